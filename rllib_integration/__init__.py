@@ -1,0 +1,1 @@
+"""Train driving policies in CARLA with RLlib."""
