@@ -1,0 +1,1 @@
+"""Machine images and instances on EC2 for training on a Ray cluster."""
