@@ -1,0 +1,61 @@
+"""How a CARLA server comes to life, is watched, replaced and ended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from rllib_integration.servers.base import CarlaServer
+from rllib_integration.servers.embedded import EmbeddedServer
+from rllib_integration.servers.errors import (
+    PortLeaseError,
+    ServerDiedError,
+    ServerError,
+    ServerGaveUpError,
+    ServerHangError,
+    ServerSettingsError,
+    ServerStartError,
+    ServerVersionError,
+)
+from rllib_integration.servers.ownership import kill_all_servers
+from rllib_integration.servers.ports import PortLease, is_port_free, lease_port_block, lease_traffic_manager_port
+from rllib_integration.servers.settings import ServerSettings
+
+_KINDS: dict[str, type[CarlaServer]] = {kind.kind: kind for kind in (EmbeddedServer,)}
+
+
+def create_server(core_config: Mapping[str, Any]) -> CarlaServer:
+    """The server that `env_config.carla` asks for, not started yet.
+
+    Args:
+        core_config: the `carla` section of the environment's configuration.
+
+    Raises:
+        ServerSettingsError: the section `server` can't be used.
+    """
+    settings = ServerSettings.from_core_config(core_config)
+    kind = settings.kind
+    if kind == "auto":
+        kind = "packaged" if settings.carla_root or "CARLA_ROOT" in os.environ else "embedded"
+    return _KINDS[kind](settings)
+
+
+__all__ = [
+    "CarlaServer",
+    "PortLease",
+    "PortLeaseError",
+    "ServerDiedError",
+    "ServerError",
+    "ServerGaveUpError",
+    "ServerHangError",
+    "ServerSettings",
+    "ServerSettingsError",
+    "ServerStartError",
+    "ServerVersionError",
+    "create_server",
+    "is_port_free",
+    "kill_all_servers",
+    "lease_port_block",
+    "lease_traffic_manager_port",
+]

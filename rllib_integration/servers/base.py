@@ -1,0 +1,240 @@
+"""What every kind of CARLA server offers, and what the kinds that are started here share."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import os
+import re
+import signal
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import platformdirs
+
+from rllib_integration.servers.errors import ServerStartError
+from rllib_integration.servers.ports import PortLease, is_port_free, lease_port_block
+from rllib_integration.servers.process import SupervisedProcess
+from rllib_integration.servers.readiness import wait_until_ready
+from rllib_integration.servers.settings import ServerSettings
+
+LOOPBACK = "127.0.0.1"
+_GRACE_SECONDS = 0.5
+_PORT_ATTEMPTS = 5
+_LOG_DAYS = 7
+_LOG_TAIL_BYTES = 32768
+
+started_servers: weakref.WeakSet[StartedServer] = weakref.WeakSet()
+
+
+class CarlaServer(abc.ABC):
+    """One CARLA server, whoever runs it.
+
+    Attributes:
+        kind: the word that selects it under `env_config.carla.server.kind`.
+        host: where its RPC port is reached.
+        port: its RPC port; 0 before `start` for kinds that choose one.
+        log_path: file with its output, None if there is none.
+        version: what it answered when asked for its version, None before `start`.
+    """
+
+    kind: str
+    host: str = LOOPBACK
+    port: int = 0
+    log_path: Path | None = None
+    version: str | None = None
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self.settings = settings
+
+    @abc.abstractmethod
+    def start(self) -> None:
+        """Make the server ready: on return a client has asked its version and got it.
+
+        Raises:
+            ServerStartError: it ended or did not answer in time; the message holds its exit status, the
+                last lines of its log and the log's path.
+        """
+
+    @abc.abstractmethod
+    def stop(self, grace: float = _GRACE_SECONDS) -> None:
+        """End the server if it was started here, and return when it is gone. Calling it again does nothing.
+
+        Args:
+            grace: seconds that it may take to end by itself.
+        """
+
+    def exit_status(self) -> int | None:
+        """Exit status of a server that has ended, minus the signal that ended it; None while it runs."""
+        return None
+
+    def wait_for_exit(self, seconds: float) -> int | None:
+        """Wait at most so long for the server's end; return what `exit_status` returns."""
+        return None
+
+    def exit_event(self) -> int:
+        """Descriptor that is readable when `exit_status` should be looked at; -1 if there is none."""
+        return -1
+
+    def memory(self) -> int:
+        """Bytes of memory held by the server's processes; 0 where that can't be seen."""
+        return 0
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines of the server's log, without control characters."""
+        if self.log_path is None or not self.log_path.exists():
+            return ""
+        with self.log_path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))
+            text = file.read().decode("utf-8", errors="replace")
+        return "\n".join(re.sub(r"[^\t -~\u00a0-\uffff]", "?", line)[:500] for line in text.splitlines()[-lines:])
+
+    def describe(self) -> str:
+        """A phrase for messages, such as "embedded CARLA server at 127.0.0.1:20103 (log: ...)"."""
+        log = f" (log: {self.log_path})" if self.log_path else ""
+        return f"{self.kind} CARLA server at {self.host}:{self.port}{log}"
+
+    def obituary(self) -> str:
+        """Sentences that say how the server ended, with the last lines of its log."""
+        status = self.exit_status()
+        how = "still runs" if status is None else f"ended with {status_phrase(status)}"
+        tail = self.log_tail()
+        last = f" Last lines of its log:\n{tail}" if tail else " Its log is empty." if self.log_path else ""
+        return f"The {self.describe()} {how}.{last}"
+
+
+def status_phrase(status: int) -> str:
+    """`exit status 1`, or `signal 11 (SIGSEGV)` for a negative status."""
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"signal {-status} ({signal.Signals(-status).name})"
+    except ValueError:
+        return f"signal {-status}"
+
+
+@dataclass(frozen=True)
+class Command:
+    """How a server is started.
+
+    Attributes:
+        arguments: program and arguments.
+        environment: variables on top of the worker's.
+        folder: working directory, None for the worker's.
+        cleanup: command that ends what is not a child of the program, run after it has ended.
+    """
+
+    arguments: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    folder: Path | None = None
+    cleanup: Sequence[str] = ()
+
+
+class StartedServer(CarlaServer):
+    """A server that runs as a program of this machine. A kind only says which: `command`."""
+
+    _process: SupervisedProcess | None = None
+    _lease: PortLease | None = None
+    _last_status: int | None = None
+
+    @abc.abstractmethod
+    def command(self, ports: PortLease) -> Command:
+        """The command that starts this server on the leased ports.
+
+        Raises:
+            ServerSettingsError: what the settings name does not exist.
+        """
+
+    def start(self) -> None:
+        if self._process is not None:
+            raise ServerStartError(f"The {self.describe()} has been started already; stop it first.")
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            self._lease = lease_port_block()
+            self.port = self._lease.first
+            try:
+                self._launch(self.command(self._lease))
+                self.version = wait_until_ready(self)
+                return
+            except BaseException as error:
+                # Nothing of ours listens any more: a port in use was taken by a stranger after the lease.
+                ports = self._lease.ports
+                self.stop(grace=0.0)
+                taken = not all(is_port_free(port) for port in ports)
+                if not (isinstance(error, ServerStartError) and taken and attempt < _PORT_ATTEMPTS):
+                    raise
+
+    def stop(self, grace: float = _GRACE_SECONDS) -> None:
+        if self._process is not None:
+            self._process.stop(grace)
+            self._last_status = self._process.status()
+            self._process = None
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None
+        started_servers.discard(self)
+
+    def exit_status(self) -> int | None:
+        return self._process.status() if self._process is not None else self._last_status
+
+    def wait_for_exit(self, seconds: float) -> int | None:
+        return self._process.wait(seconds) if self._process is not None else self._last_status
+
+    def exit_event(self) -> int:
+        return self._process.fileno() if self._process is not None else -1
+
+    def memory(self) -> int:
+        if self._process is None:
+            return 0
+        return tree_memory(self._process.supervisor_pid)
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server (of its launcher, where there is one); None when it does not run."""
+        return self._process.pid if self._process is not None else None
+
+    @property
+    def supervisor_pid(self) -> int | None:
+        """Process id below which everything of this server runs; None when it does not run."""
+        return self._process.supervisor_pid if self._process is not None else None
+
+    def _launch(self, command: Command) -> None:
+        self._last_status = None
+        self.log_path = new_log_path(self.settings.log_folder, self.kind, self.port)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        log = os.open(self.log_path, flags, 0o600)
+        try:
+            self._process = SupervisedProcess(
+                command.arguments, log, command.environment, command.folder, command.cleanup
+            )
+        finally:
+            os.close(log)
+        started_servers.add(self)
+
+
+def tree_memory(root: int) -> int:
+    """Resident bytes of everything below a supervisor, itself and its twin left out."""
+    import psutil
+
+    total = 0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(root).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                if process.ppid() != root:
+                    total += process.memory_info().rss
+    return total
+
+
+def new_log_path(folder: Path | None, kind: str, port: int) -> Path:
+    """Path of a new log file; logs older than a week are removed on the way."""
+    folder = folder or platformdirs.user_cache_path("rllib_integration") / "servers"
+    folder.mkdir(parents=True, exist_ok=True)
+    oldest = time.time() - _LOG_DAYS * 86400
+    for path in folder.glob("carla-*.log"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < oldest:
+                path.unlink()
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return folder / f"carla-{kind}-{port}-{stamp}-{os.getpid()}.log"

@@ -1,0 +1,55 @@
+"""Ending the servers of this process tree, and no other process."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+
+import psutil
+
+from rllib_integration.servers.base import started_servers
+from rllib_integration.servers.process import SUPERVISOR
+
+_SECONDS = 10.0
+
+
+def kill_all_servers() -> int:
+    """End every server that this process or one of its descendants started; return how many.
+
+    A server is known by its supervisor, a process below this one that runs this package's supervisor file.
+    Names of other processes don't matter, and other users' or other runs' servers are not below this one.
+    On return the servers are gone.
+    """
+    ended = 0
+    for server in list(started_servers):
+        if server.supervisor_pid is not None:
+            ended += 1
+        server.stop(grace=0.0)
+    elsewhere = _supervisors_below_this_process()
+    everything = list(elsewhere)
+    for supervisor in elsewhere:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            everything += supervisor.children(recursive=True)
+            supervisor.terminate()  # its twin then ends all that is below
+    psutil.wait_procs(everything, timeout=_SECONDS)
+    return ended + len(elsewhere)
+
+
+def _supervisors_below_this_process() -> list[psutil.Process]:
+    found: list[psutil.Process] = []
+    known: set[int] = set()
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            if str(SUPERVISOR) in process.cmdline()[:5]:
+                known.add(process.pid)
+                if process.ppid() not in known:
+                    found.append(process)
+    return found
+
+
+def _stop_own_servers() -> None:
+    for server in list(started_servers):
+        server.stop(grace=0.0)
+
+
+atexit.register(_stop_own_servers)
