@@ -1,0 +1,197 @@
+"""The state of everything that moves, as one structured array a kind of actor.
+
+These arrays are the only truth of the embedded world: controls are written into their fields, `step` advances
+them in place, and snapshots and sensors read them. One row is one actor; rows are dense (``0 .. n-1``).
+
+All numbers are float64 in SI units and radians, in CARLA's left-handed world frame: x east, y south, z up; yaw
+turns from x towards y (to the right), positive pitch lifts the nose, positive roll lowers the right side.
+Angular velocities follow the same axes: ``wz`` is the rate of yaw, ``wy`` the negative rate of pitch, ``wx`` the
+negative rate of roll.
+
+Origins are CARLA's: a vehicle's and a prop's lie on the ground under their middle, a walker's in the middle of
+its capsule. ``box_x/y/z`` lead from there to the centre of the bounding box, in the actor's own frame.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+VEHICLE_KIND = 0
+WALKER_KIND = 1
+PROP_KIND = 2
+OBSTACLE_KIND = 3
+
+WHEELS = 4
+"""Wheels of every vehicle, in the order front left, front right, rear left, rear right. Two-wheelers have two
+close pairs, as in CARLA."""
+MAX_GEARS = 12
+MAX_TORQUE_POINTS = 16
+MAX_STEERING_POINTS = 8
+
+_f8 = np.float64
+_u1 = np.uint8
+_i4 = np.int32
+
+_POSE = [("x", _f8), ("y", _f8), ("z", _f8), ("roll", _f8), ("pitch", _f8), ("yaw", _f8)]
+_MOTION = [
+    ("vx", _f8), ("vy", _f8), ("vz", _f8),
+    ("wx", _f8), ("wy", _f8), ("wz", _f8),
+    ("ax", _f8), ("ay", _f8), ("az", _f8),
+]  # fmt: skip
+_BOX = [
+    ("extent_x", _f8), ("extent_y", _f8), ("extent_z", _f8),
+    ("box_x", _f8), ("box_y", _f8), ("box_z", _f8),
+]  # fmt: skip
+# What the last tick left behind, so that a pose set from outside is noticed and turned into a velocity.
+_LAST = [
+    ("last_x", _f8), ("last_y", _f8), ("last_z", _f8),
+    ("last_roll", _f8), ("last_pitch", _f8), ("last_yaw", _f8),
+    ("last_vx", _f8), ("last_vy", _f8), ("last_vz", _f8),
+    ("ticked", _u1),
+]  # fmt: skip
+# Forces and torques last for one tick; impulses act at its beginning. All in the world frame, about the centre
+# of mass. A pending target replaces the velocity at the beginning of the next tick.
+_PUSHES = [
+    ("force_x", _f8), ("force_y", _f8), ("force_z", _f8),
+    ("torque_x", _f8), ("torque_y", _f8), ("torque_z", _f8),
+    ("impulse_x", _f8), ("impulse_y", _f8), ("impulse_z", _f8),
+    ("angular_impulse_x", _f8), ("angular_impulse_y", _f8), ("angular_impulse_z", _f8),
+    ("target_velocity", _u1), ("target_vx", _f8), ("target_vy", _f8), ("target_vz", _f8),
+    ("target_angular_velocity", _u1), ("target_wx", _f8), ("target_wy", _f8), ("target_wz", _f8),
+]  # fmt: skip
+_FLAGS = [("physics", _u1), ("gravity", _u1), ("collisions", _u1), ("asleep", _u1), ("rest_time", _f8)]
+
+VEHICLE = np.dtype(
+    [
+        ("id", np.uint32),
+        *_POSE,
+        *_MOTION,
+        # controls, as in carla.VehicleControl; gear_request counts while `manual` is set
+        ("throttle", _f8), ("steer", _f8), ("brake", _f8),
+        ("hand_brake", _u1), ("reverse", _u1), ("manual", _u1), ("gear_request", _i4),
+        # Ackermann control (radians, m/s, m/s^2, m/s^3); while on, it writes the controls above every tick
+        ("ackermann", _u1),
+        ("ackermann_steer", _f8), ("ackermann_steer_speed", _f8), ("ackermann_speed", _f8),
+        ("ackermann_acceleration", _f8), ("ackermann_jerk", _f8),
+        ("ackermann_speed_gains", _f8, (3,)), ("ackermann_acceleration_gains", _f8, (3,)),
+        ("ackermann_state", _f8, (8,)),
+        # constant velocity mode, in the vehicle's own frame
+        ("constant_velocity", _u1),
+        ("constant_vx", _f8), ("constant_vy", _f8), ("constant_vz", _f8),
+        # drive train: gear is -1, 0 (neutral), 1 ...; clutch_time counts down while gears change
+        ("gear", _i4), ("target_gear", _i4), ("rpm", _f8), ("clutch_time", _f8), ("shift_delay", _f8),
+        # steering angle of the middle of the front axle
+        ("steer_angle", _f8),
+        *_FLAGS,
+        *_PUSHES,
+        *_LAST,
+        ("rotation", _f8, (9,)),  # row-major; columns are forward, right, up; valid inside a tick
+        *_BOX,
+        ("clearance", _f8),  # height of the underside over the ground
+        # physics control, in SI: see parameters.py for CARLA's own units
+        ("mass", _f8), ("inertia_x", _f8), ("inertia_y", _f8), ("inertia_z", _f8),
+        ("com_x", _f8), ("com_y", _f8), ("com_z", _f8),  # from the actor's origin
+        ("drag_area", _f8),  # half of air density x drag coefficient x front area, kg/m
+        ("roll_centre", _f8),  # height at which tyre forces act, as a share of com_z
+        ("suspension_frequency", _f8), ("suspension_damping", _f8),  # rad/s, ratio
+        ("engine_inertia", _f8), ("idle_rpm", _f8), ("max_rpm", _f8),
+        ("damping_full_throttle", _f8), ("damping_clutch_engaged", _f8), ("damping_clutch_disengaged", _f8),
+        ("autobox", _u1), ("gear_switch_time", _f8), ("clutch_strength", _f8), ("final_ratio", _f8),
+        ("reverse_ratio", _f8), ("gear_count", _i4),
+        ("gear_ratio", _f8, (MAX_GEARS,)), ("gear_up", _f8, (MAX_GEARS,)), ("gear_down", _f8, (MAX_GEARS,)),
+        ("torque_count", _i4),
+        ("torque_rpm", _f8, (MAX_TORQUE_POINTS,)), ("torque_value", _f8, (MAX_TORQUE_POINTS,)),
+        ("steering_count", _i4),
+        ("steering_speed", _f8, (MAX_STEERING_POINTS,)), ("steering_factor", _f8, (MAX_STEERING_POINTS,)),
+        ("speed_limiter", _f8),  # m/s; the engine is cut above it
+        ("sweep_wheel_collision", _u1),
+        ("friction_override", _f8),  # tyre friction set by a friction trigger; negative: none
+        # wheels: position on the body at the height of the ground, and CARLA's wheel parameters in SI
+        ("wheel_x", _f8, (WHEELS,)), ("wheel_y", _f8, (WHEELS,)), ("wheel_radius", _f8, (WHEELS,)),
+        ("wheel_friction", _f8, (WHEELS,)), ("wheel_damping", _f8, (WHEELS,)),
+        ("wheel_max_steer", _f8, (WHEELS,)),
+        ("wheel_brake_torque", _f8, (WHEELS,)), ("wheel_hand_brake_torque", _f8, (WHEELS,)),
+        ("wheel_lat_stiff_max_load", _f8, (WHEELS,)), ("wheel_lat_stiff_value", _f8, (WHEELS,)),
+        ("wheel_long_stiff_value", _f8, (WHEELS,)),
+        ("wheel_drive", _f8, (WHEELS,)),  # share of the engine's torque
+        ("wheel_rest_load", _f8, (WHEELS,)),  # N, standing level
+        # wheels, as the last substep left them
+        ("wheel_steer", _f8, (WHEELS,)), ("wheel_steer_offset", _f8, (WHEELS,)), ("wheel_load", _f8, (WHEELS,)),
+        ("wheel_compression", _f8, (WHEELS,)),
+        ("wheel_stretch_x", _f8, (WHEELS,)), ("wheel_stretch_y", _f8, (WHEELS,)),  # tyre deflection
+        ("wheel_force_x", _f8, (WHEELS,)), ("wheel_force_y", _f8, (WHEELS,)),
+        ("wheel_slip_x", _f8, (WHEELS,)), ("wheel_slip_y", _f8, (WHEELS,)),
+        ("wheel_speed", _f8, (WHEELS,)), ("wheel_torque", _f8, (WHEELS,)),  # rad/s, N m
+    ],
+    align=True,
+)  # fmt: skip
+
+WALKER = np.dtype(
+    [
+        ("id", np.uint32),
+        *_POSE,
+        *_MOTION,
+        # controls, as in carla.WalkerControl: `direction` in the world frame, speed in m/s
+        ("direction_x", _f8), ("direction_y", _f8), ("direction_z", _f8), ("speed", _f8), ("jump", _u1),
+        *_FLAGS,
+        *_PUSHES,
+        *_LAST,
+        *_BOX,
+        ("mass", _f8),
+        ("standing", _u1),  # feet on the ground
+        ("stagger", _f8),  # seconds until a walker that was pushed walks on
+    ],
+    align=True,
+)  # fmt: skip
+
+PROP = np.dtype(
+    [
+        ("id", np.uint32),
+        *_POSE,
+        *_MOTION,
+        *_FLAGS,  # without `physics` a prop is immovable
+        *_PUSHES,
+        *_LAST,
+        *_BOX,
+        ("mass", _f8),
+    ],
+    align=True,
+)
+
+OBSTACLE = np.dtype(
+    [
+        ("x", _f8), ("y", _f8), ("z", _f8),  # centre of the box
+        ("yaw", _f8),
+        ("extent_x", _f8), ("extent_y", _f8), ("extent_z", _f8),  # half sizes
+        ("label", _u1), ("object_id", np.uint64),
+    ],
+    align=True,
+)  # fmt: skip
+
+CONTACT = np.dtype(
+    [
+        ("kind_a", _u1), ("row_a", _i4),
+        ("kind_b", _u1), ("row_b", _i4),
+        ("nx", _f8), ("ny", _f8), ("nz", _f8),  # unit normal, from a to b
+        ("impulse_x", _f8), ("impulse_y", _f8), ("impulse_z", _f8),  # on b, N s, summed over the tick
+        ("x", _f8), ("y", _f8), ("z", _f8),  # contact point
+        ("speed", _f8),  # closing speed along the normal at the first touch, m/s
+    ],
+    align=True,
+)  # fmt: skip
+
+
+class ObstacleGrid(NamedTuple):
+    """Static boxes by square cell, as compressed rows: cell ``c = row * columns + column`` holds
+    ``items[starts[c]:starts[c + 1]]``, ascending. Build it with `obstacles.build_obstacle_grid`.
+    """
+
+    origin_x: float
+    origin_y: float
+    cell: float
+    columns: int
+    rows: int
+    starts: np.ndarray
+    items: np.ndarray
