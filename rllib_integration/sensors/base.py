@@ -1,0 +1,290 @@
+"""What every sensor is: a name, its attributes, a place in the interface and a way to parse its data.
+
+A user's own sensor is one small class. Giving it a ``type_id`` registers it, so that a configuration can name
+it as soon as its module is imported; ``type: my_package.my_module:MySensor`` imports it by itself::
+
+    class SpeedSensor(PseudoSensor):
+        type_id = "sensor.my.speed"
+
+        def compute(self, frame):
+            velocity = self.parent.get_velocity()
+            return np.array([velocity.length()], np.float32)
+
+        @classmethod
+        def space_for(cls, attributes):
+            return gymnasium.spaces.Box(0.0, np.inf, (1,), np.float32)
+
+The client's threads only hand raw messages over; parsing happens in the thread that asks for the data, so
+messages that nobody reads cost nothing and an error in ``parse`` reaches the user.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import carla
+import gymnasium
+
+if TYPE_CHECKING:
+    from rllib_integration.sensors.sensor_interface import SensorInterface
+
+SENSOR_CLASSES: dict[str, type[BaseSensor]] = {}
+"""Sensor classes by blueprint id, filled by the classes themselves as they are defined."""
+
+_TRUE_WORDS = ("true", "yes", "on", "1")
+_FALSE_WORDS = ("false", "no", "off", "0")
+
+
+def nearest_hint(word: str, allowed: list[str]) -> str:
+    """A sentence part that names the allowed word nearest to ``word``, or all of them if none is near."""
+    near = difflib.get_close_matches(word, allowed, 1, 0.5)
+    return f"did you mean '{near[0]}'?" if near else f"allowed are: {', '.join(sorted(allowed))}"
+
+
+class BaseSensor:
+    """One source of data that a hero carries.
+
+    Attributes:
+        name: Key of the sensor in the configuration and in ``sensor_data``.
+        attributes: The configuration of the sensor without its ``type`` and ``transform``.
+        options: Our own options (not blueprint attributes), defaults filled in and converted.
+        interface: Where data goes.
+        parent: The actor that carries the sensor, usually the hero.
+    """
+
+    type_id: ClassVar[str] = ""
+    """Blueprint id; giving one in the class body registers the class."""
+
+    OPTIONS: ClassVar[Mapping[str, Any]] = {}
+    """Options that are no blueprint attributes: name -> default, or a tuple of words of which the first is default."""
+
+    ticks_between_data: int = 1
+    """World ticks from one datum to the next; above one, the latest datum is given with its own frame."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        type_id = cls.__dict__.get("type_id", "")
+        if not type_id:
+            return
+        known = SENSOR_CLASSES.get(type_id)
+        if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise ValueError(
+                f"Sensor type '{type_id}' of {cls.__module__}.{cls.__qualname__} is already taken by "
+                f"{known.__module__}.{known.__qualname__}: choose another type_id, or name the class in the "
+                f"configuration as 'type: {cls.__module__}:{cls.__qualname__}' and give it no type_id of its own."
+            )
+        SENSOR_CLASSES[type_id] = cls
+
+    def __init__(
+        self, name: str, attributes: Mapping[str, Any], interface: SensorInterface, parent: carla.Actor
+    ) -> None:
+        self.name = name
+        self.attributes = {key: value for key, value in attributes.items() if key not in ("type", "transform")}
+        self.options = self.read_options(attributes)
+        self.interface = interface
+        self.parent = parent
+        interface.register(name, self)
+
+    @classmethod
+    def read_options(cls, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of :attr:`OPTIONS` in ``attributes``, converted to the type of their defaults.
+
+        Raises:
+            ValueError: A value is of the wrong type or not one of the allowed words.
+        """
+        return {key: _read_option(cls, key, rule, attributes.get(key)) for key, rule in cls.OPTIONS.items()}
+
+    @classmethod
+    def space_for(cls, attributes: Mapping[str, Any]) -> gymnasium.Space:
+        """The Gymnasium space of the parsed data, from the configuration alone (no server is needed)."""
+        raise NotImplementedError(f"{cls.__name__} declares no space: override its classmethod space_for().")
+
+    def space(self) -> gymnasium.Space:
+        """The Gymnasium space of the parsed data of this sensor."""
+        return self.space_for({**self.attributes, **self.options})
+
+    def is_event_sensor(self) -> bool:
+        """Whether the sensor speaks only when something happens, so that no tick waits for it."""
+        return False
+
+    def parse(self, data: Any) -> Any:
+        """Turn a raw message into what ``sensor_data`` shows; called in the thread that reads the data."""
+        raise NotImplementedError(f"{type(self).__name__} has to override parse(data).")
+
+    def strength(self, data: Any) -> float:
+        """How much parsed event data matters: the strongest event of a step stands in ``sensor_data``."""
+        return 0.0
+
+    def update_sensor(self, data: Any, frame: int) -> None:
+        """Hand over the raw message of a frame. May be called from any thread."""
+        self.interface.push(self, frame, data)
+
+    def callback(self, data: Any) -> None:
+        """Receive one message of the simulator (``carla.SensorData``)."""
+        self.update_sensor(data, data.frame)
+
+    def destroy(self) -> None:
+        """End the sensor and take it out of its interface."""
+        self.interface.unregister(self.name, self)
+
+
+class CarlaSensor(BaseSensor):
+    """A sensor actor of the simulator, attached to the parent.
+
+    Its configuration is ``{type: <blueprint id>, transform: "x,y,z,roll,pitch,yaw", <attribute>: value...}``:
+    metres and degrees in the parent's frame (x forward, y right, z up), attributes as in CARLA's blueprint.
+
+    Raises:
+        RuntimeError: The blueprint is unknown to the simulator or the actor could not be spawned.
+        ValueError: The transform, an attribute's name or an attribute's value is wrong.
+    """
+
+    def __init__(
+        self, name: str, attributes: Mapping[str, Any], interface: SensorInterface, parent: carla.Actor
+    ) -> None:
+        super().__init__(name, attributes, interface, parent)
+        self.sensor: carla.Sensor | None = None
+        try:
+            self._spawn(attributes)
+        except BaseException:
+            interface.unregister(name, self)
+            raise
+
+    def _spawn(self, attributes: Mapping[str, Any]) -> None:
+        transform = parse_transform(self.name, attributes.get("transform", "0,0,0,0,0,0"))
+        world = self.parent.get_world()
+        blueprint = self._blueprint(world, attributes)
+        interval = float(blueprint.get_attribute("sensor_tick")) if blueprint.has_attribute("sensor_tick") else 0.0
+        delta = world.get_snapshot().timestamp.delta_seconds
+        if interval > 0.0 and delta > 0.0:
+            # Half a per mille is forgiven: 0.1 s at 0.05 s a tick is two ticks also in float32.
+            self.ticks_between_data = max(1, math.ceil(interval / delta * (1.0 - 5e-4)))
+        self.sensor = world.spawn_actor(blueprint, transform, attach_to=self.parent)
+        self.sensor.listen(self.callback)
+
+    def _blueprint(self, world: carla.World, attributes: Mapping[str, Any]) -> carla.ActorBlueprint:
+        type_id = self.type_id or str(attributes.get("type", ""))
+        try:
+            blueprint = world.get_blueprint_library().find(type_id)
+        except IndexError:
+            raise RuntimeError(
+                f"Sensor '{self.name}': the simulator has no blueprint '{type_id}'; the sensors it has are: "
+                + ", ".join(sorted(b.id for b in world.get_blueprint_library().filter("sensor.*")))
+            ) from None
+        for key, value in self.attributes.items():
+            if key not in self.OPTIONS:
+                self._set_attribute(blueprint, str(key), value)
+        return blueprint
+
+    def _set_attribute(self, blueprint: carla.ActorBlueprint, key: str, value: Any) -> None:
+        if not blueprint.has_attribute(key):
+            allowed = [attribute.id for attribute in blueprint] + list(self.OPTIONS)
+            raise ValueError(
+                f"Sensor '{self.name}' ({blueprint.id}) has no attribute '{key}': {nearest_hint(key, allowed)}"
+            )
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        kind = blueprint.get_attribute(key).type
+        if not _fits(kind, text):
+            raise ValueError(
+                f"Sensor '{self.name}' ({blueprint.id}): attribute '{key}' is {value!r}, "
+                f"but it has to be of type {str(kind).lower()}."
+            )
+        blueprint.set_attribute(key, text)
+
+    def destroy(self) -> None:
+        """Stop listening, destroy the actor and leave the interface. Twice is fine."""
+        super().destroy()
+        sensor, self.sensor = self.sensor, None
+        if sensor is not None and sensor.is_alive:
+            sensor.stop()
+            sensor.destroy()
+
+
+class EventSensor(CarlaSensor):
+    """A sensor actor that sends a message only when something happens."""
+
+    def is_event_sensor(self) -> bool:
+        return True
+
+    @classmethod
+    def space_for(cls, attributes: Mapping[str, Any]) -> gymnasium.Space:
+        raise TypeError(f"{cls.type_id} reports events with actors or markings in them, which no space describes.")
+
+
+class PseudoSensor(BaseSensor):
+    """A sensor that the library computes itself from what the client already holds, once for each frame asked."""
+
+    def __init__(
+        self, name: str, attributes: Mapping[str, Any], interface: SensorInterface, parent: carla.Actor
+    ) -> None:
+        if self.OPTIONS:
+            for key in attributes:
+                if key not in ("type", "transform") and key not in self.OPTIONS:
+                    raise ValueError(
+                        f"Sensor '{name}' ({self.type_id}) has no attribute '{key}': "
+                        f"{nearest_hint(str(key), list(self.OPTIONS))}"
+                    )
+        super().__init__(name, attributes, interface, parent)
+
+    def compute(self, frame: int) -> Any:
+        """The data of the world frame ``frame``, which the client has just received."""
+        raise NotImplementedError(f"{type(self).__name__} has to override compute(frame).")
+
+
+def parse_transform(name: str, text: Any) -> carla.Transform:
+    """Read a sensor's ``"x,y,z,roll,pitch,yaw"`` (metres, degrees; the parent's frame).
+
+    Raises:
+        ValueError: The text does not hold six numbers.
+    """
+    parts = [str(part) for part in text] if isinstance(text, (list, tuple)) else str(text).split(",")
+    try:
+        x, y, z, roll, pitch, yaw = (float(part) for part in parts)
+    except ValueError:
+        raise ValueError(
+            f"Sensor '{name}': transform {text!r} has to be six numbers 'x,y,z,roll,pitch,yaw' (metres, degrees)."
+        ) from None
+    return carla.Transform(carla.Location(x, y, z), carla.Rotation(pitch=pitch, yaw=yaw, roll=roll))
+
+
+def _fits(kind: carla.ActorAttributeType, text: str) -> bool:
+    """Whether ``text`` can be read as the type of a blueprint's attribute."""
+    if kind == carla.ActorAttributeType.Bool:
+        return text.lower() in ("true", "false")
+    if kind == carla.ActorAttributeType.Int:
+        return text.lstrip("+-").isdigit()
+    if kind == carla.ActorAttributeType.Float:
+        return _is_number(text)
+    return True
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _read_option(cls: type[BaseSensor], key: str, rule: Any, value: Any) -> Any:
+    label = f"Sensor type '{cls.type_id or cls.__name__}': '{key}' is {value!r}, but"
+    if isinstance(rule, tuple):
+        if value is not None and value not in rule:
+            raise ValueError(f"{label} allowed are: {', '.join(map(str, rule))}.")
+        return rule[0] if value is None else value
+    if value is None or rule is None:
+        return rule if value is None else value
+    if isinstance(rule, bool):
+        if str(value).lower() not in _TRUE_WORDS + _FALSE_WORDS:
+            raise ValueError(f"{label} it has to be true or false.")
+        return str(value).lower() in _TRUE_WORDS
+    if isinstance(rule, (int, float)):
+        if isinstance(value, bool) or not _is_number(str(value)):
+            raise ValueError(f"{label} it has to be a number.")
+        number = float(value)
+        if isinstance(rule, int) and number != int(number):
+            raise ValueError(f"{label} it has to be a whole number.")
+        return type(rule)(number)
+    return value

@@ -1,0 +1,95 @@
+"""From a sensor's configuration to its class."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import carla
+import gymnasium
+
+from rllib_integration.sensors.base import SENSOR_CLASSES, BaseSensor, nearest_hint
+
+if TYPE_CHECKING:
+    from rllib_integration.sensors.sensor_interface import SensorInterface
+
+_BUILT_IN_MODULES = {
+    "sensor.camera.rgb": "cameras",
+    "sensor.camera.depth": "cameras",
+    "sensor.camera.semantic_segmentation": "cameras",
+    "sensor.camera.instance_segmentation": "cameras",
+    "sensor.camera.normals": "cameras",
+    "sensor.camera.optical_flow": "cameras",
+    "sensor.camera.dvs": "cameras",
+    "sensor.lidar.ray_cast": "ranging",
+    "sensor.lidar.ray_cast_semantic": "ranging",
+    "sensor.other.radar": "ranging",
+    "sensor.other.gnss": "inertial",
+    "sensor.other.imu": "inertial",
+    "sensor.other.lane_invasion": "events",
+    "sensor.other.collision": "events",
+    "sensor.other.obstacle": "events",
+    "sensor.birdview": "bird_view_manager",
+}
+"""Modules of the library's own types, imported when first asked for: the bird view compiles numba kernels."""
+
+
+class SensorFactory:
+    """Makes sensors by the type in their configuration."""
+
+    @staticmethod
+    def sensor_class(type_id: str) -> type[BaseSensor]:
+        """The class of a blueprint id, or of ``package.module:Class``.
+
+        Raises:
+            RuntimeError: There is no such type; the message names it and the nearest.
+        """
+        if not isinstance(type_id, str) or not type_id:
+            raise RuntimeError(f"A sensor needs a type such as 'sensor.camera.rgb', but has {type_id!r}.")
+        if ":" in type_id:
+            return _import_class(type_id)
+        if type_id not in SENSOR_CLASSES and type_id in _BUILT_IN_MODULES:
+            importlib.import_module(f"rllib_integration.sensors.{_BUILT_IN_MODULES[type_id]}")
+        if type_id not in SENSOR_CLASSES:
+            known = sorted({*SENSOR_CLASSES, *_BUILT_IN_MODULES})
+            raise RuntimeError(
+                f"There is no sensor type '{type_id}': {nearest_hint(type_id, known)} "
+                "A class of your own is named as 'package.module:Class'."
+            )
+        return SENSOR_CLASSES[type_id]
+
+    @staticmethod
+    def spawn(
+        name: str, attributes: Mapping[str, Any], interface: SensorInterface, parent: carla.Actor
+    ) -> BaseSensor:
+        """Make the sensor ``name`` on ``parent`` and register it with ``interface``.
+
+        Args:
+            name: Key of the sensor's data in ``sensor_data``.
+            attributes: ``{type: ..., transform: "x,y,z,roll,pitch,yaw", <attribute>: value...}``; not modified.
+            interface: Gathers the sensor's data.
+            parent: Actor that carries the sensor.
+
+        Raises:
+            RuntimeError: The type is unknown, or the simulator refuses the actor.
+            ValueError: An attribute is wrong, or the name is taken.
+        """
+        return SensorFactory.sensor_class(attributes.get("type", ""))(name, attributes, interface, parent)
+
+    @staticmethod
+    def space(attributes: Mapping[str, Any]) -> gymnasium.Space:
+        """The Gymnasium space of the parsed data of a sensor so configured; needs no simulator."""
+        cls = SensorFactory.sensor_class(attributes.get("type", ""))
+        return cls.space_for({**attributes, **cls.read_options(attributes)})
+
+
+def _import_class(path: str) -> type[BaseSensor]:
+    module_name, _, class_name = path.partition(":")
+    try:
+        cls = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise RuntimeError(f"The sensor type '{path}' can't be imported: {error}.") from error
+    if not (isinstance(cls, type) and issubclass(cls, BaseSensor)):
+        raise RuntimeError(f"The sensor type '{path}' is no subclass of BaseSensor.")
+    return cls

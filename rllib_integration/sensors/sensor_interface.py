@@ -1,0 +1,257 @@
+"""The meeting point of the client's threads, which deliver messages, and the step, which wants one frame.
+
+The contract: :meth:`SensorInterface.get_data` returns data of exactly the ticked frame for every sensor that
+speaks at every tick. What is older is dropped, what is newer is kept for its own step. One condition variable
+joins the threads; nothing polls.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from rllib_integration.sensors.base import BaseSensor, PseudoSensor
+
+if TYPE_CHECKING:
+    from rllib_integration.routes import Route
+
+logger = logging.getLogger(__name__)
+
+MAX_PENDING_MESSAGES = 32
+"""Unread messages kept for each sensor that speaks every tick; the oldest go first."""
+
+MAX_PENDING_EVENTS = 4096
+"""Unread events kept for each event sensor; the oldest go first, with a warning."""
+
+LATE_SECONDS = 0.25
+"""How long a step waits for a sensor with a longer ``sensor_tick`` that should speak now; its previous data is
+used after that, because a simulator's own rounding may put a capture one tick later."""
+
+
+class SensorTimeoutError(RuntimeError):
+    """A sensor did not deliver the data of the frame that was asked for."""
+
+
+class _Mailbox:
+    """Messages of one sensor that have not been read, and the last that was."""
+
+    def __init__(self, sensor: BaseSensor) -> None:
+        self.sensor = sensor
+        self.pending: list[tuple[int, Any]] = []
+        self.latest: tuple[int, Any] | None = None
+
+    def newest(self, frame: int) -> int | None:
+        """The newest frame not above ``frame`` of which there is data."""
+        frames = [f for f, _ in self.pending if f <= frame]
+        if self.latest is not None and self.latest[0] <= frame:
+            frames.append(self.latest[0])
+        return max(frames, default=None)
+
+    def lacks(self, frame: int, patient: bool) -> bool:
+        """Whether a step of ``frame`` still has to wait; ``patient`` also waits for what is merely due."""
+        newest = self.newest(frame)
+        ticks = self.sensor.ticks_between_data
+        if newest is None:
+            return True
+        if ticks <= 1:
+            return newest != frame
+        return frame - newest >= (ticks if patient else 2 * ticks)
+
+    def take(self, frame: int) -> tuple[int, Any] | None:
+        """Remove everything up to ``frame`` and return the newest of it, or None where the last read is newest."""
+        best = None
+        rest = []
+        for message in self.pending:
+            if message[0] > frame:
+                rest.append(message)
+            elif best is None or message[0] >= best[0]:
+                best = message
+        self.pending = rest
+        if best is not None and self.latest is not None and best[0] <= self.latest[0] <= frame:
+            return None
+        return best
+
+    def take_events(self, frame: int) -> list[tuple[int, Any]]:
+        """Remove and return the events up to ``frame``, ordered by frame, then by arrival."""
+        due = [message for message in self.pending if message[0] <= frame]
+        if due:
+            self.pending = [message for message in self.pending if message[0] > frame]
+            due.sort(key=lambda message: message[0])
+        return due
+
+
+class SensorInterface:
+    """Keeps the hero's sensors and gathers their data frame by frame.
+
+    Attributes:
+        events: After :meth:`get_data`, every event of the step: ``{sensor name: [(frame, data), ...]}`` in order.
+        route: The hero's route, if it has one; the bird view draws it.
+    """
+
+    def __init__(self) -> None:
+        self.events: dict[str, list[tuple[int, Any]]] = {}
+        self.route: Route | None = None
+        self._arrived = threading.Condition()
+        self._mailboxes: dict[str, _Mailbox] = {}
+        self._wanted: int | None = None
+
+    @property
+    def sensors(self) -> dict[str, BaseSensor]:
+        """The registered sensors by name."""
+        return {name: mailbox.sensor for name, mailbox in self._mailboxes.items()}
+
+    def register(self, name: str, sensor: BaseSensor) -> None:
+        """Add a sensor under a name of its own.
+
+        Raises:
+            ValueError: The name is taken.
+        """
+        with self._arrived:
+            if name in self._mailboxes:
+                taken = type(self._mailboxes[name].sensor).__name__
+                raise ValueError(f"There is already a sensor called '{name}' ({taken}): give each its own name.")
+            self._mailboxes[name] = _Mailbox(sensor)
+
+    def unregister(self, name: str, sensor: BaseSensor | None = None) -> None:
+        """Forget a sensor and its messages; unknown names, or another sensor's, are left alone."""
+        with self._arrived:
+            mailbox = self._mailboxes.get(name)
+            if mailbox is not None and (sensor is None or mailbox.sensor is sensor):
+                del self._mailboxes[name]
+                self.events.pop(name, None)
+                self._arrived.notify_all()
+
+    def push(self, sensor: BaseSensor, frame: int, data: Any) -> None:
+        """Take a raw message from a sensor. Called by the client's threads; messages of sensors that have left
+        are dropped."""
+        with self._arrived:
+            mailbox = self._mailboxes.get(sensor.name)
+            if mailbox is None or mailbox.sensor is not sensor:
+                return
+            mailbox.pending.append((frame, data))
+            if sensor.is_event_sensor():
+                if len(mailbox.pending) > MAX_PENDING_EVENTS:
+                    logger.warning("Nobody reads the events of sensor '%s': the oldest is dropped.", sensor.name)
+                    del mailbox.pending[0]
+                return
+            if len(mailbox.pending) > MAX_PENDING_MESSAGES:
+                del mailbox.pending[mailbox.pending.index(min(mailbox.pending, key=lambda message: message[0]))]
+            if self._wanted is not None and frame <= self._wanted:
+                self._arrived.notify_all()
+
+    def get_data(self, frame: int | None = None, timeout: float = 10.0) -> dict[str, tuple[int, Any]]:
+        """The data of a frame, waiting for sensors that have not delivered theirs.
+
+        Args:
+            frame: The frame that ``world.tick()`` returned. None is the newest that the client has received.
+            timeout: Longest wait in seconds for all sensors together.
+
+        Returns:
+            ``{sensor name: (frame, parsed data)}``. A sensor with a ``sensor_tick`` longer than the time step gives
+            its latest data with that data's own frame. An event sensor is present only if it fired since the last
+            call, with its strongest event; :attr:`events` has them all.
+
+        Raises:
+            SensorTimeoutError: A sensor did not deliver; its name, the frame and the wait are in the message.
+        """
+        if frame is None:
+            frame = self._current_frame()
+        with self._arrived:
+            self._await_frame(frame, timeout)
+            raw: dict[str, Any] = {}
+            for name, mailbox in self._mailboxes.items():
+                if mailbox.sensor.is_event_sensor():
+                    raw[name] = mailbox.take_events(frame)
+                elif not isinstance(mailbox.sensor, PseudoSensor):
+                    raw[name] = mailbox.take(frame)
+            mailboxes = list(self._mailboxes.items())
+        self.events = {}
+        data: dict[str, tuple[int, Any]] = {}
+        for name, mailbox in mailboxes:
+            reading = self._read(name, mailbox, raw.get(name), frame)
+            if reading is not None:
+                data[name] = reading
+        return data
+
+    def _read(self, name: str, mailbox: _Mailbox, raw: Any, frame: int) -> tuple[int, Any] | None:
+        """Parse what was taken out of one mailbox."""
+        sensor = mailbox.sensor
+        if isinstance(sensor, PseudoSensor):
+            if mailbox.latest is None or mailbox.latest[0] != frame:
+                mailbox.latest = (frame, sensor.compute(frame))
+            return mailbox.latest
+        if sensor.is_event_sensor():
+            if not raw:
+                return None
+            events = [(event_frame, sensor.parse(message)) for event_frame, message in raw]
+            self.events[name] = events
+            return max(events, key=lambda event: sensor.strength(event[1]))
+        if raw is not None:
+            mailbox.latest = (raw[0], sensor.parse(raw[1]))
+        return mailbox.latest
+
+    def _waiting(self) -> list[_Mailbox]:
+        """Mailboxes of the sensors that have to deliver."""
+        return [
+            mailbox
+            for mailbox in self._mailboxes.values()
+            if not mailbox.sensor.is_event_sensor() and not isinstance(mailbox.sensor, PseudoSensor)
+        ]
+
+    def _current_frame(self) -> int:
+        """The newest world frame that the client of the sensors' parents has received."""
+        for sensor in self.sensors.values():
+            return sensor.parent.get_world().get_snapshot().frame
+        return 0
+
+    def _await_frame(self, frame: int, timeout: float) -> None:
+        """Wait until every sensor has its data of ``frame``."""
+
+        def complete(patient: bool) -> bool:
+            return not any(mailbox.lacks(frame, patient) for mailbox in self._waiting())
+
+        if complete(patient=True):
+            return
+        deadline = time.monotonic() + timeout
+        self._wanted = frame
+        try:
+            if not self._arrived.wait_for(lambda: complete(patient=True), min(LATE_SECONDS, timeout)):
+                self._arrived.wait_for(lambda: complete(patient=False), max(0.0, deadline - time.monotonic()))
+        finally:
+            self._wanted = None
+        late = [mailbox for mailbox in self._waiting() if mailbox.lacks(frame, patient=False)]
+        if late:
+            raise SensorTimeoutError("; ".join(_complaint(mailbox, frame, timeout) for mailbox in late))
+
+    def destroy(self) -> None:
+        """Destroy every sensor and forget it. Twice is fine."""
+        for sensor in list(self.sensors.values()):
+            sensor.destroy()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Forget every sensor without a word to the simulator, for when that has died."""
+        with self._arrived:
+            self._mailboxes.clear()
+            self.events = {}
+            self._arrived.notify_all()
+
+
+def _complaint(mailbox: _Mailbox, frame: int, timeout: float) -> str:
+    """A sentence about a sensor that did not deliver."""
+    frames = [f for f, _ in mailbox.pending]
+    if mailbox.latest is not None:
+        frames.append(mailbox.latest[0])
+    if frames:
+        seen = f"it has delivered frame {max(frames)} at most" if max(frames) < frame else (
+            f"frame {frame} was left out, although frame {max(frames)} has come"
+        )
+    else:
+        seen = "it has not delivered anything yet"
+    sensor = mailbox.sensor
+    return (
+        f"Sensor '{sensor.name}' ({sensor.type_id or type(sensor).__name__}) did not deliver frame {frame} "
+        f"within {timeout:g} s: {seen}. Is the simulator still running, and the sensor's parent alive?"
+    )
