@@ -1,0 +1,68 @@
+"""Loads towns: finds the OpenDRIVE text, derives everything else from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from rllib_integration.embedded.physics.ground import flat_surface
+from rllib_integration.embedded.physics.obstacles import build_obstacle_grid
+from rllib_integration.embedded.physics.state import OBSTACLE
+from rllib_integration.embedded.town.lanes import ReferenceLines, sample_lanes
+from rllib_integration.embedded.town.opendrive import parse_opendrive
+from rllib_integration.embedded.town.sources import read_opendrive, town_file_name, town_names
+from rllib_integration.embedded.town.spawn_points import spawn_points
+from rllib_integration.embedded.town.town import ENVIRONMENT_OBJECT, SPEED_ZONE, Scenery, Town
+
+
+def available_towns(folder: str | Path | None = None) -> list[str]:
+    """CARLA's paths of all towns that can be loaded, such as "/Game/Carla/Maps/Town01"."""
+    return [f"/Game/Carla/Maps/{name}" for name in town_names(folder)]
+
+
+def load_town(name: str, folder: str | Path | None = None) -> Town:
+    """Load a town by name.
+
+    Args:
+        name: "Town05", "Town05_Opt", "/Game/Carla/Maps/Town05", "Carla/Maps/Town05", ...
+        folder: folder with `.xodr` files to look in first, or None.
+
+    Raises:
+        TownError: there is no such town, or its file can neither be found nor fetched.
+    """
+    return build_town(town_file_name(name), read_opendrive(name, folder))
+
+
+def build_town(name: str, opendrive: str) -> Town:
+    """Make a town of an OpenDRIVE text.
+
+    Raises:
+        TownError: the text is no OpenDRIVE, or holds no road.
+    """
+    network = parse_opendrive(opendrive)
+    lanes = sample_lanes(network, ReferenceLines(network))
+    obstacles = np.zeros(0, OBSTACLE)
+    return Town(
+        name=name,
+        map_name=f"Carla/Maps/{name}",
+        opendrive=opendrive,
+        spawn_points=spawn_points(lanes),
+        surface=flat_surface(600.0),
+        obstacles=obstacles,
+        obstacle_grid=build_obstacle_grid(obstacles),
+        signals=[],
+        speed_zones=np.zeros(0, SPEED_ZONE),
+        crosswalks=[],
+        geo_reference=network.geo_reference,
+        scenery=Scenery(
+            np.zeros((0, 3), np.float32),
+            np.zeros((0, 3), np.int32),
+            np.zeros(0, np.uint8),
+            np.zeros((0, 3), np.uint8),
+            np.zeros(0, np.uint32),
+        ),
+        environment_objects=np.zeros(0, ENVIRONMENT_OBJECT),
+        street_lights=np.zeros((0, 3)),
+        make_navigation_mesh=lambda: ("", b""),
+    )

@@ -1,0 +1,107 @@
+"""Spawn points for vehicles: on lane centres, clear of junctions and of each other."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rllib_integration.embedded.town.lanes import DRIVING, Array, LaneTable
+
+RAISED = 0.5
+"""[m] Above the road, as in CARLA's towns, so that wheels settle instead of starting inside the ground."""
+
+LONGEST, WIDEST = 10.4, 3.95
+"""[m] Length and width that hold every vehicle blueprint."""
+
+CLEARANCE = 0.4
+"""[m] Left free around the largest vehicle."""
+
+SPACING = 18.0
+"""[m] Along one lane."""
+
+END_CLEARANCE = 8.0
+"""[m] From a spawn point to either end of its stretch of lanes."""
+
+MOST = 400
+"""About as many as CARLA's towns have at most."""
+
+
+def spawn_points(lanes: LaneTable, obstacles: NDArray[np.void] | None = None) -> Array:
+    """Choose spawn points.
+
+    Every vehicle blueprint fits on all of them at once without touching another vehicle.
+
+    Returns:
+        float64 (n, 6): x, y, z [m], pitch, yaw, roll [degrees], CARLA's frame.
+    """
+    candidates = _candidates(lanes)
+    if len(candidates) == 0:
+        candidates = _middles(lanes)
+    chosen = _without_overlaps(candidates)
+    if len(chosen) > MOST:
+        chosen = chosen[np.linspace(0, len(chosen) - 1, MOST).astype(int)]
+    return chosen
+
+
+def _candidates(lanes: LaneTable) -> Array:
+    """Evenly spaced poses on the driving lanes outside junctions, shifted from lane to lane."""
+    found = []
+    for row in np.flatnonzero((lanes.type == DRIVING) & (lanes.junction < 0)):
+        stations = lanes.stations(int(row))
+        s = lanes.s[stations]
+        wide = np.linalg.norm(lanes.outer[stations] - lanes.inner[stations], axis=1) > 2.4
+        low, high = s[0] + END_CLEARANCE, s[-1] - END_CLEARANCE
+        if high <= low or not wide.all():
+            continue
+        stagger = 0.5 * SPACING * (abs(int(lanes.lane_id[row])) % 2)
+        places = np.arange(low + min(stagger, high - low), high, SPACING)
+        found.append(_poses(lanes, int(row), places))
+    return np.concatenate(found) if found else np.zeros((0, 6))
+
+
+def _middles(lanes: LaneTable) -> Array:
+    """One pose in the middle of every driving lane, for towns of short roads only."""
+    rows = np.flatnonzero((lanes.type == DRIVING) & (lanes.junction < 0))
+    if len(rows) == 0:
+        rows = np.flatnonzero(lanes.type == DRIVING)
+    poses = [
+        _poses(lanes, int(row), np.array([0.5 * (lanes.s[lanes.stations(int(row))][[0, -1]]).sum()])) for row in rows
+    ]
+    return np.concatenate(poses) if poses else np.zeros((0, 6))
+
+
+def _poses(lanes: LaneTable, row: int, places: Array) -> Array:
+    stations = lanes.stations(row)
+    s, centre = lanes.s[stations], lanes.centre[stations]
+    along = 1.0 if lanes.lane_id[row] < 0 else -1.0
+    at = np.column_stack([np.interp(places, s, centre[:, axis]) for axis in range(3)])
+    ahead = np.column_stack([np.interp(places + 1.0, s, centre[:, axis]) for axis in range(3)])
+    behind = np.column_stack([np.interp(places - 1.0, s, centre[:, axis]) for axis in range(3)])
+    direction = along * (ahead - behind)
+    yaw = np.degrees(np.arctan2(direction[:, 1], direction[:, 0]))
+    pitch = np.degrees(np.arctan2(direction[:, 2], np.hypot(direction[:, 0], direction[:, 1])))
+    at[:, 2] += RAISED
+    return np.column_stack([at, pitch, yaw, np.zeros(len(at))])
+
+
+def _without_overlaps(poses: Array) -> Array:
+    """Keep poses, in order, whose largest vehicle overlaps none kept before (separating axes of rectangles)."""
+    half = np.array([0.5 * (LONGEST + CLEARANCE), 0.5 * (WIDEST + CLEARANCE)])
+    yaw = np.radians(poses[:, 4])
+    forward = np.column_stack([np.cos(yaw), np.sin(yaw)])
+    right = np.column_stack([-np.sin(yaw), np.cos(yaw)])
+    kept: list[int] = []
+    for i in range(len(poses)):
+        others = np.array(kept, int)
+        offset = poses[others, :2] - poses[i, :2]
+        near = (np.hypot(*offset.T) < 2.0 * np.hypot(*half)) & (np.abs(poses[others, 2] - poses[i, 2]) < 5.0)
+        others, offset = others[near], offset[near]
+        apart = np.zeros(len(others), bool)
+        for axis in (forward[[i]], right[[i]], forward[others], right[others]):
+            reach = half[0] * np.abs(np.sum(forward[[i]] * axis, 1)) + half[1] * np.abs(np.sum(right[[i]] * axis, 1))
+            reach = reach + half[0] * np.abs(np.sum(forward[others] * axis, 1))
+            reach = reach + half[1] * np.abs(np.sum(right[others] * axis, 1))
+            apart |= np.abs(np.sum(offset * axis, 1)) > reach
+        if apart.all():
+            kept.append(i)
+    return poses[kept]
