@@ -1,47 +1,74 @@
-"""The index over a town's immovable boxes: buildings, walls, poles, trees."""
+"""Boxes that never move (walls, poles, trunks) and the grid that finds those near a point."""
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
-from rllib_integration.embedded.physics.state import OBSTACLE, ObstacleGrid
+OBSTACLE = np.dtype(
+    [
+        ("x", np.float64),
+        ("y", np.float64),
+        ("z", np.float64),
+        ("yaw", np.float64),
+        ("extent_x", np.float64),
+        ("extent_y", np.float64),
+        ("extent_z", np.float64),
+        ("label", np.uint8),
+        ("object_id", np.uint32),
+    ]
+)
+"""A static upright box: centre [m], yaw [rad], half sizes [m], semantic tag, environment object it is part of."""
 
 
-def build_obstacle_grid(obstacles: np.ndarray, cell: float = 16.0) -> ObstacleGrid:
-    """Sorts boxes into square cells, each box into every cell that its bounding rectangle touches.
+class ObstacleGrid(NamedTuple):
+    """Square cells, each with the rows of the obstacles whose outline touches it (compressed sparse rows).
 
-    Args:
-        obstacles: Boxes of dtype `OBSTACLE`, shape (n,); may be empty.
-        cell: Side of a cell in metres.
-
-    Returns:
-        The grid; its arrays are int64, writable and contiguous, so that kernels compile for one signature.
+    Attributes:
+        origin_x, origin_y: [m] lower corner of the first cell.
+        cell: [m] side of a cell.
+        rows, columns: number of cells along y and x.
+        starts: int32 (rows * columns + 1,): cell `row * columns + column` owns
+            `items[starts[cell]:starts[cell + 1]]`.
+        items: int32, rows of the obstacle array, ascending within a cell.
     """
-    if obstacles.dtype != OBSTACLE:
-        raise TypeError(f"obstacles must have the dtype physics.state.OBSTACLE, not {obstacles.dtype}.")
-    if len(obstacles) == 0:
-        return ObstacleGrid(0.0, 0.0, float(cell), 1, 1, np.zeros(2, np.int64), np.zeros(0, np.int64))
-    cosine, sine = np.abs(np.cos(obstacles["yaw"])), np.abs(np.sin(obstacles["yaw"]))
-    reach_x = obstacles["extent_x"] * cosine + obstacles["extent_y"] * sine
-    reach_y = obstacles["extent_x"] * sine + obstacles["extent_y"] * cosine
-    low = np.stack([obstacles["x"] - reach_x, obstacles["y"] - reach_y], axis=1)
-    high = np.stack([obstacles["x"] + reach_x, obstacles["y"] + reach_y], axis=1)
-    origin = low.min(axis=0)
-    first = ((low - origin) // cell).astype(np.int64)
-    last = ((high - origin) // cell).astype(np.int64)
-    columns, rows = (int(count) for count in last.max(axis=0) + 1)
 
-    spans = last - first + 1
-    counts = spans[:, 0] * spans[:, 1]
-    box = np.repeat(np.arange(len(obstacles), dtype=np.int64), counts)
-    # running number of each entry inside its own box: 0, 1, 2, 0, 1, ...
-    within = np.arange(len(box)) - np.repeat(np.cumsum(counts) - counts, counts)
-    column = first[box, 0] + within % spans[box, 0]
-    row = first[box, 1] + within // spans[box, 0]
-    index = row * columns + column
-    order = np.argsort(index, kind="stable")
-    starts = np.zeros(columns * rows + 1, np.int64)
-    starts[1:] = np.cumsum(np.bincount(index, minlength=columns * rows))
-    return ObstacleGrid(
-        float(origin[0]), float(origin[1]), float(cell), columns, rows, starts, np.ascontiguousarray(box[order])
-    )
+    origin_x: float
+    origin_y: float
+    cell: float
+    rows: int
+    columns: int
+    starts: NDArray[np.int32]
+    items: NDArray[np.int32]
+
+
+def build_obstacle_grid(obstacles: NDArray[np.void], cell: float = 8.0) -> ObstacleGrid:
+    """Sort obstacles (structured array of `OBSTACLE`) into a grid of `cell` metres."""
+    if len(obstacles) == 0:
+        return ObstacleGrid(0.0, 0.0, cell, 1, 1, np.zeros(2, np.int32), np.zeros(0, np.int32))
+    cos, sin = np.abs(np.cos(obstacles["yaw"])), np.abs(np.sin(obstacles["yaw"]))
+    half_x = obstacles["extent_x"] * cos + obstacles["extent_y"] * sin
+    half_y = obstacles["extent_x"] * sin + obstacles["extent_y"] * cos
+    low_x, high_x = obstacles["x"] - half_x, obstacles["x"] + half_x
+    low_y, high_y = obstacles["y"] - half_y, obstacles["y"] + half_y
+    origin_x, origin_y = float(low_x.min()), float(low_y.min())
+    columns = math.floor((float(high_x.max()) - origin_x) / cell) + 1
+    rows = math.floor((float(high_y.max()) - origin_y) / cell) + 1
+    first_column = ((low_x - origin_x) / cell).astype(np.int64)
+    last_column = ((high_x - origin_x) / cell).astype(np.int64)
+    first_row = ((low_y - origin_y) / cell).astype(np.int64)
+    last_row = ((high_y - origin_y) / cell).astype(np.int64)
+    widths = last_column - first_column + 1
+    counts = widths * (last_row - first_row + 1)
+    owner = np.repeat(np.arange(len(obstacles)), counts)
+    place = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+    column = first_column[owner] + place % widths[owner]
+    row = first_row[owner] + place // widths[owner]
+    cells = row * columns + column
+    order = np.argsort(cells, kind="stable")
+    starts = np.zeros(rows * columns + 1, np.int32)
+    starts[1:] = np.cumsum(np.bincount(cells, minlength=rows * columns))
+    return ObstacleGrid(origin_x, origin_y, cell, rows, columns, starts, owner[order].astype(np.int32))

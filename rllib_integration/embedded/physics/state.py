@@ -9,12 +9,10 @@ Angular velocities follow the same axes: ``wz`` is the rate of yaw, ``wy`` the n
 negative rate of roll.
 
 Origins are CARLA's: a vehicle's and a prop's lie on the ground under their middle, a walker's in the middle of
-its capsule. ``box_x/y/z`` lead from there to the centre of the bounding box, in the actor's own frame.
+its capsule. ``box_x/y/z`` lead from there to the centre of the bounding box, in the actor's own frame. What never moves is in `obstacles.py` and `ground.py`.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 
@@ -160,38 +158,15 @@ PROP = np.dtype(
     align=True,
 )
 
-OBSTACLE = np.dtype(
-    [
-        ("x", _f8), ("y", _f8), ("z", _f8),  # centre of the box
-        ("yaw", _f8),
-        ("extent_x", _f8), ("extent_y", _f8), ("extent_z", _f8),  # half sizes
-        ("label", _u1), ("object_id", np.uint64),
-    ],
-    align=True,
-)  # fmt: skip
-
 CONTACT = np.dtype(
     [
         ("kind_a", _u1), ("row_a", _i4),
         ("kind_b", _u1), ("row_b", _i4),
-        ("nx", _f8), ("ny", _f8), ("nz", _f8),  # unit normal, from a to b
-        ("impulse_x", _f8), ("impulse_y", _f8), ("impulse_z", _f8),  # on b, N s, summed over the tick
+        ("nx", _f8), ("ny", _f8), ("nz", _f8),  # unit normal, from b to a
+        # impulse that a receives from b, N s, summed over the tick; b receives the opposite
+        ("impulse_x", _f8), ("impulse_y", _f8), ("impulse_z", _f8),
         ("x", _f8), ("y", _f8), ("z", _f8),  # contact point
         ("speed", _f8),  # closing speed along the normal at the first touch, m/s
     ],
     align=True,
 )  # fmt: skip
-
-
-class ObstacleGrid(NamedTuple):
-    """Static boxes by square cell, as compressed rows: cell ``c = row * columns + column`` holds
-    ``items[starts[c]:starts[c + 1]]``, ascending. Build it with `obstacles.build_obstacle_grid`.
-    """
-
-    origin_x: float
-    origin_y: float
-    cell: float
-    columns: int
-    rows: int
-    starts: np.ndarray
-    items: np.ndarray
