@@ -9,12 +9,16 @@ Angular velocities follow the same axes: ``wz`` is the rate of yaw, ``wy`` the n
 negative rate of roll.
 
 Origins are CARLA's: a vehicle's and a prop's lie on the ground under their middle, a walker's in the middle of
-its capsule. ``box_x/y/z`` lead from there to the centre of the bounding box, in the actor's own frame. What never moves is in `obstacles.py` and `ground.py`.
+its capsule. ``box_x/y/z`` lead from there to the centre of the bounding box, in the actor's own frame.
+What never moves is described in `obstacles.py` and `ground.py`.
 """
 
 from __future__ import annotations
 
 import numpy as np
+
+from rllib_integration.embedded.physics.obstacles import OBSTACLE as OBSTACLE
+from rllib_integration.embedded.physics.obstacles import ObstacleGrid as ObstacleGrid
 
 VEHICLE_KIND = 0
 WALKER_KIND = 1
