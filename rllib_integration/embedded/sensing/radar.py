@@ -1,0 +1,67 @@
+"""Radar: distances, bearings and closing speeds inside a cone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .rays import MOVING
+from .scan import cast_from
+from .sensor import NOISE_SEED, SENSOR_TICK, Attribute, Sensor
+from .view import Mount, View
+
+MAX_POINTS = 4_000_000
+
+
+class Radar(Sensor):
+    """Detections at random bearings inside an elliptic cone around the sensor's forward axis.
+
+    A detection has velocity [m/s] along the ray (negative when the distance shrinks), azimuth [rad] (positive to
+    the right), altitude [rad] (positive up) and depth [m]. The parent itself is not seen.
+    """
+
+    type_id = "sensor.other.radar"
+    stream_type = 9
+    ATTRIBUTES: ClassVar[Mapping[str, Attribute]] = {
+        "horizontal_fov": Attribute(30.0, 0.0, 179.0),
+        "vertical_fov": Attribute(30.0, 0.0, 179.0),
+        "points_per_second": Attribute(1500, 0, 1e9),
+        "range": Attribute(100.0, 0.0, 1e5),
+        **NOISE_SEED,
+        **SENSOR_TICK,
+    }
+    _last_time: float | None = None
+
+    def capture(self, view: View, mount: Mount) -> tuple[bytes, ...]:
+        """Body: float32 (n, 4): velocity, azimuth, altitude, depth."""
+        elapsed = view.dt if self._last_time is None else max(view.time - self._last_time, 0.0)
+        self._last_time = view.time
+        count = min(int(self.number("points_per_second") * elapsed), MAX_POINTS)
+        local = self._directions(count)
+        directions = local @ mount.rotation.T
+        hits, boxes = cast_from(view, mount, directions, self.number("range"), see_parent=False)
+        chosen = np.flatnonzero(hits.kind >= 0)
+        target = np.zeros((len(chosen), 3))
+        moving = np.flatnonzero(hits.kind[chosen] == MOVING)
+        for place in moving:
+            box = boxes[hits.target[chosen[place]]]
+            row = (view.vehicles, view.walkers, view.props)[box["kind"]][box["row"]]
+            target[place] = row["vx"], row["vy"], row["vz"]
+        found = np.empty((len(chosen), 4), "<f4")
+        found[:, 0] = np.einsum("ij,ij->i", target - mount.velocity, directions[chosen])
+        found[:, 1] = np.arctan2(local[chosen, 1], local[chosen, 0])
+        found[:, 2] = np.arcsin(np.clip(local[chosen, 2], -1.0, 1.0))
+        found[:, 3] = hits.distance[chosen]
+        return (found.tobytes(),)
+
+    def _directions(self, count: int) -> NDArray[np.float64]:
+        """Unit vectors (count, 3) in the sensor's frame, denser in the middle as CARLA's are."""
+        radius, angle = self.random.random(count), self.random.random(count) * 2.0 * math.pi
+        right = math.tan(math.radians(self.number("horizontal_fov")) / 2.0) * radius * np.cos(angle)
+        up = math.tan(math.radians(self.number("vertical_fov")) / 2.0) * radius * np.sin(angle)
+        directions = np.stack([np.ones(count), right, up], axis=-1)
+        return directions / np.linalg.norm(directions, axis=1, keepdims=True)

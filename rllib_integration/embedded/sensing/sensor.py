@@ -1,0 +1,142 @@
+"""The base of all sensors: attributes checked once, bodies captured every due tick."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from .view import Mount, View
+
+Value = bool | int | float | str
+
+
+class SensorError(ValueError):
+    """A sensor was asked for something it cannot do; the text says what is allowed."""
+
+
+class Attribute(NamedTuple):
+    """One blueprint attribute of a sensor.
+
+    Attributes:
+        default: value when the blueprint does not set it; its type is the attribute's type.
+        low, high: smallest and largest number allowed.
+        choices: for texts, the words allowed (empty: any).
+        only: if given, these are the only numbers allowed, because other values ask for an effect that is
+            not drawn; `effect` names it.
+        effect: what other values would have asked for.
+    """
+
+    default: Value
+    low: float = -math.inf
+    high: float = math.inf
+    choices: tuple[str, ...] = ()
+    only: tuple[Value, ...] = ()
+    effect: str = ""
+
+
+SENSOR_TICK = {"sensor_tick": Attribute(0.0, 0.0)}
+NOISE_SEED = {"noise_seed": Attribute(0)}
+_PASSIVE = {"role_name", "ros_name", "object_type", "size"}
+_TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
+
+
+class Sensor:
+    """A sensor of one actor.
+
+    Args:
+        attributes: blueprint attributes as the client sent them, all texts.
+        seed: of everything random in it; with the same seed and the same world it sends the same bytes.
+
+    Raises:
+        SensorError: an attribute is unknown, malformed, out of range or asks for an effect that is not drawn.
+    """
+
+    type_id: ClassVar[str]
+    stream_type: ClassVar[int]
+    ATTRIBUTES: ClassVar[Mapping[str, Attribute]] = {}
+
+    def __init__(self, attributes: Mapping[str, str], seed: int = 0) -> None:
+        self.values = self._read(attributes)
+        noise_seed = self.values.get("noise_seed", 0)
+        self.random = np.random.Generator(np.random.SFC64([seed % 2**63, int(noise_seed) % 2**63]))
+
+    @property
+    def interval(self) -> float:
+        """[s] Simulated time between captures (`sensor_tick`); 0 for every tick."""
+        return float(self.values.get("sensor_tick", 0.0))
+
+    def capture(self, view: View, mount: Mount) -> tuple[bytes, ...]:
+        """Perceive the world.
+
+        Returns:
+            Bodies of the messages to send, each of which follows the 48-byte sensor header; often one, for
+            event sensors none or several.
+        """
+        raise NotImplementedError
+
+    def number(self, name: str) -> float:
+        """The value of a numeric attribute."""
+        return float(self.values[name])
+
+    @classmethod
+    def _read(cls, attributes: Mapping[str, str]) -> dict[str, Value]:
+        values: dict[str, Value] = {name: spec.default for name, spec in cls.ATTRIBUTES.items()}
+        for name, text in attributes.items():
+            if name in _PASSIVE:
+                continue
+            spec = cls.ATTRIBUTES.get(name)
+            if spec is None:
+                near = difflib.get_close_matches(name, cls.ATTRIBUTES, 1)
+                hint = f"; did you mean '{near[0]}'?" if near else "; it has none" if not cls.ATTRIBUTES else "."
+                raise SensorError(f"{cls.type_id} has no attribute '{name}'{hint}")
+            values[name] = cls._value(name, text, spec)
+        return values
+
+    @classmethod
+    def _value(cls, name: str, text: str, spec: Attribute) -> Value:
+        where = f"{cls.type_id}: attribute '{name}' is '{text}'"
+        value = _parse(str(text), spec.default, where)
+        if isinstance(value, str):
+            if spec.choices and value.lower() not in spec.choices:
+                raise SensorError(f"{where}, allowed are {', '.join(spec.choices)}.")
+            return value.lower() if spec.choices else value
+        if not spec.low <= value <= spec.high:
+            raise SensorError(f"{where}, allowed is {_range(spec)}.")
+        if spec.only and not any(math.isclose(value, float(other), abs_tol=1e-6) for other in spec.only):
+            allowed = " or ".join(str(other) for other in spec.only)
+            raise SensorError(f"{where}: {spec.effect} is not drawn; leave it at {allowed}.")
+        return value
+
+
+def _parse(text: str, default: Value, where: str) -> Value:
+    """Turn the client's text into the type of `default`."""
+    text = text.strip()
+    if isinstance(default, bool):
+        if text.lower() in _TRUE | _FALSE:
+            return text.lower() in _TRUE
+        raise SensorError(f"{where}, which is neither true nor false.")
+    if isinstance(default, str):
+        return text
+    try:
+        number = float(text)
+    except ValueError:
+        raise SensorError(f"{where}, which is not a number.") from None
+    if not math.isfinite(number):
+        raise SensorError(f"{where}; it has to be finite.")
+    if isinstance(default, int):
+        if number != int(number):
+            raise SensorError(f"{where}, which is not a whole number.")
+        return int(number)
+    return number
+
+
+def _range(spec: Attribute) -> str:
+    if spec.high == math.inf:
+        return f"{spec.low:g} and more"
+    if spec.low == -math.inf:
+        return f"{spec.high:g} and less"
+    return f"{spec.low:g} to {spec.high:g}"

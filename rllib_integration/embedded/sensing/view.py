@@ -1,0 +1,75 @@
+"""What a sensor is shown of the world, and where on the world it sits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class ActorLookup(Protocol):
+    """Facts about actors that no array holds. `kind` is one of physics.state's kinds, `row` a row of its array."""
+
+    def describe(self, kind: int, row: int) -> list[Any]:
+        """The actor as the protocol's Actor layout, ready for msgpack."""
+
+    def type_id(self, kind: int, row: int) -> str:
+        """Blueprint id, such as "vehicle.tesla.model3"."""
+
+    def colour(self, kind: int, row: int) -> tuple[int, int, int]:
+        """Paint as red, green, blue (0..255)."""
+
+    def light_flags(self, row: int) -> int:
+        """CARLA's VehicleLightState bits of a vehicle."""
+
+
+class View(NamedTuple):
+    """The world after one tick. Positions are metres in CARLA's left-handed world frame, angles radians.
+
+    Attributes:
+        frame: number of the tick.
+        time: [s] simulation time since the episode began.
+        dt: [s] length of the tick.
+        town: the loaded town (surface, obstacles, scenery, signals, map).
+        vehicles, walkers, props: structured arrays of physics.state, living rows only.
+        weather: CARLA's 14 weather parameters by name.
+        light_states: uint8, CARLA's TrafficLightState of each of `town.signals`.
+        contacts: structured array CONTACT: what touched during this tick.
+        gravity: [m/s^2] acceleration of free fall, positive.
+        actors: see `ActorLookup`.
+    """
+
+    frame: int
+    time: float
+    dt: float
+    town: Any
+    vehicles: NDArray[np.void]
+    walkers: NDArray[np.void]
+    props: NDArray[np.void]
+    weather: Mapping[str, float]
+    light_states: NDArray[np.uint8]
+    contacts: NDArray[np.void]
+    gravity: float
+    actors: ActorLookup
+
+
+class Mount(NamedTuple):
+    """Where a sensor is, and on whom.
+
+    Attributes:
+        position: float64 (3,), [m] in the world.
+        rotation: float64 (3, 3), columns are the sensor's forward, right and up in the world.
+        velocity: float64 (3,), [m/s] of the sensor in the world.
+        kind: kind of the parent as in physics.state, -1 without parent.
+        row: row of the parent in its array, -1 without parent.
+        actor_id: id of the sensor itself.
+    """
+
+    position: NDArray[np.float64]
+    rotation: NDArray[np.float64]
+    velocity: NDArray[np.float64]
+    kind: int
+    row: int
+    actor_id: int

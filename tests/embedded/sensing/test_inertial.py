@@ -1,0 +1,86 @@
+"""Receiver and inertial unit against what mechanics and the map say."""
+
+from __future__ import annotations
+
+import math
+
+import carla
+import msgpack
+import numpy as np
+import pytest
+
+from rllib_integration.embedded.sensing import SENSORS
+
+from .world import field_map, make_mount, make_view
+
+
+def imu_readings(sensor, path, dt=0.05, **mount):
+    """Readings along `path`: function of time to (x, y, z, velocity)."""
+    out = []
+    for tick in range(1, 6):
+        place = path(tick * dt)
+        view = make_view(frame=tick, time=tick * dt, dt=dt)
+        out.append(msgpack.unpackb(sensor.capture(view, make_mount(*place[:3], velocity=place[3], **mount))[0]))
+    return out
+
+
+def test_accelerometer_at_rest_feels_gravity_upwards():
+    readings = imu_readings(SENSORS["sensor.other.imu"]({}), lambda t: (1.0, 2.0, 3.0, (0.0, 0.0, 0.0)))
+    for accelerometer, gyroscope, _ in readings:
+        assert accelerometer == pytest.approx([0.0, 0.0, 9.81])
+        assert gyroscope == [0.0, 0.0, 0.0]
+
+
+def test_accelerometer_reads_in_the_frame_of_the_sensor():
+    path = lambda t: (1.5 * t * t, 0.0, 1.0, (3.0 * t, 0.0, 0.0))  # noqa: E731
+    accelerometer = imu_readings(SENSORS["sensor.other.imu"]({}), path, yaw=90.0)[-1][0]
+    assert accelerometer == pytest.approx([0.0, -3.0, 9.81], abs=1e-6)
+
+
+def test_a_teleport_is_not_an_acceleration():
+    path = lambda t: (0.0 if t < 0.12 else 500.0, 0.0, 1.0, (0.0, 0.0, 0.0))  # noqa: E731
+    for accelerometer, _, _ in imu_readings(SENSORS["sensor.other.imu"]({}), path):
+        assert accelerometer == pytest.approx([0.0, 0.0, 9.81])
+
+
+@pytest.mark.parametrize(("yaw", "expected"), [(-90.0, 0.0), (0.0, 90.0), (90.0, 180.0), (180.0, 270.0)])
+def test_compass_counts_clockwise_from_north(yaw, expected):
+    reading = msgpack.unpackb(SENSORS["sensor.other.imu"]({}).capture(make_view(), make_mount(yaw=yaw))[0])
+    assert math.degrees(reading[2]) % 360.0 == pytest.approx(expected, abs=1e-6)
+
+
+def test_gyroscope_turns_with_the_parent():
+    view = make_view(vehicles=[{"wz": 0.3, "wx": 0.1}])
+    reading = msgpack.unpackb(
+        SENSORS["sensor.other.imu"]({}).capture(view, make_mount(yaw=90.0, kind=0, row=0))[0]
+    )
+    assert reading[1] == pytest.approx([0.0, -0.1, 0.3])
+
+
+def test_imu_noise_has_the_asked_spread_and_bias():
+    attributes = {"noise_accel_stddev_x": "0.5", "noise_gyro_bias_z": "0.25", "noise_gyro_stddev_y": "0.1"}
+    sensor = SENSORS["sensor.other.imu"]({**attributes, "noise_seed": "4"})
+    view, mount = make_view(), make_mount()
+    readings = [msgpack.unpackb(sensor.capture(view, mount)[0]) for _ in range(400)]
+    accelerometer, gyroscope = (np.array([reading[i] for reading in readings]) for i in (0, 1))
+    assert accelerometer[:, 0].std() == pytest.approx(0.5, rel=0.15)
+    assert accelerometer[:, 1].std() == 0.0
+    assert gyroscope[:, 1].std() == pytest.approx(0.1, rel=0.15)
+    assert gyroscope[:, 2] == pytest.approx(0.25)
+
+
+def test_gnss_agrees_with_the_maps_own_projection():
+    reading = msgpack.unpackb(SENSORS["sensor.other.gnss"]({}).capture(make_view(), make_mount(30.0, -40.0, 5.0))[0])
+    expected = field_map().transform_to_geolocation(carla.Location(30.0, -40.0, 5.0))
+    assert reading == [expected.latitude, expected.longitude, expected.altitude]
+    back = field_map().geolocation_to_transform(carla.GeoLocation(*reading))
+    assert [back.x, back.y] == pytest.approx([30.0, -40.0], abs=0.05)
+
+
+def test_gnss_noise_and_bias_are_added_per_axis():
+    sensor = SENSORS["sensor.other.gnss"]({"noise_alt_bias": "2", "noise_alt_stddev": "0.5", "noise_seed": "1"})
+    view, mount = make_view(), make_mount(z=5.0)
+    readings = np.array([msgpack.unpackb(sensor.capture(view, mount)[0]) for _ in range(400)])
+    assert readings[:, 2].mean() == pytest.approx(7.0, abs=0.1)
+    assert readings[:, 2].std() == pytest.approx(0.5, rel=0.15)
+    assert np.ptp(readings[:, 0]) == 0.0
