@@ -30,7 +30,7 @@ class CollisionSensor(Sensor):
         if len(contacts) == 0 or mount.kind < 0:
             return ()
         received: dict[tuple[int, int], np.ndarray] = {}
-        for mine, other, sign in (("b", "a", 1.0), ("a", "b", -1.0)):
+        for mine, other, sign in (("a", "b", 1.0), ("b", "a", -1.0)):
             mask = (contacts[f"kind_{mine}"] == mount.kind) & (contacts[f"row_{mine}"] == mount.row)
             for contact in contacts[mask]:
                 key = (int(contact[f"kind_{other}"]), int(contact[f"row_{other}"]))

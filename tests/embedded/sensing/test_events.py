@@ -12,10 +12,10 @@ from rllib_integration.embedded.sensing import SENSORS
 from .world import WALL_AT_TEN_METRES, Town, make_mount, make_view
 
 
-def contact(kind_a, row_a, kind_b, row_b, impulse_on_b):
+def contact(kind_a, row_a, kind_b, row_b, impulse_on_a):
     row = np.zeros(1, CONTACT)
     row["kind_a"], row["row_a"], row["kind_b"], row["row_b"] = kind_a, row_a, kind_b, row_b
-    for axis, value in zip("xyz", impulse_on_b):
+    for axis, value in zip("xyz", impulse_on_a):
         row[f"impulse_{axis}"] = value
     return row
 
@@ -33,14 +33,14 @@ def test_both_sides_hear_of_a_collision_with_opposite_impulses():
     ((second, second_other, second_impulse),) = collisions(contacts, 1)
     assert (first[0], first_other[0]) == (0, 1)
     assert (second[0], second_other[0]) == (1, 0)
-    assert first_impulse == [-100.0, 20.0, -3.0]
-    assert second_impulse == [100.0, -20.0, 3.0]
+    assert first_impulse == [100.0, -20.0, 3.0]
+    assert second_impulse == [-100.0, 20.0, -3.0]
 
 
 def test_contacts_of_one_pair_are_one_message_a_tick():
     contacts = [contact(0, 0, 0, 1, (100.0, 0.0, 0.0)), contact(0, 1, 0, 0, (30.0, 0.0, 0.0))]
     ((_, _, impulse),) = collisions(contacts, 0)
-    assert impulse == pytest.approx([-70.0, 0.0, 0.0])
+    assert impulse == pytest.approx([70.0, 0.0, 0.0])
 
 
 def test_every_other_body_gets_its_own_message():
