@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from rllib_integration.embedded.physics.ground import flat_surface
 from rllib_integration.embedded.physics.obstacles import build_obstacle_grid
 from rllib_integration.embedded.physics.state import OBSTACLE
 from rllib_integration.embedded.town.lanes import ReferenceLines, sample_lanes
 from rllib_integration.embedded.town.opendrive import parse_opendrive
 from rllib_integration.embedded.town.sources import read_opendrive, town_file_name, town_names
 from rllib_integration.embedded.town.spawn_points import spawn_points
+from rllib_integration.embedded.town.surface import build_surface, lane_quads
 from rllib_integration.embedded.town.town import ENVIRONMENT_OBJECT, SPEED_ZONE, Scenery, Town
 
 
@@ -47,8 +47,8 @@ def build_town(name: str, opendrive: str) -> Town:
         name=name,
         map_name=f"Carla/Maps/{name}",
         opendrive=opendrive,
-        spawn_points=spawn_points(lanes),
-        surface=flat_surface(600.0),
+        spawn_points=spawn_points(network, lanes),
+        surface=build_surface(lane_quads(lanes)),
         obstacles=obstacles,
         obstacle_grid=build_obstacle_grid(obstacles),
         signals=[],

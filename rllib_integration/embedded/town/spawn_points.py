@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rllib_integration.embedded.town.lanes import DRIVING, Array, LaneTable
+from rllib_integration.embedded.town.opendrive import RoadNetwork
 
 RAISED = 0.5
 """[m] Above the road, as in CARLA's towns, so that wheels settle instead of starting inside the ground."""
@@ -16,17 +17,20 @@ LONGEST, WIDEST = 10.4, 3.95
 CLEARANCE = 0.4
 """[m] Left free around the largest vehicle."""
 
-SPACING = 18.0
+SPACING = 14.0
 """[m] Along one lane."""
 
-END_CLEARANCE = 8.0
-"""[m] From a spawn point to either end of its stretch of lanes."""
+JUNCTION_CLEARANCE = 9.0
+"""[m] From a spawn point to a junction."""
+
+NARROWEST = 2.4
+"""[m] Lanes narrower than this carry no spawn point."""
 
 MOST = 400
 """About as many as CARLA's towns have at most."""
 
 
-def spawn_points(lanes: LaneTable, obstacles: NDArray[np.void] | None = None) -> Array:
+def spawn_points(network: RoadNetwork, lanes: LaneTable) -> Array:
     """Choose spawn points.
 
     Every vehicle blueprint fits on all of them at once without touching another vehicle.
@@ -34,7 +38,7 @@ def spawn_points(lanes: LaneTable, obstacles: NDArray[np.void] | None = None) ->
     Returns:
         float64 (n, 6): x, y, z [m], pitch, yaw, roll [degrees], CARLA's frame.
     """
-    candidates = _candidates(lanes)
+    candidates = _candidates(network, lanes)
     if len(candidates) == 0:
         candidates = _middles(lanes)
     chosen = _without_overlaps(candidates)
@@ -43,20 +47,29 @@ def spawn_points(lanes: LaneTable, obstacles: NDArray[np.void] | None = None) ->
     return chosen
 
 
-def _candidates(lanes: LaneTable) -> Array:
+def _candidates(network: RoadNetwork, lanes: LaneTable) -> Array:
     """Evenly spaced poses on the driving lanes outside junctions, shifted from lane to lane."""
     found = []
     for row in np.flatnonzero((lanes.type == DRIVING) & (lanes.junction < 0)):
+        road = network.roads[lanes.road[row]]
         stations = lanes.stations(int(row))
         s = lanes.s[stations]
-        wide = np.linalg.norm(lanes.outer[stations] - lanes.inner[stations], axis=1) > 2.4
-        low, high = s[0] + END_CLEARANCE, s[-1] - END_CLEARANCE
-        if high <= low or not wide.all():
-            continue
+        low = max(s[0] + 1.0, 0.5 * LONGEST if _open(road.predecessor) else JUNCTION_CLEARANCE)
+        high = min(s[-1] - 1.0, road.length - (0.5 * LONGEST if _open(road.successor) else JUNCTION_CLEARANCE))
         stagger = 0.5 * SPACING * (abs(int(lanes.lane_id[row])) % 2)
-        places = np.arange(low + min(stagger, high - low), high, SPACING)
+        first = np.ceil((low - stagger) / SPACING) * SPACING + stagger
+        places = np.arange(first, high, SPACING)
+        if len(places) == 0 and high > low and high - low > 0.3 * SPACING:
+            places = np.array([0.5 * (low + high)])
+        width = np.linalg.norm(lanes.outer[stations] - lanes.inner[stations], axis=1)
+        places = places[np.interp(places, s, width) > NARROWEST]
         found.append(_poses(lanes, int(row), places))
     return np.concatenate(found) if found else np.zeros((0, 6))
+
+
+def _open(link: object) -> bool:
+    """Whether a road goes on as a road, so that nothing crosses at its end."""
+    return link is not None and getattr(link, "kind", "") == "road"
 
 
 def _middles(lanes: LaneTable) -> Array:
@@ -90,18 +103,17 @@ def _without_overlaps(poses: Array) -> Array:
     yaw = np.radians(poses[:, 4])
     forward = np.column_stack([np.cos(yaw), np.sin(yaw)])
     right = np.column_stack([-np.sin(yaw), np.cos(yaw)])
-    kept: list[int] = []
+    kept = np.zeros(len(poses), bool)
     for i in range(len(poses)):
-        others = np.array(kept, int)
-        offset = poses[others, :2] - poses[i, :2]
-        near = (np.hypot(*offset.T) < 2.0 * np.hypot(*half)) & (np.abs(poses[others, 2] - poses[i, 2]) < 5.0)
-        others, offset = others[near], offset[near]
+        offset = poses[:i, :2] - poses[i, :2]
+        near = kept[:i] & (np.abs(offset) < 2.0 * np.hypot(*half)).all(axis=1)
+        near &= np.abs(poses[:i, 2] - poses[i, 2]) < 5.0
+        others, offset = np.flatnonzero(near), offset[near]
         apart = np.zeros(len(others), bool)
         for axis in (forward[[i]], right[[i]], forward[others], right[others]):
             reach = half[0] * np.abs(np.sum(forward[[i]] * axis, 1)) + half[1] * np.abs(np.sum(right[[i]] * axis, 1))
             reach = reach + half[0] * np.abs(np.sum(forward[others] * axis, 1))
             reach = reach + half[1] * np.abs(np.sum(right[others] * axis, 1))
             apart |= np.abs(np.sum(offset * axis, 1)) > reach
-        if apart.all():
-            kept.append(i)
+        kept[i] = apart.all()
     return poses[kept]

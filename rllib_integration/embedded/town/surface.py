@@ -1,0 +1,390 @@
+"""Roads, sidewalks and the terrain around them as a `physics.ground.Surface`.
+
+1. Lanes are drawn into a grid of nodes; where several lanes overlap at about the same height (junctions) the heights
+   are blended, the one whose centre is nearer counting most; where they differ by more, they are levels.
+2. A road that crosses above another is a deck: from the crossing on, as far as `ABUTMENT` along it, the ground below
+   is not the deck's but terrain, so that one can drive and look under a bridge.
+3. The terrain joins the edges of the roads and is smooth between them (a harmonic function), down to a coarse grid
+   far from roads; it ends `MARGIN` outside of the outermost roads.
+
+A town is worked off in square blocks with a rim, so that memory stays bounded for towns of a hundred square kilometres.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from rllib_integration.embedded.physics.ground import ROAD_LABEL, TERRAIN_LABEL, TILE_CELLS, Surface
+from rllib_integration.embedded.town.lanes import BORDER, MEDIAN, NONE, SIDEWALK, Array, LaneTable
+
+SIDEWALK_LABEL = 2
+GROUND_LABEL = 25
+
+KERB = 0.12
+"""[m] Sidewalks and medians lie this much above the road."""
+
+MARGIN = 50.0
+"""[m] Terrain reaches this far beyond the outermost roads."""
+
+HOLE = 120.0
+"""[m] Gaps in the terrain between roads up to about this wide are filled."""
+
+LEVEL_GAP = 2.0
+"""[m] Surfaces further apart in height than this are levels, not one surface."""
+
+ABUTMENT = 12.0
+"""[m] A deck is open below as far as this beyond the road that it crosses."""
+
+BELOW_DECK = 0.4
+"""[m] The ground stays at least this far below a deck."""
+
+COARSE = 4.0
+"""[m] Grid on which terrain is laid out between roads."""
+
+BLOCK_TILES = 24
+"""Tiles along one side of a block."""
+
+LEVELS = 3
+_RELAXATIONS = 60  # even, so that the result lands in the caller's array
+
+
+@dataclass
+class GroundQuads:
+    """Quadrilaterals that carry: corners float64 (n, 4, 3) in order inner, inner next, outer next, outer; the label;
+    and whether the label is a mere border that gives way to any other."""
+
+    corners: Array
+    label: NDArray[np.uint8]
+    raised: NDArray[np.float64]
+
+
+def lane_quads(lanes: LaneTable) -> GroundQuads:
+    """The surfaces of all lanes that have one, as quadrilaterals between neighbouring stations."""
+    first = np.flatnonzero(lanes.lane[:-1] == lanes.lane[1:])
+    kind = lanes.type[lanes.lane[first]]
+    first = first[kind != NONE]
+    kind = lanes.type[lanes.lane[first]]
+    inner, outer = lanes.inner, lanes.outer
+    corners = np.stack([inner[first], inner[first + 1], outer[first + 1], outer[first]], axis=1)
+    wide = np.maximum(
+        np.linalg.norm(corners[:, 3] - corners[:, 0], axis=1), np.linalg.norm(corners[:, 2] - corners[:, 1], axis=1)
+    )
+    label = np.full(len(kind), ROAD_LABEL, np.uint8)
+    label[kind == SIDEWALK] = SIDEWALK_LABEL
+    label[(kind == MEDIAN) | (kind == BORDER)] = GROUND_LABEL
+    keep = wide > 0.02
+    raised = np.where((label == SIDEWALK_LABEL) | (kind == MEDIAN), KERB, 0.0)
+    return GroundQuads(corners[keep], label[keep], raised[keep])
+
+
+def build_surface(quads: GroundQuads) -> Surface:
+    """Lay the ground of a town.
+
+    Args:
+        quads: everything that carries.
+    """
+    low = quads.corners[:, :, :2].min(axis=(0, 1)) - MARGIN - 8.0
+    high = quads.corners[:, :, :2].max(axis=(0, 1)) + MARGIN + 8.0
+    cell = 0.5 if float(np.prod(high - low)) < 9e6 else 1.0
+    side = cell * TILE_CELLS
+    origin = np.floor(low / side) * side
+    columns, rows = (np.ceil((high - origin) / side)).astype(int)
+    coarse = _CoarseTerrain(quads, origin, columns * side, rows * side)
+    tiles = _TileStore(rows, columns)
+    for row in range(0, rows, BLOCK_TILES):
+        for column in range(0, columns, BLOCK_TILES):
+            _build_block(tiles, quads, coarse, origin, cell, row, column)
+    return Surface(float(origin[0]), float(origin[1]), cell, *tiles.arrays())
+
+
+class _CoarseTerrain:
+    """Terrain on a `COARSE` grid: where there is any, and how high."""
+
+    def __init__(self, quads: GroundQuads, origin: Array, width: float, height: float) -> None:
+        self.origin = origin
+        shape = (math.ceil(height / COARSE) + 1, math.ceil(width / COARSE) + 1)
+        total, weight = np.zeros(shape), np.zeros(shape)
+        lowest = np.full(shape, np.inf)
+        middle = quads.corners.mean(axis=1)
+        points = np.concatenate([middle, quads.corners.reshape(-1, 3)])
+        u, v = np.rint((points[:, :2] - origin) / COARSE).astype(int).T
+        np.minimum.at(lowest, (v, u), points[:, 2])
+        # Only the lower level shapes the land where roads cross above each other.
+        ground = points[:, 2] < lowest[v, u] + LEVEL_GAP
+        np.add.at(total, (v[ground], u[ground]), points[ground, 2])
+        np.add.at(weight, (v[ground], u[ground]), 1.0)
+        known = weight > 0
+        self.height = _fill_smoothly(np.where(known, total / np.maximum(weight, 1.0), 0.0), known)
+        self.mask = _terrain_mask(known)
+
+    def sample(self, low: Array, cell: float, shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Heights and existence at the nodes of a finer grid whose first node is `low`."""
+        v, u = (np.arange(n, dtype=np.float32) * np.float32(cell / COARSE) for n in shape)
+        offset = (low - self.origin) / COARSE
+        grid_u, grid_v = np.meshgrid(u + np.float32(offset[0]), v + np.float32(offset[1]))
+        fine = cv2.remap(self.height, grid_u, grid_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        inside = cv2.remap(
+            self.mask.astype(np.float32), grid_u, grid_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+        )
+        return fine, inside > 0.5
+
+
+def _terrain_mask(known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Within MARGIN of a road, with the gaps between roads filled and no holes."""
+    distance = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, 5) * COARSE
+    near = (distance < MARGIN).astype(np.uint8)
+    size = int(HOLE / COARSE) | 1
+    closed = cv2.morphologyEx(
+        cv2.copyMakeBorder(near, size, size, size, size, cv2.BORDER_CONSTANT),
+        cv2.MORPH_CLOSE,
+        cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)),
+    )[size:-size, size:-size]
+    outside = cv2.copyMakeBorder(1 - np.maximum(closed, near), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
+    _, parts, _, _ = cv2.connectedComponentsWithStats(outside, connectivity=4)
+    return (parts != parts[0, 0])[1:-1, 1:-1]
+
+
+def _fill_smoothly(value: Array, known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Heights everywhere: the known ones, and between them averages over ever larger squares, then smoothed."""
+    levels = [(value * known, known.astype(float))]
+    while min(levels[-1][0].shape) > 2:
+        total, weight = levels[-1]
+        size = ((total.shape[1] + 1) // 2, (total.shape[0] + 1) // 2)
+        levels.append(tuple(cv2.resize(a, size, interpolation=cv2.INTER_AREA) for a in (total, weight)))  # type: ignore[arg-type]
+    filled = levels[-1][0] / np.maximum(levels[-1][1], 1e-9)
+    for total, weight in levels[-2::-1]:
+        up = cv2.resize(filled, (total.shape[1], total.shape[0]), interpolation=cv2.INTER_LINEAR)
+        filled = np.where(weight > 1e-6, total / np.maximum(weight, 1e-9), up)
+    field = filled.astype(np.float32)
+    _relax(field, known, 200)
+    return field
+
+
+class _TileStore:
+    """Collects tiles; those at the same place are linked from high to low."""
+
+    def __init__(self, rows: int, columns: int) -> None:
+        self.first = np.full((rows, columns), -1, np.int32)
+        self.next: list[int] = []
+        self.height: list[NDArray[np.float32]] = []
+        self.label: list[NDArray[np.uint8]] = []
+
+    def add(self, row: int, column: int, height: NDArray[np.float32], label: NDArray[np.uint8]) -> None:
+        """Put a tile on top of those at its place."""
+        self.next.append(int(self.first[row, column]))
+        self.first[row, column] = len(self.height)
+        self.height.append(height)
+        self.label.append(label)
+
+    def arrays(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], NDArray[np.uint8]]:
+        """The last four fields of a Surface."""
+        return (self.first, np.array(self.next, np.int32), np.stack(self.height), np.stack(self.label))
+
+
+def _build_block(
+    tiles: _TileStore,
+    quads: GroundQuads,
+    coarse: _CoarseTerrain,
+    origin: Array,
+    cell: float,
+    row: int,
+    column: int,
+) -> None:
+    """Make the tiles of one block; its rim repeats the neighbours' so that the edges agree."""
+    rim = math.ceil((ABUTMENT + 4.0) / cell) + _RELAXATIONS
+    row_end, column_end = (
+        min(start + BLOCK_TILES, end) for start, end in zip((row, column), tiles.first.shape, strict=True)
+    )
+    shape = ((row_end - row) * TILE_CELLS + 1 + 2 * rim, (column_end - column) * TILE_CELLS + 1 + 2 * rim)
+    low = origin + cell * (np.array([column, row]) * TILE_CELLS - rim)
+    terrain, exists = coarse.sample(low, cell, shape)
+    if not exists.any():
+        return
+    heights, labels = _draw(quads, low, cell, shape)
+    _extract_decks(heights, labels, max(1, round(ABUTMENT / cell)))
+    ground, ground_label = _lay_ground(heights, labels, terrain, exists)
+    for level in range(LEVELS):
+        field, label = (ground, ground_label) if level == 0 else (heights[level], labels[level])
+        for r in range(row, row_end):
+            for c in range(column, column_end):
+                top, left = rim + (r - row) * TILE_CELLS, rim + (c - column) * TILE_CELLS
+                part = field[top : top + TILE_CELLS + 1, left : left + TILE_CELLS + 1]
+                if np.isfinite(part).any():
+                    tags = label[top : top + TILE_CELLS + 1, left : left + TILE_CELLS + 1]
+                    tiles.add(r, c, part.astype(np.float32), _cell_labels(tags))
+
+
+def _cell_labels(node_label: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Cells take the label that most of their nodes have; roads win a draw, then sidewalks."""
+    corners = np.stack([node_label[:-1, :-1], node_label[:-1, 1:], node_label[1:, :-1], node_label[1:, 1:]])
+    best = corners[0].copy()
+    votes = np.zeros(best.shape, np.int8)
+    for tag in (TERRAIN_LABEL, GROUND_LABEL, SIDEWALK_LABEL, ROAD_LABEL):
+        count = (corners == tag).sum(axis=0).astype(np.int8)
+        better = (count >= votes) & (count > 0)
+        best[better], votes[better] = tag, count[better]
+    return best
+
+
+def _draw(
+    quads: GroundQuads, low: Array, cell: float, shape: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Draw quadrilaterals into levels: heights (LEVELS, rows, columns), NaN = nothing, lowest first; and labels."""
+    high = low + cell * (np.array(shape[::-1]) - 1)
+    least, most = quads.corners[:, :, :2].min(axis=1), quads.corners[:, :, :2].max(axis=1)
+    near = np.all((most >= low) & (least <= high), axis=1)
+    total = np.zeros((LEVELS, *shape))
+    weight = np.zeros((LEVELS, *shape))
+    label = np.zeros((LEVELS, *shape), np.uint8)
+    raised = np.zeros((LEVELS, *shape), np.float32)
+    corners = quads.corners[near].copy()
+    corners[:, :, 0] = (corners[:, :, 0] - low[0]) / cell
+    corners[:, :, 1] = (corners[:, :, 1] - low[1]) / cell
+    # Roads before sidewalks: the first to come decides a node's label and whether it is raised.
+    order = np.argsort(_rank(quads.label[near]), kind="stable")
+    _draw_quads(
+        corners[order], quads.label[near][order], quads.raised[near][order], total, weight, label, raised, LEVEL_GAP
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        heights = np.where(weight > 0, total / weight, np.nan).astype(np.float32) + raised
+    order_up = np.argsort(np.where(np.isnan(heights), np.inf, heights), axis=0, kind="stable")
+    return np.take_along_axis(heights, order_up, axis=0), np.take_along_axis(label, order_up, axis=0)
+
+
+def _rank(label: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Order in which labels claim a node: roads, sidewalks, other ground."""
+    return np.select([label == ROAD_LABEL, label == SIDEWALK_LABEL], [0, 1], 2)
+
+
+@njit(cache=True)
+def _draw_quads(corners, quad_label, quad_raised, total, weight, label, raised, gap):  # type: ignore[no-untyped-def]
+    """Add each quadrilateral, as two triangles, to the nodes in it."""
+    levels = total.shape[0]
+    across = np.array([0.0, 0.0, 1.0, 1.0])
+    for q in range(corners.shape[0]):
+        for half in range(2):
+            i1 = 1 + half
+            i2 = 2 + half
+            ax, ay, az, at = corners[q, 0, 0], corners[q, 0, 1], corners[q, 0, 2], across[0]
+            bx, by, bz, bt = corners[q, i1, 0], corners[q, i1, 1], corners[q, i1, 2], across[i1]
+            cx, cy, cz, ct = corners[q, i2, 0], corners[q, i2, 1], corners[q, i2, 2], across[i2]
+            area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+            if abs(area) < 1e-9:
+                continue
+            u0 = max(0, int(math.ceil(min(ax, bx, cx) - 1e-6)))
+            u1 = min(total.shape[2] - 1, int(math.floor(max(ax, bx, cx) + 1e-6)))
+            v0 = max(0, int(math.ceil(min(ay, by, cy) - 1e-6)))
+            v1 = min(total.shape[1] - 1, int(math.floor(max(ay, by, cy) + 1e-6)))
+            for v in range(v0, v1 + 1):
+                for u in range(u0, u1 + 1):
+                    wb = ((u - ax) * (cy - ay) - (v - ay) * (cx - ax)) / area
+                    wc = ((bx - ax) * (v - ay) - (by - ay) * (u - ax)) / area
+                    wa = 1.0 - wb - wc
+                    if wa < -1e-6 or wb < -1e-6 or wc < -1e-6:
+                        continue
+                    z = wa * az + wb * bz + wc * cz
+                    t = wa * at + wb * bt + wc * ct
+                    share = max(0.02, 1.0 - abs(2.0 * t - 1.0)) ** 2
+                    for k in range(levels):
+                        if weight[k, v, u] == 0.0:
+                            label[k, v, u] = quad_label[q]
+                            raised[k, v, u] = quad_raised[q]
+                        elif abs(total[k, v, u] / weight[k, v, u] - z) > gap:
+                            continue
+                        elif label[k, v, u] != quad_label[q]:
+                            # A sidewalk below a road's edge must not pull the road's height.
+                            break
+                        total[k, v, u] += share * z
+                        weight[k, v, u] += share
+                        break
+
+
+def _extract_decks(heights: NDArray[np.float32], labels: NDArray[np.uint8], reach: int) -> None:
+    """Lift bridges out of the lowest level: heights[0] keeps what rests on the earth, heights[1:] the decks.
+
+    A deck is followed along its own surface for `reach` nodes from where it crosses something lower; two more nodes
+    stay on both levels, so that cells at the joint are whole on either.
+    """
+    if not np.isfinite(heights[1]).any():
+        return
+    for level in range(LEVELS - 2, -1, -1):
+        upper = heights[level + 1]
+        distance = np.where(np.isfinite(upper), 0, 10_000).astype(np.int32)
+        reached = upper.copy()
+        _follow(heights[level], reached, distance, reach + 2)
+        spread = (distance > 0) & (distance <= reach + 2)
+        upper[spread] = heights[level][spread]
+        labels[level + 1][spread] = labels[level][spread]
+        lifted = (distance > 0) & (distance <= reach)
+        heights[level][lifted] = np.nan
+        labels[level][lifted] = 0
+
+
+@njit(cache=True)
+def _follow(lower, reached, distance, reach):  # type: ignore[no-untyped-def]
+    """Flood from known deck nodes over `lower` wherever it continues the deck's surface."""
+    rows, columns = lower.shape
+    front = [(0, 0)]
+    front.clear()
+    for v in range(rows):
+        for u in range(columns):
+            if distance[v, u] == 0:
+                front.append((v, u))
+    for d in range(1, reach + 1):
+        following = [(0, 0)]
+        following.clear()
+        for v, u in front:
+            for dv, du in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+                a = v + dv
+                b = u + du
+                if a < 0 or b < 0 or a >= rows or b >= columns or distance[a, b] <= d:
+                    continue
+                z = lower[a, b]
+                if z == z and abs(z - reached[v, u]) < 0.4:
+                    distance[a, b] = d
+                    reached[a, b] = z
+                    following.append((a, b))
+        front = following
+
+
+def _lay_ground(
+    heights: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    terrain: NDArray[np.float32],
+    exists: NDArray[np.bool_],
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """The lowest level: roads that rest on the earth, and terrain that joins them and stays below decks."""
+    fixed = np.isfinite(heights[0])
+    ground = np.where(fixed, heights[0], terrain)
+    lid = np.where(np.isfinite(heights[1]), heights[1] - BELOW_DECK, np.inf).astype(np.float32)
+    ground[~fixed] = np.minimum(ground, lid)[~fixed]
+    _relax(ground, fixed, _RELAXATIONS)
+    ground[~fixed] = np.minimum(ground, lid)[~fixed]
+    ground[~(exists | fixed)] = np.nan
+    label = np.where(fixed, labels[0], TERRAIN_LABEL).astype(np.uint8)
+    return ground, label
+
+
+@njit(cache=True)
+def _relax(field, fixed, rounds):  # type: ignore[no-untyped-def]
+    """Move free nodes to the mean of their neighbours, `rounds` times (Jacobi): edges of roads are joined smoothly."""
+    rows, columns = field.shape
+    other = field.copy()
+    for _ in range(rounds):
+        for v in range(rows):
+            up = max(v - 1, 0)
+            down = min(v + 1, rows - 1)
+            for u in range(columns):
+                if fixed[v, u]:
+                    other[v, u] = field[v, u]
+                else:
+                    left = field[v, max(u - 1, 0)]
+                    right = field[v, min(u + 1, columns - 1)]
+                    other[v, u] = 0.25 * (left + right + field[up, u] + field[down, u])
+        field, other = other, field
