@@ -30,7 +30,9 @@ def load(path: Path) -> tuple[YAML, Any]:
     return yaml, document
 
 
-def write_ids(path: Path, image_id: str, security_groups: list[str], key_name: str, key_file: Path, region: str) -> None:
+def write_ids(
+    path: Path, image_id: str, security_groups: list[str], key_name: str, key_file: Path, region: str
+) -> None:
     """Writes image, security groups and key of `create-image` into every node type of a cluster file.
 
     Args:

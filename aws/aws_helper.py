@@ -223,9 +223,9 @@ def _plan(helper: Helper, image: str | None) -> tuple[str, str, str]:
     group_name = helper.security_group_name or helper.name
     made = "Would make" if helper.dry_run else "Making"
     helper.say(
-        f"{made} in {helper.ec2.meta.region_name}: an instance {helper.instance_type} '{helper.name}' of {image} with an encrypted "
-        f"disk of {helper.volume_size} GB, key pair '{key_name}' ({keys.key_path(key_name)}), security group '{group_name}' "
-        f"with SSH from {helper.cidr()}."
+        f"{made} in {helper.ec2.meta.region_name}: an instance {helper.instance_type} '{helper.name}' of {image} "
+        f"with an encrypted disk of {helper.volume_size} GB, key pair '{key_name}' ({keys.key_path(key_name)}), "
+        f"security group '{group_name}' with SSH from {helper.cidr()}."
     )
     return image, key_name, group_name
 

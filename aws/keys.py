@@ -16,7 +16,9 @@ KEY_FOLDER = Path("~/rllib_keys")
 def key_path(key_name: str) -> Path:
     """Where the private key of a key pair is kept."""
     if not key_name or "/" in key_name or key_name.startswith("."):
-        raise AwsHelperError(f"'{key_name}' cannot be a key pair's name here: it also names a file, so give one without '/'.")
+        raise AwsHelperError(
+            f"'{key_name}' cannot be a key pair's name here: it also names a file, so give one without '/'."
+        )
     return KEY_FOLDER.expanduser() / f"{key_name}.pem"
 
 

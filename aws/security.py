@@ -114,12 +114,14 @@ def _require_fit(group: dict[str, Any], name: str, cidr: str) -> None:
         ports = (rule.get("FromPort"), rule.get("ToPort"))
         if blocks and (rule["IpProtocol"] != "tcp" or ports != (SSH_PORT, SSH_PORT)):
             raise AwsHelperError(
-                f"The security group '{name}' ({group['GroupId']}) lets {', '.join(blocks)} in on ports {ports[0]} to {ports[1]}; "
-                f"only SSH (22) is meant to be open: remove that rule, or name another group with --security-group-name."
+                f"The security group '{name}' ({group['GroupId']}) lets {', '.join(blocks)} in on ports {ports[0]} to "
+                f"{ports[1]}; only SSH (22) is meant to be open: remove that rule, or name another group with "
+                "--security-group-name."
             )
         admitted.update(blocks)
     if admitted != {cidr}:
         raise AwsHelperError(
-            f"The security group '{name}' ({group['GroupId']}) lets in {', '.join(sorted(admitted)) or 'nobody'} by SSH, not {cidr}: "
-            "change its rule, give the block it has with --ssh-cidr, or name another group with --security-group-name."
+            f"The security group '{name}' ({group['GroupId']}) lets in {', '.join(sorted(admitted)) or 'nobody'} by "
+            f"SSH, not {cidr}: change its rule, give the block it has with --ssh-cidr, or name another group with "
+            "--security-group-name."
         )

@@ -45,8 +45,8 @@ class RememberedHostKey(paramiko.MissingHostKeyPolicy):
             return
         if not remembered.check(self.alias, key):
             raise AwsHelperError(
-                f"The host key of {self.alias} ({hostname}) has changed: somebody may be in between. If you know why it "
-                f"changed, remove the line of {self.alias} from {self.file} and connect again."
+                f"The host key of {self.alias} ({hostname}) has changed: somebody may be in between. If you know why "
+                f"it changed, remove the line of {self.alias} from {self.file} and connect again."
             )
 
 
@@ -124,7 +124,8 @@ class Connection:
             if single and (target.endswith("/") or _is_remote_folder(sftp, target)):
                 target = str(PurePosixPath(target) / source.name)
             made: set[str] = set()
-            for path, relative, show in _progress(files, [path.stat().st_size for path, _ in files], f"to {self.address}"):
+            sizes = [path.stat().st_size for path, _ in files]
+            for path, relative, show in _progress(files, sizes, f"to {self.address}"):
                 remote = target if single else str(PurePosixPath(target) / relative)
                 _make_remote_folders(sftp, str(PurePosixPath(remote).parent), made)
                 sftp.put(str(path), remote, callback=show)
@@ -179,8 +180,8 @@ class Connection:
                 if time.monotonic() + pause > deadline:
                     self.close()
                     raise AwsHelperError(
-                        f"No SSH connection to {self.address} within {timeout:g} s ({error or type(error).__name__}): does its "
-                        "security group let your address in, and is the instance running ('aws_helper.py info')?"
+                        f"No SSH connection to {self.address} within {timeout:g} s ({error or type(error).__name__}): "
+                        "does its security group let your address in, and is the instance running ('aws_helper.py info')?"
                     ) from error
             threading.Event().wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
@@ -242,7 +243,8 @@ class _copying:
         self.sftp.close()
         if isinstance(error, (paramiko.SSHException, EOFError, OSError)):
             raise AwsHelperError(
-                f"Copying {self.what} stopped ({error or type(error).__name__}); what had arrived is still there: copy again."
+                f"Copying {self.what} stopped ({error or type(error).__name__}); what had arrived is still there: "
+                "copy again."
             ) from error
 
 
@@ -250,8 +252,7 @@ def excluded(relative: str, patterns: Iterable[str]) -> bool:
     """Whether a path, relative to the copied folder, fits one of the patterns as a whole or by one of its names."""
     parts = relative.split("/")
     return any(
-        fnmatch.fnmatch(relative, pattern.rstrip("/")) or any(fnmatch.fnmatch(part, pattern.rstrip("/")) for part in parts)
-        for pattern in patterns
+        fnmatch.fnmatch(candidate, pattern.rstrip("/")) for pattern in patterns for candidate in (relative, *parts)
     )
 
 

@@ -65,7 +65,8 @@ def explained(what: str) -> Iterator[None]:
     except botocore.exceptions.NoCredentialsError as error:
         raise AwsHelperError("No AWS credentials were found: run 'aws configure', or set AWS_PROFILE.") from error
     except botocore.exceptions.WaiterError as error:
-        raise AwsHelperError(f"Waiting for {what} ended without success: {error.kwargs.get('reason', error)}.") from error
+        reason = error.kwargs.get("reason", error)
+        raise AwsHelperError(f"Waiting for {what} ended without success: {reason}.") from error
     except botocore.exceptions.BotoCoreError as error:
         raise AwsHelperError(f"AWS could not be asked for {what}: {error}.") from error
 

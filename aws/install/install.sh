@@ -94,7 +94,8 @@ write_environment() { # for login shells (.profile) and for all others (.bashrc,
     local settings="$HOME/.carla_rllib_env" file
     {
         [ "$EMBEDDED" = yes ] || printf 'export CARLA_ROOT=%q\n' "$CARLA_HOME"
-        printf 'export PATH=%q:"$PATH"\n' "$VENV/bin" # shellcheck disable=SC2016
+        # shellcheck disable=SC2016  # $PATH is for the shell that reads the file
+        printf 'export PATH=%q:"$PATH"\n' "$VENV/bin"
         printf 'export RAY_AUTH_MODE=disabled\n'
     } >"$settings"
     for file in "$HOME/.profile" "$HOME/.bashrc"; do

@@ -1,0 +1,228 @@
+"""AWS is moto's server over HTTP; the instances are one SSH server on loopback, reached through `~/.ssh/config`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import boto3
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+REGION = "eu-west-1"
+CIDR = "203.0.113.7/32"
+
+
+def free_port() -> int:
+    """A TCP port of loopback that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def moto_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a moto server that lives as long as the test session."""
+    port = free_port()
+    log = tmp_path_factory.mktemp("moto") / "log"
+    environment = os.environ | {"MOTO_IAM_LOAD_MANAGED_POLICIES": "true"}
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out, env=environment) as server:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                if server.poll() is not None or time.monotonic() > deadline:
+                    server.kill()
+                    pytest.fail(f"moto's server did not come up: {log.read_text()[-2000:]}")
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+        server.terminate()
+
+
+@pytest.fixture
+def aws(moto_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An EC2 client of an empty region, and a home folder of its own."""
+    home = tmp_path / "home"
+    home.mkdir()
+    settings = {
+        "HOME": str(home),
+        "AWS_ENDPOINT_URL": moto_endpoint,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing-secret",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    urllib.request.urlopen(urllib.request.Request(f"{moto_endpoint}/moto-api/reset", method="POST")).close()
+    return boto3.client("ec2")
+
+
+@dataclass
+class Result:
+    """What one run of the program gave."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def helper(aws: Any) -> Callable[..., Result]:
+    """Runs `aws_helper.py` as a user does."""
+
+    def run(*words: str, **environment: str) -> Result:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "aws" / "aws_helper.py"), *words],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=os.environ | environment,
+            stdin=subprocess.DEVNULL,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def image(aws: Any) -> str:
+    """Id of one of the machine images that moto knows."""
+    return str(aws.describe_images(Owners=["amazon"])["Images"][0]["ImageId"])
+
+
+class SshServer:
+    """A real SSH server on loopback: commands run in a folder of the test, files come and go by SFTP."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.commands: list[str] = []
+        self.authorized_keys: Path | None = None
+        self.break_after_bytes: int | None = None
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._server: Any = None
+
+    def start(self) -> None:
+        """Listens with a new host key."""
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(20)
+
+    def stop(self) -> None:
+        """Closes every connection and the listener."""
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(20)
+
+    def close(self) -> None:
+        """Ends the thread too."""
+        self.stop()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(20)
+
+    async def _start(self) -> None:
+        owner = self
+
+        class Server(asyncssh.SSHServer):
+            def connection_made(self, connection: asyncssh.SSHServerConnection) -> None:
+                self.connection = connection
+
+            def begin_auth(self, username: str) -> bool:
+                return True
+
+            def public_key_auth_supported(self) -> bool:
+                return True
+
+            def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+                if owner.authorized_keys is None:
+                    return True
+                allowed = asyncssh.read_private_key(str(owner.authorized_keys))
+                return bool(key.public_data == allowed.public_data)
+
+            def connection_requested(self, host: str, port: int, origin: str, origin_port: int) -> bool:
+                return host == "127.0.0.1"
+
+        class Sftp(asyncssh.SFTPServer):
+            def __init__(self, channel: asyncssh.SSHServerChannel) -> None:
+                super().__init__(channel, chroot=str(owner.folder).encode())
+                self.received = 0
+
+            async def write(self, file_obj: Any, offset: int, data: bytes) -> int:
+                self.received += len(data)
+                if owner.break_after_bytes is not None and self.received > owner.break_after_bytes:
+                    self.connection.abort()
+                file_obj.seek(offset)
+                return int(file_obj.write(data))
+
+        self._server = await asyncssh.create_server(
+            Server,
+            "127.0.0.1",
+            self.port,
+            server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
+            process_factory=self._run,
+            sftp_factory=Sftp,
+            encoding=None,
+        )
+
+    async def _stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+            self._server = None
+
+    async def _run(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
+        command = process.command or ""
+        self.commands.append(command)
+        # The copied scripts lie under the SFTP root, which stands for the instance's file system.
+        command = command.replace("/tmp/", f"{self.folder}/tmp/")
+        child = await asyncio.create_subprocess_shell(
+            command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            cwd=self.folder, env=os.environ | {"HOME": str(self.folder)},
+        )
+        outputs = [_pump(child.stdout, process.stdout), _pump(child.stderr, process.stderr)]
+        feeding = asyncio.ensure_future(_feed(process.stdin, child.stdin))
+        await asyncio.gather(*outputs)
+        feeding.cancel()
+        process.exit(await child.wait())
+
+
+async def _pump(source: Any, sink: Any) -> None:
+    while data := await source.read(65536):
+        sink.write(data)
+        await sink.drain()
+
+
+async def _feed(source: Any, sink: Any) -> None:
+    while data := await source.read(65536):
+        sink.write(data)
+        await sink.drain()
+    sink.close()
+
+
+@pytest.fixture
+def ssh_server(aws: Any, tmp_path: Path) -> Iterator[SshServer]:
+    """The machine behind every instance, whatever public address moto invents for it."""
+    folder = tmp_path / "instance"
+    (folder / "tmp").mkdir(parents=True)
+    server = SshServer(folder)
+    server.start()
+    config = Path(os.environ["HOME"]) / ".ssh" / "config"
+    config.parent.mkdir(mode=0o700)
+    config.write_text(f"Host *\n  HostName 127.0.0.1\n  Port {server.port}\n")
+    yield server
+    server.close()
