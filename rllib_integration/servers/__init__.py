@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rllib_integration.servers.base import CarlaServer
+from rllib_integration.servers.docker import DockerServer
 from rllib_integration.servers.embedded import EmbeddedServer
 from rllib_integration.servers.errors import (
     PortLeaseError,
@@ -18,11 +19,17 @@ from rllib_integration.servers.errors import (
     ServerStartError,
     ServerVersionError,
 )
+from rllib_integration.servers.external import ExternalServer
+from rllib_integration.servers.keeper import ServerKeeper
 from rllib_integration.servers.ownership import kill_all_servers
+from rllib_integration.servers.packaged import PackagedServer
 from rllib_integration.servers.ports import PortLease, is_port_free, lease_port_block, lease_traffic_manager_port
 from rllib_integration.servers.settings import ServerSettings
+from rllib_integration.servers.watch import ServerWatch
 
-_KINDS: dict[str, type[CarlaServer]] = {kind.kind: kind for kind in (EmbeddedServer,)}
+_KINDS: dict[str, type[CarlaServer]] = {
+    kind.kind: kind for kind in (EmbeddedServer, PackagedServer, DockerServer, ExternalServer)
+}
 
 
 def create_server(core_config: Mapping[str, Any]) -> CarlaServer:
@@ -41,6 +48,18 @@ def create_server(core_config: Mapping[str, Any]) -> CarlaServer:
     return _KINDS[kind](settings)
 
 
+def create_keeper(core_config: Mapping[str, Any]) -> ServerKeeper:
+    """The keeper of one environment's servers, each as `create_server` makes it; none is started yet.
+
+    Args:
+        core_config: the `carla` section of the environment's configuration.
+
+    Raises:
+        ServerSettingsError: the section `server` can't be used.
+    """
+    return ServerKeeper(lambda: create_server(core_config))
+
+
 __all__ = [
     "CarlaServer",
     "PortLease",
@@ -49,10 +68,13 @@ __all__ = [
     "ServerError",
     "ServerGaveUpError",
     "ServerHangError",
+    "ServerKeeper",
     "ServerSettings",
     "ServerSettingsError",
     "ServerStartError",
     "ServerVersionError",
+    "ServerWatch",
+    "create_keeper",
     "create_server",
     "is_port_free",
     "kill_all_servers",

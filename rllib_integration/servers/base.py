@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import signal
+import threading
 import time
 import weakref
 from collections.abc import Mapping, Sequence
@@ -16,9 +17,10 @@ from pathlib import Path
 import platformdirs
 
 from rllib_integration.servers.errors import ServerStartError
-from rllib_integration.servers.ports import PortLease, is_port_free, lease_port_block
+from rllib_integration.servers.placement import Slot, choose_gpu
+from rllib_integration.servers.ports import PortLease, lease_port_block
 from rllib_integration.servers.process import SupervisedProcess
-from rllib_integration.servers.readiness import wait_until_ready
+from rllib_integration.servers.readiness import is_listening, wait_until_ready
 from rllib_integration.servers.settings import ServerSettings
 
 LOOPBACK = "127.0.0.1"
@@ -39,6 +41,7 @@ class CarlaServer(abc.ABC):
         port: its RPC port; 0 before `start` for kinds that choose one.
         log_path: file with its output, None if there is none.
         version: what it answered when asked for its version, None before `start`.
+        single_core: whether it does its work on one thread, so that one core is enough for it.
     """
 
     kind: str
@@ -46,6 +49,7 @@ class CarlaServer(abc.ABC):
     port: int = 0
     log_path: Path | None = None
     version: str | None = None
+    single_core = False
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
@@ -66,6 +70,11 @@ class CarlaServer(abc.ABC):
         Args:
             grace: seconds that it may take to end by itself.
         """
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server (of its launcher, where there is one); None when it does not run here."""
+        return None
 
     def exit_status(self) -> int | None:
         """Exit status of a server that has ended, minus the signal that ended it; None while it runs."""
@@ -134,11 +143,23 @@ class Command:
 
 
 class StartedServer(CarlaServer):
-    """A server that runs as a program of this machine. A kind only says which: `command`."""
+    """A server that runs as a program of this machine. A kind only says which: `command`.
 
+    Attributes:
+        renders: whether this kind uses a GPU.
+        gpu: the one chosen for the running server, None to leave it to CARLA.
+    """
+
+    renders = True
+    gpu: Slot | None = None
     _process: SupervisedProcess | None = None
     _lease: PortLease | None = None
     _last_status: int | None = None
+    _stopped = False
+
+    def __init__(self, settings: ServerSettings) -> None:
+        super().__init__(settings)
+        self._transition = threading.RLock()
 
     @abc.abstractmethod
     def command(self, ports: PortLease) -> Command:
@@ -151,48 +172,43 @@ class StartedServer(CarlaServer):
     def start(self) -> None:
         if self._process is not None:
             raise ServerStartError(f"The {self.describe()} has been started already; stop it first.")
+        self._stopped = False
         for attempt in range(1, _PORT_ATTEMPTS + 1):
-            self._lease = lease_port_block()
-            self.port = self._lease.first
+            ports = lease_port_block()
             try:
-                self._launch(self.command(self._lease))
+                self._launch(ports)
                 self.version = wait_until_ready(self)
                 return
             except BaseException as error:
-                # Nothing of ours listens any more: a port in use was taken by a stranger after the lease.
-                ports = self._lease.ports
-                self.stop(grace=0.0)
-                taken = not all(is_port_free(port) for port in ports)
-                if not (isinstance(error, ServerStartError) and taken and attempt < _PORT_ATTEMPTS):
+                # Nothing of ours listens any more, so who does took the port after the lease.
+                self._release()
+                taken = any(is_listening(LOOPBACK, port, 1.0) for port in ports.ports)
+                clash = isinstance(error, ServerStartError) and taken and attempt < _PORT_ATTEMPTS
+                if self._stopped or not clash:
                     raise
 
     def stop(self, grace: float = _GRACE_SECONDS) -> None:
-        if self._process is not None:
-            self._process.stop(grace)
-            self._last_status = self._process.status()
-            self._process = None
-        if self._lease is not None:
-            self._lease.release()
-            self._lease = None
-        started_servers.discard(self)
+        self._stopped = True
+        self._release(grace)
 
     def exit_status(self) -> int | None:
-        return self._process.status() if self._process is not None else self._last_status
+        process = self._process  # another thread may be stopping it
+        return process.status() if process is not None else self._last_status
 
     def wait_for_exit(self, seconds: float) -> int | None:
-        return self._process.wait(seconds) if self._process is not None else self._last_status
+        process = self._process
+        return process.wait(seconds) if process is not None else self._last_status
 
     def exit_event(self) -> int:
-        return self._process.fileno() if self._process is not None else -1
+        process = self._process
+        return process.fileno() if process is not None else -1
 
     def memory(self) -> int:
-        if self._process is None:
-            return 0
-        return tree_memory(self._process.supervisor_pid)
+        process = self._process
+        return tree_memory(process.supervisor_pid) if process is not None else 0
 
     @property
     def pid(self) -> int | None:
-        """Process id of the server (of its launcher, where there is one); None when it does not run."""
         return self._process.pid if self._process is not None else None
 
     @property
@@ -200,18 +216,38 @@ class StartedServer(CarlaServer):
         """Process id below which everything of this server runs; None when it does not run."""
         return self._process.supervisor_pid if self._process is not None else None
 
-    def _launch(self, command: Command) -> None:
-        self._last_status = None
-        self.log_path = new_log_path(self.settings.log_folder, self.kind, self.port)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        log = os.open(self.log_path, flags, 0o600)
-        try:
-            self._process = SupervisedProcess(
-                command.arguments, log, command.environment, command.folder, command.cleanup
-            )
-        finally:
-            os.close(log)
-        started_servers.add(self)
+    def _launch(self, ports: PortLease) -> None:
+        with self._transition:
+            self._lease = ports
+            self.port = ports.first
+            self._last_status = None
+            if self._stopped:
+                raise ServerStartError(f"The {self.kind} CARLA server was stopped while it was being started.")
+            self.gpu = choose_gpu(self.settings.gpu) if self.renders else None
+            command = self.command(ports)
+            self.log_path = new_log_path(self.settings.log_folder, self.kind, self.port)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            log = os.open(self.log_path, flags, 0o600)
+            try:
+                self._process = SupervisedProcess(
+                    command.arguments, log, command.environment, command.folder, command.cleanup
+                )
+            finally:
+                os.close(log)
+            started_servers.add(self)
+
+    def _release(self, grace: float = 0.0) -> None:
+        """End the process and give back what it had; another thread may do so while `start` waits."""
+        with self._transition:
+            if self._process is not None:
+                self._process.stop(grace)
+                self._last_status = self._process.status()
+                self._process = None
+            for held in (self._lease, self.gpu):
+                if held is not None:
+                    held.release()
+            self._lease = self.gpu = None
+            started_servers.discard(self)
 
 
 def tree_memory(root: int) -> int:

@@ -16,6 +16,8 @@ class EmbeddedServer(StartedServer):
     """`python -m rllib_integration.embedded`, with the interpreter of this process."""
 
     kind = "embedded"
+    renders = False
+    single_core = True
 
     def command(self, ports: PortLease) -> Command:
         arguments = [

@@ -99,7 +99,10 @@ class SupervisedProcess:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 break
-            select.select([self._control], [], [], remaining)
+            try:
+                select.select([self._control], [], [], remaining)
+            except ValueError:  # another thread has stopped it, which closed the socket
+                break
         return self._status
 
     def stop(self, grace: float = 0.0) -> None:
@@ -130,7 +133,7 @@ class SupervisedProcess:
                 received = self._control.recv(4096)
             except BlockingIOError:
                 return
-            except OSError:
+            except OSError:  # the supervisor is gone and so is the rest
                 received = b""
             if not received:
                 self._status = -9

@@ -1,0 +1,62 @@
+"""CARLA in a container, which is ended by its name since it is no child of the `docker` command."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+
+import psutil
+
+from rllib_integration.servers.base import LOOPBACK, Command, StartedServer, tree_memory
+from rllib_integration.servers.errors import ServerSettingsError
+from rllib_integration.servers.packaged import LAUNCHERS, carla_arguments
+from rllib_integration.servers.ports import PortLease
+
+_DOCKER_SECONDS = 10.0
+# The image's working folder holds the launcher of its release; `exec` makes it the container's own process.
+_LAUNCH = (
+    "for launcher in " + " ".join(LAUNCHERS) + '; do [ -f "$launcher" ] && exec /bin/bash "./$launcher" "$@"; done; '
+    'echo "The image holds none of ' + ", ".join(LAUNCHERS) + ' in $PWD." >&2; exit 1'
+)
+
+
+class DockerServer(StartedServer):
+    """`docker run` of `image`, with its ports published on loopback only."""
+
+    kind = "docker"
+    container: str = ""
+
+    def command(self, ports: PortLease) -> Command:
+        docker = shutil.which("docker")
+        if docker is None:
+            raise ServerSettingsError(
+                "env_config.carla.server.kind is 'docker', but there is no docker command in PATH. "
+                "Install Docker, or choose the kind 'packaged' or 'embedded'."
+            )
+        if self.settings.show_display:
+            raise ServerSettingsError(
+                "env_config.carla.show_display is true, but a container has no display. "
+                "Set it to false, or choose the kind 'packaged'."
+            )
+        self.container = f"rllib-integration-{os.getpid()}-{ports.first}-{secrets.token_hex(4)}"
+        run = [docker, "run", "--rm", "--init", "--name", self.container]
+        run += ["--label", f"rllib_integration.owner={os.getpid()}"]
+        run += ["--gpus", "all" if self.gpu is None else f"device={self.gpu.index}"]
+        run += ["--publish", f"{LOOPBACK}:{ports.first}-{ports.ports[-1]}:{ports.first}-{ports.ports[-1]}"]
+        # No -graphicsadapter: the container sees no other GPU than the one it got.
+        arguments = [*carla_arguments(self.settings, ports), *self.settings.extra_arguments]
+        return Command(
+            [*run, self.settings.image, "/bin/sh", "-c", _LAUNCH, "carla", *arguments],
+            cleanup=[docker, "rm", "--force", self.container],
+        )
+
+    def memory(self) -> int:
+        """Resident bytes of the container's processes; 0 if Docker's daemon runs on another machine."""
+        if self.exit_status() is not None:
+            return 0
+        inspect = ["docker", "inspect", "--format", "{{.State.Pid}}", self.container]
+        answer = subprocess.run(inspect, capture_output=True, text=True, timeout=_DOCKER_SECONDS, check=False)
+        pid = answer.stdout.strip()
+        return tree_memory(int(pid)) if pid.isdigit() and int(pid) > 0 and psutil.pid_exists(int(pid)) else 0

@@ -1,0 +1,157 @@
+"""Calls to a server through the CARLA client, bounded in time and cut short by the server's death.
+
+The client alone bounds neither: a call to a killed server waits its whole time-out, and a Traffic Manager's
+lost wake-up (`world.tick` in synchronous mode) waits for ever. So the blocking calls of one environment run
+on a thread of their own, while the caller waits for whichever comes first: the result, the end of the
+server's process, or the time allowed. Handing a call over costs some 5 us on one core, 50 us across cores.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import select
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from rllib_integration.servers.base import CarlaServer
+from rllib_integration.servers.errors import ServerDiedError, ServerHangError
+from rllib_integration.servers.placement import pin_process
+
+Result = TypeVar("Result")
+_CLIENT_TIME_OUT = "time-out of"  # how the client's own error about a silent server begins
+_JOIN_SECONDS = 1.0
+
+
+class ServerWatch:
+    """Makes the client's calls to one server, and notices when that server is no longer there.
+
+    Create the `carla.Client` through `call` as well: its own threads then share the watch's core.
+
+    Args:
+        server: a started server.
+        timeout: seconds that a call may take unless it says otherwise.
+        core: run the server and the client's threads on this core; None leaves them to the scheduler.
+    """
+
+    def __init__(self, server: CarlaServer, timeout: float, core: int | None = None) -> None:
+        self.server = server
+        self.timeout = timeout
+        self._core = core
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._current: _Call | None = None
+        self._dead = False
+        self._lost: str | None = None
+        if core is not None and server.pid is not None:
+            pin_process(server.pid, core)
+        self._client_thread = threading.Thread(target=self._make_calls, name="carla-client", daemon=True)
+        self._client_thread.start()
+        self._closing, self._close_event = os.pipe()
+        self._exit_event = os.dup(server.exit_event()) if server.exit_event() >= 0 else -1
+        self._exit_thread = threading.Thread(target=self._await_exit, name="carla-server-exit", daemon=True)
+        self._exit_thread.start()
+
+    def call(self, function: Callable[..., Result], *arguments: Any, timeout: float | None = None) -> Result:
+        """Call a function that blocks on the server, and return what it returns.
+
+        Args:
+            function: usually a bound method of a `carla` object.
+            arguments: its positional arguments.
+            timeout: seconds for this call, None for the watch's own.
+
+        Raises:
+            ServerDiedError: the server's process has ended, before or during the call.
+            ServerHangError: neither happened in time. The function may still be running on its thread, which
+                is given up: every later call raises this error too.
+            Exception: whatever the function raised.
+        """
+        if self._lost is not None:
+            raise ServerHangError(self._lost)
+        self._refuse_if_dead()
+        call = self._current = _Call(function, arguments)
+        self._calls.put(call)
+        if self._dead:
+            call.wake()
+        seconds = self.timeout if timeout is None else timeout
+        call.wait(seconds)
+        self._current = None
+        if not call.done:
+            self._refuse_if_dead()
+            name = getattr(function, "__qualname__", None) or getattr(function, "__name__", repr(function))
+            self._lost = f"{name} got no answer from the {self.server.describe()} within {seconds:g} s."
+            raise ServerHangError(self._lost)
+        if call.error is not None:
+            if isinstance(call.error, RuntimeError) and str(call.error).startswith(_CLIENT_TIME_OUT):
+                self._refuse_if_dead()
+                raise ServerHangError(f"The {self.server.describe()} did not answer: {call.error}") from call.error
+            raise call.error
+        return call.result
+
+    def close(self) -> None:
+        """End the watch's threads. One that hangs in the client is left behind; it holds no lock of ours."""
+        if self._close_event < 0:
+            return
+        self._calls.put(None)
+        os.close(self._close_event)
+        self._close_event = -1
+        self._exit_thread.join()
+        if self._lost is None:
+            self._client_thread.join(_JOIN_SECONDS)
+
+    def _refuse_if_dead(self) -> None:
+        if self._dead or self.server.exit_status() is not None:
+            raise ServerDiedError(self.server.obituary())
+
+    def _make_calls(self) -> None:
+        if self._core is not None:
+            os.sched_setaffinity(0, {self._core})
+        while (call := self._calls.get()) is not None:
+            call.run()
+
+    def _await_exit(self) -> None:
+        poller = select.poll()
+        poller.register(self._closing, select.POLLIN)
+        if self._exit_event >= 0:
+            poller.register(self._exit_event, select.POLLIN)
+        while self._closing not in {descriptor for descriptor, _ in poller.poll()}:
+            if self.server.exit_status() is not None:
+                self._dead = True
+                if (call := self._current) is not None:
+                    call.wake()
+                break
+        os.close(self._closing)
+        if self._exit_event >= 0:
+            os.close(self._exit_event)
+
+
+class _Call:
+    """One function on its way through the client's thread."""
+
+    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        self.done = False
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self._function = function
+        self._arguments = arguments
+        self._news = threading.Lock()
+        self._news.acquire()
+
+    def run(self) -> None:
+        """Call the function and wake the caller."""
+        try:
+            self.result = self._function(*self._arguments)
+        except BaseException as error:  # it belongs to the caller, who raises it
+            self.error = error
+        self.done = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Let the caller look: at the result, or at a server that has ended."""
+        with contextlib.suppress(RuntimeError):  # woken already
+            self._news.release()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for news, at most so long."""
+        self._news.acquire(timeout=seconds)
