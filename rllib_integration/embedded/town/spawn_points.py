@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rllib_integration.embedded.town.lanes import DRIVING, Array, LaneTable
 from rllib_integration.embedded.town.opendrive import RoadNetwork

@@ -277,10 +277,10 @@ def _draw_quads(corners, quad_label, quad_raised, total, weight, label, raised, 
             area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
             if abs(area) < 1e-9:
                 continue
-            u0 = max(0, int(math.ceil(min(ax, bx, cx) - 1e-6)))
-            u1 = min(total.shape[2] - 1, int(math.floor(max(ax, bx, cx) + 1e-6)))
-            v0 = max(0, int(math.ceil(min(ay, by, cy) - 1e-6)))
-            v1 = min(total.shape[1] - 1, int(math.floor(max(ay, by, cy) + 1e-6)))
+            u0 = max(0, math.ceil(min(ax, bx, cx) - 1e-6))
+            u1 = min(total.shape[2] - 1, math.floor(max(ax, bx, cx) + 1e-6))
+            v0 = max(0, math.ceil(min(ay, by, cy) - 1e-6))
+            v1 = min(total.shape[1] - 1, math.floor(max(ay, by, cy) + 1e-6))
             for v in range(v0, v1 + 1):
                 for u in range(u0, u1 + 1):
                     wb = ((u - ax) * (cy - ay) - (v - ay) * (cx - ax)) / area
