@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -127,18 +128,16 @@ def init_vehicle(row: np.void, blueprint_id: str, base_type: str = "car") -> Non
     Args:
         row: One row of an array of dtype `state.VEHICLE`.
         blueprint_id: For instance ``vehicle.tesla.model3``.
-        base_type: The blueprint's attribute: car, van, truck, bus, motorcycle or bicycle.
+        base_type: The blueprint's attribute: car, van, truck, bus, motorcycle or bicycle; decides for vehicles that
+            `vehicle_specs` does not know.
     """
     kept = {name: row[name] for name in _KEPT}
     _clear(row)
     for name, value in kept.items():
         row[name] = value
-    sort = base_type if base_type in _DEFAULT_SIZE else "car"
-    spec = vehicle_spec(blueprint_id, sort)
-    if spec.two_wheeler and sort not in ("motorcycle", "bicycle"):
-        sort = "motorcycle"
+    spec = vehicle_spec(blueprint_id, base_type)
     if row["extent_x"] <= 0.0:
-        length, width, height = _DEFAULT_SIZE[sort]
+        length, width, height = _DEFAULT_SIZE[spec.sort]
         row["extent_x"], row["extent_y"], row["extent_z"] = length / 2.0, width / 2.0, height / 2.0
         row["box_x"], row["box_y"], row["box_z"] = 0.0, 0.0, height / 2.0
     row["physics"] = row["gravity"] = row["collisions"] = 1
@@ -146,8 +145,8 @@ def init_vehicle(row: np.void, blueprint_id: str, base_type: str = "car") -> Non
     row["gear_request"] = row["gear"] = row["target_gear"] = 1
     row["ackermann_speed_gains"] = (0.15, 0.0, 0.25)
     row["ackermann_acceleration_gains"] = (0.01, 0.0, 0.01)
-    _fill_body(row, spec, sort)
-    _fill_wheels(row, spec, sort)
+    _fill_body(row, spec)
+    _fill_wheels(row, spec)
     _fill_engine(row, spec)
     _fill_steering_curve(row, STEERING_CURVE)
     set_mass(row, spec.mass)
@@ -164,26 +163,26 @@ def _clear(row: np.void) -> None:
         row[name] = 0
 
 
-def _fill_body(row: np.void, spec: VehicleSpec, sort: str) -> None:
+def _fill_body(row: np.void, spec: VehicleSpec) -> None:
     width, height = 2.0 * row["extent_y"], 2.0 * row["extent_z"]
     wheelbase = min(spec.wheelbase, 0.9 * 2.0 * row["extent_x"])
     row["com_x"] = row["box_x"] + wheelbase * (_FRONT_LOAD[spec.drive] - 0.5)
     row["com_y"] = row["box_y"]
-    row["com_z"] = height * _MASS_HEIGHT[sort]
+    row["com_z"] = height * _MASS_HEIGHT[spec.sort]
     row["clearance"] = min(0.35, 0.12 * height)
     row["drag_area"] = 0.5 * AIR_DENSITY * spec.drag * 0.8 * width * height
     row["roll_centre"] = 1.0 if spec.two_wheeler else 0.6
-    row["suspension_frequency"] = 2.0 * math.pi * _SUSPENSION_HERTZ[sort]
+    row["suspension_frequency"] = 2.0 * math.pi * _SUSPENSION_HERTZ[spec.sort]
     row["suspension_damping"] = 0.45
 
 
-def _fill_wheels(row: np.void, spec: VehicleSpec, sort: str) -> None:
+def _fill_wheels(row: np.void, spec: VehicleSpec) -> None:
     half_base = 0.5 * min(spec.wheelbase, 0.9 * 2.0 * row["extent_x"])
     half_track = 0.15 if spec.two_wheeler else 0.38 * 2.0 * row["extent_y"]
     row["wheel_x"] = row["box_x"] + np.array((half_base, half_base, -half_base, -half_base))
     row["wheel_y"] = row["box_y"] + np.array((-half_track, half_track, -half_track, half_track))
     row["wheel_radius"] = spec.wheel_radius
-    row["wheel_friction"] = DRY_TIRE_FRICTION * _GRIP[sort]
+    row["wheel_friction"] = DRY_TIRE_FRICTION * _GRIP[spec.sort]
     row["wheel_damping"] = 0.25 if spec.mass > 400.0 else 0.02
     lock = math.radians(spec.max_steer)
     row["wheel_max_steer"] = (lock, lock, 0.0, 0.0)
@@ -203,7 +202,7 @@ def _fill_engine(row: np.void, spec: VehicleSpec) -> None:
     highest = spec.max_rpm * math.pi / 30.0
     top_ratio = highest * spec.wheel_radius / (1.08 * top_speed)
     step = spec.spread ** (1.0 / max(spec.gears - 1, 1))
-    final_ratio = 4.0
+    final_ratio = 9.0 if spec.electric else 4.0
     change_up = 0.80
     change_down = 0.0 if spec.gears == 1 else 0.72 * change_up / step
     ratios = [top_ratio * step**higher / final_ratio for higher in range(spec.gears - 1, -1, -1)]
@@ -436,7 +435,8 @@ def _checked_wheels(wheels: Sequence[Sequence]) -> list[WheelControl]:
     checked = []
     for index, values in enumerate(wheels):
         wheel = WheelControl(*values)
-        for name, value in zip(WheelControl._fields[:-1], wheel):
+        for name in WheelControl._fields[:-1]:
+            value: float = getattr(wheel, name)
             if not math.isfinite(value) or value < 0.0:
                 raise PhysicsControlError(f"{name} of wheel {index} is {value}; it has to be 0 or greater.")
         if wheel.radius == 0.0:
@@ -451,7 +451,7 @@ def _checked_points(
     if not 1 <= len(points) <= room:
         raise PhysicsControlError(f"{name} has {len(points)} entries; allowed are 1 to {room}.")
     checked = [_finite(name, point, width) for point in points]
-    if ascending and any(after[0] < before[0] for before, after in zip(checked, checked[1:])):
+    if ascending and any(after[0] < before[0] for before, after in pairwise(checked)):
         raise PhysicsControlError(f"{name} has to ascend in x; it is {[point[0] for point in checked]}.")
     return checked
 

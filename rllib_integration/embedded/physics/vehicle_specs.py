@@ -28,7 +28,7 @@ class VehicleSpec:
         spread: Ratio of the lowest to the highest gear.
         electric: Full torque from standstill.
         max_steer: Steering angle of the inner front wheel at full lock [degrees]; CARLA's cars say 70.
-        two_wheeler: Leans instead of rolling.
+        sort: car, van, truck, bus, motorcycle or bicycle.
     """
 
     mass: float
@@ -44,21 +44,28 @@ class VehicleSpec:
     spread: float = 5.5
     electric: bool = False
     max_steer: float = 70.0
-    two_wheeler: bool = False
+    sort: str = "car"
+
+    @property
+    def two_wheeler(self) -> bool:
+        """Whether it stays upright by itself instead of rolling on its suspension."""
+        return self.sort in ("motorcycle", "bicycle")
 
 
 _CAR = VehicleSpec(1500, 120, 250, 6000, 2.70, 0.33, 205)
-_VAN = VehicleSpec(2400, 120, 360, 4500, 3.60, 0.35, 160, drag=0.38, drive="rear")
+_VAN = VehicleSpec(2400, 120, 360, 4500, 3.60, 0.35, 160, drag=0.38, drive="rear", sort="van")
 _TRUCK = VehicleSpec(
-    9000, 230, 1300, 2600, 4.30, 0.50, 115, drag=0.65, drive="rear", gears=10, spread=12.0, max_steer=60.0
+    9000, 230, 1300, 2600, 4.30, 0.50, 115, drag=0.65, drive="rear", gears=10, spread=12.0, max_steer=60.0, sort="truck"
 )
-_BUS = VehicleSpec(8500, 165, 700, 3000, 5.30, 0.45, 115, drag=0.60, drive="rear", spread=7.0, max_steer=60.0)
+_BUS = VehicleSpec(
+    8500, 165, 700, 3000, 5.30, 0.45, 115, drag=0.60, drive="rear", spread=7.0, max_steer=60.0, sort="bus"
+)
 _MOTORCYCLE = VehicleSpec(
-    290, 65, 90, 9000, 1.45, 0.31, 200, drag=0.60, drive="rear", spread=3.2, max_steer=45.0, two_wheeler=True
+    290, 65, 90, 9000, 1.45, 0.31, 200, drag=0.60, drive="rear", spread=3.2, max_steer=45.0, sort="motorcycle"
 )
 # A rider pushes about 500 W for a short while; "rpm" is the cadence of the pedals.
 _BICYCLE = VehicleSpec(
-    92, 0.5, 75, 130, 1.05, 0.34, 40, drag=0.90, drive="rear", gears=7, spread=3.4, max_steer=45.0, two_wheeler=True
+    92, 0.5, 75, 130, 1.05, 0.34, 40, drag=0.90, drive="rear", gears=7, spread=3.4, max_steer=45.0, sort="bicycle"
 )
 
 CLASS_SPECS = {
@@ -80,13 +87,37 @@ SPECS = {
     "vehicle.bh.crossbike": replace(_BICYCLE, mass=90, wheelbase=1.02, top_speed=36),
     "vehicle.bmw.grandtourer": VehicleSpec(1570, 110, 230, 6000, 2.78, 0.33, 205),
     "vehicle.carlamotors.carlacola": VehicleSpec(
-        5500, 150, 610, 3000, 3.10, 0.42, 120, drag=0.60, drive="rear", spread=7.0, max_steer=65.0
+        5500, 150, 610, 3000, 3.10, 0.42, 120, drag=0.60, drive="rear", spread=7.0, max_steer=65.0, sort="truck"
     ),
     "vehicle.carlamotors.european_hgv": VehicleSpec(
-        8500, 350, 2300, 2200, 3.90, 0.52, 95, drag=0.60, drive="rear", gears=12, spread=14.0, max_steer=60.0
+        8500,
+        350,
+        2300,
+        2200,
+        3.90,
+        0.52,
+        95,
+        drag=0.60,
+        drive="rear",
+        gears=12,
+        spread=14.0,
+        max_steer=60.0,
+        sort="truck",
     ),
     "vehicle.carlamotors.firetruck": VehicleSpec(
-        13500, 300, 1600, 2400, 4.60, 0.52, 110, drag=0.70, drive="rear", gears=8, spread=10.0, max_steer=60.0
+        13500,
+        300,
+        1600,
+        2400,
+        4.60,
+        0.52,
+        110,
+        drag=0.70,
+        drive="rear",
+        gears=8,
+        spread=10.0,
+        max_steer=60.0,
+        sort="truck",
     ),
     "vehicle.chevrolet.impala": VehicleSpec(1890, 205, 430, 5500, 3.02, 0.35, 195, drag=0.38, drive="rear", gears=4),
     "vehicle.citroen.c3": VehicleSpec(1130, 61, 120, 6200, 2.54, 0.31, 175, drag=0.31, gears=5, spread=4.8),
@@ -96,7 +127,7 @@ SPECS = {
     "vehicle.dodge.charger_police_2020": VehicleSpec(
         2050, 276, 535, 6000, 3.05, 0.36, 240, drag=0.34, drive="rear", gears=8
     ),
-    "vehicle.ford.ambulance": VehicleSpec(4700, 242, 800, 4000, 4.00, 0.40, 150, drag=0.45, drive="rear"),
+    "vehicle.ford.ambulance": VehicleSpec(4700, 242, 800, 4000, 4.00, 0.40, 150, drag=0.45, drive="rear", sort="van"),
     "vehicle.ford.crown": VehicleSpec(1950, 186, 380, 5500, 2.92, 0.34, 205, drag=0.34, drive="rear", gears=4),
     "vehicle.ford.mustang": VehicleSpec(1450, 200, 410, 5800, 2.74, 0.33, 205, drag=0.40, drive="rear", gears=4),
     "vehicle.gazelle.omafiets": replace(_BICYCLE, mass=98, wheelbase=1.12, top_speed=30),
@@ -113,14 +144,16 @@ SPECS = {
     "vehicle.lincoln.mkz_2020": VehicleSpec(1790, 183, 373, 6200, 2.85, 0.35, 215, drag=0.27),
     "vehicle.mercedes.coupe": VehicleSpec(1780, 215, 400, 6300, 2.87, 0.34, 245, drag=0.26, drive="rear", gears=7),
     "vehicle.mercedes.coupe_2020": VehicleSpec(1750, 190, 400, 6300, 2.84, 0.34, 245, drag=0.26, drive="rear", gears=8),
-    "vehicle.mercedes.sprinter": VehicleSpec(2450, 120, 360, 4600, 3.67, 0.35, 160, drag=0.35, drive="rear"),
+    "vehicle.mercedes.sprinter": VehicleSpec(
+        2450, 120, 360, 4600, 3.67, 0.35, 160, drag=0.35, drive="rear", sort="van"
+    ),
     "vehicle.micro.microlino": VehicleSpec(
         600, 19, 110, 10000, 1.57, 0.27, 90, drag=0.35, drive="rear", gears=1, electric=True
     ),
     "vehicle.mini.cooper_s": VehicleSpec(1240, 128, 240, 6500, 2.47, 0.31, 220, drag=0.36),
     "vehicle.mini.cooper_s_2021": VehicleSpec(1330, 141, 280, 6500, 2.67, 0.33, 228, drag=0.34),
     "vehicle.mitsubishi.fusorosa": VehicleSpec(
-        7200, 130, 430, 3600, 5.30, 0.42, 115, drag=0.55, drive="rear", spread=7.0, max_steer=60.0
+        7200, 130, 430, 3600, 5.30, 0.42, 115, drag=0.55, drive="rear", spread=7.0, max_steer=60.0, sort="bus"
     ),
     "vehicle.nissan.micra": VehicleSpec(1010, 59, 110, 6200, 2.43, 0.30, 165, drag=0.32, gears=5, spread=4.8),
     "vehicle.nissan.patrol": VehicleSpec(2350, 170, 400, 5500, 2.97, 0.40, 185, drag=0.42, drive="all"),
@@ -145,10 +178,10 @@ SPECS = {
         gears=4,
     ),
     "vehicle.volkswagen.t2": VehicleSpec(
-        1400, 50, 140, 4800, 2.40, 0.33, 130, drag=0.45, drive="rear", gears=4, spread=4.5
+        1400, 50, 140, 4800, 2.40, 0.33, 130, drag=0.45, drive="rear", gears=4, spread=4.5, sort="van"
     ),
     "vehicle.volkswagen.t2_2021": VehicleSpec(
-        1400, 50, 140, 4800, 2.40, 0.33, 130, drag=0.45, drive="rear", gears=4, spread=4.5
+        1400, 50, 140, 4800, 2.40, 0.33, 130, drag=0.45, drive="rear", gears=4, spread=4.5, sort="van"
     ),
     "vehicle.yamaha.yzf": replace(
         _MOTORCYCLE, mass=270, power=87, torque=65, max_rpm=14500, wheelbase=1.38, top_speed=255
