@@ -181,7 +181,7 @@ class Connection:
                     self.close()
                     raise AwsHelperError(
                         f"No SSH connection to {self.address} within {timeout:g} s ({error or type(error).__name__}): "
-                        "does its security group let your address in, and is the instance running ('aws_helper.py info')?"
+                        "does its security group let your address in, and does it run ('aws_helper.py info')?"
                     ) from error
             threading.Event().wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
