@@ -1,0 +1,152 @@
+"""The one class that a user writes: what the hero can do, what it perceives and what it is rewarded for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rllib_integration.config import Rule, merge, overlay
+
+if TYPE_CHECKING:
+    import carla
+    import gymnasium
+
+    from rllib_integration.carla_core import CarlaCore
+
+BASE_EXPERIMENT_CONFIG: dict[str, Any] = {
+    "hero": {
+        "blueprint": "vehicle.lincoln.mkz_2017",  # an id, a pattern such as vehicle.tesla.*, or a list of them
+        "sensors": {},  # name -> {type: <blueprint id>, transform: "x,y,z,roll,pitch,yaw", <attribute>: value...}
+        "spawn_points": [],  # "x,y,z" or "x,y,z,roll,pitch,yaw"; none = the town's own; or {town: [...]}
+    },
+    "background_activity": {
+        "n_vehicles": 0,
+        "n_walkers": 0,
+        "tm_hybrid_mode": True,  # cars far from the hero move without physics
+        "seed": None,  # the same traffic in every episode; None = drawn from the episode's seed
+    },
+    "town": "Town05_Opt",  # a name, a list of names, or "random": drawn for each episode
+    "weather": "ClearNoon",  # a preset of carla.WeatherParameters, a list of them, "random", or {parameter: value}
+    "others": {},  # the experiment's own
+}
+
+_EXPERIMENT_RULES = {
+    "hero.blueprint": Rule(str, list, expected="a blueprint id, or a list of them"),
+    "hero.spawn_points": Rule(
+        list,
+        dict,
+        str,
+        accepts=lambda value: not isinstance(value, str) or value == "random",
+        expected="a list of 'x,y,z' or 'x,y,z,roll,pitch,yaw', a mapping from town to such a list, or 'random'",
+    ),
+    "background_activity.n_vehicles": Rule(
+        int, accepts=lambda number: number >= 0, expected="a whole number, 0 or more"
+    ),
+    "background_activity.n_walkers": Rule(
+        int, accepts=lambda number: number >= 0, expected="a whole number, 0 or more"
+    ),
+    "background_activity.seed": Rule(
+        int, type(None), accepts=lambda seed: seed is None or seed >= 0, expected="a whole number, 0 or more, or null"
+    ),
+    "town": Rule(str, list, accepts=bool, expected="a town's name, a list of names, or 'random'"),
+    "weather": Rule(
+        str, list, dict, accepts=bool, expected="a preset's name, a list of names, 'random', or {parameter: value}"
+    ),
+}
+
+
+def resolve_experiment_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Lay an experiment's settings over `BASE_EXPERIMENT_CONFIG`.
+
+    A key `type` (the experiment's class) is kept as it is.
+
+    Raises:
+        ConfigError: A key is unknown or a value is of the wrong type.
+    """
+    settings = dict(config or {})
+    kind = {"type": settings.pop("type")} if "type" in settings else {}
+    resolved = merge(
+        BASE_EXPERIMENT_CONFIG,
+        settings,
+        "env_config.experiment",
+        rules=_EXPERIMENT_RULES,
+        free=("hero.sensors", "others"),
+    )
+    return {**kind, **resolved}
+
+
+def override_experiment_config(config: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay the settings of a single episode over an experiment's, which stay as they are.
+
+    Raises:
+        ConfigError: A key is unknown or a value is of the wrong type.
+    """
+    resolve_experiment_config(options)
+    return overlay(config, options)
+
+
+class BaseExperiment:
+    """A task in CARLA: derive from it and override everything but `reset`, which is optional.
+
+    Args:
+        config: The `experiment` section of the environment's configuration, any part of it.
+
+    Attributes:
+        config: That section over `BASE_EXPERIMENT_CONFIG`, complete.
+
+    Raises:
+        ConfigError: The configuration has an unknown key or a value of the wrong type.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+        self.config = resolve_experiment_config(config)
+
+    def reset(self) -> None:
+        """Forget the last episode. Called when the hero stands at its start, before the first observation."""
+
+    def place_hero(self, core: CarlaCore) -> None:
+        """Move the hero from its spawn point, if the task starts elsewhere. Called before the first tick with
+        sensors; draw from `core.rng`, which `reset(seed=)` seeds."""
+
+    def get_action_space(self) -> gymnasium.Space:
+        """The space of `action` in `compute_action`."""
+        raise NotImplementedError(f"{type(self).__name__} has to override get_action_space().")
+
+    def get_observation_space(self) -> gymnasium.Space:
+        """The space of the observations that `get_observation` returns."""
+        raise NotImplementedError(f"{type(self).__name__} has to override get_observation_space().")
+
+    def get_actions(self) -> Any:
+        """The actions that `compute_action` chooses from, for spaces that number them."""
+        raise NotImplementedError(f"{type(self).__name__} has to override get_actions().")
+
+    def compute_action(self, action: Any) -> carla.VehicleControl:
+        """What the hero does for an action of the action space."""
+        raise NotImplementedError(f"{type(self).__name__} has to override compute_action(action).")
+
+    def get_observation(self, sensor_data: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Turn sensor data into an observation.
+
+        Args:
+            sensor_data: Sensor name -> (frame, parsed data). An event sensor is present only when it fired.
+
+        Returns:
+            The observation, inside the observation space, and a dictionary of further information.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has to override get_observation(sensor_data).")
+
+    def get_done_status(self, observation: Any, core: CarlaCore) -> bool:
+        """Whether the episode has ended for good, in a state that has no future: crashed, fallen, arrived."""
+        raise NotImplementedError(f"{type(self).__name__} has to override get_done_status(observation, core).")
+
+    def get_truncated_status(self, observation: Any, core: CarlaCore) -> bool:
+        """Whether the episode is cut off although it could go on, as at a time limit. Called after
+        `get_done_status`; learning still values the state reached."""
+        return False
+
+    def compute_reward(self, observation: Any, core: CarlaCore) -> float | dict[str, float]:
+        """The step's reward: a number, or named parts whose sum is the reward.
+
+        Parts are also given in the step's `info["reward_parts"]`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has to override compute_reward(observation, core).")

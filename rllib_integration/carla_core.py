@@ -1,0 +1,564 @@
+"""One CARLA world as an environment needs it: a server, its client, the hero with its sensors, the traffic.
+
+Every call that waits for the server goes through the keeper's watch, so that none waits longer than allowed and
+the end of the server's process is noticed at once. What goes wrong with a server is a `ServerError`; whoever
+catches one calls `server_failed`, and `connect` (or the next `setup_experiment`) brings another server up.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import carla
+import numpy as np
+
+from rllib_integration.config import Rule, merge
+from rllib_integration.sensors import SensorFactory, SensorInterface, SensorTimeoutError
+from rllib_integration.servers import (
+    PortLease,
+    ServerDiedError,
+    ServerError,
+    ServerHangError,
+    ServerSettings,
+    create_keeper,
+    is_port_free,
+    kill_all_servers,
+    lease_traffic_manager_port,
+)
+from rllib_integration.servers.keeper import ServerKeeper
+from rllib_integration.spawning import (
+    SpawnError,
+    choose_blueprint,
+    choose_town,
+    choose_weather,
+    hero_transforms,
+    town_name,
+)
+from rllib_integration.traffic import Traffic
+
+__all__ = ["BASE_CORE_CONFIG", "CarlaCore", "is_used", "kill_all_servers", "resolve_core_config"]
+
+logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+BASE_CORE_CONFIG: dict[str, Any] = {
+    "host": "localhost",  # of a server of kind "external"; all others listen on this machine's loopback
+    "timeout": 10.0,  # [s] that a running server may take to answer
+    "load_timeout": 120.0,  # [s] that it may take to load a town
+    "timestep": 0.05,  # [s] simulated in one tick
+    "ticks_per_step": 1,  # ticks for which an action holds
+    "retries_on_error": 10,  # attempts to connect to a server that runs
+    "resolution_x": 600,  # [px] of the spectator's window and of rendered pictures
+    "resolution_y": 600,
+    "quality_level": "Low",  # Low, High or Epic
+    "enable_map_assets": False,  # all layers of the town, or none but the road; towns named _Opt only
+    "enable_rendering": True,  # False: CARLA's no-rendering mode, in which cameras see nothing
+    "show_display": False,  # the server's own window
+    "seed": None,  # of the first episode, where reset() is given none
+    "server": "auto",  # auto, embedded, packaged, docker, external; or a mapping with `kind` and its settings
+}
+
+_SPECTATOR_BEHIND = 5.0  # [m]
+_SPECTATOR_ABOVE = 3.0  # [m]
+_LONGEST_SUBSTEP = 0.01  # [s] CARLA's default; substeps are added for longer time steps
+_FEWEST_SUBSTEPS = 10
+
+
+def _positive(expected: str, *types: type) -> Rule:
+    return Rule(*types, accepts=lambda value: 0 < value < math.inf, expected=expected)
+
+
+_CORE_RULES = {
+    "timeout": _positive("a number of seconds above 0", float),
+    "load_timeout": _positive("a number of seconds above 0", float),
+    "timestep": Rule(float, accepts=lambda value: 0 < value <= 1, expected="a number of seconds above 0, up to 1"),
+    "ticks_per_step": _positive("a whole number, 1 or more", int),
+    "retries_on_error": _positive("a whole number, 1 or more", int),
+    "resolution_x": _positive("a whole number of pixels above 0", int),
+    "resolution_y": _positive("a whole number of pixels above 0", int),
+    "quality_level": Rule(
+        str,
+        accepts=lambda value: value in ("Low", "Medium", "High", "Epic"),
+        expected="one of Low, High and Epic",
+    ),
+    "seed": Rule(
+        int, type(None), accepts=lambda seed: seed is None or seed >= 0, expected="a whole number, 0 or more, or null"
+    ),
+    "server": Rule(
+        str,
+        dict,
+        type(None),
+        expected="auto, embedded, packaged, docker or external, or a mapping with the key 'kind'",
+    ),
+}
+
+
+def resolve_core_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Lay settings over `BASE_CORE_CONFIG`.
+
+    Raises:
+        ConfigError: A key is unknown or a value can't be used.
+        ServerSettingsError: The same, inside `server`.
+    """
+    server_keys = {name: f"env_config.carla.server.{name}" for name in ServerSettings.__dataclass_fields__}
+    elsewhere = {name: path for name, path in server_keys.items() if name not in BASE_CORE_CONFIG}
+    resolved = merge(BASE_CORE_CONFIG, config, "env_config.carla", rules=_CORE_RULES, elsewhere=elsewhere)
+    ServerSettings.from_core_config(resolved)
+    return resolved
+
+
+def is_used(port: int) -> bool:
+    """Whether a port of this machine is taken, so that no server could listen on it."""
+    return not is_port_free(port)
+
+
+class CarlaCore:
+    """Owns everything that an environment has in a simulator.
+
+    Creating it starts and connects a server.
+
+    Args:
+        config: The `carla` section of the environment's configuration, any part of it.
+
+    Attributes:
+        config: That section over `BASE_CORE_CONFIG`, complete.
+        client: Connection to the server; None while there is none, as is everything that hangs on it.
+        world: The simulated world.
+        map: The town's roads.
+        hero: The vehicle that the experiment drives.
+        spectator: The free camera of the server's window.
+        sensor_interface: The hero's sensors and their data.
+        actors: Ids of the traffic's vehicles and walkers.
+        frame: The frame of the last tick.
+        rng: Draws what the episode leaves open; seeded with the episode.
+        server_port: The server's RPC port.
+        tm_port: Port of the Traffic Manager.
+
+    Raises:
+        ConfigError, ServerSettingsError: The configuration can't be used.
+        ServerError: No server could be had.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+        self.config = resolve_core_config(config)
+        self.keeper: ServerKeeper = create_keeper(self.config)
+        self.client: carla.Client | None = None
+        self.world: Any = None
+        self.map: Any = None
+        self.hero: Any = None
+        self.spectator: Any = None
+        self.sensor_interface = SensorInterface()
+        self.actors: list[int] = []
+        self.frame = 0
+        self.server_port = 0
+        self.tm_port = 0
+        self._tm_lease: PortLease | None = None
+        self._traffic_manager: carla.TrafficManager | None = None
+        self._traffic: Traffic | None = None
+        self._frames: _FrameWatch | None = None
+        self._available_towns: list[str] = []
+        self._town: str | None = None
+        self._weather: carla.WeatherParameters | None = None
+        self.rng = np.random.default_rng()
+        self._start_poses: list[carla.Transform] = []
+        try:
+            self.connect()
+        except BaseException:
+            self.close()
+            raise
+
+    # The server and its client
+
+    def connect(self) -> None:
+        """Have a server and a client of it; does nothing while both are there.
+
+        Raises:
+            ServerGaveUpError: Too many servers in a row failed.
+            ServerSettingsError, ServerVersionError: No other server would do better.
+        """
+        while self.client is None or self.keeper.server is None:
+            self.init_server()
+            try:
+                self.connect_client()
+            except (ServerDiedError, ServerHangError) as error:
+                self.server_failed(error)
+
+    def init_server(self) -> None:
+        """Have a running server: the present one, or a new one of the configured kind."""
+        if self.config["server"] in ("auto", None) and "CARLA_ROOT" not in os.environ:
+            _say_once("CARLA_ROOT is not set: using the embedded CARLA server.")
+        server = self.keeper.acquire()
+        self.server_port = server.port
+
+    def connect_client(self) -> None:
+        """Connect to the server and take over its clock: synchronous, in steps of `timestep`."""
+        attempts = self.config["retries_on_error"]
+        for attempt in range(1, attempts + 1):
+            try:
+                client = self._call(self._new_client)
+                self.world = self._call(client.get_world)
+                break
+            except ServerHangError:
+                # A server that runs but is silent may still be loading its first town.
+                if attempt == attempts or self._is_given_up():
+                    raise
+        self._apply_settings()
+        self._available_towns = list(self._call(client.get_available_maps))
+        self._enter_world()
+        self.client = client
+
+    def _new_client(self) -> carla.Client:
+        server = self._server()
+        # With one thread the client handles messages in the order of their arrival, so that the events of a
+        # frame are there when the tick returns; and idle threads of the client are not free.
+        client = carla.Client(server.host, server.port, worker_threads=1)
+        client.set_timeout(self.config["timeout"])
+        return client
+
+    def _apply_settings(self) -> None:
+        settings = self._call(self.world.get_settings)
+        timestep = self.config["timestep"]
+        settings.synchronous_mode = True
+        settings.fixed_delta_seconds = timestep
+        settings.no_rendering_mode = not self.config["enable_rendering"]
+        settings.substepping = True
+        settings.max_substep_delta_time = _LONGEST_SUBSTEP
+        settings.max_substeps = max(_FEWEST_SUBSTEPS, math.ceil(timestep / _LONGEST_SUBSTEP - 1e-6))
+        settings.deterministic_ragdolls = True
+        self._call(self.world.apply_settings, settings, self.config["timeout"])
+
+    def _enter_world(self) -> None:
+        self.map = self._call(self.world.get_map, timeout=self.config["load_timeout"])
+        self.spectator = self._call(self.world.get_spectator)
+
+    def _server(self) -> Any:
+        if self.keeper.server is None:
+            raise ServerDiedError("There is no CARLA server: the last one failed, and no other has been acquired.")
+        return self.keeper.server
+
+    def _is_given_up(self) -> bool:
+        """Whether the client itself hangs, so that more calls are of no use."""
+        return self.keeper.server is None or self.keeper.server.exit_status() is not None
+
+    def _call(self, function: Callable[..., Result], *arguments: Any, timeout: float | None = None) -> Result:
+        """Call something that waits for the server, no longer than allowed."""
+        if self.keeper.watch is None:
+            raise ServerDiedError("There is no CARLA server: the last one failed, and no other has been acquired.")
+        # The client's own time-outs come first: their messages say more.
+        seconds = (timeout or self.config["timeout"]) + 1.0
+        return self.keeper.watch.call(function, *arguments, timeout=seconds)
+
+    def as_server_error(self, error: RuntimeError) -> ServerError | None:
+        """The loss of the server that an error of the client means; None if it means something else."""
+        if isinstance(error, ServerError):
+            return error
+        server = self.keeper.server
+        if server is not None and server.exit_status() is not None:
+            return ServerDiedError(server.obituary())
+        if isinstance(error, SensorTimeoutError) or str(error).startswith("time-out of"):
+            return ServerHangError(str(error))
+        return None
+
+    def server_failed(self, error: ServerError) -> None:
+        """Give the present server up: end it, forget all that hung on it, prepare the next one."""
+        self._forget_world()
+        self.keeper.failed(error)
+
+    def end_episode(self) -> None:
+        """Note an episode's end; a server that is due for replacement is replaced now."""
+        if self.keeper.server is None:
+            return
+        due = self.keeper.episode_ended()
+        if due:
+            self._forget_world()
+
+    def _forget_world(self) -> None:
+        """Drop every reference into a client that never recovers, without asking it for anything."""
+        self.sensor_interface.abandon()
+        self._stop_traffic()
+        self._traffic_manager = None
+        self.client = self.world = self.map = self.hero = self.spectator = None
+        self._town = self._weather = None
+
+    def close(self) -> None:
+        """Destroy what is ours, end the server if it was started here. Twice is fine."""
+        server = self.keeper.server
+        if self.client is not None and server is not None and server.exit_status() is None:
+            try:
+                self._clear_world()
+                if self._traffic_manager is not None:
+                    self._call(self._traffic_manager.shut_down)
+            except RuntimeError as error:
+                logger.info("The world could not be left tidy: %s", error)
+        self._forget_world()
+        self.keeper.close()
+        if self._tm_lease is not None:
+            self._tm_lease.release()
+            self._tm_lease = None
+
+    # The episode's world
+
+    def setup_experiment(self, experiment_config: Mapping[str, Any], seed: int | None = None) -> None:
+        """Prepare an episode: town, weather, lights and traffic, drawn from a seed. The last hero is removed.
+
+        Args:
+            experiment_config: A complete `experiment` section.
+            seed: Decides all that is left open; None draws one.
+
+        Raises:
+            ConfigError: A town, weather, blueprint or spawn point does not exist.
+            ServerError: The server failed.
+        """
+        self.connect()
+        for_town, for_weather, hero_rng, for_traffic = (
+            np.random.default_rng(sequence) for sequence in np.random.SeedSequence(seed).spawn(4)
+        )
+        self.rng = hero_rng
+        self._clear_world()
+        self._load_town(choose_town(experiment_config["town"], self._available_towns, for_town))
+        self._set_weather(choose_weather(experiment_config["weather"], for_weather))
+        hero = experiment_config["hero"]
+        self._start_poses = hero_transforms(hero["spawn_points"], self.map, hero_rng)
+        self._call(self.world.reset_all_traffic_lights)
+        activity = experiment_config["background_activity"]
+        own_seed = activity["seed"]
+        traffic_seed = int(for_traffic.integers(2**31)) if own_seed is None else own_seed
+        self.spawn_npcs(activity["n_vehicles"], activity["n_walkers"], activity["tm_hybrid_mode"], traffic_seed)
+
+    def _load_town(self, town: str) -> None:
+        if town == self._town:
+            return
+        self._stop_traffic()
+        layers = carla.MapLayer.All
+        # Only the towns named _Opt are built in layers; of the others, NONE would be an empty promise.
+        if town_name(town).endswith("_Opt") and not self.config["enable_map_assets"]:
+            layers = carla.MapLayer.NONE
+        assert self.client is not None
+        self.client.set_timeout(self.config["load_timeout"])
+        self.world = self._call(self.client.load_world, town, False, layers, timeout=self.config["load_timeout"])
+        self.client.set_timeout(self.config["timeout"])
+        self._weather = None
+        self._enter_world()
+        self._town = town
+
+    def _set_weather(self, weather: carla.WeatherParameters) -> None:
+        if weather != self._weather:
+            self.world.set_weather(weather)
+            self._weather = weather
+
+    def _clear_world(self) -> None:
+        """Remove the hero, its sensors and the traffic."""
+        removed = self._remove_hero()
+        if self._traffic is not None and (self._traffic.vehicles or self._traffic.walkers):
+            self._call(self._traffic.clear)
+            self.actors = []
+            removed = True
+        if removed:
+            self._tick_world()
+
+    def _remove_hero(self) -> bool:
+        if self.sensor_interface.sensors:
+            self._call(self.sensor_interface.destroy)
+        hero, self.hero = self.hero, None
+        if hero is None or not hero.is_alive:
+            return False
+        self._call(hero.destroy)
+        return True
+
+    def reset_hero(self, hero_config: Mapping[str, Any]) -> None:
+        """Put a new hero with its sensors on the first free one of the shuffled spawn points.
+
+        Raises:
+            ConfigError: Its blueprint, a spawn point or a sensor's attribute does not exist.
+            SpawnError: Every spawn point is taken, or the server refuses the blueprint.
+            ServerError: The server failed.
+        """
+        self.connect()
+        if self._remove_hero():
+            self._tick_world()
+        poses = self._start_poses or hero_transforms(hero_config["spawn_points"], self.map, self.rng)
+        self._start_poses = []
+        library = self._call(self.world.get_blueprint_library)
+        blueprint = choose_blueprint(library, hero_config["blueprint"], self.rng)
+        if blueprint.has_attribute("role_name"):
+            blueprint.set_attribute("role_name", "hero")
+        self.hero = self._spawn_on_first_free(blueprint, poses)
+        self._tick_world()
+        for name, attributes in hero_config["sensors"].items():
+            self._call(SensorFactory.spawn, name, attributes, self.sensor_interface, self.hero)
+
+    def _spawn_on_first_free(self, blueprint: carla.ActorBlueprint, poses: list[carla.Transform]) -> carla.Actor:
+        refusal = ""
+        for pose in poses:
+            try:
+                return self._call(self.world.spawn_actor, blueprint, pose)
+            except ServerError:
+                raise
+            except RuntimeError as error:
+                refusal = str(error)
+        raise SpawnError(
+            f"The hero ({blueprint.id}) could not be spawned on any of {len(poses)} spawn points of "
+            f"{town_name(self.map.name)}; the server's last answer: {refusal}. Give more hero.spawn_points, or "
+            "fewer background_activity.n_vehicles."
+        )
+
+    # Traffic
+
+    def spawn_npcs(self, n_vehicles: int, n_walkers: int, hybrid: bool = True, seed: int | None = None) -> None:
+        """Replace the traffic.
+
+        Args:
+            n_vehicles: Vehicles on the Traffic Manager's autopilot, away from where the hero starts.
+            n_walkers: Walkers on the sidewalks, each on its way to a random place.
+            hybrid: Move vehicles far from the hero without physics.
+            seed: Decides all about them; None draws one.
+        """
+        if not (n_vehicles or n_walkers):
+            self._stop_traffic()
+            return
+        if self._traffic is None:
+            self._start_traffic()
+        assert self._traffic is not None
+        keep_clear = [(pose.location.x, pose.location.y) for pose in self._start_poses[:1]]
+        drawn = int(self.rng.integers(2**31)) if seed is None else seed
+        notes = self._call(
+            self._traffic.spawn,
+            *(drawn, n_vehicles, n_walkers, hybrid, keep_clear),
+            timeout=self.config["load_timeout"],
+        )
+        for note in notes:
+            logger.warning("%s: %s", town_name(self.map.name), note)
+        self.actors = [*self._traffic.vehicles, *self._traffic.walkers]
+
+    def _start_traffic(self) -> None:
+        server = self._server()
+        self._lease_tm_port()
+        arguments = (server.host, server.port, self.tm_port, self.config["timeout"], server.log_path)
+        self._traffic = self._call(Traffic, *arguments, timeout=self.config["load_timeout"])
+        self._frames = _FrameWatch(self.world)
+
+    def _stop_traffic(self) -> None:
+        traffic, self._traffic = self._traffic, None
+        self._frames = None
+        self.actors = []
+        if traffic is not None:
+            traffic.stop()
+
+    def _lease_tm_port(self) -> None:
+        if self._tm_lease is None:
+            self._tm_lease = lease_traffic_manager_port()
+            self.tm_port = self._tm_lease.first
+
+    @property
+    def traffic_manager(self) -> carla.TrafficManager:
+        """CARLA's Traffic Manager of this world.
+
+        With traffic it lives in the traffic's process, and this is a handle on it. Without, asking for it makes
+        one in this process, synchronous with the world; should the server die, it takes the process with it.
+        """
+        if self._traffic_manager is None:
+            self.connect()
+            self._lease_tm_port()
+            assert self.client is not None
+            self._traffic_manager = self._call(self.client.get_trafficmanager, self.tm_port)
+            if self._traffic is None:
+                self._call(self._traffic_manager.set_synchronous_mode, True)
+                self._call(self._traffic_manager.set_random_device_seed, int(self.rng.integers(2**31)))
+        return self._traffic_manager
+
+    # A tick
+
+    def tick(self, control: carla.VehicleControl | None, repeat: int = 1) -> dict[str, tuple[int, Any]]:
+        """Advance the world and return what the sensors saw of exactly the frame reached.
+
+        Args:
+            control: What the hero does; None leaves its last control.
+            repeat: Ticks to advance; the data is of the last, the events of all.
+
+        Returns:
+            Sensor name -> (frame, parsed data).
+
+        Raises:
+            ServerError: The server died or hung, or a sensor fell silent.
+        """
+        if control is not None:
+            self.apply_hero_control(control)
+        for _ in range(repeat):
+            self.frame = self._tick_world()
+        if self.config["show_display"]:
+            self.set_spectator_camera_view()
+        return self.get_sensor_data()
+
+    def _tick_world(self) -> int:
+        if self._traffic is None:
+            return self._call(self.world.tick, self.config["timeout"])
+        return self._call(self._tick_through_traffic, self._traffic)
+
+    def _tick_through_traffic(self, traffic: Traffic) -> int:
+        frame = traffic.tick()
+        assert self._frames is not None
+        self._frames.wait_for(frame, self.config["timeout"])
+        return frame
+
+    def apply_hero_control(self, control: carla.VehicleControl) -> None:
+        """Set the hero's control for the ticks to come. Does not wait for the server."""
+        self.hero.apply_control(control)
+
+    def get_sensor_data(self) -> dict[str, tuple[int, Any]]:
+        """What the sensors saw of the last tick's frame: sensor name -> (frame, parsed data)."""
+        try:
+            return self.sensor_interface.get_data(self.frame or None, self.config["timeout"])
+        except SensorTimeoutError as error:
+            raise self.as_server_error(error) or error from error
+
+    def set_spectator_camera_view(self) -> None:
+        """Move the spectator behind and above the hero. Does not wait for the server."""
+        pose = self.hero.get_transform()
+        forward = pose.get_forward_vector()
+        behind = pose.location - carla.Location(forward.x, forward.y, forward.z) * _SPECTATOR_BEHIND
+        self.spectator.set_transform(
+            carla.Transform(behind + carla.Location(z=_SPECTATOR_ABOVE), pose.rotation)
+        )
+
+
+class _FrameWatch:
+    """Waits for this client to receive a frame that another client has ticked."""
+
+    def __init__(self, world: carla.World) -> None:
+        self._arrived = threading.Condition()
+        self._frame = 0
+        self._world = world
+        self._callback = world.on_tick(self._note)
+
+    def _note(self, snapshot: carla.WorldSnapshot) -> None:
+        with self._arrived:
+            self._frame = snapshot.frame
+            self._arrived.notify_all()
+
+    def wait_for(self, frame: int, seconds: float) -> None:
+        """Return when the frame, or a later one, is here.
+
+        Raises:
+            ServerHangError: It did not come in time.
+        """
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: self._frame >= frame, seconds):
+                raise ServerHangError(f"Frame {frame} was ticked, but did not arrive within {seconds:g} s.")
+
+    def stop(self) -> None:
+        """Receive no more frames."""
+        self._world.remove_on_tick(self._callback)
+
+
+_said: set[str] = set()
+
+
+def _say_once(line: str) -> None:
+    if line not in _said:
+        _said.add(line)
+        print(line, flush=True)

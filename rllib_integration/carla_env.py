@@ -1,0 +1,233 @@
+"""An experiment in a CARLA world as a Gymnasium environment."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import carla
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from rllib_integration import register_environments
+from rllib_integration.base_experiment import BaseExperiment, override_experiment_config, resolve_experiment_config
+from rllib_integration.carla_core import CarlaCore, resolve_core_config
+from rllib_integration.config import ConfigError, load_class, merge
+from rllib_integration.observation_guard import observation_guard
+from rllib_integration.rendering import Picture, Window
+from rllib_integration.servers import (
+    ServerGaveUpError,
+    ServerSettingsError,
+    ServerVersionError,
+)
+
+logger = logging.getLogger(__name__)
+
+# A new server would answer these in the same way.
+_NOT_MENDED_BY_A_RESTART = (ServerGaveUpError, ServerSettingsError, ServerVersionError)
+
+
+class CarlaEnv(gymnasium.Env):
+    """One hero in one world, driven by one experiment.
+
+    A server that dies or hangs costs the episode: `step` returns the last observation with `truncated=True` and
+    `info["server_restarted"]=True`, and the next `reset` finds a new server. The server is started by the
+    first `reset`, so that an environment made only for its spaces costs nothing.
+
+    Args:
+        config: `{"carla": {...}, "experiment": {"type": <class or "package.module:Class">, ...}}`, a dictionary
+            or RLlib's `EnvContext`; what is left out has its default.
+        render_mode: None, "rgb_array" or "human".
+
+    Attributes:
+        config: The configuration, complete.
+        experiment: The experiment.
+        action_space: What `step` takes.
+        observation_space: What `reset` and `step` return, held to at every step.
+
+    Raises:
+        ConfigError: The configuration has an unknown key or a value that can't be used.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "human"], "render_fps": 20}
+
+    def __init__(self, config: Mapping[str, Any], render_mode: str | None = None) -> None:
+        modes = self.metadata["render_modes"]
+        if render_mode is not None and render_mode not in modes:
+            raise ConfigError(f"render_mode is {render_mode!r}, but it has to be None or one of {', '.join(modes)}.")
+        sections = merge({"carla": {}, "experiment": {}}, config, "env_config", free=("carla", "experiment"))
+        core_config = resolve_core_config(sections["carla"])
+        experiment_config = resolve_experiment_config(sections["experiment"])
+        if "type" not in experiment_config:
+            raise ConfigError(
+                "env_config.experiment.type is missing: name the experiment's class, as 'package.module:Class'."
+            )
+        experiment_class = load_class(experiment_config["type"], BaseExperiment, "env_config.experiment.type")
+        self.experiment: BaseExperiment = experiment_class(experiment_config)
+        self.config: dict[str, Any] = {"carla": core_config, "experiment": self.experiment.config}
+        self.action_space = self.experiment.get_action_space()
+        self.observation_space = self.experiment.get_observation_space()
+        self.render_mode = render_mode
+        step_seconds = core_config["timestep"] * core_config["ticks_per_step"]
+        self.metadata = {**self.metadata, "render_fps": max(1, round(1.0 / step_seconds))}
+        self._check_observation = observation_guard(self.observation_space)
+        self._core: CarlaCore | None = None
+        self._in_episode = False
+        self._last_observation: Any = None
+        self._sensor_data: dict[str, Any] = {}
+        self._picture = Picture(core_config["resolution_x"], core_config["resolution_y"])
+        self._window: Window | None = None
+
+    @property
+    def core(self) -> CarlaCore:
+        """The world, with its server; the first use starts them."""
+        if self._core is None:
+            self._core = CarlaCore(self.config["carla"])
+        return self._core
+
+    @property
+    def hero(self) -> carla.Vehicle | None:
+        """The vehicle that the experiment drives, None before the first `reset`."""
+        return self._core.hero if self._core is not None else None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode.
+
+        Args:
+            seed: Seeds this and all later episodes; on the embedded server they repeat bit for bit.
+            options: Settings of the experiment for this episode alone, such as `{"town": "Town03"}` or
+                `{"weather": "HardRainNoon", "hero": {"spawn_points": ["10,20,0.5"]}}`.
+
+        Returns:
+            The first observation, and further information.
+
+        Raises:
+            ConfigError: A town, blueprint, weather, sensor, spawn point or option does not exist.
+            ServerGaveUpError: Several servers in a row failed.
+        """
+        if seed is None and self._np_random is None:
+            seed = self.config["carla"]["seed"]
+        super().reset(seed=seed)
+        episode_seed = int(self.np_random.integers(2**63))
+        episode_config = _with_options(self.experiment.config, options)
+        if self._in_episode is False and self._core is not None:
+            self._core.end_episode()
+        self._in_episode = False
+        while True:
+            try:
+                observation, info = self._begin_episode(episode_config, episode_seed)
+                break
+            except RuntimeError as error:
+                self._recover_from(error)
+        self._in_episode = True
+        self._last_observation = observation
+        self._picture.begin_episode()
+        if self.render_mode == "human":
+            self.render()
+        return observation, info
+
+    def _begin_episode(self, experiment_config: Mapping[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
+        core = self.core
+        core.setup_experiment(experiment_config, seed)
+        core.reset_hero(experiment_config["hero"])
+        self.experiment.place_hero(core)
+        self.experiment.reset()
+        self._sensor_data = core.tick(None)
+        observation, info = self.experiment.get_observation(self._sensor_data)
+        self._check_observation(observation)
+        return observation, dict(info)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Act for `ticks_per_step` ticks.
+
+        Args:
+            action: One of the action space.
+
+        Returns:
+            Observation, reward, whether the episode has ended in a state without future, whether it was cut
+            off, and further information: `reward_parts`, where the experiment names them; `server_restarted`,
+            when the server was lost.
+
+        Raises:
+            gymnasium.error.ResetNeeded: The episode has ended, or none has begun.
+            gymnasium.error.InvalidAction: A discrete action is out of range.
+        """
+        if not self._in_episode:
+            raise gymnasium.error.ResetNeeded("Call reset() before step(): no episode has begun, or it has ended.")
+        if isinstance(self.action_space, spaces.Discrete) and not self.action_space.contains(action):
+            raise gymnasium.error.InvalidAction(f"The action is {action!r}, which is not in {self.action_space}.")
+        try:
+            observation, reward, terminated, truncated, info = self._advance(action)
+        except RuntimeError as error:
+            self._recover_from(error)
+            observation, reward, terminated, truncated = self._last_observation, 0.0, False, True
+            info = {"server_restarted": True, "server_failure": str(error)}
+        self._in_episode = not (terminated or truncated)
+        self._last_observation = observation
+        self._picture.note_step(action, reward)
+        if self.render_mode == "human":
+            self.render()
+        return observation, reward, terminated, truncated, info
+
+    def _advance(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        experiment, core = self.experiment, self.core
+        control = experiment.compute_action(action)
+        self._sensor_data = core.tick(control, core.config["ticks_per_step"])
+        observation, info = experiment.get_observation(self._sensor_data)
+        self._check_observation(observation)
+        info = dict(info)
+        terminated = bool(experiment.get_done_status(observation, core))
+        truncated = bool(experiment.get_truncated_status(observation, core))
+        reward = experiment.compute_reward(observation, core)
+        if isinstance(reward, Mapping):
+            info["reward_parts"] = {name: float(part) for name, part in reward.items()}
+            reward = sum(info["reward_parts"].values())
+        return observation, float(reward), terminated, truncated, info
+
+    def _recover_from(self, error: RuntimeError) -> None:
+        """Give the server up if that is what the error is about; raise the error again if not."""
+        loss = self._core.as_server_error(error) if self._core is not None else None
+        if self._core is None or loss is None or isinstance(loss, _NOT_MENDED_BY_A_RESTART):
+            raise error
+        self._core.server_failed(loss)
+
+    def render(self) -> np.ndarray | None:  # type: ignore[override]
+        """What the hero does: the bird view, or else its camera's picture, with speed, action, reward and return.
+
+        Returns:
+            uint8 (resolution_y, resolution_x, 3), RGB, for "rgb_array"; None for "human", which shows it in a
+            window where there is a display.
+        """
+        if self.render_mode is None:
+            gymnasium.logger.warn("render() without a render_mode: make the environment with render_mode='rgb_array'.")
+            return None
+        interface = self._core.sensor_interface if self._core is not None else None
+        frame = self._picture.draw(self._sensor_data, interface, self.hero)
+        if self.render_mode == "rgb_array":
+            return frame
+        if self._window is None:
+            self._window = Window("CARLA")
+        self._window.show(frame)
+        return None
+
+    def close(self) -> None:
+        """End the server, if it was started here, and all that hangs on it. Twice is fine."""
+        self._in_episode = False
+        if self._window is not None:
+            self._window.close()
+            self._window = None
+        if self._core is not None:
+            self._core.close()
+            self._core = None
+
+
+def _with_options(config: dict[str, Any], options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The experiment's settings with those of one episode over them."""
+    return override_experiment_config(config, options) if options else config
+
+
+register_environments()

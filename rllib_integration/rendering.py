@@ -1,0 +1,174 @@
+"""Pictures of an episode for people: what the hero perceives, with the figures that matter written on it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    import carla
+
+    from rllib_integration.sensors import SensorInterface
+
+logger = logging.getLogger(__name__)
+
+_BACKGROUND = (46, 52, 54)  # Tango aluminium 5, as the bird view's road
+_TEXT = (238, 238, 236)
+_KMH = 3.6
+_FIRST_CHOICES = ("sensor.birdview", "sensor.camera.rgb")
+
+
+class Picture:
+    """Composes the rendered picture of one environment and keeps the episode's figures for it.
+
+    Args:
+        width: Of the picture [px].
+        height: Of the picture [px].
+    """
+
+    def __init__(self, width: int, height: int) -> None:
+        self._width = width
+        self._height = height
+        self.begin_episode()
+
+    def begin_episode(self) -> None:
+        """Forget the last episode's figures."""
+        self._action: Any = None
+        self._reward = 0.0
+        self._return = 0.0
+        self._steps = 0
+
+    def note_step(self, action: Any, reward: float) -> None:
+        """Count a step."""
+        self._action = action
+        self._reward = reward
+        self._return += reward
+        self._steps += 1
+
+    def draw(
+        self, sensor_data: Mapping[str, Any], interface: SensorInterface | None, hero: carla.Actor | None
+    ) -> np.ndarray:
+        """The picture of the last step.
+
+        Args:
+            sensor_data: Sensor name -> (frame, data) of that step.
+            interface: Knows the sensors' types.
+            hero: Its speed is written on the picture.
+
+        Returns:
+            uint8 (height, width, 3), RGB.
+        """
+        canvas = np.full((self._height, self._width, 3), _BACKGROUND, np.uint8)
+        view = _visible(sensor_data, interface)
+        if view is not None:
+            _paste(canvas, view)
+        self._write(canvas, hero)
+        return canvas
+
+    def _write(self, canvas: np.ndarray, hero: carla.Actor | None) -> None:
+        speed = hero.get_velocity().length() * _KMH if hero is not None else 0.0
+        lines = [
+            f"step {self._steps}   speed {speed:.0f} km/h",
+            f"action {_action_text(self._action)}",
+            f"reward {self._reward:+.2f}   return {self._return:.2f}",
+        ]
+        scale = max(0.35, min(self._width, self._height) / 900)
+        (_, text_height), base = cv2.getTextSize("Ag", cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+        spacing = text_height + base + max(2, text_height // 3)
+        band = canvas[: min(spacing * len(lines) + text_height // 2, self._height)]
+        band[:] = (band * 0.35).astype(np.uint8)
+        for row, line in enumerate(lines, 1):
+            corner = (text_height, spacing * row - base // 2)
+            cv2.putText(canvas, line, corner, cv2.FONT_HERSHEY_SIMPLEX, scale, _TEXT, 1, cv2.LINE_AA)
+
+
+def _visible(sensor_data: Mapping[str, Any], interface: SensorInterface | None) -> np.ndarray | None:
+    """The picture that tells most: the bird view, then an RGB camera, then any picture."""
+    if interface is None:
+        return None
+    sensors = interface.sensors
+    pictures = {
+        name: reading[1]
+        for name, reading in sensor_data.items()
+        if name in sensors and isinstance(reading[1], np.ndarray) and _is_picture(reading[1])
+    }
+    for type_id in _FIRST_CHOICES:
+        for name, picture in pictures.items():
+            if sensors[name].type_id == type_id:
+                return picture
+    return next(iter(pictures.values()), None)
+
+
+def _is_picture(data: np.ndarray) -> bool:
+    return data.dtype == np.uint8 and data.ndim == 3 and data.shape[2] == 3
+
+
+def _paste(canvas: np.ndarray, view: np.ndarray) -> None:
+    """Put a picture into the middle, as large as it fits, its proportions kept."""
+    height, width = canvas.shape[:2]
+    factor = min(height / view.shape[0], width / view.shape[1])
+    size = (max(1, round(view.shape[1] * factor)), max(1, round(view.shape[0] * factor)))
+    smooth = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    top, left = (height - size[1]) // 2, (width - size[0]) // 2
+    canvas[top : top + size[1], left : left + size[0]] = cv2.resize(view, size, interpolation=smooth)
+
+
+def _action_text(action: Any) -> str:
+    if action is None:
+        return "-"
+    values = np.asarray(action)
+    if values.ndim == 0:
+        return str(values)
+    return np.array2string(values, precision=2, suppress_small=True, max_line_width=60)
+
+
+class Window:
+    """Shows pictures on the display; without a display it says so once and shows nothing.
+
+    Args:
+        title: Of the window.
+    """
+
+    def __init__(self, title: str) -> None:
+        self._root: Any = None
+        self._label: Any = None
+        self._photo: Any = None
+        self._open(title)
+
+    def _open(self, title: str) -> None:
+        if os.name == "posix" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            logger.warning("There is no display (DISPLAY is not set), so render_mode 'human' shows nothing.")
+            return
+        try:
+            import tkinter
+
+            self._root = tkinter.Tk()
+        except (ImportError, RuntimeError) as error:
+            logger.warning("No window can be opened, so render_mode 'human' shows nothing: %s", error)
+            return
+        self._root.title(title)
+        self._root.protocol("WM_DELETE_WINDOW", self.close)
+        self._label = tkinter.Label(self._root, borderwidth=0)
+        self._label.pack()
+
+    def show(self, picture: np.ndarray) -> None:
+        """Show a picture, uint8 (H, W, 3) RGB, and let the window answer its user."""
+        if self._root is None:
+            return
+        import tkinter
+
+        header = f"P6 {picture.shape[1]} {picture.shape[0]} 255 ".encode()
+        self._photo = tkinter.PhotoImage(data=header + picture.tobytes(), format="PPM")
+        self._label.configure(image=self._photo)
+        self._root.update()
+
+    def close(self) -> None:
+        """Close the window. Twice is fine."""
+        root, self._root = self._root, None
+        if root is not None:
+            root.destroy()

@@ -1,0 +1,148 @@
+"""Vehicles on autopilot and walkers, spawned and ticked inside the traffic's own process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import carla
+import numpy as np
+
+_CLEARANCE = 8.0  # [m] around places that are kept clear
+_RUNNING_SHARE = 0.1  # of the walkers
+_CROSSING_SHARE = 0.1  # of the walkers that may cross the road anywhere
+_WALKER_ATTEMPTS = 5  # draws of a place on the sidewalk, per walker
+
+
+class TrafficActors:
+    """All traffic of one server.
+
+    Each public method is a command of the worker and returns what it is answered.
+    """
+
+    def __init__(self, host: str, port: int, tm_port: int, timeout: float) -> None:
+        self._timeout = timeout
+        self._client = carla.Client(host, port, worker_threads=1)
+        self._client.set_timeout(timeout)
+        self._world = self._client.get_world()
+        self._map = self._world.get_map()
+        self._library = self._world.get_blueprint_library()
+        self._manager = self._client.get_trafficmanager(tm_port)
+        self._manager.set_synchronous_mode(True)
+        self._vehicles: list[int] = []
+        self._walkers: list[int] = []
+        self._controllers: list[int] = []
+
+    def tick(self) -> dict[str, Any]:
+        """Tick the world, then the Traffic Manager."""
+        return {"frame": self._world.tick(self._timeout)}
+
+    def clear(self) -> dict[str, Any]:
+        """Destroy all traffic; the world has forgotten it after the next tick."""
+        for controller in self._world.get_actors(self._controllers):
+            controller.stop()
+        doomed = [*self._controllers, *self._walkers, *self._vehicles]
+        self._client.apply_batch_sync([carla.command.DestroyActor(actor) for actor in doomed], False)
+        self._vehicles, self._walkers, self._controllers = [], [], []
+        return {}
+
+    def spawn(
+        self, seed: int, n_vehicles: int, n_walkers: int, hybrid: bool, keep_clear: Sequence[Sequence[float]]
+    ) -> dict[str, Any]:
+        """Replace all traffic by new, drawn from a seed."""
+        if self._vehicles or self._walkers:
+            self.clear()
+            self._world.tick(self._timeout)
+        rng = np.random.default_rng(seed)
+        client_seed = int(rng.integers(2**31))
+        self._manager.set_random_device_seed(client_seed)
+        self._manager.set_hybrid_physics_mode(hybrid)
+        self._world.set_pedestrians_seed(client_seed)
+        notes = self._spawn_vehicles(n_vehicles, keep_clear, rng) + self._spawn_walkers(n_walkers, rng)
+        return {"vehicles": self._vehicles, "walkers": self._walkers, "notes": notes}
+
+    def _spawn_vehicles(
+        self, number: int, keep_clear: Sequence[Sequence[float]], rng: np.random.Generator
+    ) -> list[str]:
+        points = [
+            point
+            for point in self._map.get_spawn_points()
+            if all(np.hypot(point.location.x - x, point.location.y - y) > _CLEARANCE for x, y in keep_clear)
+        ]
+        blueprints = sorted(self._library.filter("vehicle.*"), key=lambda blueprint: blueprint.id)
+        commands = []
+        for index in rng.permutation(len(points))[:number]:
+            blueprint = blueprints[int(rng.integers(len(blueprints)))]
+            _draw(blueprint, "color", rng)
+            _draw(blueprint, "driver_id", rng)
+            blueprint.set_attribute("role_name", "autopilot")
+            autopilot = carla.command.SetAutopilot(carla.command.FutureActor, True, self._manager.get_port())
+            commands.append(carla.command.SpawnActor(blueprint, points[int(index)]).then(autopilot))
+        answers = self._client.apply_batch_sync(commands, True) if commands else []
+        self._vehicles = [answer.actor_id for answer in answers if not answer.error]
+        if len(self._vehicles) == number:
+            return []
+        return [f"Only {len(self._vehicles)} of {number} vehicles found a free one of {len(points)} spawn points."]
+
+    def _spawn_walkers(self, number: int, rng: np.random.Generator) -> list[str]:
+        if number == 0:
+            return []
+        places = self._sidewalk_places(number)
+        blueprints = sorted(self._library.filter("walker.pedestrian.*"), key=lambda blueprint: blueprint.id)
+        commands, speeds = [], []
+        for place in places:
+            blueprint = blueprints[int(rng.integers(len(blueprints)))]
+            if blueprint.has_attribute("is_invincible"):
+                blueprint.set_attribute("is_invincible", "false")
+            speeds.append(_walking_speed(blueprint, rng))
+            commands.append(carla.command.SpawnActor(blueprint, carla.Transform(place)))
+        answers = self._client.apply_batch_sync(commands, True) if commands else []
+        spawned = [(answer.actor_id, speed) for answer, speed in zip(answers, speeds) if not answer.error]
+        self._walkers = [actor for actor, _ in spawned]
+        self._start_controllers([speed for _, speed in spawned])
+        if len(self._walkers) == number:
+            return []
+        return [f"Only {len(self._walkers)} of {number} walkers found a free place on the town's sidewalks."]
+
+    def _start_controllers(self, speeds: Sequence[float]) -> None:
+        blueprint = self._library.find("controller.ai.walker")
+        commands = [carla.command.SpawnActor(blueprint, carla.Transform(), walker) for walker in self._walkers]
+        answers = self._client.apply_batch_sync(commands, True) if commands else []
+        self._controllers = [answer.actor_id for answer in answers if not answer.error]
+        self._world.set_pedestrians_cross_factor(_CROSSING_SHARE)
+        by_id = {controller.id: controller for controller in self._world.get_actors(self._controllers)}
+        for answer, speed in zip(answers, speeds):
+            controller = by_id.get(answer.actor_id)
+            target = self._world.get_random_location_from_navigation()
+            if controller is None or target is None:
+                continue
+            controller.start()
+            controller.go_to_location(target)
+            controller.set_max_speed(speed)
+
+    def _sidewalk_places(self, number: int) -> list[carla.Location]:
+        """Distinct places on the sidewalks; fewer where the town has no room, or no sidewalks."""
+        places: list[carla.Location] = []
+        for _ in range(number * _WALKER_ATTEMPTS):
+            place = self._world.get_random_location_from_navigation()
+            if place is None or len(places) == number:
+                break
+            if all(place.distance(other) > 1.0 for other in places):
+                places.append(place + carla.Location(z=1.0))
+        return places
+
+
+def _draw(blueprint: carla.ActorBlueprint, attribute: str, rng: np.random.Generator) -> None:
+    if blueprint.has_attribute(attribute):
+        values = blueprint.get_attribute(attribute).recommended_values
+        if values:
+            blueprint.set_attribute(attribute, values[int(rng.integers(len(values)))])
+
+
+def _walking_speed(blueprint: carla.ActorBlueprint, rng: np.random.Generator) -> float:
+    """Metres a second: most walk, some run."""
+    if not blueprint.has_attribute("speed"):
+        return 1.4
+    values = [float(value) for value in blueprint.get_attribute("speed").recommended_values]
+    running = rng.random() < _RUNNING_SHARE
+    return values[2] if running and len(values) > 2 else values[1] if len(values) > 1 else 1.4

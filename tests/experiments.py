@@ -1,0 +1,52 @@
+"""Experiments that the tests drive: small observations, no network, no pictures unless asked for."""
+
+from __future__ import annotations
+
+import carla
+import numpy as np
+from gymnasium import spaces
+
+from rllib_integration.base_experiment import BaseExperiment
+
+_ACTIONS = [(0.0, 0.0, 1.0), (0.6, 0.0, 0.0), (0.6, 0.3, 0.0), (0.6, -0.3, 0.0)]  # throttle, steer, brake
+
+
+class PoseExperiment(BaseExperiment):
+    """Drives by four actions and observes where the hero is: x, y, z, yaw, speed."""
+
+    def reset(self):
+        self.core = None
+        self.steps = 0
+
+    def place_hero(self, core):
+        self.core_at_start = core
+
+    def get_action_space(self):
+        return spaces.Discrete(len(_ACTIONS))
+
+    def get_observation_space(self):
+        return spaces.Box(-np.inf, np.inf, (5,), np.float32)
+
+    def get_actions(self):
+        return _ACTIONS
+
+    def compute_action(self, action):
+        throttle, steer, brake = _ACTIONS[int(action)]
+        return carla.VehicleControl(throttle=throttle, steer=steer, brake=brake)
+
+    def get_observation(self, sensor_data):
+        hero = self.core_at_start.hero
+        pose, speed = hero.get_transform(), hero.get_velocity().length()
+        place = pose.location
+        observation = np.array([place.x, place.y, place.z, pose.rotation.yaw, speed], np.float32)
+        return observation, {"frame_of": {name: reading[0] for name, reading in sensor_data.items()}}
+
+    def get_done_status(self, observation, core):
+        self.steps += 1
+        return self.steps >= self.config["others"].get("last_step", 10**9)
+
+    def get_truncated_status(self, observation, core):
+        return self.steps >= self.config["others"].get("step_limit", 10**9)
+
+    def compute_reward(self, observation, core):
+        return {"speed": float(observation[4]), "time": -0.1}
