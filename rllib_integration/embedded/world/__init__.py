@@ -1,0 +1,1 @@
+"""The simulated world: episode, actors, blueprints, clock, weather, recordings. Knows no sockets."""

@@ -1,0 +1,214 @@
+"""The server's command line, which accepts what CARLA's own launcher accepts."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import difflib
+import errno
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from rllib_integration.embedded.rpc.server import Server
+
+_DEFAULT_PORT = 2000
+_PR_SET_PDEATHSIG = 1
+
+_IGNORED_FLAGS = {
+    "-nosound", "-renderoffscreen", "-windowed", "-fullscreen", "-opengl", "-vulkan", "-prefernvidia", "-nullrhi",
+    "-ros2", "-carla-server", "-unattended", "-log", "-stdout", "-novsync", "-vsync", "-allowstdoutlogverbosity",
+    "-fulldumptostdout", "-forcelogflush", "-noversionchecks", "-usefixedtimestep", "-no-rendering",
+}  # fmt: skip
+_IGNORED_OPTIONS = {
+    "-quality-level", "-resx", "-resy", "-graphicsadapter", "-carla-settings", "-carla-primary-host",
+    "-carla-primary-port", "-carla-secondary-port", "-trafficmanager-port", "-execcmds", "-abslog", "-carla-world-port",
+}  # fmt: skip
+_REFUSED = {
+    "-ros2": "this server does not publish to ROS 2",
+    "-carla-primary-host": "this server does not share a world with other servers",
+}
+
+
+class UsageError(ValueError):
+    """The command line asks for something that does not exist."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m rllib_integration.embedded",
+        description="A CARLA 0.9.16 server without Unreal Engine. Options with one dash are CARLA's own.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--rpc-port", type=int, default=_DEFAULT_PORT, help="RPC port (-carla-rpc-port), 0: any free")
+    parser.add_argument("--streaming-port", type=int, help="sensor port (-carla-streaming-port), default RPC port + 1")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (-carla-host)")
+    parser.add_argument("--town", help="town to begin with; default: the small built-in town")
+    parser.add_argument("--town-folder", help="folder with OpenDRIVE files of further towns")
+    parser.add_argument("--recordings-folder", help="where recordings are written and read")
+    parser.add_argument("--frame-rate", type=float, default=30.0, help="ticks a second in asynchronous mode (-fps)")
+    parser.add_argument("--benchmark", action="store_true", help="asynchronous ticks as fast as possible (-benchmark)")
+    parser.add_argument("--parent-pid", type=int, help="end when this process ends")
+    parser.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
+    return parser
+
+
+_SPELLINGS = {
+    "-carla-rpc-port": "--rpc-port",
+    "-carla-port": "--rpc-port",
+    "-carla-streaming-port": "--streaming-port",
+    "-carla-host": "--host",
+    "-fps": "--frame-rate",
+    "-benchmark": "--benchmark",
+}
+
+
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
+    """Read the command line.
+
+    Raises:
+        UsageError: An option does not exist here.
+    """
+    parser = _parser()
+    translated: list[str] = []
+    for argument in arguments:
+        name, equals, text = argument.partition("=")
+        lower = name.lower()
+        if lower in _REFUSED:
+            raise UsageError(f"{name}: {_REFUSED[lower]}")
+        if lower in _SPELLINGS:
+            translated.append(_SPELLINGS[lower] + equals + text)
+        elif lower in _IGNORED_FLAGS or lower in _IGNORED_OPTIONS:
+            continue
+        elif argument.startswith("-") and not argument.startswith("--") and len(name) > 2:
+            raise UsageError(_unknown(name))
+        elif argument.startswith("/"):
+            translated += ["--town", argument]  # CARLA takes the map as its first argument.
+        else:
+            translated.append(argument)
+    options, rest = parser.parse_known_args(translated)
+    if rest:
+        raise UsageError(_unknown(rest[0]))
+    if not 0 <= options.rpc_port <= 65534:
+        raise UsageError(f"the RPC port must be between 0 and 65534, not {options.rpc_port}")
+    if options.streaming_port is not None and not 0 <= options.streaming_port <= 65535:
+        raise UsageError(f"the streaming port must be between 0 and 65535, not {options.streaming_port}")
+    if not 0.1 <= options.frame_rate <= 10000.0:
+        raise UsageError(f"the frame rate must be between 0.1 and 10000, not {options.frame_rate}")
+    return options
+
+
+def _unknown(name: str) -> str:
+    known = [*_SPELLINGS, *_IGNORED_FLAGS, *_IGNORED_OPTIONS]
+    known += [option for action in _parser()._actions for option in action.option_strings]
+    near = difflib.get_close_matches(name.split("=")[0], known, 1)
+    return f"there is no option {name}" + (f"; did you mean {near[0]}?" if near else "; see --help")
+
+
+def _fail(text: str) -> NoReturn:
+    print(f"error: {text}", file=sys.stderr, flush=True)
+    raise SystemExit(1)
+
+
+def _watch_parent(parent: int) -> int:
+    """Descriptor that becomes readable when the parent ends."""
+    try:
+        descriptor = os.pidfd_open(parent)
+    except ProcessLookupError:
+        _fail(f"the process {parent} given by --parent-pid does not run")
+    except OSError as error:
+        _fail(f"the process {parent} given by --parent-pid cannot be watched: {error}")
+    if os.getppid() == parent:
+        # Acts even while the loop is busy; the descriptor above also serves parents that start us from a thread.
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGUSR1, 0, 0, 0)
+    return descriptor
+
+
+def _end_when_orphaned(parent: int) -> None:
+    def check(_signal: int, _frame: object) -> None:
+        # The signal also comes when only the thread that started us has ended.
+        if os.getppid() != parent:
+            os._exit(1)
+
+    signal.signal(signal.SIGUSR1, check)
+
+
+def _raise_descriptor_limit() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _create_server(options: argparse.Namespace) -> Server:
+    from rllib_integration.embedded.rpc.server import Server
+    from rllib_integration.embedded.town import BUILT_IN_TOWN, TownError
+    from rllib_integration.embedded.world.clock import Clock
+    from rllib_integration.embedded.world.simulation import Simulation
+
+    simulation = Simulation(options.town_folder)
+    streaming_port = options.streaming_port
+    if streaming_port is None:
+        streaming_port = options.rpc_port + 1 if options.rpc_port else 0
+    clock = Clock(options.frame_rate, options.benchmark)
+    try:
+        server = Server(simulation, options.host, options.rpc_port, streaming_port, clock)
+    except OSError as error:
+        ports = f"{options.rpc_port} and {streaming_port}"
+        if error.errno == errno.EADDRINUSE:
+            _fail(f"port {_busy_port(options.host, options.rpc_port, streaming_port)} is in use; choose another one "
+                  "with -carla-rpc-port or -carla-streaming-port")  # fmt: skip
+        _fail(f"cannot listen on {options.host}, ports {ports}: {error}")
+    try:
+        simulation.load(options.town or BUILT_IN_TOWN)
+    except TownError as error:
+        _fail(str(error))
+    return server
+
+
+def _busy_port(host: str, *ports: int) -> int:
+    for port in ports:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                return port
+    return ports[0]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the server until it is told to end; returns the exit status."""
+    try:
+        options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
+    except UsageError as error:
+        _fail(str(error))
+    logging.basicConfig(
+        level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    parent = None
+    if options.parent_pid is not None:
+        _end_when_orphaned(options.parent_pid)
+        parent = _watch_parent(options.parent_pid)
+    _raise_descriptor_limit()
+    server = _create_server(options)
+    loop = server.loop
+    if parent is not None:
+        loop.watch(parent, 1, lambda _events: loop.stop())
+
+    def end(_signal: int, _frame: object) -> None:
+        loop.stop()
+
+    signal.set_wakeup_fd(loop.wake_up_descriptor)
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    print(
+        f"listening on {options.host}:{server.port} (rpc) and :{server.streaming_port} (streaming), "
+        f"town {server.simulation.episode.town.name}",
+        flush=True,
+    )
+    server.run()
+    return 0

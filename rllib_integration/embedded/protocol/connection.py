@@ -1,0 +1,198 @@
+"""Non-blocking TCP connections with bounded output queues, and the listeners that accept them."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+
+from rllib_integration.embedded.protocol.event_loop import HUNG_UP, READABLE, WRITABLE, EventLoop
+
+logger = logging.getLogger(__name__)
+
+_READ_SIZE = 1 << 16
+_BACKLOG = 256
+_ACCEPT_PAUSE = 0.2
+
+
+class Connection:
+    """A client's socket. What cannot be sent at once waits in `outbox` and never blocks the server."""
+
+    def __init__(self, loop: EventLoop, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._loop = loop
+        self._socket = sock
+        self._descriptor = sock.fileno()
+        self._outbox: deque[memoryview] = deque()
+        self._head_is_partial = False
+        self._reading = True
+        self.queued_bytes = 0
+        self.closed = False
+        self.peer = "{}:{}".format(*sock.getpeername()[:2])
+        loop.watch(self._descriptor, READABLE, self._on_ready)
+
+    def on_data(self, data: bytes) -> None:
+        """Handle received bytes."""
+        raise NotImplementedError
+
+    def on_close(self) -> None:
+        """Handle the end of the connection."""
+
+    def make_room(self, size: int) -> None:
+        """Called before `size` bytes are queued; may drop queued messages with `drop_oldest`."""
+
+    def write(self, message: bytes | memoryview, body: bytes | memoryview | None = None) -> None:
+        """Send one message, the part `body` after the part `message`.
+
+        The buffers may be reused as soon as this returns.
+        """
+        if self.closed:
+            return
+        sent = 0
+        if not self._outbox:
+            try:
+                sent = self._socket.send(message) if body is None else self._socket.sendmsg((message, body))
+            except BlockingIOError:
+                pass
+            except OSError:
+                self.close()
+                return
+        size = len(message) + (0 if body is None else len(body))
+        if sent < size:
+            self._enqueue(bytes(message) if body is None else b"".join((message, body)), sent)
+
+    def _enqueue(self, message: bytes, sent: int) -> None:
+        rest = memoryview(message)[sent:]
+        self.make_room(len(rest))
+        if not self._outbox:
+            self._head_is_partial = sent > 0
+        self._outbox.append(rest)
+        self.queued_bytes += len(rest)
+        self._update_interest()
+
+    def drop_oldest(self) -> bool:
+        """Forget the oldest queued message of which nothing was sent yet; False when there is none."""
+        index = 1 if self._head_is_partial else 0
+        if len(self._outbox) <= index:
+            return False
+        self.queued_bytes -= len(self._outbox[index])
+        del self._outbox[index]
+        return True
+
+    def read_on(self, wanted: bool) -> None:
+        """Go on or stop reading what the peer sends."""
+        self._reading = wanted
+        self._update_interest()
+
+    def _update_interest(self) -> None:
+        self._loop.change(
+            self._descriptor, (READABLE if self._reading else 0) | (WRITABLE if self._outbox else 0)
+        )
+
+    def _on_ready(self, events: int) -> None:
+        if events & WRITABLE:
+            self._flush()
+            if events == WRITABLE:
+                return
+        if self.closed or not (self._reading or events & HUNG_UP):
+            return
+        try:
+            data = self._socket.recv(_READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self.on_data(data)
+        else:
+            self.close()
+
+    def _flush(self) -> None:
+        try:
+            while self._outbox:
+                head = self._outbox[0]
+                sent = self._socket.send(head)
+                self.queued_bytes -= sent
+                if sent < len(head):
+                    self._outbox[0] = head[sent:]
+                    self._head_is_partial = True
+                    return
+                self._outbox.popleft()
+                self._head_is_partial = False
+        except BlockingIOError:
+            return
+        except OSError:
+            self.close()
+            return
+        self._reading = True
+        self._update_interest()
+
+    def close(self) -> None:
+        """Close the socket and forget all queued output. Safe to call twice."""
+        if self.closed:
+            return
+        self.closed = True
+        self._loop.forget(self._descriptor)
+        self._socket.close()
+        self._outbox.clear()
+        self.queued_bytes = 0
+        self.on_close()
+
+
+class Listener:
+    """Accepts connections on one port.
+
+    Raises:
+        OSError: if the port cannot be bound.
+    """
+
+    def __init__(
+        self, loop: EventLoop, host: str, port: int, accept: Callable[[socket.socket], object]
+    ) -> None:
+        self._loop = loop
+        self._accept = accept
+        self._paused_until: float | None = None
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.bind((host, port))
+            self._socket.listen(_BACKLOG)
+        except OSError:
+            self._socket.close()
+            raise
+        self._socket.setblocking(False)
+        self.port: int = self._socket.getsockname()[1]
+        loop.watch(self._socket.fileno(), READABLE, self._on_ready)
+
+    def _on_ready(self, _events: int) -> None:
+        try:
+            sock, _ = self._socket.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                # The pending connection stays ready for ever: look again a little later.
+                logger.error("no more connections can be accepted: %s", error)
+                self._loop.change(self._socket.fileno(), 0)
+                self._paused_until = time.monotonic() + _ACCEPT_PAUSE
+            return
+        try:
+            self._accept(sock)
+        except OSError:
+            sock.close()
+
+    def resume_when_due(self) -> float | None:
+        """Listen again after a pause; returns when to call next, None if not paused."""
+        if self._paused_until is not None and time.monotonic() >= self._paused_until:
+            self._paused_until = None
+            self._loop.change(self._socket.fileno(), READABLE)
+        return self._paused_until
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._loop.forget(self._socket.fileno())
+        self._socket.close()

@@ -1,0 +1,113 @@
+"""MessagePack-RPC as CARLA's client speaks it: objects back to back on a TCP stream, with no length prefix.
+
+A request is `[0, id, method, [metadata, *arguments]]`, where the metadata `[is_async]` says whether the client
+waits for the answer. An answer is `[1, id, error, result]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgpack
+
+REQUEST = 0
+RESPONSE = 1
+NOTIFICATION = 2
+
+MAX_MESSAGE_BYTES = 64 * 2**20
+"""Largest request: an OpenDRIVE text, or a batch for tens of thousands of actors."""
+MAX_ELEMENTS = 2**22
+"""Largest array announced by one header; a lying header then costs no more than 32 MiB of address space."""
+
+
+class FramingError(ValueError):
+    """The bytes are no MessagePack-RPC request; the connection cannot be used any longer."""
+
+
+class Request(NamedTuple):
+    """One remote call as it came in."""
+
+    message_id: int
+    method: str
+    arguments: list[Any]
+    is_async: bool
+
+
+class RequestDecoder:
+    """Cuts a byte stream into requests.
+
+    Raises:
+        FramingError: from `feed` or the iteration, when the stream holds anything but requests.
+    """
+
+    def __init__(self) -> None:
+        self._unpacker = msgpack.Unpacker(
+            raw=False,
+            strict_map_key=False,
+            unicode_errors="surrogateescape",
+            max_buffer_size=MAX_MESSAGE_BYTES,
+            max_array_len=MAX_ELEMENTS,
+            max_map_len=MAX_ELEMENTS,
+            max_str_len=MAX_MESSAGE_BYTES,
+            max_bin_len=MAX_MESSAGE_BYTES,
+            max_ext_len=0,
+        )
+
+    def feed(self, data: bytes) -> None:
+        """Add received bytes."""
+        try:
+            self._unpacker.feed(data)
+        except msgpack.BufferFull:
+            raise FramingError(f"a request is larger than {MAX_MESSAGE_BYTES >> 20} MiB") from None
+
+    def __iter__(self) -> Iterator[Request]:
+        """Yield the requests completed so far."""
+        try:
+            for message in self._unpacker:
+                yield _as_request(message)
+        except FramingError:
+            raise
+        except (ValueError, TypeError, OverflowError, msgpack.UnpackException, RecursionError) as error:
+            raise FramingError(f"not MessagePack: {error}") from error
+
+
+def _as_request(message: Any) -> Request:
+    try:
+        kind, message_id, method, parameters = message
+        if kind == REQUEST and type(method) is str and type(message_id) is int and type(parameters) is list:
+            metadata = parameters[0]
+            return Request(message_id, method, parameters[1:], type(metadata) is list and metadata[0] is True)
+    except (TypeError, ValueError, IndexError):
+        pass
+    raise FramingError("expected [0, id, method, [[is_async], ...]]")
+
+
+_packer = msgpack.Packer(use_bin_type=True, unicode_errors="surrogateescape")
+pack = _packer.pack
+
+
+def encode_value(message_id: int, value: Any) -> bytes:
+    """The answer of a call that returns `value`."""
+    return pack([RESPONSE, message_id, None, [[1, value]]])
+
+
+def encode_void(message_id: int) -> bytes:
+    """The answer of a call that succeeded and returns nothing."""
+    return pack([RESPONSE, message_id, None, [[False]]])
+
+
+def encode_bare(message_id: int, result: Any) -> bytes:
+    """An answer whose result has no envelope of its own (batches have one per command)."""
+    return pack([RESPONSE, message_id, None, result])
+
+
+def encode_failure(message_id: int, message: str, returns_value: bool) -> bytes:
+    """The answer of a call that failed; the client raises RuntimeError(message)."""
+    return pack([RESPONSE, message_id, None, [[0, [message]]] if returns_value else [[True, [message]]]])
+
+
+def encode_unknown_method(message_id: int, method: str, argument_count: int) -> bytes:
+    """The answer to a call of a method that does not exist, worded as CARLA's own RPC library does."""
+    text = f"rpclib: server could not find function '{method}' with argument count {argument_count}."
+    return pack([RESPONSE, message_id, text, None])

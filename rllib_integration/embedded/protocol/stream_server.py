@@ -1,0 +1,107 @@
+"""The streaming port: every connection subscribes to one stream and then only receives."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+
+from rllib_integration.embedded.protocol.connection import Connection, Listener
+from rllib_integration.embedded.protocol.event_loop import EventLoop
+from rllib_integration.embedded.protocol.stream_framing import decode_subscription
+
+logger = logging.getLogger(__name__)
+
+MAX_QUEUED_PER_SUBSCRIBER = 64 * 2**20
+MAX_QUEUED_IN_ALL = 192 * 2**20
+
+
+class StreamConnection(Connection):
+    """A subscription. One that reads too slowly loses its oldest messages, and costs nobody else anything."""
+
+    def __init__(self, loop: EventLoop, sock: socket.socket, server: StreamServer) -> None:
+        self._server = server
+        self._opening = b""
+        self._lossy = False
+        self.stream_id: int | None = None
+        super().__init__(loop, sock)
+
+    def on_data(self, data: bytes) -> None:
+        """Read the stream id, the only thing that a subscriber ever says."""
+        if self.stream_id is None:
+            self._opening += data
+            if len(self._opening) >= 4:
+                self.stream_id = decode_subscription(self._opening[:4])
+                self._opening = b""
+                self._server.subscribe(self, self.stream_id)
+
+    def make_room(self, size: int) -> None:
+        """Drop the oldest messages until the new one fits the limits."""
+        while (
+            self.queued_bytes + size > MAX_QUEUED_PER_SUBSCRIBER
+            or self._server.queued_bytes() + size > MAX_QUEUED_IN_ALL
+        ):
+            if not self.drop_oldest():
+                return
+            if not self._lossy:
+                self._lossy = True
+                logger.warning(
+                    "%s reads stream %s too slowly: its oldest messages are dropped", self.peer, self.stream_id
+                )
+
+    def on_close(self) -> None:
+        """End the subscription."""
+        self._server.unsubscribe(self)
+
+
+class StreamServer:
+    """Keeps who listens to which stream.
+
+    Attributes:
+        subscribers: Stream id to its connections; a stream without subscribers has no entry.
+    """
+
+    def __init__(
+        self, loop: EventLoop, host: str, port: int, on_subscribe: Callable[[StreamConnection, int], None]
+    ) -> None:
+        self._loop = loop
+        self._on_subscribe = on_subscribe
+        self._connections: set[StreamConnection] = set()
+        self.subscribers: dict[int, list[StreamConnection]] = {}
+        self.listener = Listener(loop, host, port, self._accept)
+
+    def _accept(self, sock: socket.socket) -> None:
+        self._connections.add(StreamConnection(self._loop, sock, self))
+
+    def subscribe(self, connection: StreamConnection, stream_id: int) -> None:
+        """Add a subscriber."""
+        self.subscribers.setdefault(stream_id, []).append(connection)
+        self._on_subscribe(connection, stream_id)
+
+    def unsubscribe(self, connection: StreamConnection) -> None:
+        """Remove a subscriber whose connection ended."""
+        self._connections.discard(connection)
+        listeners = self.subscribers.get(connection.stream_id or -1)
+        if listeners is not None and connection in listeners:
+            listeners.remove(connection)
+            if not listeners:
+                del self.subscribers[connection.stream_id or -1]
+
+    def queued_bytes(self) -> int:
+        """Bytes that wait for slow subscribers."""
+        return sum(connection.queued_bytes for connection in self._connections)
+
+    def publish(self, stream_id: int, message: bytes | memoryview, body: bytes | memoryview | None = None) -> None:
+        """Send one framed message to all subscribers of a stream."""
+        listeners = self.subscribers.get(stream_id)
+        if listeners is None:
+            return
+        # A failing write removes its connection from the list.
+        for connection in listeners if len(listeners) == 1 else tuple(listeners):
+            connection.write(message, body)
+
+    def close(self) -> None:
+        """Close the listener and every connection."""
+        self.listener.close()
+        for connection in list(self._connections):
+            connection.close()

@@ -1,0 +1,162 @@
+"""Calls about actors of any kind: spawn, destroy, move, push, ask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rllib_integration.embedded.protocol import values
+from rllib_integration.embedded.protocol.values import actor_id, pack_box, pack_transform, vector
+from rllib_integration.embedded.rpc.registry import RemoteError, value, void
+from rllib_integration.embedded.world.actors import RIGID, SPRING_ARM_GHOST, Actor
+from rllib_integration.embedded.world.spawning import spawn
+
+if TYPE_CHECKING:
+    from rllib_integration.embedded.rpc.server import Server
+
+_NO_BOX = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+
+
+@value
+def get_actors_by_id(server: Server, ids: Any) -> list[Any]:
+    """Descriptions of the living actors among some ids."""
+    if not isinstance(ids, list):
+        raise values.MalformedValueError("actor ids must be a list")
+    actors = server.simulation.episode.actors
+    return [server.describe(actors[number]) for number in ids if type(number) is int and number in actors]
+
+
+def spawn_described(
+    server: Server, description: Any, transform: Any, parent: Actor | None = None, attachment: Any = RIGID
+) -> Actor:
+    """Spawn what the client described."""
+    try:
+        _, type_id, attributes = description
+        given = {values.text(name): values.text(text) for name, _, text in attributes}
+        blueprint = server.simulation.library.find(values.text(type_id, "the blueprint's id"))
+    except (TypeError, ValueError) as error:
+        raise RemoteError(f"Spawn failed because of invalid actor description: {error}") from None
+    # The client leaves the field uninitialised in batches.
+    kind = attachment if attachment in range(RIGID, SPRING_ARM_GHOST + 1) else RIGID
+    return spawn(server.simulation, blueprint, given, values.transform(transform), parent, kind)
+
+
+@value
+def spawn_actor(server: Server, description: Any, transform: Any) -> list[Any]:
+    """Spawn an actor in the world."""
+    return server.describe(spawn_described(server, description, transform))
+
+
+@value
+def spawn_actor_with_parent(
+    server: Server, description: Any, transform: Any, parent: int, attachment: int = RIGID, socket: str = ""
+) -> list[Any]:
+    """Spawn an actor attached to another one."""
+    owner = server.simulation.episode.actors.get(actor_id(parent))
+    if owner is None:
+        raise RemoteError("unable to attach actor: parent actor not found")
+    return server.describe(spawn_described(server, description, transform, owner, attachment))
+
+
+@value
+def destroy_actor(server: Server, number: int) -> bool:
+    """End an actor."""
+    destroy(server, number)
+    return True
+
+
+def destroy(server: Server, number: Any) -> None:
+    """End an actor and what is attached to it; refuses what belongs to the town."""
+    actor = server.simulation.episode.actors.get(actor_id(number))
+    if actor is None:
+        raise RemoteError("unable to destroy actor: not found")
+    if actor.definition == 0:
+        raise RemoteError(f"unable to destroy actor: {actor.type_id} belongs to the town")
+    server.simulation.destroy(actor)
+
+
+@void
+def set_actor_location(server: Server, number: int, location: Any) -> None:
+    """Teleport, keeping the rotation."""
+    episode = server.simulation.episode
+    episode.place(episode.get(number), vector(location, "location"))
+
+
+@void
+def set_actor_transform(server: Server, number: int, transform: Any) -> None:
+    """Teleport."""
+    episode = server.simulation.episode
+    episode.place(episode.get(number), *values.transform(transform))
+
+
+@value
+def get_actor_bounding_box(server: Server, number: int) -> list[Any]:
+    """Bounding box in the actor's frame. Never refused: an error would end a client that runs a Traffic Manager."""
+    actor = server.simulation.episode.actors.get(number) if type(number) is int else None
+    box = actor.box if actor is not None else server.simulation.graves.get(number, _NO_BOX)
+    return pack_box(box, number)
+
+
+@value
+def get_actor_component_names(server: Server, number: int) -> list[str]:
+    """Names of an actor's parts."""
+    return server.simulation.skeletons.component_names(server.simulation.episode.get(number))
+
+
+@value
+def get_actor_component_world_transform(server: Server, number: int, name: str) -> list[Any]:
+    """World pose of a part."""
+    return pack_transform(*server.simulation.skeletons.component(server.simulation.episode.get(number), name, True))
+
+
+@value
+def get_actor_component_relative_transform(server: Server, number: int, name: str) -> list[Any]:
+    """Pose of a part in the actor's frame."""
+    return pack_transform(*server.simulation.skeletons.component(server.simulation.episode.get(number), name, False))
+
+
+@value
+def get_actor_bone_names(server: Server, number: int) -> list[str]:
+    """Names of an actor's bones."""
+    return server.simulation.skeletons.bone_names(server.simulation.episode.get(number))
+
+
+@value
+def get_actor_bone_world_transforms(server: Server, number: int) -> list[Any]:
+    """World poses of the bones."""
+    return [pack_transform(*pose) for pose in _bones(server, number, True)]
+
+
+@value
+def get_actor_bone_relative_transforms(server: Server, number: int) -> list[Any]:
+    """Poses of the bones in the actor's frame."""
+    return [pack_transform(*pose) for pose in _bones(server, number, False)]
+
+
+@value
+def get_vehicle_bone_world_transforms(server: Server, number: int) -> list[Any]:
+    """World poses of a vehicle's bones."""
+    return [pack_transform(*pose) for pose in _bones(server, number, True)]
+
+
+def _bones(server: Server, number: int, in_world: bool) -> list[Any]:
+    return server.simulation.skeletons.bones(server.simulation.episode.get(number), in_world)
+
+
+@value
+def get_actor_socket_names(server: Server, number: int) -> list[str]:
+    """Names of the places where something can be attached."""
+    return server.simulation.skeletons.socket_names(server.simulation.episode.get(number))
+
+
+@value
+def get_actor_socket_world_transforms(server: Server, number: int) -> list[Any]:
+    """World poses of the sockets."""
+    actor = server.simulation.episode.get(number)
+    return [pack_transform(*pose) for pose in server.simulation.skeletons.sockets(actor, True)]
+
+
+@value
+def get_actor_socket_relative_transforms(server: Server, number: int) -> list[Any]:
+    """Poses of the sockets in the actor's frame."""
+    actor = server.simulation.episode.get(number)
+    return [pack_transform(*pose) for pose in server.simulation.skeletons.sockets(actor, False)]

@@ -1,0 +1,76 @@
+"""Batches: many commands in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from rllib_integration.embedded.protocol import values
+from rllib_integration.embedded.rpc import actors, vehicles, walkers
+from rllib_integration.embedded.rpc.errors import EXPECTED_ERRORS
+from rllib_integration.embedded.rpc.registry import RemoteError, bare
+
+if TYPE_CHECKING:
+    from rllib_integration.embedded.rpc.server import Server
+
+_SPAWN = 0
+
+
+@bare
+def apply_batch(server: Server, commands: Any, do_tick: bool = False) -> list[Any]:
+    """Run commands in order; each has its own answer, the id of its actor or an error."""
+    if not isinstance(commands, list):
+        raise values.MalformedValueError("a batch must be a list of commands")
+    answers = [_run(server, command) for command in commands]
+    if do_tick and server.simulation.settings.synchronous_mode:
+        server.tick_once()
+    return answers
+
+
+def _run(server: Server, command: Any) -> list[Any]:
+    try:
+        # [[index, payload]]: the client wraps the variant in a one-element object.
+        (kind, payload), = command
+        return [[1, COMMANDS[kind](server, *payload)]]
+    except EXPECTED_ERRORS as error:
+        return [[0, [str(error)]]]
+    except (KeyError, TypeError, ValueError):
+        return [[0, [f"no such command, or its arguments are malformed: {command!r:.200}"]]]
+
+
+def _spawn(
+    server: Server, description: Any, transform: Any, parent: Any, attachment: Any, socket: Any, then: Any
+) -> int:
+    parent_id = values.optional(parent)
+    owner = None
+    if parent_id is not None:
+        owner = server.simulation.episode.actors.get(parent_id)
+        if owner is None:
+            raise RemoteError("unable to attach actor: parent actor not found")
+    actor = actors.spawn_described(server, description, transform, owner, attachment)
+    for (kind, payload), in then:
+        # The id in the payload stands for the actor that was just spawned.
+        COMMANDS[kind](server, actor.id, *payload[1:])
+    return actor.id
+
+
+def _acting(function: Callable[..., Any]) -> Callable[..., int]:
+    """A command on one actor, which answers with that actor's id."""
+
+    def run(server: Server, actor_id: Any, *arguments: Any) -> int:
+        function(server, actor_id, *arguments)
+        return actor_id
+
+    return run
+
+
+COMMANDS: dict[int, Callable[..., int]] = {
+    _SPAWN: _spawn,
+    1: _acting(actors.destroy),
+    2: _acting(vehicles.set_control),
+    4: _acting(walkers.set_control),
+    5: _acting(vehicles.apply_physics_control),
+    6: _acting(actors.set_actor_transform),
+    7: _acting(walkers.set_state),
+    18: _acting(vehicles.set_lamps),
+}

@@ -1,0 +1,54 @@
+"""Actors as the wire describes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rllib_integration.embedded.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND
+from rllib_integration.embedded.protocol.values import pack_box
+from rllib_integration.embedded.world.actors import Actor
+from rllib_integration.embedded.world.blueprints import AttributeType
+from rllib_integration.embedded.world.simulation import Simulation
+
+_DEFAULT_COLOUR = (128, 128, 128)
+
+
+def describe(actor: Actor, token: bytes = b"") -> list[Any]:
+    """CARLA's Actor: id, parent, description, bounding box, semantic tags, stream token."""
+    types = actor.attribute_types
+    attributes = [[name, types.get(name, AttributeType.STRING), text] for name, text in actor.attributes.items()]
+    description = [actor.definition, actor.type_id, attributes]
+    return [actor.id, actor.parent_id, description, pack_box(actor.box, actor.id), actor.tags, token]
+
+
+class Lookup:
+    """Facts about actors for the sensors, by kind and row."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+
+    def _actor(self, kind: int, row: int) -> Actor:
+        episode = self._simulation.episode
+        tables = {VEHICLE_KIND: episode.vehicles, WALKER_KIND: episode.walkers, PROP_KIND: episode.props}
+        return tables[kind].actors[row]
+
+    def describe(self, kind: int, row: int) -> list[Any]:
+        """The actor as the wire describes it."""
+        return describe(self._actor(kind, row))
+
+    def type_id(self, kind: int, row: int) -> str:
+        """Its blueprint id."""
+        return self._actor(kind, row).type_id
+
+    def colour(self, kind: int, row: int) -> tuple[int, int, int]:
+        """Its paint as red, green, blue."""
+        text = self._actor(kind, row).attributes.get("color", "")
+        try:
+            red, green, blue = (int(part) for part in text.split(","))
+        except ValueError:
+            return _DEFAULT_COLOUR
+        return red, green, blue
+
+    def light_flags(self, row: int) -> int:
+        """VehicleLightState bits of a vehicle."""
+        return int(self._simulation.episode.vehicles.companion[row]["lamps"])

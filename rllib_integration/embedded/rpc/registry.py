@@ -1,0 +1,61 @@
+"""Which remote calls exist, and how each answers."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class RemoteError(Exception):
+    """A remote call cannot be fulfilled; the text goes to the client, which raises RuntimeError with it."""
+
+
+class Returns(enum.Enum):
+    """What the client expects of a call's answer."""
+
+    VALUE = enum.auto()
+    VOID = enum.auto()
+    BARE = enum.auto()
+
+
+class RemoteCall(NamedTuple):
+    """One remote call.
+
+    Attributes:
+        function: Called with the server and the arguments.
+        returns: The form of its answer.
+        at_least: Fewest arguments.
+        at_most: Most arguments.
+    """
+
+    function: Callable[..., Any]
+    returns: Returns
+    at_least: int
+    at_most: int
+
+
+REMOTE_CALLS: dict[str, RemoteCall] = {}
+
+
+def _register(function: Callable[..., Any], returns: Returns) -> Callable[..., Any]:
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    required = sum(parameter.default is parameter.empty for parameter in parameters)
+    REMOTE_CALLS[function.__name__] = RemoteCall(function, returns, required, len(parameters))
+    return function
+
+
+def value(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Register a call of the function's name that answers with the function's result."""
+    return _register(function, Returns.VALUE)
+
+
+def void(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Register a call of the function's name that answers with nothing but success."""
+    return _register(function, Returns.VOID)
+
+
+def bare(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Register a call whose result carries its own envelopes."""
+    return _register(function, Returns.BARE)

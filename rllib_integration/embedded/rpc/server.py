@@ -1,0 +1,217 @@
+"""The server: sockets, simulation and clock put together."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from rllib_integration.embedded.protocol.event_loop import EventLoop
+from rllib_integration.embedded.protocol.rpc_framing import (
+    Request,
+    encode_bare,
+    encode_failure,
+    encode_unknown_method,
+    encode_value,
+    encode_void,
+)
+from rllib_integration.embedded.protocol.rpc_server import RpcConnection, RpcServer
+from rllib_integration.embedded.protocol.stream_framing import WORLD_STREAM_ID, encode_header, encode_token
+from rllib_integration.embedded.protocol.stream_server import StreamConnection, StreamServer
+from rllib_integration.embedded.protocol.values import integer
+from rllib_integration.embedded.rpc import batch, scenery, sensors, traffic, vehicles, walkers, world  # noqa: F401  register calls
+from rllib_integration.embedded.rpc.complaints import Complaints
+from rllib_integration.embedded.rpc.descriptions import Lookup, describe
+from rllib_integration.embedded.rpc.errors import EXPECTED_ERRORS
+from rllib_integration.embedded.rpc.registry import REMOTE_CALLS, RemoteError, Returns
+from rllib_integration.embedded.rpc.tick_gate import TickGate
+from rllib_integration.embedded.rpc.traffic_managers import TrafficManagers
+from rllib_integration.embedded.world.actors import Actor
+from rllib_integration.embedded.rpc.world import settings_to_wire
+from rllib_integration.embedded.world.clock import Clock
+from rllib_integration.embedded.world.simulation import Simulation
+
+logger = logging.getLogger(__name__)
+
+class Server:
+    """Serves one simulation on an RPC and a streaming port.
+
+    Attributes:
+        simulation: The world.
+        clock: Paces the world while no client does.
+        connection: The connection whose request is being answered.
+        traffic_managers: Registry of the Traffic Managers that clients run.
+    """
+
+    def __init__(self, simulation: Simulation, host: str, port: int, streaming_port: int, clock: Clock) -> None:
+        self.simulation = simulation
+        self.clock = clock
+        self.traffic_managers = TrafficManagers()
+        self.connection: RpcConnection
+        self.complaints = Complaints()
+        self._loop = EventLoop()
+        self._gate = TickGate()
+        self._settings: Any = None
+        self._settings_wire: list[Any] = []
+        self._rpc = RpcServer(self._loop, host, port, self._handle)
+        try:
+            self.streams = StreamServer(self._loop, host, streaming_port, self._on_subscribe)
+        except OSError:
+            self._rpc.close()
+            raise
+        simulation.publisher = self
+        simulation.lookup = Lookup(simulation)
+
+    @property
+    def loop(self) -> EventLoop:
+        """The event loop, for signals and watched processes."""
+        return self._loop
+
+    @property
+    def port(self) -> int:
+        """The RPC port."""
+        return self._rpc.listener.port
+
+    @property
+    def streaming_port(self) -> int:
+        """The streaming port."""
+        return self.streams.listener.port
+
+    def run(self) -> None:
+        """Serve until the loop is stopped."""
+        try:
+            self._loop.run(self._on_time)
+        finally:
+            self._rpc.close()
+            self.streams.close()
+            self._loop.close()
+
+    def _on_time(self) -> float | None:
+        """Do what is due now; returns when the next thing is."""
+        due = [self._rpc.listener.resume_when_due(), self.streams.listener.resume_when_due()]
+        if self._gate.waiting:
+            now = time.monotonic()
+            for connection, message_id in self._gate.release(now):
+                self._tick_and_answer(connection, message_id)
+            due.append(self._gate.next_release())
+        if not self.simulation.settings.synchronous_mode:
+            delta = self.clock.due(time.monotonic(), self.simulation.settings)
+            if delta is not None:
+                self.tick(delta)
+            due.append(self.clock.next_tick)
+        return min((moment for moment in due if moment is not None), default=None)
+
+    def tick(self, delta: float) -> int:
+        """Advance the world and tell all subscribers; returns the new frame."""
+        simulation = self.simulation
+        simulation.tick(delta)
+        self.streams.publish(WORLD_STREAM_ID, simulation.snapshot())
+        return simulation.episode.frame
+
+    def _handle(self, connection: RpcConnection, request: Request) -> None:
+        method, message_id = request.method, request.message_id
+        if method == "tick_cue":
+            self._on_tick_cue(connection, message_id, request.is_async)
+            return
+        call = REMOTE_CALLS.get(method)
+        if call is None:
+            if not request.is_async:
+                connection.write(encode_unknown_method(message_id, method, len(request.arguments) + 1))
+            self.complaints.log(method, "there is no such remote call")
+            return
+        self.connection = connection
+        self._gate.observe(connection, method)
+        try:
+            if not call.at_least <= len(request.arguments) <= call.at_most:
+                raise RemoteError(f"{method} takes {call.at_least} arguments, {len(request.arguments)} were given")
+            result = call.function(self, *request.arguments)
+            if request.is_async:
+                return
+            if call.returns is Returns.VALUE:
+                answer = encode_value(message_id, result)
+            elif call.returns is Returns.VOID:
+                answer = encode_void(message_id)
+            else:
+                answer = encode_bare(message_id, result)
+        except EXPECTED_ERRORS as error:
+            answer = self._failure(request, str(error), call.returns is not Returns.VOID)
+        except Exception as error:  # the one place where a bug must not end the server
+            logger.exception("%s failed", method)
+            answer = self._failure(request, f"{method} failed: {error!r}", call.returns is not Returns.VOID)
+        if not request.is_async:
+            connection.write(answer)
+
+    def _failure(self, request: Request, text: str, returns_value: bool) -> bytes:
+        if request.is_async:
+            self.complaints.log(request.method, text)
+        return encode_failure(request.message_id, text, returns_value)
+
+    def _on_tick_cue(self, connection: RpcConnection, message_id: int, is_async: bool) -> None:
+        if is_async:
+            self.complaints.log("tick_cue", "was sent without waiting for its answer and is ignored")
+        elif not self.simulation.settings.synchronous_mode:
+            # The next frame comes by itself.
+            connection.write(encode_value(message_id, self.simulation.episode.frame + 1))
+        elif self._gate.must_wait(connection, message_id):
+            pass
+        else:
+            self._tick_and_answer(connection, message_id)
+
+    def _tick_and_answer(self, connection: RpcConnection, message_id: int) -> None:
+        connection.write(encode_value(message_id, self.tick_once()))
+
+    def tick_once(self) -> int:
+        """One tick of a synchronous world; returns the new frame."""
+        return self.tick(self.clock.synchronous_delta(self.simulation.settings))
+
+    def _on_subscribe(self, connection: StreamConnection, stream_id: int) -> None:
+        if stream_id == WORLD_STREAM_ID:
+            # A client of a synchronous world would know no actor before the next tick.
+            connection.write(self.simulation.snapshot(announce_map=False))
+
+    @property
+    def settings_on_wire(self) -> list[Any]:
+        """Wire form of the settings; Traffic Managers ask for it thousands of times a second."""
+        settings = self.simulation.settings
+        if settings is not self._settings:
+            self._settings, self._settings_wire = settings, settings_to_wire(settings)
+        return self._settings_wire
+
+    def register_traffic_manager(self, address: Any) -> bool:
+        """Register a Traffic Manager of the client being answered; False if its port is taken."""
+        try:
+            _, port = address
+        except (TypeError, ValueError):
+            raise RemoteError("a Traffic Manager's address must be a host and a port") from None
+        # The client names an address of its network card, at which it does not always listen; the one it calls from
+        # reaches it.
+        host = self.connection.peer.rsplit(":", 1)[0]
+        added = self.traffic_managers.add(host, integer(port, "port"))
+        if added:
+            self._gate.register(self.connection)
+        return added
+
+    def token(self, stream_id: int) -> bytes:
+        """The token of a stream; clients use the host of their RPC connection."""
+        return encode_token(stream_id, self.streaming_port)
+
+    def describe(self, actor: Actor) -> list[Any]:
+        """CARLA's wire form of an actor."""
+        return describe(actor, self.token(actor.stream_id) if actor.stream_id else b"")
+
+    def has_subscribers(self, stream_id: int) -> bool:
+        """Whether anybody listens to a stream."""
+        return stream_id in self.streams.subscribers
+
+    def send(
+        self,
+        stream_id: int,
+        stream_type: int,
+        frame: int,
+        time: float,
+        pose: tuple[tuple[float, float, float], tuple[float, float, float]],
+        body: bytes,
+    ) -> None:
+        """Send one sensor message."""
+        header = encode_header(stream_type, len(body), frame, time, *pose)
+        self.streams.publish(stream_id, header, body)

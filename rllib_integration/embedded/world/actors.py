@@ -1,0 +1,197 @@
+"""Actors: thin handles on rows of the state arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rllib_integration.embedded.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND
+
+LIGHT_KIND = 4
+"""Traffic lights; their row is their index in the town's signals."""
+FIXTURE_KIND = 5
+"""Actors without a body: sensors, controllers, triggers, signs, the spectator."""
+
+RIGID = 0
+SPRING_ARM = 1
+SPRING_ARM_GHOST = 2
+
+FIXTURE = np.dtype(
+    [
+        ("id", np.uint32),
+        ("x", np.float64),
+        ("y", np.float64),
+        ("z", np.float64),
+        ("roll", np.float64),
+        ("pitch", np.float64),
+        ("yaw", np.float64),
+        ("vx", np.float64),
+        ("vy", np.float64),
+        ("vz", np.float64),
+        ("arm_yaw", np.float64),
+        ("arm_ready", np.uint8),
+    ],
+    align=True,
+)
+"""Pose and velocity of an actor without a body; `arm_*` is the lagging heading of a spring arm."""
+
+VEHICLE_STATUS = np.dtype(
+    [
+        ("speed_limit", np.float32),
+        ("light_id", np.uint32),
+        ("light_state", np.uint8),
+        ("has_light", np.uint8),
+        ("failure", np.uint8),
+        ("lamps", np.uint32),
+        ("open_doors", np.uint32),
+        ("autopilot", np.uint8),
+    ],
+    align=True,
+)
+"""What a vehicle has besides its motion: limit in km/h, the traffic light it faces, its own lamps and doors."""
+
+
+CONTROL_FIELDS = ["throttle", "steer", "brake", "hand_brake", "reverse", "manual", "gear_request", "ackermann"]
+"""What applying a vehicle control writes; it ends Ackermann control."""
+
+
+class Attachment(NamedTuple):
+    """How an actor hangs on its parent.
+
+    Attributes:
+        parent: The actor that it follows.
+        location: Place relative to the parent, metres.
+        rotation: Pitch, yaw, roll relative to the parent, degrees.
+        type: `RIGID`, `SPRING_ARM` or `SPRING_ARM_GHOST`.
+    """
+
+    parent: Actor
+    location: tuple[float, float, float]
+    rotation: tuple[float, float, float]
+    type: int
+
+
+@dataclass(eq=False)
+class Actor:
+    """One actor.
+
+    Attributes:
+        id: Its number, unique in the life of the server.
+        type_id: Blueprint id, or "spectator" or "traffic....".
+        kind: Which table its row is in.
+        row: Its row there; changes when other actors are destroyed.
+        attributes: Blueprint attribute values.
+        definition: Number of its blueprint, 0 for what the town itself brings.
+        attribute_types: Wire type of each attribute.
+        box: Centre, half sizes, rotation of its bounding box in its own frame.
+        tags: Semantic tags.
+        attachment: Its parent, if any.
+        children: Actors attached to it.
+        stream_id: Stream of a sensor, 0 for other actors.
+        dormant: Whether it sleeps (large maps only; kept for the protocol).
+        sign_id: OpenDRIVE id of a traffic light or sign.
+        payload: What belongs to this sort of actor: a sensor, a signal, ....
+    """
+
+    id: int
+    type_id: str
+    kind: int
+    row: int = -1
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    definition: int = 0
+    attribute_types: Mapping[str, int] = field(default_factory=dict)
+    box: tuple[Any, Any, Any] = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    tags: bytes = b""
+    attachment: Attachment | None = None
+    children: list[Actor] = field(default_factory=list)
+    stream_id: int = 0
+    payload: Any = None
+    dormant: bool = False
+    sign_id: str = ""
+
+    @property
+    def parent_id(self) -> int:
+        """Id of the parent, 0 without one."""
+        return self.attachment.parent.id if self.attachment else 0
+
+    @property
+    def is_vehicle(self) -> bool:
+        """Whether it drives."""
+        return self.kind == VEHICLE_KIND
+
+    @property
+    def is_walker(self) -> bool:
+        """Whether it walks."""
+        return self.kind == WALKER_KIND
+
+    @property
+    def has_body(self) -> bool:
+        """Whether physics moves it."""
+        return self.kind in (VEHICLE_KIND, WALKER_KIND, PROP_KIND)
+
+
+class Table:
+    """Dense rows of one kind of actor.
+
+    Attributes:
+        rows: Structured array of the living rows; a new view after every change.
+        companion: Rows of a second array with the same numbering, if asked for.
+        controls: Of vehicles, a view of what a vehicle control sets, so that it is written at once.
+        actors: The actor of every row.
+    """
+
+    def __init__(self, dtype: np.dtype[Any], companion: np.dtype[Any] | None = None) -> None:
+        self._storage = np.zeros(16, dtype)
+        self._companion = np.zeros(16, companion) if companion is not None else None
+        self.actors: list[Actor] = []
+        self.rows: NDArray[np.void] = self._storage[:0]
+        self.companion: NDArray[np.void] = self.rows if self._companion is None else self._companion[:0]
+        self.controls: NDArray[np.void] = self.rows
+
+    def __len__(self) -> int:
+        return len(self.actors)
+
+    def add(self, actor: Actor) -> np.void:
+        """Give an actor a zeroed row; returns the row, writable."""
+        row = len(self.actors)
+        if row == len(self._storage):
+            self._storage = _doubled(self._storage)
+            if self._companion is not None:
+                self._companion = _doubled(self._companion)
+        self._storage[row] = np.zeros((), self._storage.dtype)
+        if self._companion is not None:
+            self._companion[row] = np.zeros((), self._companion.dtype)
+        self.actors.append(actor)
+        actor.row = row
+        self._refresh()
+        self.rows[row]["id"] = actor.id
+        return self.rows[row]
+
+    def remove(self, actor: Actor) -> None:
+        """Free an actor's row; later rows move down, so that the order stays the order of spawning."""
+        row, count = actor.row, len(self.actors)
+        self._storage[row : count - 1] = self._storage[row + 1 : count].copy()
+        if self._companion is not None:
+            self._companion[row : count - 1] = self._companion[row + 1 : count].copy()
+        del self.actors[row]
+        for index in range(row, count - 1):
+            self.actors[index].row = index
+        actor.row = -1
+        self._refresh()
+
+    def _refresh(self) -> None:
+        count = len(self.actors)
+        self.rows = self._storage[:count]
+        if self._companion is not None:
+            self.companion = self._companion[:count]
+            self.controls = self.rows[CONTROL_FIELDS]
+
+
+def _doubled(array: NDArray[np.void]) -> NDArray[np.void]:
+    larger = np.zeros(2 * len(array), array.dtype)
+    larger[: len(array)] = array
+    return larger

@@ -1,0 +1,313 @@
+"""The blueprint library: what can be spawned, with which attributes, sizes and semantic tags.
+
+`blueprints.json` holds the facts (ids, sizes, attributes with their defaults); this module gives them CARLA's form.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_FACTS = Path(__file__).with_name("blueprints.json")
+
+
+class AttributeType(enum.IntEnum):
+    """Types of blueprint attributes, with their values on the wire."""
+
+    BOOL = 1
+    INT = 2
+    FLOAT = 3
+    STRING = 4
+    COLOR = 5
+
+
+class SemanticTag(enum.IntEnum):
+    """CARLA's semantic tags of what can be spawned."""
+
+    NONE = 0
+    PEDESTRIANS = 12
+    CAR = 14
+    TRUCK = 15
+    BUS = 16
+    MOTORCYCLE = 18
+    BICYCLE = 19
+    STATIC = 20
+    DYNAMIC = 21
+
+
+class Attribute(NamedTuple):
+    """One attribute of a blueprint.
+
+    Attributes:
+        name: Its id.
+        type: Its type.
+        recommended: Texts that are suggested; the first one is the default.
+        modifiable: Whether a client may set it.
+        restricted: Whether only recommended values are allowed.
+    """
+
+    name: str
+    type: AttributeType
+    recommended: tuple[str, ...]
+    modifiable: bool = True
+    restricted: bool = False
+
+    @property
+    def default(self) -> str:
+        """Value when a client sets nothing."""
+        return self.recommended[0] if self.recommended else ""
+
+
+class BlueprintError(ValueError):
+    """An actor description does not fit the library."""
+
+
+_ROLES_OF_SENSORS = ("front", "back", "left", "right", "front_left", "front_right", "back_left", "back_right")
+_TAG_OF_BASE_TYPE = {
+    "car": SemanticTag.CAR,
+    "van": SemanticTag.CAR,
+    "truck": SemanticTag.TRUCK,
+    "bus": SemanticTag.BUS,
+    "motorcycle": SemanticTag.MOTORCYCLE,
+    "bicycle": SemanticTag.BICYCLE,
+}
+_DRIVERS = tuple(str(number) for number in range(1, 8))
+_TYPES = {"bool": AttributeType.BOOL, "int": AttributeType.INT, "float": AttributeType.FLOAT, "str": AttributeType.STRING}
+
+
+@dataclass
+class Blueprint:
+    """One entry of the library.
+
+    Attributes:
+        uid: Number of the entry, from 1.
+        id: Its id, such as "vehicle.tesla.model3".
+        attributes: What it can be given.
+        extent: Half sizes in metres along the actor's x, y and z; zero for what has no body.
+        semantic_tag: How cameras and lidars label it.
+    """
+
+    uid: int
+    id: str
+    attributes: tuple[Attribute, ...]
+    extent: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    semantic_tag: int = SemanticTag.NONE
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def defaults(self) -> dict[str, str]:
+        """Attribute values when a client sets nothing."""
+        return {attribute.name: attribute.default for attribute in self.attributes}
+
+    @cached_property
+    def by_name(self) -> dict[str, Attribute]:
+        """Attributes by their names."""
+        return {attribute.name: attribute for attribute in self.attributes}
+
+    def definition(self) -> list[Any]:
+        """Wire form for the client's library."""
+        attributes = [
+            [a.name, int(a.type), a.default, list(a.recommended) if a.modifiable else [], a.modifiable, a.restricted]
+            for a in self.attributes
+        ]
+        return [self.uid, self.id, self.id.replace(".", ","), attributes]
+
+    def checked(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Complete and check the attribute values of a new actor.
+
+        Args:
+            given: What the client sent; unknown names and attributes that cannot be set are ignored, as the client
+                sends every attribute that it knows.
+
+        Raises:
+            BlueprintError: A value does not have the attribute's type.
+        """
+        values = dict(self.defaults)
+        for name, value in given.items():
+            attribute = self.by_name.get(name)
+            if attribute is not None and attribute.modifiable:
+                _check_value(self.id, attribute, value)
+                values[name] = value
+        return values
+
+
+def _check_value(blueprint_id: str, attribute: Attribute, value: str) -> None:
+    kind = attribute.type
+    try:
+        if kind is AttributeType.INT:
+            int(value)
+        elif kind is AttributeType.FLOAT:
+            if not abs(float(value)) < 1e9:
+                raise ValueError
+        elif kind is AttributeType.BOOL:
+            if value.strip().lower() not in ("true", "false"):
+                raise ValueError
+        elif kind is AttributeType.COLOR:
+            colour = [int(part) for part in value.split(",")]
+            if len(colour) != 3 or not all(0 <= part <= 255 for part in colour):
+                raise ValueError
+    except ValueError:
+        expected = {
+            AttributeType.INT: "an integer",
+            AttributeType.FLOAT: "a number",
+            AttributeType.BOOL: "'true' or 'false'",
+            AttributeType.COLOR: "a colour such as '255,0,0'",
+        }[kind]
+        raise BlueprintError(
+            f"attribute '{attribute.name}' of {blueprint_id} must be {expected}, not '{value}'"
+        ) from None
+    if attribute.restricted and attribute.recommended and value not in attribute.recommended:
+        raise BlueprintError(
+            f"attribute '{attribute.name}' of {blueprint_id} must be one of "
+            f"{', '.join(attribute.recommended)}, not '{value}'"
+        )
+
+
+class BlueprintLibrary:
+    """All blueprints, by id and by uid."""
+
+    def __init__(self, blueprints: list[Blueprint]) -> None:
+        self._by_id = {blueprint.id: blueprint for blueprint in blueprints}
+        self.blueprints = tuple(blueprints)
+
+    def __len__(self) -> int:
+        return len(self.blueprints)
+
+    def find(self, blueprint_id: str) -> Blueprint:
+        """The blueprint of an id.
+
+        Raises:
+            BlueprintError: There is none.
+        """
+        blueprint = self._by_id.get(blueprint_id)
+        if blueprint is None:
+            raise BlueprintError(f"there is no blueprint '{blueprint_id}'")
+        return blueprint
+
+    @cached_property
+    def definitions(self) -> list[Any]:
+        """Wire form of the whole library."""
+        return [blueprint.definition() for blueprint in self.blueprints]
+
+
+def _role_name(*roles: str) -> Attribute:
+    return Attribute("role_name", AttributeType.STRING, roles)
+
+
+def _fixed(name: str, kind: AttributeType, value: object) -> Attribute:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return Attribute(name, kind, (text,), modifiable=False)
+
+
+def _half(size: list[float]) -> tuple[float, float, float]:
+    return size[0] / 2, size[1] / 2, size[2] / 2
+
+
+def _vehicle(facts: Mapping[str, Any]) -> tuple[Attribute, ...]:
+    attributes = [
+        _fixed("number_of_wheels", AttributeType.INT, facts["wheels"]),
+        Attribute("sticky_control", AttributeType.BOOL, ("true",)),
+        Attribute("terramechanics", AttributeType.BOOL, ("false",)),
+        _fixed("object_type", AttributeType.STRING, ""),
+        _fixed("base_type", AttributeType.STRING, facts["base"]),
+        _fixed("special_type", AttributeType.STRING, facts["special"]),
+        _fixed("has_dynamic_doors", AttributeType.BOOL, facts["doors"]),
+        _fixed("has_lights", AttributeType.BOOL, facts["lights"]),
+        _fixed("generation", AttributeType.INT, facts["generation"]),
+        _role_name("autopilot", "scenario", "ego_vehicle"),
+    ]
+    if facts["colors"]:
+        attributes.append(Attribute("color", AttributeType.COLOR, tuple(facts["colors"])))
+    if facts["wheels"] == 2:
+        attributes.append(Attribute("driver_id", AttributeType.INT, _DRIVERS))
+    return tuple(attributes)
+
+
+def _walker(facts: Mapping[str, Any]) -> tuple[Attribute, ...]:
+    speeds = ("0.0", "1.43", "2.15") if facts["age"] == "adult" else ("0.0", "1.00", "1.60")
+    return (
+        _fixed("gender", AttributeType.STRING, facts["gender"]),
+        _fixed("age", AttributeType.STRING, facts["age"]),
+        Attribute("speed", AttributeType.FLOAT, speeds),
+        Attribute("is_invincible", AttributeType.BOOL, ("true",)),
+        _fixed("generation", AttributeType.INT, facts["generation"]),
+        _fixed("can_use_wheelchair", AttributeType.BOOL, False),
+        Attribute("use_wheelchair", AttributeType.BOOL, ("false",)),
+        _role_name("pedestrian"),
+    )
+
+
+def _size_class(size: list[float]) -> str:
+    largest = max(size)
+    if largest < 0.35:
+        return "tiny"
+    if largest < 0.8:
+        return "small"
+    return "medium" if largest < 2.0 else "big"
+
+
+def _prop(facts: Mapping[str, Any]) -> tuple[Attribute, ...]:
+    return (_role_name("prop"), _fixed("size", AttributeType.STRING, _size_class(facts["size"])))
+
+
+def _sensor(facts: Mapping[str, list[str]]) -> tuple[Attribute, ...]:
+    attributes = [
+        Attribute(
+            name,
+            _TYPES[kind],
+            ("histogram", "manual") if name == "exposure_mode" else (default,),
+            restricted=name == "exposure_mode",
+        )
+        for name, (kind, default) in facts.items()
+    ]
+    return (*attributes, _role_name(*_ROLES_OF_SENSORS))
+
+
+_MESH = (
+    Attribute("mesh_path", AttributeType.STRING, ("",)),
+    Attribute("mass", AttributeType.FLOAT, ("0.0",)),
+    Attribute("scale", AttributeType.FLOAT, ("1.0",)),
+    _role_name("prop"),
+)
+_FRICTION_TRIGGER = (
+    Attribute("friction", AttributeType.FLOAT, ("3.5",)),
+    Attribute("extent_x", AttributeType.FLOAT, ("100.0",)),
+    Attribute("extent_y", AttributeType.FLOAT, ("100.0",)),
+    Attribute("extent_z", AttributeType.FLOAT, ("100.0",)),
+    _role_name("trigger"),
+)
+
+
+@cache
+def load_library() -> BlueprintLibrary:
+    """Read the library; the same object at every call."""
+    facts = json.loads(_FACTS.read_text(encoding="utf-8"))
+    blueprints: list[Blueprint] = []
+
+    def add(
+        blueprint_id: str,
+        attributes: tuple[Attribute, ...],
+        size: list[float] | None = None,
+        tag: int = SemanticTag.NONE,
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        extent = _half(size) if size else (0.0, 0.0, 0.0)
+        blueprints.append(Blueprint(len(blueprints) + 1, blueprint_id, attributes, extent, tag, about or {}))
+
+    for name, about in facts["vehicles"].items():
+        add(f"vehicle.{name}", _vehicle(about), about["size"], _TAG_OF_BASE_TYPE[about["base"]], about)
+    for name, about in facts["walkers"].items():
+        add(f"walker.pedestrian.{name}", _walker(about), about["size"], SemanticTag.PEDESTRIANS, about)
+    for name, size in facts["props"].items():
+        add(f"static.prop.{name}", _prop({"size": size}), size, SemanticTag.STATIC)
+    add("static.prop.mesh", _MESH, [1.0, 1.0, 1.0], SemanticTag.STATIC)
+    add("static.trigger.friction", _FRICTION_TRIGGER)
+    for name, about in facts["sensors"].items():
+        add(name, _sensor(about))
+    add("controller.ai.walker", (_role_name("default"),))
+    return BlueprintLibrary(blueprints)

@@ -1,0 +1,198 @@
+"""One episode: a town, its actors and their state, from loading to the next load."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rllib_integration.embedded.physics.state import CONTACT, PROP, PROP_KIND, VEHICLE, VEHICLE_KIND, WALKER, WALKER_KIND
+from rllib_integration.embedded.world.actors import FIXTURE, FIXTURE_KIND, LIGHT_KIND, VEHICLE_STATUS, Actor, Table
+from rllib_integration.embedded.world.poses import ATTACHMENT, follow_parents
+
+Pose = tuple[tuple[float, float, float], tuple[float, float, float]]
+"""Location x, y, z in metres and rotation pitch, yaw, roll in degrees, as CARLA writes them."""
+
+_CONTACT_CAPACITY = 4096
+
+
+class ActorNotFoundError(LookupError):
+    """No living actor has this id."""
+
+
+class Episode:
+    """The state of the world.
+
+    Attributes:
+        id: Number of the episode, different for every load.
+        town: The loaded town.
+        frame: Number of the last tick.
+        elapsed: Simulated seconds since the episode began.
+        vehicles, walkers, props, fixtures: Tables of actors by kind.
+        lights: The town's traffic lights.
+        light_actors: Their actors, in the order of their rows.
+        actors: All living actors by id, in the order of spawning.
+        contacts: Structured array of physics.state.CONTACT; what touched during the last tick.
+        changed: Whether actors appeared or vanished since the last snapshot.
+    """
+
+    def __init__(self, episode_id: int, town: Any, lights: Any, frame: int) -> None:
+        self.id = episode_id
+        self.town = town
+        self.frame = frame
+        self.elapsed = 0.0
+        self.vehicles = Table(VEHICLE, VEHICLE_STATUS)
+        self.walkers = Table(WALKER)
+        self.props = Table(PROP)
+        self.fixtures = Table(FIXTURE)
+        self.lights = lights
+        self.light_actors: list[Actor] = []
+        self.fixed_poses: dict[int, Pose] = {}
+        self.actors: dict[int, Actor] = {}
+        self.changed = True
+        self._contact_storage = np.zeros(_CONTACT_CAPACITY, CONTACT)
+        self.contacts: NDArray[np.void] = self._contact_storage[:0]
+        self._attachments: NDArray[np.void] = np.zeros(0, ATTACHMENT)
+        self._tables: Mapping[int, Table] = {
+            VEHICLE_KIND: self.vehicles,
+            WALKER_KIND: self.walkers,
+            PROP_KIND: self.props,
+            FIXTURE_KIND: self.fixtures,
+        }
+
+    def get(self, actor_id: int) -> Actor:
+        """The living actor of an id.
+
+        Raises:
+            ActorNotFoundError: There is none.
+        """
+        actor = self.actors.get(actor_id)
+        if actor is None:
+            raise ActorNotFoundError(f"there is no actor with id {actor_id}")
+        return actor
+
+    def table(self, actor: Actor) -> Table:
+        """The table that holds an actor's row."""
+        return self._tables[actor.kind]
+
+    def row(self, actor: Actor) -> np.void:
+        """An actor's row, writable."""
+        return self._tables[actor.kind].rows[actor.row]
+
+    def add(self, actor: Actor) -> np.void | None:
+        """Bring an actor to life; returns its zeroed row, None for traffic lights."""
+        self.actors[actor.id] = actor
+        self.changed = True
+        if actor.kind == LIGHT_KIND:
+            actor.row = len(self.light_actors)
+            self.light_actors.append(actor)
+            return None
+        return self.table(actor).add(actor)
+
+    def attach(self, actor: Actor) -> None:
+        """Take over an actor's `attachment` and put it in its place."""
+        assert actor.attachment is not None
+        actor.attachment.parent.children.append(actor)
+        self._rebuild_attachments()
+        self._follow(0.0)
+
+    def destroy(self, actor: Actor) -> list[Actor]:
+        """End an actor and, first, everything attached to it; returns all that ended."""
+        ended = []
+        for child in list(actor.children):
+            ended += self.destroy(child)
+        if actor.attachment is not None:
+            actor.attachment.parent.children.remove(actor)
+        if actor.kind != LIGHT_KIND:
+            self.table(actor).remove(actor)
+        del self.actors[actor.id]
+        self.contacts = self._contact_storage[:0]
+        self.changed = True
+        self._rebuild_attachments()
+        ended.append(actor)
+        return ended
+
+    def _rebuild_attachments(self) -> None:
+        attached = [actor for actor in self.actors.values() if actor.attachment is not None]
+        self._attachments = np.zeros(len(attached), ATTACHMENT)
+        for link, actor in zip(self._attachments, attached, strict=True):
+            attachment = actor.attachment
+            assert attachment is not None
+            parent = attachment.parent
+            pitch, yaw, roll = (math.radians(angle) for angle in attachment.rotation)
+            link["child_kind"], link["child_row"] = actor.kind, actor.row
+            link["parent_kind"], link["parent_row"] = parent.kind, parent.row
+            link["x"], link["y"], link["z"] = attachment.location
+            link["roll"], link["pitch"], link["yaw"] = roll, pitch, yaw
+            link["type"] = attachment.type
+
+    def rebuild_attachments(self) -> None:
+        """Take over changed attachments."""
+        self._rebuild_attachments()
+        self._follow(0.0)
+
+    def _follow(self, dt: float) -> None:
+        if len(self._attachments):
+            follow_parents(
+                self._attachments, self.vehicles.rows, self.walkers.rows, self.props.rows, self.fixtures.rows, dt
+            )
+
+    def pose(self, actor: Actor) -> Pose:
+        """Where an actor is, as CARLA writes it."""
+        if actor.kind == LIGHT_KIND:
+            return self.fixed_poses[actor.id]
+        row = self.row(actor)
+        return (
+            (float(row["x"]), float(row["y"]), float(row["z"])),
+            (math.degrees(row["pitch"]), math.degrees(row["yaw"]), math.degrees(row["roll"])),
+        )
+
+    def place(self, actor: Actor, location: Any, rotation: Any | None = None) -> None:
+        """Teleport an actor; rotation None keeps the heading."""
+        if actor.kind == LIGHT_KIND:
+            return
+        if actor.attachment is not None:
+            self._place_attached(actor, location, rotation)
+            return
+        row = self.row(actor)
+        row["x"], row["y"], row["z"] = location
+        if rotation is not None:
+            pitch, yaw, roll = rotation
+            row["pitch"], row["yaw"], row["roll"] = math.radians(pitch), math.radians(yaw), math.radians(roll)
+        if actor.children:
+            self._follow(0.0)
+
+    def _place_attached(self, actor: Actor, location: Any, rotation: Any | None) -> None:
+        # CARLA moves an attached actor relative to its parent.
+        assert actor.attachment is not None
+        kept = actor.attachment.rotation if rotation is None else tuple(rotation)
+        actor.attachment = actor.attachment._replace(location=tuple(location), rotation=kept)
+        self.rebuild_attachments()
+
+    def step(self, dt: float, substep: float, max_substeps: int, gravity: float) -> None:
+        """Advance physics, then everything that hangs on something."""
+        try:
+            from rllib_integration.embedded.physics.step import step
+        except ImportError:
+            self._follow(dt)
+            return
+
+        town = self.town
+        count = step(
+            self.vehicles.rows,
+            self.walkers.rows,
+            self.props.rows,
+            town.obstacles,
+            town.obstacle_grid,
+            town.surface,
+            dt,
+            substep,
+            max_substeps,
+            gravity,
+            self._contact_storage,
+        )
+        self.contacts = self._contact_storage[:count]
+        self._follow(dt)

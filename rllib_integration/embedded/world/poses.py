@@ -1,0 +1,209 @@
+"""Rotations and poses in Unreal's left-handed frame, compiled for use over rows of the state arrays.
+
+Roll, pitch and yaw are radians with CARLA's signs: positive yaw turns right, positive pitch lifts the nose,
+positive roll lowers the right side. Matrices are row-major 9-vectors whose columns are forward, right and up.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+SPRING_ARM_TYPES = 1
+SPRING_ARM_RATE = 8.0
+"""1/s at which the heading of a spring arm follows its parent (Unreal's camera rotation lag speed)."""
+
+ATTACHMENT = np.dtype(
+    [
+        ("child_kind", np.int32),
+        ("child_row", np.int32),
+        ("parent_kind", np.int32),
+        ("parent_row", np.int32),
+        ("x", np.float64),
+        ("y", np.float64),
+        ("z", np.float64),
+        ("roll", np.float64),
+        ("pitch", np.float64),
+        ("yaw", np.float64),
+        ("type", np.int32),
+    ],
+    align=True,
+)
+"""One attached actor: rows of child and parent, and the child's pose relative to the parent."""
+
+
+@njit(cache=True)
+def write_rotation(roll: float, pitch: float, yaw: float, matrix: NDArray[np.float64]) -> None:
+    """Fill a 9-vector with the rotation matrix of three Euler angles (FRotationMatrix of Unreal)."""
+    cr, sr = math.cos(roll), math.sin(roll)
+    cp, sp = math.cos(pitch), math.sin(pitch)
+    cy, sy = math.cos(yaw), math.sin(yaw)
+    matrix[0], matrix[3], matrix[6] = cp * cy, cp * sy, sp
+    matrix[1], matrix[4], matrix[7] = cy * sp * sr - sy * cr, sy * sp * sr + cy * cr, -cp * sr
+    matrix[2], matrix[5], matrix[8] = -(cy * sp * cr + sy * sr), cy * sr - sy * sp * cr, cp * cr
+
+
+@njit(cache=True)
+def angles_of(matrix: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Roll, pitch, yaw of a rotation matrix."""
+    pitch = math.asin(min(1.0, max(-1.0, matrix[6])))
+    yaw = math.atan2(matrix[3], matrix[0])
+    roll = math.atan2(-matrix[7], matrix[8])
+    return roll, pitch, yaw
+
+
+@njit(cache=True)
+def multiply(a: NDArray[np.float64], b: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+    """Product of two rotation matrices."""
+    for i in range(3):
+        for j in range(3):
+            out[3 * i + j] = a[3 * i] * b[j] + a[3 * i + 1] * b[3 + j] + a[3 * i + 2] * b[6 + j]
+
+
+@njit(cache=True)
+def _turn_towards(angle: float, goal: float, share: float) -> float:
+    difference = (goal - angle + math.pi) % (2.0 * math.pi) - math.pi
+    return angle + share * difference
+
+
+@njit(cache=True)
+def follow_parents(attachments, vehicles, walkers, props, fixtures, dt):  # type: ignore[no-untyped-def]
+    """Move every attached actor to its parent; parents come before their children.
+
+    A rigid child takes the parent's whole pose. A spring arm only takes its heading, which it follows with a lag,
+    so that a chasing camera neither rolls nor pitches with the vehicle.
+
+    Args:
+        attachments: Array of `ATTACHMENT`.
+        vehicles, walkers, props, fixtures: State arrays that the rows refer to (kinds 0, 1, 2 and 5).
+        dt: Seconds since the last call; 0 puts spring arms straight behind their parents.
+    """
+    parent_rotation = np.empty(9)
+    child_rotation = np.empty(9)
+    rotation = np.empty(9)
+    share = 1.0 - math.exp(-SPRING_ARM_RATE * dt)
+    for i in range(len(attachments)):
+        link = attachments[i]
+        row = link.parent_row
+        wx, wy, wz = 0.0, 0.0, 0.0
+        if link.parent_kind == 0:
+            x, y, z = vehicles[row].x, vehicles[row].y, vehicles[row].z
+            roll, pitch, yaw = vehicles[row].roll, vehicles[row].pitch, vehicles[row].yaw
+            vx, vy, vz = vehicles[row].vx, vehicles[row].vy, vehicles[row].vz
+            wx, wy, wz = vehicles[row].wx, vehicles[row].wy, vehicles[row].wz
+        elif link.parent_kind == 1:
+            x, y, z = walkers[row].x, walkers[row].y, walkers[row].z
+            roll, pitch, yaw = walkers[row].roll, walkers[row].pitch, walkers[row].yaw
+            vx, vy, vz = walkers[row].vx, walkers[row].vy, walkers[row].vz
+        elif link.parent_kind == 2:
+            x, y, z = props[row].x, props[row].y, props[row].z
+            roll, pitch, yaw = props[row].roll, props[row].pitch, props[row].yaw
+            vx, vy, vz = props[row].vx, props[row].vy, props[row].vz
+        else:
+            x, y, z = fixtures[row].x, fixtures[row].y, fixtures[row].z
+            roll, pitch, yaw = fixtures[row].roll, fixtures[row].pitch, fixtures[row].yaw
+            vx, vy, vz = fixtures[row].vx, fixtures[row].vy, fixtures[row].vz
+        if link.type >= SPRING_ARM_TYPES and link.child_kind == 5:
+            child = fixtures[link.child_row]
+            if child.arm_ready == 0 or dt == 0.0:
+                child.arm_yaw = yaw
+                child.arm_ready = 1
+            else:
+                child.arm_yaw = _turn_towards(child.arm_yaw, yaw, share)
+            roll, pitch, yaw = 0.0, 0.0, child.arm_yaw
+        write_rotation(roll, pitch, yaw, parent_rotation)
+        write_rotation(link.roll, link.pitch, link.yaw, child_rotation)
+        multiply(parent_rotation, child_rotation, rotation)
+        roll, pitch, yaw = angles_of(rotation)
+        dx = parent_rotation[0] * link.x + parent_rotation[1] * link.y + parent_rotation[2] * link.z
+        dy = parent_rotation[3] * link.x + parent_rotation[4] * link.y + parent_rotation[5] * link.z
+        dz = parent_rotation[6] * link.x + parent_rotation[7] * link.y + parent_rotation[8] * link.z
+        vx += wy * dz - wz * dy
+        vy += wz * dx - wx * dz
+        vz += wx * dy - wy * dx
+        x, y, z = x + dx, y + dy, z + dz
+        row = link.child_row
+        if link.child_kind == 0:
+            vehicles[row].x, vehicles[row].y, vehicles[row].z = x, y, z
+            vehicles[row].roll, vehicles[row].pitch, vehicles[row].yaw = roll, pitch, yaw
+        elif link.child_kind == 1:
+            walkers[row].x, walkers[row].y, walkers[row].z = x, y, z
+            walkers[row].roll, walkers[row].pitch, walkers[row].yaw = roll, pitch, yaw
+        elif link.child_kind == 2:
+            props[row].x, props[row].y, props[row].z = x, y, z
+            props[row].roll, props[row].pitch, props[row].yaw = roll, pitch, yaw
+        else:
+            fixtures[row].x, fixtures[row].y, fixtures[row].z = x, y, z
+            fixtures[row].roll, fixtures[row].pitch, fixtures[row].yaw = roll, pitch, yaw
+            fixtures[row].vx, fixtures[row].vy, fixtures[row].vz = vx, vy, vz
+
+
+@njit(cache=True)
+def _bounds_overlap(  # type: ignore[no-untyped-def]
+    ax, ay, ayaw, aex, aey, bx, by, byaw, bex, bey
+):
+    """Whether two rectangles overlap (separating axes)."""
+    dx, dy = bx - ax, by - ay
+    reach = math.hypot(aex, aey) + math.hypot(bex, bey)
+    if dx * dx + dy * dy > reach * reach:
+        return False
+    ca, sa = math.cos(ayaw), math.sin(ayaw)
+    cb, sb = math.cos(byaw), math.sin(byaw)
+    c, s = abs(ca * cb + sa * sb), abs(ca * sb - sa * cb)
+    if abs(dx * ca + dy * sa) > aex + bex * c + bey * s:
+        return False
+    if abs(-dx * sa + dy * ca) > aey + bex * s + bey * c:
+        return False
+    if abs(dx * cb + dy * sb) > bex + aex * c + aey * s:
+        return False
+    return abs(-dx * sb + dy * cb) <= bey + aex * s + aey * c
+
+
+@njit(cache=True)
+def first_overlap(rows, x, y, z, yaw, ex, ey, ez, skip):  # type: ignore[no-untyped-def]
+    """Row of the first body that an upright box (centre, heading, half sizes) touches, -1 for none.
+
+    Args:
+        rows: State array of vehicles, walkers or props.
+        x, y, z: Centre of the box in metres.
+        yaw: Heading of the box in radians.
+        ex, ey, ez: Half sizes in metres.
+        skip: Row that does not count, -1 for none.
+    """
+    for i in range(len(rows)):
+        if i == skip or rows[i].collisions == 0:
+            continue
+        c, s = math.cos(rows[i].yaw), math.sin(rows[i].yaw)
+        bx = rows[i].x + c * rows[i].box_x - s * rows[i].box_y
+        by = rows[i].y + s * rows[i].box_x + c * rows[i].box_y
+        bz = rows[i].z + rows[i].box_z
+        if abs(bz - z) < ez + rows[i].extent_z and _bounds_overlap(
+            x, y, yaw, ex, ey, bx, by, rows[i].yaw, rows[i].extent_x, rows[i].extent_y
+        ):
+            return i
+    return -1
+
+
+@njit(cache=True)
+def first_obstacle(obstacles, grid, x, y, z, yaw, ex, ey, ez):  # type: ignore[no-untyped-def]
+    """Row of the first static obstacle that an upright box touches, -1 for none."""
+    reach = math.hypot(ex, ey)
+    if grid.columns == 0 or grid.rows == 0:
+        return -1
+    low_column = max(0, int(math.floor((x - reach - grid.origin_x) / grid.cell)))
+    high_column = min(grid.columns - 1, int(math.floor((x + reach - grid.origin_x) / grid.cell)))
+    low_row = max(0, int(math.floor((y - reach - grid.origin_y) / grid.cell)))
+    high_row = min(grid.rows - 1, int(math.floor((y + reach - grid.origin_y) / grid.cell)))
+    for row in range(low_row, high_row + 1):
+        for column in range(low_column, high_column + 1):
+            cell = row * grid.columns + column
+            for k in range(grid.starts[cell], grid.starts[cell + 1]):
+                o = obstacles[grid.items[k]]
+                if abs(o.z - z) < ez + o.extent_z and _bounds_overlap(
+                    x, y, yaw, ex, ey, o.x, o.y, o.yaw, o.extent_x, o.extent_y
+                ):
+                    return grid.items[k]
+    return -1

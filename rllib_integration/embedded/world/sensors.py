@@ -1,0 +1,172 @@
+"""The sensors of an episode: made with their actors, asked when due, sent to whoever listens."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from rllib_integration.embedded.sensing import SENSORS, Mount, Sensor, SensorError, View
+from rllib_integration.embedded.world.actors import Actor
+from rllib_integration.embedded.world.poses import write_rotation
+
+if TYPE_CHECKING:
+    from rllib_integration.embedded.world.simulation import Simulation
+
+logger = logging.getLogger(__name__)
+
+COMPUTED_BY_CLIENT = frozenset({"sensor.other.lane_invasion"})
+_REFUSED = {
+    "sensor.other.rss": "sensor.other.rss is not available: the client library of CARLA 0.9.16 has no RSS",
+    "sensor.other.v2x": "sensor.other.v2x is not available: this server does not simulate V2X communication",
+    "sensor.other.v2x_custom": "sensor.other.v2x_custom is not available: this server does not simulate V2X communication",
+}
+_SLACK = 1e-6
+
+
+class Publisher(Protocol):
+    """Where sensor messages go."""
+
+    def has_subscribers(self, stream_id: int) -> bool:
+        """Whether anybody listens to a stream."""
+
+    def send(
+        self,
+        stream_id: int,
+        stream_type: int,
+        frame: int,
+        time: float,
+        pose: tuple[tuple[float, float, float], tuple[float, float, float]],
+        body: bytes,
+    ) -> None:
+        """Send one sensor message."""
+
+
+class _Mounted:
+    """A living sensor and its clock."""
+
+    def __init__(self, actor: Actor, sensor: Sensor) -> None:
+        self.actor = actor
+        self.sensor = sensor
+        self.wait = 0.0
+        self.failed = False
+
+
+class SensorBoard:
+    """Asks the sensors that are due after every tick."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self._mounted: dict[int, _Mounted] = {}
+        self._spawned = 0
+
+    def clear(self) -> None:
+        """Forget all sensors: a new episode begins."""
+        self._mounted.clear()
+        self._spawned = 0
+
+    def prepare(self, actor: Actor) -> None:
+        """Make the sensor of an actor that is about to be spawned.
+
+        Raises:
+            SensorError: It cannot be had, or not with these attributes.
+        """
+        refusal = _REFUSED.get(actor.type_id)
+        if refusal is not None:
+            raise SensorError(refusal)
+        if actor.type_id in COMPUTED_BY_CLIENT:
+            return
+        if actor.type_id not in SENSORS:
+            raise SensorError(f"{actor.type_id} is not available on this server")
+        # Seeded by the order of spawning, so that a run repeated gives the same noise.
+        actor.payload = SENSORS[actor.type_id](actor.attributes, self._spawned)
+        self._spawned += 1
+        actor.stream_id = self._simulation.new_stream_id()
+
+    def add(self, actor: Actor) -> None:
+        """Start asking a spawned sensor."""
+        self._mounted[actor.id] = _Mounted(actor, actor.payload)
+
+    def remove(self, actor: Actor) -> None:
+        """Stop asking a destroyed sensor."""
+        self._mounted.pop(actor.id, None)
+
+    def capture(self, dt: float) -> None:
+        """Ask all sensors that are due and that somebody listens to."""
+        publisher = self._simulation.publisher
+        view: View | None = None
+        for mounted in tuple(self._mounted.values()):
+            if not self._is_due(mounted, dt) or not publisher.has_subscribers(mounted.actor.stream_id):
+                continue
+            if view is None:
+                view = self._view(dt)
+            self._ask(mounted, view)
+
+    @staticmethod
+    def _is_due(mounted: _Mounted, dt: float) -> bool:
+        interval = mounted.sensor.interval
+        if interval <= 0.0:
+            return True
+        if mounted.wait > _SLACK:
+            mounted.wait -= dt
+            if mounted.wait > _SLACK:
+                return False
+        # The remainder carries over, so that the mean rate is the one asked for.
+        mounted.wait += interval
+        if mounted.wait < 0.0:
+            mounted.wait = 0.0
+        return True
+
+    def _ask(self, mounted: _Mounted, view: View) -> None:
+        actor = mounted.actor
+        episode = self._simulation.episode
+        try:
+            bodies = mounted.sensor.capture(view, self._mount(actor))
+        except (ArithmeticError, ValueError, IndexError, TypeError, MemoryError):
+            # One broken sensor must not cost the other clients their tick.
+            if not mounted.failed:
+                logger.exception("%s (actor %d) failed; it stays silent", actor.type_id, actor.id)
+            mounted.failed = True
+            return
+        if bodies:
+            pose = episode.pose(actor)
+            for body in bodies:
+                self._simulation.publisher.send(
+                    actor.stream_id, mounted.sensor.stream_type, episode.frame, episode.elapsed, pose, body
+                )
+
+    def _view(self, dt: float) -> View:
+        simulation = self._simulation
+        episode = simulation.episode
+        return View(
+            frame=episode.frame,
+            time=episode.elapsed,
+            dt=dt,
+            town=episode.town,
+            vehicles=episode.vehicles.rows,
+            walkers=episode.walkers.rows,
+            props=episode.props.rows,
+            weather=simulation.weather_by_name,
+            light_states=simulation.signal_states(),
+            contacts=episode.contacts,
+            gravity=simulation.gravity,
+            actors=simulation.lookup,
+        )
+
+    def _mount(self, actor: Actor) -> Mount:
+        row = self._simulation.episode.row(actor)
+        rotation = np.empty(9)
+        write_rotation(row["roll"], row["pitch"], row["yaw"], rotation)
+        parent = actor.attachment.parent if actor.attachment else None
+        has_body = parent is not None and parent.has_body
+        return Mount(
+            position=np.array((row["x"], row["y"], row["z"])),
+            rotation=rotation.reshape(3, 3),
+            velocity=np.array((row["vx"], row["vy"], row["vz"])),
+            kind=parent.kind if parent is not None and has_body else -1,
+            row=parent.row if parent is not None and has_body else -1,
+            actor_id=actor.id,
+        )
+
+

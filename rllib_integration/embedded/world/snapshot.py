@@ -1,0 +1,151 @@
+"""The world message: all actors of a tick, packed into one buffer that is reused every tick."""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from rllib_integration.embedded.protocol.layouts import (
+    ACTOR_ACTIVE,
+    ACTOR_DORMANT,
+    MESSAGE_HEADER,
+    PLAIN_RECORD,
+    RECORD_SIZE,
+    TRAFFIC_LIGHT_RECORD,
+    VEHICLE_RECORD,
+    WALKER_RECORD,
+)
+from rllib_integration.embedded.protocol.stream_framing import StreamType
+
+if TYPE_CHECKING:
+    from rllib_integration.embedded.world.episode import Episode
+
+_DEGREES = 180.0 / math.pi
+# length, type, frame, time | (sensor pose stays zero) | episode, platform time, delta | (origin) | flags
+_HEAD = struct.Struct("<IQQd")
+_EPISODE_OFFSET = 52
+_EPISODE = struct.Struct("<Qdf")
+_FLAGS_OFFSET = 84
+_FLAGS = struct.Struct("<I")
+assert _HEAD.size == 28
+assert MESSAGE_HEADER.itemsize == 88
+
+
+@njit(cache=True)
+def _pack_motion(row, record):  # type: ignore[no-untyped-def]
+    record.x, record.y, record.z = row.x, row.y, row.z
+    record.pitch = row.pitch * _DEGREES
+    record.yaw = row.yaw * _DEGREES
+    record.roll = row.roll * _DEGREES
+    record.vx, record.vy, record.vz = row.vx, row.vy, row.vz
+    record.wx, record.wy, record.wz = row.wx * _DEGREES, row.wy * _DEGREES, row.wz * _DEGREES
+    record.ax, record.ay, record.az = row.ax, row.ay, row.az
+
+
+@njit(cache=True)
+def _pack(  # type: ignore[no-untyped-def]
+    vehicles, status, walkers, props, fixtures, lights, vehicle_out, walker_out, prop_out, fixture_out, light_out
+):
+    for i in range(len(vehicles)):
+        row, record = vehicles[i], vehicle_out[i]
+        _pack_motion(row, record)
+        record.throttle, record.steer, record.brake = row.throttle, row.steer, row.brake
+        record.hand_brake, record.reverse, record.manual_gear_shift = row.hand_brake, row.reverse, row.manual
+        record.gear = row.gear
+        record.speed_limit = status[i].speed_limit
+        record.traffic_light_state = status[i].light_state
+        record.has_traffic_light = status[i].has_light
+        record.traffic_light_id = status[i].light_id
+        record.failure_state = status[i].failure
+    for i in range(len(walkers)):
+        row, record = walkers[i], walker_out[i]
+        _pack_motion(row, record)
+        record.direction_x, record.direction_y, record.direction_z = row.direction_x, row.direction_y, row.direction_z
+        record.speed = row.speed
+        record.jump = row.jump
+    for i in range(len(props)):
+        _pack_motion(props[i], prop_out[i])
+    for i in range(len(fixtures)):
+        row, record = fixtures[i], fixture_out[i]
+        record.x, record.y, record.z = row.x, row.y, row.z
+        record.pitch = row.pitch * _DEGREES
+        record.yaw = row.yaw * _DEGREES
+        record.roll = row.roll * _DEGREES
+        record.vx, record.vy, record.vz = row.vx, row.vy, row.vz
+    for i in range(len(lights)):
+        row, record = lights[i], light_out[i]
+        record.green_time, record.yellow_time, record.red_time = row.green, row.yellow, row.red
+        record.elapsed_time = row.elapsed
+        record.frozen = row.frozen
+        record.light_state = row.state
+
+
+class Snapshot:
+    """Packs the world messages of one episode.
+
+    Call `lay_out` whenever actors appeared or vanished, then `pack` every tick.
+    """
+
+    def __init__(self) -> None:
+        self._buffer: NDArray[np.uint8] = np.zeros(MESSAGE_HEADER.itemsize, np.uint8)
+        self._outputs: tuple[NDArray[np.void], ...] = ()
+        self._message = memoryview(self._buffer)
+
+    def lay_out(self, episode: Episode) -> None:
+        """Reserve a record for every actor and write what never changes."""
+        tables = (episode.vehicles, episode.walkers, episode.props, episode.fixtures)
+        actors = [actor for table in tables for actor in table.actors] + episode.light_actors
+        self._buffer = np.zeros(MESSAGE_HEADER.itemsize + RECORD_SIZE * len(actors), np.uint8)
+        self._message = memoryview(self._buffer)
+        outputs = []
+        start = MESSAGE_HEADER.itemsize
+        for count, dtype in (
+            (len(episode.vehicles), VEHICLE_RECORD),
+            (len(episode.walkers), WALKER_RECORD),
+            (len(episode.props), PLAIN_RECORD),
+            (len(episode.fixtures), PLAIN_RECORD),
+            (len(episode.light_actors), TRAFFIC_LIGHT_RECORD),
+        ):
+            end = start + count * RECORD_SIZE
+            outputs.append(self._buffer[start:end].view(dtype))
+            start = end
+        self._outputs = tuple(outputs)
+        records = self._buffer[MESSAGE_HEADER.itemsize :].view(PLAIN_RECORD)
+        records["id"] = [actor.id for actor in actors]
+        records["state"] = [ACTOR_DORMANT if actor.dormant else ACTOR_ACTIVE for actor in actors]
+        for actor, record in zip(episode.fixtures.actors, outputs[3], strict=True):
+            if actor.sign_id:
+                record["sign_id"] = actor.sign_id.encode()[:31]
+        self._write_light_constants(episode, outputs[4])
+
+    @staticmethod
+    def _write_light_constants(episode: Episode, records: NDArray[np.void]) -> None:
+        for actor, record in zip(episode.light_actors, records, strict=True):
+            pose = episode.fixed_poses[actor.id]
+            record["sign_id"] = actor.sign_id.encode()[:31]
+            record["x"], record["y"], record["z"] = pose[0]
+            record["pitch"], record["yaw"], record["roll"] = pose[1]
+            record["pole_index"] = actor.payload.pole_index
+
+    def pack(self, episode: Episode, platform_time: float, delta_seconds: float, flags: int) -> memoryview:
+        """The message of the tick that just ended; valid until the next call."""
+        message = self._message
+        _HEAD.pack_into(message, 0, len(message) - 4, StreamType.WORLD, episode.frame, episode.elapsed)
+        _EPISODE.pack_into(message, _EPISODE_OFFSET, episode.id, platform_time, delta_seconds)
+        _FLAGS.pack_into(message, _FLAGS_OFFSET, flags)
+        vehicles = episode.vehicles
+        _pack(
+            vehicles.rows,
+            vehicles.companion,
+            episode.walkers.rows,
+            episode.props.rows,
+            episode.fixtures.rows,
+            episode.lights.rows,
+            *self._outputs,
+        )
+        return message

@@ -1,0 +1,137 @@
+"""Fixtures that several folders share: a real embedded server, a real CARLA client."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+_REPOSITORY = Path(__file__).resolve().parents[1]
+_START_TIMEOUT = 180.0
+"""[s] The first start on a machine compiles the physics."""
+_STOP_TIMEOUT = 10.0
+
+ServerAddress = tuple[str, int]
+
+
+def free_port_pair() -> int:
+    """A port that is free and whose successor is free, too."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            if port < 65535:
+                try:
+                    second.bind(("127.0.0.1", port + 1))
+                except OSError:
+                    continue
+                return port
+
+
+class EmbeddedServer:
+    """An embedded server as a process of its own, on a free port."""
+
+    def __init__(self, log: Path, *options: str) -> None:
+        self.host = "127.0.0.1"
+        self.port = free_port_pair()
+        self.log = log
+        with log.open("wb") as errors:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "rllib_integration.embedded",
+                    f"-carla-rpc-port={self.port}",
+                    f"--parent-pid={os.getpid()}",
+                    *options,
+                ],
+                cwd=_REPOSITORY,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+            )
+        try:
+            self._wait_until_it_listens()
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def address(self) -> ServerAddress:
+        """Host and RPC port."""
+        return self.host, self.port
+
+    def _wait_until_it_listens(self) -> None:
+        assert self.process.stdout is not None
+        deadline = time.monotonic() + _START_TIMEOUT
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            if not selector.select(max(0.0, deadline - time.monotonic())):
+                raise TimeoutError(f"the server did not listen within {_START_TIMEOUT} s")
+        line = self.process.stdout.readline().decode()
+        if "listening" not in line:
+            status = self.process.wait(_STOP_TIMEOUT)
+            raise RuntimeError(f"the server ended with status {status}: {line}{self.log.read_text()}")
+
+    def stop(self) -> int:
+        """End the server; returns its exit status."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(_STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+        finally:
+            if self.process.stdout is not None:
+                self.process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., EmbeddedServer]]:
+    """Starts embedded servers with extra options; all of them end with the session."""
+    folder = tmp_path_factory.mktemp("servers")
+    servers: list[EmbeddedServer] = []
+
+    def start(*options: str) -> EmbeddedServer:
+        recordings = folder / f"recordings-{len(servers)}"
+        server = EmbeddedServer(
+            folder / f"server-{len(servers)}.log", f"--recordings-folder={recordings}", *options
+        )
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def embedded_server(start_server: Callable[..., EmbeddedServer]) -> ServerAddress:
+    """Host and port of one server that serves the whole session."""
+    return start_server().address
+
+
+@pytest.fixture
+def carla_client(embedded_server: ServerAddress):  # type: ignore[no-untyped-def]
+    """A client of the session's server, in a freshly loaded synchronous world of the built-in town (0.05 s a tick).
+
+    The world is asynchronous again, and empty, after the test.
+    """
+    import carla
+
+    client = carla.Client(*embedded_server)
+    client.set_timeout(20.0)
+    world = client.load_world("Minitown", reset_settings=True)
+    settings = world.get_settings()
+    settings.synchronous_mode = True
+    settings.fixed_delta_seconds = 0.05
+    world.apply_settings(settings)
+    yield client
+    client.reload_world(reset_settings=True)
