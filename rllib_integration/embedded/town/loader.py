@@ -10,10 +10,11 @@ from rllib_integration.embedded.physics.obstacles import build_obstacle_grid
 from rllib_integration.embedded.physics.state import OBSTACLE
 from rllib_integration.embedded.town.lanes import ReferenceLines, sample_lanes
 from rllib_integration.embedded.town.opendrive import parse_opendrive
+from rllib_integration.embedded.town.signals import find_signals
 from rllib_integration.embedded.town.sources import read_opendrive, town_file_name, town_names
 from rllib_integration.embedded.town.spawn_points import spawn_points
 from rllib_integration.embedded.town.surface import build_surface, lane_quads
-from rllib_integration.embedded.town.town import ENVIRONMENT_OBJECT, SPEED_ZONE, Scenery, Town
+from rllib_integration.embedded.town.town import ENVIRONMENT_OBJECT, Scenery, Town
 
 
 def available_towns(folder: str | Path | None = None) -> list[str]:
@@ -41,18 +42,21 @@ def build_town(name: str, opendrive: str) -> Town:
         TownError: the text is no OpenDRIVE, or holds no road.
     """
     network = parse_opendrive(opendrive)
-    lanes = sample_lanes(network, ReferenceLines(network))
+    lines = ReferenceLines(network)
+    lanes = sample_lanes(network, lines)
+    surface = build_surface(lane_quads(lanes))
+    signals, zones = find_signals(network, lines, lanes, surface)
     obstacles = np.zeros(0, OBSTACLE)
     return Town(
         name=name,
         map_name=f"Carla/Maps/{name}",
         opendrive=opendrive,
         spawn_points=spawn_points(network, lanes),
-        surface=build_surface(lane_quads(lanes)),
+        surface=surface,
         obstacles=obstacles,
         obstacle_grid=build_obstacle_grid(obstacles),
-        signals=[],
-        speed_zones=np.zeros(0, SPEED_ZONE),
+        signals=signals,
+        signal_zones=zones,
         crosswalks=[],
         geo_reference=network.geo_reference,
         scenery=Scenery(

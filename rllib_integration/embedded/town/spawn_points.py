@@ -10,14 +10,14 @@ from rllib_integration.embedded.town.opendrive import RoadNetwork
 RAISED = 0.5
 """[m] Above the road, as in CARLA's towns, so that wheels settle instead of starting inside the ground."""
 
-LONGEST, WIDEST = 10.4, 3.95
+LONGEST, WIDEST = 10.3, 3.94
 """[m] Length and width that hold every vehicle blueprint."""
 
-CLEARANCE = 0.4
-"""[m] Left free around the largest vehicle."""
+CLEARANCE = 0.04
+"""[m] Left free between two of the largest vehicles."""
 
-SPACING = 14.0
-"""[m] Along one lane."""
+SPACING = 11.0
+"""[m] Along a lane, where the next lane is far enough to have a vehicle abreast; else every other place is left out."""
 
 JUNCTION_CLEARANCE = 9.0
 """[m] From a spawn point to a junction."""
@@ -55,12 +55,15 @@ def _candidates(network: RoadNetwork, lanes: LaneTable) -> Array:
         s = lanes.s[stations]
         low = max(s[0] + 1.0, 0.5 * LONGEST if _open(road.predecessor) else JUNCTION_CLEARANCE)
         high = min(s[-1] - 1.0, road.length - (0.5 * LONGEST if _open(road.successor) else JUNCTION_CLEARANCE))
-        stagger = 0.5 * SPACING * (abs(int(lanes.lane_id[row])) % 2)
-        first = np.ceil((low - stagger) / SPACING) * SPACING + stagger
-        places = np.arange(first, high, SPACING)
-        if len(places) == 0 and high > low and high - low > 0.3 * SPACING:
-            places = np.array([0.5 * (low + high)])
         width = np.linalg.norm(lanes.outer[stations] - lanes.inner[stations], axis=1)
+        lane = int(lanes.lane_id[row])
+        abreast = width.min() > WIDEST + CLEARANCE
+        step = SPACING if abreast else 2.0 * SPACING
+        # Lanes counted from right to left across the road, without the centre lane: neighbours differ by one.
+        stagger = 0.0 if abreast else SPACING * ((lane if lane < 0 else lane - 1) % 2)
+        places = np.arange(np.ceil((low - stagger) / step) * step + stagger, high, step)
+        if len(places) == 0 and high > low:
+            places = np.array([0.5 * (low + high)])
         places = places[np.interp(places, s, width) > NARROWEST]
         found.append(_poses(lanes, int(row), places))
     return np.concatenate(found) if found else np.zeros((0, 6))

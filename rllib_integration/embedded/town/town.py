@@ -29,7 +29,7 @@ ENVIRONMENT_OBJECT = np.dtype(
 )
 """A building, pole, tree, ...: centre of its box [m], yaw [degrees], half sizes [m], semantic tag, name."""
 
-SPEED_ZONE = np.dtype(
+SIGNAL_ZONE = np.dtype(
     [
         ("x", np.float64),
         ("y", np.float64),
@@ -41,7 +41,8 @@ SPEED_ZONE = np.dtype(
         ("signal", np.int32),
     ]
 )
-"""Where a speed-limit sign is passed: an oriented rectangle (yaw [rad] of traffic), limit [km/h], sign's index."""
+"""The piece of one lane where a signal counts: middle [m], yaw [rad] of its traffic, half length and half width [m],
+speed limit [km/h] or 0, row of the signal."""
 
 
 @dataclass
@@ -130,7 +131,7 @@ class Town:
         obstacles: structured array `physics.state.OBSTACLE`.
         obstacle_grid: finds obstacles near a point.
         signals: traffic lights and signs.
-        speed_zones: structured array `SPEED_ZONE`.
+        signal_zones: structured array `SIGNAL_ZONE`: where vehicles stand at lights and pass signs.
         crosswalks: polygons float64 (n, 3) [m].
         geo_reference: latitude and longitude [degrees] of the origin.
         scenery: triangles for cameras.
@@ -147,7 +148,7 @@ class Town:
     obstacles: NDArray[np.void]
     obstacle_grid: ObstacleGrid
     signals: list[Signal]
-    speed_zones: NDArray[np.void]
+    signal_zones: NDArray[np.void]
     crosswalks: list[NDArray[np.float64]]
     geo_reference: tuple[float, float]
     scenery: Scenery
