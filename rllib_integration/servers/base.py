@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import contextlib
 import os
-import re
 import signal
 import threading
 import time
@@ -28,6 +27,7 @@ _GRACE_SECONDS = 0.5
 _PORT_ATTEMPTS = 5
 _LOG_DAYS = 7
 _LOG_TAIL_BYTES = 32768
+_LOG_LINE_LENGTH = 500
 
 started_servers: weakref.WeakSet[StartedServer] = weakref.WeakSet()
 
@@ -99,7 +99,7 @@ class CarlaServer(abc.ABC):
         with self.log_path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))
             text = file.read().decode("utf-8", errors="replace")
-        return "\n".join(re.sub(r"[^\t -~\u00a0-\uffff]", "?", line)[:500] for line in text.splitlines()[-lines:])
+        return "\n".join(printable(line)[:_LOG_LINE_LENGTH] for line in text.splitlines()[-lines:])
 
     def describe(self) -> str:
         """A phrase for messages, such as "embedded CARLA server at 127.0.0.1:20103 (log: ...)"."""
@@ -113,6 +113,11 @@ class CarlaServer(abc.ABC):
         tail = self.log_tail()
         last = f" Last lines of its log:\n{tail}" if tail else " Its log is empty." if self.log_path else ""
         return f"The {self.describe()} {how}.{last}"
+
+
+def printable(text: str) -> str:
+    """The text with every character that could upset a terminal replaced by a question mark."""
+    return "".join(character if character.isprintable() or character == "\t" else "?" for character in text)
 
 
 def status_phrase(status: int) -> str:

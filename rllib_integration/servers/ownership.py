@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import os
+import select
+import time
+from collections.abc import Sequence
 
 import psutil
 
 from rllib_integration.servers.base import started_servers
 from rllib_integration.servers.process import SUPERVISOR
+from rllib_integration.servers.supervisor import open_pidfd
 
 _SECONDS = 10.0
 
@@ -31,8 +36,34 @@ def kill_all_servers() -> int:
         with contextlib.suppress(psutil.NoSuchProcess):
             everything += supervisor.children(recursive=True)
             supervisor.terminate()  # its twin then ends all that is below
-    psutil.wait_procs(everything, timeout=_SECONDS)
+    await_ends(everything, _SECONDS)
     return ended + len(elsewhere)
+
+
+def await_ends(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait until the processes have ended, whether or not their parents have noticed.
+
+    Args:
+        processes: need not be children of this one.
+        seconds: how long to wait at most.
+
+    Returns:
+        Those that still run.
+    """
+    deadline = time.monotonic() + seconds
+    alive = []
+    for process in processes:
+        descriptor = open_pidfd(process.pid)
+        if descriptor >= 0:
+            if process.is_running():  # else the id is another process's by now
+                select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+            os.close(descriptor)
+        elif process.is_running():  # a kernel without pidfd
+            psutil.wait_procs([process], timeout=max(0.0, deadline - time.monotonic()))
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                alive.append(process)
+    return alive
 
 
 def _supervisors_below_this_process() -> list[psutil.Process]:

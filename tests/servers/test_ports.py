@@ -1,0 +1,141 @@
+"""Port leases: nobody gets what another holds, and nobody's death leaves anything held."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from rllib_integration.servers import ports
+from rllib_integration.servers.errors import PortLeaseError
+
+_HOLDER = """
+import os, random, sys
+random.seed(1)
+from rllib_integration.servers.ports import lease_port_block
+leases = [lease_port_block() for _ in range(int(sys.argv[1]))]
+if "fork" in sys.argv and os.fork() == 0:
+    print(os.getpid(), file=sys.stderr, flush=True)
+else:
+    print(*[lease.first for lease in leases], flush=True)
+sys.stdin.read()
+"""
+
+
+def holder(*words: str) -> subprocess.Popen[str]:
+    """A process that leases so many blocks, says which, and keeps them until its input ends."""
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen([sys.executable, "-c", _HOLDER, *words], text=True, **pipes)
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> range:
+    """Ten ports to draw from, in which collisions are certain."""
+    candidates = range(28000, 28010)
+    monkeypatch.setattr(ports, "_candidate_range", lambda count: range(candidates.start, candidates.stop - count + 1))
+    return candidates
+
+
+def test_a_block_is_three_free_ports_in_a_row_outside_the_ephemeral_range() -> None:
+    lease = ports.lease_port_block()
+    assert len(lease.ports) == 3
+    assert lease.first > 10000
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
+        low, high = map(int, file.read().split())
+    assert not any(low <= port <= high for port in lease.ports)
+    assert all(ports.is_port_free(port) for port in lease.ports)
+    lease.release()
+
+
+def test_leases_of_one_process_never_overlap(narrow: range) -> None:
+    leases: list[ports.PortLease] = []
+
+    def lease_all() -> None:
+        while True:
+            leases.append(ports.lease_port_block())
+
+    with pytest.raises(PortLeaseError, match="consecutive free ports"):
+        lease_all()
+    taken = [port for lease in leases for port in lease.ports]
+    assert len(leases) >= 2
+    assert len(set(taken)) == len(taken)
+    for lease in leases:
+        lease.release()
+
+
+def test_a_released_block_can_be_leased_again_and_releasing_twice_is_harmless(narrow: range) -> None:
+    for _ in range(20):
+        lease = ports.lease_port_block()
+        lease.release()
+        lease.release()
+
+
+def test_a_port_in_use_is_not_leased(narrow: range) -> None:
+    with socket.create_server(("127.0.0.1", 28004)):
+        firsts = set()
+        for _ in range(30):
+            lease = ports.lease_port_block()
+            firsts.add(lease.first)
+            assert 28004 not in lease.ports
+            lease.release()
+    assert len(firsts) > 1
+
+
+def test_equally_seeded_workers_draw_different_blocks() -> None:
+    random.seed(7)
+    first = ports.lease_port_block()
+    random.seed(7)
+    first.release()
+    second = ports.lease_port_block()
+    second.release()
+    assert first.first != second.first
+
+
+def test_workers_that_lease_at_once_share_nothing() -> None:
+    holders = [holder("20") for _ in range(4)]
+    try:
+        firsts = [int(word) for process in holders for word in process.stdout.readline().split()]
+    finally:
+        for process in holders:
+            process.communicate()
+    taken = [port for first in firsts for port in range(first, first + 3)]
+    assert len(firsts) == 80
+    assert len(set(taken)) == len(taken)
+
+
+def test_a_lease_ends_with_a_killed_worker_although_its_forked_child_lives_on() -> None:
+    process = holder("1", "fork")
+    try:
+        first, child = int(process.stdout.readline()), int(process.stderr.readline())
+        assert not ports._LOCKS.try_lock(first, 3)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert psutil.pid_exists(child)
+        assert ports._LOCKS.try_lock(first, 3)
+        ports._LOCKS.unlock(first, 3)
+    finally:
+        process.communicate()
+
+
+def _try_in_fork(first: int, results: multiprocessing.SimpleQueue) -> None:
+    before = ports._LOCKS.try_lock(first, 3)
+    ports._LOCKS.unlock(first, 3)
+    results.put((before, ports._LOCKS.try_lock(first, 3)))
+
+
+def test_a_forked_child_neither_holds_nor_frees_its_parents_lease() -> None:
+    lease = ports.lease_port_block()
+    context = multiprocessing.get_context("fork")
+    results = context.SimpleQueue()
+    child = context.Process(target=_try_in_fork, args=(lease.first, results))
+    child.start()
+    assert results.get() == (False, False)
+    child.join()
+    lease.release()

@@ -1,0 +1,52 @@
+"""The section `env_config.carla.server`: what is understood, and what is refused with which sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rllib_integration.servers import ServerSettings, ServerSettingsError, create_server
+
+
+def test_a_kinds_name_alone_is_a_section() -> None:
+    assert ServerSettings.from_core_config({"server": "docker"}).kind == "docker"
+
+
+def test_a_port_alone_means_a_server_that_runs_already() -> None:
+    settings = ServerSettings.from_core_config({"server": {"port": 2000, "host": "simulator"}})
+    assert (settings.kind, settings.host, settings.port) == ("external", "simulator", 2000)
+
+
+def test_an_external_server_is_sought_on_the_configured_host() -> None:
+    server = create_server({"host": "simulator", "server": "external"})
+    assert (server.host, server.port) == ("simulator", 2000)
+
+
+def test_an_external_server_does_not_start_anything_and_cannot_be_seen_ending() -> None:
+    server = create_server({"server": {"kind": "external", "port": 2000}})
+    assert server.pid is None
+    assert server.exit_status() is None
+    assert server.exit_event() == -1
+
+
+@pytest.mark.parametrize(
+    ("section", "sentence"),
+    [
+        ("embeded", r"unknown kind 'embeded'.*Did you mean 'embedded'"),
+        ({"kind": "dokcer"}, r"Did you mean 'docker'"),
+        ({"kidn": "docker"}, r"unknown key 'kidn'.*Did you mean 'kind'"),
+        ({"start_timeout": "long"}, r"start_timeout is 'long', of type str; it must be int or float"),
+        ({"start_timeout": 0}, r"start_timeout is 0; it must be above 0"),
+        ({"max_failures": True}, r"max_failures is True, of type bool; it must be int"),
+        ({"port": 70000}, r"port is 70000; allowed are 1 to 65535"),
+        ({"gpu": "fastest"}, r"gpu is 'fastest'; allowed are an index, 'auto' or null"),
+        ({"pin_to_core": "yes"}, r"pin_to_core is 'yes'"),
+        ({"extra_arguments": "-nosound"}, r"must be a list of words"),
+        ({"restart_above_gb": -1}, r"must be 0 \(never\) or more"),
+        (7, r"server is 7; it must be one of auto, embedded, packaged, docker, external"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_a_sentence(section: Any, sentence: str) -> None:
+    with pytest.raises(ServerSettingsError, match=sentence):
+        create_server({"server": section})

@@ -1,0 +1,210 @@
+"""A start ends in a server that answers a client, or in an error that says what happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import carla
+import pytest
+
+from rllib_integration.servers import (
+    ServerSettingsError,
+    ServerStartError,
+    ServerVersionError,
+    base,
+    create_server,
+    lease_port_block,
+    placement,
+    readiness,
+)
+from rllib_integration.servers.ports import _LOCKS
+from tests.servers.conftest import ServerFactory
+from tests.servers.stand_ins import ANSWERING, make_install
+
+
+def command_line(log_path: Path) -> str:
+    return next(line for line in log_path.read_text().splitlines() if line.startswith("arguments:"))
+
+
+def test_a_started_server_answers_a_client_on_its_leased_port(new_server: ServerFactory) -> None:
+    server = new_server()
+    server.start()
+    client = carla.Client(server.host, server.port)
+    client.set_timeout(5.0)
+    assert client.get_server_version() == server.version == "0.9.16"
+    assert server.exit_status() is None
+    assert str(server.log_path) in server.describe()
+
+
+def test_stopping_twice_is_fine_and_frees_the_ports(new_server: ServerFactory) -> None:
+    server = new_server()
+    server.start()
+    port = server.port
+    assert not _LOCKS.try_lock(port, 3)
+    server.stop()
+    server.stop()
+    assert _LOCKS.try_lock(port, 3)
+    _LOCKS.unlock(port, 3)
+    assert server.exit_status() is not None
+
+
+def test_a_stopped_server_can_be_started_again(new_server: ServerFactory) -> None:
+    server = new_server()
+    server.start()
+    server.stop()
+    server.start()
+    assert server.exit_status() is None
+
+
+def test_a_crash_at_the_start_is_told_at_once_with_signal_log_lines_and_log_path(new_server: ServerFactory) -> None:
+    server = new_server("crashes", start_timeout=600)
+    with pytest.raises(ServerStartError) as caught:
+        server.start()
+    text = str(caught.value)
+    assert "signal 11 (SIGSEGV)" in text
+    assert "no Vulkan device" in text
+    assert str(server.log_path) in text
+
+
+def test_garbage_in_the_log_does_not_reach_the_terminal(new_server: ServerFactory) -> None:
+    with pytest.raises(ServerStartError, match="exit status 7") as caught:
+        new_server("talks_nonsense").start()
+    assert all(character.isprintable() or character in "\n\t" for character in str(caught.value))
+    assert len(str(caught.value)) < 20000
+
+
+def test_a_server_that_never_answers_is_ended_after_the_start_timeout(new_server: ServerFactory) -> None:
+    server = new_server("never_answers", start_timeout=0.5)
+    with pytest.raises(ServerStartError, match=r"no answer within 0\.5 s.*start_timeout"):
+        server.start()
+    assert server.exit_status() is not None
+
+
+def test_a_server_that_takes_its_time_is_waited_for(new_server: ServerFactory) -> None:
+    server = new_server("takes_its_time")
+    server.start()
+    assert server.version == "0.9.16"
+
+
+def test_a_program_that_listens_but_stays_silent_is_not_ready() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        section = {"kind": "external", "port": listener.getsockname()[1], "start_timeout": 0.5}
+        with pytest.raises(ServerStartError, match=r"no answer within 0\.5 s.*names its host and RPC port"):
+            create_server({"server": section}).start()
+
+
+def test_another_version_gets_a_sentence_and_can_be_allowed(new_server: ServerFactory) -> None:
+    with pytest.raises(ServerVersionError, match=r"is CARLA 0\.9\.15, but the installed client is carla 0\.9\.16"):
+        new_server(extra_arguments=["--version", "0.9.15"]).start()
+    server = new_server(extra_arguments=["--version", "0.9.15"], ignore_version=True)
+    server.start()
+    assert server.version == "0.9.15"
+
+
+def test_builds_of_the_clients_release_are_its_version(new_server: ServerFactory) -> None:
+    new_server(extra_arguments=["--version", "0.9.16-21-gabcdef-dirty"]).start()
+
+
+def test_a_port_taken_after_the_lease_costs_another_attempt(new_server: ServerFactory, monkeypatch) -> None:
+    lease = lease_port_block()
+    leases = iter([lease])
+    monkeypatch.setattr(base, "lease_port_block", lambda: next(leases, None) or lease_port_block())
+    monkeypatch.setattr(readiness, "_QUESTION_SECONDS", 0.2)
+    server = new_server()
+    with socket.create_server(("127.0.0.1", lease.first)):
+        server.start()
+    assert server.port != lease.first
+    assert server.version == "0.9.16"
+
+
+def test_a_start_can_be_cancelled_from_another_thread(new_server: ServerFactory) -> None:
+    server = new_server("never_answers", start_timeout=600)
+    errors: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            server.start()
+        except ServerStartError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while server.pid is None and time.monotonic() < deadline:
+        thread.join(0.01)
+    server.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert len(errors) == 1
+
+
+def test_a_killed_servers_obituary_names_the_signal(new_server: ServerFactory) -> None:
+    server = new_server(server=ANSWERING)
+    server.start()
+    os.kill(server.pid, signal.SIGKILL)
+    assert server.wait_for_exit(5.0) == -signal.SIGKILL
+    assert "signal 9 (SIGKILL)" in server.obituary()
+
+
+@pytest.mark.parametrize("name", ["CarlaUE4.sh", "CarlaUnreal.sh"])
+def test_auto_takes_the_installation_of_carla_root_also_with_spaces(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARLA_ROOT", str(make_install(tmp_path / "my CARLA 0.9 (new)", "works", name=name)))
+    server = create_server({"server": {"log_folder": str(tmp_path)}})
+    assert server.kind == "packaged"
+    try:
+        server.start()
+        assert server.version == "0.9.16"
+    finally:
+        server.stop()
+
+
+def test_auto_without_carla_root_is_the_embedded_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CARLA_ROOT", raising=False)
+    assert create_server({}).kind == "embedded"
+
+
+@pytest.mark.parametrize(
+    ("root", "sentence"),
+    [
+        ("", "CARLA_ROOT is empty"),
+        ("/no/such/folder", "'/no/such/folder', which is not a folder"),
+        ("EMPTY", "holds neither CarlaUE4.sh nor CarlaUnreal.sh"),
+    ],
+)
+def test_a_useless_carla_root_gets_a_sentence(
+    root: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARLA_ROOT", str(tmp_path) if root == "EMPTY" else root)
+    with pytest.raises(ServerSettingsError, match=sentence):
+        create_server({}).start()
+
+
+def test_a_missing_carla_root_gets_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CARLA_ROOT", raising=False)
+    with pytest.raises(ServerSettingsError, match="CARLA_ROOT is not set"):
+        create_server({"server": "packaged"}).start()
+
+
+def test_carla_is_told_to_render_off_screen_on_the_gpu_asked_for(new_server: ServerFactory, monkeypatch) -> None:
+    monkeypatch.setattr(placement, "gpu_memory_in_use", lambda: {0: 900, 1: 100})
+    server = new_server(gpu=1, extra_arguments=["-prefernvidia"])
+    server.start()
+    told = command_line(server.log_path)
+    expected = ["-RenderOffScreen", "-nosound", "-quality-level=Low", "-graphicsadapter=1", "-prefernvidia"]
+    expected += [f"-carla-streaming-port={server.port + 1}", f"-carla-secondary-port={server.port + 2}"]
+    assert [word for word in expected if f"'{word}'" not in told] == []
+
+
+def test_carla_is_told_to_open_a_window_of_the_size_asked_for(new_server: ServerFactory) -> None:
+    server = new_server(show_display=True)
+    server.start()
+    told = command_line(server.log_path)
+    assert "-RenderOffScreen" not in told
+    assert all(f"'{word}'" in told for word in ("-windowed", "-ResX=600", "-ResY=600"))
