@@ -179,10 +179,10 @@ class CarlaEnv(gymnasium.Env):
         self._sensor_data = core.tick(control, core.config["ticks_per_step"])
         observation, info = experiment.get_observation(self._sensor_data)
         self._check_observation(observation)
-        info = dict(info)
         terminated = bool(experiment.get_done_status(observation, core))
         truncated = bool(experiment.get_truncated_status(observation, core))
         reward = experiment.compute_reward(observation, core)
+        info = dict(info)  # not before: experiments add what the calls above have found
         if isinstance(reward, Mapping):
             info["reward_parts"] = {name: float(part) for name, part in reward.items()}
             reward = sum(info["reward_parts"].values())

@@ -114,7 +114,7 @@ def get_checkpoint(
     """
     if restore and overwrite:
         raise RuntimeError("--restore continues a run and --overwrite deletes it; give one of them, not both.")
-    if not name or Path(name).name != name:
+    if name in ("", ".", "..") or Path(name).name != name:
         raise RuntimeError(f"The run's name is {name!r}, but it has to be a plain folder name, such as dqn_example.")
     run = Path(directory).expanduser() / name
     in_use = run.is_dir() and any(run.iterdir())
