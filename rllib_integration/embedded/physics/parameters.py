@@ -25,6 +25,8 @@ GRAVITY = 9.81
 DRY_TIRE_FRICTION = 3.5
 """CARLA's default `tire_friction`; it stands for a friction coefficient of 1."""
 AIR_DENSITY = 1.225
+FRONT_SHARE = 0.72
+"""Front area over that of the bounding box, which holds the mirrors too."""
 IDLE_SHARE = 0.13
 """Idle speed of a combustion engine, as a share of its highest speed."""
 STEERING_CURVE = ((0.0, 1.0), (20.0, 0.9), (60.0, 0.8), (120.0, 0.7))
@@ -170,7 +172,7 @@ def _fill_body(row: np.void, spec: VehicleSpec) -> None:
     row["com_y"] = row["box_y"]
     row["com_z"] = height * _MASS_HEIGHT[spec.sort]
     row["clearance"] = min(0.35, 0.12 * height)
-    row["drag_area"] = 0.5 * AIR_DENSITY * spec.drag * 0.8 * width * height
+    row["drag_area"] = 0.5 * AIR_DENSITY * spec.drag * FRONT_SHARE * width * height
     row["roll_centre"] = 1.0 if spec.two_wheeler else 0.6
     row["suspension_frequency"] = 2.0 * math.pi * _SUSPENSION_HERTZ[spec.sort]
     row["suspension_damping"] = 0.45
@@ -194,6 +196,7 @@ def _fill_wheels(row: np.void, spec: VehicleSpec) -> None:
     row["wheel_lat_stiff_value"] = 17.0
     row["wheel_long_stiff_value"] = 1000.0
     front = {"front": 0.5, "all": 0.25, "rear": 0.0}[spec.drive]
+    row["wheel_cosine"] = 1.0
     row["wheel_drive"] = (front, front, 0.5 - front, 0.5 - front)
 
 
@@ -320,7 +323,7 @@ def _points(row: np.void, *names: str, count: int) -> list[list[float]]:
 
 
 def _drag_area(row: np.void, coefficient: float) -> float:
-    return 0.5 * AIR_DENSITY * coefficient * 0.8 * 4.0 * float(row["extent_y"] * row["extent_z"])
+    return 0.5 * AIR_DENSITY * coefficient * FRONT_SHARE * 4.0 * float(row["extent_y"] * row["extent_z"])
 
 
 def _wheel_control(row: np.void, wheel: int) -> WheelControl:

@@ -84,9 +84,10 @@ VEHICLE = np.dtype(
         ("constant_vx", _f8), ("constant_vy", _f8), ("constant_vz", _f8),
         # drive train: gear is -1, 0 (neutral), 1 ...; clutch_time counts down while gears change
         ("gear", _i4), ("target_gear", _i4), ("rpm", _f8), ("clutch_time", _f8), ("shift_delay", _f8),
-        # steering angle of the middle of the front axle
-        ("steer_angle", _f8),
+        # steering angle of the inner front wheel, now and asked for
+        ("steer_angle", _f8), ("steer_target", _f8),
         *_FLAGS,
+        ("held_brake", _f8),  # brakes applied when it fell asleep
         *_PUSHES,
         *_LAST,
         ("rotation", _f8, (9,)),  # row-major; columns are forward, right, up; valid inside a tick
@@ -120,12 +121,13 @@ VEHICLE = np.dtype(
         ("wheel_drive", _f8, (WHEELS,)),  # share of the engine's torque
         ("wheel_rest_load", _f8, (WHEELS,)),  # N, standing level
         # wheels, as the last substep left them
-        ("wheel_steer", _f8, (WHEELS,)), ("wheel_steer_offset", _f8, (WHEELS,)), ("wheel_load", _f8, (WHEELS,)),
+        ("wheel_cosine", _f8, (WHEELS,)), ("wheel_sine", _f8, (WHEELS,)),  # of the steering angle
+        ("wheel_load", _f8, (WHEELS,)),
         ("wheel_compression", _f8, (WHEELS,)),
         ("wheel_stretch_x", _f8, (WHEELS,)), ("wheel_stretch_y", _f8, (WHEELS,)),  # tyre deflection
         ("wheel_force_x", _f8, (WHEELS,)), ("wheel_force_y", _f8, (WHEELS,)),
-        ("wheel_slip_x", _f8, (WHEELS,)), ("wheel_slip_y", _f8, (WHEELS,)),
-        ("wheel_speed", _f8, (WHEELS,)), ("wheel_torque", _f8, (WHEELS,)),  # rad/s, N m
+        ("wheel_along", _f8, (WHEELS,)), ("wheel_across", _f8, (WHEELS,)),  # velocity over the ground, m/s
+        ("wheel_torque", _f8, (WHEELS,)),  # N m
     ],
     align=True,
 )  # fmt: skip

@@ -65,7 +65,7 @@ _MOTORCYCLE = VehicleSpec(
 )
 # A rider pushes about 500 W for a short while; "rpm" is the cadence of the pedals.
 _BICYCLE = VehicleSpec(
-    92, 0.5, 75, 130, 1.05, 0.34, 40, drag=0.90, drive="rear", gears=7, spread=3.4, max_steer=45.0, sort="bicycle"
+    92, 0.5, 75, 130, 1.05, 0.34, 40, drag=0.75, drive="rear", gears=7, spread=3.4, max_steer=45.0, sort="bicycle"
 )
 
 CLASS_SPECS = {
@@ -153,7 +153,7 @@ SPECS = {
     "vehicle.mini.cooper_s": VehicleSpec(1240, 128, 240, 6500, 2.47, 0.31, 220, drag=0.36),
     "vehicle.mini.cooper_s_2021": VehicleSpec(1330, 141, 280, 6500, 2.67, 0.33, 228, drag=0.34),
     "vehicle.mitsubishi.fusorosa": VehicleSpec(
-        7200, 130, 430, 3600, 5.30, 0.42, 115, drag=0.55, drive="rear", spread=7.0, max_steer=60.0, sort="bus"
+        7200, 130, 430, 3600, 5.30, 0.42, 115, drag=0.32, drive="rear", spread=7.0, max_steer=60.0, sort="bus"
     ),
     "vehicle.nissan.micra": VehicleSpec(1010, 59, 110, 6200, 2.43, 0.30, 165, drag=0.32, gears=5, spread=4.8),
     "vehicle.nissan.patrol": VehicleSpec(2350, 170, 400, 5500, 2.97, 0.40, 185, drag=0.42, drive="all"),

@@ -1,0 +1,134 @@
+"""Engine, clutch and gearbox: from the throttle to the torque at the wheels.
+
+The engine's curve and drags are those of carla.VehiclePhysicsControl. A slipping clutch starts the car: below the
+speed at which engine and wheels agree, the engine keeps turning and its torque is passed on.
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+
+RPM = math.pi / 30.0
+"""rad/s in one turn a minute."""
+EFFICIENCY = 0.92
+"""Share of the engine's torque that arrives at the wheels."""
+SHIFT_PAUSE = 0.4
+"""Shortest time between two changes up, seconds."""
+KICK_DOWN_THROTTLE = 0.8
+
+
+@njit(cache=True)
+def interpolate(xs, ys, count, x):  # type: ignore[no-untyped-def]
+    """Value at `x` of the curve through the first `count` points; level beyond its ends."""
+    if x <= xs[0] or count < 2:
+        return ys[0]
+    for i in range(1, count):
+        if x < xs[i]:
+            return ys[i - 1] + (ys[i] - ys[i - 1]) * (x - xs[i - 1]) / (xs[i] - xs[i - 1])
+    return ys[count - 1]
+
+
+@njit(cache=True)
+def overall_ratio(v):  # type: ignore[no-untyped-def]
+    """Turns of the engine per turn of the wheels in the gear that is in; negative in reverse, 0 in neutral."""
+    if v.gear == 0:
+        return 0.0
+    if v.gear < 0:
+        return -v.reverse_ratio * v.final_ratio
+    return v.gear_ratio[v.gear - 1] * v.final_ratio
+
+
+@njit(cache=True)
+def driven_radius(v):  # type: ignore[no-untyped-def]
+    """Radius of the driven wheels, metres."""
+    return v.wheel_radius[0] if v.wheel_drive[0] > v.wheel_drive[2] else v.wheel_radius[2]
+
+
+@njit(cache=True)
+def choose_gear(v, speed, dt):  # type: ignore[no-untyped-def]
+    """Puts in the gear that the controls or the automatic box ask for; once a tick.
+
+    Args:
+        v: Record of `state.VEHICLE`.
+        speed: Forward, m/s.
+        dt: Length of the tick, seconds.
+    """
+    v.shift_delay = max(0.0, v.shift_delay - dt)
+    if v.clutch_time > 0.0:
+        v.clutch_time -= dt
+        if v.clutch_time <= 1e-9:
+            v.clutch_time = 0.0
+            v.gear = v.target_gear
+    if v.reverse:
+        wanted = -1
+    elif v.manual:
+        wanted = min(max(v.gear_request, -1), v.gear_count)
+    elif v.autobox:
+        wanted = _automatic_gear(v, speed)
+    else:
+        wanted = min(max(v.gear, 1), v.gear_count)
+    if wanted == v.target_gear and (v.gear == wanted or v.clutch_time > 0.0):
+        return
+    # Only the automatic box takes its time; gears that a driver asks for are in at once, as in CARLA.
+    if v.reverse or v.manual or v.gear <= 0 or v.gear_switch_time <= 0.0:
+        v.gear = wanted
+        v.clutch_time = 0.0
+    elif wanted != v.target_gear:
+        v.clutch_time = v.gear_switch_time
+        v.shift_delay = v.gear_switch_time + SHIFT_PAUSE
+    v.target_gear = wanted
+
+
+@njit(cache=True)
+def _automatic_gear(v, speed):  # type: ignore[no-untyped-def]
+    gear = min(max(v.target_gear, 1), v.gear_count)
+    if v.clutch_time > 0.0:
+        return gear
+    turns = max(speed, 0.0) / driven_radius(v) * v.final_ratio / RPM / v.max_rpm
+    share = turns * v.gear_ratio[gear - 1]
+    while gear > 1 and share < v.gear_down[gear - 1]:
+        gear -= 1
+        share = turns * v.gear_ratio[gear - 1]
+    if v.shift_delay > 0.0 or gear != v.target_gear:
+        return gear
+    if gear < v.gear_count and share > v.gear_up[gear - 1]:
+        return gear + 1
+    if v.throttle > KICK_DOWN_THROTTLE:
+        while gear > 1 and turns * v.gear_ratio[gear - 2] < 0.8 * v.gear_up[gear - 2]:
+            gear -= 1
+    return gear
+
+
+@njit(cache=True)
+def wheel_torque(v, speed, h):  # type: ignore[no-untyped-def]
+    """Torque that all driven wheels share, N m; turns the engine on by `h` seconds.
+
+    Args:
+        v: Record of `state.VEHICLE`.
+        speed: Forward, m/s.
+        h: Length of the substep, seconds.
+    """
+    highest = v.max_rpm * RPM
+    idle = v.idle_rpm * RPM
+    ratio = overall_ratio(v)
+    engine = v.rpm * RPM
+    if ratio == 0.0 or v.clutch_time > 0.0 or v.clutch_strength <= 0.0:
+        drag = v.damping_full_throttle + (1.0 - v.throttle) * (v.damping_clutch_disengaged - v.damping_full_throttle)
+        push = v.throttle * interpolate(v.torque_rpm, v.torque_value, v.torque_count, v.rpm)
+        # implicit in the drag: stable however light the engine is
+        engine = (engine + h * push / v.engine_inertia) / (1.0 + h * drag / v.engine_inertia)
+        v.rpm = min(max(engine, idle), highest) / RPM
+        return 0.0
+    coupled = speed / driven_radius(v) * ratio
+    running = abs(coupled)
+    if idle > 0.0:
+        running = max(running, idle + v.throttle * (0.3 * highest - idle))
+    v.rpm += (min(running, highest) / RPM - v.rpm) * min(1.0, 3.0 * v.clutch_strength * h)
+    push = 0.0
+    if coupled < highest:
+        push = v.throttle * interpolate(v.torque_rpm, v.torque_value, v.torque_count, running / RPM) * EFFICIENCY
+        push *= min(max((v.speed_limiter - abs(speed)) * 2.0, 0.0), 1.0)
+    drag = v.damping_full_throttle + (1.0 - v.throttle) * (v.damping_clutch_engaged - v.damping_full_throttle)
+    return (push - drag * coupled) * ratio

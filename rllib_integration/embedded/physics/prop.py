@@ -1,0 +1,102 @@
+"""Props: boxes that stand where they were put, or slide, spin and fall once physics is switched on for them."""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+
+from rllib_integration.embedded.physics.ground import ground_at
+
+GROUND_FRICTION = 0.6
+BOUNCE = 0.2
+"""Share of the falling speed that is left after a landing."""
+REST_SPEED = 0.02
+"""A prop on the ground that is slower than this stops, m/s and rad/s."""
+
+
+@njit(cache=True)
+def begin_tick(p, dt):  # type: ignore[no-untyped-def]
+    """Takes over poses, velocities and pushes that were set since the last tick.
+
+    Args:
+        p: Record of `state.PROP`.
+        dt: Length of the tick, seconds.
+    """
+    if p.ticked == 0:
+        p.last_x, p.last_y, p.last_z, p.last_yaw = p.x, p.y, p.z, p.yaw
+        p.ticked = 1
+    if p.physics == 0:
+        return
+    if p.x != p.last_x or p.y != p.last_y or p.z != p.last_z:
+        p.asleep = 0
+    if p.target_velocity:
+        p.vx, p.vy, p.vz = p.target_vx, p.target_vy, p.target_vz
+        p.asleep = 0
+    if p.target_angular_velocity:
+        p.wz = p.target_wz
+        p.asleep = 0
+    kick_x, kick_y = p.impulse_x + p.force_x * dt, p.impulse_y + p.force_y * dt
+    kick_z = p.impulse_z + p.force_z * dt
+    spin = p.angular_impulse_z + p.torque_z * dt
+    if kick_x != 0.0 or kick_y != 0.0 or kick_z != 0.0 or spin != 0.0:
+        p.vx += kick_x / p.mass
+        p.vy += kick_y / p.mass
+        p.vz += kick_z / p.mass
+        p.wz += spin / yaw_inertia(p)
+        p.asleep = 0
+
+
+@njit(cache=True)
+def yaw_inertia(p):  # type: ignore[no-untyped-def]
+    """Moment of inertia of a solid box about its upright axis, kg m^2."""
+    return p.mass / 3.0 * (p.extent_x * p.extent_x + p.extent_y * p.extent_y)
+
+
+@njit(cache=True)
+def advance(p, surface, h, gravity):  # type: ignore[no-untyped-def]
+    """Moves a prop on by one substep of `h` seconds."""
+    if p.physics == 0 or p.asleep:
+        return
+    if p.gravity:
+        p.vz -= gravity * h
+    p.x += p.vx * h
+    p.y += p.vy * h
+    p.z += p.vz * h
+    p.yaw += p.wz * h
+    bottom = p.box_z - p.extent_z
+    height = ground_at(surface, p.x, p.y, p.z + bottom + max(0.0, -p.vz * h))[0]
+    if p.z + bottom > height:
+        return
+    p.z = height - bottom
+    p.vz = -BOUNCE * p.vz if p.vz < -1.0 else max(p.vz, 0.0)
+    speed = math.sqrt(p.vx * p.vx + p.vy * p.vy)
+    loss = GROUND_FRICTION * gravity * h
+    share = max(0.0, 1.0 - loss / max(speed, 1e-9))
+    p.vx *= share
+    p.vy *= share
+    # Friction under a spinning box acts at about a third of its diagonal.
+    arm = 0.4 * math.sqrt(p.extent_x * p.extent_x + p.extent_y * p.extent_y) + 1e-6
+    p.wz *= max(0.0, 1.0 - loss * arm * p.mass / yaw_inertia(p) / max(abs(p.wz), 1e-9))
+    if abs(p.vx) + abs(p.vy) + abs(p.vz) + abs(p.wz) < REST_SPEED:
+        p.vx = p.vy = p.vz = p.wz = 0.0
+        p.asleep = 1
+
+
+@njit(cache=True)
+def end_tick(p, dt):  # type: ignore[no-untyped-def]
+    """Derives what follows from the motion and forgets what was asked for."""
+    if p.physics == 0:
+        p.vx = p.vy = p.vz = 0.0
+        p.wz = 0.0
+    p.yaw = (p.yaw + math.pi) % (2.0 * math.pi) - math.pi
+    p.ax = (p.vx - p.last_vx) / dt
+    p.ay = (p.vy - p.last_vy) / dt
+    p.az = (p.vz - p.last_vz) / dt
+    p.last_vx, p.last_vy, p.last_vz = p.vx, p.vy, p.vz
+    p.last_x, p.last_y, p.last_z, p.last_yaw = p.x, p.y, p.z, p.yaw
+    p.force_x = p.force_y = p.force_z = 0.0
+    p.torque_z = 0.0
+    p.impulse_x = p.impulse_y = p.impulse_z = 0.0
+    p.angular_impulse_z = 0.0
+    p.target_velocity = p.target_angular_velocity = 0

@@ -1,0 +1,389 @@
+"""Vehicle dynamics: a rigid body on four sprung wheels.
+
+The body moves freely in space; each wheel that touches the ground adds a spring and damper along the ground's
+normal and a tyre force in its plane. Pitch and roll, load transfer, slopes, falling, landing and rolling over follow
+from that. The springs carry their rest load at zero deflection, so that a vehicle that has settled stands with its
+origin on the ground.
+
+Tyre forces act at a roll centre between ground and centre of mass, as suspensions' linkages make them do; two-wheelers
+have it in the centre of mass and stay upright, as CARLA's do.
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+
+from rllib_integration.embedded.physics.drivetrain import choose_gear, driven_radius, interpolate, wheel_torque
+from rllib_integration.embedded.physics.ground import ground_at
+from rllib_integration.embedded.physics.rigid_body import angles_from_rotation, rotation_from_angles, turn
+from rllib_integration.embedded.physics.state import WHEELS
+from rllib_integration.embedded.physics.tyres import STANDARD_GRAVITY, tyre_force
+
+ROLLING_RESISTANCE = 0.012
+"""Share of the load."""
+REFERENCE_FRICTION = 3.5
+"""CARLA's `tire_friction` of dry asphalt, a friction coefficient of 1."""
+REAR_GRIP = 1.15
+"""Rear tyres grip better than the front ones, so that a car at its limit pushes outwards instead of spinning."""
+STEERING_RATE = 5.0
+"""Fastest turn of the front wheels, rad/s."""
+BUMP_TRAVEL = 0.08
+"""Compression at which the bump stops touch, metres."""
+BUMP_STIFFNESS = 8.0
+"""Stiffness of the bump stops over that of the springs."""
+BODY_RATE = 30.0
+"""Natural frequency of the body lying on the ground, rad/s."""
+BODY_FRICTION = 0.5
+REST_SPEED = 0.03
+"""Below this speed (m/s, rad/s) ..."""
+REST_TIME = 0.4
+"""... for this long (s), a vehicle that nothing pushes falls asleep."""
+LARGEST_LOCK = 1.48
+"""Steering angles end a little before 90 degrees, where the geometry does."""
+LARGEST_DERIVED_SPEED = 150.0
+"""A pose that moved faster was teleported, not driven; m/s."""
+
+
+@njit(cache=True)
+def begin_tick(v, dt):  # type: ignore[no-untyped-def]
+    """Takes over what was asked for since the last tick: poses, velocities, impulses, gears, steering.
+
+    Args:
+        v: Record of `state.VEHICLE`.
+        dt: Length of the tick, seconds.
+    """
+    if v.ticked == 0:
+        _remember_pose(v)
+        v.ticked = 1
+    if v.physics == 0:
+        return
+    rotation_from_angles(v.roll, v.pitch, v.yaw, v.rotation)
+    if _is_disturbed(v):
+        v.asleep = 0
+        v.rest_time = 0.0
+    if v.target_velocity:
+        v.vx, v.vy, v.vz = v.target_vx, v.target_vy, v.target_vz
+    if v.target_angular_velocity:
+        v.wx, v.wy, v.wz = v.target_wx, v.target_wy, v.target_wz
+    v.vx += v.impulse_x / v.mass
+    v.vy += v.impulse_y / v.mass
+    v.vz += v.impulse_z / v.mass
+    _add_spin(v, v.angular_impulse_x, v.angular_impulse_y, v.angular_impulse_z)
+    speed = v.vx * v.rotation[0] + v.vy * v.rotation[3] + v.vz * v.rotation[6]
+    choose_gear(v, speed, dt)
+    lock = min(max(v.wheel_max_steer[0], v.wheel_max_steer[1]), LARGEST_LOCK)
+    v.steer_target = v.steer * lock * interpolate(v.steering_speed, v.steering_factor, v.steering_count, abs(speed))
+
+
+@njit(cache=True)
+def _is_disturbed(v):  # type: ignore[no-untyped-def]
+    moved = v.x != v.last_x or v.y != v.last_y or v.z != v.last_z
+    turned = v.roll != v.last_roll or v.pitch != v.last_pitch or v.yaw != v.last_yaw
+    pushed = (
+        v.target_velocity != 0
+        or v.target_angular_velocity != 0
+        or v.impulse_x != 0.0 or v.impulse_y != 0.0 or v.impulse_z != 0.0
+        or v.angular_impulse_x != 0.0 or v.angular_impulse_y != 0.0 or v.angular_impulse_z != 0.0
+        or v.force_x != 0.0 or v.force_y != 0.0 or v.force_z != 0.0
+        or v.torque_x != 0.0 or v.torque_y != 0.0 or v.torque_z != 0.0
+    )  # fmt: skip
+    driven = v.throttle > 0.0 or v.constant_velocity != 0 or v.gravity == 0
+    return moved or turned or pushed or driven or v.brake + v.hand_brake < v.held_brake
+
+
+@njit(cache=True)
+def _remember_pose(v):  # type: ignore[no-untyped-def]
+    v.last_x, v.last_y, v.last_z = v.x, v.y, v.z
+    v.last_roll, v.last_pitch, v.last_yaw = v.roll, v.pitch, v.yaw
+
+
+@njit(cache=True)
+def _add_spin(v, x, y, z):  # type: ignore[no-untyped-def]
+    """Adds an angular momentum (world, N m s) to the angular velocity."""
+    r = v.rotation
+    spin_x = (r[0] * x + r[3] * y + r[6] * z) / v.inertia_x
+    spin_y = (r[1] * x + r[4] * y + r[7] * z) / v.inertia_y
+    spin_z = (r[2] * x + r[5] * y + r[8] * z) / v.inertia_z
+    v.wx += r[0] * spin_x + r[1] * spin_y + r[2] * spin_z
+    v.wy += r[3] * spin_x + r[4] * spin_y + r[5] * spin_z
+    v.wz += r[6] * spin_x + r[7] * spin_y + r[8] * spin_z
+
+
+@njit(cache=True)
+def advance(v, surface, h, gravity):  # type: ignore[no-untyped-def]
+    """Moves a vehicle on by one substep.
+
+    Args:
+        v: Record of `state.VEHICLE`, after `begin_tick`.
+        surface: `ground.Surface`.
+        h: Length of the substep, seconds.
+        gravity: m/s^2.
+    """
+    _steer(v, h)
+    if v.asleep:
+        return
+    r = v.rotation
+    # The state's velocity is that of the centre of mass; `arm` leads there from the origin.
+    arm_x = r[0] * v.com_x + r[1] * v.com_y + r[2] * v.com_z
+    arm_y = r[3] * v.com_x + r[4] * v.com_y + r[5] * v.com_z
+    arm_z = r[6] * v.com_x + r[7] * v.com_y + r[8] * v.com_z
+    wind = v.drag_area * math.sqrt(v.vx * v.vx + v.vy * v.vy + v.vz * v.vz)
+    force_x = v.force_x - wind * v.vx
+    force_y = v.force_y - wind * v.vy
+    force_z = v.force_z - wind * v.vz
+    if v.gravity:
+        force_z -= v.mass * gravity
+    torque_x, torque_y, torque_z = v.torque_x, v.torque_y, v.torque_z
+
+    speed = v.vx * r[0] + v.vy * r[3] + v.vz * r[6]
+    drive = wheel_torque(v, speed, h)
+    # The roll centre, seen from the contact points: a share of the way up to the centre of mass.
+    lift = v.roll_centre * v.com_z
+    lift_x, lift_y, lift_z = r[2] * lift, r[5] * lift, r[8] * lift
+    grounded = 0
+    deepest = 0.0
+    for wheel in range(WHEELS):
+        wheel_x, wheel_y = v.wheel_x[wheel], v.wheel_y[wheel]
+        # from the centre of mass to the point where the wheel touches the road
+        to_x = r[0] * wheel_x + r[1] * wheel_y - arm_x
+        to_y = r[3] * wheel_x + r[4] * wheel_y - arm_y
+        to_z = r[6] * wheel_x + r[7] * wheel_y - arm_z
+        x, y, z = v.x + arm_x + to_x, v.y + arm_y + to_y, v.z + arm_z + to_z
+        speed_x = v.vx + v.wy * to_z - v.wz * to_y
+        speed_y = v.vy + v.wz * to_x - v.wx * to_z
+        speed_z = v.vz + v.wx * to_y - v.wy * to_x
+        # A fast fall may pass the ground within a substep: ask from where the wheel was.
+        height, nx, ny, nz, _ = ground_at(surface, x, y, z + max(0.0, -speed_z * h))
+        compression = (height - z) * nz
+        rest_load = v.wheel_rest_load[wheel]
+        load = _spring_load(v, rest_load, compression, speed_x * nx + speed_y * ny + speed_z * nz)
+        v.wheel_load[wheel] = load
+        if load <= 0.0:
+            v.wheel_compression[wheel] = 0.0
+            v.wheel_force_x[wheel] = v.wheel_force_y[wheel] = 0.0
+            v.wheel_stretch_x[wheel] = v.wheel_stretch_y[wheel] = 0.0
+            continue
+        grounded += 1
+        deepest = max(deepest, compression)
+        v.wheel_compression[wheel] = compression
+        # The wheel's heading in the plane of the ground, and what lies to its right.
+        cosine, sine = v.wheel_cosine[wheel], v.wheel_sine[wheel]
+        ahead_x = r[0] * cosine + r[1] * sine
+        ahead_y = r[3] * cosine + r[4] * sine
+        ahead_z = r[6] * cosine + r[7] * sine
+        out = ahead_x * nx + ahead_y * ny + ahead_z * nz
+        ahead_x, ahead_y, ahead_z = ahead_x - out * nx, ahead_y - out * ny, ahead_z - out * nz
+        scale = 1.0 / math.sqrt(max(ahead_x * ahead_x + ahead_y * ahead_y + ahead_z * ahead_z, 1e-12))
+        ahead_x, ahead_y, ahead_z = ahead_x * scale, ahead_y * scale, ahead_z * scale
+        right_x = ny * ahead_z - nz * ahead_y
+        right_y = nz * ahead_x - nx * ahead_z
+        right_z = nx * ahead_y - ny * ahead_x
+        along = speed_x * ahead_x + speed_y * ahead_y + speed_z * ahead_z
+        across = speed_x * right_x + speed_y * right_y + speed_z * right_z
+        push, side = _wheel_force(v, wheel, load, along, across, drive, h)
+        v.wheel_along[wheel], v.wheel_across[wheel] = along, across
+        v.wheel_force_x[wheel], v.wheel_force_y[wheel] = push, side
+
+        tyre_x = ahead_x * push + right_x * side
+        tyre_y = ahead_y * push + right_y * side
+        tyre_z = ahead_z * push + right_z * side
+        spring_x, spring_y, spring_z = nx * load, ny * load, nz * load
+        force_x += tyre_x + spring_x
+        force_y += tyre_y + spring_y
+        force_z += tyre_z + spring_z
+        torque_x += to_y * spring_z - to_z * spring_y + (to_y + lift_y) * tyre_z - (to_z + lift_z) * tyre_y
+        torque_y += to_z * spring_x - to_x * spring_z + (to_z + lift_z) * tyre_x - (to_x + lift_x) * tyre_z
+        torque_z += to_x * spring_y - to_y * spring_x + (to_x + lift_x) * tyre_y - (to_y + lift_y) * tyre_x
+
+    v.vx += force_x / v.mass * h
+    v.vy += force_y / v.mass * h
+    v.vz += force_z / v.mass * h
+    _add_spin(v, torque_x * h, torque_y * h, torque_z * h)
+    if grounded < WHEELS or deepest > BUMP_TRAVEL or r[8] < 0.8:
+        _lie_on_ground(v, surface, h, arm_x, arm_y, arm_z)
+    if v.constant_velocity:
+        _keep_velocity(v, grounded)
+    _move(v, h, arm_x, arm_y, arm_z)
+
+
+@njit(cache=True)
+def _move(v, h, arm_x, arm_y, arm_z):  # type: ignore[no-untyped-def]
+    """Moves the centre of mass, turns the body about it, and puts the origin where it then is."""
+    r = v.rotation
+    centre_x, centre_y, centre_z = v.x + arm_x + v.vx * h, v.y + arm_y + v.vy * h, v.z + arm_z + v.vz * h
+    turn(r, v.wx, v.wy, v.wz, h)
+    v.x = centre_x - (r[0] * v.com_x + r[1] * v.com_y + r[2] * v.com_z)
+    v.y = centre_y - (r[3] * v.com_x + r[4] * v.com_y + r[5] * v.com_z)
+    v.z = centre_z - (r[6] * v.com_x + r[7] * v.com_y + r[8] * v.com_z)
+
+
+@njit(cache=True)
+def _spring_load(v, rest_load, compression, rising):  # type: ignore[no-untyped-def]
+    """Force of spring, damper and bump stop, N; 0 where the wheel hangs in the air or the vehicle lies on its side."""
+    rate = v.suspension_frequency
+    if compression <= -STANDARD_GRAVITY / (rate * rate) or v.rotation[8] < 0.2:
+        return 0.0
+    mass = rest_load / STANDARD_GRAVITY
+    spring = compression + BUMP_STIFFNESS * max(0.0, compression - BUMP_TRAVEL)
+    return max(0.0, rest_load + mass * rate * (rate * spring - 2.0 * v.suspension_damping * rising))
+
+
+@njit(cache=True)
+def _wheel_force(v, wheel, load, along, across, drive, h):  # type: ignore[no-untyped-def]
+    """Force along and across one wheel from its controls, N."""
+    radius = v.wheel_radius[wheel]
+    friction = v.friction_override if v.friction_override >= 0.0 else v.wheel_friction[wheel]
+    grip = friction / REFERENCE_FRICTION
+    if wheel >= 2:
+        grip *= REAR_GRIP
+    torque = drive * v.wheel_drive[wheel]
+    hand_brake = v.hand_brake * v.wheel_hand_brake_torque[wheel]
+    braking = (
+        v.brake * v.wheel_brake_torque[wheel] + hand_brake + v.wheel_damping[wheel] * abs(along) / radius
+    ) / radius
+    v.wheel_torque[wheel] = torque
+    return tyre_force(
+        v, wheel, load, grip, along, across, torque / radius,
+        braking + ROLLING_RESISTANCE * load, hand_brake > 0.0, h,
+    )  # fmt: skip
+
+
+@njit(cache=True)
+def _steer(v, h):  # type: ignore[no-untyped-def]
+    """Turns the steered wheels towards their target; the inner one more than the outer (Ackermann)."""
+    change = v.steer_target - v.steer_angle
+    if change == 0.0:
+        return
+    v.steer_angle += min(max(change, -STEERING_RATE * h), STEERING_RATE * h)
+    slope = math.tan(v.steer_angle)
+    base = v.wheel_x[0] - v.wheel_x[2]
+    half_track = 0.5 * (v.wheel_y[1] - v.wheel_y[0])
+    # tangent for the middle of the axle, of which the inner wheel is half a track away
+    slope *= base / (base + half_track * abs(slope))
+    for wheel in range(2):
+        side = half_track if wheel == 1 else -half_track
+        ahead, right = base - side * slope, base * slope
+        scale = 1.0 / math.sqrt(ahead * ahead + right * right)
+        v.wheel_cosine[wheel], v.wheel_sine[wheel] = ahead * scale, right * scale
+    lock = max(v.wheel_max_steer[0], v.wheel_max_steer[1])
+    for wheel in range(2, WHEELS):
+        angle = v.steer_angle * v.wheel_max_steer[wheel] / max(lock, 1e-6)
+        v.wheel_cosine[wheel], v.wheel_sine[wheel] = math.cos(angle), math.sin(angle)
+
+
+@njit(cache=True)
+def _keep_velocity(v, grounded):  # type: ignore[no-untyped-def]
+    """Constant velocity mode: the velocity in the vehicle's own frame is what was asked for.
+
+    Upwards only a velocity that was asked for counts, so that the vehicle follows the road and falls off its end.
+    """
+    r = v.rotation
+    up = v.constant_vz
+    if up == 0.0:
+        up = v.vx * r[2] + v.vy * r[5] + v.vz * r[8]
+    fall = v.vz
+    v.vx = r[0] * v.constant_vx + r[1] * v.constant_vy + r[2] * up
+    v.vy = r[3] * v.constant_vx + r[4] * v.constant_vy + r[5] * up
+    v.vz = r[6] * v.constant_vx + r[7] * v.constant_vy + r[8] * up
+    if grounded == 0 and v.constant_vz == 0.0 and v.gravity:
+        v.vz = fall
+
+
+@njit(cache=True)
+def _lie_on_ground(v, surface, h, arm_x, arm_y, arm_z):  # type: ignore[no-untyped-def]
+    """Pushes the corners of the body out of the ground: after a roll-over, over a kerb, landing hard."""
+    r = v.rotation
+    mass = v.mass / WHEELS
+    for corner in range(8):
+        x = v.box_x + (v.extent_x if corner & 1 else -v.extent_x)
+        y = v.box_y + (v.extent_y if corner & 2 else -v.extent_y)
+        z = v.box_z + v.extent_z if corner & 4 else v.clearance
+        to_x = r[0] * x + r[1] * y + r[2] * z - arm_x
+        to_y = r[3] * x + r[4] * y + r[5] * z - arm_y
+        to_z = r[6] * x + r[7] * y + r[8] * z - arm_z
+        at_x, at_y, at_z = v.x + arm_x + to_x, v.y + arm_y + to_y, v.z + arm_z + to_z
+        speed_x = v.vx + v.wy * to_z - v.wz * to_y
+        speed_y = v.vy + v.wz * to_x - v.wx * to_z
+        speed_z = v.vz + v.wx * to_y - v.wy * to_x
+        height, nx, ny, nz, _ = ground_at(surface, at_x, at_y, at_z + max(0.0, -speed_z * h))
+        depth = (height - at_z) * nz
+        if depth <= 0.0:
+            continue
+        rising = speed_x * nx + speed_y * ny + speed_z * nz
+        # a quarter of the mass stands on each corner
+        load = max(0.0, mass * BODY_RATE * (BODY_RATE * depth - rising))
+        speed_x, speed_y, speed_z = speed_x - rising * nx, speed_y - rising * ny, speed_z - rising * nz
+        sliding = math.sqrt(speed_x * speed_x + speed_y * speed_y + speed_z * speed_z)
+        drag = min(BODY_FRICTION * load, 0.3 * mass * sliding / h) / max(sliding, 1e-9)
+        push_x, push_y, push_z = nx * load - speed_x * drag, ny * load - speed_y * drag, nz * load - speed_z * drag
+        v.vx += push_x / v.mass * h
+        v.vy += push_y / v.mass * h
+        v.vz += push_z / v.mass * h
+        _add_spin(
+            v,
+            (to_y * push_z - to_z * push_y) * h,
+            (to_z * push_x - to_x * push_z) * h,
+            (to_x * push_y - to_y * push_x) * h,
+        )
+
+
+@njit(cache=True)
+def end_tick(v, dt):  # type: ignore[no-untyped-def]
+    """Turns the rotation into angles, derives accelerations, forgets what was asked for, lets it fall asleep."""
+    if v.physics == 0:
+        _follow_pose(v, dt)
+    else:
+        if not v.asleep:
+            v.roll, v.pitch, v.yaw = angles_from_rotation(v.rotation)
+        _fall_asleep(v, dt)
+    v.ax = (v.vx - v.last_vx) / dt
+    v.ay = (v.vy - v.last_vy) / dt
+    v.az = (v.vz - v.last_vz) / dt
+    v.last_vx, v.last_vy, v.last_vz = v.vx, v.vy, v.vz
+    _remember_pose(v)
+    v.force_x = v.force_y = v.force_z = 0.0
+    v.torque_x = v.torque_y = v.torque_z = 0.0
+    v.impulse_x = v.impulse_y = v.impulse_z = 0.0
+    v.angular_impulse_x = v.angular_impulse_y = v.angular_impulse_z = 0.0
+    v.target_velocity = v.target_angular_velocity = 0
+
+
+@njit(cache=True)
+def _follow_pose(v, dt):  # type: ignore[no-untyped-def]
+    """Velocity of a vehicle without physics, from the pose that was set."""
+    vx, vy, vz = (v.x - v.last_x) / dt, (v.y - v.last_y) / dt, (v.z - v.last_z) / dt
+    v.wx = v.wy = v.wz = 0.0
+    if vx * vx + vy * vy + vz * vz > LARGEST_DERIVED_SPEED**2:
+        v.vx = v.vy = v.vz = 0.0
+        return
+    v.vx, v.vy, v.vz = vx, vy, vz
+    turned = (v.yaw - v.last_yaw + math.pi) % (2.0 * math.pi) - math.pi
+    v.wz = turned / dt
+    v.rpm = abs(vx * math.cos(v.yaw) + vy * math.sin(v.yaw)) / driven_radius(v) * 30.0 / math.pi
+
+
+@njit(cache=True)
+def _fall_asleep(v, dt):  # type: ignore[no-untyped-def]
+    if v.asleep:
+        return
+    speed = v.vx * v.vx + v.vy * v.vy + v.vz * v.vz
+    spin = v.wx * v.wx + v.wy * v.wy + v.wz * v.wz
+    standing = 0
+    for wheel in range(WHEELS):
+        standing += v.wheel_load[wheel] > 0.0
+    if speed + spin > REST_SPEED**2 or standing < 3 or _is_driven(v):
+        v.rest_time = 0.0
+        return
+    v.rest_time += dt
+    if v.rest_time >= REST_TIME:
+        v.asleep = 1
+        v.held_brake = v.brake + v.hand_brake
+        v.vx = v.vy = v.vz = 0.0
+        v.wx = v.wy = v.wz = 0.0
+
+
+@njit(cache=True)
+def _is_driven(v):  # type: ignore[no-untyped-def]
+    return v.throttle > 0.0 or v.constant_velocity != 0 or v.gravity == 0

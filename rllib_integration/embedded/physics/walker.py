@@ -1,0 +1,121 @@
+"""Walkers: upright capsules that walk where they are told, climb kerbs, jump, fall, and stagger when hit."""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+
+from rllib_integration.embedded.physics.ground import ground_at
+
+ACCELERATION = 20.0
+"""Of a walker towards its commanded velocity, m/s^2; Unreal's characters have 20.48."""
+TURN_RATE = 11.0
+"""Fastest turn towards the direction of walking, rad/s."""
+JUMP_SPEED = 4.2
+"""Upwards speed of a jump, m/s; Unreal's default."""
+STEP_DOWN = 0.45
+"""Drops up to this height are walked down, deeper ones are fallen, metres."""
+SLIDING_FRICTION = 0.6
+"""Of a walker that was knocked over."""
+
+
+@njit(cache=True)
+def begin_tick(w, dt):  # type: ignore[no-untyped-def]
+    """Takes over poses, velocities and pushes that were set since the last tick.
+
+    Args:
+        w: Record of `state.WALKER`.
+        dt: Length of the tick, seconds.
+    """
+    if w.ticked == 0:
+        w.last_x, w.last_y, w.last_z = w.x, w.y, w.z
+        w.ticked = 1
+    if w.physics == 0:
+        return
+    if w.target_velocity:
+        w.vx, w.vy, w.vz = w.target_vx, w.target_vy, w.target_vz
+    kick_x, kick_y = w.impulse_x + w.force_x * dt, w.impulse_y + w.force_y * dt
+    kick_z = w.impulse_z + w.force_z * dt
+    if kick_x != 0.0 or kick_y != 0.0 or kick_z != 0.0:
+        w.vx += kick_x / w.mass
+        w.vy += kick_y / w.mass
+        w.vz += kick_z / w.mass
+        w.stagger = max(w.stagger, 0.5)
+    if w.jump and w.standing:
+        w.vz = JUMP_SPEED
+        w.standing = 0
+
+
+@njit(cache=True)
+def advance(w, surface, h, gravity):  # type: ignore[no-untyped-def]
+    """Moves a walker on by one substep of `h` seconds."""
+    if w.physics == 0:
+        return
+    foot = w.extent_z - w.box_z
+    height = ground_at(surface, w.x, w.y, w.z - foot + max(0.0, -w.vz * h))[0]
+    if w.standing or w.z - foot <= height:
+        if w.stagger > 0.0:
+            _slide(w, h)
+        else:
+            _walk(w, h)
+    w.x += w.vx * h
+    w.y += w.vy * h
+    height = ground_at(surface, w.x, w.y, w.z - foot + max(0.0, -w.vz * h))[0]
+    gap = w.z - foot - height
+    if w.vz <= 0.0 and gap <= (STEP_DOWN if w.standing else 0.0):
+        w.z = height + foot
+        w.vz = 0.0
+        w.standing = 1
+    else:
+        w.standing = 0
+        if w.gravity:
+            w.vz -= gravity * h
+        w.z += w.vz * h
+    w.stagger = max(0.0, w.stagger - h)
+
+
+@njit(cache=True)
+def _walk(w, h):  # type: ignore[no-untyped-def]
+    length = math.sqrt(w.direction_x * w.direction_x + w.direction_y * w.direction_y)
+    wanted_x = wanted_y = 0.0
+    if length > 1e-6 and w.speed > 0.0:
+        # A direction longer than one is no faster walker, a shorter one is a slower one, as Unreal's input is.
+        pace = w.speed * min(length, 1.0) / length
+        wanted_x, wanted_y = w.direction_x * pace, w.direction_y * pace
+        heading = math.atan2(w.direction_y, w.direction_x)
+        turn = (heading - w.yaw + math.pi) % (2.0 * math.pi) - math.pi
+        w.yaw += min(max(turn, -TURN_RATE * h), TURN_RATE * h)
+        w.yaw = (w.yaw + math.pi) % (2.0 * math.pi) - math.pi
+    change_x, change_y = wanted_x - w.vx, wanted_y - w.vy
+    change = math.sqrt(change_x * change_x + change_y * change_y)
+    share = min(1.0, ACCELERATION * h / max(change, 1e-9))
+    w.vx += change_x * share
+    w.vy += change_y * share
+
+
+@njit(cache=True)
+def _slide(w, h):  # type: ignore[no-untyped-def]
+    speed = math.sqrt(w.vx * w.vx + w.vy * w.vy)
+    share = max(0.0, 1.0 - SLIDING_FRICTION * 9.81 * h / max(speed, 1e-9))
+    w.vx *= share
+    w.vy *= share
+
+
+@njit(cache=True)
+def end_tick(w, dt):  # type: ignore[no-untyped-def]
+    """Derives what follows from the motion and forgets what was asked for."""
+    if w.physics == 0:
+        w.vx, w.vy, w.vz = (w.x - w.last_x) / dt, (w.y - w.last_y) / dt, (w.z - w.last_z) / dt
+        if w.vx * w.vx + w.vy * w.vy + w.vz * w.vz > 20.0**2:
+            w.vx = w.vy = w.vz = 0.0
+    turned = (w.yaw - w.last_yaw + math.pi) % (2.0 * math.pi) - math.pi
+    w.wz = turned / dt
+    w.ax = (w.vx - w.last_vx) / dt
+    w.ay = (w.vy - w.last_vy) / dt
+    w.az = (w.vz - w.last_vz) / dt
+    w.last_vx, w.last_vy, w.last_vz = w.vx, w.vy, w.vz
+    w.last_x, w.last_y, w.last_z, w.last_yaw = w.x, w.y, w.z, w.yaw
+    w.force_x = w.force_y = w.force_z = 0.0
+    w.impulse_x = w.impulse_y = w.impulse_z = 0.0
+    w.target_velocity = w.target_angular_velocity = 0
