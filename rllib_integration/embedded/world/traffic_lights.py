@@ -27,160 +27,155 @@ _LEVEL_REACH = 3.0
 _CELL = 16.0
 
 
+LIGHT = np.dtype(
+    [
+        ("state", np.uint8),
+        ("frozen", np.uint8),
+        ("green", np.float32),
+        ("yellow", np.float32),
+        ("red", np.float32),
+        ("elapsed", np.float32),
+    ],
+    align=True,
+)
+"""A traffic light: CARLA's state, the times of its phase [s] and the time [s] since it took its state."""
+
+
 class TrafficLights:
-    """State of all signals of a town; arrays have one entry a signal (row), signs included.
+    """The traffic lights of a town.
 
     Attributes:
-        state: uint8, CARLA's TrafficLightState; UNKNOWN for signs.
-        green_time, yellow_time, red_time: float32 [s].
-        elapsed: float32 [s] since the light took its state.
-        frozen: uint8.
-        pole_index: uint32.
-        group: int32, index of the light's group, -1 for signs.
+        rows: structured array `LIGHT`, one row for each traffic light, in the order of the town's signals.
+        group: int32 (rows,), index of the group that a light switches with.
+        phase: int32 (rows,), its turn within the group.
     """
 
     def __init__(self, signals: Sequence[Signal]) -> None:
-        count = len(signals)
-        lights = np.array([signal.is_traffic_light for signal in signals], bool)
-        self.group = np.array([signal.group for signal in signals], np.int32)
-        self.phase = np.array([signal.controller for signal in signals], np.int32)
-        self.pole_index = np.array([signal.pole_index for signal in signals], np.uint32)
-        self.state = np.where(lights, RED, UNKNOWN).astype(np.uint8)
-        self.green_time = np.where(lights, GREEN_TIME, 0.0).astype(np.float32)
-        self.yellow_time = np.where(lights, YELLOW_TIME, 0.0).astype(np.float32)
-        self.red_time = np.where(lights, RED_TIME, 0.0).astype(np.float32)
-        self.elapsed = np.zeros(count, np.float32)
-        self.frozen = np.zeros(count, np.uint8)
+        lights = [signal for signal in signals if signal.is_traffic_light]
+        self.group = np.array([light.group for light in lights], np.int32)
+        self.phase = np.array([light.controller for light in lights], np.int32)
+        self.rows = np.zeros(len(lights), LIGHT)
         groups = int(self.group.max(initial=-1)) + 1
-        order = np.argsort(np.where(self.group < 0, groups, self.group), kind="stable")
-        self._members = order[: int(lights.sum())].astype(np.int32)
+        self._members = np.argsort(self.group, kind="stable").astype(np.int32)
         self._starts = np.zeros(groups + 1, np.int32)
-        self._starts[1:] = np.cumsum(np.bincount(self.group[self.group >= 0], minlength=groups))
-        self._phases = np.array([self.phase[self.members(g)].max(initial=0) + 1 for g in range(groups)], np.int32)
-        self._active = np.zeros(groups, np.int32)
-        self._stage = np.full(groups, GREEN, np.uint8)
-        self._timer = np.zeros(groups)
-        self._group_frozen = np.zeros(groups, np.uint8)
+        self._starts[1:] = np.cumsum(np.bincount(self.group, minlength=groups))
+        phases = [self.phase[self._group_rows(group)].max(initial=0) + 1 for group in range(groups)]
+        self._cycle = np.zeros(groups, _CYCLE)
+        self._cycle["phases"] = phases
+        self.restore()
+
+    def restore(self) -> None:
+        """Back to how the lights are when an episode begins: default times, nothing frozen, first phases green."""
+        self.rows["green"], self.rows["yellow"], self.rows["red"] = GREEN_TIME, YELLOW_TIME, RED_TIME
+        self.freeze_all(False)
         self.reset_all()
 
-    def members(self, group: int) -> NDArray[np.int32]:
-        """Rows of the lights of a group."""
-        return self._members[self._starts[group] : self._starts[group + 1]]
+    def tick(self, dt: float) -> None:
+        """Let `dt` seconds pass."""
+        _advance(self.rows, self._members, self._starts, self.phase, self._cycle, float(dt))
 
     def group_rows(self, row: int) -> list[int]:
         """Rows of all lights that switch together with this one, itself included."""
-        group = int(self.group[row])
-        return [int(member) for member in self.members(group)] if group >= 0 else [row]
-
-    def step(self, dt: float) -> None:
-        """Let `dt` seconds pass."""
-        _step(
-            self._members,
-            self._starts,
-            self.phase,
-            self._phases,
-            self._active,
-            self._stage,
-            self._timer,
-            self._group_frozen,
-            self.state,
-            self.green_time,
-            self.yellow_time,
-            self.red_time,
-            self.elapsed,
-            float(dt),
-        )
+        return [int(member) for member in self._group_rows(int(self.group[row]))]
 
     def set_state(self, row: int, state: int) -> None:
-        """Show a state on one light, until its phase changes next (for good if frozen)."""
-        self.state[row] = state
-        self.elapsed[row] = 0.0
+        """Show a state on one light until its phase changes next (for good if frozen)."""
+        self.rows["state"][row] = state
+        self.rows["elapsed"][row] = 0.0
 
     def set_green_time(self, row: int, seconds: float) -> None:
         """Set the green time of the light's phase [s]."""
-        self.green_time[self._same_phase(row)] = max(seconds, 0.0)
+        self.rows["green"][self._same_phase(row)] = max(seconds, 0.0)
 
     def set_yellow_time(self, row: int, seconds: float) -> None:
         """Set the yellow time of the light's phase [s]."""
-        self.yellow_time[self._same_phase(row)] = max(seconds, 0.0)
+        self.rows["yellow"][self._same_phase(row)] = max(seconds, 0.0)
 
     def set_red_time(self, row: int, seconds: float) -> None:
-        """Set the red time of the light's phase [s]."""
-        self.red_time[self._same_phase(row)] = max(seconds, 0.0)
+        """Set the red time of the light's phase [s]: from its yellow to the next phase's green."""
+        self.rows["red"][self._same_phase(row)] = max(seconds, 0.0)
 
     def freeze(self, row: int, frozen: bool) -> None:
-        """Stop, or go on with, the cycle of the light's group."""
+        """Stop the cycle of the light's group, or let it go on."""
         group = int(self.group[row])
-        if group >= 0:
-            self._group_frozen[group] = frozen
-            self.frozen[self.members(group)] = frozen
+        self._cycle["frozen"][group] = frozen
+        self.rows["frozen"][self._group_rows(group)] = frozen
 
     def freeze_all(self, frozen: bool) -> None:
-        """Stop, or go on with, all cycles."""
-        self._group_frozen[:] = frozen
-        self.frozen[self._members] = frozen
+        """Stop all cycles, or let them go on."""
+        self._cycle["frozen"] = frozen
+        self.rows["frozen"] = frozen
 
     def reset_group(self, row: int) -> None:
         """Begin the cycle of the light's group anew."""
-        group = int(self.group[row])
-        if group >= 0:
-            self._reset(group)
+        self._reset(int(self.group[row]))
 
     def reset_all(self) -> None:
         """Begin all cycles anew."""
-        for group in range(len(self._active)):
+        for group in range(len(self._cycle)):
             self._reset(group)
 
     def _reset(self, group: int) -> None:
-        members = self.members(group)
-        self._active[group], self._stage[group], self._timer[group] = 0, GREEN, 0.0
-        self.state[members] = np.where(self.phase[members] == 0, GREEN, RED)
-        self.elapsed[members] = 0.0
+        members = self._group_rows(group)
+        self._cycle["active"][group], self._cycle["stage"][group], self._cycle["timer"][group] = 0, GREEN, 0.0
+        self.rows["state"][members] = np.where(self.phase[members] == 0, GREEN, RED)
+        self.rows["elapsed"][members] = 0.0
+
+    def _group_rows(self, group: int) -> NDArray[np.int32]:
+        return self._members[self._starts[group] : self._starts[group + 1]]
 
     def _same_phase(self, row: int) -> NDArray[np.bool_]:
-        if self.group[row] < 0:
-            return np.arange(len(self.group)) == row
         return np.asarray((self.group == self.group[row]) & (self.phase == self.phase[row]))
 
 
+_CYCLE = np.dtype(
+    [("phases", np.int32), ("active", np.int32), ("stage", np.uint8), ("frozen", np.uint8), ("timer", np.float64)],
+    align=True,
+)
+
+
 @njit(cache=True)
-def _step(  # type: ignore[no-untyped-def]
-    members, starts, phase, phases, active, stage, timer, frozen, state, green, yellow, red, elapsed, dt
-):
-    for k in range(members.shape[0]):
-        elapsed[members[k]] += dt
-    for group in range(active.shape[0]):
-        if frozen[group]:
+def _advance(rows, members, starts, phase, cycles, dt):  # type: ignore[no-untyped-def]
+    for row in range(rows.shape[0]):
+        rows[row].elapsed += dt
+    for group in range(cycles.shape[0]):
+        cycle = cycles[group]
+        if cycle.frozen:
             continue
-        timer[group] += dt
+        cycle.timer += dt
         # A long tick may pass several stages; times of zero must not keep it here for ever.
-        for _ in range(3 * phases[group]):
+        for _ in range(3 * cycle.phases):
             limit = 0.0
             for k in range(starts[group], starts[group + 1]):
                 row = members[k]
-                if phase[row] == active[group]:
-                    times = green if stage[group] == 2 else yellow if stage[group] == 1 else red
-                    limit = times[row]
+                if phase[row] == cycle.active:
+                    if cycle.stage == GREEN:
+                        limit = rows[row].green
+                    elif cycle.stage == YELLOW:
+                        limit = rows[row].yellow
+                    else:
+                        limit = rows[row].red
                     break
-            if timer[group] < limit - 1e-9:
+            if cycle.timer < limit - 1e-9:
                 break
-            timer[group] -= limit
-            if stage[group] == 2:
-                stage[group] = 1
-            elif stage[group] == 1:
-                stage[group] = 0
+            cycle.timer -= limit
+            if cycle.stage == RED:
+                cycle.stage = GREEN
+                cycle.active = (cycle.active + 1) % cycle.phases
             else:
-                stage[group] = 2
-                active[group] = (active[group] + 1) % phases[group]
+                cycle.stage -= 1
             for k in range(starts[group], starts[group + 1]):
                 row = members[k]
-                if phase[row] == active[group]:
-                    state[row] = stage[group]
-                    elapsed[row] = timer[group]
+                if phase[row] == cycle.active:
+                    rows[row].state = cycle.stage
+                    rows[row].elapsed = cycle.timer
 
 
 class SignalZones(NamedTuple):
-    """Zones of `Town.signal_zones` as plain arrays with a grid over them (compressed sparse rows)."""
+    """Zones of `Town.signal_zones` as plain arrays with a grid over them (compressed sparse rows).
+
+    `light` is the row of the traffic light, -1 for a speed-limit sign with its `limit` [km/h].
+    """
 
     x: NDArray[np.float64]
     y: NDArray[np.float64]
@@ -190,7 +185,7 @@ class SignalZones(NamedTuple):
     extent_x: NDArray[np.float64]
     extent_y: NDArray[np.float64]
     limit: NDArray[np.float32]
-    signal: NDArray[np.int32]
+    light: NDArray[np.int32]
     origin_x: float
     origin_y: float
     columns: int
@@ -201,9 +196,10 @@ class SignalZones(NamedTuple):
 
 def index_zones(zones: NDArray[np.void], signals: Sequence[Signal]) -> SignalZones:
     """Prepare the zones of traffic lights and speed-limit signs (those of other signs are left out)."""
-    useful = np.array(
-        [zone["limit"] > 0 or signals[int(zone["signal"])].is_traffic_light for zone in zones], bool
-    ).reshape(-1)
+    light_row = np.cumsum([signal.is_traffic_light for signal in signals], dtype=np.int32) - 1
+    is_light = np.array([signals[int(row)].is_traffic_light for row in zones["signal"]], bool)
+    useful = is_light | (zones["limit"] > 0)
+    light = np.where(is_light, light_row[zones["signal"]] if len(zones) else 0, -1)[useful].astype(np.int32)
     zones = zones[useful]
     reach = np.hypot(zones["extent_x"], zones["extent_y"])
     low_x = float((zones["x"] - reach).min(initial=0.0))
@@ -222,7 +218,7 @@ def index_zones(zones: NDArray[np.void], signals: Sequence[Signal]) -> SignalZon
     return SignalZones(
         cos=np.cos(zones["yaw"]),
         sin=np.sin(zones["yaw"]),
-        signal=np.ascontiguousarray(zones["signal"]),
+        light=light,
         origin_x=low_x,
         origin_y=low_y,
         columns=columns,
@@ -234,23 +230,24 @@ def index_zones(zones: NDArray[np.void], signals: Sequence[Signal]) -> SignalZon
 
 
 @njit(cache=True)
-def find_signals_ahead(  # type: ignore[no-untyped-def]
-    zones: SignalZones, vehicles, light_row: NDArray[np.int32], speed_limit: NDArray[np.float32]
-) -> None:
-    """Find for every vehicle the traffic light that it stands at, and the speed limit that it passes.
+def look_at_signals(zones, vehicles, lights, light_ids, status):  # type: ignore[no-untyped-def]
+    """Note for every vehicle the traffic light that its front stands at, and the speed limit that it passes.
 
     Args:
-        zones: from `index_zones`.
+        zones: `SignalZones`.
         vehicles: structured array with x, y, z [m], yaw [rad] and extent_x [m] (half length).
-        light_row: int32 (n,), set to the row of the signal, -1 where there is none.
-        speed_limit: float32 (n,) [km/h], changed only for vehicles that pass a sign.
+        lights: `TrafficLights.rows`.
+        light_ids: uint32, actor ids of the lights.
+        status: structured array with has_light, light_id, light_state, and speed_limit [km/h] (changed only where a
+            sign is passed), one row a vehicle.
     """
     for i in range(vehicles.shape[0]):
-        light_row[i] = -1
-        heading_x = math.cos(vehicles[i]["yaw"])
-        heading_y = math.sin(vehicles[i]["yaw"])
-        x = vehicles[i]["x"] + vehicles[i]["extent_x"] * heading_x
-        y = vehicles[i]["y"] + vehicles[i]["extent_x"] * heading_y
+        vehicle = vehicles[i]
+        heading_x = math.cos(vehicle.yaw)
+        heading_y = math.sin(vehicle.yaw)
+        x = vehicle.x + vehicle.extent_x * heading_x
+        y = vehicle.y + vehicle.extent_x * heading_y
+        status[i].has_light = 0
         u = (x - zones.origin_x) / _CELL
         v = (y - zones.origin_y) / _CELL
         if not (u >= 0.0 and v >= 0.0 and u < zones.columns and v < zones.rows):
@@ -265,12 +262,15 @@ def find_signals_ahead(  # type: ignore[no-untyped-def]
             across = dy * zones.cos[zone] - dx * zones.sin[zone]
             if abs(along) > zones.extent_x[zone] or abs(across) > zones.extent_y[zone]:
                 continue
-            if abs(vehicles[i]["z"] - zones.z[zone]) > _LEVEL_REACH:
+            if abs(vehicle.z - zones.z[zone]) > _LEVEL_REACH:
                 continue
             if heading_x * zones.cos[zone] + heading_y * zones.sin[zone] < _SAME_HEADING:
                 continue
-            if zones.limit[zone] > 0.0:
-                speed_limit[i] = zones.limit[zone]
+            light = zones.light[zone]
+            if light < 0:
+                status[i].speed_limit = zones.limit[zone]
             elif abs(across) < nearest:
                 nearest = abs(across)
-                light_row[i] = zones.signal[zone]
+                status[i].has_light = 1
+                status[i].light_id = light_ids[light]
+                status[i].light_state = lights[light].state
