@@ -65,7 +65,7 @@ def test_a_fresh_or_empty_run_folder_starts_anew(tmp_path):
 
 def test_a_run_folder_in_use_needs_restore_or_overwrite(tmp_path):
     checkpoint = make_checkpoint(tmp_path / "dqn", 3, age=1)
-    with pytest.raises(RuntimeError, match="--restore.*--overwrite"):
+    with pytest.raises(RuntimeError, match=r"--restore.*--overwrite"):
         get_checkpoint("dqn", tmp_path)
     assert get_checkpoint("dqn", tmp_path, restore=True) == str(checkpoint)
     assert get_checkpoint("dqn", tmp_path, overwrite=True) is None
@@ -165,5 +165,5 @@ def test_tensorboard_ends_with_its_process_even_by_sigkill(tmp_path):
     finally:
         worker.send_signal(signal.SIGKILL)
         worker.wait()
-    gone, alive = psutil.wait_procs([below], timeout=10)
+    _, alive = psutil.wait_procs([below], timeout=10)
     assert not alive
