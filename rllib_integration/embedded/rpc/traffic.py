@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from rllib_integration.embedded.protocol import values
 from rllib_integration.embedded.rpc.registry import RemoteError, value, void
 from rllib_integration.embedded.world.actors import LIGHT_KIND, Actor
+from rllib_integration.embedded.world.traffic_lights import RED, UNKNOWN
 
 if TYPE_CHECKING:
     from rllib_integration.embedded.rpc.server import Server
@@ -42,3 +44,73 @@ def add_traffic_manager_running(server: Server, address: Any) -> bool:
 def destroy_traffic_manager(server: Server, port: int) -> None:
     """Forget a Traffic Manager."""
     server.traffic_managers.remove(values.integer(port, "port"))
+
+
+@void
+def set_traffic_light_state(server: Server, actor_id: int, state: int) -> None:
+    """Show a state until the light's phase changes next."""
+    if state not in range(RED, UNKNOWN + 1):
+        raise values.MalformedValueError(f"a traffic light's state must be 0 to 4, not {state!r:.60}")
+    server.simulation.episode.lights.set_state(find_light(server, actor_id).row, state)
+
+
+@void
+def set_traffic_light_green_time(server: Server, actor_id: int, seconds: float) -> None:
+    """Change how long a light is green, in seconds."""
+    row = find_light(server, actor_id).row
+    server.simulation.episode.lights.set_green_time(row, values.number(seconds, "green time"))
+
+
+@void
+def set_traffic_light_yellow_time(server: Server, actor_id: int, seconds: float) -> None:
+    """Change how long a light is yellow, in seconds."""
+    row = find_light(server, actor_id).row
+    server.simulation.episode.lights.set_yellow_time(row, values.number(seconds, "yellow time"))
+
+
+@void
+def set_traffic_light_red_time(server: Server, actor_id: int, seconds: float) -> None:
+    """Change how long a light is red, in seconds."""
+    row = find_light(server, actor_id).row
+    server.simulation.episode.lights.set_red_time(row, values.number(seconds, "red time"))
+
+
+@void
+def freeze_traffic_light(server: Server, actor_id: int, frozen: bool) -> None:
+    """Stop, or go on with, the cycle of a light's group."""
+    server.simulation.episode.lights.freeze(find_light(server, actor_id).row, bool(frozen))
+
+
+@void
+def freeze_all_traffic_lights(server: Server, frozen: bool) -> None:
+    """Stop, or go on with, all cycles."""
+    server.simulation.episode.lights.freeze_all(bool(frozen))
+
+
+@void
+def reset_traffic_light_group(server: Server, actor_id: int) -> None:
+    """Begin the cycle of a light's group anew."""
+    server.simulation.episode.lights.reset_group(find_light(server, actor_id).row)
+
+
+@void
+def reset_all_traffic_lights(server: Server) -> None:
+    """Begin all cycles anew."""
+    server.simulation.episode.lights.reset_all()
+
+
+@value
+def get_group_traffic_lights(server: Server, actor_id: int) -> list[int]:
+    """Ids of the lights that switch together with one, itself included."""
+    episode = server.simulation.episode
+    return [episode.light_actors[row].id for row in episode.lights.group_rows(find_light(server, actor_id).row)]
+
+
+@value
+def get_light_boxes(server: Server, actor_id: int) -> list[Any]:
+    """World bounding boxes of a light's lamp heads."""
+    boxes = find_light(server, actor_id).payload.light_boxes.tolist()
+    return [
+        [[x, y, z], [depth, width, height], [0.0, math.degrees(yaw), 0.0], actor_id]
+        for x, y, z, yaw, depth, width, height in boxes
+    ]

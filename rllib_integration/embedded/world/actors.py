@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rllib_integration.embedded.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND
 
 LIGHT_KIND = 4
-"""Traffic lights; their row is their index in the town's signals."""
+"""Traffic lights; their rows are those of `Episode.lights`."""
 FIXTURE_KIND = 5
 """Actors without a body: sensors, controllers, triggers, signs, the spectator."""
 
@@ -52,7 +52,7 @@ VEHICLE_STATUS = np.dtype(
     ],
     align=True,
 )
-"""What a vehicle has besides its motion: limit in km/h, the traffic light it faces, its own lamps and doors."""
+"""What a vehicle has besides its motion: limit in km/h, the light it stands at, its own lamps and doors."""
 
 
 CONTROL_FIELDS = ["throttle", "steer", "brake", "hand_brake", "reverse", "manual", "gear_request", "ackermann"]

@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rllib_integration.embedded.physics.state import CONTACT, PROP, PROP_KIND, VEHICLE, VEHICLE_KIND, WALKER, WALKER_KIND
+from rllib_integration.embedded.physics.step import step
+from rllib_integration.embedded.town import Town
 from rllib_integration.embedded.world.actors import FIXTURE, FIXTURE_KIND, LIGHT_KIND, VEHICLE_STATUS, Actor, Table
 from rllib_integration.embedded.world.poses import ATTACHMENT, follow_parents
+from rllib_integration.embedded.world.traffic_lights import UNKNOWN, TrafficLights, index_zones, look_at_signals
 
 Pose = tuple[tuple[float, float, float], tuple[float, float, float]]
 """Location x, y, z in metres and rotation pitch, yaw, roll in degrees, as CARLA writes them."""
@@ -32,14 +35,14 @@ class Episode:
         frame: Number of the last tick.
         elapsed: Simulated seconds since the episode began.
         vehicles, walkers, props, fixtures: Tables of actors by kind.
-        lights: The town's traffic lights.
+        lights: State of the town's traffic lights, one row a light.
         light_actors: Their actors, in the order of their rows.
         actors: All living actors by id, in the order of spawning.
         contacts: Structured array of physics.state.CONTACT; what touched during the last tick.
         changed: Whether actors appeared or vanished since the last snapshot.
     """
 
-    def __init__(self, episode_id: int, town: Any, lights: Any, frame: int) -> None:
+    def __init__(self, episode_id: int, town: Town, frame: int) -> None:
         self.id = episode_id
         self.town = town
         self.frame = frame
@@ -48,8 +51,11 @@ class Episode:
         self.walkers = Table(WALKER)
         self.props = Table(PROP)
         self.fixtures = Table(FIXTURE)
-        self.lights = lights
+        self.lights = TrafficLights(town.signals)
         self.light_actors: list[Actor] = []
+        self._light_ids: NDArray[np.uint32] = np.zeros(len(self.lights.rows), np.uint32)
+        self._light_signals = np.array([s.is_traffic_light for s in town.signals], bool)
+        self._zones = index_zones(town.signal_zones, town.signals)
         self.fixed_poses: dict[int, Pose] = {}
         self.actors: dict[int, Actor] = {}
         self.changed = True
@@ -88,6 +94,7 @@ class Episode:
         self.changed = True
         if actor.kind == LIGHT_KIND:
             actor.row = len(self.light_actors)
+            self._light_ids[actor.row] = actor.id
             self.light_actors.append(actor)
             return None
         return self.table(actor).add(actor)
@@ -173,13 +180,8 @@ class Episode:
         self.rebuild_attachments()
 
     def step(self, dt: float, substep: float, max_substeps: int, gravity: float) -> None:
-        """Advance physics, then everything that hangs on something."""
-        try:
-            from rllib_integration.embedded.physics.step import step
-        except ImportError:
-            self._follow(dt)
-            return
-
+        """Advance traffic lights and physics, then all that follows from them."""
+        self.lights.tick(dt)
         town = self.town
         count = step(
             self.vehicles.rows,
@@ -196,3 +198,12 @@ class Episode:
         )
         self.contacts = self._contact_storage[:count]
         self._follow(dt)
+        look_at_signals(
+            self._zones, self.vehicles.rows, self.lights.rows, self._light_ids, self.vehicles.companion
+        )
+
+    def signal_states(self) -> NDArray[np.uint8]:
+        """CARLA's TrafficLightState of every signal of the town; signs have none."""
+        states = np.full(len(self.town.signals), UNKNOWN, np.uint8)
+        states[self._light_signals] = self.lights.rows["state"]
+        return states

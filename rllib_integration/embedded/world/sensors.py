@@ -59,12 +59,10 @@ class SensorBoard:
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
         self._mounted: dict[int, _Mounted] = {}
-        self._spawned = 0
 
     def clear(self) -> None:
         """Forget all sensors: a new episode begins."""
         self._mounted.clear()
-        self._spawned = 0
 
     def prepare(self, actor: Actor) -> None:
         """Make the sensor of an actor that is about to be spawned.
@@ -79,9 +77,8 @@ class SensorBoard:
             return
         if actor.type_id not in SENSORS:
             raise SensorError(f"{actor.type_id} is not available on this server")
-        # Seeded by the order of spawning, so that a run repeated gives the same noise.
-        actor.payload = SENSORS[actor.type_id](actor.attributes, self._spawned)
-        self._spawned += 1
+        # Seeded by its place among the living, so that sensors destroyed and spawned anew give the same noise again.
+        actor.payload = SENSORS[actor.type_id](actor.attributes, len(self._mounted))
         actor.stream_id = self._simulation.new_stream_id()
 
     def add(self, actor: Actor) -> None:
@@ -148,9 +145,9 @@ class SensorBoard:
             walkers=episode.walkers.rows,
             props=episode.props.rows,
             weather=simulation.weather_by_name,
-            light_states=simulation.signal_states(),
+            light_states=episode.signal_states(),
             contacts=episode.contacts,
-            gravity=simulation.gravity,
+            gravity=simulation.imu_gravity,
             actors=simulation.lookup,
         )
 

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rllib_integration.embedded.town import Town, load_town
+from rllib_integration.embedded.town import Signal, Town, load_town
 from rllib_integration.embedded.world.actors import FIXTURE_KIND, LIGHT_KIND, Actor
 from rllib_integration.embedded.world.blueprints import load_library
 from rllib_integration.embedded.world.episode import Episode
@@ -90,12 +89,10 @@ class Simulation:
 
     def begin(self, town: Town) -> None:
         """Begin an episode in a loaded town; all actors of the old one end."""
-        from rllib_integration.embedded.world.still_lights import TrafficLights
-
         previous = getattr(self, "episode", None)
         self._last_episode_id += 1
         self.sensors.clear()
-        self.episode = Episode(self._last_episode_id, town, TrafficLights(town), previous.frame if previous else 0)
+        self.episode = Episode(self._last_episode_id, town, previous.frame if previous else 0)
         self.map_changed = True
         self._add_fixed_actors()
 
@@ -108,7 +105,7 @@ class Simulation:
         for signal in self.episode.town.signals:
             self._add_signal(signal)
 
-    def _add_signal(self, signal: Any) -> None:
+    def _add_signal(self, signal: Signal) -> None:
         centre = (signal.trigger_x, signal.trigger_y, signal.trigger_z)
         extent = (signal.trigger_extent_x, signal.trigger_extent_y, signal.trigger_extent_z)
         actor = Actor(
@@ -153,7 +150,6 @@ class Simulation:
         episode.frame += 1
         episode.elapsed += dt
         self._last_delta = dt
-        episode.lights.tick(dt)
         if settings.substepping:
             episode.step(dt, settings.max_substep_delta_time, settings.max_substeps, self.gravity)
         else:
@@ -174,12 +170,3 @@ class Simulation:
         if self.map_changed and announce_map:
             flags, self.map_changed = 3, False
         return self._snapshot.pack(episode, time.monotonic() - self._started, self._last_delta, flags)
-
-    def signal_states(self) -> NDArray[np.uint8]:
-        """CARLA's TrafficLightState of every signal of the town; signs count as off."""
-        states = np.full(len(self.episode.town.signals), 3, np.uint8)
-        rows = self.episode.lights.rows
-        if len(rows):
-            lights = [i for i, signal in enumerate(self.episode.town.signals) if signal.is_traffic_light]
-            states[lights] = rows["state"]
-        return states

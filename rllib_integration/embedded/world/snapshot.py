@@ -25,6 +25,7 @@ from rllib_integration.embedded.protocol.stream_framing import StreamType
 if TYPE_CHECKING:
     from rllib_integration.embedded.world.episode import Episode
 
+_GREEN = 2
 _DEGREES = 180.0 / math.pi
 # length, type, frame, time | (sensor pose stays zero) | episode, platform time, delta | (origin) | flags
 _HEAD = struct.Struct("<IQQd")
@@ -58,7 +59,7 @@ def _pack(  # type: ignore[no-untyped-def]
         record.hand_brake, record.reverse, record.manual_gear_shift = row.hand_brake, row.reverse, row.manual
         record.gear = row.gear
         record.speed_limit = status[i].speed_limit
-        record.traffic_light_state = status[i].light_state
+        record.traffic_light_state = status[i].light_state if status[i].has_light else _GREEN
         record.has_traffic_light = status[i].has_light
         record.traffic_light_id = status[i].light_id
         record.failure_state = status[i].failure

@@ -14,6 +14,7 @@ from rllib_integration.embedded.world.actors import FIXTURE_KIND, Actor, Attachm
 from rllib_integration.embedded.world.blueprints import Blueprint
 from rllib_integration.embedded.world.episode import Episode, Pose
 from rllib_integration.embedded.world.poses import first_obstacle, first_overlap
+from rllib_integration.embedded.world.traffic_lights import GREEN
 
 if TYPE_CHECKING:
     from rllib_integration.embedded.world.simulation import Simulation
@@ -157,4 +158,4 @@ def _fill_status(episode: Episode, actor: Actor, blueprint: Blueprint) -> None:
     status = episode.vehicles.companion[actor.row]
     # CARLA's vehicles carry 30 km/h until they pass the first speed sign.
     status["speed_limit"] = 30.0
-    status["light_state"] = 2
+    status["light_state"] = GREEN
