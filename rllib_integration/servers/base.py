@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import platformdirs
+import psutil
 
 from rllib_integration.servers.errors import ServerStartError
 from rllib_integration.servers.placement import Slot, choose_gpu
@@ -210,7 +211,11 @@ class StartedServer(CarlaServer):
 
     def memory(self) -> int:
         process = self._process
-        return tree_memory(process.supervisor_pid) if process is not None else 0
+        if process is None:
+            return 0
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return sum(memory_below(twin.pid) for twin in psutil.Process(process.supervisor_pid).children())
+        return 0
 
     @property
     def pid(self) -> int | None:
@@ -255,16 +260,13 @@ class StartedServer(CarlaServer):
             started_servers.discard(self)
 
 
-def tree_memory(root: int) -> int:
-    """Resident bytes of everything below a supervisor, itself and its twin left out."""
-    import psutil
-
+def memory_below(root: int) -> int:
+    """Resident bytes of everything below a process, without the process itself."""
     total = 0
     with contextlib.suppress(psutil.NoSuchProcess):
         for process in psutil.Process(root).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                if process.ppid() != root:
-                    total += process.memory_info().rss
+                total += process.memory_info().rss
     return total
 
 

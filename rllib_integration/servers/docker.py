@@ -9,7 +9,7 @@ import subprocess
 
 import psutil
 
-from rllib_integration.servers.base import LOOPBACK, Command, StartedServer, tree_memory
+from rllib_integration.servers.base import LOOPBACK, Command, StartedServer, memory_below
 from rllib_integration.servers.errors import ServerSettingsError
 from rllib_integration.servers.packaged import LAUNCHERS, carla_arguments
 from rllib_integration.servers.ports import PortLease
@@ -53,10 +53,11 @@ class DockerServer(StartedServer):
         )
 
     def memory(self) -> int:
-        """Resident bytes of the container's processes; 0 if Docker's daemon runs on another machine."""
-        if self.exit_status() is not None:
-            return 0
+        """Resident bytes of the container's processes; 0 if Docker does not say, or runs elsewhere."""
         inspect = ["docker", "inspect", "--format", "{{.State.Pid}}", self.container]
-        answer = subprocess.run(inspect, capture_output=True, text=True, timeout=_DOCKER_SECONDS, check=False)
-        pid = answer.stdout.strip()
-        return tree_memory(int(pid)) if pid.isdigit() and int(pid) > 0 and psutil.pid_exists(int(pid)) else 0
+        try:
+            answer = subprocess.run(inspect, capture_output=True, text=True, timeout=_DOCKER_SECONDS, check=True)
+            init = int(answer.stdout)
+            return memory_below(init) + psutil.Process(init).memory_info().rss
+        except (OSError, ValueError, subprocess.SubprocessError, psutil.Error):
+            return 0

@@ -1,0 +1,115 @@
+"""Calls through a watch end: with a result, with the server's death, or with the time allowed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import carla
+import psutil
+import pytest
+
+from rllib_integration.servers import CarlaServer, ServerDiedError, ServerHangError, ServerWatch
+from tests.servers.conftest import ServerFactory
+
+LONG = 600.0
+
+
+@pytest.fixture
+def server(new_server: ServerFactory) -> CarlaServer:
+    made = new_server()
+    made.start()
+    return made
+
+
+@pytest.fixture
+def watch(server: CarlaServer) -> Iterator[ServerWatch]:
+    made = ServerWatch(server, LONG)
+    yield made
+    made.close()
+
+
+def server_process(server: CarlaServer) -> psutil.Process:
+    """The server proper, below its launcher script."""
+    return psutil.Process(server.pid).children()[0]
+
+
+def test_a_call_returns_its_result(server: CarlaServer, watch: ServerWatch) -> None:
+    client = watch.call(carla.Client, server.host, server.port)
+    assert watch.call(client.get_server_version) == "0.9.16"
+
+
+def test_a_calls_own_error_is_raised_where_it_was_made(watch: ServerWatch) -> None:
+    with pytest.raises(ValueError, match="invalid literal"):
+        watch.call(int, "seven")
+    assert watch.call(int, "7") == 7
+
+
+def test_a_death_during_a_call_is_noticed_at_once(server: CarlaServer, watch: ServerWatch) -> None:
+    never = threading.Event()
+    threading.Timer(0.1, server_process(server).kill).start()
+    with pytest.raises(ServerDiedError, match="ended with exit status 137"):
+        watch.call(never.wait, LONG)
+    never.set()
+
+
+def test_a_death_between_calls_is_noticed_before_the_next(server: CarlaServer, watch: ServerWatch) -> None:
+    server_process(server).kill()
+    server.wait_for_exit(5.0)
+    with pytest.raises(ServerDiedError):
+        watch.call(os.getpid)
+
+
+def test_a_frozen_server_is_noticed_within_the_time_allowed(server: CarlaServer, watch: ServerWatch) -> None:
+    client = watch.call(carla.Client, server.host, server.port)
+    client.set_timeout(LONG)
+    server_process(server).send_signal(signal.SIGSTOP)
+    before = time.monotonic()
+    with pytest.raises(ServerHangError, match=r"get_server_version got no answer from the packaged .* within 0\.3 s"):
+        watch.call(client.get_server_version, timeout=0.3)
+    assert time.monotonic() - before < LONG / 10
+    with pytest.raises(ServerHangError):
+        watch.call(os.getpid)
+    # Released before the watch is closed: the client's thread gets its answer and ends.
+    server_process(server).send_signal(signal.SIGCONT)
+
+
+def test_the_clients_own_time_out_is_a_hang_too(server: CarlaServer, watch: ServerWatch) -> None:
+    client = watch.call(carla.Client, server.host, server.port)
+    client.set_timeout(0.2)
+    server_process(server).send_signal(signal.SIGSTOP)
+    with pytest.raises(ServerHangError, match="time-out of 200ms"):
+        watch.call(client.get_server_version)
+
+
+def test_a_client_library_that_never_answers_again_is_a_hang(watch: ServerWatch) -> None:
+    for_ever = threading.Lock()
+    for_ever.acquire()
+    with pytest.raises(ServerHangError):
+        watch.call(for_ever.acquire, timeout=0.1)
+    for_ever.release()
+
+
+def test_server_and_client_thread_share_the_core_they_are_given(new_server: ServerFactory) -> None:
+    server = new_server()
+    server.start()
+    core = max(os.sched_getaffinity(0))
+    watch = ServerWatch(server, LONG, core)
+    assert watch.call(os.sched_getaffinity, 0) == {core}
+    assert os.sched_getaffinity(server.pid) == {core}
+    assert os.sched_getaffinity(0) != {core} or os.cpu_count() == 1
+    watch.close()
+
+
+def test_closing_leaves_no_thread_and_no_descriptor(server: CarlaServer) -> None:
+    threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        watch = ServerWatch(server, LONG)
+        watch.call(os.getpid)
+        watch.close()
+        watch.close()
+    assert threading.active_count() == threads
+    assert len(os.listdir("/proc/self/fd")) == descriptors
