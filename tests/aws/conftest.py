@@ -116,6 +116,8 @@ class SshServer:
         self.commands: list[str] = []
         self.authorized_keys: Path | None = None
         self.break_after_bytes: int | None = None
+        self.environment: dict[str, str] = {}
+        self.own_file_system = True
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -188,12 +190,13 @@ class SshServer:
     async def _run(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         command = process.command or ""
         self.commands.append(command)
-        # The copied scripts lie under the SFTP root, which stands for the instance's file system.
-        command = command.replace("/tmp/", f"{self.folder}/tmp/")
+        if self.own_file_system:
+            # The copied scripts lie under the SFTP root, which stands for the instance's file system.
+            command = command.replace("/tmp/", f"{self.folder}/tmp/")
         child = await asyncio.create_subprocess_shell(
             command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            cwd=self.folder, env=os.environ | {"HOME": str(self.folder)},
-        )
+            cwd=self.folder, env=os.environ | {"HOME": str(self.folder)} | self.environment,
+        )  # fmt: skip
         outputs = [_pump(child.stdout, process.stdout), _pump(child.stderr, process.stderr)]
         feeding = asyncio.ensure_future(_feed(process.stdin, child.stdin))
         await asyncio.gather(*outputs)

@@ -1,0 +1,70 @@
+"""The shipped cluster files are what today's Ray and KubeRay accept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+from aws import autoscaler_file
+from aws.errors import AwsHelperError
+from tests.aws.conftest import ROOT
+
+AUTOSCALER = ROOT / "dqn_example" / "dqn_autoscaler.yaml"
+
+
+def load(path: Path = AUTOSCALER) -> dict[str, Any]:
+    return dict(yaml.safe_load(path.read_text()))
+
+
+def test_ray_accepts_the_cluster_file(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    config = prepare_config(load())
+    validate_config(config)
+    assert config["head_node_type"] == "head"
+
+
+def test_it_holds_nobodys_ids() -> None:
+    text = AUTOSCALER.read_text()
+    for prefix in ("ami-", "sg-", "subnet-", "vpc-", "arn:"):
+        assert prefix not in text
+
+
+def test_all_that_training_needs_is_mounted() -> None:
+    sources = set(load()["file_mounts"].values())
+    assert {"rllib_integration", "dqn_example", "requirements.txt"} <= sources
+    assert all((ROOT / source).exists() for source in sources)
+
+
+def test_the_authentication_mode_is_set_on_every_node() -> None:
+    config = load()
+    starts = [c for c in config["head_start_ray_commands"] + config["worker_start_ray_commands"] if "ray start" in c]
+    assert len(starts) == 2
+    assert all("RAY_AUTH_MODE=disabled" in command for command in starts)
+
+
+def test_ids_are_written_and_comments_kept(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(AUTOSCALER.read_text())
+    autoscaler_file.write_ids(path, "ami-1", ["sg-1"], "key", Path("/keys/key.pem"), "us-east-2")
+    config = load(path)
+    for node_type in config["available_node_types"].values():
+        assert node_type["node_config"]["ImageId"] == "ami-1"
+        assert node_type["node_config"]["SecurityGroupIds"] == ["sg-1"]
+        assert node_type["node_config"]["KeyName"] == "key"
+    assert config["auth"]["ssh_private_key"] == "/keys/key.pem"
+    assert config["provider"]["region"] == "us-east-2"
+    comments = [line for line in AUTOSCALER.read_text().splitlines() if line.lstrip().startswith("#")]
+    assert all(comment in path.read_text() for comment in comments)
+
+
+def test_a_file_that_is_no_cluster_file_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "other.yaml"
+    path.write_text("a: 1\n")
+    with pytest.raises(AwsHelperError, match="available_node_types"):
+        autoscaler_file.write_ids(path, "ami-1", [], "key", Path("k"), os.environ.get("REGION", "eu-west-1"))
+    assert path.read_text() == "a: 1\n"

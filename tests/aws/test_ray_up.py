@@ -1,0 +1,143 @@
+"""`ray up`, `rsync-up`, `submit`, `exec` and `down` with the shipped cluster file: moto is AWS, the node is here.
+
+Ray itself calls the programs ssh and rsync; without them nothing of this can run.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from aws import autoscaler_file, keys
+from tests.aws import ray_wrapper
+from tests.aws.conftest import CIDR, REGION, ROOT, SshServer, free_port
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("ssh") and shutil.which("rsync")), reason="Ray's cluster commands need the programs ssh and rsync"
+)
+
+PROGRAM = """
+import ray
+ray.init(address="auto", log_to_driver=False)
+resources = ray.cluster_resources()
+print("cpus", resources["CPU"], "squares", ray.get([ray.remote(lambda x: x * x).remote(i) for i in range(4)]))
+"""
+
+
+@pytest.fixture
+def node(ssh_server: SshServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[SshServer]:
+    """The cluster's head: this machine, behind an SSH server, with a Ray of its own."""
+    mark = f"test-{os.getpid()}-{free_port()}"
+    programs = ssh_server.folder / "bin"
+    programs.mkdir()
+    for name, arguments in (("ray", f" {Path(ray_wrapper.__file__)}"), ("python", "")):
+        (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable}{arguments} "$@"\n')
+        (programs / name).chmod(0o755)
+    # A short folder: Ray's socket files lie in it, and their paths may have 107 characters.
+    session = tempfile.mkdtemp(prefix="rt", dir="/tmp")
+    port = free_port()
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    ssh_server.own_file_system = False
+    ssh_server.environment = {
+        ray_wrapper.MARK: mark,
+        "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "RAY_ADDRESS": f"127.0.0.1:{port}",
+        "RAY_SESSION": session,
+        "RAY_PORT": str(port),
+    }
+    (ssh_server.folder / ".bashrc").write_text("")
+    (ssh_server.folder / ".bash_profile").write_text(f'export PATH="{programs}:$PATH"\n')
+    yield ssh_server
+    ray_wrapper.stop(mark)
+    shutil.rmtree(session, ignore_errors=True)
+
+
+@pytest.fixture
+def cluster_file(aws: Any, image: str, node: SshServer, tmp_path: Path) -> Path:
+    """The shipped file with a test's key, image and group, one small head, and a Ray that shares the machine."""
+    key = keys.ensure_key_pair(aws, "cluster")
+    vpc = aws.describe_vpcs()["Vpcs"][0]["VpcId"]
+    group = aws.create_security_group(GroupName="cluster", Description=CIDR, VpcId=vpc)["GroupId"]
+    path = tmp_path / "cluster.yaml"
+    path.write_text((ROOT / "dqn_example" / "dqn_autoscaler.yaml").read_text())
+    autoscaler_file.write_ids(path, image, [group], "cluster", key, REGION)
+    config = yaml.safe_load(path.read_text())
+    config["cluster_name"] = f"test-{node.port}"
+    config["auth"]["ssh_proxy_command"] = f"{sys.executable} {Path(__file__).with_name('relay.py')} {node.port}"
+    config["setup_commands"] = []
+    _start_beside_others(config)
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@pytest.fixture
+def local_cluster_file(node: SshServer, aws: Any, tmp_path: Path) -> Path:
+    """A cluster of one's own: one machine, named by its address."""
+    path = tmp_path / "local.yaml"
+    config = yaml.safe_load((ROOT / "dqn_example" / "dqn_autoscaler.yaml").read_text())
+    for name in ("available_node_types", "head_node_type", "max_workers", "upscaling_speed"):
+        del config[name]
+    config["cluster_name"] = f"local-{node.port}"
+    config["provider"] = {"type": "local", "head_ip": "127.0.0.5", "worker_ips": []}
+    config["auth"]["ssh_private_key"] = str(keys.ensure_key_pair(aws, "cluster"))
+    config["auth"]["ssh_proxy_command"] = f"{sys.executable} {Path(__file__).with_name('relay.py')} {node.port}"
+    config["setup_commands"] = []
+    _start_beside_others(config)
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def _start_beside_others(config: dict[str, Any]) -> None:
+    config["head_start_ray_commands"] = [
+        "ray stop",
+        "ray start --head --port=$RAY_PORT --node-ip-address=127.0.0.1 --temp-dir=$RAY_SESSION --num-cpus=2 "
+        "--include-dashboard=false --autoscaling-config=~/ray_bootstrap_config.yaml",
+    ]
+
+
+def ray(*words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "ray.scripts.scripts", *words],
+        capture_output=True, text=True, timeout=240, cwd=ROOT, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, f"ray {' '.join(words)}\n{output[-6000:]}"
+    return output
+
+
+def drive(file: Path, node: SshServer, tmp_path: Path, cpus: int) -> None:
+    """The life of a cluster; `cpus` is what its head says it has."""
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    ray("up", "-y", "--no-config-cache", str(file))
+    assert (node.folder / "rllib_integration" / "__init__.py").is_file()
+    assert (node.folder / "dqn_example" / "dqn_experiment.py").is_file()
+    assert not list(node.folder.glob("rllib_integration/**/__pycache__"))
+    ray("rsync-up", str(file), str(program), str(node.folder / "copied.py"))
+    assert (node.folder / "copied.py").read_text() == PROGRAM
+    assert "squares [0, 1, 4, 9]" in ray("submit", str(file), str(program))
+    assert f"/{cpus}.0 CPU" in ray("exec", str(file), "ray status")
+    assert ray_wrapper.own_ray_processes(node.environment[ray_wrapper.MARK])
+    ray("down", "-y", str(file))
+    assert not ray_wrapper.own_ray_processes(node.environment[ray_wrapper.MARK])
+
+
+def test_a_cluster_on_aws(cluster_file: Path, node: SshServer, aws: Any, tmp_path: Path) -> None:
+    drive(cluster_file, node, tmp_path, cpus=8)
+    instances = [i for r in aws.describe_instances()["Reservations"] for i in r["Instances"]]
+    assert [instance["State"]["Name"] for instance in instances] == ["terminated"]
+    assert instances[0]["MetadataOptions"]["HttpTokens"] == "required"
+
+
+def test_a_cluster_of_ones_own(local_cluster_file: Path, node: SshServer, tmp_path: Path) -> None:
+    drive(local_cluster_file, node, tmp_path, cpus=2)
