@@ -253,9 +253,10 @@ class StartedServer(CarlaServer):
                 self._process.stop(grace)
                 self._last_status = self._process.status()
                 self._process = None
-            for held in (self._lease, self.gpu):
-                if held is not None:
-                    held.release()
+            if self._lease is not None:
+                self._lease.retire()
+            if self.gpu is not None:
+                self.gpu.release()
             self._lease = self.gpu = None
             started_servers.discard(self)
 

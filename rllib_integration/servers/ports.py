@@ -17,6 +17,7 @@ import random
 import socket
 import tempfile
 import threading
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,7 @@ SERVER_PORTS = 3  # CARLA listens on three in a row: RPC, streaming, secondary s
 LOWEST_PORT = 20000
 HIGHEST_PORT = 65535
 _ATTEMPTS = 500
+_RETIRED_LEASES = 16
 
 
 @dataclass
@@ -52,6 +54,17 @@ class PortLease:
         if self._held:
             self._held = False
             _LOCKS.unlock(self.first, self.count)
+
+    def retire(self) -> None:
+        """Give the ports back later, after this process has retired some more leases.
+
+        A client whose server is gone tries its streams' old ports again until it is garbage. Another server there
+        would feed it the frames of a world that it doesn't know, which ends its process.
+        """
+        if self._held:
+            _RETIRED.append(self)
+            if len(_RETIRED) > _RETIRED_LEASES:
+                _RETIRED.popleft().release()
 
 
 class ByteLocks:
@@ -117,6 +130,7 @@ def lock_folder() -> Path:
 
 
 _LOCKS = ByteLocks("ports.lock")
+_RETIRED: deque[PortLease] = deque()
 _ENTROPY = random.SystemRandom()
 
 

@@ -77,6 +77,19 @@ def test_a_released_block_can_be_leased_again_and_releasing_twice_is_harmless(na
         lease.release()
 
 
+def test_a_retired_block_is_not_leased_again_soon_but_in_the_end(narrow: range) -> None:
+    retired = ports.lease_port_block()
+    retired.retire()
+    for _ in range(20):
+        lease = ports.lease_port_block()
+        assert not set(lease.ports) & set(retired.ports)
+        lease.release()
+    for _ in range(ports._RETIRED_LEASES):
+        ports.PortLease(1, 1).retire()
+    assert ports._LOCKS.try_lock(retired.first, 3)
+    ports._LOCKS.unlock(retired.first, 3)
+
+
 def test_a_port_in_use_is_not_leased(narrow: range) -> None:
     with socket.create_server(("127.0.0.1", 28004)):
         firsts = set()
