@@ -11,7 +11,9 @@ import sys
 import psutil
 
 MARK = "CARLA_RLLIB_TEST_CLUSTER"
-RAY_PROGRAMS = ("raylet", "gcs_server", "monitor.py", "dashboard", "log_monitor", "ray::", "runtime_env", "default_worker")
+RAY_PROGRAMS = (
+    "raylet", "gcs_server", "monitor.py", "dashboard", "log_monitor", "ray::", "runtime_env", "default_worker"
+)  # fmt: skip
 
 
 def own_ray_processes(mark: str) -> list[psutil.Process]:
@@ -19,7 +21,8 @@ def own_ray_processes(mark: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK) == mark and any(name in " ".join(process.cmdline()) for name in RAY_PROGRAMS):
+            command = " ".join(process.cmdline())
+            if process.environ().get(MARK) == mark and any(name in command for name in RAY_PROGRAMS):
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
             continue
