@@ -1,0 +1,305 @@
+"""Driving by bird view with numbered actions: what the hero may do, sees, and is rewarded for.
+
+With its defaults this is the task of the original integration. The settings under `others` turn it into one
+that is learnt in minutes: the end of an episode at the lane's edge, a reward that is bounded and wants a
+certain speed, and starts all over the town.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import carla
+import numpy as np
+from gymnasium import spaces
+
+from dqn_example.dqn_rewards import is_in_lane, lane_reward, original_reward
+from rllib_integration.base_experiment import BaseExperiment
+from rllib_integration.config import ConfigError, Rule, merge
+from rllib_integration.lanes import LaneIndex, LaneLocation
+from rllib_integration.sensors import SensorFactory
+
+if TYPE_CHECKING:
+    from rllib_integration.carla_core import CarlaCore
+
+OTHERS: dict[str, Any] = {
+    "framestack": 4,  # pictures in an observation, oldest first
+    "speed_plane": False,  # one more plane that shows the speed, 255 = 15 m/s
+    "actions": "original",  # "original": 29 of throttle x steer; "fine": 21 with gentler steering
+    "reward": "original",  # "original", or "lane": see dqn_rewards.py
+    "target_speed": 8.0,  # [m/s] of the "lane" reward
+    "max_time_idle": 600,  # steps at 1 km/h or less before the episode ends
+    "max_time_episode": 6400,  # steps before it is cut off
+    "end_off_lane": False,  # the episode ends where the hero leaves the lanes of its direction
+    "end_on_collision": True,  # needs a sensor.other.collision
+    "collision_penalty": 40.0,  # taken off the "original" reward; "lane" takes 1
+    "start": "spawn_points",  # "spawn_points", or "lanes": anywhere on a lane, roughly along it
+    "start_speed": 0.0,  # [m/s] starts on lanes have a speed up to this, three in ten none
+    "distance_limit": 0.0,  # [m] the episode is cut off after this distance; 0 = no limit
+}
+_RULES = {
+    "actions": Rule(str, accepts=lambda name: name in ("original", "fine"), expected="original or fine"),
+    "reward": Rule(str, accepts=lambda name: name in ("original", "lane"), expected="original or lane"),
+    "start": Rule(str, accepts=lambda name: name in ("spawn_points", "lanes"), expected="spawn_points or lanes"),
+    "framestack": Rule(int, accepts=lambda count: count >= 1, expected="a whole number, 1 or more"),
+    "max_time_idle": Rule(int, accepts=lambda count: count >= 1, expected="a whole number of steps, 1 or more"),
+    "max_time_episode": Rule(int, accepts=lambda count: count >= 1, expected="a whole number of steps, 1 or more"),
+    "target_speed": Rule(float, accepts=lambda speed: speed > 0, expected="a speed above 0 in m/s"),
+}
+STEERING = (0.0, 0.75, 0.5, 0.25, -0.75, -0.5, -0.25)
+FINE_STEERING = (0.0, 0.08, 0.2, 0.5, -0.08, -0.2, -0.5)
+IDLE_SPEED = 1.0  # [km/h]
+FALLEN_HEIGHT = -0.5  # [m]
+FASTEST_SHOWN = 15.0  # [m/s] full brightness of the speed plane
+JUNCTION_MARGIN = 15.0  # [m] starts on lanes keep this far from junctions
+START_SPACING = 5.0  # [m] between the lane points that starts are drawn from
+START_OFFSET = 0.5  # [m] sideways, at most
+START_ANGLE = math.degrees(0.15)  # [degrees] off the lane's direction, at most
+TRAFFIC_MARGIN = 10.0  # [m] starts on lanes keep this far from other vehicles
+
+
+@dataclass
+class HeroState:
+    """The hero after a step, as the rewards see it.
+
+    Attributes:
+        x, y, z: Position in the world [m].
+        speed: [km/h].
+        forward_speed: Along the vehicle's own axis, negative in reverse [m/s].
+        lane: The lane it is on, chosen by direction where lanes overlap; None off the driving lanes.
+        on_road: On a driving or parking lane.
+        steer: Of the last control, -1..1, to the right positive.
+    """
+
+    x: float
+    y: float
+    z: float
+    speed: float
+    forward_speed: float
+    lane: LaneLocation | None
+    on_road: bool
+    steer: float
+
+
+class DQNExperiment(BaseExperiment):
+    """The DQN example's task; see `OTHERS` for what can be set under `env_config.experiment.others`."""
+
+    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+        super().__init__(config)
+        where = "env_config.experiment.others"
+        self.others = merge(OTHERS, self.config["others"], where, rules=_RULES)
+        self.config["others"] = self.others
+        self.actions = self._fine_actions() if self.others["actions"] == "fine" else self._original_actions()
+        self.birdview = self._find_birdview()
+        self._frames: list[np.ndarray] = []
+        self._starts: dict[str, list[carla.Waypoint]] = {}
+        self._core: CarlaCore | None = None
+        self.reset()
+
+    def _find_birdview(self) -> str:
+        sensors = self.config["hero"]["sensors"]
+        names = [name for name, sensor in sensors.items() if sensor.get("type") == "sensor.birdview"]
+        if not names:
+            raise ConfigError(
+                "env_config.experiment.hero.sensors has no sensor of type sensor.birdview, which is what "
+                "DQNExperiment observes."
+            )
+        return names[0]
+
+    def reset(self) -> None:
+        """Forget the last episode."""
+        self.steps = 0
+        self.idle_steps = 0
+        self.distance = 0.0
+        self.state: HeroState | None = None
+        self.last_state: HeroState | None = None
+        self.last_heading_deviation = 0.0
+        self.end_reason: str | None = None
+        self.last_control = carla.VehicleControl()
+        self._frames = []
+        self._info: dict[str, Any] = {}
+        self._collided = False
+
+    def place_hero(self, core: CarlaCore) -> None:
+        """With `start: lanes`, move the hero to a random lane point, with a random speed."""
+        self._core = core
+        if self.others["start"] != "lanes":
+            return
+        rng = core.rng
+        waypoint = self._free_start(core, rng)
+        yaw = waypoint.transform.rotation.yaw
+        right = waypoint.transform.get_right_vector()
+        offset = float(rng.uniform(-START_OFFSET, START_OFFSET))
+        location = waypoint.transform.location + carla.Location(right.x * offset, right.y * offset, 0.05)
+        heading = math.radians(yaw + float(rng.uniform(-START_ANGLE, START_ANGLE)))
+        pitch = waypoint.transform.rotation.pitch
+        core.hero.set_transform(carla.Transform(location, carla.Rotation(pitch=pitch, yaw=math.degrees(heading))))
+        speed = float(rng.uniform(0.0, self.others["start_speed"])) * float(rng.random() < 0.7)
+        core.hero.set_target_velocity(carla.Vector3D(speed * math.cos(heading), speed * math.sin(heading), 0.0))
+
+    def _free_start(self, core: CarlaCore, rng: np.random.Generator) -> carla.Waypoint:
+        starts = self._lane_starts(core.map)
+        others = [actor.get_location() for actor in core.world.get_actors().filter("vehicle.*")]
+        others = [place for place in others if place.distance(core.hero.get_location()) > 0.1]
+        for index in rng.permutation(len(starts)):
+            place = starts[index].transform.location
+            if all(place.distance(other) > TRAFFIC_MARGIN for other in others):
+                return starts[index]
+        return starts[int(rng.integers(len(starts)))]
+
+    def _lane_starts(self, carla_map: carla.Map) -> list[carla.Waypoint]:
+        if carla_map.name not in self._starts:
+            points = [point for point in carla_map.generate_waypoints(START_SPACING) if not point.is_junction]
+            clear = [point for point in points if _is_clear_of_junctions(point)]
+            if not clear:
+                raise ConfigError(f"others.start: lanes: {carla_map.name} has no lane away from junctions.")
+            self._starts[carla_map.name] = clear
+        return self._starts[carla_map.name]
+
+    def get_action_space(self) -> spaces.Discrete:
+        """Numbers of `get_actions`."""
+        return spaces.Discrete(len(self.actions))
+
+    def get_observation_space(self) -> spaces.Box:
+        """Bird views on the channel axis, oldest first, and the speed plane: uint8 (size, size, channels)."""
+        picture = SensorFactory.space(self.config["hero"]["sensors"][self.birdview])
+        height, width, planes = picture.shape
+        channels = planes * self.others["framestack"] + int(self.others["speed_plane"])
+        return spaces.Box(0, 255, (height, width, channels), np.uint8)
+
+    def get_actions(self) -> dict[int, list[float | bool]]:
+        """Number -> throttle, steer, brake, reverse, hand brake."""
+        return self.actions
+
+    @staticmethod
+    def _original_actions() -> dict[int, list[float | bool]]:
+        rows: list[tuple[float, float, float]] = [(0.0, 0.0, 0.0), (0.0, 0.0, 1.0)]
+        rows += [(0.0, steer, 0.0) for steer in STEERING[1:]]
+        rows += [(throttle, steer, 0.0) for throttle in (0.3, 0.6, 1.0) for steer in STEERING]
+        return {number: [*row, False, False] for number, row in enumerate(rows)}
+
+    @staticmethod
+    def _fine_actions() -> dict[int, list[float | bool]]:
+        pedals = ((0.0, 0.35), (0.0, 0.0), (0.45, 0.0))
+        rows = [(throttle, steer, brake) for throttle, brake in pedals for steer in FINE_STEERING]
+        return {number: [*row, False, False] for number, row in enumerate(rows)}
+
+    def compute_action(self, action: int) -> carla.VehicleControl:
+        """The control of an action's number."""
+        throttle, steer, brake, reverse, hand_brake = self.actions[int(action)]
+        self.last_control = carla.VehicleControl(
+            throttle=float(throttle),
+            steer=float(steer),
+            brake=float(brake),
+            reverse=bool(reverse),
+            hand_brake=bool(hand_brake),
+        )
+        return self.last_control
+
+    def get_observation(self, sensor_data: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+        """Stack the newest bird view on the ones before; an episode's first one fills the stack."""
+        picture = sensor_data[self.birdview][1]
+        self._collided = any(
+            self.config["hero"]["sensors"][name].get("type") == "sensor.other.collision" for name in sensor_data
+        )
+        missing = self.others["framestack"] - len(self._frames)
+        self._frames = [picture] * missing + self._frames if missing > 1 else self._frames + [picture]
+        self._frames = self._frames[-self.others["framestack"] :]
+        planes = list(self._frames)
+        if self.others["speed_plane"]:
+            planes.append(np.full((*picture.shape[:2], 1), self._shown_speed(), np.uint8))
+        self._info = {}
+        return np.concatenate(planes, axis=-1), self._info
+
+    def _shown_speed(self) -> int:
+        """Forward speed as the brightness of the speed plane."""
+        if self._core is None or self._core.hero is None:
+            return 0
+        speed = _forward_speed(self._core.hero)
+        return int(255 * min(max(speed / FASTEST_SHOWN, 0.0), 1.0))
+
+    def get_done_status(self, observation: np.ndarray, core: CarlaCore) -> bool:
+        """Whether the hero crashed, fell, stood idle for too long or, if that ends it, left its lane."""
+        self.last_state, self.state = self.state, read_hero_state(core, self.last_control.steer)
+        self._count(self.state)
+        self.end_reason = self._reason_to_end(self.state)
+        self._tell(self.state)
+        return self.end_reason is not None
+
+    def _count(self, state: HeroState) -> None:
+        self.steps += 1
+        self.idle_steps = self.idle_steps + 1 if state.speed <= IDLE_SPEED else 0
+        if self.last_state is not None:
+            self.distance += math.hypot(state.x - self.last_state.x, state.y - self.last_state.y)
+        self.last_heading_deviation = abs(math.radians(state.lane.heading_error)) if state.lane else math.pi / 2
+
+    def _reason_to_end(self, state: HeroState) -> str | None:
+        if state.z < FALLEN_HEIGHT:
+            return "fell"
+        if self._collided and self.others["end_on_collision"]:
+            return "collision"
+        if self.others["end_off_lane"] and not (state.on_road and is_in_lane(state.lane)):
+            return "left_lane"
+        if self.idle_steps > self.others["max_time_idle"]:
+            return "idle"
+        return None
+
+    def _tell(self, state: HeroState) -> None:
+        self._info["heading_deviation"] = self.last_heading_deviation
+        self._info["distance"] = self.distance
+        self._info["speed"] = state.speed
+        self._info["off_road"] = not state.on_road
+        self._info["in_lane"] = is_in_lane(state.lane)
+        self._info["position"] = (state.x, state.y)
+        if self.end_reason is not None:
+            self._info["end"] = self.end_reason
+
+    def get_truncated_status(self, observation: np.ndarray, core: CarlaCore) -> bool:
+        """Whether the time or the distance is up; such a state still has a value."""
+        reason = None
+        if self.steps > self.others["max_time_episode"]:
+            reason = "time_limit"
+        elif 0 < self.others["distance_limit"] <= self.distance:
+            reason = "distance_limit"
+        if reason is not None and self.end_reason is None:
+            self._info["end"] = reason
+        return reason is not None
+
+    def compute_reward(self, observation: np.ndarray, core: CarlaCore) -> dict[str, float]:
+        """The step's reward in named parts."""
+        assert self.state is not None
+        if self.others["reward"] == "lane":
+            return lane_reward(self.state, self.end_reason, self.others["target_speed"])
+        penalty = self.others["collision_penalty"] if self._collided else 0.0
+        return original_reward(self.state, self.last_state, self.end_reason, penalty)
+
+
+def read_hero_state(core: CarlaCore, steer: float) -> HeroState:
+    """The hero as it is after the tick, from what the client already holds."""
+    transform = core.hero.get_transform()
+    place = transform.location
+    velocity = core.hero.get_velocity()
+    lanes = LaneIndex.for_map(core.map)
+    return HeroState(
+        x=place.x,
+        y=place.y,
+        z=place.z,
+        speed=3.6 * velocity.length(),
+        forward_speed=_forward_speed(core.hero),
+        lane=lanes.locate(place.x, place.y, place.z, transform.rotation.yaw),
+        on_road=lanes.on_road(place.x, place.y, place.z),
+        steer=steer,
+    )
+
+
+def _forward_speed(hero: carla.Vehicle) -> float:
+    """Speed along the vehicle's own axis [m/s]."""
+    return hero.get_velocity().dot(hero.get_transform().get_forward_vector())
+
+
+def _is_clear_of_junctions(point: carla.Waypoint) -> bool:
+    ahead, behind = point.next(JUNCTION_MARGIN), point.previous(JUNCTION_MARGIN)
+    return bool(ahead) and bool(behind) and not any(other.is_junction for other in [*ahead, *behind])

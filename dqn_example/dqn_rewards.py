@@ -1,0 +1,76 @@
+"""The two rewards of the DQN example, as named parts whose sum is the reward of a step."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dqn_example.dqn_experiment import HeroState
+    from rllib_integration.lanes import LaneLocation
+
+SLOW_SPEED = 20.0  # [km/h] below it, gaining speed is rewarded
+STEERING_ERROR = 0.4  # sine of the heading error from which on the steering has to correct it
+EDGE_TOLERANCE = 0.3  # [m] the vehicle's middle may be so far beyond the lane's edge
+HEADING_TOLERANCE = 0.8  # [rad] where the reward for heading along the lane reaches zero
+OVERSPEED_SLOPE = 2.5  # the reward is gone at 1.4 times the target speed
+
+
+def original_reward(
+    state: HeroState, last: HeroState | None, end_reason: str | None, collision_penalty: float
+) -> dict[str, float]:
+    """The original integration's reward, without its prize for reaching the time limit.
+
+    Per step: the metres moved, 0.05 for each km/h gained while slow, and penalties for being off the road
+    (0.5), heading against the lane (0.5), and steering away from it (0.05).
+    """
+    parts = {"distance": 0.0, "acceleration": 0.0, "off_road": 0.0, "wrong_way": 0.0, "steering": 0.0}
+    if last is not None:
+        parts["distance"] = math.hypot(state.x - last.x, state.y - last.y)
+        if state.speed < SLOW_SPEED:
+            parts["acceleration"] = 0.05 * (state.speed - last.speed)
+    if not state.on_road:
+        parts["off_road"] = -0.5
+    if state.lane is not None and not state.lane.is_junction:
+        error = math.radians(state.lane.heading_error)
+        if math.cos(error) < 0:
+            parts["wrong_way"] = -0.5
+        elif abs(math.sin(error)) > STEERING_ERROR and math.sin(error) * state.steer >= 0:
+            parts["steering"] = -0.05
+    parts["end"] = {"fell": -40.0, "idle": -100.0}.get(end_reason or "", 0.0)
+    parts["collision"] = -collision_penalty
+    return parts
+
+
+def lane_reward(state: HeroState, end_reason: str | None, target_speed: float) -> dict[str, float]:
+    """At most 1 a step, for driving along the lane's middle at the target speed; -1 for a bad end.
+
+    The speed along the lane, relative to the target, pays a quarter for moving, half for being centred and a
+    quarter for heading along the lane. Above the target speed it falls, and is gone at 1.4 times of it.
+    """
+    if end_reason is not None:
+        return {"progress": 0.0, "centre": 0.0, "heading": 0.0, "end": -1.0}
+    lane = state.lane
+    if lane is None:
+        return {"progress": 0.0, "centre": 0.0, "heading": 0.0, "end": 0.0}
+    error = math.radians(lane.heading_error)
+    relative = state.forward_speed * math.cos(error) / target_speed
+    if relative <= 0.0:
+        return {"progress": 0.5 * relative, "centre": 0.0, "heading": 0.0, "end": 0.0}
+    if relative > 1.0:
+        relative = max(0.0, 1.0 - OVERSPEED_SLOPE * (relative - 1.0))
+    centred = max(0.0, 1.0 - abs(lane.lateral) / (lane.width / 2 + EDGE_TOLERANCE))
+    aligned = max(0.0, 1.0 - abs(error) / HEADING_TOLERANCE)
+    return {
+        "progress": 0.25 * relative,
+        "centre": 0.5 * relative * centred,
+        "heading": 0.25 * relative * aligned,
+        "end": 0.0,
+    }
+
+
+def is_in_lane(lane: LaneLocation | None) -> bool:
+    """Whether the vehicle's middle is within a lane that leads roughly where it heads."""
+    if lane is None:
+        return False
+    return abs(lane.heading_error) < 90.0 and abs(lane.lateral) <= lane.width / 2 + EDGE_TOLERANCE

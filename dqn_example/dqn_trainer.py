@@ -1,0 +1,160 @@
+"""DQN for pictures: RLlib's learner and env runners around a flat replay buffer.
+
+The env runners sample the next round while the learner trains on the rounds before, and every checkpoint
+carries the network for inference without Ray.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray.rllib.algorithms.dqn import DQN, DQNConfig
+from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
+from ray.rllib.env.env_runner import EnvRunner
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+from ray.rllib.utils.metrics import (
+    ENV_RUNNER_RESULTS,
+    ENV_RUNNER_SAMPLING_TIMER,
+    LEARNER_RESULTS,
+    LEARNER_UPDATE_TIMER,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    REPLAY_BUFFER_ADD_DATA_TIMER,
+    REPLAY_BUFFER_SAMPLE_TIMER,
+    SYNCH_WORKER_WEIGHTS_TIMER,
+    TD_ERROR_KEY,
+    TIMERS,
+)
+
+from dqn_example.dqn_inference_model import DESCRIPTION_FILE, WEIGHTS_FILE, describe_network, extract_weights
+from dqn_example.dqn_replay import RingReplayBuffer
+
+REPLAY_FILE = "replay_buffer.pt"
+UPDATES_AT_ONCE = 8  # batches drawn together: enough to hide the draw, few enough to fit into memory
+EMPTY_ROUNDS_TOLERATED = 5
+
+
+class DQNTrainer(DQN):
+    """DQN with a `RingReplayBuffer`, where `training.replay_buffer_config.type` names one.
+
+    With one of RLlib's own buffers it trains exactly as RLlib's DQN does.
+    """
+
+    @classmethod
+    def get_default_config(cls) -> DQNConfig:
+        """RLlib's defaults for DQN, built into this class."""
+        return DQNConfig(algo_class=cls)
+
+    def setup(self, config: DQNConfig) -> None:
+        """Build as RLlib does, and put the ring where the learner works."""
+        super().setup(config)
+        self._update_debt = 0.0
+        self._empty_rounds = 0
+        self._round_requested = False
+        if isinstance(self.local_replay_buffer, RingReplayBuffer):
+            self.local_replay_buffer.device = self._learner_device()
+
+    def _learner_device(self) -> torch.device:
+        is_local_gpu = self.config.num_learners == 0 and self.config.num_gpus_per_learner > 0
+        if is_local_gpu and torch.cuda.is_available():
+            return torch.device(f"cuda:{self.config.local_gpu_idx}")
+        return torch.device("cpu")
+
+    def training_step(self) -> None:
+        """One round: take what the env runners sampled, let them sample on, and learn meanwhile."""
+        buffer = self.local_replay_buffer
+        if not isinstance(buffer, RingReplayBuffer):
+            super().training_step()
+            return
+        with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
+            results = self._sample_round()
+        self.metrics.aggregate([metrics for _, metrics in results], key=ENV_RUNNER_RESULTS)
+        with self.metrics.log_time((TIMERS, REPLAY_BUFFER_ADD_DATA_TIMER)):
+            added = sum(buffer.add(episodes, self.config.n_step, self.config.gamma) for episodes, _ in results)
+        if buffer.added < max(self.config.num_steps_sampled_before_learning_starts, 1):
+            return
+        updates = self._updates_due(added)
+        while updates > 0:
+            self._update(buffer, min(updates, UPDATES_AT_ONCE))
+            updates -= UPDATES_AT_ONCE
+            if updates <= 0:
+                self._send_weights()
+
+    def _sample_round(self) -> list[tuple[Any, Any]]:
+        """Episode chunks and metrics of each env runner; remote ones start on their next round at once."""
+        group = self.env_runner_group
+        if group.num_remote_workers() == 0:
+            return [_sample(self.env_runner)]
+        if not self._round_requested:
+            group.foreach_env_runner_async(_sample, tag="sample")
+        answers = group.fetch_ready_async_reqs(tags="sample", timeout_seconds=self.config.sample_timeout_s)
+        group.foreach_env_runner_async(_sample, tag="sample")
+        self._round_requested = True
+        self._empty_rounds = 0 if answers else self._empty_rounds + 1
+        if self._empty_rounds > EMPTY_ROUNDS_TOLERATED:
+            raise RuntimeError(
+                f"No env runner delivered anything in {self._empty_rounds} rounds of at most "
+                f"{self.config.sample_timeout_s:g} s (env_runners.sample_timeout_s)."
+            )
+        return [answer for _, answer in answers]
+
+    def _updates_due(self, added: int) -> int:
+        """Updates that keep the ratio of trained to sampled steps at `training_intensity`; one if it is unset."""
+        if not self.config.training_intensity:
+            return 1
+        self._update_debt += added * self.config.training_intensity / self.config.total_train_batch_size
+        due = int(self._update_debt)
+        self._update_debt -= due
+        return due
+
+    def _update(self, buffer: RingReplayBuffer, count: int) -> None:
+        size = self.config.total_train_batch_size
+        with self.metrics.log_time((TIMERS, REPLAY_BUFFER_SAMPLE_TIMER)):
+            samples = SampleBatch(buffer.sample(count * size))
+            batch = MultiAgentBatch({DEFAULT_MODULE_ID: samples}, env_steps=count * size)
+        steps = self.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0)
+        with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
+            results = self.learner_group.update(
+                batch=batch,
+                minibatch_size=self.config.train_batch_size_per_learner,
+                num_epochs=1,
+                timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: steps},
+            )
+        for result in results:
+            for metrics in result.values():
+                metrics.pop(TD_ERROR_KEY, None)  # one number a sample, which nothing here reads
+        self.metrics.aggregate(results, key=LEARNER_RESULTS)
+
+    def _send_weights(self) -> None:
+        with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
+            self.env_runner_group.sync_weights(
+                from_worker_or_learner_group=self.learner_group, policies=[DEFAULT_MODULE_ID], inference_only=True
+            )
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Save RLlib's checkpoint, and with it the network for inference without Ray."""
+        super().save_checkpoint(checkpoint_dir)
+        folder = Path(checkpoint_dir)
+        module = self.get_module(DEFAULT_MODULE_ID)
+        state = self.learner_group.get_state(
+            components=f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}", inference_only=True
+        )[COMPONENT_LEARNER][COMPONENT_RL_MODULE][DEFAULT_MODULE_ID]
+        description = describe_network(module, module.observation_space.shape)
+        (folder / DESCRIPTION_FILE).write_text(json.dumps(description, indent=1), encoding="utf-8")
+        torch.save(extract_weights(module, state), folder / WEIGHTS_FILE)
+        buffer = self.local_replay_buffer
+        if self.config.store_buffer_in_checkpoints and isinstance(buffer, RingReplayBuffer):
+            torch.save(buffer.get_state(), folder / REPLAY_FILE)
+
+    def load_checkpoint(self, checkpoint_dir: str) -> None:
+        """Restore the state, and the replay buffer where it was stored; otherwise it is filled anew."""
+        super().load_checkpoint(checkpoint_dir)
+        file = Path(checkpoint_dir) / REPLAY_FILE
+        if file.is_file() and isinstance(self.local_replay_buffer, RingReplayBuffer):
+            self.local_replay_buffer.set_state(torch.load(file, weights_only=False))
+
+
+def _sample(runner: EnvRunner) -> tuple[Any, Any]:
+    return runner.sample(), runner.get_metrics()

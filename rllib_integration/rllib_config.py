@@ -1,0 +1,309 @@
+"""A YAML document becomes an RLlib `AlgorithmConfig`.
+
+The document's sections are named after the methods of `AlgorithmConfig` and hold their arguments:
+
+    algorithm: DQN
+    env_runners: {num_env_runners: 1, rollout_fragment_length: 16}
+    training: {lr: 0.0003, train_batch_size: 64}
+    model: {conv_filters: [[16, [8, 8], 4, "valid"]], head_fcnet_hiddens: [256]}
+    env_config: {carla: {...}, experiment: {...}}
+
+RLlib itself takes any misspelt key without a word; here a key must be an argument of the method, and its
+value must have the annotated type. The flat names of RLlib 1.x are translated, see `rllib_names`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
+from ray.rllib.core.rl_module.rl_module import RLModule, RLModuleSpec
+from ray.tune.registry import get_trainable_cls
+
+from rllib_integration.rllib_names import DROPPED, MOVED, OldNameError, put, translate_old_names
+
+ALGORITHMS = ("DQN", "PPO", "APPO", "IMPALA", "SAC")
+SECTIONS = (
+    "environment",
+    "framework",
+    "env_runners",
+    "learners",
+    "training",
+    "evaluation",
+    "reporting",
+    "fault_tolerance",
+    "debugging",
+    "resources",
+    "checkpointing",
+)
+# Arguments that RLlib still accepts and ignores or refuses much later, with what to write instead.
+_DEAD = {
+    "training.hiddens": "model.head_fcnet_hiddens",
+    "training.noisy": "training.epsilon",
+    "training.sigma0": "training.epsilon",
+    "training.adam_epsilon": "training.lr",
+    "training.before_learn_on_batch": "a learner connector",
+    "training.lr_schedule": "training.lr: [[0, first], [steps, last]]",
+    "training.entropy_coeff_schedule": "training.entropy_coeff: [[0, first], [steps, last]]",
+    "training.model": "model",
+    "training.vf_share_layers": "model.vf_share_layers",
+    "training.q_model_config": "model",
+    "training.policy_model_config": "model",
+    "env_runners.exploration_config": "training.epsilon or model.softq_temperature",
+    "env_runners.observation_filter": "the experiment's get_observation",
+    "resources.num_gpus": "learners.num_gpus_per_learner",
+    "environment.env": "env_config.experiment.type",
+    "environment.render_env": "env_config.carla.show_display",
+    "environment.disable_env_checking": "nothing; it belonged to the old API stack",
+}
+_AUTO_ALLOWED = {"learners.num_gpus_per_learner"}
+
+
+class RLlibConfigError(ValueError):
+    """Something in the RLlib part of a configuration is wrong; the message is a sentence for the user."""
+
+
+def read_document(
+    document: Mapping[str, Any],
+    algorithm_class: type[Algorithm] | None = None,
+    extra_model_keys: Sequence[str] = (),
+) -> tuple[dict[str, Any], list[str]]:
+    """Translate old names, sort flat settings into their sections and check every key and type.
+
+    Args:
+        document: A configuration, in sections, in old flat names, or mixed.
+        algorithm_class: The algorithm whose `training` arguments apply; by default the one that
+            `algorithm` names.
+        extra_model_keys: Keys under `model` that the RL module knows beside RLlib's own.
+
+    Returns:
+        The document in sections, and one line for each setting that was translated.
+
+    Raises:
+        RLlibConfigError: for an unknown key (with the nearest right one) or a wrong type.
+    """
+    try:
+        sections, notes = translate_old_names(dict(document))
+    except OldNameError as error:
+        raise RLlibConfigError(str(error)) from None
+    config = _default_config(str(sections.get("algorithm", "DQN")), algorithm_class)
+    arguments = {section: _arguments(config, section) for section in SECTIONS}
+    if isinstance(sections.get("framework"), str):
+        sections["framework"] = {"framework": sections["framework"]}
+    notes += _sort_flat_settings(sections, arguments)
+    for section in SECTIONS:
+        _check_section(section, sections.get(section), arguments[section])
+    model_hints = {field.name: field.type for field in dataclasses.fields(DefaultModelConfig)}
+    _check_model(sections.get("model"), model_hints, extra_model_keys)
+    return sections, notes
+
+
+def build_algorithm_config(
+    document: Mapping[str, Any],
+    env: str | type,
+    module_class: type[RLModule] | None = None,
+    callbacks: type | None = None,
+    *,
+    algorithm_class: type[Algorithm] | None = None,
+    extra_model_keys: Sequence[str] = (),
+) -> AlgorithmConfig:
+    """Build and validate the configuration of an algorithm.
+
+    Args:
+        document: A configuration as `read_document` takes it.
+        env: An environment class, or the name it was registered under with `tune.register_env`.
+        module_class: The network; the algorithm's own if None.
+        callbacks: A subclass of `RLlibCallback`.
+        algorithm_class: A subclass of the algorithm that the document names.
+        extra_model_keys: Keys under `model` that `module_class` knows beside RLlib's own.
+
+    Raises:
+        RLlibConfigError: when a key, a type, or a value is wrong.
+    """
+    sections, _ = read_document(document, algorithm_class, extra_model_keys)
+    config = _default_config(str(sections.get("algorithm", "DQN")), algorithm_class)
+    if (sections.get("learners") or {}).get("num_gpus_per_learner") == "auto":
+        put(sections, "learners.num_gpus_per_learner", 0)
+    for section in SECTIONS:
+        if sections.get(section):
+            getattr(config, section)(**sections[section])
+    config.environment(env=env)
+    model = dict(sections.get("model") or {})
+    extras = {key: model.pop(key) for key in extra_model_keys if key in model}
+    model_config = dataclasses.asdict(DefaultModelConfig(**model)) | extras
+    spec_class = module_class or config.get_default_rl_module_spec().module_class
+    config.rl_module(rl_module_spec=RLModuleSpec(module_class=spec_class, model_config=model_config))
+    if callbacks is not None:
+        config.callbacks(callbacks)
+    try:
+        config.validate()
+    except (ValueError, TypeError, KeyError, AssertionError) as error:
+        raise RLlibConfigError(f"RLlib refuses this configuration: {' '.join(str(error).split())}") from error
+    return config
+
+
+def named_algorithm(document: Mapping[str, Any]) -> str:
+    """The algorithm that a document asks for; DQN when it names none.
+
+    Raises:
+        RLlibConfigError: for a name that is not among `ALGORITHMS`.
+    """
+    name = document.get("algorithm", "DQN")
+    if name not in ALGORITHMS:
+        raise RLlibConfigError(f"algorithm: {name!r} is not available; choose one of {', '.join(ALGORITHMS)}.")
+    return str(name)
+
+
+def _default_config(name: str, algorithm_class: type[Algorithm] | None) -> AlgorithmConfig:
+    named_algorithm({"algorithm": name})
+    return (algorithm_class or get_trainable_cls(name)).get_default_config()
+
+
+def _arguments(config: AlgorithmConfig, section: str) -> dict[str, Any]:
+    """Names and type hints of what the section's method takes, in this class and those it inherits from."""
+    found: dict[str, Any] = {}
+    for cls in type(config).__mro__:
+        method = cls.__dict__.get(section)
+        if method is None:
+            continue
+        for parameter in inspect.signature(method).parameters.values():
+            usable = parameter.kind is inspect.Parameter.KEYWORD_ONLY or parameter.name == "framework"
+            if usable and not _is_deprecated(parameter.default):
+                found.setdefault(parameter.name, parameter.annotation)
+    return found
+
+
+def _is_deprecated(default: Any) -> bool:
+    return isinstance(default, int) and default == -1  # RLlib's DEPRECATED_VALUE
+
+
+def _sort_flat_settings(sections: dict[str, Any], arguments: dict[str, dict[str, Any]]) -> list[str]:
+    """Put each setting at the top level into the one section that has an argument of this name."""
+    notes = []
+    for key in [key for key in sections if key not in (*SECTIONS, "algorithm", "model")]:
+        homes = [section for section in SECTIONS if key in arguments[section]]
+        if not homes:
+            raise RLlibConfigError(_unknown(key, [*SECTIONS, "algorithm", "model", "env_config"], arguments))
+        value = sections.pop(key)
+        put(sections, f"{homes[0]}.{key}", value)
+        notes.append(f"{key} is now {homes[0]}.{key}.")
+    return notes
+
+
+def _unknown(key: str, top_level: list[str], arguments: dict[str, dict[str, Any]]) -> str:
+    """A sentence with the nearest right key, wherever it lives."""
+    places: dict[str, str] = {name: name for name in top_level}
+    for section, names in arguments.items():
+        for name in names:
+            places.setdefault(name, f"{section}.{name}")
+    for old, new in MOVED.items():
+        places.setdefault(old, new)
+    near = difflib.get_close_matches(key, list(places), n=1, cutoff=0.5)
+    hint = f"; did you mean {places[near[0]]}?" if near else f"; sections are {', '.join(SECTIONS)}."
+    return f"Unknown setting {key!r}{hint}"
+
+
+def _check_section(section: str, value: Any, hints: dict[str, Any]) -> None:
+    if value is None:
+        return
+    if not isinstance(value, Mapping):
+        raise RLlibConfigError(f"{section} is {value!r}, but a mapping of settings was expected.")
+    for key, setting in value.items():
+        path = f"{section}.{key}"
+        if path in _DEAD:
+            raise RLlibConfigError(f"{path} has no effect on RLlib's new API stack; use {_DEAD[path]}.")
+        if key not in hints:
+            raise RLlibConfigError(_unknown_in_section(section, str(key), hints))
+        if path in _AUTO_ALLOWED and setting == "auto":
+            continue
+        if not _matches(setting, hints[key]):
+            raise RLlibConfigError(f"{path} is {_show(setting)}, but {_describe(hints[key])} was expected.")
+
+
+def _unknown_in_section(section: str, key: str, hints: Mapping[str, Any]) -> str:
+    if key in MOVED:
+        return f"{section}.{key} is now {MOVED[key]}."
+    if key in DROPPED:
+        return f"{section}.{key} can go: {DROPPED[key]}."
+    near = difflib.get_close_matches(key, list(hints), n=1, cutoff=0.5)
+    hint = f"did you mean {section}.{near[0]}?" if near else f"{section} takes {', '.join(sorted(hints))}."
+    return f"Unknown setting {section}.{key}; {hint}"
+
+
+def _check_model(model: Any, hints: dict[str, Any], extra: Sequence[str]) -> None:
+    if model is None:
+        return
+    if not isinstance(model, Mapping):
+        raise RLlibConfigError(f"model is {model!r}, but a mapping of settings was expected.")
+    resolved = typing.get_type_hints(DefaultModelConfig)
+    for key, value in model.items():
+        if key in extra:
+            if not _is_number(value) and value is not None:
+                raise RLlibConfigError(f"model.{key} is {_show(value)}, but a number was expected.")
+        elif key not in hints:
+            raise RLlibConfigError(_unknown_in_section("model", str(key), {**hints, **dict.fromkeys(extra)}))
+        elif not _matches(value, resolved.get(key, Any)):
+            raise RLlibConfigError(f"model.{key} is {_show(value)}, but {_describe(resolved[key])} was expected.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _matches(value: Any, hint: Any) -> bool:
+    """Whether a value from YAML can be meant by a type hint; hints that YAML can't express match all."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any or hint is inspect.Parameter.empty or isinstance(hint, (str, typing.TypeVar)):
+        return True
+    if isinstance(hint, typing.ForwardRef):  # a class of RLlib's that YAML can't name
+        return False
+    if origin in (typing.Union, types.UnionType):
+        return any(_matches(value, argument) for argument in arguments)
+    if origin is typing.Literal:
+        return value in arguments
+    if hint is type(None):
+        return value is None
+    if hint in (int, float):  # RLlib annotates several real numbers as int
+        return _is_number(value)
+    if hint in (bool, str):
+        return isinstance(value, hint)
+    if (origin or hint) in (list, tuple):
+        if not isinstance(value, (list, tuple)):
+            return False
+        inner = [argument for argument in arguments if argument is not Ellipsis]
+        return len(inner) != 1 or all(_matches(item, inner[0]) for item in value)
+    if (origin or hint) is dict:
+        return isinstance(value, Mapping)
+    return not isinstance(value, (bool, int, float, str)) if inspect.isclass(hint) else True
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, str):
+        try:
+            return f"the text {value!r} (as a number, write it {float(value)!r})"
+        except ValueError:
+            return f"the text {value!r}"
+    return repr(value)
+
+
+def _describe(hint: Any) -> str:
+    """A type hint in words."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        words = [_describe(argument) for argument in arguments if argument is not type(None)]
+        return " or ".join(dict.fromkeys(words))
+    if origin is typing.Literal:
+        return "one of " + ", ".join(map(repr, arguments))
+    names = {int: "a number", float: "a number", bool: "true or false", str: "a text"}
+    if hint in names:
+        return names[hint]
+    kinds = {list: "a list", tuple: "a list", dict: "a mapping"}
+    return kinds.get(origin or hint, str(getattr(hint, "__name__", hint)))
