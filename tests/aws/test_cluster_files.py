@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
@@ -14,6 +15,16 @@ from aws import autoscaler_file
 from aws.errors import AwsHelperError
 from tests.aws.conftest import ROOT
 
+# Fields of KubeRay's RayJob and RayCluster (ray.io/v1).
+RAYJOB_FIELDS = {
+    "activeDeadlineSeconds", "backoffLimit", "clusterSelector", "entrypoint", "entrypointNumCpus", "entrypointNumGpus",
+    "entrypointResources", "jobId", "metadata", "rayClusterSpec", "runtimeEnvYAML", "shutdownAfterJobFinishes",
+    "submissionMode", "submitterPodTemplate", "suspend", "ttlSecondsAfterFinished",
+}  # fmt: skip
+CLUSTER_FIELDS = {
+    "authOptions", "autoscalerOptions", "enableInTreeAutoscaling", "headGroupSpec", "headServiceAnnotations",
+    "rayVersion", "suspend", "workerGroupSpecs",
+}  # fmt: skip
 AUTOSCALER = ROOT / "dqn_example" / "dqn_autoscaler.yaml"
 
 
@@ -68,3 +79,38 @@ def test_a_file_that_is_no_cluster_file_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(AwsHelperError, match="available_node_types"):
         autoscaler_file.write_ids(path, "ami-1", [], "key", Path("k"), os.environ.get("REGION", "eu-west-1"))
     assert path.read_text() == "a: 1\n"
+
+
+def rayjob() -> dict[str, Any]:
+    return dict(yaml.safe_load((ROOT / "dqn_example" / "dqn_rayjob.yaml").read_text()))
+
+
+def test_the_pods_of_the_rayjob_are_valid() -> None:
+    spec = rayjob()["spec"]
+    cluster = spec["rayClusterSpec"]
+    templates = [cluster["headGroupSpec"]["template"], spec["submitterPodTemplate"]]
+    templates += [group["template"] for group in cluster["workerGroupSpecs"]]
+    for template in templates:
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": template["spec"]}
+        kubernetes_validate.validate(pod, "1.31", strict=True)
+    assert len(templates) == 3
+
+
+def test_the_rayjob_uses_only_fields_that_kuberay_knows() -> None:
+    job = rayjob()
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    assert set(job["spec"]) <= RAYJOB_FIELDS
+    cluster = job["spec"]["rayClusterSpec"]
+    assert set(cluster) <= CLUSTER_FIELDS
+    assert set(cluster["headGroupSpec"]) <= {"rayStartParams", "template", "serviceType", "enableIngress"}
+    for group in cluster["workerGroupSpecs"]:
+        assert set(group) == {"groupName", "replicas", "minReplicas", "maxReplicas", "rayStartParams", "template"}
+
+
+def test_the_rayjob_runs_the_ray_that_is_required() -> None:
+    version = rayjob()["spec"]["rayClusterSpec"]["rayVersion"]
+    requirement = next(
+        line for line in (ROOT / "requirements.txt").read_text().splitlines() if line.startswith("ray[")
+    ).split("==")[1]
+    assert version.startswith(requirement.rstrip("*"))
+    assert f"rayproject/ray:{version}-" in (ROOT / "Dockerfile").read_text()
