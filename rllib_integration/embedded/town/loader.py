@@ -9,9 +9,10 @@ import numpy as np
 from rllib_integration.embedded.physics.obstacles import build_obstacle_grid
 from rllib_integration.embedded.physics.state import OBSTACLE
 from rllib_integration.embedded.town.lanes import ReferenceLines, sample_lanes
+from rllib_integration.embedded.town.minitown import minitown
 from rllib_integration.embedded.town.opendrive import parse_opendrive
 from rllib_integration.embedded.town.signals import find_signals
-from rllib_integration.embedded.town.sources import read_opendrive, town_file_name, town_names
+from rllib_integration.embedded.town.sources import BUILT_IN_TOWN, read_opendrive, town_file_name, town_names
 from rllib_integration.embedded.town.spawn_points import spawn_points
 from rllib_integration.embedded.town.surface import build_surface, lane_quads
 from rllib_integration.embedded.town.town import ENVIRONMENT_OBJECT, Scenery, Town
@@ -32,7 +33,8 @@ def load_town(name: str, folder: str | Path | None = None) -> Town:
     Raises:
         TownError: there is no such town, or its file can neither be found nor fetched.
     """
-    return build_town(town_file_name(name), read_opendrive(name, folder))
+    plain = town_file_name(name)
+    return build_town(plain, minitown() if plain == BUILT_IN_TOWN else read_opendrive(name, folder))
 
 
 def build_town(name: str, opendrive: str) -> Town:

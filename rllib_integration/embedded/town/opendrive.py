@@ -143,11 +143,21 @@ class Controller:
 
 
 @dataclass
+class Connection:
+    """A way through a junction; `lanes` pairs lane ids of the incoming and the connecting road."""
+
+    incoming: int
+    connecting: int
+    contact: str
+    lanes: list[tuple[int, int]]
+
+
+@dataclass
 class Junction:
-    """A junction: (incoming road, connecting road) pairs and its controllers."""
+    """A junction with its ways through and its controllers."""
 
     id: int
-    connections: list[tuple[int, int]] = field(default_factory=list)
+    connections: list[Connection] = field(default_factory=list)
     controllers: list[str] = field(default_factory=list)
 
 
@@ -376,7 +386,12 @@ def _junction(element: ElementTree.Element) -> Junction:
     for connection in element.iter("connection"):
         if connection.get("incomingRoad") and connection.get("connectingRoad"):
             junction.connections.append(
-                (int(connection.attrib["incomingRoad"]), int(connection.attrib["connectingRoad"]))
+                Connection(
+                    int(connection.attrib["incomingRoad"]),
+                    int(connection.attrib["connectingRoad"]),
+                    connection.get("contactPoint") or "start",
+                    [(int(link.attrib["from"]), int(link.attrib["to"])) for link in connection.iter("laneLink")],
+                )
             )
     junction.controllers = [controller.attrib["id"] for controller in element.iter("controller")]
     return junction

@@ -50,18 +50,30 @@ COARSE = 4.0
 BLOCK_TILES = 24
 """Tiles along one side of a block."""
 
+GORE = 8.0
+"""[m] Gaps up to this wide between the lanes of a junction are paved."""
+
 LEVELS = 3
 _RELAXATIONS = 60  # even, so that the result lands in the caller's array
 
 
 @dataclass
 class GroundQuads:
-    """Quadrilaterals that carry: corners float64 (n, 4, 3) in order inner, inner next, outer next, outer; the label;
-    and whether the label is a mere border that gives way to any other."""
+    """Quadrilaterals that carry.
+
+    Attributes:
+        corners: float64 (n, 4, 3) [m]: inner, inner of the next station, outer of the next station, outer.
+        label: uint8 (n,), semantic tags.
+        raised: float64 (n,) [m], how much the surface lies above the corners (kerbs).
+        lane: int32 (n,), row of the lane.
+        in_junction: bool (n,).
+    """
 
     corners: Array
     label: NDArray[np.uint8]
     raised: NDArray[np.float64]
+    lane: NDArray[np.int32]
+    in_junction: NDArray[np.bool_]
 
 
 def lane_quads(lanes: LaneTable) -> GroundQuads:
@@ -80,7 +92,8 @@ def lane_quads(lanes: LaneTable) -> GroundQuads:
     label[(kind == MEDIAN) | (kind == BORDER)] = GROUND_LABEL
     keep = wide > 0.02
     raised = np.where((label == SIDEWALK_LABEL) | (kind == MEDIAN), KERB, 0.0)
-    return GroundQuads(corners[keep], label[keep], raised[keep])
+    lane = lanes.lane[first][keep]
+    return GroundQuads(corners[keep], label[keep], raised[keep], lane, lanes.junction[lane] >= 0)
 
 
 def build_surface(quads: GroundQuads) -> Surface:
@@ -206,9 +219,10 @@ def _build_block(
     terrain, exists = coarse.sample(low, cell, shape)
     if not exists.any():
         return
-    heights, labels = _draw(quads, low, cell, shape)
+    heights, labels, in_junction = _draw(quads, low, cell, shape)
     _extract_decks(heights, labels, max(1, round(ABUTMENT / cell)))
     ground, ground_label = _lay_ground(heights, labels, terrain, exists)
+    _pave_gores(heights[0], in_junction, ground_label, cell)
     for level in range(LEVELS):
         field, label = (ground, ground_label) if level == 0 else (heights[level], labels[level])
         for r in range(row, row_end):
@@ -234,8 +248,12 @@ def _cell_labels(node_label: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _draw(
     quads: GroundQuads, low: Array, cell: float, shape: tuple[int, int]
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Draw quadrilaterals into levels: heights (LEVELS, rows, columns), NaN = nothing, lowest first; and labels."""
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.bool_]]:
+    """Draw quadrilaterals into levels.
+
+    Returns:
+        Heights (LEVELS, rows, columns), NaN = nothing, lowest first; their labels; which nodes are in a junction.
+    """
     high = low + cell * (np.array(shape[::-1]) - 1)
     least, most = quads.corners[:, :, :2].min(axis=1), quads.corners[:, :, :2].max(axis=1)
     near = np.all((most >= low) & (least <= high), axis=1)
@@ -243,18 +261,28 @@ def _draw(
     weight = np.zeros((LEVELS, *shape))
     label = np.zeros((LEVELS, *shape), np.uint8)
     raised = np.zeros((LEVELS, *shape), np.float32)
+    in_junction = np.zeros(shape, np.bool_)
     corners = quads.corners[near].copy()
     corners[:, :, 0] = (corners[:, :, 0] - low[0]) / cell
     corners[:, :, 1] = (corners[:, :, 1] - low[1]) / cell
     # Roads before sidewalks: the first to come decides a node's label and whether it is raised.
     order = np.argsort(_rank(quads.label[near]), kind="stable")
     _draw_quads(
-        corners[order], quads.label[near][order], quads.raised[near][order], total, weight, label, raised, LEVEL_GAP
+        corners[order],
+        quads.label[near][order],
+        quads.raised[near][order],
+        quads.in_junction[near][order],
+        total,
+        weight,
+        label,
+        raised,
+        in_junction,
+        LEVEL_GAP,
     )
     with np.errstate(invalid="ignore", divide="ignore"):
         heights = np.where(weight > 0, total / weight, np.nan).astype(np.float32) + raised
     order_up = np.argsort(np.where(np.isnan(heights), np.inf, heights), axis=0, kind="stable")
-    return np.take_along_axis(heights, order_up, axis=0), np.take_along_axis(label, order_up, axis=0)
+    return np.take_along_axis(heights, order_up, axis=0), np.take_along_axis(label, order_up, axis=0), in_junction
 
 
 def _rank(label: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -263,7 +291,9 @@ def _rank(label: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 @njit(cache=True)
-def _draw_quads(corners, quad_label, quad_raised, total, weight, label, raised, gap):  # type: ignore[no-untyped-def]
+def _draw_quads(  # type: ignore[no-untyped-def]
+    corners, quad_label, quad_raised, quad_junction, total, weight, label, raised, in_junction, gap
+):
     """Add each quadrilateral, as two triangles, to the nodes in it."""
     levels = total.shape[0]
     across = np.array([0.0, 0.0, 1.0, 1.0])
@@ -290,6 +320,7 @@ def _draw_quads(corners, quad_label, quad_raised, total, weight, label, raised, 
                         continue
                     z = wa * az + wb * bz + wc * cz
                     t = wa * at + wb * bt + wc * ct
+                    in_junction[v, u] |= quad_junction[q]
                     share = max(0.02, 1.0 - abs(2.0 * t - 1.0)) ** 2
                     for k in range(levels):
                         if weight[k, v, u] == 0.0:
@@ -351,6 +382,18 @@ def _follow(lower, reached, distance, reach):  # type: ignore[no-untyped-def]
                     reached[a, b] = z
                     following.append((a, b))
         front = following
+
+
+def _pave_gores(
+    road: NDArray[np.float32], in_junction: NDArray[np.bool_], label: NDArray[np.uint8], cell: float
+) -> None:
+    """Call the gaps between the lanes of a junction road: connecting roads do not tile the whole of it."""
+    paved = (in_junction & np.isfinite(road) & (label == ROAD_LABEL)).astype(np.uint8)
+    if paved.any():
+        size = round(GORE / cell) | 1
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+        closed = cv2.morphologyEx(paved, cv2.MORPH_CLOSE, kernel)
+        label[(closed > 0) & (label == TERRAIN_LABEL)] = ROAD_LABEL
 
 
 def _lay_ground(
