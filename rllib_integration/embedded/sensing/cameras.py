@@ -1,0 +1,195 @@
+"""CARLA's cameras: colour, depth, semantic and instance segmentation, normals, optical flow."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import exposure, labels, lens, shading
+from .raster import Camera
+from .renderer import Renderer, Seen, camera_at, renderer_of
+from .sensor import SENSOR_TICK, Attribute, Sensor, SensorError
+from .view import Mount, View
+
+MAX_PIXELS = 16_777_216
+FAR = 1000.0
+"""[m] Depth that CARLA's depth pictures show as white."""
+
+PICTURE_ATTRIBUTES: dict[str, Attribute] = {
+    "image_size_x": Attribute(800, 1, 8192),
+    "image_size_y": Attribute(600, 1, 8192),
+    "fov": Attribute(90.0, 0.1, 175.0),
+    **lens.ATTRIBUTES,
+    **SENSOR_TICK,
+}
+
+_BLUR = "depth of field"
+COLOUR_ATTRIBUTES: dict[str, Attribute] = {
+    **PICTURE_ATTRIBUTES,
+    **exposure.ATTRIBUTES,
+    **lens.COLOUR_ATTRIBUTES,
+    "lens_flare_intensity": Attribute(0.1, only=(0.1, 0.0), effect="lens flare"),
+    "min_fstop": Attribute(1.2, only=(1.2, 0.0), effect=_BLUR),
+    "blade_count": Attribute(5, only=(5, 0), effect=_BLUR),
+    "focal_distance": Attribute(1000.0, only=(1000.0, 0.0), effect=_BLUR),
+    "blur_amount": Attribute(1.0, only=(1.0, 0.0), effect="blur with distance"),
+    "blur_radius": Attribute(0.0, only=(0.0,), effect="blur with distance"),
+    "motion_blur_intensity": Attribute(0.45, only=(0.45, 0.0), effect="motion blur"),
+    "motion_blur_max_distortion": Attribute(0.35, only=(0.35, 0.0), effect="motion blur"),
+    "motion_blur_min_object_screen_size": Attribute(0.1, only=(0.1, 0.0), effect="motion blur"),
+}
+
+
+class PictureSensor(Sensor):
+    """A camera that sends a picture: header (width, height, field of view), then 4 bytes B, G, R, A a pixel."""
+
+    ATTRIBUTES: ClassVar[Mapping[str, Attribute]] = PICTURE_ATTRIBUTES
+
+    def __init__(self, attributes: Mapping[str, str], seed: int = 0) -> None:
+        super().__init__(attributes, seed)
+        self.width, self.height = int(self.number("image_size_x")), int(self.number("image_size_y"))
+        if self.width * self.height > MAX_PIXELS:
+            raise SensorError(
+                f"{self.type_id}: a picture of {self.width} x {self.height} pixels; at most {MAX_PIXELS} are drawn."
+            )
+        self.fov = self.number("fov")
+        self.lens = lens.Lens(self.values, self.width, self.height)
+        self._header = struct.pack("<IIf", self.width, self.height, self.fov)
+
+    def capture(self, view: View, mount: Mount) -> tuple[bytes, ...]:
+        """Body: header and pixels."""
+        return (self._header + self.picture(view, mount).tobytes(),)
+
+    def picture(self, view: View, mount: Mount) -> NDArray[np.uint8]:
+        """The picture, uint8 (height, width, 4): blue, green, red, alpha."""
+        renderer = renderer_of(view.town)
+        seen = renderer.look(view, camera_at(mount, self.fov, self.width, self.height), 1, reuse=True)
+        picture = np.empty((self.height, self.width, 4), np.uint8)
+        self._paint(renderer, view, seen, picture)
+        return self.lens.distort(picture).astype(np.uint8, copy=False)
+
+    def _paint(self, renderer: Renderer, view: View, seen: Seen, picture: NDArray[np.uint8]) -> None:
+        raise NotImplementedError
+
+
+class DepthCamera(PictureSensor):
+    """Depth along the optical axis: (R + 256 G + 65536 B) / (256^3 - 1) * 1000 m; nothing is 1000 m."""
+
+    type_id = "sensor.camera.depth"
+    stream_type = 1
+
+    def _paint(self, renderer: Renderer, view: View, seen: Seen, picture: NDArray[np.uint8]) -> None:
+        shading.paint_depth(seen.samples, seen.nearness, FAR, picture)
+
+
+class SemanticCamera(PictureSensor):
+    """CARLA's semantic tag in the red channel."""
+
+    type_id = "sensor.camera.semantic_segmentation"
+    stream_type = 14
+    with_ids: ClassVar[bool] = False
+
+    def _paint(self, renderer: Renderer, view: View, seen: Seen, picture: NDArray[np.uint8]) -> None:
+        stage = renderer.stage(view, seen.camera)
+        shading.paint_labels(
+            stage, seen.camera, seen.samples, seen.nearness, seen.ids, self.with_ids, picture
+        )
+
+
+class InstanceCamera(SemanticCamera):
+    """The semantic tag in red, the low and the high byte of the object's id in green and blue.
+
+    Actors show their actor id, objects of the town count down from 65535, ground and sky are 0.
+    """
+
+    type_id = "sensor.camera.instance_segmentation"
+    stream_type = 15
+    with_ids: ClassVar[bool] = True
+
+
+class CosmosCamera(SemanticCamera):
+    """The semantic tags in CARLA's palette, without the shading that CARLA adds."""
+
+    type_id = "sensor.camera.cosmos_visualization"
+    stream_type = 16
+
+    def _paint(self, renderer: Renderer, view: View, seen: Seen, picture: NDArray[np.uint8]) -> None:
+        super()._paint(renderer, view, seen, picture)
+        picture[..., :3] = labels.PALETTE[picture[..., 2]][..., ::-1]
+
+
+class NormalsCamera(PictureSensor):
+    """Unit normals in the world's frame: R, G, B = x, y, z mapped from -1..1 to 0..255."""
+
+    type_id = "sensor.camera.normals"
+    stream_type = 2
+
+    def _paint(self, renderer: Renderer, view: View, seen: Seen, picture: NDArray[np.uint8]) -> None:
+        shading.paint_normals(renderer.stage(view, seen.camera), seen.samples, seen.ids, picture)
+
+
+class OpticalFlowCamera(PictureSensor):
+    """Motion of every pixel since the last picture, as two float32: to the right and up, 2 = the picture's size.
+
+    A pixel moved by x * width / 2 columns and -y * height / 2 rows. The first picture shows none.
+    """
+
+    type_id = "sensor.camera.optical_flow"
+    stream_type = 8
+    _before: tuple[float, Camera] | None = None
+
+    def capture(self, view: View, mount: Mount) -> tuple[bytes, ...]:
+        """Body: header, then float32 (height, width, 2)."""
+        return (self._header + self.flow(view, mount).tobytes(),)
+
+    def flow(self, view: View, mount: Mount) -> NDArray[np.float32]:
+        """The motion, float32 (height, width, 2)."""
+        renderer = renderer_of(view.town)
+        camera = camera_at(mount, self.fov, self.width, self.height)
+        seen = renderer.look(view, camera, 1, reuse=False)
+        flow = np.zeros((self.height, self.width, 2), np.float32)
+        if self._before is not None:
+            time, before = self._before
+            stage = renderer.stage(view, camera)
+            shading.paint_flow(stage, camera, before, view.time - time, seen.nearness, seen.ids, flow)
+        self._before = view.time, camera
+        return self.lens.distort(flow).astype(np.float32, copy=False)
+
+
+class RgbCamera(PictureSensor):
+    """A colour camera with weather, night, lens and exposure.
+
+    Small pictures are drawn with several samples a pixel, so that edges do not crawl from frame to frame.
+    """
+
+    type_id = "sensor.camera.rgb"
+    stream_type = 13
+    ATTRIBUTES: ClassVar[Mapping[str, Attribute]] = COLOUR_ATTRIBUTES
+
+    def __init__(self, attributes: Mapping[str, str], seed: int = 0) -> None:
+        super().__init__(attributes, seed)
+        self.exposure = exposure.Exposure(self.values)
+        pixels = self.width * self.height
+        self.samples = 3 if pixels <= 160 * 160 else 2 if pixels <= 480 * 270 else 1
+
+    def picture(self, view: View, mount: Mount) -> NDArray[np.uint8]:
+        """The picture, uint8 (height, width, 4): blue, green, red, alpha."""
+        renderer = renderer_of(view.town)
+        camera = camera_at(mount, self.fov, self.width, self.height, self.samples)
+        seen = renderer.look(view, camera, self.samples, reuse=False)
+        stage = renderer.stage(view, camera)
+        picture = np.empty((self.height, self.width, 4), np.uint8)
+        shadow = renderer.shadows(seen, stage.light)
+        table = self.exposure.table(stage.light, view.time)
+        shading.shade(stage, camera, self.samples, seen.nearness, seen.ids, shadow, table, picture)
+        if self.values["enable_postprocess_effects"]:
+            picture = self.lens.finish(picture, stage.light.night)
+        if stage.light.rain > 0.02:
+            drops = self.random.random((int(stage.light.rain * (60 + self.width * self.height / 1100)), 3))
+            slant = 0.1 + 0.004 * view.weather["wind_intensity"]
+            shading.draw_rain(drops, stage.light.rain, slant, picture)
+        return picture

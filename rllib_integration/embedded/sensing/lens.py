@@ -1,0 +1,102 @@
+"""What the glass in front does to a picture: distortion, a dark border, fringes and glow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .sensor import Attribute, Value
+
+ATTRIBUTES: dict[str, Attribute] = {
+    "lens_circle_falloff": Attribute(5.0, 0.0, 10.0),
+    "lens_circle_multiplier": Attribute(0.0, 0.0, 10.0),
+    "lens_k": Attribute(-1.0, -100.0, 100.0),
+    "lens_kcube": Attribute(0.0, -100.0, 100.0),
+    "lens_x_size": Attribute(0.08, 0.0, 1.0),
+    "lens_y_size": Attribute(0.08, 0.0, 1.0),
+}
+"""Attributes of every CARLA camera."""
+
+COLOUR_ATTRIBUTES: dict[str, Attribute] = {
+    "chromatic_aberration_intensity": Attribute(0.0, 0.0, 8.0),
+    "chromatic_aberration_offset": Attribute(0.0, 0.0, 1.0),
+    "bloom_intensity": Attribute(0.675, 0.0, 8.0),
+}
+"""Attributes of CARLA's RGB camera."""
+
+UNSEEN = 0.004
+"""Distortion that nowhere moves the picture by more than this share of its size is left away; CARLA's defaults do."""
+
+
+class Lens:
+    """The lens of one camera.
+
+    The distortion is the cubic one of CARLA's post-process: a point at (u, v) from the picture's middle (half sizes
+    0.5) shows what a pinhole shows at f (u, v), with r^2 = (lens_x_size u)^2 + (lens_y_size v)^2 and
+    f = 1 + r^2 (lens_k + lens_kcube r). The circle darkens the border by 1 - multiplier * (2 r)^falloff.
+    """
+
+    def __init__(self, values: Mapping[str, Value], width: int, height: int) -> None:
+        value = {name: float(values[name]) for name in ATTRIBUTES}
+        u, v = np.meshgrid((np.arange(width) + 0.5) / width - 0.5, (np.arange(height) + 0.5) / height - 0.5)
+        square = (value["lens_x_size"] * u) ** 2 + (value["lens_y_size"] * v) ** 2
+        stretch = 1.0 + square * (value["lens_k"] + value["lens_kcube"] * np.sqrt(square))
+        self._map: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+        if np.abs((stretch - 1.0) * np.maximum(np.abs(u), np.abs(v))).max() > UNSEEN:
+            self._map = (
+                ((u * stretch + 0.5) * width - 0.5).astype(np.float32),
+                ((v * stretch + 0.5) * height - 0.5).astype(np.float32),
+            )
+        self._circle: NDArray[np.float32] | None = None
+        if value["lens_circle_multiplier"] > 0.0:
+            border = (2.0 * np.hypot(u, v)) ** value["lens_circle_falloff"]
+            self._circle = np.clip(1.0 - value["lens_circle_multiplier"] * border, 0.0, 1.0).astype(np.float32)
+        self._fringe = float(values.get("chromatic_aberration_intensity", 0.0))
+        self._fringe_start = float(values.get("chromatic_aberration_offset", 0.0))
+        self._glow = float(values.get("bloom_intensity", 0.0))
+
+    def distort(self, picture: NDArray[np.generic], smooth: bool = False) -> NDArray[np.generic]:
+        """The picture through the glass; labels and depths keep their values, `smooth` ones are interpolated."""
+        if self._map is None:
+            return picture
+        way = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
+        return cv2.remap(picture, *self._map, way, borderMode=cv2.BORDER_REPLICATE)
+
+    def finish(self, picture: NDArray[np.uint8], night: float) -> NDArray[np.uint8]:
+        """Everything the lens does to a colour picture uint8 (H, W, 4)."""
+        if self._glow > 0.0 and night > 0.0:
+            picture = self._bloom(picture, night)
+        if self._fringe > 0.0:
+            picture = self._fringes(picture)
+        picture = self.distort(picture, smooth=True).astype(np.uint8, copy=False)
+        if self._circle is not None:
+            picture[..., :3] = picture[..., :3] * self._circle[..., None]
+        return picture
+
+    def _bloom(self, picture: NDArray[np.uint8], night: float) -> NDArray[np.uint8]:
+        height, width = picture.shape[:2]
+        bright = cv2.subtract(picture, (215, 215, 215, 255))
+        if not bright.any():
+            return picture
+        shrink = max(1, height // 150)
+        small = cv2.resize(bright, (max(width // shrink, 1), max(height // shrink, 1)), interpolation=cv2.INTER_AREA)
+        small = cv2.GaussianBlur(small.astype(np.float32), (0, 0), max(1.0, height / shrink / 60.0))
+        glow = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR) * (5.0 * self._glow * night)
+        return cv2.add(picture, glow, dtype=cv2.CV_8U)
+
+    def _fringes(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        height, width = picture.shape[:2]
+        u, v = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        x, y = u - (width - 1) / 2.0, v - (height - 1) / 2.0
+        radius = np.hypot(x / width, y / height) * 2.0
+        amount = 0.006 * self._fringe * np.clip(radius - self._fringe_start, 0.0, None)
+        out = picture.copy()
+        for channel, sign in ((0, -1.0), (2, 1.0)):
+            shift = (1.0 + sign * amount).astype(np.float32)
+            at = ((width - 1) / 2.0 + x * shift).astype(np.float32), ((height - 1) / 2.0 + y * shift).astype(np.float32)
+            plane = np.ascontiguousarray(picture[..., channel])
+            out[..., channel] = cv2.remap(plane, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return out

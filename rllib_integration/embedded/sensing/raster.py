@@ -1,0 +1,450 @@
+"""Which surface is seen at every sample of a picture: triangles into a buffer of inverse depths and numbers.
+
+A picture's samples are `ids` int32 (H, W), the number of the nearest triangle (-1: none), and `nearness` float32
+(H, W), 1 / depth along the optical axis [1/m] (0: nothing). Camera frame: x forward, y right, z up; the pinhole
+projection is column = centre_x + focal * y / x, row = centre_y - focal * z / x, in samples.
+"""
+
+# mypy: allow-untyped-defs
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+NEAR = 0.08
+"""[m] Depth at which triangles are cut off."""
+
+SMALLEST = 0.35
+"""[pixels] Scenery that would look smaller than this is left out."""
+
+
+class Camera(NamedTuple):
+    """A pinhole over a grid of samples.
+
+    Attributes:
+        position: float64 (3,) [m] in the world.
+        axes: float64 (3, 3), rows forward, right, up in the world.
+        focal: [samples] distance of the picture plane.
+        width, height: samples across and down.
+    """
+
+    position: NDArray[np.float64]
+    axes: NDArray[np.float64]
+    focal: float
+    width: int
+    height: int
+
+
+class StaticMesh(NamedTuple):
+    """The town's triangles, sorted into square chunks and, within one, from the largest to the smallest.
+
+    Attributes:
+        vertices: float32 (V, 3) [m] world; those of one chunk are neighbours.
+        triangles: int32 (T, 3).
+        reach: float32 (T,) [m] size of what the triangle belongs to, falling within a chunk.
+        vertex_stop: int32 (T,): the triangles of its chunk up to this one use vertices before this one.
+        culled: uint8 (T,), 1 if it is seen from its front only.
+        chunk_vertex, chunk_triangle: int32 (C + 1,), where the chunks begin.
+        chunk_box: float32 (C, 6): middle and half sizes.
+    """
+
+    vertices: NDArray[np.float32]
+    triangles: NDArray[np.int32]
+    reach: NDArray[np.float32]
+    vertex_stop: NDArray[np.int32]
+    culled: NDArray[np.uint8]
+    chunk_vertex: NDArray[np.int32]
+    chunk_triangle: NDArray[np.int32]
+    chunk_box: NDArray[np.float32]
+
+
+class MeshPool(NamedTuple):
+    """All meshes of actors, one behind the other; mesh m owns triangles [first[m], first[m + 1]).
+
+    Attributes:
+        vertices: float32 (V, 3).
+        triangles: int32 (T, 3).
+        normal: float32 (T, 3).
+        colour: uint8 (T, 3).
+        material, label: uint8 (T,), see `mesh.Mesh`.
+        first, first_vertex: int32 (M + 1,).
+        radius: float32 (M,) [m], of the ball around the origin that holds the mesh.
+    """
+
+    vertices: NDArray[np.float32]
+    triangles: NDArray[np.int32]
+    normal: NDArray[np.float32]
+    colour: NDArray[np.uint8]
+    material: NDArray[np.uint8]
+    label: NDArray[np.uint8]
+    first: NDArray[np.int32]
+    first_vertex: NDArray[np.int32]
+    radius: NDArray[np.float32]
+
+
+INSTANCE = np.dtype(
+    [
+        ("position", np.float64, (3,)),
+        ("rotation", np.float64, (3, 3)),
+        ("velocity", np.float64, (3,)),
+        ("turn", np.float64, (3,)),
+        ("size", np.float64, (3,)),
+        ("ground", np.float64),
+        ("near_mesh", np.int32),
+        ("far_mesh", np.int32),
+        ("slot", np.int32),
+        ("colour", np.uint8, (3,)),
+        ("label", np.uint8),
+        ("lamps", np.uint8),
+        ("glow", np.float32, (3,)),
+        ("casts_shadow", np.uint8),
+        ("object_id", np.uint32),
+    ],
+    align=True,
+)
+"""A mesh put into the world: middle of its box, columns of rotation = its axes, motion, half sizes, height of the
+ground under it, meshes by detail, first number of its triangles, paint, tag, lamps that are on (bits of mesh
+materials), light it gives off, id."""
+
+
+@njit(cache=True)
+def fill(x0, y0, w0, x1, y1, w1, x2, y2, w2, number, nearness, ids):
+    """Write one triangle, given by columns, rows and nearness of its corners, wherever it is the nearest."""
+    height, width = ids.shape
+    area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+    if area < 0.0:
+        x1, x2, y1, y2, w1, w2 = x2, x1, y2, y1, w2, w1
+        area = -area
+    if area < 1e-7:
+        return
+    top = max(math.ceil(min(y0, y1, y2) - 0.5), 0)
+    bottom = min(math.ceil(max(y0, y1, y2) - 0.5), height)
+    if top >= bottom:
+        return
+    left = max(math.ceil(min(x0, x1, x2) - 0.5), 0)
+    right = min(math.ceil(max(x0, x1, x2) - 0.5), width)
+    if left >= right:
+        return
+    a0, a1, a2 = y1 - y2, y2 - y0, y0 - y1
+    b0, b1, b2 = x2 - x1, x0 - x2, x1 - x0
+    s0 = -b0 / a0 if a0 != 0.0 else 0.0
+    s1 = -b1 / a1 if a1 != 0.0 else 0.0
+    s2 = -b2 / a2 if a2 != 0.0 else 0.0
+    inverse = 1.0 / area
+    step_x = (w0 * a0 + w1 * a1 + w2 * a2) * inverse
+    step_y = (w0 * b0 + w1 * b1 + w2 * b2) * inverse
+    origin = w0 - step_x * x0 - step_y * y0
+    for row in range(top, bottom):
+        y = row + 0.5
+        low, high = float(left), float(right)
+        edge = x1 + (y - y1) * s0
+        if a0 > 0.0:
+            low = max(low, edge - 0.5)
+        elif a0 < 0.0:
+            high = min(high, edge - 0.5)
+        edge = x2 + (y - y2) * s1
+        if a1 > 0.0:
+            low = max(low, edge - 0.5)
+        elif a1 < 0.0:
+            high = min(high, edge - 0.5)
+        edge = x0 + (y - y0) * s2
+        if a2 > 0.0:
+            low = max(low, edge - 0.5)
+        elif a2 < 0.0:
+            high = min(high, edge - 0.5)
+        first, last = math.ceil(low), math.ceil(high)
+        value = origin + step_x * (first + 0.5) + step_y * y
+        for column in range(first, last):
+            if value > nearness[row, column]:
+                nearness[row, column] = value
+                ids[row, column] = number
+            value += step_x
+
+
+@njit(cache=True)
+def _clipped(corners, focal, centre_x, centre_y, number, nearness, ids):
+    """`fill` for a triangle in the camera's frame, float64 (3, 3), that reaches nearer than `NEAR`."""
+    points = np.empty((4, 3))
+    count = 0
+    for corner in range(3):
+        after = (corner + 1) % 3
+        here, there = corners[corner, 0], corners[after, 0]
+        if here >= NEAR:
+            points[count] = corners[corner]
+            count += 1
+        if (here >= NEAR) != (there >= NEAR):
+            share = (NEAR - here) / (there - here)
+            points[count, 0] = NEAR
+            points[count, 1] = corners[corner, 1] + share * (corners[after, 1] - corners[corner, 1])
+            points[count, 2] = corners[corner, 2] + share * (corners[after, 2] - corners[corner, 2])
+            count += 1
+    for corner in range(count):
+        points[corner, 0] = 1.0 / points[corner, 0]
+        points[corner, 1] = centre_x + focal * points[corner, 1] * points[corner, 0]
+        points[corner, 2] = centre_y - focal * points[corner, 2] * points[corner, 0]
+    for corner in range(1, count - 1):
+        fill(
+            points[0, 1], points[0, 2], points[0, 0], points[corner, 1], points[corner, 2], points[corner, 0],
+            points[corner + 1, 1], points[corner + 1, 2], points[corner + 1, 0], number, nearness, ids,
+        )  # fmt: skip
+
+
+@njit(cache=True)
+def _draw(triangles, first, stop, base, culled, cull_all, view, offset, focal, centre_x, centre_y, nearness, ids, corners):
+    """Draw triangles [first, stop) whose vertices, less `offset`, are rows of `view`: x, y, z, column, row, 1/x."""
+    height, width = ids.shape
+    for triangle in range(first, stop):
+        a, b, c = triangles[triangle, 0] - offset, triangles[triangle, 1] - offset, triangles[triangle, 2] - offset
+        xa, xb, xc = view[a, 0], view[b, 0], view[c, 0]
+        behind = (xa < NEAR) + (xb < NEAR) + (xc < NEAR)
+        if behind == 3:
+            continue
+        cull = cull_all or culled[triangle]
+        if behind:
+            if cull:
+                nx = (view[b, 1] - view[a, 1]) * (view[c, 2] - view[a, 2])
+                nx -= (view[b, 2] - view[a, 2]) * (view[c, 1] - view[a, 1])
+                ny = (view[b, 2] - view[a, 2]) * (xc - xa) - (xb - xa) * (view[c, 2] - view[a, 2])
+                nz = (xb - xa) * (view[c, 1] - view[a, 1]) - (view[b, 1] - view[a, 1]) * (xc - xa)
+                if nx * xa + ny * view[a, 1] + nz * view[a, 2] > 0.0:
+                    continue
+            for axis in range(3):
+                corners[0, axis], corners[1, axis], corners[2, axis] = view[a, axis], view[b, axis], view[c, axis]
+            _clipped(corners, focal, centre_x, centre_y, base + triangle - first, nearness, ids)
+            continue
+        x0, y0, x1, y1, x2, y2 = view[a, 3], view[a, 4], view[b, 3], view[b, 4], view[c, 3], view[c, 4]
+        if max(x0, x1, x2) < 0.0 or min(x0, x1, x2) > width or max(y0, y1, y2) < 0.0 or min(y0, y1, y2) > height:
+            continue
+        if cull and (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0) > 0.0:
+            continue
+        fill(x0, y0, view[a, 5], x1, y1, view[b, 5], x2, y2, view[c, 5], base + triangle - first, nearness, ids)
+
+
+@njit(cache=True)
+def _project(x, y, z, focal, centre_x, centre_y, view, row):
+    view[row, 0], view[row, 1], view[row, 2] = x, y, z
+    if x >= NEAR:
+        inverse = 1.0 / x
+        view[row, 3] = centre_x + focal * y * inverse
+        view[row, 4] = centre_y - focal * z * inverse
+        view[row, 5] = inverse
+
+
+@njit(cache=True)
+def _visible_chunks(camera, boxes, order, distance):
+    """Chunks that the picture may show, nearest first: their number; `order` gets them, `distance` their depth."""
+    axes, place = camera.axes, camera.position
+    tan_x, tan_y = 0.5 * camera.width / camera.focal, 0.5 * camera.height / camera.focal
+    count = 0
+    for chunk in range(len(boxes)):
+        px, py, pz = boxes[chunk, 0] - place[0], boxes[chunk, 1] - place[1], boxes[chunk, 2] - place[2]
+        hx, hy, hz = boxes[chunk, 3], boxes[chunk, 4], boxes[chunk, 5]
+        x = axes[0, 0] * px + axes[0, 1] * py + axes[0, 2] * pz
+        half_x = abs(axes[0, 0]) * hx + abs(axes[0, 1]) * hy + abs(axes[0, 2]) * hz
+        far = x + half_x
+        if far < NEAR:
+            continue
+        y = axes[1, 0] * px + axes[1, 1] * py + axes[1, 2] * pz
+        half_y = abs(axes[1, 0]) * hx + abs(axes[1, 1]) * hy + abs(axes[1, 2]) * hz
+        if abs(y) - half_y > far * tan_x:
+            continue
+        z = axes[2, 0] * px + axes[2, 1] * py + axes[2, 2] * pz
+        half_z = abs(axes[2, 0]) * hx + abs(axes[2, 1]) * hy + abs(axes[2, 2]) * hz
+        if abs(z) - half_z > far * tan_y:
+            continue
+        dx, dy, dz = max(abs(px) - hx, 0.0), max(abs(py) - hy, 0.0), max(abs(pz) - hz, 0.0)
+        order[count] = chunk
+        distance[count] = math.sqrt(dx * dx + dy * dy + dz * dz)
+        count += 1
+    by_distance = np.argsort(distance[:count])
+    order[:count] = order[:count][by_distance]
+    distance[:count] = distance[:count][by_distance]
+    return count
+
+
+@njit(cache=True)
+def draw_static(camera, mesh, samples, nearness, ids):
+    """Draw the town; `samples` squared make a pixel, by which it is decided what is too small."""
+    axes, place, focal = camera.axes, camera.position, camera.focal
+    centre_x, centre_y = 0.5 * camera.width, 0.5 * camera.height
+    chunks = len(mesh.chunk_box)
+    order = np.empty(chunks, np.int64)
+    distance = np.empty(chunks)
+    count = _visible_chunks(camera, mesh.chunk_box, order, distance)
+    corners = np.empty((3, 3))
+    largest = 0
+    for chunk in range(chunks):
+        largest = max(largest, mesh.chunk_vertex[chunk + 1] - mesh.chunk_vertex[chunk])
+    view = np.empty((largest, 6), np.float32)
+    for place_in_order in range(count):
+        chunk = order[place_in_order]
+        first, stop = mesh.chunk_triangle[chunk], mesh.chunk_triangle[chunk + 1]
+        smallest = distance[place_in_order] * SMALLEST * samples / focal
+        if mesh.reach[stop - 1] < smallest:
+            low, high = first, stop
+            while low < high:
+                middle = (low + high) // 2
+                if mesh.reach[middle] >= smallest:
+                    low = middle + 1
+                else:
+                    high = middle
+            stop = low
+        if stop <= first:
+            continue
+        offset = mesh.chunk_vertex[chunk]
+        for vertex in range(offset, mesh.vertex_stop[stop - 1]):
+            px = mesh.vertices[vertex, 0] - place[0]
+            py = mesh.vertices[vertex, 1] - place[1]
+            pz = mesh.vertices[vertex, 2] - place[2]
+            _project(
+                axes[0, 0] * px + axes[0, 1] * py + axes[0, 2] * pz,
+                axes[1, 0] * px + axes[1, 1] * py + axes[1, 2] * pz,
+                axes[2, 0] * px + axes[2, 1] * py + axes[2, 2] * pz,
+                focal, centre_x, centre_y, view, vertex - offset,
+            )  # fmt: skip
+        _draw(
+            mesh.triangles, first, stop, first, mesh.culled, False, view, offset, focal, centre_x, centre_y, nearness,
+            ids, corners,
+        )  # fmt: skip
+
+
+@njit(cache=True)
+def draw_instances(camera, pool, instances, base, samples, nearness, ids):
+    """Draw the actors; their triangles are numbered from `base` + their slot on, the far mesh after the near one."""
+    axes, place, focal = camera.axes, camera.position, camera.focal
+    centre_x, centre_y = 0.5 * camera.width, 0.5 * camera.height
+    tan_x, tan_y = centre_x / focal, centre_y / focal
+    spread_x, spread_y = math.sqrt(1.0 + tan_x * tan_x), math.sqrt(1.0 + tan_y * tan_y)
+    corners = np.empty((3, 3))
+    largest = 0
+    for mesh in range(len(pool.radius)):
+        largest = max(largest, pool.first_vertex[mesh + 1] - pool.first_vertex[mesh])
+    view = np.empty((largest, 6), np.float32)
+    nothing = np.zeros(1, np.uint8)
+    turn = np.empty((3, 3))
+    for instance in range(len(instances)):
+        body = instances[instance]
+        px, py, pz = body["position"][0] - place[0], body["position"][1] - place[1], body["position"][2] - place[2]
+        x = axes[0, 0] * px + axes[0, 1] * py + axes[0, 2] * pz
+        y = axes[1, 0] * px + axes[1, 1] * py + axes[1, 2] * pz
+        z = axes[2, 0] * px + axes[2, 1] * py + axes[2, 2] * pz
+        scale = 1.0
+        lamp = body["glow"][0] + body["glow"][1] + body["glow"][2] > 0.0
+        away = math.sqrt(px * px + py * py + pz * pz)
+        near_mesh, far_mesh = body["near_mesh"], body["far_mesh"]
+        radius = pool.radius[near_mesh]
+        if lamp:
+            scale = min(max(1.0, 0.9 * away * samples / focal / radius), 2.2)
+        radius *= scale
+        if x < -radius or abs(y) - radius * spread_x > max(x, 0.0) * tan_x + radius:
+            continue
+        if abs(z) - radius * spread_y > max(x, 0.0) * tan_y + radius or radius < SMALLEST * samples * away / focal:
+            continue
+        mesh, number = near_mesh, base + body["slot"]
+        if radius * focal < 26.0 * away * samples and far_mesh != near_mesh:
+            mesh = far_mesh
+            number += pool.first[near_mesh + 1] - pool.first[near_mesh]
+        for i in range(3):
+            for j in range(3):
+                turn[i, j] = scale * (
+                    axes[i, 0] * body["rotation"][0, j]
+                    + axes[i, 1] * body["rotation"][1, j]
+                    + axes[i, 2] * body["rotation"][2, j]
+                )
+        offset = pool.first_vertex[mesh]
+        for vertex in range(offset, pool.first_vertex[mesh + 1]):
+            vx, vy, vz = pool.vertices[vertex, 0], pool.vertices[vertex, 1], pool.vertices[vertex, 2]
+            _project(
+                x + turn[0, 0] * vx + turn[0, 1] * vy + turn[0, 2] * vz,
+                y + turn[1, 0] * vx + turn[1, 1] * vy + turn[1, 2] * vz,
+                z + turn[2, 0] * vx + turn[2, 1] * vy + turn[2, 2] * vz,
+                focal, centre_x, centre_y, view, vertex - offset,
+            )  # fmt: skip
+        _draw(
+            pool.triangles, pool.first[mesh], pool.first[mesh + 1], number, nothing, True, view, offset, focal,
+            centre_x, centre_y, nearness, ids, corners,
+        )  # fmt: skip
+
+
+@njit(cache=True)
+def draw_shadows(camera, instances, sun, samples, nearness, shadow):
+    """Mark the samples on which bodies cast their shadow: uint8 (H, W), 1 where the sun does not come.
+
+    The shadow of a body is the outline of its box on the ground, drawn out away from the sun by the body's height.
+    """
+    axes, place, focal = camera.axes, camera.position, camera.focal
+    corners = np.empty((6, 3))
+    for instance in range(len(instances)):
+        body = instances[instance]
+        if not body["casts_shadow"]:
+            continue
+        px, py, pz = body["position"][0] - place[0], body["position"][1] - place[1], body["position"][2] - place[2]
+        reach = 2.0 * max(body["size"][0], body["size"][1], body["size"][2])
+        x = axes[0, 0] * px + axes[0, 1] * py + axes[0, 2] * pz
+        away = math.sqrt(px * px + py * py + pz * pz)
+        if x < -reach or away > 120.0 or reach * focal < 6.0 * away * samples:
+            continue
+        stretch = min(2.0 * body["size"][2] / max(sun[2], 0.1), 12.0)
+        _shadow_outline(body, -sun[0] * stretch, -sun[1] * stretch, corners)
+        _fill_shadow(camera, corners, nearness, shadow)
+
+
+@njit(cache=True)
+def _shadow_outline(body, shift_x, shift_y, corners):
+    """Six corners (convex, world) of the ground under a box and under its copy shifted by the sun."""
+    fx, fy = body["rotation"][0, 0], body["rotation"][1, 0]
+    length = math.sqrt(fx * fx + fy * fy) + 1e-9
+    fx, fy = fx / length, fy / length
+    along, across = shift_x * fx + shift_y * fy, shift_y * fx - shift_x * fy
+    half_x, half_y = body["size"][0] * 0.97, body["size"][1] * 0.92
+    sx, sy = (1.0 if along >= 0.0 else -1.0), (1.0 if across >= 0.0 else -1.0)
+    outline = (
+        (-sx * half_x, -sy * half_y), (sx * half_x, -sy * half_y), (sx * half_x + along, -sy * half_y + across),
+        (sx * half_x + along, sy * half_y + across), (-sx * half_x + along, sy * half_y + across), (-sx * half_x, sy * half_y),
+    )  # fmt: skip
+    for corner in range(6):
+        u, v = outline[corner]
+        corners[corner, 0] = body["position"][0] + u * fx - v * fy
+        corners[corner, 1] = body["position"][1] + u * fy + v * fx
+        corners[corner, 2] = body["ground"]
+
+
+@njit(cache=True)
+def _fill_shadow(camera, corners, nearness, shadow):
+    axes, place, focal = camera.axes, camera.position, camera.focal
+    height, width = shadow.shape
+    columns, rows, near = np.empty(6), np.empty(6), np.empty(6)
+    for corner in range(6):
+        px, py, pz = corners[corner, 0] - place[0], corners[corner, 1] - place[1], corners[corner, 2] - place[2]
+        x = max(axes[0, 0] * px + axes[0, 1] * py + axes[0, 2] * pz, 0.3)
+        near[corner] = 1.0 / x
+        columns[corner] = 0.5 * width + focal * (axes[1, 0] * px + axes[1, 1] * py + axes[1, 2] * pz) / x
+        rows[corner] = 0.5 * height - focal * (axes[2, 0] * px + axes[2, 1] * py + axes[2, 2] * pz) / x
+    top, bottom = max(math.ceil(rows.min() - 0.5), 0), min(math.ceil(rows.max() - 0.5), height)
+    for row in range(top, bottom):
+        y = row + 0.5
+        low, high, near_low, near_high = math.inf, -math.inf, 0.0, 0.0
+        for corner in range(6):
+            after = (corner + 1) % 6
+            y0, y1 = rows[corner], rows[after]
+            if (y0 <= y) == (y1 <= y):
+                continue
+            share = (y - y0) / (y1 - y0)
+            x = columns[corner] + share * (columns[after] - columns[corner])
+            w = near[corner] + share * (near[after] - near[corner])
+            if x < low:
+                low, near_low = x, w
+            if x > high:
+                high, near_high = x, w
+        if high <= low:
+            continue
+        slope = (near_high - near_low) / (high - low)
+        for column in range(max(math.ceil(low - 0.5), 0), min(math.ceil(high - 0.5), width)):
+            w = near_low + slope * (column + 0.5 - low)
+            if abs(nearness[row, column] - w) < 0.06 * w + 0.15 * w * w:
+                shadow[row, column] = 1

@@ -1,0 +1,335 @@
+"""One town's scenery and the actors of the present tick, drawn once for all cameras that look the same way."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from . import labels, raster, scene, shading, weather
+from .actors import PROP, VEHICLE, WALKER, label_of
+from .mesh import Mesh, MeshBuilder
+from .models import WALK_POSES, model
+from .raster import INSTANCE, Camera, MeshPool
+from .shading import LAMP_BRAKE, LAMP_HEAD, LAMP_LEFT, LAMP_RIGHT, LAMP_SIREN, LAMP_TAIL, Stage
+from .view import Mount, View
+
+_LENS_COLOURS = ((255, 40, 30), (255, 180, 30), (40, 255, 110))
+_LENS_GLOW = np.array([(3.2, 0.12, 0.08), (3.0, 1.5, 0.1), (0.15, 2.9, 0.7)], np.float32)
+"""Glass and light of a signal's lenses: red, yellow, green, as CARLA numbers its states."""
+
+MAX_BEAMS = 6
+"""Head lamps that light their surroundings at night: those of the vehicles nearest to the camera."""
+
+
+class Seen(NamedTuple):
+    """The samples of one look at the world, see `raster`."""
+
+    camera: Camera
+    samples: int
+    nearness: NDArray[np.float32]
+    ids: NDArray[np.int32]
+
+
+class _Meshes:
+    """The pool of meshes, which grows when a new kind of actor appears."""
+
+    def __init__(self) -> None:
+        self._meshes: list[Mesh] = []
+        self._rows: dict[Any, int] = {}
+        self._pool: MeshPool | None = None
+
+    def row(self, key: Any, mesh: Mesh) -> int:
+        """The row of a mesh in the pool; `key` tells whether it is there already."""
+        if key not in self._rows:
+            self._rows[key] = len(self._meshes)
+            self._meshes.append(mesh)
+            self._pool = None
+        return self._rows[key]
+
+    def of_actor(self, type_id: str, size: tuple[float, float, float], detail: int, pose: int = 0) -> int:
+        """The row of an actor's mesh."""
+        key = (type_id, size, detail, pose)
+        known = self._rows.get(key)
+        return self.row(key, model(type_id, size, detail, pose)) if known is None else known
+
+    @property
+    def pool(self) -> MeshPool:
+        """All meshes so far."""
+        if self._pool is None:
+            meshes = self._meshes or [_lens_mesh(0.1, 0)]
+            counts = np.cumsum([0] + [len(mesh.triangles) for mesh in meshes]).astype(np.int32)
+            starts = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes]).astype(np.int32)
+            self._pool = MeshPool(
+                np.concatenate([mesh.vertices for mesh in meshes]),
+                np.concatenate([mesh.triangles for mesh in meshes]),
+                np.concatenate([mesh.normal for mesh in meshes]),
+                np.concatenate([mesh.colour for mesh in meshes]),
+                np.concatenate([mesh.material for mesh in meshes]),
+                np.concatenate([mesh.label for mesh in meshes]),
+                counts,
+                starts,
+                np.array([np.linalg.norm(mesh.vertices, axis=1).max() for mesh in meshes], np.float32),
+            )
+        return self._pool
+
+
+def _lens_mesh(radius: float, state: int) -> Mesh:
+    builder = MeshBuilder()
+    dark = tuple(int(25 + 0.16 * channel) for channel in _LENS_COLOURS[state])
+    builder.cylinder((0.0, 0.0, 0.0), radius, 0.03, 0, dark, sides=8)
+    return builder.build()
+
+
+@njit(cache=True)
+def _pose(rows, first, instances):  # type: ignore[no-untyped-def]
+    """Copy where actors are and how they move into their instances, from row `first` on."""
+    for row in range(len(rows)):
+        actor, body = rows[row], instances[first + row]
+        cr, sr = math.cos(actor["roll"]), math.sin(actor["roll"])
+        cp, sp = math.cos(actor["pitch"]), math.sin(actor["pitch"])
+        cy, sy = math.cos(actor["yaw"]), math.sin(actor["yaw"])
+        turn = body["rotation"]
+        turn[0, 0], turn[0, 1], turn[0, 2] = cp * cy, cy * sp * sr - sy * cr, -cy * sp * cr - sy * sr
+        turn[1, 0], turn[1, 1], turn[1, 2] = cp * sy, sy * sp * sr + cy * cr, -sy * sp * cr + cy * sr
+        turn[2, 0], turn[2, 1], turn[2, 2] = sp, -cp * sr, cp * cr
+        bx, by, bz = actor["box_x"], actor["box_y"], actor["box_z"]
+        place = body["position"]
+        place[0] = actor["x"] + turn[0, 0] * bx + turn[0, 1] * by + turn[0, 2] * bz
+        place[1] = actor["y"] + turn[1, 0] * bx + turn[1, 1] * by + turn[1, 2] * bz
+        place[2] = actor["z"] + turn[2, 0] * bx + turn[2, 1] * by + turn[2, 2] * bz
+        body["velocity"][0], body["velocity"][1], body["velocity"][2] = actor["vx"], actor["vy"], actor["vz"]
+        body["turn"][0], body["turn"][1], body["turn"][2] = actor["wx"], actor["wy"], actor["wz"]
+        body["ground"] = place[2] - body["size"][2]
+
+
+class Renderer:
+    """Everything cameras of one town share."""
+
+    def __init__(self, town: Any) -> None:
+        self.mesh, self._surfaces = scene.sort_scenery(town.scenery)
+        self._markings = scene.sort_markings(town.scenery)
+        self._ground_map = scene.GroundLightMap(town)
+        self._meshes = _Meshes()
+        self._lamp_heads = self._make_lamp_heads(town)
+        self._noise = _noise_texture()
+        steps = np.arange(256) / 255.0
+        self._linear = np.where(steps < 0.04045, steps / 12.92, ((steps + 0.055) / 1.055) ** 2.4).astype(np.float32)
+        self._weather_key: tuple[int, ...] | None = None
+        self._light: weather.Light | None = None
+        self._ground: scene.GroundLight | None = None
+        self._view: View | None = None
+        self._cast: Any = None
+        self._instances = np.zeros(0, INSTANCE)
+        self._owner = np.zeros(0, np.int32)
+        self._looks: dict[Any, Seen] = {}
+        self._spare: list[tuple[NDArray[np.float32], NDArray[np.int32]]] = []
+
+    def _make_lamp_heads(self, town: Any) -> list[tuple[int, int, NDArray[np.void]]]:
+        """(signal, state, instance) of every lens of every traffic light."""
+        lenses = []
+        for index, signal in enumerate(town.signals):
+            if not signal.is_traffic_light:
+                continue
+            facing = math.radians(signal.yaw + 90.0)
+            for x, y, z, yaw, depth, width, height in np.asarray(signal.light_boxes, np.float64).reshape(-1, 7):
+                if math.cos(yaw - facing) < 0.0:
+                    yaw += math.pi
+                radius = min(0.75 * width, 0.27 * height)
+                turn = np.array([[math.cos(yaw), -math.sin(yaw), 0.0], [math.sin(yaw), math.cos(yaw), 0.0], [0, 0, 1.0]])
+                for state, lift in enumerate((0.6, 0.0, -0.6)):
+                    lens = np.zeros(1, INSTANCE)
+                    lens["position"] = np.array([x, y, z + lift * height]) + turn[:, 0] * (depth + 0.02)
+                    lens["rotation"], lens["size"] = turn, radius
+                    key = ("lens", round(radius, 3), state)
+                    lens["near_mesh"] = lens["far_mesh"] = self._meshes.row(key, _lens_mesh(radius, state))
+                    lens["label"] = labels.TRAFFIC_LIGHT
+                    lens["object_id"] = 0x8000 + index
+                    lenses.append((index, state, lens))
+        return lenses
+
+    def light(self, view: View) -> weather.Light:
+        """Light of the view's weather."""
+        key = weather.weather_key(view.weather)
+        if self._light is None or key != self._weather_key:
+            self._weather_key = key
+            self._light = weather.make_light(view.weather)
+            self._ground = self._ground_map.bake(self._light.sun)
+        return self._light
+
+    def stage(self, view: View, camera: Camera) -> Stage:
+        """All that a picture of this view is made of."""
+        light = self.light(view)
+        self._update(view)
+        assert self._ground is not None
+        return Stage(
+            self._surfaces, self._markings, self._ground, light, self._meshes.pool, self._instances, self._owner,
+            len(self.mesh.triangles), self._beams(camera, light.night), self._noise, self._linear,
+        )  # fmt: skip
+
+    def look(self, view: View, camera: Camera, samples: int, reuse: bool) -> Seen:
+        """Draw the world, unless a camera that looks the same way already did in this tick.
+
+        Args:
+            view: the world.
+            camera: over samples; for `reuse` its samples are pixels.
+            samples: squared, they make a pixel.
+            reuse: take a look with an odd number of samples a pixel too, whose middle ones are the pixels' middles.
+        """
+        self._update(view)
+        place = (camera.position.tobytes(), camera.axes.tobytes())
+        for finer in (samples, 3) if reuse and samples == 1 else (samples,):
+            factor = finer // samples
+            key = (*place, round(camera.focal * factor, 6), camera.width * factor, camera.height * factor, finer)
+            if key in self._looks:
+                return self._looks[key]
+        nearness, ids = self._buffers(camera.height, camera.width)
+        raster.draw_instances(
+            camera, self._meshes.pool, self._instances, len(self.mesh.triangles), samples, nearness, ids
+        )
+        raster.draw_static(camera, self.mesh, samples, nearness, ids)
+        seen = Seen(camera, samples, nearness, ids)
+        self._looks[key] = seen
+        return seen
+
+    def shadows(self, seen: Seen, light: weather.Light) -> NDArray[np.uint8]:
+        """Samples in the shadow of actors: uint8 like `Seen.ids`."""
+        shadow = np.zeros(seen.ids.shape, np.uint8)
+        if light.sun[2] > 0.02:
+            raster.draw_shadows(seen.camera, self._instances, light.sun, seen.samples, seen.nearness, shadow)
+        return shadow
+
+    def _buffers(self, height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        for place, (nearness, ids) in enumerate(self._spare):
+            if nearness.shape == (height, width):
+                del self._spare[place]
+                nearness.fill(0.0)
+                ids.fill(-1)
+                return nearness, ids
+        return np.zeros((height, width), np.float32), np.full((height, width), -1, np.int32)
+
+    def _update(self, view: View) -> None:
+        """Bring the instances to a new tick and forget the looks of the last one."""
+        if self._view is view:
+            return
+        self._view = view
+        self._spare = [(seen.nearness, seen.ids) for seen in self._looks.values()][:8]
+        self._looks.clear()
+        cast = tuple(rows["id"].tobytes() for rows in (view.vehicles, view.walkers, view.props))
+        if cast != self._cast:
+            self._cast_actors(view)
+            self._cast = cast
+        first = 0
+        for rows in (view.vehicles, view.walkers, view.props):
+            _pose(rows, first, self._instances)
+            first += len(rows)
+        self._walk(view)
+        self._switch_lamps(view)
+
+    def _cast_actors(self, view: View) -> None:
+        """Make instances for a changed set of actors."""
+        bodies = []
+        for kind, rows in ((VEHICLE, view.vehicles), (WALKER, view.walkers), (PROP, view.props)):
+            for row in range(len(rows)):
+                bodies.append(self._body(view, kind, row, rows[row]))
+        bodies += [lens for _, _, lens in self._lamp_heads]
+        self._instances = np.concatenate(bodies) if bodies else np.zeros(0, INSTANCE)
+        first = self._meshes.pool.first
+        near, far = self._instances["near_mesh"], self._instances["far_mesh"]
+        counts = first[near + 1] - first[near] + first[far + 1] - first[far]
+        self._instances["slot"] = np.cumsum(counts) - counts
+        self._owner = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+
+    def _body(self, view: View, kind: int, row: int, actor: np.void) -> NDArray[np.void]:
+        type_id = view.actors.type_id(kind, row)
+        size = tuple(round(float(actor[f"extent_{axis}"]), 3) for axis in "xyz")
+        body = np.zeros(1, INSTANCE)
+        pose = WALK_POSES if kind == WALKER else 0
+        if kind == WALKER:
+            for step in range(WALK_POSES + 1):
+                for detail in (0, 1):
+                    self._meshes.of_actor(type_id, size, detail, step)  # type: ignore[arg-type]
+        body["near_mesh"] = self._meshes.of_actor(type_id, size, 1, pose)  # type: ignore[arg-type]
+        body["far_mesh"] = self._meshes.of_actor(type_id, size, 0, pose)  # type: ignore[arg-type]
+        body["size"] = size
+        body["colour"] = view.actors.colour(kind, row)
+        body["label"] = label_of(type_id)
+        body["object_id"] = actor["id"]
+        body["casts_shadow"] = 1
+        return body
+
+    def _walk(self, view: View) -> None:
+        """Walkers swing arms and legs with the distance they have come."""
+        first = len(view.vehicles)
+        for row in range(len(view.walkers)):
+            walker = view.walkers[row]
+            pose = WALK_POSES
+            if walker["vx"] ** 2 + walker["vy"] ** 2 > 0.04:
+                way = walker["x"] * math.cos(walker["yaw"]) + walker["y"] * math.sin(walker["yaw"])
+                pose = int(way / 1.4 * WALK_POSES) % WALK_POSES
+            type_id = view.actors.type_id(WALKER, row)
+            size = tuple(round(float(walker[f"extent_{axis}"]), 3) for axis in "xyz")
+            body = self._instances[first + row]
+            body["near_mesh"] = self._meshes.of_actor(type_id, size, 1, pose)  # type: ignore[arg-type]
+            body["far_mesh"] = self._meshes.of_actor(type_id, size, 0, pose)  # type: ignore[arg-type]
+
+    def _switch_lamps(self, view: View) -> None:
+        """Lamps of vehicles by their light state and brake, lenses of traffic lights by their state."""
+        for row in range(len(view.vehicles)):
+            flags = view.actors.light_flags(row)
+            brake = flags & 0x8 or view.vehicles["brake"][row] > 0.05
+            self._instances["lamps"][row] = (
+                (LAMP_HEAD if flags & 0x86 else 0)
+                | (LAMP_TAIL if flags & 0x7 else 0)
+                | (LAMP_BRAKE if brake else 0)
+                | (LAMP_LEFT if flags & 0x20 else 0)
+                | (LAMP_RIGHT if flags & 0x10 else 0)
+                | (LAMP_SIREN if flags & 0x200 else 0)
+            )
+        if self._lamp_heads:
+            start = len(self._instances) - len(self._lamp_heads)
+            signal = np.array([index for index, _, _ in self._lamp_heads])
+            state = np.array([state for _, state, _ in self._lamp_heads])
+            lit = view.light_states[signal] == state
+            self._instances["glow"][start:] = np.where(lit[:, None], _LENS_GLOW[state], np.float32(0.0))
+
+    def _beams(self, camera: Camera, night: float) -> NDArray[np.float32]:
+        """Lit head lamps near the camera, float32 (n, 6) for `shading.Stage`."""
+        lit = np.flatnonzero(self._instances["lamps"] & LAMP_HEAD) if night > 0.0 else np.zeros(0, np.int64)
+        if len(lit) == 0:
+            return np.zeros((0, 6), np.float32)
+        bodies = self._instances[lit]
+        away = np.linalg.norm(bodies["position"] - camera.position, axis=1)
+        bodies = bodies[np.argsort(away, kind="stable")[:MAX_BEAMS]]
+        forward = bodies["rotation"][:, :, 0]
+        place = bodies["position"] + forward * bodies["size"][:, :1]
+        return np.concatenate([place, forward[:, :2], np.full((len(bodies), 1), 2.2)], axis=1).astype(np.float32)
+
+
+def _noise_texture() -> NDArray[np.float32]:
+    return np.random.Generator(np.random.SFC64(3)).random((256, 256)).astype(np.float32)
+
+
+_renderers: list[tuple[weakref.ref[Any], Renderer]] = []
+
+
+def renderer_of(town: Any) -> Renderer:
+    """The renderer of a town, made at its first camera and gone with the town."""
+    _renderers[:] = [(known, renderer) for known, renderer in _renderers if known() is not None]
+    for known, renderer in _renderers:
+        if known() is town:
+            return renderer
+    renderer = Renderer(town)
+    _renderers.append((weakref.ref(town), renderer))
+    return renderer
+
+
+def camera_at(mount: Mount, fov: float, width: int, height: int, samples: int = 1) -> Camera:
+    """A pinhole at a mount; `fov` [degrees] is horizontal, sizes are in pixels."""
+    focal = 0.5 * width * samples / math.tan(math.radians(fov) / 2.0)
+    axes = np.ascontiguousarray(mount.rotation.T, np.float64)
+    return Camera(np.array(mount.position, np.float64), axes, focal, width * samples, height * samples)

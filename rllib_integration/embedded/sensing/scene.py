@@ -1,0 +1,235 @@
+"""The town as cameras need it: chunks of triangles, road markings to look up, light and shade on the ground."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..physics.obstacles import OBSTACLE, ObstacleGrid, build_obstacle_grid
+from . import labels
+from .mesh import face_normals
+from .raster import StaticMesh
+
+CHUNK = 32.0
+"""[m] Side of a chunk of scenery."""
+
+PLAIN, ROAD, PAVEMENT, GRASS, WALL, LEAVES = range(6)
+"""How a surface is shaded; see `shading`."""
+
+_SURFACES = {
+    labels.ROADS: ROAD, labels.GROUND: ROAD, labels.BRIDGE: PLAIN, labels.SIDEWALKS: PAVEMENT, labels.TERRAIN: GRASS,
+    labels.BUILDINGS: WALL, labels.VEGETATION: LEAVES,
+}  # fmt: skip
+
+NEAR_CELL, NEAR_MARGIN = 2.0, 0.3
+FAR_CELL, FAR_MARGIN = 4.0, 2.5
+"""[m] Cells of the two look-up grids of markings, and how far outside a cell its markings may lie."""
+
+
+class Surfaces(NamedTuple):
+    """What each static triangle looks like.
+
+    Attributes:
+        normal: float32 (T, 3).
+        colour: uint8 (T, 3).
+        label: uint8 (T,), semantic tag.
+        surface: uint8 (T,), one of this module's surfaces.
+        object_id: uint32 (T,).
+    """
+
+    normal: NDArray[np.float32]
+    colour: NDArray[np.uint8]
+    label: NDArray[np.uint8]
+    surface: NDArray[np.uint8]
+    object_id: NDArray[np.uint32]
+
+
+class Markings(NamedTuple):
+    """Road markings as flat rectangles, found through a fine grid and, for far views, a coarse one.
+
+    Attributes:
+        place: float32 (M, 7): x, y, z of the middle, unit vector along x and y, half length, half width [m].
+        colour: uint8 (M, 3).
+        near, far: cells of `NEAR_CELL` and `FAR_CELL`.
+    """
+
+    place: NDArray[np.float32]
+    colour: NDArray[np.uint8]
+    near: ObstacleGrid
+    far: ObstacleGrid
+
+
+class GroundLight(NamedTuple):
+    """What falls on the ground from above, by square cells.
+
+    Attributes:
+        origin_x, origin_y, cell: [m].
+        sun: uint8 (rows, columns), 255 where the sun shines on the ground, 0 in the shadow of a building or tree.
+        lamp: uint8 (rows, columns), light of street lamps at night.
+    """
+
+    origin_x: float
+    origin_y: float
+    cell: float
+    sun: NDArray[np.uint8]
+    lamp: NDArray[np.uint8]
+
+
+def sort_scenery(scenery: Any) -> tuple[StaticMesh, Surfaces]:
+    """Cut the town's triangles, without its road markings, into chunks for `raster.draw_static`."""
+    keep = np.ones(len(scenery.triangles), bool)
+    keep[getattr(scenery, "marking_start", 0) : getattr(scenery, "marking_stop", 0)] = False
+    triangles, label = scenery.triangles[keep], scenery.label[keep]
+    object_id, vertices = scenery.object_id[keep], scenery.vertices
+    if len(triangles) == 0:
+        return _empty_mesh()
+    corners = vertices[triangles]
+    reach = _reach(corners, object_id)
+    cell = np.floor(corners.mean(axis=1)[:, :2] / CHUNK).astype(np.int64)
+    key = (cell[:, 0] - cell[:, 0].min()) * (np.ptp(cell[:, 1]) + 1) + cell[:, 1] - cell[:, 1].min()
+    order = np.lexsort((-reach, key))
+    key, triangles, corners = key[order], triangles[order], corners[order]
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(key)) + 1, [len(key)]])
+    chunk = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    # The same vertex in two chunks becomes two, so that each chunk's vertices are neighbours, in order of first use.
+    pair = chunk[:, None] * len(vertices) + triangles
+    unique, first_use, inverse = np.unique(pair.ravel(), return_index=True, return_inverse=True)
+    by_use = np.argsort(first_use, kind="stable")
+    rank = np.empty(len(unique), np.int32)
+    rank[by_use] = np.arange(len(unique), dtype=np.int32)
+    local = rank[inverse.reshape(-1)].reshape(-1, 3)
+    stop = np.maximum.accumulate(local.max(axis=1) + 1).astype(np.int32)
+    normal = face_normals(vertices, triangles)
+    boxes = np.array(
+        [_box(corners[low:high].reshape(-1, 3)) for low, high in zip(starts[:-1], starts[1:])], np.float32
+    )
+    label = label[order]
+    surfaces = np.zeros(256, np.uint8)
+    for tag, surface in _SURFACES.items():
+        surfaces[tag] = surface
+    chunk_vertex = np.concatenate([[0], stop[starts[1:] - 1]]).astype(np.int32)
+    mesh = StaticMesh(
+        np.ascontiguousarray(vertices[unique[by_use] % len(vertices)], np.float32),
+        local,
+        reach[order].astype(np.float32),
+        stop,
+        np.isin(label, (labels.BUILDINGS, labels.WALLS)).astype(np.uint8),
+        chunk_vertex,
+        starts.astype(np.int32),
+        boxes,
+    )
+    looks = Surfaces(normal, scenery.colour[keep][order], label, surfaces[label], object_id[order].astype(np.uint32))
+    return mesh, looks
+
+
+def _empty_mesh() -> tuple[StaticMesh, Surfaces]:
+    none, bytes_, box = np.zeros(0, np.int32), np.zeros(0, np.uint8), np.zeros((0, 6), np.float32)
+    vectors, start = np.zeros((0, 3), np.float32), np.zeros(1, np.int32)
+    mesh = StaticMesh(vectors, np.zeros((0, 3), np.int32), np.zeros(0, np.float32), none, bytes_, start, start, box)
+    return mesh, Surfaces(vectors, np.zeros((0, 3), np.uint8), bytes_, bytes_, np.zeros(0, np.uint32))
+
+
+def _reach(corners: NDArray[np.float32], object_id: NDArray[np.uint32]) -> NDArray[np.float64]:
+    """[m] Size by which a triangle is kept or left out far away: its longest edge, or a part of its object's size."""
+    edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    objects, owner = np.unique(object_id, return_inverse=True)
+    owner = owner.reshape(-1)
+    lowest, highest = np.full((len(objects), 3), np.inf), np.full((len(objects), 3), -np.inf)
+    np.minimum.at(lowest, owner, low)
+    np.maximum.at(highest, owner, high)
+    # A pole is seen by its thickness, a house by its size: the middle one of the three sides tells them apart.
+    sides = np.sort(highest - lowest, axis=1)
+    size = np.where(objects > 0, 0.5 * (sides[:, 1] + 0.1 * sides[:, 2]), 0.0)
+    return np.where(object_id > 0, np.maximum(size[owner], 0.15 * edges), edges)
+
+
+def _box(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    low, high = points.min(axis=0), points.max(axis=0)
+    return np.concatenate([(low + high) / 2.0, (high - low) / 2.0 + 0.01])
+
+
+def sort_markings(scenery: Any) -> Markings:
+    """Turn the pairs of triangles of the road markings into rectangles and file them by place."""
+    start, stop = getattr(scenery, "marking_start", 0), getattr(scenery, "marking_stop", 0)
+    first, second = scenery.triangles[start:stop:2], scenery.triangles[start + 1 : stop : 2]
+    quads = scenery.vertices[np.concatenate([first, second[:, 2:]], axis=1)] if len(first) else np.zeros((0, 4, 3))
+    middle = quads.mean(axis=1)
+    along = 0.5 * (quads[:, 1] + quads[:, 2] - quads[:, 0] - quads[:, 3])[:, :2]
+    across = 0.5 * (quads[:, 3] + quads[:, 2] - quads[:, 0] - quads[:, 1])[:, :2]
+    length = np.linalg.norm(along, axis=1)
+    unit = along / np.maximum(length, 1e-9)[:, None]
+    half_width = 0.5 * np.abs(unit[:, 0] * across[:, 1] - unit[:, 1] * across[:, 0])
+    place = np.concatenate([middle, unit, 0.5 * length[:, None], half_width[:, None]], axis=1).astype(np.float32)
+    grids = [_marking_grid(place, cell, margin) for cell, margin in ((NEAR_CELL, NEAR_MARGIN), (FAR_CELL, FAR_MARGIN))]
+    return Markings(place, np.ascontiguousarray(scenery.colour[start:stop:2]), *grids)
+
+
+def _marking_grid(place: NDArray[np.float32], cell: float, margin: float) -> ObstacleGrid:
+    boxes = np.zeros(len(place), OBSTACLE)
+    boxes["x"], boxes["y"] = place[:, 0], place[:, 1]
+    boxes["yaw"] = np.arctan2(place[:, 4], place[:, 3])
+    boxes["extent_x"], boxes["extent_y"] = place[:, 5] + margin, place[:, 6] + margin
+    return build_obstacle_grid(boxes, cell)
+
+
+class GroundLightMap:
+    """Bakes shadows of buildings and trees, and pools of lamp light, whenever the sun has moved."""
+
+    LARGEST = 2048
+
+    def __init__(self, town: Any) -> None:
+        self._obstacles = town.obstacles
+        self._low, self.cell, self._shape = self._extent(town)
+        self._lamp = self._bake_lamps(getattr(town, "street_lights", np.zeros((0, 3))))
+
+    def _extent(self, town: Any) -> tuple[NDArray[np.float64], float, tuple[int, int]]:
+        surface = town.surface
+        side = surface.cell * (surface.height.shape[1] - 1)
+        rows, columns = surface.tile_first.shape
+        low = np.array([surface.origin_x, surface.origin_y])
+        cell = max(0.5, max(rows, columns) * side / self.LARGEST)
+        return low, cell, (math.ceil(rows * side / cell) + 1, math.ceil(columns * side / cell) + 1)
+
+    def _bake_lamps(self, lamps: NDArray[np.float64]) -> NDArray[np.uint8]:
+        light = np.zeros(self._shape, np.float32)
+        radius = int(18.0 / self.cell) + 1
+        offset = np.arange(-radius, radius + 1) * self.cell
+        pool = 1.0 / (1.0 + (offset[:, None] ** 2 + offset[None] ** 2) / 30.0) ** 1.6
+        pool = np.maximum(pool - pool[0, radius], 0.0)
+        for x, y in np.round((np.asarray(lamps).reshape(-1, 3)[:, :2] - self._low) / self.cell).astype(int):
+            rows = slice(max(y - radius, 0), max(y + radius + 1, 0))
+            columns = slice(max(x - radius, 0), max(x + radius + 1, 0))
+            patch = light[rows, columns]
+            top, left = max(radius - y, 0), max(radius - x, 0)
+            patch += pool[top : top + patch.shape[0], left : left + patch.shape[1]]
+        return np.clip(light * 200.0, 0.0, 255.0).astype(np.uint8)
+
+    def bake(self, sun: NDArray[np.float64]) -> GroundLight:
+        """Light on the ground with the sun in direction `sun` (3,)."""
+        shade = np.full(self._shape, 255, np.uint8)
+        if sun[2] > 0.03 and len(self._obstacles):
+            self._draw_shadows(shade, sun)
+            shade = cv2.blur(shade, (3, 3))
+        return GroundLight(float(self._low[0]), float(self._low[1]), self.cell, shade, self._lamp)
+
+    def _draw_shadows(self, shade: NDArray[np.uint8], sun: NDArray[np.float64]) -> None:
+        boxes = self._obstacles
+        cos, sin = np.cos(boxes["yaw"]), np.sin(boxes["yaw"])
+        corners = np.empty((len(boxes), 8, 2))
+        height = np.minimum(2.0 * boxes["extent_z"], 60.0)
+        shift = -sun[:2] / sun[2]
+        raised = np.where(boxes["label"] == labels.VEGETATION, 0.3, 0.0) * height
+        for i, (u, v) in enumerate(((-1, -1), (1, -1), (1, 1), (-1, 1))):
+            x = boxes["x"] + u * boxes["extent_x"] * cos - v * boxes["extent_y"] * sin
+            y = boxes["y"] + u * boxes["extent_x"] * sin + v * boxes["extent_y"] * cos
+            for j, lift in ((i, raised), (i + 4, height)):
+                corners[:, j, 0], corners[:, j, 1] = x + shift[0] * lift, y + shift[1] * lift
+        points = np.round((corners - self._low) / self.cell * 16.0).astype(np.int32)
+        for hull_points in points:
+            hull = cv2.convexHull(hull_points)
+            cv2.fillConvexPoly(shade, hull, 0, cv2.LINE_AA, 4)

@@ -1,0 +1,621 @@
+"""What colour the surfaces have that `raster` found: light, weather, markings and small structure.
+
+Everything is computed in linear light and turned into the picture's bytes by a table, which also holds exposure and
+tone curve. Structure too fine for a pixel is averaged over the pixel's footprint rather than sampled, so that
+markings, windows and seams do not flicker from frame to frame.
+"""
+
+# mypy: allow-untyped-defs
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from . import labels
+from .mesh import GLASS, HEADLIGHT, LEFT_BLINKER, PAINT, RIGHT_BLINKER, SIREN, TAIL_LIGHT
+from .raster import MeshPool
+from .scene import FAR_CELL, GRASS, LEAVES, PAVEMENT, ROAD, WALL, GroundLight, Markings, Surfaces
+from .weather import SKY_SIZE, SUN_COSINE, Light
+
+TABLE = 16384
+TABLE_RANGE = 4.0
+"""Linear light 0..TABLE_RANGE in TABLE steps is what a tone table covers."""
+
+LAMP_HEAD, LAMP_TAIL, LAMP_BRAKE, LAMP_LEFT, LAMP_RIGHT, LAMP_SIREN = 1, 2, 4, 8, 16, 32
+"""Bits of raster.INSTANCE's `lamps`."""
+
+
+class Stage(NamedTuple):
+    """All that a picture is made of besides the camera.
+
+    Attributes:
+        surfaces: looks of the static triangles.
+        markings: road markings.
+        ground: light on the ground.
+        light: light, sky and air.
+        pool: meshes of the actors.
+        instances: structured array raster.INSTANCE.
+        owner: int32, instance of each number from `base` on.
+        base: number of the first triangle of an actor.
+        beams: float32 (n, 6): x, y, z, forward x, forward y, strength of lit head lamps.
+        noise: float32 (256, 256), 0..1, repeating.
+        linear: float32 (256,), linear light of a colour byte.
+    """
+
+    surfaces: Surfaces
+    markings: Markings
+    ground: GroundLight
+    light: Light
+    pool: MeshPool
+    instances: NDArray[np.void]
+    owner: NDArray[np.int32]
+    base: int
+    beams: NDArray[np.float32]
+    noise: NDArray[np.float32]
+    linear: NDArray[np.float32]
+
+
+@njit(cache=True)
+def mesh_triangle(stage, number):
+    """The instance and the row in the pool of an actor's triangle."""
+    instance = stage.owner[number - stage.base]
+    body = stage.instances[instance]
+    local = number - stage.base - body["slot"]
+    near = body["near_mesh"]
+    count = stage.pool.first[near + 1] - stage.pool.first[near]
+    if local < count:
+        return instance, stage.pool.first[near] + local
+    return instance, stage.pool.first[body["far_mesh"]] + local - count
+
+
+@njit(cache=True)
+def world_normal(stage, number):
+    """Unit normal of a triangle in the world."""
+    if number < stage.base:
+        normal = stage.surfaces.normal[number]
+        return normal[0], normal[1], normal[2]
+    instance, triangle = mesh_triangle(stage, number)
+    turn, normal = stage.instances[instance]["rotation"], stage.pool.normal[triangle]
+    return (
+        turn[0, 0] * normal[0] + turn[0, 1] * normal[1] + turn[0, 2] * normal[2],
+        turn[1, 0] * normal[0] + turn[1, 1] * normal[1] + turn[1, 2] * normal[2],
+        turn[2, 0] * normal[0] + turn[2, 1] * normal[1] + turn[2, 2] * normal[2],
+    )
+
+
+@njit(cache=True)
+def _texture(noise, u, v):
+    """Smooth repeating noise, 0..1, one value a unit."""
+    iu, iv = math.floor(u), math.floor(v)
+    fu, fv = u - iu, v - iv
+    i, j, k, m = iu & 255, iv & 255, (iu + 1) & 255, (iv + 1) & 255
+    low = noise[j, i] + fu * (noise[j, k] - noise[j, i])
+    high = noise[m, i] + fu * (noise[m, k] - noise[m, i])
+    return low + fv * (high - low)
+
+
+@njit(cache=True)
+def _pulse(x, low, high):
+    """Integral from 0 to x of a train of pulses of period 1 that is 1 between low and high."""
+    whole = math.floor(x)
+    return whole * (high - low) + min(max(x - whole - low, 0.0), high - low)
+
+
+@njit(cache=True)
+def _striped(x, width, low, high):
+    """Share of [x - width / 2, x + width / 2] that lies on the pulses of period 1 between low and high."""
+    width = max(width, 1e-3)
+    return (_pulse(x + 0.5 * width, low, high) - _pulse(x - 0.5 * width, low, high)) / width
+
+
+@njit(cache=True)
+def _overlap(x, width, half):
+    """Share of [x - width / 2, x + width / 2] that lies within [-half, half]."""
+    return max(min(x + 0.5 * width, half) - max(x - 0.5 * width, -half), 0.0) / width
+
+
+@njit(cache=True)
+def marking_cover(markings, x, y, z, ax, ay, bx, by):
+    """Share of a patch of ground that is painted, and the mean colour of the paint (0..255).
+
+    x, y, z: the patch's middle [m]; (ax, ay), (bx, by): its sides [m].
+    """
+    size = max(abs(ax) + abs(bx), abs(ay) + abs(by))
+    grid = markings.near if size < 0.6 else markings.far
+    if size > FAR_CELL:
+        shrink = FAR_CELL / size
+        ax, ay, bx, by = ax * shrink, ay * shrink, bx * shrink, by * shrink
+    column, row = int((x - grid.origin_x) / grid.cell), int((y - grid.origin_y) / grid.cell)
+    if x < grid.origin_x or y < grid.origin_y or column >= grid.columns or row >= grid.rows:
+        return 0.0, 0.0, 0.0, 0.0
+    cell = row * grid.columns + column
+    cover, red, green, blue = 0.0, 0.0, 0.0, 0.0
+    for item in range(grid.starts[cell], grid.starts[cell + 1]):
+        marking = grid.items[item]
+        place = markings.place[marking]
+        if abs(place[2] - z) > 1.0:
+            continue
+        px, py, ux, uy = x - place[0], y - place[1], place[3], place[4]
+        along = max(abs(ax * ux + ay * uy) + abs(bx * ux + by * uy), 0.004)
+        across = max(abs(ay * ux - ax * uy) + abs(by * ux - bx * uy), 0.004)
+        share = _overlap(px * ux + py * uy, along, place[5])
+        if share > 0.0:
+            share *= _overlap(py * ux - px * uy, across, place[6])
+            if share > 0.0:
+                cover += share
+                red += share * markings.colour[marking, 0]
+                green += share * markings.colour[marking, 1]
+                blue += share * markings.colour[marking, 2]
+    if cover <= 0.0:
+        return 0.0, 0.0, 0.0, 0.0
+    return min(cover, 1.0), red / cover, green / cover, blue / cover
+
+
+@njit(cache=True)
+def _lookup(field, origin_x, origin_y, cell, x, y):
+    """Bilinear value, 0..1, of a uint8 map of the ground."""
+    u, v = (x - origin_x) / cell - 0.5, (y - origin_y) / cell - 0.5
+    rows, columns = field.shape
+    u, v = min(max(u, 0.0), columns - 1.001), min(max(v, 0.0), rows - 1.001)
+    i, j = int(u), int(v)
+    fu, fv = u - i, v - j
+    low = field[j, i] + fu * (float(field[j, i + 1]) - field[j, i])
+    high = field[j + 1, i] + fu * (float(field[j + 1, i + 1]) - field[j + 1, i])
+    return (low + fv * (high - low)) / 255.0
+
+
+@njit(cache=True)
+def _sky(light, x, y, z):
+    """Sky in a direction (any length), without the sun's disc; below the horizon the far air."""
+    upward = max(z, 0.0)
+    scale = 1.0 / (abs(x) + abs(y) + upward + 1e-9)
+    u = ((x + y) * scale + 1.0) * 0.5 * SKY_SIZE - 0.5
+    v = ((x - y) * scale + 1.0) * 0.5 * SKY_SIZE - 0.5
+    u, v = min(max(u, 0.0), SKY_SIZE - 1.001), min(max(v, 0.0), SKY_SIZE - 1.001)
+    i, j = int(u), int(v)
+    fu, fv = np.float32(u - i), np.float32(v - j)
+    a, b, c, d = light.sky[j, i], light.sky[j, i + 1], light.sky[j + 1, i], light.sky[j + 1, i + 1]
+    gu, gv = np.float32(1.0) - fu, np.float32(1.0) - fv
+    s, t, p, q = gu * gv, fu * gv, gu * fv, fu * fv
+    return (
+        s * a[0] + t * b[0] + p * c[0] + q * d[0],
+        s * a[1] + t * b[1] + p * c[1] + q * d[1],
+        s * a[2] + t * b[2] + p * c[2] + q * d[2],
+    )
+
+
+@njit(cache=True)
+def _background(light, x, y, z, length):
+    """Sky, sun and fog in a direction of the given length."""
+    red, green, blue = _sky(light, x, y, z)
+    rise = z / length
+    if x * light.sun[0] + y * light.sun[1] + z * light.sun[2] > SUN_COSINE * length:
+        red, green, blue = red + light.sun_disc[0], green + light.sun_disc[1], blue + light.sun_disc[2]
+    if light.fog > 0.0:
+        path = min(1500.0, 60.0 / max(rise, 0.01))
+        clear = math.exp(-light.fog * max(path - light.fog_start, 0.0) * (0.2 if rise > 0.0 else 1.0))
+        red = red * clear + light.fog_colour[0] * (1.0 - clear)
+        green = green * clear + light.fog_colour[1] * (1.0 - clear)
+        blue = blue * clear + light.fog_colour[2] * (1.0 - clear)
+    if rise < 0.0:
+        share = min(-rise * 8.0, 1.0) * 0.55
+        red = red * (1.0 - share) + light.fog_colour[0] * 0.45 * share
+        green = green * (1.0 - share) + light.fog_colour[1] * 0.45 * share
+        blue = blue * (1.0 - share) + light.fog_colour[2] * 0.45 * share
+    return red, green, blue
+
+
+@njit(cache=True)
+def _beam_light(stage, x, y, z, nx, ny, nz):
+    """Light of head lamps on a point."""
+    total = 0.0
+    for beam in range(len(stage.beams)):
+        lamp = stage.beams[beam]
+        px, py, pz = x - lamp[0], y - lamp[1], z - lamp[2]
+        along = px * lamp[3] + py * lamp[4]
+        if along < 0.3 or along > 70.0:
+            continue
+        across = (py * lamp[3] - px * lamp[4]) / (0.9 + 0.22 * along)
+        height = pz / (0.7 + 0.06 * along)
+        facing = -(nx * px + ny * py + nz * pz) / math.sqrt(px * px + py * py + pz * pz + 0.01)
+        spread = math.exp(-across * across - (height * height if height > 0.0 else 0.0))
+        total += lamp[5] * spread * (0.35 + 0.65 * max(facing, 0.0)) / (1.0 + (along / 13.0) ** 2)
+    return total
+
+
+@njit(cache=True)
+def _ground_albedo(stage, surface, number, x, y, z, ax, ay, bx, by, size, red, green, blue):
+    """Albedo of road, pavement and grass from their plain albedo; (ax, ay), (bx, by): sides of the pixel's patch."""
+    noise = stage.noise
+    if surface == ROAD:
+        rough = 0.84 + 0.3 * _texture(noise, 0.31 * x, 0.31 * y)
+        if size < 0.3:
+            rough += (noise[int(y * 22.0) & 255, int(x * 22.0) & 255] - 0.5) * 0.34 * (1.0 - size / 0.3)
+        red, green, blue = red * rough, green * rough, blue * rough
+        cover, paint_red, paint_green, paint_blue = marking_cover(stage.markings, x, y, z, ax, ay, bx, by)
+        if cover > 0.0:
+            worn = cover * (0.8 + 0.2 * rough)
+            red += worn * (stage.linear[int(paint_red)] - red)
+            green += worn * (stage.linear[int(paint_green)] - green)
+            blue += worn * (stage.linear[int(paint_blue)] - blue)
+    elif surface == PAVEMENT:
+        seams = max(_striped(x / 1.4, (abs(ax) + abs(bx)) / 1.4, 0.0, 0.03), _striped(y / 1.4, (abs(ay) + abs(by)) / 1.4, 0.0, 0.03))
+        rough = (0.88 + 0.22 * _texture(noise, 0.9 * x, 0.9 * y)) * (1.0 - 0.45 * seams)
+        if size < 0.3:
+            rough += (noise[int(y * 18.0) & 255, int(x * 18.0) & 255] - 0.5) * 0.14 * (1.0 - size / 0.3)
+        red, green, blue = red * rough, green * rough, blue * rough
+    else:
+        broad = _texture(noise, 0.11 * x, 0.11 * y)
+        rough = 0.7 + 0.5 * broad
+        if size < 1.2:
+            rough += (_texture(noise, 2.3 * x, 2.3 * y) - 0.5) * 0.5 * (1.0 - size / 1.2)
+        if size < 0.2:
+            rough += (noise[int(y * 30.0) & 255, int(x * 30.0) & 255] - 0.5) * 0.5 * (1.0 - size / 0.2)
+        red, green, blue = red * rough * (0.85 + 0.3 * broad), green * rough, blue * rough
+    return red, green, blue
+
+
+@njit(cache=True)
+def _wall(stage, x, y, z, nx, ny, size, identity):
+    """Windows of a facade: share of glass, share of dark joint, light from inside (0..1)."""
+    along = (y * nx - x * ny) / 3.1
+    storey = z / 3.3
+    wide = _striped(along, size / 3.1, 0.22, 0.78)
+    tall = _striped(storey, size / 3.3, 0.28, 0.8)
+    lit = 0.0
+    if stage.light.night > 0.0:
+        cell = stage.noise[(math.floor(storey) * 7 + identity * 3) & 255, (math.floor(along) * 5 + identity) & 255]
+        lit = stage.light.night * (0.35 if size > 3.0 else (1.0 if cell > 0.62 else 0.0))
+    return wide * tall, lit
+
+
+@njit(cache=True)
+def _lamp_glow(material, lamps, night):
+    """Light that a lamp of a vehicle gives off: red, green, blue."""
+    bright = 1.6 + 1.6 * night
+    if material == HEADLIGHT and lamps & LAMP_HEAD:
+        return bright * 1.5, bright * 1.45, bright * 1.25
+    if material == TAIL_LIGHT and lamps & LAMP_BRAKE:
+        return bright, 0.06, 0.04
+    if material == TAIL_LIGHT and lamps & LAMP_TAIL:
+        return 0.45, 0.02, 0.02
+    if (material == LEFT_BLINKER and lamps & LAMP_LEFT) or (material == RIGHT_BLINKER and lamps & LAMP_RIGHT):
+        return bright, 0.5 * bright, 0.05
+    return 0.0, 0.0, 0.0
+
+
+@njit(cache=True)
+def _radiance(stage, camera, number, u, v, near, spread, shadow):
+    """Linear colour seen along one ray.
+
+    number, near: the triangle and its nearness; u, v: right and up components of the ray with forward 1; spread: the
+    pixel's side at depth 1; shadow: share of it that lies in an actor's shadow.
+    """
+    axes, light = camera.axes, stage.light
+    rx = axes[0, 0] + u * axes[1, 0] + v * axes[2, 0]
+    ry = axes[0, 1] + u * axes[1, 1] + v * axes[2, 1]
+    rz = axes[0, 2] + u * axes[1, 2] + v * axes[2, 2]
+    length = math.sqrt(rx * rx + ry * ry + rz * rz)
+    if number < 0:
+        return _background(light, rx, ry, rz, length)
+    depth = 1.0 / near
+    x, y, z = camera.position[0] + depth * rx, camera.position[1] + depth * ry, camera.position[2] + depth * rz
+    nx, ny, nz = world_normal(stage, number)
+    facing = nx * rx + ny * ry + nz * rz
+    surface, mirror, glow_red, glow_green, glow_blue = 0, 0.0, 0.0, 0.0, 0.0
+    sun_share = 1.0
+    if number < stage.base:
+        colour = stage.surfaces.colour[number]
+        surface = stage.surfaces.surface[number]
+        if facing > 0.0:
+            nx, ny, nz, facing = -nx, -ny, -nz, -facing
+        red, green, blue = stage.linear[colour[0]], stage.linear[colour[1]], stage.linear[colour[2]]
+    else:
+        instance, triangle = mesh_triangle(stage, number)
+        body, material = stage.instances[instance], stage.pool.material[triangle]
+        if material == PAINT:
+            paint = body["colour"]
+            red, green, blue = stage.linear[paint[0]], stage.linear[paint[1]], stage.linear[paint[2]]
+        else:
+            colours = stage.pool.colour
+            red = stage.linear[colours[triangle, 0]]
+            green = stage.linear[colours[triangle, 1]]
+            blue = stage.linear[colours[triangle, 2]]
+        mirror = 0.07 if material == PAINT else 0.3 if material == GLASS else 0.0
+        if material >= HEADLIGHT:
+            glow_red, glow_green, glow_blue = _lamp_glow(material, body["lamps"], light.night)
+            if material == SIREN and body["lamps"] & LAMP_SIREN:
+                glow_red, glow_green, glow_blue = 2.0 * red, 2.0 * green, 2.0 * blue
+        glow = body["glow"]
+        if glow[0] + glow[1] + glow[2] > 0.0:
+            glow_red, glow_green, glow_blue = glow[0], glow[1], glow[2]
+    on_ground = surface == ROAD or surface == PAVEMENT or surface == GRASS
+    if on_ground:
+        scale = depth * spread
+        right = (nx * axes[1, 0] + ny * axes[1, 1] + nz * axes[1, 2]) / min(facing, -1e-3)
+        up = (nx * axes[2, 0] + ny * axes[2, 1] + nz * axes[2, 2]) / min(facing, -1e-3)
+        ax, ay = scale * (axes[1, 0] - right * rx), scale * (axes[1, 1] - right * ry)
+        bx, by = scale * (axes[2, 0] - up * rx), scale * (axes[2, 1] - up * ry)
+        size = max(abs(ax) + abs(ay), abs(bx) + abs(by))
+        red, green, blue = _ground_albedo(stage, surface, number, x, y, z, ax, ay, bx, by, size, red, green, blue)
+        ground = stage.ground
+        sun_share = (1.0 - shadow) * _lookup(ground.sun, ground.origin_x, ground.origin_y, ground.cell, x, y)
+        if light.wet > 0.0:
+            red, green, blue = red * (1.0 - 0.5 * light.wet), green * (1.0 - 0.5 * light.wet), blue * (1.0 - 0.45 * light.wet)
+            graze = 1.0 + facing / length
+            mirror = light.wet * (0.04 + 0.5 * graze * graze * graze * graze)
+        if light.puddles > 0.0 and surface == ROAD:
+            depth_of_water = _texture(stage.noise, 0.17 * x, 0.17 * y) - 1.0 + 0.75 * light.puddles
+            pool = min(max(depth_of_water * 9.0, 0.0), 1.0)
+            graze = 1.0 + facing / length
+            mirror = max(mirror, pool * (0.25 + 0.6 * graze * graze))
+            red, green, blue = red * (1.0 - 0.5 * pool), green * (1.0 - 0.5 * pool), blue * (1.0 - 0.5 * pool)
+    elif surface == WALL and abs(nz) < 0.5:
+        identity = int(stage.surfaces.object_id[number])
+        glass, lit = _wall(stage, x, y, z, nx, ny, depth * spread * 1.2, identity)
+        red, green, blue = red * (1.0 - 0.8 * glass), green * (1.0 - 0.76 * glass), blue * (1.0 - 0.7 * glass)
+        mirror = 0.3 * glass
+        glow_red, glow_green, glow_blue = 0.75 * glass * lit, 0.52 * glass * lit, 0.26 * glass * lit
+    elif surface == LEAVES:
+        leaf = 0.55 + 0.75 * _texture(stage.noise, 2.7 * x + 1.3 * z, 2.7 * y + 1.9 * z)
+        red, green, blue = red * leaf, green * leaf, blue * leaf
+    elif number >= stage.base:
+        sun_share = _lookup(stage.ground.sun, stage.ground.origin_x, stage.ground.origin_y, stage.ground.cell, x, y)
+    towards_sun = nx * light.sun[0] + ny * light.sun[1] + nz * light.sun[2]
+    if surface == LEAVES:
+        towards_sun = 0.3 + 0.6 * towards_sun
+    direct = sun_share * max(towards_sun, 0.0)
+    above = (0.5 + 0.5 * nz) * (0.55 + 0.45 * sun_share if on_ground else 1.0)
+    below = 0.5 - 0.5 * nz
+    lamp = 0.0
+    if light.night > 0.0:
+        ground = stage.ground
+        lamp = light.night * 0.8 * _lookup(ground.lamp, ground.origin_x, ground.origin_y, ground.cell, x, y)
+        if len(stage.beams):
+            lamp += light.night * _beam_light(stage, x, y, z, nx, ny, nz)
+    light_red = light.sun_colour[0] * direct + light.sky_colour[0] * above + light.ground_colour[0] * below + lamp
+    light_green = light.sun_colour[1] * direct + light.sky_colour[1] * above + light.ground_colour[1] * below + 0.78 * lamp
+    light_blue = light.sun_colour[2] * direct + light.sky_colour[2] * above + light.ground_colour[2] * below + 0.5 * lamp
+    red, green, blue = red * light_red, green * light_green, blue * light_blue
+    if mirror > 0.004:
+        bounce = 2.0 * facing
+        mx, my, mz = rx - bounce * nx, ry - bounce * ny, rz - bounce * nz
+        if number >= stage.base or surface == WALL:
+            graze = 1.0 + facing / length
+            mirror += 0.55 * graze**4 * (1.0 if mirror > 0.05 else 0.0)
+        sky_red, sky_green, sky_blue = _sky(light, mx, my, mz)
+        if mz < 0.0:
+            sky_red, sky_green, sky_blue = light.ground_colour[0] * 0.5, light.ground_colour[1] * 0.5, light.ground_colour[2] * 0.5
+        glint = (mx * light.sun[0] + my * light.sun[1] + mz * light.sun[2]) / length
+        if glint > 0.97 and not on_ground:
+            shine = ((glint - 0.97) / 0.03) ** 3 * sun_share * 2.0
+            sky_red, sky_green, sky_blue = (
+                sky_red + shine * light.sun_colour[0], sky_green + shine * light.sun_colour[1],
+                sky_blue + shine * light.sun_colour[2],
+            )  # fmt: skip
+        mirror = min(mirror, 0.9)
+        red += mirror * (sky_red - red)
+        green += mirror * (sky_green - green)
+        blue += mirror * (sky_blue - blue)
+    red, green, blue = red + glow_red, green + glow_green, blue + glow_blue
+    distance = depth * length
+    thick = light.haze * distance
+    if light.fog > 0.0 and distance > light.fog_start:
+        height = max(0.5 * (z + camera.position[2]), 0.0)
+        thick += light.fog * (distance - light.fog_start) * math.exp(-light.fog_falloff * height)
+    clear = math.exp(-thick)
+    return (
+        red * clear + light.fog_colour[0] * (1.0 - clear),
+        green * clear + light.fog_colour[1] * (1.0 - clear),
+        blue * clear + light.fog_colour[2] * (1.0 - clear),
+    )
+
+
+@njit(cache=True)
+def _tone(value, table):
+    return table[min(int(value * (TABLE / TABLE_RANGE)), TABLE - 1)]
+
+
+@njit(cache=True)
+def shade(stage, camera, samples, nearness, ids, shadow, table, picture):
+    """Colour a picture.
+
+    Args:
+        stage: what is seen.
+        camera: over the samples, of which `samples` squared make a pixel.
+        nearness, ids: of the samples, see `raster`.
+        shadow: uint8 like `ids`, 1 in the shadow of an actor.
+        table: uint8 (3, TABLE), bytes of red, green and blue by linear light.
+        picture: uint8 (height, width, 4), receives blue, green, red, alpha.
+    """
+    height, width = picture.shape[:2]
+    focal = camera.focal
+    centre_x, centre_y = 0.5 * camera.width, 0.5 * camera.height
+    weight = 1.0 / (samples * samples)
+    spread = samples / focal
+    seen = np.empty(samples * samples, np.int32)
+    for row in range(height):
+        for column in range(width):
+            top, left = row * samples, column * samples
+            number = ids[top, left]
+            same = True
+            near, dark = 0.0, 0
+            for j in range(samples):
+                for i in range(samples):
+                    same = same and ids[top + j, left + i] == number
+                    near += nearness[top + j, left + i]
+                    dark += shadow[top + j, left + i]
+            if same:
+                u, v = (left + 0.5 * samples - centre_x) / focal, (centre_y - top - 0.5 * samples) / focal
+                red, green, blue = _radiance(
+                    stage, camera, number, u, v, near * weight, spread, dark * weight
+                )
+            else:
+                red, green, blue = 0.0, 0.0, 0.0
+                kinds = 0
+                for first in range(samples * samples):
+                    number = ids[top + first // samples, left + first % samples]
+                    known = False
+                    for other in range(kinds):
+                        known = known or seen[other] == number
+                    if known:
+                        continue
+                    seen[kinds] = number
+                    kinds += 1
+                    count, near, dark, across, down = 0, 0.0, 0, 0.0, 0.0
+                    for place in range(first, samples * samples):
+                        j, i = top + place // samples, left + place % samples
+                        if ids[j, i] == number:
+                            count += 1
+                            near += nearness[j, i]
+                            dark += shadow[j, i]
+                            across += i + 0.5
+                            down += j + 0.5
+                    u, v = (across / count - centre_x) / focal, (centre_y - down / count) / focal
+                    part_red, part_green, part_blue = _radiance(
+                        stage, camera, number, u, v, near / count, spread, dark / count
+                    )
+                    share = count * weight
+                    red += share * min(part_red, 1.6)
+                    green += share * min(part_green, 1.6)
+                    blue += share * min(part_blue, 1.6)
+            picture[row, column, 0] = _tone(blue, table[2])
+            picture[row, column, 1] = _tone(green, table[1])
+            picture[row, column, 2] = _tone(red, table[0])
+            picture[row, column, 3] = 255
+
+
+@njit(cache=True)
+def label_at(stage, camera, number, u, v, near):
+    """Semantic tag of what a ray meets."""
+    if number < 0:
+        return labels.SKY
+    if number >= stage.base:
+        instance, triangle = mesh_triangle(stage, number)
+        label = stage.pool.label[triangle]
+        return stage.instances[instance]["label"] if label == 255 else label
+    label = stage.surfaces.label[number]
+    if stage.surfaces.surface[number] == ROAD:
+        axes, depth = camera.axes, 1.0 / near
+        x = camera.position[0] + depth * (axes[0, 0] + u * axes[1, 0] + v * axes[2, 0])
+        y = camera.position[1] + depth * (axes[0, 1] + u * axes[1, 1] + v * axes[2, 1])
+        z = camera.position[2] + depth * (axes[0, 2] + u * axes[1, 2] + v * axes[2, 2])
+        if marking_cover(stage.markings, x, y, z, 0.001, 0.0, 0.0, 0.001)[0] > 0.5:
+            return labels.ROAD_LINES
+    return label
+
+
+@njit(cache=True)
+def paint_labels(stage, camera, samples, nearness, ids, with_ids, picture):
+    """Tags into red; with `with_ids` also the low and high byte of the object's id into green and blue."""
+    height, width = picture.shape[:2]
+    middle = samples // 2
+    for row in range(height):
+        for column in range(width):
+            j, i = row * samples + middle, column * samples + middle
+            number = ids[j, i]
+            u = (i + 0.5 - 0.5 * camera.width) / camera.focal
+            v = (0.5 * camera.height - j - 0.5) / camera.focal
+            picture[row, column, 2] = label_at(stage, camera, number, u, v, nearness[j, i])
+            identity = 0
+            if with_ids and number >= stage.base:
+                identity = int(stage.instances[stage.owner[number - stage.base]]["object_id"]) & 0xFFFF
+            elif with_ids and number >= 0:
+                identity = -int(stage.surfaces.object_id[number]) & 0xFFFF
+            picture[row, column, 1] = identity & 0xFF
+            picture[row, column, 0] = identity >> 8
+            picture[row, column, 3] = 255
+
+
+@njit(cache=True)
+def paint_depth(samples, nearness, far, picture):
+    """Depth [m] as CARLA's 24 bits: (red + 256 green + 65536 blue) / (256^3 - 1) * far."""
+    height, width = picture.shape[:2]
+    middle = samples // 2
+    for row in range(height):
+        for column in range(width):
+            near = nearness[row * samples + middle, column * samples + middle]
+            share = 1.0 if near * far <= 1.0 else 1.0 / (near * far)
+            code = int(share * 16777215.0 + 0.5)
+            picture[row, column, 2] = code & 0xFF
+            picture[row, column, 1] = (code >> 8) & 0xFF
+            picture[row, column, 0] = code >> 16
+            picture[row, column, 3] = 255
+
+
+@njit(cache=True)
+def paint_normals(stage, samples, ids, picture):
+    """World normals: red, green, blue = (x, y, z) mapped from -1..1 to 0..255; nothing is black."""
+    height, width = picture.shape[:2]
+    middle = samples // 2
+    for row in range(height):
+        for column in range(width):
+            number = ids[row * samples + middle, column * samples + middle]
+            picture[row, column, 3] = 255
+            if number < 0:
+                picture[row, column, :3] = 0
+                continue
+            nx, ny, nz = world_normal(stage, number)
+            picture[row, column, 2] = int((nx + 1.0) * 127.5 + 0.5)
+            picture[row, column, 1] = int((ny + 1.0) * 127.5 + 0.5)
+            picture[row, column, 0] = int((nz + 1.0) * 127.5 + 0.5)
+
+
+@njit(cache=True)
+def paint_flow(stage, camera, before, elapsed, nearness, ids, flow):
+    """How far every pixel's point moved across the picture since the camera was `before`, `elapsed` seconds ago.
+
+    flow: float32 (height, width, 2), receives the motion to the right and up in units of half the picture's size.
+    """
+    height, width = ids.shape
+    for row in range(height):
+        for column in range(width):
+            number = ids[row, column]
+            u, v = (column + 0.5 - 0.5 * width) / camera.focal, (0.5 * height - row - 0.5) / camera.focal
+            axes = camera.axes
+            px = axes[0, 0] + u * axes[1, 0] + v * axes[2, 0]
+            py = axes[0, 1] + u * axes[1, 1] + v * axes[2, 1]
+            pz = axes[0, 2] + u * axes[1, 2] + v * axes[2, 2]
+            if number >= 0:
+                depth = 1.0 / nearness[row, column]
+                px = px * depth + camera.position[0]
+                py = py * depth + camera.position[1]
+                pz = pz * depth + camera.position[2]
+                if number >= stage.base:
+                    body = stage.instances[stage.owner[number - stage.base]]
+                    lx, ly, lz = px - body["position"][0], py - body["position"][1], pz - body["position"][2]
+                    turn = body["turn"]
+                    px -= elapsed * (body["velocity"][0] + turn[1] * lz - turn[2] * ly)
+                    py -= elapsed * (body["velocity"][1] + turn[2] * lx - turn[0] * lz)
+                    pz -= elapsed * (body["velocity"][2] + turn[0] * ly - turn[1] * lx)
+                px, py, pz = px - before.position[0], py - before.position[1], pz - before.position[2]
+            old = before.axes
+            forward = old[0, 0] * px + old[0, 1] * py + old[0, 2] * pz
+            if forward < 1e-3:
+                flow[row, column, 0], flow[row, column, 1] = 0.0, 0.0
+                continue
+            old_u = (old[1, 0] * px + old[1, 1] * py + old[1, 2] * pz) / forward
+            old_v = (old[2, 0] * px + old[2, 1] * py + old[2, 2] * pz) / forward
+            flow[row, column, 0] = min(max((u - old_u) * camera.focal * 2.0 / width, -2.0), 2.0)
+            flow[row, column, 1] = min(max((v - old_v) * camera.focal * 2.0 / height, -2.0), 2.0)
+
+
+@njit(cache=True)
+def draw_rain(starts, rain, slant, picture):
+    """Blend streaks of falling rain into a picture; starts: float64 (n, 3): column, row, length, all 0..1."""
+    height, width = picture.shape[:2]
+    for drop in range(len(starts)):
+        x, y = starts[drop, 0] * width, starts[drop, 1] * height
+        length = int(height * (0.03 + 0.07 * starts[drop, 2])) + 1
+        strength = (0.10 + 0.16 * starts[drop, 2]) * (0.5 + 0.5 * rain)
+        for step in range(length):
+            row, column = int(y) + step, int(x + slant * step)
+            if 0 <= row < height and 0 <= column < width:
+                for channel in range(3):
+                    value = picture[row, column, channel]
+                    picture[row, column, channel] = int(value + (205 - value) * strength)
