@@ -50,7 +50,7 @@ class _Camera(CarlaSensor):
         height = self.options["resize_y"] or picture.shape[0]
         return cv2.resize(picture, (width, height), interpolation=interpolation)
 
-    def _colours(self, image: carla.Image) -> NDArray[np.uint8]:
+    def _colours(self, image: carla.Image) -> NDArray[Any]:
         """The picture as ``uint8 (H, W, 3)`` RGB in its own size."""
         return cv2.cvtColor(image_array(image), cv2.COLOR_BGRA2RGB)
 

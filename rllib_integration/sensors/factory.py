@@ -60,9 +60,7 @@ class SensorFactory:
         return SENSOR_CLASSES[type_id]
 
     @staticmethod
-    def spawn(
-        name: str, attributes: Mapping[str, Any], interface: SensorInterface, parent: carla.Actor
-    ) -> BaseSensor:
+    def spawn(name: str, attributes: Mapping[str, Any], interface: SensorInterface, parent: carla.Actor) -> BaseSensor:
         """Make the sensor ``name`` on ``parent`` and register it with ``interface``.
 
         Args:

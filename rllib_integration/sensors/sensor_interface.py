@@ -245,8 +245,10 @@ def _complaint(mailbox: _Mailbox, frame: int, timeout: float) -> str:
     if mailbox.latest is not None:
         frames.append(mailbox.latest[0])
     if frames:
-        seen = f"it has delivered frame {max(frames)} at most" if max(frames) < frame else (
-            f"frame {frame} was left out, although frame {max(frames)} has come"
+        seen = (
+            f"it has delivered frame {max(frames)} at most"
+            if max(frames) < frame
+            else (f"frame {frame} was left out, although frame {max(frames)} has come")
         )
     else:
         seen = "it has not delivered anything yet"

@@ -90,8 +90,7 @@ def test_every_sensor_gives_exactly_the_ticked_frame(noise: Any, order: Any, del
             if when == step and noise_frame != frame:
                 sensors[noise_frame % 3].callback(Message(noise_frame, ("noise", noise_frame)))
         timers = [
-            threading.Timer(delays[3 * step + i], sensors[i].callback, [Message(frame, ("data", frame))])
-            for i in order
+            threading.Timer(delays[3 * step + i], sensors[i].callback, [Message(frame, ("data", frame))]) for i in order
         ]
         for timer in timers:
             timer.start()

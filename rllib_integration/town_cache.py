@@ -1,0 +1,56 @@
+"""What is worked out once about a town, kept in the user's cache folder and shared by all workers.
+
+Entries are named after the town's OpenDRIVE text, so towns of one name but different roads never mix, and are
+written beside their place first and moved there: a reader sees a whole entry or none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import carla
+import platformdirs
+
+logger = logging.getLogger(__name__)
+
+
+def cache_folder() -> Path:
+    """The user's cache folder of this library."""
+    return Path(platformdirs.user_cache_dir("rllib_integration"))
+
+
+def entry_path(kind: str, version: int, carla_map: carla.Map, folder: Path | None = None) -> Path:
+    """Where the entry of a town is kept.
+
+    Args:
+        kind: What the entry is; a folder of its own.
+        version: Of the code that makes it: another version, another entry.
+        carla_map: The town.
+        folder: Cache folder; :func:`cache_folder` by default.
+    """
+    key = hashlib.sha256(f"{version}\n{carla_map.to_opendrive()}".encode()).hexdigest()[:32]
+    return (folder or cache_folder()) / kind / key
+
+
+def write_entry(path: Path, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a new folder, then move it to ``path``. A failure costs the entry, not the run."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=path.parent))
+    except OSError as error:
+        logger.warning("Nothing can be kept in %s: %s", path.parent, error)
+        return
+    try:
+        write(draft)
+        os.replace(draft, path)
+    except OSError as error:
+        if not path.exists():  # else another worker was quicker
+            logger.warning("%s could not be written: %s", path, error)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
