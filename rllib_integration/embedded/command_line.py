@@ -149,7 +149,7 @@ def _create_server(options: argparse.Namespace) -> Server:
     from rllib_integration.embedded.world.clock import Clock
     from rllib_integration.embedded.world.simulation import Simulation
 
-    simulation = Simulation(options.town_folder)
+    simulation = Simulation(options.town_folder, options.recordings_folder)
     streaming_port = options.streaming_port
     if streaming_port is None:
         streaming_port = options.rpc_port + 1 if options.rpc_port else 0

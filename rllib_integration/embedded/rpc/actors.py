@@ -99,25 +99,25 @@ def get_actor_bounding_box(server: Server, number: int) -> list[Any]:
 @value
 def get_actor_component_names(server: Server, number: int) -> list[str]:
     """Names of an actor's parts."""
-    return server.simulation.skeletons.component_names(server.simulation.episode.get(number))
+    return server.simulation.episode.skeletons.component_names(server.simulation.episode.get(number))
 
 
 @value
 def get_actor_component_world_transform(server: Server, number: int, name: str) -> list[Any]:
     """World pose of a part."""
-    return pack_transform(*server.simulation.skeletons.component(server.simulation.episode.get(number), name, True))
+    return pack_transform(*server.simulation.episode.skeletons.component(server.simulation.episode.get(number), name, True))
 
 
 @value
 def get_actor_component_relative_transform(server: Server, number: int, name: str) -> list[Any]:
     """Pose of a part in the actor's frame."""
-    return pack_transform(*server.simulation.skeletons.component(server.simulation.episode.get(number), name, False))
+    return pack_transform(*server.simulation.episode.skeletons.component(server.simulation.episode.get(number), name, False))
 
 
 @value
 def get_actor_bone_names(server: Server, number: int) -> list[str]:
     """Names of an actor's bones."""
-    return server.simulation.skeletons.bone_names(server.simulation.episode.get(number))
+    return server.simulation.episode.skeletons.bone_names(server.simulation.episode.get(number))
 
 
 @value
@@ -139,24 +139,24 @@ def get_vehicle_bone_world_transforms(server: Server, number: int) -> list[Any]:
 
 
 def _bones(server: Server, number: int, in_world: bool) -> list[Any]:
-    return server.simulation.skeletons.bones(server.simulation.episode.get(number), in_world)
+    return server.simulation.episode.skeletons.bones(server.simulation.episode.get(number), in_world)
 
 
 @value
 def get_actor_socket_names(server: Server, number: int) -> list[str]:
     """Names of the places where something can be attached."""
-    return server.simulation.skeletons.socket_names(server.simulation.episode.get(number))
+    return server.simulation.episode.skeletons.socket_names(server.simulation.episode.get(number))
 
 
 @value
 def get_actor_socket_world_transforms(server: Server, number: int) -> list[Any]:
     """World poses of the sockets."""
     actor = server.simulation.episode.get(number)
-    return [pack_transform(*pose) for pose in server.simulation.skeletons.sockets(actor, True)]
+    return [pack_transform(*pose) for pose in server.simulation.episode.skeletons.sockets(actor, True)]
 
 
 @value
 def get_actor_socket_relative_transforms(server: Server, number: int) -> list[Any]:
     """Poses of the sockets in the actor's frame."""
     actor = server.simulation.episode.get(number)
-    return [pack_transform(*pose) for pose in server.simulation.skeletons.sockets(actor, False)]
+    return [pack_transform(*pose) for pose in server.simulation.episode.skeletons.sockets(actor, False)]

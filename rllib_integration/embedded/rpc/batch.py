@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rllib_integration.embedded.protocol import values
-from rllib_integration.embedded.rpc import actors, vehicles, walkers
+from rllib_integration.embedded.rpc import actors, debug, pushes, traffic, vehicles, walkers
 from rllib_integration.embedded.rpc.errors import EXPECTED_ERRORS
 from rllib_integration.embedded.rpc.registry import RemoteError, bare
 
@@ -64,13 +64,32 @@ def _acting(function: Callable[..., Any]) -> Callable[..., int]:
     return run
 
 
+def _console(server: Server, command: Any) -> int:
+    raise RemoteError("ConsoleCommand is not available: this server has no console")
+
+
 COMMANDS: dict[int, Callable[..., int]] = {
     _SPAWN: _spawn,
     1: _acting(actors.destroy),
     2: _acting(vehicles.set_control),
+    3: _acting(vehicles.apply_ackermann_control_to_vehicle),
     4: _acting(walkers.set_control),
     5: _acting(vehicles.apply_physics_control),
     6: _acting(actors.set_actor_transform),
     7: _acting(walkers.set_state),
+    8: _acting(pushes.set_actor_target_velocity),
+    9: _acting(pushes.set_actor_target_angular_velocity),
+    10: _acting(pushes.add_actor_impulse),
+    11: _acting(pushes.add_actor_force),
+    12: _acting(pushes.add_actor_angular_impulse),
+    13: _acting(pushes.add_actor_torque),
+    14: _acting(pushes.set_actor_simulate_physics),
+    15: _acting(pushes.set_actor_enable_gravity),
+    16: _acting(vehicles.set_actor_autopilot),
+    17: _acting(debug.show_vehicle_debug_telemetry),
     18: _acting(vehicles.set_lamps),
+    19: _acting(actors.set_actor_location),
+    20: _console,
+    21: _acting(traffic.set_traffic_light_state),
 }
+"""CARLA's commands by their index on the wire."""

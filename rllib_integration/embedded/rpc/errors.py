@@ -9,7 +9,9 @@ from rllib_integration.embedded.sensing import SensorError
 from rllib_integration.embedded.town import TownError
 from rllib_integration.embedded.world.blueprints import BlueprintError
 from rllib_integration.embedded.world.episode import ActorNotFoundError
+from rllib_integration.embedded.world.recordings import RecordingError
 from rllib_integration.embedded.world.settings import SettingsError
+from rllib_integration.embedded.world.skeletons import UnknownPartError
 from rllib_integration.embedded.world.spawning import SpawnError
 
 EXPECTED_ERRORS = (
@@ -18,8 +20,10 @@ EXPECTED_ERRORS = (
     ActorNotFoundError,
     BlueprintError,
     PhysicsControlError,
+    RecordingError,
     SpawnError,
     SensorError,
     SettingsError,
     TownError,
+    UnknownPartError,
 )

@@ -2,16 +2,166 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rllib_integration.embedded.protocol import values
+from rllib_integration.embedded.protocol.values import vector
 from rllib_integration.embedded.rpc.registry import value, void
+from rllib_integration.embedded.sensing import Mount
+from rllib_integration.embedded.world.street_lights import Lamp
 
 if TYPE_CHECKING:
     from rllib_integration.embedded.rpc.server import Server
+
+_ANY_LABEL = 255
+_MAX_RAY_POINTS = 64
+_PAST_SURFACE = 0.01
+_GROUND, _STATIC = 0, 1
 
 
 @value
 def query_lights_state(server: Server, client: str) -> list[Any]:
     """State of all street lights."""
-    return []
+    return [
+        [number, list(lamp.location), lamp.intensity, lamp.group, list(lamp.colour), lamp.on]
+        for number, lamp in server.simulation.episode.street_lights.lamps.items()
+    ]
+
+
+@void
+def update_lights_state(server: Server, client: str, lights: Any, discard_client: bool = False) -> None:
+    """Change street lights."""
+    if not isinstance(lights, list):
+        raise values.MalformedValueError("light states must be a list")
+    street_lights = server.simulation.episode.street_lights
+    for light in lights:
+        try:
+            number, location, intensity, group, colour, on = light
+            red, green, blue = (int(part) & 0xFF for part in colour)
+        except (TypeError, ValueError):
+            raise values.MalformedValueError(f"a light state must be six values, not {light!r:.100}") from None
+        lamp = Lamp(
+            vector(location), values.number(intensity), values.integer(group) & 0xFF, (red, green, blue), on is True
+        )
+        street_lights.change(values.integer(number, "light id"), lamp)
+    server.simulation.lights_changed = True
+
+
+@void
+def update_day_night_cycle(server: Server, client: str, active: bool) -> None:
+    """Let the sun switch the street lights, or not."""
+    server.simulation.episode.street_lights.cycle = bool(active)
+    server.simulation.follow_sun()
+
+
+def _objects(server: Server, label: Any) -> NDArray[np.void]:
+    objects = server.simulation.full_town.environment_objects
+    wanted = values.integer(label, "label")
+    return objects if wanted == _ANY_LABEL else objects[objects["label"] == wanted]
+
+
+def _box(entry: np.void) -> list[Any]:
+    location = [float(entry[axis]) for axis in "xyz"]
+    extent = [float(entry[f"extent_{axis}"]) for axis in "xyz"]
+    return [location, extent, [0.0, float(entry["yaw"]), 0.0], 0]
+
+
+@value
+def get_all_level_BBs(server: Server, label: int) -> list[Any]:  # noqa: N802  CARLA's own name
+    """World bounding boxes of the town's objects with a semantic tag."""
+    return [_box(entry) for entry in _objects(server, label)]
+
+
+@value
+def get_environment_objects(server: Server, label: int) -> list[Any]:
+    """The town's objects with a semantic tag."""
+    found = []
+    for entry in _objects(server, label):
+        box = _box(entry)
+        pose = [[float(entry["x"]), float(entry["y"]), float(entry["z"] - entry["extent_z"])], box[2]]
+        found.append([pose, box, int(entry["object_id"]), entry["name"].decode(), int(entry["label"])])
+    return found
+
+
+@void
+def enable_environment_objects(server: Server, ids: Any, enabled: bool) -> None:
+    """Show or hide objects of the town."""
+    if not isinstance(ids, list):
+        raise values.MalformedValueError("environment object ids must be a list")
+    server.simulation.show_objects({values.integer(number, "object id") for number in ids}, bool(enabled))
+
+
+@value
+def get_names_of_all_objects(server: Server) -> list[str]:
+    """Names of the town's objects."""
+    return [name.decode() for name in server.simulation.full_town.environment_objects["name"].tolist()]
+
+
+@void
+def apply_color_texture_to_objects(server: Server, names: Any, material: int, texture: Any) -> None:
+    """Accept a texture: objects here have one colour and no textures to replace."""
+
+
+@void
+def apply_float_color_texture_to_objects(server: Server, names: Any, material: int, texture: Any) -> None:
+    """Accept a texture: objects here have one colour and no textures to replace."""
+
+
+def _first_hit(
+    server: Server, start: NDArray[np.float64], direction: NDArray[np.float64], reach: float
+) -> tuple[float, int] | None:
+    """Distance in metres and semantic tag of the first thing that a ray meets."""
+    # Compiling the rays takes seconds on a cold start, and few clients ask for them.
+    from rllib_integration.embedded.sensing.scan import cast_from
+
+    view = server.simulation.sensors.view(0.0)
+    mount = Mount(start, np.eye(3), np.zeros(3), -1, -1, 0)
+    hits, boxes = cast_from(view, mount, direction[None], reach, see_parent=True)
+    kind, target = int(hits.kind[0]), int(hits.target[0])
+    if kind < 0:
+        return None
+    if kind == _GROUND:
+        label = target
+    elif kind == _STATIC:
+        label = int(view.town.obstacles[target]["label"])
+    else:
+        label = int(boxes[target]["label"])
+    return float(hits.distance[0]), label
+
+
+@value
+def project_point(server: Server, location: Any, direction: Any, distance: float) -> list[Any]:
+    """The first thing met from a location along a direction."""
+    start = np.array(vector(location, "location"))
+    along = np.array(vector(direction, "direction"))
+    length = float(np.linalg.norm(along))
+    reach = values.number(distance, "search distance")
+    hit = _first_hit(server, start, along / length, reach) if length > 0.0 and reach > 0.0 else None
+    if hit is None:
+        return [False, [start.tolist(), 0]]
+    return [True, [(start + along / length * hit[0]).tolist(), hit[1]]]
+
+
+@value
+def cast_ray(server: Server, start: Any, end: Any) -> list[Any]:
+    """Everything met on the way between two locations, nearest first."""
+    position = np.array(vector(start, "start"))
+    way = np.array(vector(end, "end")) - position
+    left = float(np.linalg.norm(way))
+    if left == 0.0:
+        return []
+    direction = way / left
+    points: list[Any] = []
+    while left > 0.0 and len(points) < _MAX_RAY_POINTS:
+        hit = _first_hit(server, position, direction, left)
+        if hit is None or not math.isfinite(hit[0]):
+            break
+        position = position + direction * hit[0]
+        points.append([position.tolist(), hit[1]])
+        position = position + direction * _PAST_SURFACE
+        left -= hit[0] + _PAST_SURFACE
+    return points

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rllib_integration.embedded.protocol import values
-from rllib_integration.embedded.rpc.registry import value
+from rllib_integration.embedded.rpc.registry import RemoteError, value, void
 
 if TYPE_CHECKING:
     from rllib_integration.embedded.rpc.server import Server
@@ -16,3 +16,14 @@ def get_sensor_token(server: Server, stream_id: int) -> list[bytes]:
     """The token of a stream."""
     number = values.integer(stream_id, "stream id")
     return [server.token(number & 0xFFFFFFFF)]
+
+
+@void
+def set_ignored_vehicles(server: Server, actor_id: int, ids: Any) -> None:
+    """Let a lidar look through some vehicles."""
+    actor = server.simulation.episode.get(values.actor_id(actor_id))
+    if not actor.stream_id:
+        raise RemoteError(f"actor {actor_id} is a {actor.type_id}, not a sensor")
+    if not isinstance(ids, list):
+        raise values.MalformedValueError("vehicle ids must be a list")
+    raise RemoteError(f"set_ignored_vehicles is not available for {actor.type_id}")

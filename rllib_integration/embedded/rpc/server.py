@@ -19,7 +19,19 @@ from rllib_integration.embedded.protocol.rpc_server import RpcConnection, RpcSer
 from rllib_integration.embedded.protocol.stream_framing import WORLD_STREAM_ID, encode_header, encode_token
 from rllib_integration.embedded.protocol.stream_server import StreamConnection, StreamServer
 from rllib_integration.embedded.protocol.values import integer
-from rllib_integration.embedded.rpc import batch, scenery, sensors, traffic, vehicles, walkers, world  # noqa: F401  register calls
+from rllib_integration.embedded.rpc import (  # noqa: F401  these register the calls
+    batch,
+    debug,
+    pushes,
+    recorder,
+    refused,
+    scenery,
+    sensors,
+    traffic,
+    vehicles,
+    walkers,
+    world,
+)
 from rllib_integration.embedded.rpc.complaints import Complaints
 from rllib_integration.embedded.rpc.descriptions import Lookup, describe
 from rllib_integration.embedded.rpc.errors import EXPECTED_ERRORS

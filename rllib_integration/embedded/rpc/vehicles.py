@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rllib_integration.embedded.physics import parameters
+from rllib_integration.embedded.physics.state import WHEELS
 from rllib_integration.embedded.protocol import values
 from rllib_integration.embedded.protocol.values import clamp, number
 from rllib_integration.embedded.rpc.registry import RemoteError, value, void
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from rllib_integration.embedded.rpc.server import Server
 
 _ALL_LAMPS = 0xFFFFFFFF
+_ALL_DOORS = 6
 
 
 def find_vehicle(server: Server, actor_id: Any) -> Actor:
@@ -94,3 +97,125 @@ def get_vehicle_light_states(server: Server) -> list[list[int]]:
     """Id and VehicleLightState bits of every vehicle."""
     vehicles = server.simulation.episode.vehicles
     return np.stack((vehicles.rows["id"], vehicles.companion["lamps"]), axis=1).tolist() if len(vehicles) else []
+
+
+@void
+def open_vehicle_door(server: Server, actor_id: int, door: int) -> None:
+    """Open a door (carla.VehicleDoor)."""
+    _move_doors(server, actor_id, door, True)
+
+
+@void
+def close_vehicle_door(server: Server, actor_id: int, door: int) -> None:
+    """Close a door (carla.VehicleDoor)."""
+    _move_doors(server, actor_id, door, False)
+
+
+def _move_doors(server: Server, actor_id: Any, door: Any, opened: bool) -> None:
+    actor = find_vehicle(server, actor_id)
+    if door not in range(_ALL_DOORS + 1):
+        raise values.MalformedValueError(f"a door must be 0 to {_ALL_DOORS}, not {door!r:.60}")
+    doors = 0b111111 if door == _ALL_DOORS else 1 << door
+    status = server.simulation.episode.vehicles.companion[actor.row]
+    status["open_doors"] = status["open_doors"] | doors if opened else status["open_doors"] & ~np.uint32(doors)
+
+
+def _wheel(wheel: Any) -> int:
+    if wheel not in range(WHEELS):
+        raise values.MalformedValueError(f"a wheel must be 0 to {WHEELS - 1}, not {wheel!r:.60}")
+    return int(wheel)
+
+
+@void
+def set_wheel_steer_direction(server: Server, actor_id: int, wheel: int, degrees: float) -> None:
+    """Turn a wheel by some degrees besides what steering does."""
+    row = vehicle_row(server, actor_id)
+    row["wheel_steer_offset"][_wheel(wheel)] = math.radians(number(degrees, "wheel angle"))
+
+
+@void
+def set_wheel_pitch_angle(server: Server, actor_id: int, wheel: int, degrees: float) -> None:
+    """Accept how far a wheel shall look rolled: wheels here roll by themselves."""
+    _wheel(wheel)
+    find_vehicle(server, actor_id)
+    number(degrees, "wheel angle")
+
+
+@value
+def get_wheel_steer_angle(server: Server, actor_id: int, wheel: int) -> float:
+    """Degrees by which a wheel is turned."""
+    return math.degrees(vehicle_row(server, actor_id)["wheel_steer"][_wheel(wheel)])
+
+
+@value
+def get_wheel_pitch_angle(server: Server, actor_id: int, wheel: int) -> float:
+    """Degrees by which a wheel is rolled: its speed is simulated, its angle is not."""
+    _wheel(wheel)
+    find_vehicle(server, actor_id)
+    return 0.0
+
+
+@void
+def set_actor_autopilot(server: Server, actor_id: int, enabled: bool) -> None:
+    """Note that a Traffic Manager drives a vehicle; it runs in a client and sends controls as anybody does."""
+    actor = find_vehicle(server, actor_id)
+    server.simulation.episode.vehicles.companion["autopilot"][actor.row] = bool(enabled)
+
+
+@void
+def apply_ackermann_control_to_vehicle(server: Server, actor_id: int, control: Any) -> None:
+    """Let the server steer and accelerate towards an angle, a speed and an acceleration."""
+    row = vehicle_row(server, actor_id)
+    if not isinstance(control, list) or len(control) != 5:
+        raise values.MalformedValueError("an Ackermann control must be five numbers")
+    steer, steer_speed, speed, acceleration, jerk = (number(part, "an Ackermann control") for part in control)
+    row["ackermann"], row["asleep"] = 1, 0
+    row["ackermann_steer"], row["ackermann_steer_speed"], row["ackermann_speed"] = steer, steer_speed, speed
+    row["ackermann_acceleration"], row["ackermann_jerk"] = acceleration, jerk
+
+
+@value
+def get_ackermann_controller_settings(server: Server, actor_id: int) -> list[float]:
+    """Gains of the speed and of the acceleration controller: proportional, integral, derivative."""
+    row = vehicle_row(server, actor_id)
+    return [*row["ackermann_speed_gains"].tolist(), *row["ackermann_acceleration_gains"].tolist()]
+
+
+@void
+def apply_ackermann_controller_settings(server: Server, actor_id: int, settings: Any) -> None:
+    """Change the gains of the Ackermann controllers."""
+    row = vehicle_row(server, actor_id)
+    if not isinstance(settings, list) or len(settings) != 6:
+        raise values.MalformedValueError("Ackermann controller settings must be six numbers")
+    gains = [number(part, "a gain") for part in settings]
+    row["ackermann_speed_gains"], row["ackermann_acceleration_gains"] = gains[:3], gains[3:]
+
+
+@value
+def get_telemetry_data(server: Server, actor_id: int) -> list[Any]:
+    """Speed, controls, engine and wheels."""
+    row = vehicle_row(server, actor_id)
+    wheels = [
+        [
+            float(row["wheel_friction"][i]),
+            float(row["wheel_slip_y"][i]),
+            float(row["wheel_slip_x"][i]),
+            float(row["wheel_speed"][i]),
+            float(row["wheel_load"][i]),
+            _share(row["wheel_load"][i], row["wheel_rest_load"][i]),
+            float(row["wheel_torque"][i]),
+            float(row["wheel_force_x"][i]),
+            float(row["wheel_force_y"][i]),
+            _share(row["wheel_force_x"][i], row["wheel_load"][i]),
+            _share(row["wheel_force_y"][i], row["wheel_load"][i]),
+        ]
+        for i in range(WHEELS)
+    ]
+    speed = math.hypot(row["vx"], row["vy"])
+    controls = [float(row["steer"]), float(row["throttle"]), float(row["brake"])]
+    drag = float(row["drag_area"]) * speed * speed
+    return [speed, *controls, float(row["rpm"]), int(row["gear"]), drag, wheels]
+
+
+def _share(part: float, whole: float) -> float:
+    return float(part / whole) if whole > 1e-6 else 0.0

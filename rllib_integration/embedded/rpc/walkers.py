@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rllib_integration.embedded.protocol import values
-from rllib_integration.embedded.protocol.values import number, vector
-from rllib_integration.embedded.rpc.registry import RemoteError, void
+from rllib_integration.embedded.protocol.values import number, pack_transform, vector
+from rllib_integration.embedded.rpc.registry import RemoteError, value, void
 from rllib_integration.embedded.world.actors import Actor
 
 if TYPE_CHECKING:
@@ -26,14 +24,12 @@ def find_walker(server: Server, actor_id: Any) -> Actor:
     return actor
 
 
-def walker_row(server: Server, actor_id: Any) -> np.void:
-    """The state of the walker of an id, writable."""
-    return server.simulation.episode.walkers.rows[find_walker(server, actor_id).row]
-
-
 def set_control(server: Server, actor_id: Any, control: Any) -> None:
     """Take over direction, speed and jump."""
-    row = walker_row(server, actor_id)
+    walker = find_walker(server, actor_id)
+    if walker.dead:
+        return
+    row = server.simulation.episode.walkers.rows[walker.row]
     if not isinstance(control, list) or len(control) != 3:
         raise values.MalformedValueError("a walker control must be a direction, a speed and a jump")
     direction = vector(control[0], "direction")
@@ -57,3 +53,48 @@ def set_state(server: Server, actor_id: Any, transform: Any, speed: Any) -> None
     x, y, z = location
     episode.place(actor, (x, y, z + float(row["extent_z"])), rotation)
     row["speed"] = values.clamp(number(speed, "speed"), 0.0, _FASTEST)
+
+
+@value
+def get_bones_transform(server: Server, actor_id: int) -> list[Any]:
+    """Name, world pose, pose in the walker's frame and pose beside the parent bone of every bone."""
+    bones = server.simulation.episode.skeletons.walker_bones(find_walker(server, actor_id))
+    return [[[name, *(pack_transform(*pose) for pose in poses)] for name, *poses in bones]]
+
+
+@void
+def set_bones_transform(server: Server, actor_id: int, bones: Any) -> None:
+    """Pose some bones; seen as far as `blend_pose` says."""
+    walker = find_walker(server, actor_id)
+    try:
+        (pairs,) = bones
+        poses = {values.text(name, "a bone's name"): values.transform(pose) for name, pose in pairs}
+    except (TypeError, ValueError) as error:
+        raise values.MalformedValueError(f"bones must be pairs of name and transform: {error}") from None
+    server.simulation.episode.skeletons.pose_walker(walker, poses)
+
+
+@void
+def blend_pose(server: Server, actor_id: int, share: float) -> None:
+    """Mix the given pose (1) with the walker's own (0)."""
+    walker = find_walker(server, actor_id)
+    server.simulation.episode.skeletons.blend(walker, values.clamp(number(share, "blend"), 0.0, 1.0))
+
+
+@void
+def get_pose_from_animation(server: Server, actor_id: int) -> None:
+    """Start posing from how the walker stands now."""
+    server.simulation.episode.skeletons.pose_from_animation(find_walker(server, actor_id))
+
+
+@void
+def set_actor_dead(server: Server, actor_id: int) -> None:
+    """End a walker's life: it stands still and takes no more controls."""
+    episode = server.simulation.episode
+    actor = episode.get(values.actor_id(actor_id))
+    if actor.is_walker:
+        row = episode.walkers.rows[actor.row]
+        row["speed"] = 0.0
+    elif actor.is_vehicle:
+        episode.vehicles.controls[actor.row] = (0.0, 0.0, 1.0, True, False, False, 0, 0)
+    actor.dead = True

@@ -10,6 +10,7 @@ from rllib_integration.embedded.protocol.stream_framing import WORLD_STREAM_ID
 from rllib_integration.embedded.rpc.registry import RemoteError, value, void
 from rllib_integration.embedded.town import available_towns, build_town
 from rllib_integration.embedded.world.settings import EpisodeSettings, Weather
+from rllib_integration.embedded.world.town_view import ALL_LAYERS
 
 if TYPE_CHECKING:
     from rllib_integration.embedded.rpc.server import Server
@@ -32,17 +33,17 @@ def get_available_maps(server: Server) -> list[str]:
 
 
 @void
-def load_new_episode(server: Server, town: str, reset_settings: bool = True, layers: int = 0xFFFF) -> None:
+def load_new_episode(server: Server, town: str, reset_settings: bool = True, layers: int = ALL_LAYERS) -> None:
     """Begin a new episode; an empty name reloads the current town."""
     simulation = server.simulation
     name = values.text(town, "the map's name")
+    shown = values.integer(layers, "map layers") & ALL_LAYERS
     if name.split("/")[-1] == OPENDRIVE_WORLD and simulation.opendrive_world is not None:
-        simulation.begin(simulation.opendrive_world)
+        simulation.begin(simulation.opendrive_world, shown)
     elif name:
-        simulation.load(name)
+        simulation.load(name, shown)
     else:
-        simulation.begin(simulation.episode.town)
-    simulation.map_layers = values.integer(layers, "map layers")
+        simulation.begin(simulation.full_town, shown)
     if reset_settings:
         simulation.reset_settings()
 
@@ -59,13 +60,13 @@ def copy_opendrive_to_file(server: Server, opendrive: str, parameters: Any) -> N
 @void
 def load_map_layer(server: Server, layers: int) -> None:
     """Show map layers."""
-    server.simulation.map_layers |= values.integer(layers, "map layers") & 0xFFFF
+    server.simulation.show_layers(values.integer(layers, "map layers") & ALL_LAYERS, True)
 
 
 @void
 def unload_map_layer(server: Server, layers: int) -> None:
     """Hide map layers."""
-    server.simulation.map_layers &= ~values.integer(layers, "map layers") & 0xFFFF
+    server.simulation.show_layers(values.integer(layers, "map layers") & ALL_LAYERS, False)
 
 
 @value

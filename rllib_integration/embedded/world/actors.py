@@ -93,6 +93,7 @@ class Actor:
         children: Actors attached to it.
         stream_id: Stream of a sensor, 0 for other actors.
         dormant: Whether it sleeps (large maps only; kept for the protocol).
+        dead: Whether it was declared dead and takes no more controls.
         sign_id: OpenDRIVE id of a traffic light or sign.
         payload: What belongs to this sort of actor: a sensor, a signal, ....
     """
@@ -111,6 +112,7 @@ class Actor:
     stream_id: int = 0
     payload: Any = None
     dormant: bool = False
+    dead: bool = False
     sign_id: str = ""
 
     @property

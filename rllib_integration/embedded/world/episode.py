@@ -14,6 +14,8 @@ from rllib_integration.embedded.physics.step import step
 from rllib_integration.embedded.town import Town
 from rllib_integration.embedded.world.actors import FIXTURE, FIXTURE_KIND, LIGHT_KIND, VEHICLE_STATUS, Actor, Table
 from rllib_integration.embedded.world.poses import ATTACHMENT, follow_parents
+from rllib_integration.embedded.world.skeletons import Skeletons
+from rllib_integration.embedded.world.street_lights import StreetLights
 from rllib_integration.embedded.world.traffic_lights import UNKNOWN, TrafficLights, index_zones, look_at_signals
 
 Pose = tuple[tuple[float, float, float], tuple[float, float, float]]
@@ -37,6 +39,8 @@ class Episode:
         vehicles, walkers, props, fixtures: Tables of actors by kind.
         lights: State of the town's traffic lights, one row a light.
         light_actors: Their actors, in the order of their rows.
+        street_lights: The lamps along the streets.
+        skeletons: Where parts and bones of actors are.
         actors: All living actors by id, in the order of spawning.
         contacts: Structured array of physics.state.CONTACT; what touched during the last tick.
         changed: Whether actors appeared or vanished since the last snapshot.
@@ -54,6 +58,8 @@ class Episode:
         self.lights = TrafficLights(town.signals)
         self.light_actors: list[Actor] = []
         self._light_ids: NDArray[np.uint32] = np.zeros(len(self.lights.rows), np.uint32)
+        self.street_lights = StreetLights(town.street_lights)
+        self.skeletons = Skeletons(self)
         self._light_signals = np.array([s.is_traffic_light for s in town.signals], bool)
         self._zones = index_zones(town.signal_zones, town.signals)
         self.fixed_poses: dict[int, Pose] = {}
@@ -116,6 +122,7 @@ class Episode:
         if actor.kind != LIGHT_KIND:
             self.table(actor).remove(actor)
         del self.actors[actor.id]
+        self.skeletons.forget(actor)
         self.contacts = self._contact_storage[:0]
         self.changed = True
         self._rebuild_attachments()

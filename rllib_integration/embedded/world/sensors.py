@@ -97,7 +97,7 @@ class SensorBoard:
             if not self._is_due(mounted, dt) or not publisher.has_subscribers(mounted.actor.stream_id):
                 continue
             if view is None:
-                view = self._view(dt)
+                view = self.view(dt)
             self._ask(mounted, view)
 
     @staticmethod
@@ -133,7 +133,8 @@ class SensorBoard:
                     actor.stream_id, mounted.sensor.stream_type, episode.frame, episode.elapsed, pose, body
                 )
 
-    def _view(self, dt: float) -> View:
+    def view(self, dt: float) -> View:
+        """The world after the last tick, which advanced it by `dt` seconds."""
         simulation = self._simulation
         episode = simulation.episode
         return View(

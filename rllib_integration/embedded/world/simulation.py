@@ -6,17 +6,29 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import platformdirs
 
+from rllib_integration.embedded.protocol.layouts import FLAG_LIGHT_UPDATE_PENDING, FLAG_MAP_CHANGED
+from rllib_integration.embedded.sensing import SensorError
 from rllib_integration.embedded.town import Signal, Town, load_town
 from rllib_integration.embedded.world.actors import FIXTURE_KIND, LIGHT_KIND, Actor
-from rllib_integration.embedded.world.blueprints import load_library
+from rllib_integration.embedded.world.blueprints import BlueprintError, load_library
 from rllib_integration.embedded.world.episode import Episode
+from rllib_integration.embedded.world.recorder import Recorder
+from rllib_integration.embedded.world.recordings import RecordingError, path_of
+from rllib_integration.embedded.world.replayer import Replayer, ReplayOptions
 from rllib_integration.embedded.world.sensors import Publisher, SensorBoard
 from rllib_integration.embedded.world.settings import EpisodeSettings, Weather
 from rllib_integration.embedded.world.snapshot import Snapshot
+from rllib_integration.embedded.world.spawning import SpawnError
+from rllib_integration.embedded.world.town_view import ALL_LAYERS, hidden_by_layers, without
+
+if TYPE_CHECKING:
+    from rllib_integration.embedded.world.episode import Pose
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +37,10 @@ GRAVITY = 9.81
 
 FIRST_STREAM_ID = 2
 _MAX_TOMBSTONES = 4096
+
+
+def _default_recordings_folder() -> Path:
+    return Path(platformdirs.user_data_dir("carla-rllib-integration", appauthor=False)) / "recordings"
 
 
 class Simulation:
@@ -43,7 +59,7 @@ class Simulation:
         map_changed: Whether the next snapshot is the first one of an episode.
     """
 
-    def __init__(self, town_folder: str | None = None) -> None:
+    def __init__(self, town_folder: str | None = None, recordings_folder: str | Path | None = None) -> None:
         self.library = load_library()
         self.settings = EpisodeSettings()
         self.weather = Weather()
@@ -56,8 +72,15 @@ class Simulation:
         self.graves: dict[int, Any] = {}
         self.on_destroyed: Callable[[Actor], None] = lambda actor: None
         self.town_folder = town_folder
+        self.recordings_folder = Path(recordings_folder) if recordings_folder else _default_recordings_folder()
+        self.replay_options = ReplayOptions()
+        self._recorder: Recorder | None = None
+        self._replayer: Replayer | None = None
         self.opendrive_world: Town | None = None
-        self.map_layers = 0xFFFF
+        self.full_town: Town
+        self.lights_changed = False
+        self._map_layers = ALL_LAYERS
+        self._hidden_objects: set[int] = set()
         self.imu_gravity = GRAVITY
         self._snapshot = Snapshot()
         self._started = time.monotonic()
@@ -79,22 +102,53 @@ class Simulation:
         self._last_stream_id += 1
         return self._last_stream_id
 
-    def load(self, town_name: str) -> None:
+    def load(self, town_name: str, layers: int = ALL_LAYERS) -> None:
         """Begin an episode in a town.
 
         Raises:
             TownError: There is no such town.
         """
-        self.begin(load_town(town_name, self.town_folder))
+        self.begin(load_town(town_name, self.town_folder), layers)
 
-    def begin(self, town: Town) -> None:
-        """Begin an episode in a loaded town; all actors of the old one end."""
+    def show_layers(self, layers: int, shown: bool) -> None:
+        """Show or hide map layers (carla.MapLayer bits)."""
+        self._map_layers = self._map_layers | layers if shown else self._map_layers & ~layers
+        self._hide()
+
+    def show_objects(self, numbers: set[int], shown: bool) -> None:
+        """Show or hide environment objects by their ids."""
+        self._hidden_objects = self._hidden_objects - numbers if shown else self._hidden_objects | numbers
+        self._hide()
+
+    def _hide(self) -> None:
+        town = self.full_town
+        self.episode.town = without(town, hidden_by_layers(town, self._map_layers) | self._hidden_objects)
+
+    def follow_sun(self) -> None:
+        """Switch the street lights by the sun."""
+        self.episode.street_lights.follow_sun(self.weather.sun_altitude_angle)
+        self.lights_changed = True
+
+    def begin(self, town: Town, layers: int = ALL_LAYERS) -> None:
+        """Begin an episode in a loaded town; all actors of the old one end.
+
+        Args:
+            town: Where.
+            layers: carla.MapLayer bits to show.
+        """
+        self.full_town = town
+        self._map_layers = layers
+        self._hidden_objects = set()
+        town = without(town, hidden_by_layers(town, layers))
         previous = getattr(self, "episode", None)
         self._last_episode_id += 1
         self.sensors.clear()
+        self.stop_recorder()
+        self._replayer = None
         self.episode = Episode(self._last_episode_id, town, previous.frame if previous else 0)
         self.map_changed = True
         self._add_fixed_actors()
+        self.follow_sun()
 
     def _add_fixed_actors(self) -> None:
         self.spectator = Actor(self.new_actor_id(), "spectator", FIXTURE_KIND)
@@ -135,6 +189,7 @@ class Simulation:
         """Change the weather at once."""
         self.weather = weather
         self.weather_by_name = weather.as_dict()
+        self.follow_sun()
 
     def apply_settings(self, settings: EpisodeSettings) -> None:
         """Change the settings from the next tick on."""
@@ -150,11 +205,72 @@ class Simulation:
         episode.frame += 1
         episode.elapsed += dt
         self._last_delta = dt
+        if self._replayer is not None:
+            self._replay(dt)
         if settings.substepping:
             episode.step(dt, settings.max_substep_delta_time, settings.max_substeps, self.gravity)
         else:
             episode.step(dt, dt, 1, self.gravity)
+        if self._recorder is not None:
+            self._record()
         self.sensors.capture(dt)
+
+    def recording_path(self, name: str) -> Path:
+        """Where the recording of a name lies.
+
+        Raises:
+            RecordingError: The name is no file name.
+        """
+        return path_of(self.recordings_folder, name)
+
+    def start_recorder(self, name: str) -> Path:
+        """Record the episode from now on; returns the file.
+
+        Raises:
+            RecordingError: The file cannot be written.
+        """
+        self.stop_recorder()
+        path = self.recording_path(name)
+        self._recorder = Recorder(path, self.episode)
+        return path
+
+    def stop_recorder(self) -> None:
+        """End the recording, if there is one."""
+        if self._recorder is not None:
+            self._recorder.close()
+            self._recorder = None
+
+    def _record(self) -> None:
+        assert self._recorder is not None
+        try:
+            self._recorder.tick(self.episode)
+        except RecordingError as error:
+            logger.error("%s", error)
+            self.stop_recorder()
+
+    def start_replayer(
+        self, name: str, start: float, duration: float, follow: int, offset: Pose, with_sensors: bool
+    ) -> str:
+        """Play a recording from now on; returns what is played (see `Replayer` for the arguments)."""
+        self.stop_replayer(keep_actors=False)
+        replayer = Replayer(self, self.recording_path(name), start, duration, follow, offset, with_sensors)
+        self._replayer = replayer
+        return replayer.describe()
+
+    def stop_replayer(self, keep_actors: bool) -> None:
+        """End the replay, if there is one; its actors end, too, unless they are kept."""
+        if self._replayer is not None:
+            self._replayer.stop(keep_actors)
+            self._replayer = None
+
+    def _replay(self, dt: float) -> None:
+        assert self._replayer is not None
+        try:
+            self._replayer.tick(dt)
+        except (BlueprintError, SpawnError, SensorError, KeyError, TypeError, ValueError) as error:
+            # Whoever wrote the file, it must not stop the world.
+            logger.error("the replay ends: %s", error)
+            self._replayer = None
 
     def snapshot(self, announce_map: bool = True) -> memoryview:
         """The world message of the last tick; valid until the next call.
@@ -167,6 +283,7 @@ class Simulation:
             self._snapshot.lay_out(episode)
             episode.changed = False
         flags = 0
-        if self.map_changed and announce_map:
-            flags, self.map_changed = 3, False
+        if announce_map:
+            flags = FLAG_MAP_CHANGED * self.map_changed | FLAG_LIGHT_UPDATE_PENDING * self.lights_changed
+            self.map_changed = self.lights_changed = False
         return self._snapshot.pack(episode, time.monotonic() - self._started, self._last_delta, flags)

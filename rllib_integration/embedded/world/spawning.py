@@ -80,6 +80,7 @@ def spawn(
     pose: Pose,
     parent: Actor | None = None,
     attachment_type: int = 0,
+    check_free: bool = True,
 ) -> Actor:
     """Bring an actor to life.
 
@@ -90,6 +91,7 @@ def spawn(
         pose: World pose, or the pose relative to `parent`.
         parent: Actor to attach it to.
         attachment_type: See `actors.Attachment`.
+        check_free: Whether the place must be free.
 
     Raises:
         SpawnError: The place is taken, or this sort of actor cannot be simulated here.
@@ -100,7 +102,7 @@ def spawn(
     attributes = blueprint.checked(given)
     kind = _kind_of(blueprint.id)
     box = box_of(blueprint, attributes)
-    if parent is None and kind != FIXTURE_KIND and not is_free(episode, box, pose):
+    if check_free and parent is None and kind != FIXTURE_KIND and not is_free(episode, box, pose):
         raise SpawnError("Spawn failed because of collision at spawn position")
     actor = Actor(
         id=0,

@@ -1,0 +1,144 @@
+"""Calls that change how bodies move: velocities, forces, impulses, and whether physics acts on them at all."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rllib_integration.embedded.protocol import values
+from rllib_integration.embedded.protocol.values import vector
+from rllib_integration.embedded.rpc.registry import RemoteError, void
+from rllib_integration.embedded.rpc.vehicles import find_vehicle
+from rllib_integration.embedded.world.actors import Actor
+
+if TYPE_CHECKING:
+    from rllib_integration.embedded.rpc.server import Server
+
+
+def _body(server: Server, actor_id: Any) -> tuple[Actor, np.void]:
+    episode = server.simulation.episode
+    actor = episode.get(values.actor_id(actor_id))
+    if not actor.has_body:
+        raise RemoteError(f"actor {actor_id} is a {actor.type_id}, which physics does not move")
+    return actor, episode.row(actor)
+
+
+def _add(row: np.void, name: str, amounts: Any) -> None:
+    for axis, amount in zip("xyz", amounts):
+        row[f"{name}_{axis}"] += amount
+    row["asleep"] = 0
+
+
+@void
+def set_actor_target_velocity(server: Server, actor_id: int, velocity: Any) -> None:
+    """Give a body a velocity in the world, m/s, from the next tick on."""
+    _, row = _body(server, actor_id)
+    row["target_vx"], row["target_vy"], row["target_vz"] = vector(velocity, "velocity")
+    row["target_velocity"], row["asleep"] = 1, 0
+
+
+@void
+def set_actor_target_angular_velocity(server: Server, actor_id: int, velocity: Any) -> None:
+    """Give a body an angular velocity in the world, degrees/s, from the next tick on."""
+    _, row = _body(server, actor_id)
+    radians = [math.radians(part) for part in vector(velocity, "angular velocity")]
+    row["target_wx"], row["target_wy"], row["target_wz"] = radians
+    row["target_angular_velocity"], row["asleep"] = 1, 0
+
+
+@void
+def enable_actor_constant_velocity(server: Server, actor_id: int, velocity: Any) -> None:
+    """Keep a vehicle at a velocity in its own frame, m/s."""
+    actor = find_vehicle(server, actor_id)
+    row = server.simulation.episode.row(actor)
+    row["constant_vx"], row["constant_vy"], row["constant_vz"] = vector(velocity, "velocity")
+    row["constant_velocity"], row["asleep"] = 1, 0
+
+
+@void
+def disable_actor_constant_velocity(server: Server, actor_id: int) -> None:
+    """Let a vehicle move freely again."""
+    server.simulation.episode.row(find_vehicle(server, actor_id))["constant_velocity"] = 0
+
+
+@void
+def add_actor_impulse(server: Server, actor_id: int, impulse: Any) -> None:
+    """Push a body at its centre of mass, N s in the world."""
+    _add(_body(server, actor_id)[1], "impulse", vector(impulse, "impulse"))
+
+
+@void
+def add_actor_force(server: Server, actor_id: int, force: Any) -> None:
+    """Push a body at its centre of mass during the next tick, N in the world."""
+    _add(_body(server, actor_id)[1], "force", vector(force, "force"))
+
+
+@void
+def add_actor_angular_impulse(server: Server, actor_id: int, impulse: Any) -> None:
+    """Turn a body at once, N m s in the world."""
+    _add(_body(server, actor_id)[1], "angular_impulse", vector(impulse, "angular impulse"))
+
+
+@void
+def add_actor_torque(server: Server, actor_id: int, torque: Any) -> None:
+    """Turn a body during the next tick, N m in the world."""
+    _add(_body(server, actor_id)[1], "torque", vector(torque, "torque"))
+
+
+def _lever(row: np.void, place: Any) -> np.ndarray:
+    """From a body's centre of mass to a place in the world; the centre of the box stands in where none is kept."""
+    own = [float(row[f"com_{axis}"]) if "com_x" in row.dtype.names else float(row[f"box_{axis}"]) for axis in "xyz"]
+    cosine, sine = math.cos(row["yaw"]), math.sin(row["yaw"])
+    centre = (
+        row["x"] + cosine * own[0] - sine * own[1],
+        row["y"] + sine * own[0] + cosine * own[1],
+        row["z"] + own[2],
+    )
+    return np.array(vector(place, "location")) - np.array(centre)
+
+
+@void
+def add_actor_impulse_at_location(server: Server, actor_id: int, impulse: Any, place: Any) -> None:
+    """Push a body at a place in the world, N s."""
+    _, row = _body(server, actor_id)
+    push = vector(impulse, "impulse")
+    turn = np.cross(_lever(row, place), push)
+    _add(row, "impulse", push)
+    _add(row, "angular_impulse", turn)
+
+
+@void
+def add_actor_force_at_location(server: Server, actor_id: int, force: Any, place: Any) -> None:
+    """Push a body at a place in the world during the next tick, N."""
+    _, row = _body(server, actor_id)
+    push = vector(force, "force")
+    turn = np.cross(_lever(row, place), push)
+    _add(row, "force", push)
+    _add(row, "torque", turn)
+
+
+@void
+def set_actor_simulate_physics(server: Server, actor_id: int, enabled: bool) -> None:
+    """Let physics move a body, or only whoever places it."""
+    # Any actor may be asked: clients do so for controllers and sensors, too.
+    actor = server.simulation.episode.get(values.actor_id(actor_id))
+    if actor.has_body and actor.attachment is None:
+        row = server.simulation.episode.row(actor)
+        row["physics"], row["asleep"] = bool(enabled), 0
+
+
+@void
+def set_actor_enable_gravity(server: Server, actor_id: int, enabled: bool) -> None:
+    """Let a body fall, or not."""
+    _, row = _body(server, actor_id)
+    row["gravity"], row["asleep"] = bool(enabled), 0
+
+
+@void
+def set_actor_collisions(server: Server, actor_id: int, enabled: bool) -> None:
+    """Let a body touch others, or not."""
+    actor = server.simulation.episode.get(values.actor_id(actor_id))
+    if actor.has_body:
+        server.simulation.episode.row(actor)["collisions"] = bool(enabled)

@@ -1,0 +1,91 @@
+"""Calls of the recorder and the replayer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rllib_integration.embedded.protocol import values
+from rllib_integration.embedded.rpc.registry import value, void
+from rllib_integration.embedded.world.recording_reports import describe_blocked, describe_collisions, describe_file
+
+if TYPE_CHECKING:
+    from rllib_integration.embedded.rpc.server import Server
+
+
+@value
+def start_recorder(server: Server, name: str, additional_data: bool = False) -> str:
+    """Record the episode from now on; returns where."""
+    path = server.simulation.start_recorder(values.text(name, "the file's name"))
+    return f"Recording to file: {path}"
+
+
+@void
+def stop_recorder(server: Server) -> None:
+    """End the recording."""
+    server.simulation.stop_recorder()
+
+
+@value
+def show_recorder_file_info(server: Server, name: str, everything: bool) -> str:
+    """What happens in a recording."""
+    return describe_file(server.simulation.recording_path(values.text(name)), bool(everything))
+
+
+@value
+def show_recorder_collisions(server: Server, name: str, first: int, second: int) -> str:
+    """Collisions between two categories of actors, given as the codes of CARLA's letters."""
+    letters = [chr(values.integer(code) & 0x7F) for code in (first, second)]
+    return describe_collisions(server.simulation.recording_path(values.text(name)), *letters)
+
+
+@value
+def show_recorder_actors_blocked(server: Server, name: str, shortest: float, distance: float) -> str:
+    """Actors that stood still for some seconds, within some centimetres."""
+    path = server.simulation.recording_path(values.text(name))
+    return describe_blocked(path, values.number(shortest, "minimum time"), values.number(distance, "minimum distance"))
+
+
+@value
+def replay_file(
+    server: Server,
+    name: str,
+    start: float,
+    duration: float,
+    follow: int,
+    replay_sensors: bool = False,
+    offset: Any = None,
+) -> str:
+    """Play a recording."""
+    pose = values.transform(offset) if offset is not None else ((-10.0, 0.0, 5.0), (-20.0, 0.0, 0.0))
+    return server.simulation.start_replayer(
+        values.text(name, "the file's name"),
+        values.number(start, "start"),
+        values.number(duration, "duration"),
+        values.integer(follow, "the id to follow"),
+        pose,
+        bool(replay_sensors),
+    )
+
+
+@void
+def stop_replayer(server: Server, keep_actors: bool = False) -> None:
+    """End the replay."""
+    server.simulation.stop_replayer(bool(keep_actors))
+
+
+@void
+def set_replayer_time_factor(server: Server, factor: float) -> None:
+    """Change how fast recordings are played."""
+    server.simulation.replay_options.factor = values.clamp(values.number(factor, "time factor"), 0.0, 1000.0)
+
+
+@void
+def set_replayer_ignore_hero(server: Server, ignore: bool) -> None:
+    """Let heroes out of replays, or not."""
+    server.simulation.replay_options.ignore_hero = bool(ignore)
+
+
+@void
+def set_replayer_ignore_spectator(server: Server, ignore: bool) -> None:
+    """Let the spectator out of replays, or not."""
+    server.simulation.replay_options.ignore_spectator = bool(ignore)

@@ -1,0 +1,108 @@
+"""Writes the running episode to a recording, tick by tick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rllib_integration.embedded.physics.state import OBSTACLE_KIND
+from rllib_integration.embedded.world.actors import Actor, Table
+from rllib_integration.embedded.world.recordings import (
+    BODY_FRAME,
+    COLLIDE,
+    CREATE,
+    DESTROY,
+    LIGHT_FRAME,
+    VEHICLE_FRAME,
+    Frame,
+    RecordingWriter,
+)
+
+if TYPE_CHECKING:
+    from rllib_integration.embedded.world.episode import Episode
+
+
+class Recorder:
+    """Records one episode from now on.
+
+    Raises:
+        RecordingError: The file cannot be written.
+    """
+
+    def __init__(self, path: Path, episode: Episode) -> None:
+        self._writer = RecordingWriter(path, episode.town.map_name)
+        self._began = episode.elapsed
+        self._known: dict[int, Actor] = {}
+        self._record(episode, self._take_stock(episode))
+
+    def tick(self, episode: Episode) -> None:
+        """Write the tick that just ended."""
+        events = self._take_stock(episode) if self._actors_changed(episode) else []
+        self._record(episode, events + self._collisions(episode))
+
+    def close(self) -> None:
+        """End the recording."""
+        self._writer.close()
+
+    def _actors_changed(self, episode: Episode) -> bool:
+        return episode.changed or len(self._known) != len(episode.actors)
+
+    def _take_stock(self, episode: Episode) -> list[list[Any]]:
+        gone = [[DESTROY, number] for number in self._known if number not in episode.actors]
+        new = [
+            [
+                CREATE,
+                actor.id,
+                actor.type_id,
+                dict(actor.attributes),
+                [list(part) for part in episode.pose(actor)],
+                actor.parent_id,
+                [list(actor.attachment.location), list(actor.attachment.rotation), actor.attachment.type]
+                if actor.attachment
+                else None,
+            ]
+            for actor in episode.actors.values()
+            if actor.id not in self._known
+        ]
+        self._known = dict(episode.actors)
+        return gone + new
+
+    @staticmethod
+    def _collisions(episode: Episode) -> list[list[Any]]:
+        tables: dict[int, Table] = {0: episode.vehicles, 1: episode.walkers, 2: episode.props}
+        events = []
+        for contact in episode.contacts:
+            ids = []
+            for side in "ab":
+                kind, row = int(contact[f"kind_{side}"]), int(contact[f"row_{side}"])
+                ids.append(0 if kind == OBSTACLE_KIND else tables[kind].actors[row].id)
+            events.append([COLLIDE, *ids])
+        return events
+
+    def _record(self, episode: Episode, events: list[list[Any]]) -> None:
+        vehicles = _copied(episode.vehicles.rows, VEHICLE_FRAME)
+        vehicles["lamps"] = episode.vehicles.companion["lamps"]
+        self._writer.append(
+            Frame(
+                episode.frame,
+                episode.elapsed - self._began,
+                events,
+                vehicles,
+                _copied(episode.walkers.rows, BODY_FRAME),
+                _copied(episode.props.rows, BODY_FRAME),
+                _copied(episode.lights.rows, LIGHT_FRAME),
+            )
+        )
+
+
+def _copied(rows: NDArray[np.void], dtype: np.dtype[Any]) -> NDArray[np.void]:
+    copy = np.zeros(len(rows), dtype)
+    for name in dtype.names or ():
+        if name in (rows.dtype.names or ()):
+            copy[name] = rows[name]
+    return copy
+
+

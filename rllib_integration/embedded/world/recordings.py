@@ -1,0 +1,162 @@
+"""Recordings of episodes: files of frames that are whole up to their last complete frame, whatever happens.
+
+A file is a sequence of MessagePack objects: one header, then one list a frame:
+`[frame, seconds, events, vehicles, walkers, props, lights]`. Events are lists that begin with their kind; the last four
+are raw rows of `VEHICLE_FRAME`, `BODY_FRAME` (twice) and `LIGHT_FRAME`.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+VERSION = 1
+_MAX_OBJECT_BYTES = 256 * 2**20
+
+_BODY = [
+    ("id", "<u4"),
+    ("x", "<f4"),
+    ("y", "<f4"),
+    ("z", "<f4"),
+    ("roll", "<f4"),
+    ("pitch", "<f4"),
+    ("yaw", "<f4"),
+    ("vx", "<f4"),
+    ("vy", "<f4"),
+    ("vz", "<f4"),
+]
+BODY_FRAME = np.dtype(_BODY)
+VEHICLE_FRAME = np.dtype(
+    [
+        *_BODY,
+        ("throttle", "<f4"),
+        ("steer", "<f4"),
+        ("brake", "<f4"),
+        ("hand_brake", "u1"),
+        ("reverse", "u1"),
+        ("gear", "<i4"),
+        ("lamps", "<u4"),
+    ]
+)
+LIGHT_FRAME = np.dtype([("state", "u1"), ("frozen", "u1"), ("elapsed", "<f4")])
+
+CREATE, DESTROY, COLLIDE = "create", "destroy", "collide"
+
+
+class RecordingError(ValueError):
+    """A recording cannot be written or read; the text says why."""
+
+
+class Header(NamedTuple):
+    """What a recording is of."""
+
+    version: int
+    map_name: str
+    date: str
+
+
+class Frame(NamedTuple):
+    """One recorded tick."""
+
+    frame: int
+    seconds: float
+    events: list[list[Any]]
+    vehicles: NDArray[np.void]
+    walkers: NDArray[np.void]
+    props: NDArray[np.void]
+    lights: NDArray[np.void]
+
+
+def path_of(folder: Path, name: str) -> Path:
+    """Where a recording lies: always in the server's own folder, whatever path a client names.
+
+    Raises:
+        RecordingError: The name has no file name in it.
+    """
+    file_name = name.replace("\\", "/").rsplit("/", 1)[-1]
+    if not file_name.strip(". ") or "\0" in file_name or len(file_name.encode(errors="replace")) > 200:
+        raise RecordingError(f"'{name:.100}' is no file name for a recording")
+    return folder / file_name
+
+
+class RecordingWriter:
+    """Appends frames to a new recording.
+
+    Raises:
+        RecordingError: The file cannot be written.
+    """
+
+    def __init__(self, path: Path, map_name: str) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("wb")
+        except OSError as error:
+            raise RecordingError(f"cannot write {path}: {error.strerror}") from error
+        date = datetime.datetime.now().strftime("%x %X")
+        self._write({"version": VERSION, "map": map_name, "date": date})
+
+    def _write(self, entry: Any) -> None:
+        try:
+            self._file.write(msgpack.packb(entry))
+            # A crash then costs no frame but the one being written.
+            self._file.flush()
+        except OSError as error:
+            raise RecordingError(f"cannot go on recording: {error.strerror}") from error
+
+    def append(self, frame: Frame) -> None:
+        """Write one frame."""
+        arrays = (frame.vehicles, frame.walkers, frame.props, frame.lights)
+        self._write([frame.frame, frame.seconds, frame.events, *(array.tobytes() for array in arrays)])
+
+    def close(self) -> None:
+        """End the recording."""
+        self._file.close()
+
+
+def read_recording(path: Path) -> tuple[Header, Iterator[Frame]]:
+    """Header and frames of a recording; frames are read as they are asked for.
+
+    Raises:
+        RecordingError: There is no such file, or it is no recording.
+    """
+    if not path.is_file():
+        raise RecordingError(f"File {path.name} not found on server")
+    entries = _read_entries(path)
+    header = next(entries, None)
+    if not isinstance(header, dict) or header.get("version") != VERSION:
+        raise RecordingError(f"File {path.name} is not a recording of version {VERSION}")
+    return Header(VERSION, str(header.get("map")), str(header.get("date"))), _frames(entries)
+
+
+def _read_entries(path: Path) -> Iterator[Any]:
+    with path.open("rb") as file:
+        unpacker = msgpack.Unpacker(file, strict_map_key=False, max_buffer_size=_MAX_OBJECT_BYTES)
+        while True:
+            try:
+                yield unpacker.unpack()
+            except (msgpack.OutOfData, ValueError, msgpack.UnpackException):
+                # The end, or what a crash left of the last frame.
+                return
+
+
+def _frames(entries: Iterator[Any]) -> Iterator[Frame]:
+    for entry in entries:
+        try:
+            number, seconds, events, vehicles, walkers, props, lights = entry
+            yield Frame(
+                int(number),
+                float(seconds),
+                list(events),
+                np.frombuffer(vehicles, VEHICLE_FRAME),
+                np.frombuffer(walkers, BODY_FRAME),
+                np.frombuffer(props, BODY_FRAME),
+                np.frombuffer(lights, LIGHT_FRAME),
+            )
+        except (TypeError, ValueError):
+            return

@@ -1,0 +1,222 @@
+"""Plays a recording in the running episode."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rllib_integration.embedded.world.actors import Actor
+from rllib_integration.embedded.world.recordings import CREATE, DESTROY, Frame, Header, read_recording
+from rllib_integration.embedded.world.skeletons import compose
+from rllib_integration.embedded.world.spawning import spawn
+
+if TYPE_CHECKING:
+    from rllib_integration.embedded.world.episode import Pose
+    from rllib_integration.embedded.world.simulation import Simulation
+
+_HERO_ROLES = ("hero", "ego_vehicle")
+_NO_OFFSET = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+
+
+@dataclass
+class ReplayOptions:
+    """What clients set for all replays.
+
+    Attributes:
+        factor: Recorded seconds a simulated second.
+        ignore_hero: Whether heroes keep to their own devices.
+        ignore_spectator: Whether the spectator stays where it is.
+    """
+
+    factor: float = 1.0
+    ignore_hero: bool = False
+    ignore_spectator: bool = False
+
+
+class Replayer:
+    """Moves the actors of a recording as they moved, each tick a bit further.
+
+    Args:
+        simulation: Where to play it.
+        path: The recording.
+        start: Second to begin at; counted from the end if negative.
+        duration: Seconds to play, 0 for all.
+        follow: Recorded id of the actor that the spectator follows, 0 for none.
+        offset: Where the spectator is, seen from that actor.
+        with_sensors: Whether recorded sensors are spawned, too.
+
+    Attributes:
+        finished: Whether the end was reached.
+
+    Raises:
+        RecordingError: There is no such recording.
+        TownError: Its town cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        simulation: Simulation,
+        path: Path,
+        start: float,
+        duration: float,
+        follow: int = 0,
+        offset: Pose = _NO_OFFSET,
+        with_sensors: bool = False,
+    ) -> None:
+        self._simulation = simulation
+        self.header: Header
+        self.header, frames = read_recording(path)
+        self._frames = list(frames)
+        self.length = self._frames[-1].seconds if self._frames else 0.0
+        self.start = max(0.0, self.length + start) if start < 0.0 else min(start, self.length)
+        self.end = min(self.length, self.start + duration) if duration > 0.0 else self.length
+        self._now = self.start
+        self._index = -1
+        self._actors: dict[int, Actor] = {}
+        self._spawned: list[Actor] = []
+        self._follow, self._offset = follow, offset
+        self._with_sensors = with_sensors
+        self.finished = not self._frames
+        if self.header.map_name != simulation.episode.town.map_name:
+            simulation.load(self.header.map_name)
+        if self._frames:
+            self._play_events(self.start)
+            self._move()
+
+    def describe(self) -> str:
+        """What is being played, in CARLA's words."""
+        return (
+            f"Replaying File: {self.header.map_name.split('/')[-1]}\nDate: {self.header.date}\n"
+            f"Total time recorded: {self.length:g}\n"
+            f"Replaying from {self.start:g} s - {self.end:g} s ({self.length:g} s) at {self._simulation.replay_options.factor:.1f}x\n"
+        )
+
+    def tick(self, dt: float) -> None:
+        """Go on by `dt` simulated seconds."""
+        if self.finished:
+            return
+        self._now += dt * self._simulation.replay_options.factor
+        if self._now >= self.end - 1e-9:
+            self._now, self.finished = self.end, True
+        self._play_events(self._now)
+        self._move()
+        if self.finished:
+            self._release()
+
+    def stop(self, keep_actors: bool) -> None:
+        """End the replay; its actors end, too, unless they are kept."""
+        if not self.finished:
+            self._release()
+        self.finished = True
+        if not keep_actors:
+            for actor in self._spawned:
+                if actor.id in self._simulation.episode.actors:
+                    self._simulation.destroy(actor)
+
+    def _release(self) -> None:
+        """Give the actors back to physics."""
+        episode = self._simulation.episode
+        for actor in self._actors.values():
+            if actor.has_body and actor.attachment is None and actor.id in episode.actors:
+                episode.row(actor)["physics"] = 1
+
+    def _play_events(self, until: float) -> None:
+        while self._index + 1 < len(self._frames) and self._frames[self._index + 1].seconds <= until + 1e-9:
+            self._index += 1
+            for event in self._frames[self._index].events:
+                if event[0] == CREATE:
+                    self._create(event)
+                elif event[0] == DESTROY:
+                    actor = self._actors.pop(event[1], None)
+                    if actor is not None and actor in self._spawned and actor.id in self._simulation.episode.actors:
+                        self._simulation.destroy(actor)
+
+    def _create(self, event: list[Any]) -> None:
+        _, number, type_id, attributes, pose, parent, attachment = event
+        simulation = self._simulation
+        if type_id == "spectator":
+            return
+        known = simulation.episode.actors.get(number)
+        if known is not None and known.type_id == type_id:
+            self._take_over(number, known)
+            return
+        if type_id.startswith(("traffic.", "controller.")) or (
+            type_id.startswith("sensor.") and not self._with_sensors
+        ):
+            return
+        blueprint = simulation.library.find(type_id)
+        owner = self._actors.get(parent) if parent else None
+        if parent and owner is None:
+            return
+        location, rotation = tuple(pose[0]), tuple(pose[1])
+        if owner is not None and attachment is not None:
+            actor = spawn(
+                simulation, blueprint, attributes, (tuple(attachment[0]), tuple(attachment[1])), owner, attachment[2]
+            )
+        else:
+            actor = spawn(simulation, blueprint, attributes, (location, rotation), check_free=False)
+        self._spawned.append(actor)
+        self._take_over(number, actor)
+
+    def _take_over(self, number: int, actor: Actor) -> None:
+        self._actors[number] = actor
+        if actor.has_body and not self._is_ignored(actor):
+            self._simulation.episode.row(actor)["physics"] = 0
+
+    def _is_ignored(self, actor: Actor) -> bool:
+        return self._simulation.replay_options.ignore_hero and actor.attributes.get("role_name") in _HERO_ROLES
+
+    def _move(self) -> None:
+        frame = self._frames[self._index]
+        later = self._frames[min(self._index + 1, len(self._frames) - 1)]
+        span = later.seconds - frame.seconds
+        share = min(1.0, max(0.0, (self._now - frame.seconds) / span)) if span > 0.0 else 0.0
+        for now, then in (
+            (frame.vehicles, later.vehicles),
+            (frame.walkers, later.walkers),
+            (frame.props, later.props),
+        ):
+            self._move_rows(now, then, share)
+        self._set_lights(frame)
+        self._follow_with_spectator()
+
+    def _move_rows(self, now: NDArray[np.void], then: NDArray[np.void], share: float) -> None:
+        episode = self._simulation.episode
+        places = {int(number): index for index, number in enumerate(then["id"])}
+        for record in now:
+            number = int(record["id"])
+            actor = self._actors.get(number)
+            if actor is None or actor.id not in episode.actors or actor.attachment is not None:
+                continue
+            if self._is_ignored(actor):
+                continue
+            target = then[places[number]] if number in places else record
+            row = episode.row(actor)
+            row["physics"] = 0
+            for name in ("x", "y", "z"):
+                row[name] = float(record[name]) + share * (float(target[name]) - float(record[name]))
+            for name in ("roll", "pitch", "yaw"):
+                turn = math.remainder(float(target[name]) - float(record[name]), math.tau)
+                row[name] = float(record[name]) + share * turn
+            if actor.is_vehicle:
+                for name in ("throttle", "steer", "brake", "hand_brake", "reverse", "gear"):
+                    row[name] = record[name]
+                episode.vehicles.companion["lamps"][actor.row] = record["lamps"]
+
+    def _set_lights(self, frame: Frame) -> None:
+        rows = self._simulation.episode.lights.rows
+        if len(rows) == len(frame.lights):
+            rows["state"] = frame.lights["state"]
+            rows["elapsed"] = frame.lights["elapsed"]
+
+    def _follow_with_spectator(self) -> None:
+        actor = self._actors.get(self._follow)
+        if actor is None or self._simulation.replay_options.ignore_spectator or actor.id not in self._simulation.episode.actors:
+            return
+        episode = self._simulation.episode
+        episode.place(self._simulation.spectator, *compose(episode.pose(actor), self._offset))

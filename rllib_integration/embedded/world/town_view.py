@@ -1,0 +1,58 @@
+"""A town with some of its objects hidden: map layers unloaded, environment objects disabled."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from rllib_integration.embedded.physics.obstacles import build_obstacle_grid
+from rllib_integration.embedded.town import Scenery, Town
+
+ALL_LAYERS = 0xFFFF
+
+_LABELS_OF_LAYER = {
+    0x1: {3},  # buildings
+    0x4: {9},  # foliage
+    0x40: {19, 20, 21, 22},  # props
+    0x80: {6},  # street lights
+    0x100: {4, 5, 28},  # walls, fences, guard rails
+}
+
+
+def hidden_by_layers(town: Town, layers: int) -> set[int]:
+    """Ids of the environment objects that unloaded layers hide; only towns named "..._Opt" have layers, as in CARLA."""
+    if layers & ALL_LAYERS == ALL_LAYERS or not town.name.endswith("_Opt"):
+        return set()
+    labels = {label for bit, labels in _LABELS_OF_LAYER.items() if not layers & bit for label in labels}
+    objects = town.environment_objects
+    return {int(number) for number in objects["object_id"][np.isin(objects["label"], list(labels))]}
+
+
+def without(town: Town, hidden: set[int]) -> Town:
+    """The town without some environment objects: neither seen nor hit."""
+    if not hidden:
+        return town
+    gone = np.array(sorted(hidden), np.uint64)
+    obstacles = np.ascontiguousarray(town.obstacles[~np.isin(town.obstacles["object_id"], gone)])
+    scenery = town.scenery
+    kept = ~np.isin(scenery.object_id, gone)
+    before = np.concatenate(([0], np.cumsum(kept)))
+    view = dataclasses.replace(
+        town,
+        obstacles=obstacles,
+        obstacle_grid=build_obstacle_grid(obstacles),
+        scenery=Scenery(
+            vertices=scenery.vertices,
+            triangles=np.ascontiguousarray(scenery.triangles[kept]),
+            label=np.ascontiguousarray(scenery.label[kept]),
+            colour=np.ascontiguousarray(scenery.colour[kept]),
+            object_id=np.ascontiguousarray(scenery.object_id[kept]),
+            marking_start=int(before[scenery.marking_start]),
+            marking_stop=int(before[scenery.marking_stop]),
+        ),
+    )
+    for name in ("carla_map", "_navigation_mesh"):
+        if name in vars(town):
+            vars(view)[name] = vars(town)[name]
+    return view
