@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
+from rllib_integration.embedded.physics.kernels import kernel
+from rllib_integration.embedded.physics.state import Floats, Vehicle
 
 RPM = math.pi / 30.0
 """rad/s in one turn a minute."""
+_INVERSE_RPM = 30.0 / math.pi
 EFFICIENCY = 0.92
 """Share of the engine's torque that arrives at the wheels."""
 SHIFT_PAUSE = 0.4
@@ -19,8 +21,8 @@ SHIFT_PAUSE = 0.4
 KICK_DOWN_THROTTLE = 0.8
 
 
-@njit(cache=True)
-def interpolate(xs, ys, count, x):  # type: ignore[no-untyped-def]
+@kernel
+def interpolate(xs: Floats, ys: Floats, count: int, x: float) -> float:
     """Value at `x` of the curve through the first `count` points; level beyond its ends."""
     if x <= xs[0] or count < 2:
         return ys[0]
@@ -30,8 +32,8 @@ def interpolate(xs, ys, count, x):  # type: ignore[no-untyped-def]
     return ys[count - 1]
 
 
-@njit(cache=True)
-def overall_ratio(v):  # type: ignore[no-untyped-def]
+@kernel
+def overall_ratio(v: Vehicle) -> float:
     """Turns of the engine per turn of the wheels in the gear that is in; negative in reverse, 0 in neutral."""
     if v.gear == 0:
         return 0.0
@@ -40,14 +42,20 @@ def overall_ratio(v):  # type: ignore[no-untyped-def]
     return v.gear_ratio[v.gear - 1] * v.final_ratio
 
 
-@njit(cache=True)
-def driven_radius(v):  # type: ignore[no-untyped-def]
+@kernel
+def driving_wheel(v: Vehicle) -> int:
+    """A wheel of the axle that gets most of the engine's torque."""
+    return 0 if v.wheel_drive[0] > v.wheel_drive[2] else 2
+
+
+@kernel
+def driven_radius(v: Vehicle) -> float:
     """Radius of the driven wheels, metres."""
-    return v.wheel_radius[0] if v.wheel_drive[0] > v.wheel_drive[2] else v.wheel_radius[2]
+    return v.wheel_radius[driving_wheel(v)]
 
 
-@njit(cache=True)
-def choose_gear(v, speed, dt):  # type: ignore[no-untyped-def]
+@kernel
+def choose_gear(v: Vehicle, speed: float, dt: float) -> None:
     """Puts in the gear that the controls or the automatic box ask for; once a tick.
 
     Args:
@@ -81,12 +89,12 @@ def choose_gear(v, speed, dt):  # type: ignore[no-untyped-def]
     v.target_gear = wanted
 
 
-@njit(cache=True)
-def _automatic_gear(v, speed):  # type: ignore[no-untyped-def]
+@kernel
+def _automatic_gear(v: Vehicle, speed: float) -> int:
     gear = min(max(v.target_gear, 1), v.gear_count)
     if v.clutch_time > 0.0:
         return gear
-    turns = max(speed, 0.0) / driven_radius(v) * v.final_ratio / RPM / v.max_rpm
+    turns = max(speed, 0.0) / driven_radius(v) * v.final_ratio * _INVERSE_RPM / v.max_rpm
     share = turns * v.gear_ratio[gear - 1]
     while gear > 1 and share < v.gear_down[gear - 1]:
         gear -= 1
@@ -101,8 +109,8 @@ def _automatic_gear(v, speed):  # type: ignore[no-untyped-def]
     return gear
 
 
-@njit(cache=True)
-def wheel_torque(v, speed, h):  # type: ignore[no-untyped-def]
+@kernel
+def wheel_torque(v: Vehicle, speed: float, h: float) -> float:
     """Torque that all driven wheels share, N m; turns the engine on by `h` seconds.
 
     Args:
@@ -119,16 +127,18 @@ def wheel_torque(v, speed, h):  # type: ignore[no-untyped-def]
         push = v.throttle * interpolate(v.torque_rpm, v.torque_value, v.torque_count, v.rpm)
         # implicit in the drag: stable however light the engine is
         engine = (engine + h * push / v.engine_inertia) / (1.0 + h * drag / v.engine_inertia)
-        v.rpm = min(max(engine, idle), highest) / RPM
+        v.rpm = min(max(engine, idle), highest) * _INVERSE_RPM
         return 0.0
-    coupled = speed / driven_radius(v) * ratio
+    coupled = speed * v.wheel_inverse_radius[driving_wheel(v)] * ratio
     running = abs(coupled)
     if idle > 0.0:
         running = max(running, idle + v.throttle * (0.3 * highest - idle))
-    v.rpm += (min(running, highest) / RPM - v.rpm) * min(1.0, 3.0 * v.clutch_strength * h)
+    v.rpm += (min(running, highest) * _INVERSE_RPM - v.rpm) * min(1.0, 3.0 * v.clutch_strength * h)
     push = 0.0
     if coupled < highest:
-        push = v.throttle * interpolate(v.torque_rpm, v.torque_value, v.torque_count, running / RPM) * EFFICIENCY
+        push = (
+            v.throttle * interpolate(v.torque_rpm, v.torque_value, v.torque_count, running * _INVERSE_RPM) * EFFICIENCY
+        )
         push *= min(max((v.speed_limiter - abs(speed)) * 2.0, 0.0), 1.0)
     drag = v.damping_full_throttle + (1.0 - v.throttle) * (v.damping_clutch_engaged - v.damping_full_throttle)
     return (push - drag * coupled) * ratio

@@ -19,6 +19,7 @@ from rllib_integration.embedded.physics.state import (
     MAX_TORQUE_POINTS,
     WHEELS,
 )
+from rllib_integration.embedded.physics.tyres import HOLD_RATE
 from rllib_integration.embedded.physics.vehicle_specs import VehicleSpec, vehicle_spec
 
 GRAVITY = 9.81
@@ -251,6 +252,20 @@ def set_mass(row: np.void, mass: float) -> None:
     row["inertia_y"] = share * (length**2 + height**2)
     row["inertia_z"] = share * (length**2 + width**2)
     _share_load(row)
+    derive(row)
+
+
+def derive(row: np.void) -> None:
+    """Brings the fields up to date that the kernels use instead of dividing by parameters."""
+    row["lightness"] = 1.0 / row["mass"]
+    for axis in "xyz":
+        row[f"spinness_{axis}"] = 1.0 / row[f"inertia_{axis}"]
+    row["wheel_mass"] = row["wheel_rest_load"] / GRAVITY
+    row["wheel_inverse_radius"] = 1.0 / row["wheel_radius"]
+    row["wheel_foot"] = row["wheel_mass"] * HOLD_RATE**2 * (0.1 + 0.9e-3 * row["wheel_long_stiff_value"])
+    # Argument of the tyre's degressive stiffness: 3 from the highest load on, where it stays level.
+    highest = row["wheel_lat_stiff_max_load"] * row["wheel_rest_load"]
+    row["wheel_load_scale"] = 3.0 / np.maximum(highest, 1e-9)
 
 
 def _share_load(row: np.void) -> None:

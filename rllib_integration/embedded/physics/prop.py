@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
-from rllib_integration.embedded.physics.ground import ground_at
+from rllib_integration.embedded.physics.ground import Surface, ground_at
+from rllib_integration.embedded.physics.kernels import kernel
+from rllib_integration.embedded.physics.state import Prop
 
 GROUND_FRICTION = 0.6
 BOUNCE = 0.2
@@ -15,8 +15,8 @@ REST_SPEED = 0.02
 """A prop on the ground that is slower than this stops, m/s and rad/s."""
 
 
-@njit(cache=True)
-def begin_tick(p, dt):  # type: ignore[no-untyped-def]
+@kernel
+def begin_tick(p: Prop, dt: float) -> None:
     """Takes over poses, velocities and pushes that were set since the last tick.
 
     Args:
@@ -47,14 +47,14 @@ def begin_tick(p, dt):  # type: ignore[no-untyped-def]
         p.asleep = 0
 
 
-@njit(cache=True)
-def yaw_inertia(p):  # type: ignore[no-untyped-def]
+@kernel
+def yaw_inertia(p: Prop) -> float:
     """Moment of inertia of a solid box about its upright axis, kg m^2."""
     return p.mass / 3.0 * (p.extent_x * p.extent_x + p.extent_y * p.extent_y)
 
 
-@njit(cache=True)
-def advance(p, surface, h, gravity):  # type: ignore[no-untyped-def]
+@kernel
+def advance(p: Prop, surface: Surface, h: float, gravity: float) -> None:
     """Moves a prop on by one substep of `h` seconds."""
     if p.physics == 0 or p.asleep:
         return
@@ -83,8 +83,8 @@ def advance(p, surface, h, gravity):  # type: ignore[no-untyped-def]
         p.asleep = 1
 
 
-@njit(cache=True)
-def end_tick(p, dt):  # type: ignore[no-untyped-def]
+@kernel
+def end_tick(p: Prop, dt: float) -> None:
     """Derives what follows from the motion and forgets what was asked for."""
     if p.physics == 0:
         p.vx = p.vy = p.vz = 0.0

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rllib_integration.embedded.physics.kernels import kernel
 
-@njit(cache=True)
+
+@kernel
 def rotation_from_angles(roll: float, pitch: float, yaw: float, out: NDArray[np.float64]) -> None:
     """Writes the rotation matrix of three angles (radians) into `out`, shape (9,)."""
     cos_r, sin_r = math.cos(roll), math.sin(roll)
@@ -30,7 +31,7 @@ def rotation_from_angles(roll: float, pitch: float, yaw: float, out: NDArray[np.
     out[8] = cos_r * cos_p
 
 
-@njit(cache=True)
+@kernel
 def angles_from_rotation(rotation: NDArray[np.float64]) -> tuple[float, float, float]:
     """Roll, pitch and yaw (radians) of a rotation matrix of shape (9,)."""
     pitch = math.asin(min(max(rotation[6], -1.0), 1.0))
@@ -40,7 +41,7 @@ def angles_from_rotation(rotation: NDArray[np.float64]) -> tuple[float, float, f
     return math.atan2(-rotation[7], rotation[8]), pitch, math.atan2(rotation[3], rotation[0])
 
 
-@njit(cache=True)
+@kernel
 def turn(rotation: NDArray[np.float64], wx: float, wy: float, wz: float, h: float) -> None:
     """Turns a rotation by the angular velocity (world frame, rad/s) over `h` seconds, exactly."""
     rate = math.sqrt(wx * wx + wy * wy + wz * wz)

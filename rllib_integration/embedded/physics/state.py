@@ -15,10 +15,21 @@ What never moves is described in `obstacles.py` and `ground.py`.
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import numpy as np
+from numpy.typing import NDArray
 
 from rllib_integration.embedded.physics.obstacles import OBSTACLE as OBSTACLE
 from rllib_integration.embedded.physics.obstacles import ObstacleGrid as ObstacleGrid
+
+# A record of one of the arrays below; numpy's own type of a record knows nothing of its fields.
+Vehicle: TypeAlias = Any
+Walker: TypeAlias = Any
+Prop: TypeAlias = Any
+Rows: TypeAlias = NDArray[np.void]
+Floats: TypeAlias = NDArray[np.float64]
+Integers: TypeAlias = NDArray[np.int64]
 
 VEHICLE_KIND = 0
 WALKER_KIND = 1
@@ -120,6 +131,18 @@ VEHICLE = np.dtype(
         ("wheel_long_stiff_value", _f8, (WHEELS,)),
         ("wheel_drive", _f8, (WHEELS,)),  # share of the engine's torque
         ("wheel_rest_load", _f8, (WHEELS,)),  # N, standing level
+        # what follows from the parameters, so that no substep has to divide; see parameters.derive
+        ("lightness", _f8), ("spinness_x", _f8), ("spinness_y", _f8), ("spinness_z", _f8),
+        ("wheel_mass", _f8, (WHEELS,)),  # resting on it, kg
+        ("wheel_inverse_radius", _f8, (WHEELS,)),
+        ("wheel_load_scale", _f8, (WHEELS,)), ("wheel_foot", _f8, (WHEELS,)),
+        # friction coefficient of this tick
+        ("wheel_grip", _f8, (WHEELS,)),
+        # where each wheel last asked for the ground: place, height, slopes, normal; near it the answer holds on
+        ("wheel_ground_known", _u1, (WHEELS,)),
+        ("wheel_ground_x", _f8, (WHEELS,)), ("wheel_ground_y", _f8, (WHEELS,)), ("wheel_ground_z", _f8, (WHEELS,)),
+        ("wheel_slope_x", _f8, (WHEELS,)), ("wheel_slope_y", _f8, (WHEELS,)),
+        ("wheel_normal_x", _f8, (WHEELS,)), ("wheel_normal_y", _f8, (WHEELS,)), ("wheel_normal_z", _f8, (WHEELS,)),
         # wheels, as the last substep left them
         ("wheel_cosine", _f8, (WHEELS,)), ("wheel_sine", _f8, (WHEELS,)),  # of the steering angle
         ("wheel_load", _f8, (WHEELS,)),

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
+from rllib_integration.embedded.physics.kernels import kernel
+from rllib_integration.embedded.physics.state import Vehicle
 
 RELAXATION_LENGTH = 0.35
 """Way that a tyre rolls until its sideways force has built up, metres."""
@@ -24,29 +25,38 @@ GRIP_LEFT = 0.1
 """Square of the share of the friction that remains across a wheel that brakes or spins with all it has."""
 HOLD_RATE = 25.0
 """Natural frequency at which a held wheel swings on its tread, rad/s."""
-STANDARD_GRAVITY = 9.81
-STANDARD_STIFFNESS = 1000.0
-"""CARLA's default `long_stiff_value`."""
+REAR_STIFFNESS = 1.25
+"""The rear axle has to be stiffer than the front one, or the car would not run straight."""
+_THIRD = 1.0 / 3.0
+_TWENTY_SEVENTH = 1.0 / 27.0
+_INVERSE_RELAXATION = 1.0 / RELAXATION_LENGTH
 
 
-@njit(cache=True)
-def cornering_stiffness(load, rest_load, max_load, value):  # type: ignore[no-untyped-def]
-    """Sideways force per radian of slip, N: PhysX's `PxVehicleTireData`, degressive in the load."""
-    if max_load <= 0.0:
-        return value * rest_load
-    k = min(3.0 * load / (rest_load * max_load), 3.0)
-    return value * rest_load * k * (1.0 - k / 3.0 + k * k / 27.0)
+@kernel
+def degressive(k: float) -> float:
+    """Rises from 0 with slope 1 and stays at 1 from 3 on, smoothly: the curve of the brush model and of PhysX's
+    `PxVehicleTireData`."""
+    return k * (1.0 - k * _THIRD + k * k * _TWENTY_SEVENTH) if k < 3.0 else 1.0
 
 
-@njit(cache=True)
-def tyre_force(v, wheel, load, grip, along, across, drive, hold, locked, h):  # type: ignore[no-untyped-def]
+@kernel
+def tyre_force(
+    v: Vehicle,
+    wheel: int,
+    load: float,
+    along: float,
+    across: float,
+    drive: float,
+    hold: float,
+    locked: bool,
+    h: float,
+) -> tuple[float, float]:
     """Force of the ground on one wheel, and the new deflection of its tread.
 
     Args:
         v: Record of `state.VEHICLE`.
         wheel: Its number.
         load: Force that presses it on the ground, N.
-        grip: Friction coefficient.
         along: Velocity of the contact point in the wheel's direction, m/s.
         across: The same, to the wheel's right.
         drive: Force of the drive train, N.
@@ -57,34 +67,38 @@ def tyre_force(v, wheel, load, grip, along, across, drive, hold, locked, h):  # 
     Returns:
         Force along and across the wheel, N.
     """
-    limit = grip * load
-    rest_load = v.wheel_rest_load[wheel]
-    mass = rest_load / STANDARD_GRAVITY
+    limit = v.wheel_grip[wheel] * load
+    mass = v.wheel_mass[wheel]
     speed = abs(along)
+    fading = 1.0 / (1.0 + speed)
 
     hold = min(hold, limit if locked else BRAKE_SHARE * limit)
-    stiffness = mass * HOLD_RATE * HOLD_RATE * (0.1 + 0.9 * v.wheel_long_stiff_value[wheel] / STANDARD_STIFFNESS)
-    reach = hold / stiffness
-    stretch = min(max(v.wheel_stretch_x[wheel] + along * h, -reach), reach)
+    foot = v.wheel_foot[wheel]
+    stretch = v.wheel_stretch_x[wheel] + along * h
+    if foot * abs(stretch) > hold:
+        stretch = math.copysign(hold / foot, stretch)
     v.wheel_stretch_x[wheel] = stretch
-    damping = mass * HOLD_RATE / (1.0 + speed)
-    held = min(max(-stiffness * stretch - damping * along, -hold), hold)
+    held = min(max(-foot * stretch - mass * HOLD_RATE * fading * along, -hold), hold)
 
-    stiffness = cornering_stiffness(load, rest_load, v.wheel_lat_stiff_max_load[wheel], v.wheel_lat_stiff_value[wheel])
+    stiffness = v.wheel_lat_stiff_value[wheel] * v.wheel_rest_load[wheel]
+    stiffness *= degressive(load * v.wheel_load_scale[wheel])
     if wheel >= 2:
-        # The rear axle has to be stiffer than the front one, or the car would not run straight.
-        stiffness *= 1.25
-    stretch = (v.wheel_stretch_y[wheel] + across * h) / (1.0 + speed * h / RELAXATION_LENGTH)
-    side_limit = math.sqrt(max(limit * limit - held * held, GRIP_LEFT * limit * limit))
+        stiffness *= REAR_STIFFNESS
+    stretch = (v.wheel_stretch_y[wheel] + across * h) / (1.0 + speed * h * _INVERSE_RELAXATION)
+    square = limit * limit
+    side_limit = math.sqrt(max(square - held * held, GRIP_LEFT * square))
     side = 0.0
-    if stiffness > 0.0 and side_limit > 0.0:
-        sliding = 3.0 * side_limit * RELAXATION_LENGTH / stiffness
-        stretch = min(max(stretch, -sliding), sliding)
-        q = 3.0 * abs(stretch) / sliding
-        side = -math.copysign(side_limit * q * (1.0 - q / 3.0 + q * q / 27.0), stretch)
-        side -= mass * HOLD_RATE * across / (1.0 + speed * speed)
+    if side_limit > 0.0:
+        q = stiffness * abs(stretch) * _INVERSE_RELAXATION / side_limit
+        if q > 3.0:
+            stretch *= 3.0 / q
+        side = -math.copysign(side_limit * degressive(q), stretch)
+        side -= mass * HOLD_RATE * fading * fading * across
         side = min(max(side, -side_limit), side_limit)
     v.wheel_stretch_y[wheel] = stretch
 
-    room = math.sqrt(max(limit * limit - side * side, GRIP_LEFT * limit * limit))
-    return min(max(drive + held, -room), room), side
+    push = drive + held
+    if push * push + side * side > square:
+        room = math.sqrt(max(square - side * side, GRIP_LEFT * square))
+        push = min(max(push, -room), room)
+    return push, side

@@ -13,22 +13,23 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
 from rllib_integration.embedded.physics.drivetrain import choose_gear, driven_radius, interpolate, wheel_torque
-from rllib_integration.embedded.physics.ground import ground_at
+from rllib_integration.embedded.physics.ground import Surface, ground_at
+from rllib_integration.embedded.physics.kernels import kernel
 from rllib_integration.embedded.physics.rigid_body import angles_from_rotation, rotation_from_angles, turn
-from rllib_integration.embedded.physics.state import WHEELS
-from rllib_integration.embedded.physics.tyres import STANDARD_GRAVITY, tyre_force
+from rllib_integration.embedded.physics.state import WHEELS, Vehicle
+from rllib_integration.embedded.physics.tyres import tyre_force
 
 ROLLING_RESISTANCE = 0.012
 """Share of the load."""
-REFERENCE_FRICTION = 3.5
-"""CARLA's `tire_friction` of dry asphalt, a friction coefficient of 1."""
+FRICTION_UNIT = 1.0 / 3.5
+"""Friction coefficient per unit of CARLA's `tire_friction`: 3.5 is dry asphalt."""
 REAR_GRIP = 1.15
 """Rear tyres grip better than the front ones, so that a car at its limit pushes outwards instead of spinning."""
 STEERING_RATE = 5.0
 """Fastest turn of the front wheels, rad/s."""
+GROUND_MEMORY = 0.25
+"""A wheel asks for the ground again when it has moved further than this, metres."""
 BUMP_TRAVEL = 0.08
 """Compression at which the bump stops touch, metres."""
 BUMP_STIFFNESS = 8.0
@@ -40,14 +41,15 @@ REST_SPEED = 0.03
 """Below this speed (m/s, rad/s) ..."""
 REST_TIME = 0.4
 """... for this long (s), a vehicle that nothing pushes falls asleep."""
+STANDARD_GRAVITY = 9.81
 LARGEST_LOCK = 1.48
 """Steering angles end a little before 90 degrees, where the geometry does."""
 LARGEST_DERIVED_SPEED = 150.0
 """A pose that moved faster was teleported, not driven; m/s."""
 
 
-@njit(cache=True)
-def begin_tick(v, dt):  # type: ignore[no-untyped-def]
+@kernel
+def begin_tick(v: Vehicle, dt: float) -> None:
     """Takes over what was asked for since the last tick: poses, velocities, impulses, gears, steering.
 
     Args:
@@ -57,9 +59,9 @@ def begin_tick(v, dt):  # type: ignore[no-untyped-def]
     if v.ticked == 0:
         _remember_pose(v)
         v.ticked = 1
+    rotation_from_angles(v.roll, v.pitch, v.yaw, v.rotation)
     if v.physics == 0:
         return
-    rotation_from_angles(v.roll, v.pitch, v.yaw, v.rotation)
     if _is_disturbed(v):
         v.asleep = 0
         v.rest_time = 0.0
@@ -67,18 +69,21 @@ def begin_tick(v, dt):  # type: ignore[no-untyped-def]
         v.vx, v.vy, v.vz = v.target_vx, v.target_vy, v.target_vz
     if v.target_angular_velocity:
         v.wx, v.wy, v.wz = v.target_wx, v.target_wy, v.target_wz
-    v.vx += v.impulse_x / v.mass
-    v.vy += v.impulse_y / v.mass
-    v.vz += v.impulse_z / v.mass
+    v.vx += v.impulse_x * v.lightness
+    v.vy += v.impulse_y * v.lightness
+    v.vz += v.impulse_z * v.lightness
     _add_spin(v, v.angular_impulse_x, v.angular_impulse_y, v.angular_impulse_z)
+    for wheel in range(WHEELS):
+        friction = v.friction_override if v.friction_override >= 0.0 else v.wheel_friction[wheel]
+        v.wheel_grip[wheel] = friction * FRICTION_UNIT * (REAR_GRIP if wheel >= 2 else 1.0)
     speed = v.vx * v.rotation[0] + v.vy * v.rotation[3] + v.vz * v.rotation[6]
     choose_gear(v, speed, dt)
     lock = min(max(v.wheel_max_steer[0], v.wheel_max_steer[1]), LARGEST_LOCK)
     v.steer_target = v.steer * lock * interpolate(v.steering_speed, v.steering_factor, v.steering_count, abs(speed))
 
 
-@njit(cache=True)
-def _is_disturbed(v):  # type: ignore[no-untyped-def]
+@kernel
+def _is_disturbed(v: Vehicle) -> bool:
     moved = v.x != v.last_x or v.y != v.last_y or v.z != v.last_z
     turned = v.roll != v.last_roll or v.pitch != v.last_pitch or v.yaw != v.last_yaw
     pushed = (
@@ -93,26 +98,26 @@ def _is_disturbed(v):  # type: ignore[no-untyped-def]
     return moved or turned or pushed or driven or v.brake + v.hand_brake < v.held_brake
 
 
-@njit(cache=True)
-def _remember_pose(v):  # type: ignore[no-untyped-def]
+@kernel
+def _remember_pose(v: Vehicle) -> None:
     v.last_x, v.last_y, v.last_z = v.x, v.y, v.z
     v.last_roll, v.last_pitch, v.last_yaw = v.roll, v.pitch, v.yaw
 
 
-@njit(cache=True)
-def _add_spin(v, x, y, z):  # type: ignore[no-untyped-def]
+@kernel
+def _add_spin(v: Vehicle, x: float, y: float, z: float) -> None:
     """Adds an angular momentum (world, N m s) to the angular velocity."""
     r = v.rotation
-    spin_x = (r[0] * x + r[3] * y + r[6] * z) / v.inertia_x
-    spin_y = (r[1] * x + r[4] * y + r[7] * z) / v.inertia_y
-    spin_z = (r[2] * x + r[5] * y + r[8] * z) / v.inertia_z
+    spin_x = (r[0] * x + r[3] * y + r[6] * z) * v.spinness_x
+    spin_y = (r[1] * x + r[4] * y + r[7] * z) * v.spinness_y
+    spin_z = (r[2] * x + r[5] * y + r[8] * z) * v.spinness_z
     v.wx += r[0] * spin_x + r[1] * spin_y + r[2] * spin_z
     v.wy += r[3] * spin_x + r[4] * spin_y + r[5] * spin_z
     v.wz += r[6] * spin_x + r[7] * spin_y + r[8] * spin_z
 
 
-@njit(cache=True)
-def advance(v, surface, h, gravity):  # type: ignore[no-untyped-def]
+@kernel
+def advance(v: Vehicle, surface: Surface, h: float, gravity: float) -> None:
     """Moves a vehicle on by one substep.
 
     Args:
@@ -154,11 +159,10 @@ def advance(v, surface, h, gravity):  # type: ignore[no-untyped-def]
         speed_x = v.vx + v.wy * to_z - v.wz * to_y
         speed_y = v.vy + v.wz * to_x - v.wx * to_z
         speed_z = v.vz + v.wx * to_y - v.wy * to_x
-        # A fast fall may pass the ground within a substep: ask from where the wheel was.
-        height, nx, ny, nz, _ = ground_at(surface, x, y, z + max(0.0, -speed_z * h))
+        height = _ground_under(v, wheel, surface, x, y, z, max(0.0, -speed_z * h))
+        nx, ny, nz = v.wheel_normal_x[wheel], v.wheel_normal_y[wheel], v.wheel_normal_z[wheel]
         compression = (height - z) * nz
-        rest_load = v.wheel_rest_load[wheel]
-        load = _spring_load(v, rest_load, compression, speed_x * nx + speed_y * ny + speed_z * nz)
+        load = _spring_load(v, wheel, compression, speed_x * nx + speed_y * ny + speed_z * nz)
         v.wheel_load[wheel] = load
         if load <= 0.0:
             v.wheel_compression[wheel] = 0.0
@@ -175,7 +179,10 @@ def advance(v, surface, h, gravity):  # type: ignore[no-untyped-def]
         ahead_z = r[6] * cosine + r[7] * sine
         out = ahead_x * nx + ahead_y * ny + ahead_z * nz
         ahead_x, ahead_y, ahead_z = ahead_x - out * nx, ahead_y - out * ny, ahead_z - out * nz
-        scale = 1.0 / math.sqrt(max(ahead_x * ahead_x + ahead_y * ahead_y + ahead_z * ahead_z, 1e-12))
+        # Seen from a wheel that stands nearly upright, the length is nearly 1: Newton's step needs no root.
+        scale = 1.5 - 0.5 * (1.0 - out * out)
+        if abs(out) > 0.2:
+            scale = 1.0 / math.sqrt(max(1.0 - out * out, 1e-9))
         ahead_x, ahead_y, ahead_z = ahead_x * scale, ahead_y * scale, ahead_z * scale
         right_x = ny * ahead_z - nz * ahead_y
         right_y = nz * ahead_x - nx * ahead_z
@@ -197,9 +204,9 @@ def advance(v, surface, h, gravity):  # type: ignore[no-untyped-def]
         torque_y += to_z * spring_x - to_x * spring_z + (to_z + lift_z) * tyre_x - (to_x + lift_x) * tyre_z
         torque_z += to_x * spring_y - to_y * spring_x + (to_x + lift_x) * tyre_y - (to_y + lift_y) * tyre_x
 
-    v.vx += force_x / v.mass * h
-    v.vy += force_y / v.mass * h
-    v.vz += force_z / v.mass * h
+    v.vx += force_x * v.lightness * h
+    v.vy += force_y * v.lightness * h
+    v.vz += force_z * v.lightness * h
     _add_spin(v, torque_x * h, torque_y * h, torque_z * h)
     if grounded < WHEELS or deepest > BUMP_TRAVEL or r[8] < 0.8:
         _lie_on_ground(v, surface, h, arm_x, arm_y, arm_z)
@@ -208,8 +215,8 @@ def advance(v, surface, h, gravity):  # type: ignore[no-untyped-def]
     _move(v, h, arm_x, arm_y, arm_z)
 
 
-@njit(cache=True)
-def _move(v, h, arm_x, arm_y, arm_z):  # type: ignore[no-untyped-def]
+@kernel
+def _move(v: Vehicle, h: float, arm_x: float, arm_y: float, arm_z: float) -> None:
     """Moves the centre of mass, turns the body about it, and puts the origin where it then is."""
     r = v.rotation
     centre_x, centre_y, centre_z = v.x + arm_x + v.vx * h, v.y + arm_y + v.vy * h, v.z + arm_z + v.vz * h
@@ -219,39 +226,58 @@ def _move(v, h, arm_x, arm_y, arm_z):  # type: ignore[no-untyped-def]
     v.z = centre_z - (r[6] * v.com_x + r[7] * v.com_y + r[8] * v.com_z)
 
 
-@njit(cache=True)
-def _spring_load(v, rest_load, compression, rising):  # type: ignore[no-untyped-def]
+@kernel
+def _ground_under(v: Vehicle, wheel: int, surface: Surface, x: float, y: float, z: float, fall: float) -> float:
+    """Height of the ground under a wheel; its normal is left in the record.
+
+    Args:
+        v: Record of `state.VEHICLE`.
+        wheel: Its number.
+        surface: `ground.Surface`.
+        x, y, z: Where the wheel touches.
+        fall: How far it fell in this substep: a fast fall may have passed the ground, so it asks from above, metres.
+    """
+    if v.wheel_ground_known[wheel]:
+        dx, dy = x - v.wheel_ground_x[wheel], y - v.wheel_ground_y[wheel]
+        height = v.wheel_ground_z[wheel] + dx * v.wheel_slope_x[wheel] + dy * v.wheel_slope_y[wheel]
+        if dx * dx + dy * dy < GROUND_MEMORY * GROUND_MEMORY and abs(height - z) < GROUND_MEMORY:
+            return height
+    height, nx, ny, nz, _ = ground_at(surface, x, y, z + fall)
+    v.wheel_ground_known[wheel] = height > -math.inf
+    v.wheel_ground_x[wheel], v.wheel_ground_y[wheel], v.wheel_ground_z[wheel] = x, y, height
+    v.wheel_normal_x[wheel], v.wheel_normal_y[wheel], v.wheel_normal_z[wheel] = nx, ny, nz
+    v.wheel_slope_x[wheel], v.wheel_slope_y[wheel] = -nx / nz, -ny / nz
+    return height
+
+
+@kernel
+def _spring_load(v: Vehicle, wheel: int, compression: float, rising: float) -> float:
     """Force of spring, damper and bump stop, N; 0 where the wheel hangs in the air or the vehicle lies on its side."""
     rate = v.suspension_frequency
-    if compression <= -STANDARD_GRAVITY / (rate * rate) or v.rotation[8] < 0.2:
+    if compression * rate * rate <= -STANDARD_GRAVITY or v.rotation[8] < 0.2:
         return 0.0
-    mass = rest_load / STANDARD_GRAVITY
     spring = compression + BUMP_STIFFNESS * max(0.0, compression - BUMP_TRAVEL)
-    return max(0.0, rest_load + mass * rate * (rate * spring - 2.0 * v.suspension_damping * rising))
+    push = v.wheel_mass[wheel] * rate * (rate * spring - 2.0 * v.suspension_damping * rising)
+    return max(0.0, v.wheel_rest_load[wheel] + push)
 
 
-@njit(cache=True)
-def _wheel_force(v, wheel, load, along, across, drive, h):  # type: ignore[no-untyped-def]
+@kernel
+def _wheel_force(
+    v: Vehicle, wheel: int, load: float, along: float, across: float, drive: float, h: float
+) -> tuple[float, float]:
     """Force along and across one wheel from its controls, N."""
-    radius = v.wheel_radius[wheel]
-    friction = v.friction_override if v.friction_override >= 0.0 else v.wheel_friction[wheel]
-    grip = friction / REFERENCE_FRICTION
-    if wheel >= 2:
-        grip *= REAR_GRIP
+    inverse_radius = v.wheel_inverse_radius[wheel]
     torque = drive * v.wheel_drive[wheel]
     hand_brake = v.hand_brake * v.wheel_hand_brake_torque[wheel]
-    braking = (
-        v.brake * v.wheel_brake_torque[wheel] + hand_brake + v.wheel_damping[wheel] * abs(along) / radius
-    ) / radius
+    braking = v.brake * v.wheel_brake_torque[wheel] + hand_brake
+    braking += v.wheel_damping[wheel] * abs(along) * inverse_radius
     v.wheel_torque[wheel] = torque
-    return tyre_force(
-        v, wheel, load, grip, along, across, torque / radius,
-        braking + ROLLING_RESISTANCE * load, hand_brake > 0.0, h,
-    )  # fmt: skip
+    hold = braking * inverse_radius + ROLLING_RESISTANCE * load
+    return tyre_force(v, wheel, load, along, across, torque * inverse_radius, hold, hand_brake > 0.0, h)
 
 
-@njit(cache=True)
-def _steer(v, h):  # type: ignore[no-untyped-def]
+@kernel
+def _steer(v: Vehicle, h: float) -> None:
     """Turns the steered wheels towards their target; the inner one more than the outer (Ackermann)."""
     change = v.steer_target - v.steer_angle
     if change == 0.0:
@@ -273,8 +299,8 @@ def _steer(v, h):  # type: ignore[no-untyped-def]
         v.wheel_cosine[wheel], v.wheel_sine[wheel] = math.cos(angle), math.sin(angle)
 
 
-@njit(cache=True)
-def _keep_velocity(v, grounded):  # type: ignore[no-untyped-def]
+@kernel
+def _keep_velocity(v: Vehicle, grounded: int) -> None:
     """Constant velocity mode: the velocity in the vehicle's own frame is what was asked for.
 
     Upwards only a velocity that was asked for counts, so that the vehicle follows the road and falls off its end.
@@ -291,8 +317,8 @@ def _keep_velocity(v, grounded):  # type: ignore[no-untyped-def]
         v.vz = fall
 
 
-@njit(cache=True)
-def _lie_on_ground(v, surface, h, arm_x, arm_y, arm_z):  # type: ignore[no-untyped-def]
+@kernel
+def _lie_on_ground(v: Vehicle, surface: Surface, h: float, arm_x: float, arm_y: float, arm_z: float) -> None:
     """Pushes the corners of the body out of the ground: after a roll-over, over a kerb, landing hard."""
     r = v.rotation
     mass = v.mass / WHEELS
@@ -318,9 +344,9 @@ def _lie_on_ground(v, surface, h, arm_x, arm_y, arm_z):  # type: ignore[no-untyp
         sliding = math.sqrt(speed_x * speed_x + speed_y * speed_y + speed_z * speed_z)
         drag = min(BODY_FRICTION * load, 0.3 * mass * sliding / h) / max(sliding, 1e-9)
         push_x, push_y, push_z = nx * load - speed_x * drag, ny * load - speed_y * drag, nz * load - speed_z * drag
-        v.vx += push_x / v.mass * h
-        v.vy += push_y / v.mass * h
-        v.vz += push_z / v.mass * h
+        v.vx += push_x * v.lightness * h
+        v.vy += push_y * v.lightness * h
+        v.vz += push_z * v.lightness * h
         _add_spin(
             v,
             (to_y * push_z - to_z * push_y) * h,
@@ -329,8 +355,8 @@ def _lie_on_ground(v, surface, h, arm_x, arm_y, arm_z):  # type: ignore[no-untyp
         )
 
 
-@njit(cache=True)
-def end_tick(v, dt):  # type: ignore[no-untyped-def]
+@kernel
+def end_tick(v: Vehicle, dt: float) -> None:
     """Turns the rotation into angles, derives accelerations, forgets what was asked for, lets it fall asleep."""
     if v.physics == 0:
         _follow_pose(v, dt)
@@ -350,8 +376,8 @@ def end_tick(v, dt):  # type: ignore[no-untyped-def]
     v.target_velocity = v.target_angular_velocity = 0
 
 
-@njit(cache=True)
-def _follow_pose(v, dt):  # type: ignore[no-untyped-def]
+@kernel
+def _follow_pose(v: Vehicle, dt: float) -> None:
     """Velocity of a vehicle without physics, from the pose that was set."""
     vx, vy, vz = (v.x - v.last_x) / dt, (v.y - v.last_y) / dt, (v.z - v.last_z) / dt
     v.wx = v.wy = v.wz = 0.0
@@ -364,8 +390,8 @@ def _follow_pose(v, dt):  # type: ignore[no-untyped-def]
     v.rpm = abs(vx * math.cos(v.yaw) + vy * math.sin(v.yaw)) / driven_radius(v) * 30.0 / math.pi
 
 
-@njit(cache=True)
-def _fall_asleep(v, dt):  # type: ignore[no-untyped-def]
+@kernel
+def _fall_asleep(v: Vehicle, dt: float) -> None:
     if v.asleep:
         return
     speed = v.vx * v.vx + v.vy * v.vy + v.vz * v.vz
@@ -384,6 +410,6 @@ def _fall_asleep(v, dt):  # type: ignore[no-untyped-def]
         v.wx = v.wy = v.wz = 0.0
 
 
-@njit(cache=True)
-def _is_driven(v):  # type: ignore[no-untyped-def]
+@kernel
+def _is_driven(v: Vehicle) -> bool:
     return v.throttle > 0.0 or v.constant_velocity != 0 or v.gravity == 0

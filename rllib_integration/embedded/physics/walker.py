@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
-from rllib_integration.embedded.physics.ground import ground_at
+from rllib_integration.embedded.physics.ground import Surface, ground_at
+from rllib_integration.embedded.physics.kernels import kernel
+from rllib_integration.embedded.physics.state import Walker
 
 ACCELERATION = 20.0
 """Of a walker towards its commanded velocity, m/s^2; Unreal's characters have 20.48."""
@@ -20,8 +20,8 @@ SLIDING_FRICTION = 0.6
 """Of a walker that was knocked over."""
 
 
-@njit(cache=True)
-def begin_tick(w, dt):  # type: ignore[no-untyped-def]
+@kernel
+def begin_tick(w: Walker, dt: float) -> None:
     """Takes over poses, velocities and pushes that were set since the last tick.
 
     Args:
@@ -47,8 +47,8 @@ def begin_tick(w, dt):  # type: ignore[no-untyped-def]
         w.standing = 0
 
 
-@njit(cache=True)
-def advance(w, surface, h, gravity):  # type: ignore[no-untyped-def]
+@kernel
+def advance(w: Walker, surface: Surface, h: float, gravity: float) -> None:
     """Moves a walker on by one substep of `h` seconds."""
     if w.physics == 0:
         return
@@ -75,8 +75,8 @@ def advance(w, surface, h, gravity):  # type: ignore[no-untyped-def]
     w.stagger = max(0.0, w.stagger - h)
 
 
-@njit(cache=True)
-def _walk(w, h):  # type: ignore[no-untyped-def]
+@kernel
+def _walk(w: Walker, h: float) -> None:
     length = math.sqrt(w.direction_x * w.direction_x + w.direction_y * w.direction_y)
     wanted_x = wanted_y = 0.0
     if length > 1e-6 and w.speed > 0.0:
@@ -94,16 +94,16 @@ def _walk(w, h):  # type: ignore[no-untyped-def]
     w.vy += change_y * share
 
 
-@njit(cache=True)
-def _slide(w, h):  # type: ignore[no-untyped-def]
+@kernel
+def _slide(w: Walker, h: float) -> None:
     speed = math.sqrt(w.vx * w.vx + w.vy * w.vy)
     share = max(0.0, 1.0 - SLIDING_FRICTION * 9.81 * h / max(speed, 1e-9))
     w.vx *= share
     w.vy *= share
 
 
-@njit(cache=True)
-def end_tick(w, dt):  # type: ignore[no-untyped-def]
+@kernel
+def end_tick(w: Walker, dt: float) -> None:
     """Derives what follows from the motion and forgets what was asked for."""
     if w.physics == 0:
         w.vx, w.vy, w.vz = (w.x - w.last_x) / dt, (w.y - w.last_y) / dt, (w.z - w.last_z) / dt
