@@ -82,7 +82,11 @@ class TrafficActors:
         self._vehicles = [answer.actor_id for answer in answers if not answer.error]
         if len(self._vehicles) == number:
             return []
-        return [f"Only {len(self._vehicles)} of {number} vehicles found a free one of {len(points)} spawn points."]
+        refusals = "; ".join(sorted({answer.error for answer in answers if answer.error})[:1])
+        return [
+            f"Only {len(self._vehicles)} of {number} vehicles found a free one of {len(points)} spawn points."
+            + (f" The server said: {refusals}" if refusals else "")
+        ]
 
     def _spawn_walkers(self, number: int, rng: np.random.Generator) -> list[str]:
         if number == 0:

@@ -25,7 +25,7 @@ class PoseExperiment(BaseExperiment):
         return spaces.Discrete(len(_ACTIONS))
 
     def get_observation_space(self):
-        return spaces.Box(-np.inf, np.inf, (5,), np.float32)
+        return spaces.Box(-1e5, 1e5, (5,), np.float32)
 
     def get_actions(self):
         return _ACTIONS

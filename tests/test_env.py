@@ -1,0 +1,339 @@
+"""The environment as Gymnasium, its wrappers and its users see it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+
+import carla
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from rllib_integration import CarlaEnv
+from rllib_integration.config import ConfigError
+from rllib_integration.observation_guard import ObservationError
+from tests.experiments import PoseExperiment
+
+TOWN = "Minitown"
+
+
+def make_config(address, **experiment):
+    """Configuration of an environment on a server that runs already."""
+    host, port = address
+    carla_section = experiment.pop("carla", {})
+    return {
+        "carla": {"server": {"kind": "external", "host": host, "port": port}, **carla_section},
+        "experiment": {"type": PoseExperiment, "town": TOWN, **experiment},
+    }
+
+
+@pytest.fixture
+def make_env(embedded_server):
+    environments = []
+
+    def make(render_mode=None, **experiment):
+        env = CarlaEnv(make_config(embedded_server, **experiment), render_mode=render_mode)
+        environments.append(env)
+        return env
+
+    yield make
+    for env in reversed(environments):
+        env.close()
+
+
+def drive(env, actions, seed=None):
+    """One episode: all that `reset` and `step` returned."""
+    episode = [env.reset(seed=seed)]
+    episode += [env.step(action) for action in actions]
+    return episode
+
+
+def observations(episode):
+    return np.array([outcome[0] for outcome in episode])
+
+
+def test_fault_18_the_environment_is_gymnasiums_in_every_respect(embedded_server):
+    config = make_config(embedded_server, hero={"sensors": {"bird": {"type": "sensor.birdview", "size": 84}}})
+    env = gymnasium.make("rllib_integration/Carla-v0", config=config)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            check_env(env.unwrapped)
+    finally:
+        env.close()
+    env.close()
+
+
+def test_step_returns_named_reward_parts_and_their_sum(make_env):
+    _, (_, reward, terminated, truncated, info) = drive(make_env(), [1])
+    assert info["reward_parts"].keys() == {"speed", "time"}
+    assert reward == pytest.approx(sum(info["reward_parts"].values()))
+    assert (terminated, truncated) == (False, False)
+
+
+def test_a_reward_may_be_a_plain_number(make_env, monkeypatch):
+    monkeypatch.setattr(PoseExperiment, "compute_reward", lambda *_: np.float32(2.5))
+    _, (_, reward, _, _, info) = drive(make_env(), [0])
+    assert type(reward) is float
+    assert reward == 2.5
+    assert "reward_parts" not in info
+
+
+def test_fault_18_a_time_limit_truncates_and_an_ending_terminates(make_env):
+    ended = drive(make_env(others={"last_step": 2}), [1, 1])
+    assert [outcome[2:4] for outcome in ended[1:]] == [(False, False), (True, False)]
+    cut = drive(make_env(others={"step_limit": 2}), [1, 1])
+    assert [outcome[2:4] for outcome in cut[1:]] == [(False, False), (False, True)]
+
+
+def test_hooks_of_a_step_are_called_once_and_in_order(make_env, monkeypatch):
+    calls = []
+    hooks = ["compute_action", "get_observation", "get_done_status", "get_truncated_status", "compute_reward"]
+    for name in hooks:
+        original = getattr(PoseExperiment, name)
+
+        def record(self, *arguments, _name=name, _original=original):
+            calls.append(_name)
+            return _original(self, *arguments)
+
+        monkeypatch.setattr(PoseExperiment, name, record)
+    env = make_env()
+    env.reset()
+    calls.clear()
+    env.step(1)
+    assert calls == hooks
+
+
+def test_fault_18_one_reset_is_one_reset(make_env, monkeypatch):
+    resets = []
+    monkeypatch.setattr(PoseExperiment, "reset", lambda self: (resets.append(1), setattr(self, "steps", 0)))
+    make_env().reset()
+    assert len(resets) == 1
+
+
+def test_step_before_reset_and_after_the_end_asks_for_a_reset(make_env):
+    env = make_env(others={"last_step": 1})
+    with pytest.raises(gymnasium.error.ResetNeeded, match="reset"):
+        env.step(0)
+    drive(env, [0])
+    with pytest.raises(gymnasium.error.ResetNeeded, match="reset"):
+        env.step(0)
+    assert env.reset()[0].shape == (5,)
+
+
+@pytest.mark.parametrize("action", [4, -1, 1.5, "left"])
+def test_an_action_out_of_range_is_refused_by_name(make_env, action):
+    env = make_env()
+    env.reset()
+    with pytest.raises(gymnasium.error.InvalidAction, match=r"Discrete\(4\)"):
+        env.step(action)
+
+
+def test_fault_7_the_same_seed_gives_the_same_episode_bit_for_bit(make_env):
+    actions = [1] * 20 + [2] * 20 + [3] * 20
+    env = make_env(weather="random")
+    first = observations(drive(env, actions, seed=11))
+    weather = env.core.world.get_weather()
+    other = observations(drive(env, actions, seed=12))
+    again = observations(drive(env, actions, seed=11))
+    assert env.core.world.get_weather() == weather
+    assert again.tobytes() == first.tobytes()
+    assert other.tobytes() != first.tobytes()
+
+
+def test_fault_7_unseeded_resets_go_on_from_the_seed(make_env):
+    env = make_env()
+    starts = [env.reset(seed=5)[0], env.reset()[0], env.reset()[0]]
+    again = [env.reset(seed=5)[0], env.reset()[0], env.reset()[0]]
+    assert np.array(starts).tobytes() == np.array(again).tobytes()
+    assert len({start.tobytes() for start in starts}) > 1
+
+
+def test_the_configured_seed_is_that_of_the_first_episode(make_env):
+    configured = make_env(carla={"seed": 21}).reset()[0]
+    assert configured.tobytes() == make_env().reset(seed=21)[0].tobytes()
+
+
+def test_options_change_one_episode_only(make_env):
+    env = make_env()
+    env.reset(options={"weather": "HardRainNoon", "background_activity": {"seed": 1}})
+    assert env.core.world.get_weather() == carla.WeatherParameters.HardRainNoon
+    env.reset()
+    assert env.core.world.get_weather() == carla.WeatherParameters.ClearNoon
+    assert env.experiment.config["weather"] == "ClearNoon"
+    with pytest.raises(ConfigError, match="did you mean"):
+        env.reset(options={"wheather": "ClearNoon"})
+
+
+def test_ticks_per_step_holds_an_action_for_several_ticks(make_env):
+    one = make_env()
+    drive(one, [1] * 12, seed=3)
+    first = one.step(1)[0]
+    frame = one.core.frame
+    one.close()
+    four = make_env(carla={"ticks_per_step": 4})
+    drive(four, [1] * 3, seed=3)
+    before = four.core.frame
+    four.step(1)
+    assert four.core.frame - before == 4
+    assert four.metadata["render_fps"] == 5
+    assert frame > 0
+    assert first.shape == (5,)
+
+
+def test_ticks_per_step_reaches_the_same_state_as_single_ticks(make_env):
+    one = make_env()
+    single = observations(drive(one, [1] * 12, seed=3))
+    one.close()
+    repeated = observations(drive(make_env(carla={"ticks_per_step": 4}), [1] * 3, seed=3))
+    assert repeated.tobytes() == single[::4].tobytes()
+
+
+class Wrong(PoseExperiment):
+    """Returns what its configuration says, whatever the space."""
+
+    def get_observation(self, sensor_data):
+        good, info = super().get_observation(sensor_data)
+        wrong = {
+            "dtype": good.astype(np.float64),
+            "shape": good[:4],
+            "list": good.tolist(),
+            "nan": np.full_like(good, np.nan),
+        }
+        return wrong[self.config["others"]["wrong"]], info
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ("dtype", "dtype float64.*float32"),
+        ("shape", r"shape \(4,\).*\(5,\)"),
+        ("list", "numpy array"),
+        ("nan", r"observation\[0\] is nan"),
+    ],
+)
+def test_an_observation_outside_its_space_is_an_error_that_names_it(make_env, wrong, expected):
+    env = make_env(type=Wrong, others={"wrong": wrong})
+    with pytest.raises(ObservationError, match=expected):
+        env.reset()
+
+
+def test_an_experiments_own_error_is_not_mistaken_for_a_lost_server(make_env, monkeypatch):
+    env = make_env()
+    env.reset()
+    monkeypatch.setattr(PoseExperiment, "compute_reward", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        env.step(0)
+
+    def fail(*_):
+        raise RuntimeError("my own bug")
+
+    monkeypatch.setattr(PoseExperiment, "compute_reward", fail)
+    env.reset()
+    server = env.core.keeper.server
+    with pytest.raises(RuntimeError, match="my own bug"):
+        env.step(0)
+    assert env.core.keeper.server is server
+
+
+def test_render_writes_the_figures_on_a_picture_of_the_configured_size(make_env):
+    env = make_env("rgb_array", carla={"resolution_x": 320, "resolution_y": 240})
+    env.reset(seed=1)
+    before = env.render()
+    env.step(1)
+    after = env.render()
+    assert (after.shape, after.dtype) == ((240, 320, 3), np.uint8)
+    assert (before != after).any()
+
+
+def test_human_rendering_without_a_display_says_so_and_goes_on(make_env, monkeypatch, caplog):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    env = make_env("human")
+    drive(env, [1, 1])
+    assert [record.message for record in caplog.records if "no display" in record.message] != []
+    assert env.render() is None
+
+
+def test_an_unknown_render_mode_is_a_sentence(embedded_server):
+    with pytest.raises(ConfigError, match="rgb_array"):
+        CarlaEnv(make_config(embedded_server), render_mode="ansi")
+
+
+@pytest.mark.parametrize(
+    ("experiment", "expected"),
+    [
+        ({"type": "tests.experiments:PoseExperimnt"}, "PoseExperiment"),
+        ({"type": None}, "subclass of BaseExperiment"),
+        ({"town": 7}, "a town's name"),
+    ],
+)
+def test_an_environment_that_can_not_be_made_says_why(embedded_server, experiment, expected):
+    with pytest.raises(ConfigError, match=expected):
+        CarlaEnv(make_config(embedded_server, **experiment))
+
+
+def test_without_an_experiment_the_error_says_what_is_missing():
+    with pytest.raises(ConfigError, match=r"experiment\.type is missing"):
+        CarlaEnv({})
+
+
+def test_rllibs_environment_context_is_taken_as_configuration(embedded_server):
+    from ray.rllib.env.env_context import EnvContext
+
+    context = EnvContext(make_config(embedded_server), worker_index=1)
+    env = CarlaEnv(context)
+    env.close()
+    assert env.config["experiment"]["town"] == TOWN
+    assert "carla" in context
+
+
+def test_an_environment_made_only_for_its_spaces_starts_no_server():
+    env = CarlaEnv({"experiment": {"type": PoseExperiment}})
+    assert env.action_space.n == 4
+    assert env.hero is None
+    assert env._core is None
+    env.close()
+
+
+def test_close_leaves_an_external_server_as_it_was(make_env, start_server):
+    server = start_server()
+    client = carla.Client(*server.address)
+    client.set_timeout(10.0)
+    env = CarlaEnv(make_config(server.address, hero={"sensors": {"imu": {"type": "sensor.other.imu"}}}))
+    env.reset()
+    env.close()
+    env.close()
+    world = client.get_world()
+    world.wait_for_tick(10.0)
+    types = {actor.type_id for actor in world.get_actors()}
+    assert not [type_id for type_id in types if type_id.startswith(("vehicle", "sensor"))]
+    assert not world.get_settings().synchronous_mode
+    assert server.stop() is not None
+
+
+def test_a_closed_environment_begins_again_with_reset(make_env):
+    env = make_env()
+    first = env.reset(seed=4)[0]
+    env.close()
+    assert env.reset(seed=4)[0].tobytes() == first.tobytes()
+
+
+def test_importing_the_package_is_light():
+    code = "import sys, rllib_integration; print(sorted({'carla', 'ray', 'gymnasium', 'numpy'} & set(sys.modules)))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["rllib_integration.carla_env:rllib_integration/Carla-v0", "rllib_integration/Carla-v0"],
+)
+def test_gymnasium_makes_it_by_name(embedded_server, name):
+    env = gymnasium.make(name, config=make_config(embedded_server), max_episode_steps=3)
+    episode = drive(env, [1, 1, 1])
+    env.close()
+    assert [outcome[3] for outcome in episode[1:]] == [False, False, True]

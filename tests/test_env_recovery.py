@@ -1,0 +1,199 @@
+"""A server that dies or hangs costs one episode of one environment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+from rllib_integration import CarlaEnv
+from rllib_integration.servers import ServerGaveUpError, ServerStartError
+from tests.experiments import PoseExperiment
+
+TIMEOUT = 3.0
+
+
+@pytest.fixture
+def make_env():
+    environments = []
+
+    def make(experiment=None, **carla):
+        config = {
+            "carla": {"timeout": TIMEOUT, "server": {"kind": "embedded"}, **carla},
+            "experiment": {"type": PoseExperiment, "town": "Minitown", **(experiment or {})},
+        }
+        environments.append(CarlaEnv(config))
+        return environments[-1]
+
+    yield make
+    for env in environments:
+        env.close()
+
+
+def server_of(env):
+    return env.core.keeper.server
+
+
+def step_until_lost(env, steps=50):
+    for _ in range(steps):
+        outcome = env.step(1)
+        if outcome[3]:
+            return outcome
+    raise AssertionError(f"the lost server was not noticed in {steps} steps")
+
+
+@pytest.mark.parametrize("loss", [signal.SIGKILL, signal.SIGSTOP], ids=["dies", "hangs"])
+def test_a_lost_server_truncates_the_episode_and_reset_finds_a_new_one(make_env, loss):
+    env = make_env()
+    first, _ = env.reset(seed=3)
+    lost = server_of(env)
+    last = [env.step(1) for _ in range(5)][-1][0]
+    os.kill(lost.pid, loss)
+    start = time.monotonic()
+    observation, reward, terminated, truncated, info = step_until_lost(env)
+    assert time.monotonic() - start < TIMEOUT + 3.0
+    assert info["server_restarted"] is True
+    assert "CARLA server" in info["server_failure"]
+    assert (reward, terminated, truncated) == (0.0, False, True)
+    assert env.observation_space.contains(observation)
+    if loss == signal.SIGSTOP:
+        assert observation.tobytes() == last.tobytes()
+    again, _ = env.reset(seed=3)
+    assert again.tobytes() == first.tobytes()
+    assert server_of(env) is not lost
+    assert env.step(1)[3] is False
+    metrics = env.core.keeper.metrics()
+    assert metrics["servers_died" if loss == signal.SIGKILL else "servers_hung"] == 1
+
+
+def test_a_server_that_dies_between_episodes_is_replaced_by_reset(make_env):
+    env = make_env()
+    env.reset(seed=1)
+    os.kill(server_of(env).pid, signal.SIGKILL)
+    observation, info = env.reset(seed=2)
+    assert env.observation_space.contains(observation)
+    assert "server_restarted" not in info
+
+
+def test_reset_itself_recovers_from_a_server_that_hangs(make_env):
+    env = make_env()
+    first, _ = env.reset(seed=1)
+    os.kill(server_of(env).pid, signal.SIGSTOP)
+    start = time.monotonic()
+    again, _ = env.reset(seed=1)
+    assert time.monotonic() - start < 2 * TIMEOUT + 20.0
+    assert again.tobytes() == first.tobytes()
+
+
+def test_only_the_environment_concerned_notices(make_env):
+    lost, other = make_env(), make_env()
+    lost.reset(seed=1)
+    other.reset(seed=1)
+    undisturbed = [other.step(1)[0] for _ in range(10)]
+    other.reset(seed=1)
+    os.kill(server_of(lost).pid, signal.SIGKILL)
+    step_until_lost(lost)
+    outcomes = [other.step(1) for _ in range(10)]
+    assert [outcome[3] for outcome in outcomes] == [False] * 10
+    assert np.array([outcome[0] for outcome in outcomes]).tobytes() == np.array(undisturbed).tobytes()
+
+
+def test_traffic_and_its_process_are_replaced_with_the_server(make_env):
+    env = make_env({"background_activity": {"n_vehicles": 4}})
+    env.reset(seed=1)
+    os.kill(server_of(env).pid, signal.SIGKILL)
+    info = step_until_lost(env)[4]
+    assert info["server_restarted"] is True
+    env.reset(seed=1)
+    assert len(env.core.actors) == 4
+    assert env.step(1)[3] is False
+
+
+def test_traffic_that_hangs_is_a_lost_server(make_env):
+    env = make_env({"background_activity": {"n_vehicles": 2}})
+    env.reset(seed=1)
+    os.kill(env.core._traffic._process.pid, signal.SIGSTOP)
+    start = time.monotonic()
+    info = step_until_lost(env)[4]
+    assert time.monotonic() - start < TIMEOUT + 4.0
+    assert info["server_restarted"] is True
+    env.reset(seed=1)
+    assert env.step(1)[3] is False
+
+
+def test_a_sensor_that_falls_silent_is_a_lost_server(make_env):
+    env = make_env({"hero": {"sensors": {"imu": {"type": "sensor.other.imu"}}}})
+    env.reset(seed=1)
+    env.core.sensor_interface.sensors["imu"].sensor.stop()
+    info = step_until_lost(env)[4]
+    assert "'imu'" in info["server_failure"]
+    env.reset(seed=1)
+    assert env.step(1)[4]["frame_of"] == {"imu": env.core.frame}
+
+
+def test_servers_that_never_start_end_in_one_error_with_the_logs_last_lines(make_env):
+    env = make_env(server={"kind": "embedded", "extra_arguments": ["--no-such-option"], "max_failures": 2})
+    with pytest.raises(ServerGaveUpError, match=r"(?s)2 CARLA servers in a row.*--no-such-option"):
+        env.reset()
+    with pytest.raises(ServerGaveUpError):
+        env.reset()
+
+
+def test_a_server_may_be_replaced_every_few_episodes(make_env):
+    env = make_env({"others": {"last_step": 2}}, server={"kind": "embedded", "restart_every_episodes": 2})
+    servers = []
+    for _ in range(4):
+        env.reset(seed=1)
+        servers.append(server_of(env))
+        env.step(1)
+        assert env.step(1)[2] is True
+    assert servers[0] is servers[1]
+    assert servers[2] is servers[3]
+    assert servers[1] is not servers[2]
+
+
+def test_an_external_server_that_is_not_there_is_a_sentence(make_env):
+    env = make_env(server={"kind": "external", "port": 9, "max_failures": 1, "start_timeout": 2.0})
+    with pytest.raises((ServerGaveUpError, ServerStartError), match=":9 gave a client no answer"):
+        env.reset()
+
+
+def test_nothing_is_left_of_a_closed_environment(make_env):
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    env = make_env({"background_activity": {"n_vehicles": 2}})
+    env.reset()
+    during = [process for process in psutil.Process().children(recursive=True) if process.pid not in before]
+    assert len(during) >= 2
+    env.close()
+    _, alive = psutil.wait_procs(during, timeout=5.0)
+    assert alive == []
+
+
+def test_nothing_is_left_of_a_worker_that_is_killed(tmp_path):
+    import subprocess
+
+    code = "\n".join(
+        [
+            "from rllib_integration import CarlaEnv",
+            "import psutil, time",
+            "env = CarlaEnv({'experiment': {'type': 'tests.experiments:PoseExperiment', 'town': 'Minitown',",
+            "                'background_activity': {'n_vehicles': 2}}, 'carla': {'server': 'embedded'}})",
+            "env.reset()",
+            "print(*[p.pid for p in psutil.Process().children(recursive=True)], flush=True)",
+            "time.sleep(60)",
+        ]
+    )
+    worker = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        below = [psutil.Process(int(pid)) for pid in worker.stdout.readline().split() if pid.isdigit()]
+    finally:
+        worker.kill()
+        worker.wait()
+    assert len(below) >= 2
+    _, alive = psutil.wait_procs(below, timeout=5.0)
+    assert alive == []
