@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
-import numpy as np
-
 from rllib_integration.embedded.physics.obstacles import build_obstacle_grid
-from rllib_integration.embedded.physics.state import OBSTACLE
 from rllib_integration.embedded.town.lanes import ReferenceLines, sample_lanes
+from rllib_integration.embedded.town.markings import crosswalk_polygons
 from rllib_integration.embedded.town.minitown import minitown
 from rllib_integration.embedded.town.opendrive import parse_opendrive
+from rllib_integration.embedded.town.scenery import build_surroundings
 from rllib_integration.embedded.town.signals import find_signals
 from rllib_integration.embedded.town.sources import BUILT_IN_TOWN, read_opendrive, town_file_name, town_names
 from rllib_integration.embedded.town.spawn_points import spawn_points
 from rllib_integration.embedded.town.surface import build_surface, lane_quads
-from rllib_integration.embedded.town.town import ENVIRONMENT_OBJECT, Scenery, Town
+from rllib_integration.embedded.town.town import Town
 
 
 def available_towns(folder: str | Path | None = None) -> list[str]:
@@ -46,29 +46,25 @@ def build_town(name: str, opendrive: str) -> Town:
     network = parse_opendrive(opendrive)
     lines = ReferenceLines(network)
     lanes = sample_lanes(network, lines)
-    surface = build_surface(lane_quads(lanes))
+    surface, gores = build_surface(lane_quads(lanes))
     signals, zones = find_signals(network, lines, lanes, surface)
-    obstacles = np.zeros(0, OBSTACLE)
+    crosswalks = crosswalk_polygons(network, lines)
+    seed = zlib.crc32(opendrive.encode("utf-8"))
+    surroundings = build_surroundings(network, lanes, surface, gores, signals, zones, crosswalks, seed)
     return Town(
         name=name,
         map_name=f"Carla/Maps/{name}",
         opendrive=opendrive,
         spawn_points=spawn_points(network, lanes),
         surface=surface,
-        obstacles=obstacles,
-        obstacle_grid=build_obstacle_grid(obstacles),
+        obstacles=surroundings.obstacles,
+        obstacle_grid=build_obstacle_grid(surroundings.obstacles),
         signals=signals,
         signal_zones=zones,
-        crosswalks=[],
+        crosswalks=crosswalks,
         geo_reference=network.geo_reference,
-        scenery=Scenery(
-            np.zeros((0, 3), np.float32),
-            np.zeros((0, 3), np.int32),
-            np.zeros(0, np.uint8),
-            np.zeros((0, 3), np.uint8),
-            np.zeros(0, np.uint32),
-        ),
-        environment_objects=np.zeros(0, ENVIRONMENT_OBJECT),
-        street_lights=np.zeros((0, 3)),
+        scenery=surroundings.scenery,
+        environment_objects=surroundings.objects,
+        street_lights=surroundings.street_lights,
         make_navigation_mesh=lambda: ("", b""),
     )

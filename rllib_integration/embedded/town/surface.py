@@ -96,11 +96,14 @@ def lane_quads(lanes: LaneTable) -> GroundQuads:
     return GroundQuads(corners[keep], label[keep], raised[keep], lane, lanes.junction[lane] >= 0)
 
 
-def build_surface(quads: GroundQuads) -> Surface:
+def build_surface(quads: GroundQuads) -> tuple[Surface, Array]:
     """Lay the ground of a town.
 
     Args:
         quads: everything that carries.
+
+    Returns:
+        The ground, and quadrilaterals (n, 4, 3) of the paved gaps between the lanes of junctions.
     """
     low = quads.corners[:, :, :2].min(axis=(0, 1)) - MARGIN - 8.0
     high = quads.corners[:, :, :2].max(axis=(0, 1)) + MARGIN + 8.0
@@ -113,7 +116,8 @@ def build_surface(quads: GroundQuads) -> Surface:
     for row in range(0, rows, BLOCK_TILES):
         for column in range(0, columns, BLOCK_TILES):
             _build_block(tiles, quads, coarse, origin, cell, row, column)
-    return Surface(float(origin[0]), float(origin[1]), cell, *tiles.arrays())
+    surface = Surface(float(origin[0]), float(origin[1]), cell, *tiles.arrays())
+    return surface, np.concatenate(tiles.gores) if tiles.gores else np.zeros((0, 4, 3))
 
 
 class _CoarseTerrain:
@@ -187,6 +191,7 @@ class _TileStore:
         self.next: list[int] = []
         self.height: list[NDArray[np.float32]] = []
         self.label: list[NDArray[np.uint8]] = []
+        self.gores: list[Array] = []
 
     def add(self, row: int, column: int, height: NDArray[np.float32], label: NDArray[np.uint8]) -> None:
         """Put a tile on top of those at its place."""
@@ -222,7 +227,13 @@ def _build_block(
     heights, labels, in_junction = _draw(quads, low, cell, shape)
     _extract_decks(heights, labels, max(1, round(ABUTMENT / cell)))
     ground, ground_label = _lay_ground(heights, labels, terrain, exists)
-    _pave_gores(heights[0], in_junction, ground_label, cell)
+    gore = _pave_gores(heights[0], in_junction, ground_label, cell)
+    if gore.any():
+        inner = (
+            slice(rim, rim + (row_end - row) * TILE_CELLS + 1),
+            slice(rim, rim + (column_end - column) * TILE_CELLS + 1),
+        )
+        tiles.gores.append(_gore_quads(gore[inner], ground[inner], low + cell * rim, cell))
     for level in range(LEVELS):
         field, label = (ground, ground_label) if level == 0 else (heights[level], labels[level])
         for r in range(row, row_end):
@@ -386,14 +397,36 @@ def _follow(lower, reached, distance, reach):  # type: ignore[no-untyped-def]
 
 def _pave_gores(
     road: NDArray[np.float32], in_junction: NDArray[np.bool_], label: NDArray[np.uint8], cell: float
-) -> None:
-    """Call the gaps between the lanes of a junction road: connecting roads do not tile the whole of it."""
+) -> NDArray[np.bool_]:
+    """Call the gaps between the lanes of a junction road: connecting roads do not tile the whole of it.
+
+    Returns:
+        The nodes that became road.
+    """
+    gore = np.zeros(road.shape, np.bool_)
     paved = (in_junction & np.isfinite(road) & (label == ROAD_LABEL)).astype(np.uint8)
     if paved.any():
         size = round(GORE / cell) | 1
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
         closed = cv2.morphologyEx(paved, cv2.MORPH_CLOSE, kernel)
-        label[(closed > 0) & (label == TERRAIN_LABEL)] = ROAD_LABEL
+        gore = (closed > 0) & (label == TERRAIN_LABEL)
+        label[gore] = ROAD_LABEL
+    return gore
+
+
+def _gore_quads(gore: NDArray[np.bool_], ground: NDArray[np.float32], low: Array, cell: float) -> Array:
+    """Cells that touch a paved gap, joined along x in runs of up to eight, as quadrilaterals (n, 4, 3)."""
+    cells = gore[:-1, :-1] | gore[1:, :-1] | gore[:-1, 1:] | gore[1:, 1:]
+    starts = cells & ~np.pad(cells, ((0, 0), (1, 0)))[:, :-1]
+    starts[:, ::8] |= cells[:, ::8]
+    stops = cells & ~np.pad(cells, ((0, 0), (0, 1)))[:, 1:]
+    stops[:, 7::8] |= cells[:, 7::8]
+    row, first = np.nonzero(starts)
+    _, last = np.nonzero(stops)
+    corners = [(row, first), (row, last + 1), (row + 1, last + 1), (row + 1, first)]
+    points = [np.column_stack([low[0] + u * cell, low[1] + v * cell, ground[v, u]]) for v, u in corners]
+    quads = np.stack(points, axis=1)
+    return quads[np.isfinite(quads[:, :, 2]).all(axis=1)]
 
 
 def _lay_ground(

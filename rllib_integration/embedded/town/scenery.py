@@ -1,0 +1,61 @@
+"""Everything of a town that cameras see and that vehicles can hit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rllib_integration.embedded.physics.ground import Surface
+from rllib_integration.embedded.town.furniture import Furniture
+from rllib_integration.embedded.town.ground_mesh import add_gores, add_lanes, add_terrain
+from rllib_integration.embedded.town.lanes import LaneTable
+from rllib_integration.embedded.town.markings import COLOURS, crosswalk_stripes, lane_lines, stop_lines
+from rllib_integration.embedded.town.mesh import Array, MeshBuilder
+from rllib_integration.embedded.town.opendrive import RoadNetwork
+from rllib_integration.embedded.town.town import Scenery, Signal
+
+ROAD_LINE_LABEL = 24
+
+
+@dataclass
+class Surroundings:
+    """Scenery with what belongs to it: obstacles, environment objects, lamps of street lights (n, 3) [m]."""
+
+    scenery: Scenery
+    obstacles: NDArray[np.void]
+    objects: NDArray[np.void]
+    street_lights: Array
+
+
+def build_surroundings(
+    network: RoadNetwork,
+    lanes: LaneTable,
+    surface: Surface,
+    gores: Array,
+    signals: list[Signal],
+    zones: NDArray[np.void],
+    crosswalks: list[Array],
+    seed: int,
+) -> Surroundings:
+    """Make the scenery of a town; the same arguments give the same scenery."""
+    mesh = MeshBuilder()
+    marking_start = mesh.triangle_count
+    for quads, colour in lane_lines(network, lanes):
+        mesh.add_quads(quads, ROAD_LINE_LABEL, colour)
+    for quads in (crosswalk_stripes(crosswalks), stop_lines(signals, zones)):
+        mesh.add_quads(quads, ROAD_LINE_LABEL, COLOURS["white"])
+    marking_stop = mesh.triangle_count
+    add_lanes(mesh, lanes, surface)
+    add_gores(mesh, gores)
+    add_terrain(mesh, surface, seed)
+    furniture = Furniture(mesh, surface, seed)
+    furniture.add_signals(signals)
+    furniture.add_roadside(lanes)
+    return Surroundings(
+        mesh.build(marking_start, marking_stop),
+        furniture.obstacles(),
+        furniture.objects(),
+        np.array(furniture.street_lights).reshape(-1, 3),
+    )
