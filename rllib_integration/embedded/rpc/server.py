@@ -35,6 +35,7 @@ from rllib_integration.embedded.rpc import (  # noqa: F401  these register the c
 from rllib_integration.embedded.rpc.complaints import Complaints
 from rllib_integration.embedded.rpc.descriptions import Lookup, describe
 from rllib_integration.embedded.rpc.errors import EXPECTED_ERRORS
+from rllib_integration.embedded.rpc.load_guard import LoadGuard
 from rllib_integration.embedded.rpc.registry import REMOTE_CALLS, RemoteError, Returns
 from rllib_integration.embedded.rpc.tick_gate import TickGate
 from rllib_integration.embedded.rpc.traffic_managers import TrafficManagers
@@ -63,6 +64,7 @@ class Server:
         self.complaints = Complaints()
         self._loop = EventLoop()
         self._gate = TickGate()
+        self._load_guard = LoadGuard()
         self._settings: Any = None
         self._settings_wire: list[Any] = []
         self._rpc = RpcServer(self._loop, host, port, self._handle)
@@ -106,12 +108,24 @@ class Server:
             for connection, message_id in self._gate.release(now):
                 self._tick_and_answer(connection, message_id)
             due.append(self._gate.next_release())
+        if self._load_guard:
+            for connection, request in self._load_guard.due(time.monotonic()):
+                self._answer(connection, request)
+            due.append(self._load_guard.next_due())
         if not self.simulation.settings.synchronous_mode:
-            delta = self.clock.due(time.monotonic(), self.simulation.settings)
-            if delta is not None:
-                self.tick(delta)
-            due.append(self.clock.next_tick)
+            due.append(self._tick_by_clock())
         return min((moment for moment in due if moment is not None), default=None)
+
+    def _tick_by_clock(self) -> float:
+        """Tick an asynchronous world if it is time; returns when to look again."""
+        now = time.monotonic()
+        rest = self._load_guard.resting_until(now)
+        if rest is not None:
+            return rest
+        delta = self.clock.due(now, self.simulation.settings)
+        if delta is not None:
+            self.tick(delta)
+        return self.clock.next_tick
 
     def tick(self, delta: float) -> int:
         """Advance the world and tell all subscribers; returns the new frame."""
@@ -121,6 +135,16 @@ class Server:
         return simulation.episode.frame
 
     def _handle(self, connection: RpcConnection, request: Request) -> None:
+        if self._load_guard:
+            if self._load_guard.hold(connection, request):
+                return
+            self._answer(connection, request)
+            for held in self._load_guard.released_by(connection, request):
+                self._answer(connection, held)
+        else:
+            self._answer(connection, request)
+
+    def _answer(self, connection: RpcConnection, request: Request) -> None:
         method, message_id = request.method, request.message_id
         if method == "tick_cue":
             self._on_tick_cue(connection, message_id, request.is_async)
@@ -133,10 +157,14 @@ class Server:
             return
         self.connection = connection
         self._gate.observe(connection, method)
+        loaded = False
         try:
             if not call.at_least <= len(request.arguments) <= call.at_most:
                 raise RemoteError(f"{method} takes {call.at_least} arguments, {len(request.arguments)} were given")
             result = call.function(self, *request.arguments)
+            if method == "load_new_episode":
+                loaded = True
+                self._load_guard.rest()
             if request.is_async:
                 return
             if call.returns is Returns.VALUE:
@@ -150,7 +178,11 @@ class Server:
         except Exception as error:  # the one place where a bug must not end the server
             logger.exception("%s failed", method)
             answer = self._failure(request, f"{method} failed: {error!r}", call.returns is not Returns.VOID)
-        if not request.is_async:
+        if request.is_async:
+            return
+        if loaded and self._gate.has_traffic_manager(connection):
+            self._load_guard.begin(connection, answer)
+        else:
             connection.write(answer)
 
     def _failure(self, request: Request, text: str, returns_value: bool) -> bytes:
@@ -180,6 +212,7 @@ class Server:
         if stream_id == WORLD_STREAM_ID:
             # A client of a synchronous world would know no actor before the next tick.
             connection.write(self.simulation.snapshot(announce_map=False))
+            self._load_guard.resume()
 
     @property
     def settings_on_wire(self) -> list[Any]:

@@ -42,6 +42,10 @@ class TickGate:
         """A Traffic Manager was started on this connection."""
         self._cycles.setdefault(connection, _Cycle())
 
+    def has_traffic_manager(self, connection: RpcConnection) -> bool:
+        """Whether a Traffic Manager was started on this connection."""
+        return connection in self._cycles
+
     def observe(self, connection: RpcConnection, method: str) -> None:
         """Follow the cycle of a registered connection's Traffic Manager."""
         if not self._cycles:
