@@ -138,11 +138,12 @@ VEHICLE = np.dtype(
         ("wheel_load_scale", _f8, (WHEELS,)), ("wheel_foot", _f8, (WHEELS,)),
         # friction coefficient of this tick
         ("wheel_grip", _f8, (WHEELS,)),
-        # where each wheel last asked for the ground: place, height, slopes, normal; near it the answer holds on
-        ("wheel_ground_known", _u1, (WHEELS,)),
-        ("wheel_ground_x", _f8, (WHEELS,)), ("wheel_ground_y", _f8, (WHEELS,)), ("wheel_ground_z", _f8, (WHEELS,)),
-        ("wheel_slope_x", _f8, (WHEELS,)), ("wheel_slope_y", _f8, (WHEELS,)),
-        ("wheel_normal_x", _f8, (WHEELS,)), ("wheel_normal_y", _f8, (WHEELS,)), ("wheel_normal_z", _f8, (WHEELS,)),
+        # the ground as last looked at: from which pose, under each wheel its place, height and slopes, mean normal
+        ("ground_known", _u1), ("seen_x", _f8), ("seen_y", _f8), ("seen_z", _f8),
+        ("seen_ahead_x", _f8), ("seen_ahead_y", _f8), ("seen_ahead_z", _f8),
+        ("normal_x", _f8), ("normal_y", _f8), ("normal_z", _f8),
+        ("ground_x", _f8, (WHEELS,)), ("ground_y", _f8, (WHEELS,)), ("ground_z", _f8, (WHEELS,)),
+        ("slope_x", _f8, (WHEELS,)), ("slope_y", _f8, (WHEELS,)),
         # wheels, as the last substep left them
         ("wheel_cosine", _f8, (WHEELS,)), ("wheel_sine", _f8, (WHEELS,)),  # of the steering angle
         ("wheel_load", _f8, (WHEELS,)),

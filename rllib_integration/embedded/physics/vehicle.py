@@ -17,7 +17,7 @@ from rllib_integration.embedded.physics.drivetrain import choose_gear, driven_ra
 from rllib_integration.embedded.physics.ground import Surface, ground_at
 from rllib_integration.embedded.physics.kernels import kernel
 from rllib_integration.embedded.physics.rigid_body import angles_from_rotation, rotation_from_angles, turn
-from rllib_integration.embedded.physics.state import WHEELS, Vehicle
+from rllib_integration.embedded.physics.state import WHEELS, Floats, Vehicle
 from rllib_integration.embedded.physics.tyres import tyre_force
 
 ROLLING_RESISTANCE = 0.012
@@ -120,6 +120,9 @@ def _add_spin(v: Vehicle, x: float, y: float, z: float) -> None:
 def advance(v: Vehicle, surface: Surface, h: float, gravity: float) -> None:
     """Moves a vehicle on by one substep.
 
+    Forces are summed in the vehicle's own frame (x forward, y right, z up from the centre of mass), where the wheels
+    have constant places. All wheels share one plane of the ground, with the mean of the normals under them.
+
     Args:
         v: Record of `state.VEHICLE`, after `begin_tick`.
         surface: `ground.Surface`.
@@ -129,125 +132,152 @@ def advance(v: Vehicle, surface: Surface, h: float, gravity: float) -> None:
     _steer(v, h)
     if v.asleep:
         return
+    _look_down(v, surface, h)
     r = v.rotation
-    # The state's velocity is that of the centre of mass; `arm` leads there from the origin.
-    arm_x = r[0] * v.com_x + r[1] * v.com_y + r[2] * v.com_z
-    arm_y = r[3] * v.com_x + r[4] * v.com_y + r[5] * v.com_z
-    arm_z = r[6] * v.com_x + r[7] * v.com_y + r[8] * v.com_z
-    wind = v.drag_area * math.sqrt(v.vx * v.vx + v.vy * v.vy + v.vz * v.vz)
-    force_x = v.force_x - wind * v.vx
-    force_y = v.force_y - wind * v.vy
-    force_z = v.force_z - wind * v.vz
-    if v.gravity:
-        force_z -= v.mass * gravity
-    torque_x, torque_y, torque_z = v.torque_x, v.torque_y, v.torque_z
+    vx, vy, vz = _to_body(r, v.vx, v.vy, v.vz)
+    wx, wy, wz = _to_body(r, v.wx, v.wy, v.wz)
+    nx, ny, nz = _to_body(r, v.normal_x, v.normal_y, v.normal_z)
+    # Ahead and right in the plane of the ground.
+    scale = 1.0 / math.sqrt(max(1.0 - nx * nx, 1e-6))
+    ahead_x, ahead_y, ahead_z = (1.0 - nx * nx) * scale, -nx * ny * scale, -nx * nz * scale
+    right_x, right_y, right_z = ny * ahead_z - nz * ahead_y, nz * ahead_x - nx * ahead_z, nx * ahead_y - ny * ahead_x
+    drive = wheel_torque(v, vx, h)
 
-    speed = v.vx * r[0] + v.vy * r[3] + v.vz * r[6]
-    drive = wheel_torque(v, speed, h)
-    # The roll centre, seen from the contact points: a share of the way up to the centre of mass.
-    lift = v.roll_centre * v.com_z
-    lift_x, lift_y, lift_z = r[2] * lift, r[5] * lift, r[8] * lift
+    low = -v.com_z
+    load_sum = load_x = load_y = ahead_sum = ahead_at_x = ahead_at_y = right_sum = right_at_x = right_at_y = 0.0
     grounded = 0
     deepest = 0.0
     for wheel in range(WHEELS):
         wheel_x, wheel_y = v.wheel_x[wheel], v.wheel_y[wheel]
-        # from the centre of mass to the point where the wheel touches the road
-        to_x = r[0] * wheel_x + r[1] * wheel_y - arm_x
-        to_y = r[3] * wheel_x + r[4] * wheel_y - arm_y
-        to_z = r[6] * wheel_x + r[7] * wheel_y - arm_z
-        x, y, z = v.x + arm_x + to_x, v.y + arm_y + to_y, v.z + arm_z + to_z
-        speed_x = v.vx + v.wy * to_z - v.wz * to_y
-        speed_y = v.vy + v.wz * to_x - v.wx * to_z
-        speed_z = v.vz + v.wx * to_y - v.wy * to_x
-        height = _ground_under(v, wheel, surface, x, y, z, max(0.0, -speed_z * h))
-        nx, ny, nz = v.wheel_normal_x[wheel], v.wheel_normal_y[wheel], v.wheel_normal_z[wheel]
-        compression = (height - z) * nz
+        x, y = v.x + r[0] * wheel_x + r[1] * wheel_y, v.y + r[3] * wheel_x + r[4] * wheel_y
+        height = v.ground_z[wheel]
+        height += (x - v.ground_x[wheel]) * v.slope_x[wheel] + (y - v.ground_y[wheel]) * v.slope_y[wheel]
+        compression = (height - v.z - r[6] * wheel_x - r[7] * wheel_y) * v.normal_z
+        x, y = wheel_x - v.com_x, wheel_y - v.com_y
+        speed_x, speed_y, speed_z = vx + wy * low - wz * y, vy + wz * x - wx * low, vz + wx * y - wy * x
         load = _spring_load(v, wheel, compression, speed_x * nx + speed_y * ny + speed_z * nz)
         v.wheel_load[wheel] = load
         if load <= 0.0:
-            v.wheel_compression[wheel] = 0.0
-            v.wheel_force_x[wheel] = v.wheel_force_y[wheel] = 0.0
-            v.wheel_stretch_x[wheel] = v.wheel_stretch_y[wheel] = 0.0
+            _lift_wheel(v, wheel)
             continue
         grounded += 1
         deepest = max(deepest, compression)
         v.wheel_compression[wheel] = compression
-        # The wheel's heading in the plane of the ground, and what lies to its right.
         cosine, sine = v.wheel_cosine[wheel], v.wheel_sine[wheel]
-        ahead_x = r[0] * cosine + r[1] * sine
-        ahead_y = r[3] * cosine + r[4] * sine
-        ahead_z = r[6] * cosine + r[7] * sine
-        out = ahead_x * nx + ahead_y * ny + ahead_z * nz
-        ahead_x, ahead_y, ahead_z = ahead_x - out * nx, ahead_y - out * ny, ahead_z - out * nz
-        # Seen from a wheel that stands nearly upright, the length is nearly 1: Newton's step needs no root.
-        scale = 1.5 - 0.5 * (1.0 - out * out)
-        if abs(out) > 0.2:
-            scale = 1.0 / math.sqrt(max(1.0 - out * out, 1e-9))
-        ahead_x, ahead_y, ahead_z = ahead_x * scale, ahead_y * scale, ahead_z * scale
-        right_x = ny * ahead_z - nz * ahead_y
-        right_y = nz * ahead_x - nx * ahead_z
-        right_z = nx * ahead_y - ny * ahead_x
-        along = speed_x * ahead_x + speed_y * ahead_y + speed_z * ahead_z
-        across = speed_x * right_x + speed_y * right_y + speed_z * right_z
+        forward = speed_x * ahead_x + speed_y * ahead_y + speed_z * ahead_z
+        sideways = speed_x * right_x + speed_y * right_y + speed_z * right_z
+        along, across = forward * cosine + sideways * sine, sideways * cosine - forward * sine
         push, side = _wheel_force(v, wheel, load, along, across, drive, h)
         v.wheel_along[wheel], v.wheel_across[wheel] = along, across
         v.wheel_force_x[wheel], v.wheel_force_y[wheel] = push, side
+        push, side = push * cosine - side * sine, push * sine + side * cosine
+        load_sum, load_x, load_y = load_sum + load, load_x + x * load, load_y + y * load
+        ahead_sum, ahead_at_x, ahead_at_y = ahead_sum + push, ahead_at_x + x * push, ahead_at_y + y * push
+        right_sum, right_at_x, right_at_y = right_sum + side, right_at_x + x * side, right_at_y + y * side
 
-        tyre_x = ahead_x * push + right_x * side
-        tyre_y = ahead_y * push + right_y * side
-        tyre_z = ahead_z * push + right_z * side
-        spring_x, spring_y, spring_z = nx * load, ny * load, nz * load
-        force_x += tyre_x + spring_x
-        force_y += tyre_y + spring_y
-        force_z += tyre_z + spring_z
-        torque_x += to_y * spring_z - to_z * spring_y + (to_y + lift_y) * tyre_z - (to_z + lift_z) * tyre_y
-        torque_y += to_z * spring_x - to_x * spring_z + (to_z + lift_z) * tyre_x - (to_x + lift_x) * tyre_z
-        torque_z += to_x * spring_y - to_y * spring_x + (to_x + lift_x) * tyre_y - (to_y + lift_y) * tyre_x
-
-    v.vx += force_x * v.lightness * h
-    v.vy += force_y * v.lightness * h
-    v.vz += force_z * v.lightness * h
-    _add_spin(v, torque_x * h, torque_y * h, torque_z * h)
+    # Force and torque on the body, in its frame; tyres pull at the roll centre, springs push at the ground.
+    tyre_x = ahead_x * ahead_sum + right_x * right_sum
+    tyre_y = ahead_y * ahead_sum + right_y * right_sum
+    tyre_z = ahead_z * ahead_sum + right_z * right_sum
+    centre = low * (1.0 - v.roll_centre)
+    torque_x = ahead_z * ahead_at_y + right_z * right_at_y - centre * tyre_y + nz * load_y - low * ny * load_sum
+    torque_y = centre * tyre_x - ahead_z * ahead_at_x - right_z * right_at_x + low * nx * load_sum - nz * load_x
+    torque_z = ahead_y * ahead_at_x + right_y * right_at_x - ahead_x * ahead_at_y - right_x * right_at_y
+    torque_z += ny * load_x - nx * load_y
+    spin_x, spin_y, spin_z = torque_x * v.spinness_x * h, torque_y * v.spinness_y * h, torque_z * v.spinness_z * h
+    _push(v, tyre_x + nx * load_sum, tyre_y + ny * load_sum, tyre_z + nz * load_sum, h, gravity)
+    v.wx += r[0] * spin_x + r[1] * spin_y + r[2] * spin_z
+    v.wy += r[3] * spin_x + r[4] * spin_y + r[5] * spin_z
+    v.wz += r[6] * spin_x + r[7] * spin_y + r[8] * spin_z
     if grounded < WHEELS or deepest > BUMP_TRAVEL or r[8] < 0.8:
-        _lie_on_ground(v, surface, h, arm_x, arm_y, arm_z)
+        _lie_on_ground(v, surface, h)
     if v.constant_velocity:
         _keep_velocity(v, grounded)
-    _move(v, h, arm_x, arm_y, arm_z)
+    _move(v, h)
 
 
 @kernel
-def _move(v: Vehicle, h: float, arm_x: float, arm_y: float, arm_z: float) -> None:
+def _to_body(r: Floats, x: float, y: float, z: float) -> tuple[float, float, float]:
+    """A vector of the world in the frame of a body with rotation `r`."""
+    return r[0] * x + r[3] * y + r[6] * z, r[1] * x + r[4] * y + r[7] * z, r[2] * x + r[5] * y + r[8] * z
+
+
+@kernel
+def _lift_wheel(v: Vehicle, wheel: int) -> None:
+    """A wheel in the air carries and holds nothing."""
+    v.wheel_compression[wheel] = 0.0
+    v.wheel_force_x[wheel] = v.wheel_force_y[wheel] = 0.0
+    v.wheel_stretch_x[wheel] = v.wheel_stretch_y[wheel] = 0.0
+
+
+@kernel
+def _push(v: Vehicle, x: float, y: float, z: float, h: float, gravity: float) -> None:
+    """Changes the velocity by the ground's force (own frame, N), and by air, gravity and what was asked for."""
+    r = v.rotation
+    wind = v.drag_area * math.sqrt(v.vx * v.vx + v.vy * v.vy + v.vz * v.vz)
+    force_x = r[0] * x + r[1] * y + r[2] * z + v.force_x - wind * v.vx
+    force_y = r[3] * x + r[4] * y + r[5] * z + v.force_y - wind * v.vy
+    force_z = r[6] * x + r[7] * y + r[8] * z + v.force_z - wind * v.vz
+    v.vx += force_x * v.lightness * h
+    v.vy += force_y * v.lightness * h
+    v.vz += (force_z * v.lightness - (gravity if v.gravity else 0.0)) * h
+    if v.torque_x != 0.0 or v.torque_y != 0.0 or v.torque_z != 0.0:
+        _add_spin(v, v.torque_x * h, v.torque_y * h, v.torque_z * h)
+
+
+@kernel
+def _look_down(v: Vehicle, surface: Surface, h: float) -> None:
+    """Asks for the ground under the wheels where the last answer is too far away to be extended."""
+    r = v.rotation
+    dx, dy, dz = v.x - v.seen_x, v.y - v.seen_y, v.z - v.seen_z
+    turned = abs(r[0] - v.seen_ahead_x) + abs(r[3] - v.seen_ahead_y) + abs(r[6] - v.seen_ahead_z)
+    if v.ground_known and dx * dx + dy * dy + dz * dz < GROUND_MEMORY * GROUND_MEMORY and turned < 0.1:
+        return
+    nx = ny = nz = 0.0
+    known = 0
+    # A fast fall may pass the ground within a substep: ask from above.
+    fall = max(0.0, -v.vz * h)
+    for wheel in range(WHEELS):
+        wheel_x, wheel_y = v.wheel_x[wheel], v.wheel_y[wheel]
+        x, y = v.x + r[0] * wheel_x + r[1] * wheel_y, v.y + r[3] * wheel_x + r[4] * wheel_y
+        z = v.z + r[6] * wheel_x + r[7] * wheel_y
+        height, one_x, one_y, one_z, _ = ground_at(surface, x, y, z + fall)
+        v.ground_x[wheel], v.ground_y[wheel], v.ground_z[wheel] = x, y, height
+        v.slope_x[wheel], v.slope_y[wheel] = -one_x / one_z, -one_y / one_z
+        if height > -math.inf:
+            known += 1
+            nx, ny, nz = nx + one_x, ny + one_y, nz + one_z
+    # Where wheels are over an edge, the next look may find ground that this one did not.
+    v.ground_known = known == WHEELS
+    if known == 0:
+        nz = 1.0
+    scale = 1.0 / math.sqrt(nx * nx + ny * ny + nz * nz)
+    v.normal_x, v.normal_y, v.normal_z = nx * scale, ny * scale, nz * scale
+    v.seen_x, v.seen_y, v.seen_z = v.x, v.y, v.z
+    v.seen_ahead_x, v.seen_ahead_y, v.seen_ahead_z = r[0], r[3], r[6]
+
+
+@kernel
+def _move(v: Vehicle, h: float) -> None:
     """Moves the centre of mass, turns the body about it, and puts the origin where it then is."""
     r = v.rotation
-    centre_x, centre_y, centre_z = v.x + arm_x + v.vx * h, v.y + arm_y + v.vy * h, v.z + arm_z + v.vz * h
+    before_x, before_y, before_z = _to_centre_of_mass(v)
     turn(r, v.wx, v.wy, v.wz, h)
-    v.x = centre_x - (r[0] * v.com_x + r[1] * v.com_y + r[2] * v.com_z)
-    v.y = centre_y - (r[3] * v.com_x + r[4] * v.com_y + r[5] * v.com_z)
-    v.z = centre_z - (r[6] * v.com_x + r[7] * v.com_y + r[8] * v.com_z)
+    after_x, after_y, after_z = _to_centre_of_mass(v)
+    v.x += v.vx * h + before_x - after_x
+    v.y += v.vy * h + before_y - after_y
+    v.z += v.vz * h + before_z - after_z
 
 
 @kernel
-def _ground_under(v: Vehicle, wheel: int, surface: Surface, x: float, y: float, z: float, fall: float) -> float:
-    """Height of the ground under a wheel; its normal is left in the record.
-
-    Args:
-        v: Record of `state.VEHICLE`.
-        wheel: Its number.
-        surface: `ground.Surface`.
-        x, y, z: Where the wheel touches.
-        fall: How far it fell in this substep: a fast fall may have passed the ground, so it asks from above, metres.
-    """
-    if v.wheel_ground_known[wheel]:
-        dx, dy = x - v.wheel_ground_x[wheel], y - v.wheel_ground_y[wheel]
-        height = v.wheel_ground_z[wheel] + dx * v.wheel_slope_x[wheel] + dy * v.wheel_slope_y[wheel]
-        if dx * dx + dy * dy < GROUND_MEMORY * GROUND_MEMORY and abs(height - z) < GROUND_MEMORY:
-            return height
-    height, nx, ny, nz, _ = ground_at(surface, x, y, z + fall)
-    v.wheel_ground_known[wheel] = height > -math.inf
-    v.wheel_ground_x[wheel], v.wheel_ground_y[wheel], v.wheel_ground_z[wheel] = x, y, height
-    v.wheel_normal_x[wheel], v.wheel_normal_y[wheel], v.wheel_normal_z[wheel] = nx, ny, nz
-    v.wheel_slope_x[wheel], v.wheel_slope_y[wheel] = -nx / nz, -ny / nz
-    return height
+def _to_centre_of_mass(v: Vehicle) -> tuple[float, float, float]:
+    """From the origin to the centre of mass, whose velocity the state holds; in the world frame."""
+    r = v.rotation
+    return (
+        r[0] * v.com_x + r[1] * v.com_y + r[2] * v.com_z,
+        r[3] * v.com_x + r[4] * v.com_y + r[5] * v.com_z,
+        r[6] * v.com_x + r[7] * v.com_y + r[8] * v.com_z,
+    )
 
 
 @kernel
@@ -318,9 +348,10 @@ def _keep_velocity(v: Vehicle, grounded: int) -> None:
 
 
 @kernel
-def _lie_on_ground(v: Vehicle, surface: Surface, h: float, arm_x: float, arm_y: float, arm_z: float) -> None:
+def _lie_on_ground(v: Vehicle, surface: Surface, h: float) -> None:
     """Pushes the corners of the body out of the ground: after a roll-over, over a kerb, landing hard."""
     r = v.rotation
+    arm_x, arm_y, arm_z = _to_centre_of_mass(v)
     mass = v.mass / WHEELS
     for corner in range(8):
         x = v.box_x + (v.extent_x if corner & 1 else -v.extent_x)
