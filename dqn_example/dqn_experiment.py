@@ -19,7 +19,7 @@ from gymnasium import spaces
 from dqn_example.dqn_rewards import is_in_lane, lane_reward, original_reward
 from rllib_integration.base_experiment import BaseExperiment
 from rllib_integration.config import ConfigError, Rule, merge
-from rllib_integration.lanes import LaneIndex, LaneLocation
+from rllib_integration.lanes import LaneIndex, LanePosition
 from rllib_integration.sensors import SensorFactory
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class HeroState:
     z: float
     speed: float
     forward_speed: float
-    lane: LaneLocation | None
+    lane: LanePosition | None
     on_road: bool
     steer: float
 
@@ -96,6 +96,7 @@ class DQNExperiment(BaseExperiment):
         self.birdview = self._find_birdview()
         self._frames: list[np.ndarray] = []
         self._starts: dict[str, list[carla.Waypoint]] = {}
+        self._lane_indices: dict[str, LaneIndex] = {}
         self._core: CarlaCore | None = None
         self.reset()
 
@@ -223,11 +224,33 @@ class DQNExperiment(BaseExperiment):
 
     def get_done_status(self, observation: np.ndarray, core: CarlaCore) -> bool:
         """Whether the hero crashed, fell, stood idle for too long or, if that ends it, left its lane."""
-        self.last_state, self.state = self.state, read_hero_state(core, self.last_control.steer)
+        self.last_state, self.state = self.state, self._read_state(core)
         self._count(self.state)
         self.end_reason = self._reason_to_end(self.state)
-        self._tell(self.state)
+        self._tell(self.state, core.map.name.rsplit("/", 1)[-1])
         return self.end_reason is not None
+
+    def _read_state(self, core: CarlaCore) -> HeroState:
+        """The hero as it is after the tick, from what the client already holds."""
+        transform = core.hero.get_transform()
+        place = transform.location
+        lanes = self._lanes(core.map)
+        return HeroState(
+            x=place.x,
+            y=place.y,
+            z=place.z,
+            speed=3.6 * core.hero.get_velocity().length(),
+            forward_speed=_forward_speed(core.hero),
+            lane=lanes.locate(place.x, place.y, place.z, transform.rotation.yaw),
+            on_road=lanes.on_road(place.x, place.y, place.z),
+            steer=self.last_control.steer,
+        )
+
+    def _lanes(self, carla_map: carla.Map) -> LaneIndex:
+        name = carla_map.name
+        if name not in self._lane_indices:
+            self._lane_indices[name] = LaneIndex.for_map(carla_map)
+        return self._lane_indices[name]
 
     def _count(self, state: HeroState) -> None:
         self.steps += 1
@@ -247,13 +270,14 @@ class DQNExperiment(BaseExperiment):
             return "idle"
         return None
 
-    def _tell(self, state: HeroState) -> None:
+    def _tell(self, state: HeroState, town: str) -> None:
         self._info["heading_deviation"] = self.last_heading_deviation
         self._info["distance"] = self.distance
         self._info["speed"] = state.speed
         self._info["off_road"] = not state.on_road
         self._info["in_lane"] = is_in_lane(state.lane)
         self._info["position"] = (state.x, state.y)
+        self._info["town"] = town
         if self.end_reason is not None:
             self._info["end"] = self.end_reason
 
@@ -275,24 +299,6 @@ class DQNExperiment(BaseExperiment):
             return lane_reward(self.state, self.end_reason, self.others["target_speed"])
         penalty = self.others["collision_penalty"] if self._collided else 0.0
         return original_reward(self.state, self.last_state, self.end_reason, penalty)
-
-
-def read_hero_state(core: CarlaCore, steer: float) -> HeroState:
-    """The hero as it is after the tick, from what the client already holds."""
-    transform = core.hero.get_transform()
-    place = transform.location
-    velocity = core.hero.get_velocity()
-    lanes = LaneIndex.for_map(core.map)
-    return HeroState(
-        x=place.x,
-        y=place.y,
-        z=place.z,
-        speed=3.6 * velocity.length(),
-        forward_speed=_forward_speed(core.hero),
-        lane=lanes.locate(place.x, place.y, place.z, transform.rotation.yaw),
-        on_road=lanes.on_road(place.x, place.y, place.z),
-        steer=steer,
-    )
 
 
 def _forward_speed(hero: carla.Vehicle) -> float:

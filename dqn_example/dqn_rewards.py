@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dqn_example.dqn_experiment import HeroState
-    from rllib_integration.lanes import LaneLocation
+    from rllib_integration.lanes import LanePosition
 
 SLOW_SPEED = 20.0  # [km/h] below it, gaining speed is rewarded
 STEERING_ERROR = 0.4  # sine of the heading error from which on the steering has to correct it
@@ -69,8 +69,8 @@ def lane_reward(state: HeroState, end_reason: str | None, target_speed: float) -
     }
 
 
-def is_in_lane(lane: LaneLocation | None) -> bool:
+def is_in_lane(lane: LanePosition | None) -> bool:
     """Whether the vehicle's middle is within a lane that leads roughly where it heads."""
-    if lane is None:
+    if lane is None or not lane.is_driving:
         return False
     return abs(lane.heading_error) < 90.0 and abs(lane.lateral) <= lane.width / 2 + EDGE_TOLERANCE

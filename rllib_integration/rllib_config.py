@@ -64,6 +64,10 @@ _DEAD = {
     "environment.render_env": "env_config.carla.show_display",
     "environment.disable_env_checking": "nothing; it belonged to the old API stack",
 }
+_CHOICES = {
+    "env_runners.gym_env_vectorize_mode": ("sync", "async", "vector_entry_point"),
+    "framework.framework": ("torch",),
+}
 _AUTO_ALLOWED = {"learners.num_gpus_per_learner"}
 
 
@@ -146,7 +150,8 @@ def build_algorithm_config(
     try:
         config.validate()
     except (ValueError, TypeError, KeyError, AssertionError) as error:
-        raise RLlibConfigError(f"RLlib refuses this configuration: {' '.join(str(error).split())}") from error
+        reason = " ".join(str(error).split()).partition(" To suppress all validation errors")[0]
+        raise RLlibConfigError(f"RLlib refuses this configuration: {reason}") from error
     return config
 
 
@@ -224,6 +229,8 @@ def _check_section(section: str, value: Any, hints: dict[str, Any]) -> None:
             raise RLlibConfigError(_unknown_in_section(section, str(key), hints))
         if path in _AUTO_ALLOWED and setting == "auto":
             continue
+        if path in _CHOICES and setting not in _CHOICES[path]:
+            raise RLlibConfigError(f"{path} is {_show(setting)}, but one of {', '.join(_CHOICES[path])} was expected.")
         if not _matches(setting, hints[key]):
             raise RLlibConfigError(f"{path} is {_show(setting)}, but {_describe(hints[key])} was expected.")
 

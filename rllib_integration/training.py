@@ -199,9 +199,16 @@ def prepare_process(auto: bool = False) -> None:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     os.environ.setdefault("GYMNASIUM_DISABLE_WARNINGS", "1")
     warnings.filterwarnings("ignore")
+
+
+def quiet_ray() -> None:
+    """Keep Ray from explaining its own defaults at length; importing it sets its loggers up anew."""
+    for name in ("ray", "ray.rllib", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def report_failure(error: BaseException, folder: Path) -> int:
@@ -372,7 +379,7 @@ class TrainingRun:
         from rllib_integration.rl_modules import PICTURE_MODULES
         from rllib_integration.rllib_config import build_algorithm_config, named_algorithm
 
-        logging.getLogger("ray.rllib").setLevel(logging.ERROR)  # it explains its own defaults at length
+        quiet_ray()
         register_env("carla", make_env)
         config = build_algorithm_config(
             self.document,

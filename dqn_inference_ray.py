@@ -1,0 +1,32 @@
+#!/usr/bin/env python3
+"""Drive with a policy as RLlib runs it: python3 dqn_inference_ray.py CONFIG CHECKPOINT --episodes 3"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from rllib_integration.driving import Policy, add_driving_arguments, resolve_checkpoint, run_driving
+
+
+def main() -> int:
+    """Read the command line and drive."""
+    parser = argparse.ArgumentParser(description="Drive with a policy trained by RLlib, whichever the algorithm.")
+    add_driving_arguments(parser)
+    parser.add_argument("checkpoint", help="a checkpoint, or a run's folder (its newest checkpoint)")
+    arguments = parser.parse_args()
+
+    def load_policy() -> Policy:
+        from rllib_integration.training import prepare_process, quiet_ray
+
+        prepare_process()
+        from rllib_integration.rllib_policy import RLlibPolicy
+
+        quiet_ray()
+        return RLlibPolicy(resolve_checkpoint(arguments.checkpoint)).compute_action
+
+    return run_driving(arguments, load_policy)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""A policy out of an RLlib checkpoint, with RLlib's own network and connectors, but without a running Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.connectors.env_to_module import EnvToModulePipeline
+from ray.rllib.connectors.module_to_env import ModuleToEnvPipeline
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.rl_module import RLModule
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
+
+from rllib_integration.config import ConfigError
+
+_MODULE = "learner_group/learner/rl_module/default_policy"
+
+
+class RLlibPolicy:
+    """Chooses actions greedily, for any algorithm and action space.
+
+    Args:
+        checkpoint: A checkpoint's folder.
+
+    Raises:
+        ConfigError: the folder is no checkpoint of RLlib, or what made it can't be imported.
+    """
+
+    def __init__(self, checkpoint: Path) -> None:
+        folder = checkpoint.resolve()
+        if not (folder / _MODULE).is_dir():
+            raise ConfigError(f"{folder} is not a checkpoint of RLlib: it has no {_MODULE}.")
+        try:
+            self.module = RLModule.from_checkpoint(str(folder / _MODULE))
+            self._to_module = EnvToModulePipeline.from_checkpoint(str(_connector(folder, "env_to_module_connector")))
+            self._to_env = ModuleToEnvPipeline.from_checkpoint(str(_connector(folder, "module_to_env_connector")))
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(f"The classes that made {folder} can't be imported: {error}.") from error
+        except (EOFError, KeyError, RuntimeError) as error:
+            raise ConfigError(f"The checkpoint {folder} is damaged: {str(error).splitlines()[0]}.") from error
+
+    @torch.inference_mode()
+    def compute_action(self, observation: np.ndarray) -> Any:
+        """The greedy action for one observation.
+
+        Raises:
+            ConfigError: the observation is not in the space that the policy was trained on.
+        """
+        space = self.module.observation_space
+        if space is not None and np.shape(observation) != space.shape:
+            raise ConfigError(
+                f"The policy was trained on observations of shape {space.shape}, but the environment gives "
+                f"{np.shape(observation)}; use the configuration that it was trained with."
+            )
+        episode = SingleAgentEpisode(
+            observations=[observation], observation_space=space, action_space=self.module.action_space
+        )
+        shared: dict[str, Any] = {}
+        batch = self._to_module(
+            episodes=[episode], batch={}, rl_module=self.module, explore=False, shared_data=shared
+        )
+        output = self.module.forward_inference(batch)
+        output = self._to_env(
+            episodes=[episode], batch=output, rl_module=self.module, explore=False, shared_data=shared
+        )
+        return output.get(Columns.ACTIONS_FOR_ENV, output[Columns.ACTIONS])[0]
+
+
+def _connector(folder: Path, name: str) -> Path:
+    """Where a connector is: below the env runner if that was local, else beside it."""
+    inside = folder / "env_runner" / name
+    return inside if inside.is_dir() else folder / name

@@ -1,0 +1,194 @@
+"""The task: actions in the original's order, observations, ends and rewards."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dqn_example.dqn_experiment import DQNExperiment, HeroState
+from dqn_example.dqn_rewards import is_in_lane, lane_reward, original_reward
+from rllib_integration.config import ConfigError
+from rllib_integration.lanes import LanePosition
+
+BIRDVIEW = {"type": "sensor.birdview", "size": 84, "radius": 15}
+
+
+def experiment(**others: Any) -> DQNExperiment:
+    return DQNExperiment({"hero": {"sensors": {"birdview": dict(BIRDVIEW)}}, "others": others})
+
+
+def lane(lateral: float = 0.0, heading_error: float = 0.0, is_junction: bool = False, **changes: Any) -> LanePosition:
+    values = {
+        "width": 3.5, "is_driving": True, "road_id": 1, "section_id": 0, "lane_id": 1, "x": 0, "y": 0, "z": 0, "yaw": 0
+    }  # fmt: skip
+    values |= {"lateral": lateral, "heading_error": heading_error, "is_junction": is_junction, **changes}
+    return LanePosition(**values)
+
+
+def state(**changes: Any) -> HeroState:
+    values: dict[str, Any] = {"x": 0.0, "y": 0.0, "z": 0.0, "speed": 28.8, "forward_speed": 8.0}
+    values |= {"lane": lane(), "on_road": True, "steer": 0.0}
+    return HeroState(**{**values, **changes})
+
+
+def test_the_29_actions_are_in_the_original_order() -> None:
+    actions = experiment().get_actions()
+    assert len(actions) == 29
+    assert actions[0] == [0.0, 0.0, 0.0, False, False]
+    assert actions[1] == [0.0, 0.0, 1.0, False, False]
+    assert [actions[number][1] for number in range(2, 8)] == [0.75, 0.5, 0.25, -0.75, -0.5, -0.25]
+    for row, throttle in enumerate((0.3, 0.6, 1.0)):
+        numbers = range(8 + 7 * row, 15 + 7 * row)
+        assert [actions[number][0] for number in numbers] == [throttle] * 7
+        assert [actions[number][1] for number in numbers] == [0.0, 0.75, 0.5, 0.25, -0.75, -0.5, -0.25]
+
+
+def test_an_action_becomes_its_control() -> None:
+    control = experiment().compute_action(np.int64(20))
+    assert (control.throttle, control.steer, control.brake) == (pytest.approx(0.6), -0.5, 0.0)
+    assert len(experiment(actions="fine").get_actions()) == 21
+
+
+@pytest.mark.parametrize("framestack", [1, 4, 6])
+def test_pictures_are_stacked_oldest_first(framestack: int) -> None:
+    task = experiment(framestack=framestack)
+    shown = []
+    for value in range(1, 8):
+        picture = np.full((84, 84, 3), value, np.uint8)
+        observation, _ = task.get_observation({"birdview": (value, picture)})
+        assert task.get_observation_space().contains(observation)
+        shown.append(observation[0, 0, ::3].tolist())
+    assert shown[0] == [1] * framestack
+    assert shown[-1] == list(range(8 - framestack, 8))
+
+
+def test_the_speed_plane_adds_one_channel() -> None:
+    task = experiment(framestack=1, speed_plane=True)
+    assert task.get_observation_space().shape == (84, 84, 4)
+
+
+def test_the_settings_of_old_files_are_understood_and_wrong_ones_refused() -> None:
+    task = experiment(framestack=2, max_time_idle=10, max_time_episode=20)
+    assert task.others["max_time_episode"] == 20
+    with pytest.raises(ConfigError, match=r"did you mean env_config\.experiment\.others\.framestack"):
+        experiment(frame_stack=2)
+    with pytest.raises(ConfigError, match="original or lane"):
+        experiment(reward="fast")
+    with pytest.raises(ConfigError, match=r"sensor\.birdview"):
+        DQNExperiment({"hero": {"sensors": {}}})
+
+
+class Drive:
+    """Feeds an experiment with hero states, without a simulator."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **others: Any) -> None:
+        self.task = experiment(**others)
+        self.states: list[HeroState] = []
+        self.core = SimpleNamespace(map=SimpleNamespace(name="Carla/Maps/Town05"))
+        monkeypatch.setattr(self.task, "_read_state", lambda core: self.states.pop(0))
+
+    def step(self, hero: HeroState, collided: bool = False) -> tuple[bool, bool, dict[str, float], dict[str, Any]]:
+        self.states.append(hero)
+        _, info = self.task.get_observation({"birdview": (1, np.zeros((84, 84, 3), np.uint8))})
+        self.task._collided = collided
+        done = self.task.get_done_status(None, self.core)
+        cut = self.task.get_truncated_status(None, self.core)
+        return done, cut, self.task.compute_reward(None, self.core), info
+
+
+def test_standing_too_long_ends_the_episode(monkeypatch: pytest.MonkeyPatch) -> None:
+    drive = Drive(monkeypatch, max_time_idle=3)
+    standing = state(speed=1.0, forward_speed=0.3)
+    assert [drive.step(standing)[0] for _ in range(4)] == [False, False, False, True]
+    assert drive.task.end_reason == "idle"
+
+
+def test_moving_resets_the_idle_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    drive = Drive(monkeypatch, max_time_idle=1)
+    for speed in (0.5, 5.0, 0.5, 5.0):
+        assert not drive.step(state(speed=speed))[0]
+
+
+def test_the_time_limit_cuts_off_and_pays_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    drive = Drive(monkeypatch, max_time_episode=2)
+    outcomes = [drive.step(state()) for _ in range(3)]
+    assert [(done, cut) for done, cut, _, _ in outcomes] == [(False, False), (False, False), (False, True)]
+    assert outcomes[-1][2]["end"] == 0.0
+    assert outcomes[-1][3]["end"] == "time_limit"
+
+
+def test_falling_and_crashing_end_the_episode(monkeypatch: pytest.MonkeyPatch) -> None:
+    done, _, parts, info = Drive(monkeypatch).step(state(z=-0.6))
+    assert (done, parts["end"], info["end"]) == (True, -40.0, "fell")
+    done, _, parts, info = Drive(monkeypatch, collision_penalty=7.0).step(state(), collided=True)
+    assert (done, parts["collision"], info["end"]) == (True, -7.0, "collision")
+    assert not Drive(monkeypatch, end_on_collision=False).step(state(), collided=True)[0]
+
+
+def test_leaving_the_lane_ends_the_episode_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    outside = state(lane=lane(lateral=2.2))
+    assert not Drive(monkeypatch).step(outside)[0]
+    done, _, parts, info = Drive(monkeypatch, end_off_lane=True, reward="lane").step(outside)
+    assert (done, sum(parts.values()), info["end"]) == (True, -1.0, "left_lane")
+
+
+def test_info_tells_the_distance_and_the_heading_deviation(monkeypatch: pytest.MonkeyPatch) -> None:
+    drive = Drive(monkeypatch)
+    drive.step(state())
+    _, _, parts, info = drive.step(state(x=3.0, y=4.0, lane=lane(heading_error=-90.0)))
+    assert info["distance"] == 5.0
+    assert info["heading_deviation"] == pytest.approx(math.pi / 2)
+    assert parts["distance"] == 5.0
+    assert info["town"] == "Town05"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, {}),
+        ({"speed": 12.0}, {"acceleration": 0.1}),
+        ({"on_road": False, "lane": None}, {"off_road": -0.5}),
+        ({"lane": lane(heading_error=150.0)}, {"wrong_way": -0.5}),
+        ({"lane": lane(heading_error=40.0), "steer": 0.25}, {"steering": -0.05}),
+        ({"lane": lane(heading_error=40.0), "steer": 0.0}, {"steering": -0.05}),
+        ({"lane": lane(heading_error=40.0), "steer": -0.25}, {}),
+        ({"lane": lane(heading_error=150.0, is_junction=True)}, {}),
+    ],
+)
+def test_the_original_reward(changes: dict[str, Any], expected: dict[str, float]) -> None:
+    last = state(x=-2.0, speed=10.0)
+    parts = original_reward(state(**changes), last, None, 0.0)
+    assert {name: value for name, value in parts.items() if value} == pytest.approx({"distance": 2.0, **expected})
+
+
+def test_the_lane_reward_is_best_in_the_middle_at_the_target_speed() -> None:
+    def reward(**changes: Any) -> float:
+        return sum(lane_reward(state(**changes), None, 8.0).values())
+
+    assert reward() == pytest.approx(1.0)
+    assert reward(forward_speed=4.0) == pytest.approx(0.5)
+    assert 0 < reward(forward_speed=10.0) < 0.5
+    assert reward(forward_speed=12.0) == 0.0
+    assert reward(forward_speed=-2.0) < 0
+    assert reward(lane=lane(lateral=1.0)) < reward(lane=lane(lateral=0.5)) < 1
+    assert reward(lane=lane(heading_error=20.0)) < 1
+    assert reward(lane=lane(lateral=-1.0)) == pytest.approx(reward(lane=lane(lateral=1.0)))
+
+
+@pytest.mark.parametrize(
+    ("position", "inside"),
+    [
+        (None, False),
+        (lane(), True),
+        (lane(lateral=2.0), True),
+        (lane(lateral=2.1), False),
+        (lane(heading_error=100.0), False),
+        (lane(is_driving=False), False),
+    ],
+)
+def test_a_lane_counts_when_the_hero_is_within_it_in_its_direction(position: LanePosition | None, inside: bool) -> None:
+    assert is_in_lane(position) is inside

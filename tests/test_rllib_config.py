@@ -1,0 +1,185 @@
+"""A document in sections or in old names becomes RLlib's configuration, or a sentence says why not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from rllib_integration.machine import Machine, ResourceError, fit_resources
+from rllib_integration.rl_modules import PICTURE_MODULES, PictureDQNModule
+from rllib_integration.rllib_config import ALGORITHMS, RLlibConfigError, build_algorithm_config, read_document
+
+ORIGINAL = yaml.safe_load(
+    """
+framework: "torch"
+num_workers: 1
+num_gpus: 1
+num_gpus_per_worker: 1
+num_cpus_per_worker: 11
+rollout_fragment_length: 16
+timesteps_per_iteration: 20000
+train_batch_size: 64
+learning_starts: 20000
+buffer_size: 5000
+lr: 0.0025
+exploration_config: {type: "SoftQ", temperature: 1.0}
+hiddens: [256, 512]
+model:
+  dim: 300
+  conv_filters: [[16, [5, 5], 4], [32, [5, 5], 2], [512, [5, 5], 1]]
+env_config: {carla: {timeout: 30.0}}
+"""
+)
+
+
+def test_the_original_configuration_is_understood_and_every_translation_is_told() -> None:
+    document, notes = read_document(ORIGINAL, extra_model_keys=PictureDQNModule.EXTRA_MODEL_KEYS)
+    assert document["env_runners"] == {
+        "num_env_runners": 1,
+        "num_gpus_per_env_runner": 1,
+        "num_cpus_per_env_runner": 11,
+        "rollout_fragment_length": 16,
+    }
+    assert document["learners"] == {"num_gpus_per_learner": 1}
+    assert document["training"]["num_steps_sampled_before_learning_starts"] == 20000
+    assert document["training"]["replay_buffer_config"] == {"capacity": 5000}
+    assert document["reporting"] == {"min_sample_timesteps_per_iteration": 20000}
+    assert document["environment"] == {"env_config": {"carla": {"timeout": 30.0}}}
+    assert document["model"]["head_fcnet_hiddens"] == [256, 512]
+    assert document["model"]["softq_temperature"] == 1.0
+    assert document["model"]["conv_filters"][-1] == [512, [5, 5], 1, "valid"]
+    for name in ORIGINAL:
+        if name not in ("framework", "env_config", "model"):
+            assert any(name in note for note in notes), name
+
+
+def test_the_original_configuration_builds_and_its_values_arrive() -> None:
+    config = build_algorithm_config(
+        ORIGINAL, "carla", PictureDQNModule, extra_model_keys=PictureDQNModule.EXTRA_MODEL_KEYS
+    )
+    assert config.num_env_runners == 1
+    assert config.lr == 0.0025
+    assert config.train_batch_size == 64
+    assert config.replay_buffer_config["capacity"] == 5000
+    assert config.min_sample_timesteps_per_iteration == 20000
+    assert config.rl_module_spec.model_config["head_fcnet_hiddens"] == [256, 512]
+    assert config.rl_module_spec.model_config["softq_temperature"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "section", "expected"),
+    [
+        (
+            {"exploration_config": {"type": "EpsilonGreedy", "final_epsilon": 0.02, "epsilon_timesteps": 500}},
+            "training",
+            {"epsilon": [[0, 1.0], [500, 0.02]]},
+        ),
+        ({"prioritized_replay": False}, "training", {"replay_buffer_config": {"type": "EpisodeReplayBuffer"}}),
+        ({"evaluation_num_workers": 2}, "evaluation", {"evaluation_num_env_runners": 2}),
+        ({"lr_schedule": [[0, 0.1], [9, 0.01]]}, "training", {"lr": [[0, 0.1], [9, 0.01]]}),
+        ({"algorithm": "PPO", "sgd_minibatch_size": 32}, "training", {"minibatch_size": 32}),
+        ({"seed": 7}, "debugging", {"seed": 7}),
+        ({"gamma": 0.9}, "training", {"gamma": 0.9}),
+    ],
+)
+def test_old_names_move_to_their_section(settings: dict[str, Any], section: str, expected: dict[str, Any]) -> None:
+    document, notes = read_document(settings)
+    assert document[section] == expected
+    assert notes
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"trainig": {}}, "did you mean training?"),
+        ({"training": {"lrr": 0.1}}, "did you mean training.lr?"),
+        ({"num_worker": 3}, "did you mean env_runners.num_env_runners?"),
+        ({"learning_start": 3}, "did you mean training.num_steps_sampled_before_learning_starts?"),
+        ({"model": {"conv_filter": []}}, "did you mean model.conv_filters?"),
+        ({"training": {"buffer_size": 3}}, "training.replay_buffer_config.capacity"),
+        ({"training": {"hiddens": [3]}}, "model.head_fcnet_hiddens"),
+        ({"training": {"lr": "1e-3"}}, "write it 0.001"),
+        ({"env_runners": {"num_env_runners": True}}, "a number was expected"),
+        ({"env_runners": {"batch_mode": 3}}, "a text was expected"),
+        ({"env_runners": [1]}, "a mapping of settings was expected"),
+        ({"model": {"head_fcnet_hiddens": "256"}}, "a list was expected"),
+        ({"algorithm": "A3C"}, "DQN, PPO, APPO, IMPALA, SAC"),
+        ({"horizon": 100}, "get_truncated_status"),
+        ({"exploration_config": {"type": "Curiosity"}}, "SoftQ"),
+        ({"noisy": True}, "training.epsilon"),
+        ({"training": {"td_error_loss_fn": "l1"}}, "huber"),
+        ({"env_runners": {"gym_env_vectorize_mode": "threads"}}, "sync, async"),
+        ({"framework": "tf2"}, "torch"),
+        ({"learners": {"num_gpus_per_learner": "all"}}, "a number"),
+    ],
+)
+def test_a_mistake_is_answered_with_what_to_write_instead(document: dict[str, Any], words: str) -> None:
+    with pytest.raises(RLlibConfigError) as caught:
+        build_algorithm_config(document, "carla")
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_algorithm_builds_from_the_same_format(algorithm: str) -> None:
+    rate = {"actor_lr": 0.001} if algorithm == "SAC" else {"lr": 0.001}
+    document = {
+        "algorithm": algorithm,
+        "training": {"gamma": 0.9, **rate},
+        "env_runners": {"num_env_runners": 1},
+        "model": {"head_fcnet_hiddens": [32]},
+    }
+    config = build_algorithm_config(document, "carla", PICTURE_MODULES[algorithm])
+    assert config.algo_class.__name__ == algorithm
+    assert config.gamma == 0.9
+    assert config.rl_module_spec.model_config["head_fcnet_hiddens"] == [32]
+
+
+def test_the_document_is_not_changed() -> None:
+    document = {"num_workers": 1, "model": {"dim": 84, "conv_filters": [[16, 8, 4]]}, "training": {"lr": 0.1}}
+    copy = yaml.safe_load(yaml.safe_dump(document))
+    build_algorithm_config(document, "carla")
+    fit_resources(document, Machine(1, 0))
+    assert document == copy
+
+
+def test_resources_are_lowered_to_the_machine_with_a_line_each() -> None:
+    document = {
+        "env_runners": {"num_env_runners": 1, "num_cpus_per_env_runner": 11, "num_gpus_per_env_runner": 1},
+        "learners": {"num_gpus_per_learner": 1},
+    }
+    fitted, notes = fit_resources(document, Machine(cpus=2, gpus=0))
+    assert fitted["env_runners"] == {
+        "num_env_runners": 1,
+        "num_cpus_per_env_runner": 2,
+        "num_gpus_per_env_runner": 0,
+    }
+    assert fitted["learners"] == {"num_gpus_per_learner": 0}
+    assert len(notes) == 3
+    assert all("instead of" in note for note in notes)
+
+
+def test_runners_are_lowered_when_processors_are_few() -> None:
+    fitted, notes = fit_resources({"env_runners": {"num_env_runners": 12}}, Machine(cpus=4, gpus=0))
+    assert fitted["env_runners"]["num_env_runners"] == 4
+    assert "4 instead of 12" in notes[0]
+
+
+def test_what_fits_is_left_as_it_is() -> None:
+    document = {"env_runners": {"num_env_runners": 8}, "learners": {"num_gpus_per_learner": 1}}
+    assert fit_resources(document, Machine(cpus=16, gpus=1)) == (document, [])
+
+
+def test_a_gpu_is_used_if_there_is_one_when_asked_for_auto() -> None:
+    document = {"learners": {"num_gpus_per_learner": "auto"}}
+    assert fit_resources(document, Machine(2, 1))[0]["learners"]["num_gpus_per_learner"] == 1
+    fitted, notes = fit_resources(document, Machine(2, 0))
+    assert fitted["learners"]["num_gpus_per_learner"] == 0
+    assert notes == []
+
+
+def test_strict_resources_refuse_instead_of_lowering() -> None:
+    with pytest.raises(ResourceError, match="--strict-resources: this machine has 2 CPUs and 0 GPUs"):
+        fit_resources({"env_runners": {"num_env_runners": 3}}, Machine(2, 0), strict=True)

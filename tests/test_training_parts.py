@@ -1,0 +1,195 @@
+"""Stop rules, the run's records and the process guard."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from rllib_integration.evaluation import evaluation_table, read_episodes
+from rllib_integration.run_log import RunLog, flatten
+from rllib_integration.stop_rules import Progress, StopRules, format_duration, parse_duration
+from rllib_integration.training import _number_of_environment, progress_line
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def progress(**changes: float | None) -> Progress:
+    values: dict[str, float | int | None] = {
+        "iteration": 4,
+        "timesteps": 4000,
+        "seconds": 60.0,
+        "iterations_now": 2,
+        "timesteps_now": 2000,
+        "steps_per_second": 33.0,
+        "mean_return": 1.0,
+        "ram_percent": 20.0,
+    }
+    return Progress(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rules", "changes", "flag"),
+    [
+        (StopRules(iterations=4), {}, "--stop-iterations"),
+        (StopRules(timesteps=4000), {}, "--stop-timesteps"),
+        (StopRules(seconds=60), {}, "--stop-duration"),
+        (StopRules(reward=1.0), {}, "--stop-reward"),
+        (StopRules(), {"ram_percent": 85.0}, "memory"),
+    ],
+)
+def test_a_run_ends_when_a_bound_is_reached(rules: StopRules, changes: dict[str, float], flag: str) -> None:
+    assert flag in (rules.reason(progress(**changes)) or "")
+
+
+def test_a_run_goes_on_below_its_bounds() -> None:
+    rules = StopRules(iterations=5, timesteps=4001, seconds=61, reward=1.1)
+    assert rules.reason(progress()) is None
+    assert rules.reason(progress(mean_return=None)) is None
+
+
+def test_the_time_left_is_that_of_the_nearest_bound() -> None:
+    assert StopRules().seconds_left(progress()) is None
+    assert StopRules(iterations=6).seconds_left(progress()) == 60.0
+    assert StopRules(iterations=6, seconds=70).seconds_left(progress()) == 10.0
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("1h30m", 5400), ("2d", 172800)])
+def test_durations_are_read_as_people_write_them(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "ten", "10x", "m", "1h30", "-5m", "0"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        parse_duration(text)
+
+
+def test_durations_are_shown_short() -> None:
+    assert [format_duration(seconds) for seconds in (42, 250, 3723)] == ["0:42", "4:10", "1:02:03"]
+
+
+def test_the_progress_line_has_its_figures_and_marks_what_is_not_known() -> None:
+    known = {"env_runners": {"episode_return_mean": 12.5, "episode_len_mean": 80.0, "distance": 101.0}}
+    line = progress_line(known, progress(), 250.0)
+    for figure in ("iteration    4", "4,000 steps", "33 steps/s", "12.50", "80.0", "101.0 m", "4:10 left"):
+        assert figure in line
+    unknown = progress_line({"env_runners": {"episode_return_mean": float("nan")}}, progress(), None)
+    assert "return        -" in unknown
+    assert "left" not in unknown
+
+
+def test_results_are_recorded_for_people_programs_and_tensorboard(tmp_path: Path) -> None:
+    log = RunLog(tmp_path)
+    log.describe({"training": {"lr": 0.1}}, {"seed": 3})
+    episode = json.dumps({"distance": 12.0, "end": "idle", "return": 1.0, "speed": 3.0, "town": "Town01"})
+    log.add({"training_iteration": 1, "env_runners": {"episodes": [episode], "distance": np.float64(12.0)}})
+    log.add({"training_iteration": 2, "learners": {"loss": 0.5, "nothing": float("nan")}})
+    log.close()
+    rows = [json.loads(line) for line in (tmp_path / "result.json").read_text().splitlines()]
+    assert rows[0]["env_runners/distance"] == 12.0
+    assert rows[1] == {"training_iteration": 2, "learners/loss": 0.5}
+    table = (tmp_path / "progress.csv").read_text().splitlines()
+    assert table[0].split(",") == ["training_iteration", "env_runners/distance", "learners/loss"]
+    assert table[2] == "2,,0.5"
+    assert read_episodes(tmp_path / "episodes.jsonl")[0]["end"] == "idle"
+    start = json.loads((tmp_path / "run.json").read_text())[0]
+    assert start["seed"] == 3
+    assert {"ray", "torch", "carla"} <= set(start["versions"])
+    assert len(start["git"]["commit"]) == 40
+    assert list(tmp_path.glob("events.out.tfevents.*"))
+    assert "lr: 0.1" in (tmp_path / "config.yaml").read_text()
+
+
+def test_a_restored_run_continues_its_records(tmp_path: Path) -> None:
+    for iteration in (1, 2):
+        log = RunLog(tmp_path)
+        log.describe({}, {})
+        log.add({"training_iteration": iteration})
+        log.close()
+    assert (tmp_path / "progress.csv").read_text().split() == ["training_iteration", "1", "2"]
+    assert len(json.loads((tmp_path / "run.json").read_text())) == 2
+
+
+def test_flatten_keeps_finite_numbers_only() -> None:
+    nested = {"a": {"b": np.int64(2), "c": "text"}, "d": [1], "e": float("inf"), "config": {"lr": 1}}
+    assert dict(flatten(nested)) == {"a/b": 2}
+
+
+def test_evaluations_are_shown_by_iteration_and_town() -> None:
+    episodes = [
+        {"iteration": 5, "town": "Town03", "distance": 10.0, "speed": 20.0, "return": 1.0, "end": "left_lane"},
+        {"iteration": 5, "town": "Town03", "distance": 30.0, "speed": 30.0, "return": 3.0, "end": "time_limit"},
+        {"iteration": 5, "town": "Town01", "distance": 7.0, "speed": 5.0, "return": 0.0, "end": "idle"},
+    ]
+    lines = evaluation_table(episodes).splitlines()
+    assert len(lines) == 3
+    assert "Town01" in lines[1]
+    assert "20.0" in lines[2]
+    assert "left_lane 50 %" in lines[2]
+
+
+def test_environments_of_a_run_are_dealt_different_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rllib_integration.training._environments_made", 0)
+    assert [_number_of_environment({}) for _ in range(3)] == [0, 1, 2]
+
+
+GUARDED = """
+import subprocess, sys, time
+sys.path.insert(0, {root!r})
+from rllib_integration.process_guard import run_guarded
+
+def work():
+    stubborn = "trap '' TERM; while true; do sleep 0.1; done"
+    for number in range(2):
+        child = subprocess.Popen(["setsid", "bash", "-c", stubborn])
+        print(child.pid, flush=True)
+    time.sleep({seconds})
+    return 7
+
+sys.exit(run_guarded(work))
+"""
+
+
+def start_guarded(seconds: float) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    code = GUARDED.format(root=str(ROOT), seconds=seconds)
+    command = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert command.stdout is not None
+    started = [psutil.Process(int(command.stdout.readline())) for _ in range(2)]
+    return command, [*started, *psutil.Process(command.pid).children(recursive=True)]
+
+
+def test_the_guard_ends_what_the_work_leaves_behind() -> None:
+    command, processes = start_guarded(0.3)
+    assert command.wait(timeout=20) == 7
+    assert not psutil.wait_procs(processes, timeout=5)[1]
+
+
+def test_nothing_survives_a_killed_command() -> None:
+    command, processes = start_guarded(60)
+    command.kill()
+    command.wait()
+    assert not psutil.wait_procs(processes, timeout=5)[1]
+
+
+def test_nothing_survives_a_killed_guard() -> None:
+    command, processes = start_guarded(60)
+    guard = psutil.Process(command.pid).children()[0]
+    guard.kill()
+    assert command.wait(timeout=10) == 137
+    assert not psutil.wait_procs(processes, timeout=5)[1]
+
+
+def test_an_interrupted_command_says_so_in_its_status() -> None:
+    command, processes = start_guarded(60)
+    os.kill(command.pid, signal.SIGINT)
+    assert command.wait(timeout=10) == 130
+    assert not psutil.wait_procs(processes, timeout=5)[1]
