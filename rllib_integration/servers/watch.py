@@ -22,7 +22,6 @@ from rllib_integration.servers.placement import pin_process
 
 Result = TypeVar("Result")
 _CLIENT_TIME_OUT = "time-out of"  # how the client's own error about a silent server begins
-_JOIN_SECONDS = 1.0
 
 
 class ServerWatch:
@@ -44,6 +43,7 @@ class ServerWatch:
         self._current: _Call | None = None
         self._dead = False
         self._lost: str | None = None
+        self._stuck = False
         if core is not None and server.pid is not None:
             pin_process(server.pid, core)
         self._client_thread = threading.Thread(target=self._make_calls, name="carla-client", daemon=True)
@@ -75,7 +75,10 @@ class ServerWatch:
         if self._dead:
             call.wake()
         seconds = self.timeout if timeout is None else timeout
-        call.wait(seconds)
+        try:
+            call.wait(seconds)
+        finally:
+            self._stuck = not call.done
         self._current = None
         if not call.done:
             self._refuse_if_dead()
@@ -97,8 +100,8 @@ class ServerWatch:
         os.close(self._close_event)
         self._close_event = -1
         self._exit_thread.join()
-        if self._lost is None:
-            self._client_thread.join(_JOIN_SECONDS)
+        if not self._stuck:
+            self._client_thread.join()
 
     def _refuse_if_dead(self) -> None:
         if self._dead or self.server.exit_status() is not None:

@@ -1,0 +1,107 @@
+"""How long servers take to come and to go.
+
+    python benchmarks/server_start.py [--kind embedded] [--at-once 8] [--repeats 3]
+
+Prints, for the kind of server chosen: seconds from `start()` to the first answer, as a ratio to a Python
+interpreter that only imports numpy and numba; seconds until so many workers, started in the same moment, all
+have a server; and milliseconds from a worker's SIGKILL until nothing of its server is left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+
+import psutil
+
+from rllib_integration.servers import create_server
+from rllib_integration.servers.ownership import await_ends
+
+_WORKER = """
+import sys
+from rllib_integration.servers import create_server
+server = create_server({"server": {"kind": sys.argv[1], "start_timeout": 600}})
+print("up", flush=True)
+sys.stdin.readline()
+server.start()
+print(server.port, server.supervisor_pid, flush=True)
+sys.stdin.readline()
+"""
+
+
+def seconds_of(action) -> float:
+    before = time.perf_counter()
+    action()
+    return time.perf_counter() - before
+
+
+def start_seconds(kind: str) -> float:
+    server = create_server({"server": {"kind": kind, "start_timeout": 600}})
+    try:
+        return seconds_of(server.start)
+    finally:
+        server.stop()
+
+
+def import_seconds() -> float:
+    return seconds_of(lambda: subprocess.run([sys.executable, "-c", "import numpy, numba"], check=True))
+
+
+def workers_at_once(kind: str, number: int) -> tuple[float, list[float]]:
+    """Seconds until every worker has a server, and milliseconds that each takes to vanish when killed."""
+    command = [sys.executable, "-c", _WORKER, kind]
+    workers = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(number)
+    ]
+    try:
+        for worker in workers:
+            worker.stdout.readline()
+        before = time.perf_counter()
+        for worker in workers:
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+        answers = [worker.stdout.readline().split() for worker in workers]
+        seconds = time.perf_counter() - before
+        ports = {int(port) for port, _ in answers}
+        assert len(ports) == number, f"{number} workers got only {len(ports)} servers"
+        return seconds, [kill_milliseconds(worker, int(answer[1])) for worker, answer in zip(workers, answers)]
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.communicate()
+
+
+def kill_milliseconds(worker: subprocess.Popen, supervisor: int) -> float:
+    tree = [psutil.Process(supervisor), *psutil.Process(supervisor).children(recursive=True)]
+    before = time.perf_counter()
+    worker.kill()
+    left = await_ends(tree, 10.0)
+    assert not left, f"left after 10 s: {left}"
+    return 1000 * (time.perf_counter() - before)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kind", default="embedded")
+    parser.add_argument("--at-once", type=int, default=8)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    alone = statistics.median(start_seconds(options.kind) for _ in range(options.repeats))
+    imports = statistics.median(import_seconds() for _ in range(options.repeats))
+    print(f"{options.kind} server ready after {alone:.2f} s; ratio to importing numpy and numba: {alone / imports:.2f}")
+    together, endings = workers_at_once(options.kind, options.at_once)
+    print(
+        f"{options.at_once} workers in the same moment: {options.at_once} servers after {together:.2f} s; "
+        f"ratio to one alone: {together / alone:.2f}"
+    )
+    print(
+        f"nothing left of a killed worker's server after {statistics.median(endings):.0f} ms "
+        f"(worst {max(endings):.0f} ms of {len(endings)})"
+    )
+
+
+if __name__ == "__main__":
+    main()
