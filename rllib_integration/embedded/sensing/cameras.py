@@ -174,6 +174,7 @@ class RgbCamera(PictureSensor):
         super().__init__(attributes, seed)
         self.exposure = exposure.Exposure(self.values)
         pixels = self.width * self.height
+        self._scratch = np.empty(9, np.int32)
         self.samples = 3 if pixels <= 160 * 160 else 2 if pixels <= 480 * 270 else 1
 
     def picture(self, view: View, mount: Mount) -> NDArray[np.uint8]:
@@ -185,7 +186,7 @@ class RgbCamera(PictureSensor):
         picture = np.empty((self.height, self.width, 4), np.uint8)
         shadow = renderer.shadows(seen, stage.light)
         table = self.exposure.table(stage.light, view.time)
-        shading.shade(stage, camera, self.samples, seen.nearness, seen.ids, shadow, table, picture)
+        shading.shade(stage, camera, self.samples, seen.nearness, seen.ids, shadow, table, self._scratch, picture)
         if self.values["enable_postprocess_effects"]:
             picture = self.lens.finish(picture, stage.light.night)
         if stage.light.rain > 0.02:

@@ -55,7 +55,7 @@ def _car(builder: MeshBuilder, type_id: str, size: Size, detail: int) -> None:
     profile = next((found for key, found in _CAR_PROFILES.items() if key in type_id), _SALOON)
     _hull(builder, size, profile, detail)
     _wheels(builder, size, 0.6, -0.58, min(0.36, size[2] * 0.47), detail)
-    _lamps(builder, size, -0.12, 0.2, detail)
+    _lamps(builder, size, -0.36, -0.16, detail)
     if "police" in type_id:
         _siren(builder, size)
 
@@ -187,7 +187,7 @@ def _lamps(builder: MeshBuilder, size: Size, low: float, high: float, detail: in
     if detail:
         builder.box((length * 0.992, 0.0, z - 0.1 * height), (0.02, 0.3 * width, 0.1 * height), _GRILLE)
         for x in (length, -length):
-            builder.box((x * 0.996, 0.0, -0.42 * height), (0.015, 0.26, 0.06), (225, 225, 220))
+            builder.box((x * 0.996, 0.0, z - 0.22 * height), (0.015, 0.26, 0.06), (225, 225, 220))
 
 
 def _siren(builder: MeshBuilder, size: Size) -> None:

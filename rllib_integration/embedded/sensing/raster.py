@@ -16,6 +16,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from .compiling import BARE, INLINE, KERNEL
+
 NEAR = 0.08
 """[m] Depth at which triangles are cut off."""
 
@@ -112,7 +114,7 @@ ground under it, meshes by detail, first number of its triangles, paint, tag, la
 materials), light it gives off, id."""
 
 
-@njit(cache=True)
+@njit(**BARE)
 def fill(x0, y0, w0, x1, y1, w1, x2, y2, w2, number, nearness, ids):
     """Write one triangle, given by columns, rows and nearness of its corners, wherever it is the nearest."""
     height, width = ids.shape
@@ -166,16 +168,20 @@ def fill(x0, y0, w0, x1, y1, w1, x2, y2, w2, number, nearness, ids):
             value += step_x
 
 
-@njit(cache=True)
+@njit(**BARE)
 def _clipped(corners, focal, centre_x, centre_y, number, nearness, ids):
-    """`fill` for a triangle in the camera's frame, float64 (3, 3), that reaches nearer than `NEAR`."""
-    points = np.empty((4, 3))
+    """`fill` for a triangle in the camera's frame that reaches nearer than `NEAR`.
+
+    corners: float64 (7, 3), the triangle, then four rows of scratch.
+    """
+    points = corners[3:]
     count = 0
     for corner in range(3):
         after = (corner + 1) % 3
         here, there = corners[corner, 0], corners[after, 0]
         if here >= NEAR:
-            points[count] = corners[corner]
+            for axis in range(3):
+                points[count, axis] = corners[corner, axis]
             count += 1
         if (here >= NEAR) != (there >= NEAR):
             share = (NEAR - here) / (there - here)
@@ -194,7 +200,7 @@ def _clipped(corners, focal, centre_x, centre_y, number, nearness, ids):
         )  # fmt: skip
 
 
-@njit(cache=True)
+@njit(**BARE)
 def _draw(triangles, first, stop, base, culled, cull_all, view, offset, focal, centre_x, centre_y, nearness, ids, corners):
     """Draw triangles [first, stop) whose vertices, less `offset`, are rows of `view`: x, y, z, column, row, 1/x."""
     height, width = ids.shape
@@ -220,12 +226,12 @@ def _draw(triangles, first, stop, base, culled, cull_all, view, offset, focal, c
         x0, y0, x1, y1, x2, y2 = view[a, 3], view[a, 4], view[b, 3], view[b, 4], view[c, 3], view[c, 4]
         if max(x0, x1, x2) < 0.0 or min(x0, x1, x2) > width or max(y0, y1, y2) < 0.0 or min(y0, y1, y2) > height:
             continue
-        if cull and (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0) > 0.0:
+        if cull and (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0) < 0.0:
             continue
         fill(x0, y0, view[a, 5], x1, y1, view[b, 5], x2, y2, view[c, 5], base + triangle - first, nearness, ids)
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def _project(x, y, z, focal, centre_x, centre_y, view, row):
     view[row, 0], view[row, 1], view[row, 2] = x, y, z
     if x >= NEAR:
@@ -235,7 +241,7 @@ def _project(x, y, z, focal, centre_x, centre_y, view, row):
         view[row, 5] = inverse
 
 
-@njit(cache=True)
+@njit(**KERNEL)
 def _visible_chunks(camera, boxes, order, distance):
     """Chunks that the picture may show, nearest first: their number; `order` gets them, `distance` their depth."""
     axes, place = camera.axes, camera.position
@@ -267,7 +273,7 @@ def _visible_chunks(camera, boxes, order, distance):
     return count
 
 
-@njit(cache=True)
+@njit(**KERNEL)
 def draw_static(camera, mesh, samples, nearness, ids):
     """Draw the town; `samples` squared make a pixel, by which it is decided what is too small."""
     axes, place, focal = camera.axes, camera.position, camera.focal
@@ -276,7 +282,7 @@ def draw_static(camera, mesh, samples, nearness, ids):
     order = np.empty(chunks, np.int64)
     distance = np.empty(chunks)
     count = _visible_chunks(camera, mesh.chunk_box, order, distance)
-    corners = np.empty((3, 3))
+    corners = np.empty((7, 3))
     largest = 0
     for chunk in range(chunks):
         largest = max(largest, mesh.chunk_vertex[chunk + 1] - mesh.chunk_vertex[chunk])
@@ -313,14 +319,14 @@ def draw_static(camera, mesh, samples, nearness, ids):
         )  # fmt: skip
 
 
-@njit(cache=True)
+@njit(**KERNEL)
 def draw_instances(camera, pool, instances, base, samples, nearness, ids):
     """Draw the actors; their triangles are numbered from `base` + their slot on, the far mesh after the near one."""
     axes, place, focal = camera.axes, camera.position, camera.focal
     centre_x, centre_y = 0.5 * camera.width, 0.5 * camera.height
     tan_x, tan_y = centre_x / focal, centre_y / focal
     spread_x, spread_y = math.sqrt(1.0 + tan_x * tan_x), math.sqrt(1.0 + tan_y * tan_y)
-    corners = np.empty((3, 3))
+    corners = np.empty((7, 3))
     largest = 0
     for mesh in range(len(pool.radius)):
         largest = max(largest, pool.first_vertex[mesh + 1] - pool.first_vertex[mesh])
@@ -371,7 +377,7 @@ def draw_instances(camera, pool, instances, base, samples, nearness, ids):
         )  # fmt: skip
 
 
-@njit(cache=True)
+@njit(**KERNEL)
 def draw_shadows(camera, instances, sun, samples, nearness, shadow):
     """Mark the samples on which bodies cast their shadow: uint8 (H, W), 1 where the sun does not come.
 
@@ -394,7 +400,7 @@ def draw_shadows(camera, instances, sun, samples, nearness, shadow):
         _fill_shadow(camera, corners, nearness, shadow)
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def _shadow_outline(body, shift_x, shift_y, corners):
     """Six corners (convex, world) of the ground under a box and under its copy shifted by the sun."""
     fx, fy = body["rotation"][0, 0], body["rotation"][1, 0]
@@ -414,7 +420,7 @@ def _shadow_outline(body, shift_x, shift_y, corners):
         corners[corner, 2] = body["ground"]
 
 
-@njit(cache=True)
+@njit(**KERNEL)
 def _fill_shadow(camera, corners, nearness, shadow):
     axes, place, focal = camera.axes, camera.position, camera.focal
     height, width = shadow.shape

@@ -66,7 +66,7 @@ class _Meshes:
             starts = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes]).astype(np.int32)
             self._pool = MeshPool(
                 np.concatenate([mesh.vertices for mesh in meshes]),
-                np.concatenate([mesh.triangles for mesh in meshes]),
+                np.concatenate([mesh.triangles + start for mesh, start in zip(meshes, starts)]).astype(np.int32),
                 np.concatenate([mesh.normal for mesh in meshes]),
                 np.concatenate([mesh.colour for mesh in meshes]),
                 np.concatenate([mesh.material for mesh in meshes]),

@@ -17,6 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from . import labels
+from .compiling import BARE, INLINE
 from .mesh import GLASS, HEADLIGHT, LEFT_BLINKER, PAINT, RIGHT_BLINKER, SIREN, TAIL_LIGHT
 from .raster import MeshPool
 from .scene import FAR_CELL, GRASS, LEAVES, PAVEMENT, ROAD, WALL, GroundLight, Markings, Surfaces
@@ -60,7 +61,7 @@ class Stage(NamedTuple):
     linear: NDArray[np.float32]
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def mesh_triangle(stage, number):
     """The instance and the row in the pool of an actor's triangle."""
     instance = stage.owner[number - stage.base]
@@ -73,7 +74,7 @@ def mesh_triangle(stage, number):
     return instance, stage.pool.first[body["far_mesh"]] + local - count
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def world_normal(stage, number):
     """Unit normal of a triangle in the world."""
     if number < stage.base:
@@ -88,7 +89,7 @@ def world_normal(stage, number):
     )
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def _texture(noise, u, v):
     """Smooth repeating noise, 0..1, one value a unit."""
     iu, iv = math.floor(u), math.floor(v)
@@ -99,27 +100,27 @@ def _texture(noise, u, v):
     return low + fv * (high - low)
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def _pulse(x, low, high):
     """Integral from 0 to x of a train of pulses of period 1 that is 1 between low and high."""
     whole = math.floor(x)
     return whole * (high - low) + min(max(x - whole - low, 0.0), high - low)
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def _striped(x, width, low, high):
     """Share of [x - width / 2, x + width / 2] that lies on the pulses of period 1 between low and high."""
     width = max(width, 1e-3)
     return (_pulse(x + 0.5 * width, low, high) - _pulse(x - 0.5 * width, low, high)) / width
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def _overlap(x, width, half):
     """Share of [x - width / 2, x + width / 2] that lies within [-half, half]."""
     return max(min(x + 0.5 * width, half) - max(x - 0.5 * width, -half), 0.0) / width
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def marking_cover(markings, x, y, z, ax, ay, bx, by):
     """Share of a patch of ground that is painted, and the mean colour of the paint (0..255).
 
@@ -156,7 +157,7 @@ def marking_cover(markings, x, y, z, ax, ay, bx, by):
     return min(cover, 1.0), red / cover, green / cover, blue / cover
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def _lookup(field, origin_x, origin_y, cell, x, y):
     """Bilinear value, 0..1, of a uint8 map of the ground."""
     u, v = (x - origin_x) / cell - 0.5, (y - origin_y) / cell - 0.5
@@ -169,7 +170,7 @@ def _lookup(field, origin_x, origin_y, cell, x, y):
     return (low + fv * (high - low)) / 255.0
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def _sky(light, x, y, z):
     """Sky in a direction (any length), without the sun's disc; below the horizon the far air."""
     upward = max(z, 0.0)
@@ -189,7 +190,7 @@ def _sky(light, x, y, z):
     )
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def _background(light, x, y, z, length):
     """Sky, sun and fog in a direction of the given length."""
     red, green, blue = _sky(light, x, y, z)
@@ -210,7 +211,7 @@ def _background(light, x, y, z, length):
     return red, green, blue
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def _beam_light(stage, x, y, z, nx, ny, nz):
     """Light of head lamps on a point."""
     total = 0.0
@@ -228,7 +229,7 @@ def _beam_light(stage, x, y, z, nx, ny, nz):
     return total
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def _ground_albedo(stage, surface, number, x, y, z, ax, ay, bx, by, size, red, green, blue):
     """Albedo of road, pavement and grass from their plain albedo; (ax, ay), (bx, by): sides of the pixel's patch."""
     noise = stage.noise
@@ -260,7 +261,7 @@ def _ground_albedo(stage, surface, number, x, y, z, ax, ay, bx, by, size, red, g
     return red, green, blue
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def _wall(stage, x, y, z, nx, ny, size, identity):
     """Windows of a facade: share of glass, share of dark joint, light from inside (0..1)."""
     along = (y * nx - x * ny) / 3.1
@@ -274,7 +275,7 @@ def _wall(stage, x, y, z, nx, ny, size, identity):
     return wide * tall, lit
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def _lamp_glow(material, lamps, night):
     """Light that a lamp of a vehicle gives off: red, green, blue."""
     bright = 1.6 + 1.6 * night
@@ -289,7 +290,7 @@ def _lamp_glow(material, lamps, night):
     return 0.0, 0.0, 0.0
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def _radiance(stage, camera, number, u, v, near, spread, shadow):
     """Linear colour seen along one ray.
 
@@ -408,7 +409,7 @@ def _radiance(stage, camera, number, u, v, near, spread, shadow):
     if light.fog > 0.0 and distance > light.fog_start:
         height = max(0.5 * (z + camera.position[2]), 0.0)
         thick += light.fog * (distance - light.fog_start) * math.exp(-light.fog_falloff * height)
-    clear = math.exp(-thick)
+    clear = 1.0 / (1.0 + thick * (1.0 + thick * (0.5 + 0.2 * thick)))
     return (
         red * clear + light.fog_colour[0] * (1.0 - clear),
         green * clear + light.fog_colour[1] * (1.0 - clear),
@@ -416,13 +417,13 @@ def _radiance(stage, camera, number, u, v, near, spread, shadow):
     )
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def _tone(value, table):
     return table[min(int(value * (TABLE / TABLE_RANGE)), TABLE - 1)]
 
 
-@njit(cache=True)
-def shade(stage, camera, samples, nearness, ids, shadow, table, picture):
+@njit(**BARE)
+def shade(stage, camera, samples, nearness, ids, shadow, table, seen, picture):
     """Colour a picture.
 
     Args:
@@ -431,6 +432,7 @@ def shade(stage, camera, samples, nearness, ids, shadow, table, picture):
         nearness, ids: of the samples, see `raster`.
         shadow: uint8 like `ids`, 1 in the shadow of an actor.
         table: uint8 (3, TABLE), bytes of red, green and blue by linear light.
+        seen: int32 (samples squared,), scratch.
         picture: uint8 (height, width, 4), receives blue, green, red, alpha.
     """
     height, width = picture.shape[:2]
@@ -438,7 +440,6 @@ def shade(stage, camera, samples, nearness, ids, shadow, table, picture):
     centre_x, centre_y = 0.5 * camera.width, 0.5 * camera.height
     weight = 1.0 / (samples * samples)
     spread = samples / focal
-    seen = np.empty(samples * samples, np.int32)
     for row in range(height):
         for column in range(width):
             top, left = row * samples, column * samples
@@ -490,7 +491,7 @@ def shade(stage, camera, samples, nearness, ids, shadow, table, picture):
             picture[row, column, 3] = 255
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def label_at(stage, camera, number, u, v, near):
     """Semantic tag of what a ray meets."""
     if number < 0:
@@ -510,7 +511,7 @@ def label_at(stage, camera, number, u, v, near):
     return label
 
 
-@njit(cache=True)
+@njit(**BARE)
 def paint_labels(stage, camera, samples, nearness, ids, with_ids, picture):
     """Tags into red; with `with_ids` also the low and high byte of the object's id into green and blue."""
     height, width = picture.shape[:2]
@@ -532,7 +533,7 @@ def paint_labels(stage, camera, samples, nearness, ids, with_ids, picture):
             picture[row, column, 3] = 255
 
 
-@njit(cache=True)
+@njit(**BARE)
 def paint_depth(samples, nearness, far, picture):
     """Depth [m] as CARLA's 24 bits: (red + 256 green + 65536 blue) / (256^3 - 1) * far."""
     height, width = picture.shape[:2]
@@ -548,7 +549,7 @@ def paint_depth(samples, nearness, far, picture):
             picture[row, column, 3] = 255
 
 
-@njit(cache=True)
+@njit(**BARE)
 def paint_normals(stage, samples, ids, picture):
     """World normals: red, green, blue = (x, y, z) mapped from -1..1 to 0..255; nothing is black."""
     height, width = picture.shape[:2]
@@ -566,7 +567,7 @@ def paint_normals(stage, samples, ids, picture):
             picture[row, column, 0] = int((nz + 1.0) * 127.5 + 0.5)
 
 
-@njit(cache=True)
+@njit(**BARE)
 def paint_flow(stage, camera, before, elapsed, nearness, ids, flow):
     """How far every pixel's point moved across the picture since the camera was `before`, `elapsed` seconds ago.
 
@@ -605,7 +606,7 @@ def paint_flow(stage, camera, before, elapsed, nearness, ids, flow):
             flow[row, column, 1] = min(max((v - old_v) * camera.focal * 2.0 / height, -2.0), 2.0)
 
 
-@njit(cache=True)
+@njit(**BARE)
 def draw_rain(starts, rain, slant, picture):
     """Blend streaks of falling rain into a picture; starts: float64 (n, 3): column, row, length, all 0..1."""
     height, width = picture.shape[:2]

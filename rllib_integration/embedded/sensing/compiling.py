@@ -1,0 +1,19 @@
+"""How the sensors' kernels are compiled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+KERNEL: dict[str, Any] = {
+    "cache": True,
+    "error_model": "numpy",
+    "fastmath": {"contract", "arcp", "nsz", "afn", "reassoc"},
+}
+"""Options of a kernel that may allocate arrays. Reordered sums are no harm in a picture; infinities stay exact."""
+
+BARE: dict[str, Any] = {**KERNEL, "_nrt": False}
+"""Options of a kernel that allocates nothing. Without reference counts, the named tuples that carry dozens of arrays
+cost nothing to hand on; with them, shading a pixel takes ten times as long."""
+
+INLINE: dict[str, Any] = {**BARE, "forceinline": True}
+"""Options of what such a kernel calls for every pixel."""
