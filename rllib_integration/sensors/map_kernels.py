@@ -28,7 +28,7 @@ def mix_colours(tile: NDArray[np.uint8], colours: NDArray[np.uint8], painted: ND
                 for s in range(tile.shape[2]):
                     if tile[i, j, s]:
                         value += np.int64(tile[i, j, s]) * np.int64(colours[s + 1, c])
-                painted[i, j, c] = np.uint8(min(value // 255, 255))
+                painted[i, j, c] = min(int(value) // 255, 255)
 
 
 @njit(cache=True)

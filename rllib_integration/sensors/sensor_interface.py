@@ -12,6 +12,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import carla
+
 from rllib_integration.sensors.base import BaseSensor, PseudoSensor
 
 if TYPE_CHECKING:
@@ -88,11 +90,15 @@ class SensorInterface:
     Attributes:
         events: After :meth:`get_data`, every event of the step: ``{sensor name: [(frame, data), ...]}`` in order.
         route: The hero's route, if it has one; the bird view draws it.
+        map: The town, if whoever made the interface has it at hand; asking the server for it takes a while.
+        memory: What sensors keep from one episode to the next; emptied with :meth:`abandon`.
     """
 
     def __init__(self) -> None:
         self.events: dict[str, list[tuple[int, Any]]] = {}
         self.route: Route | None = None
+        self.map: carla.Map | None = None
+        self.memory: dict[str, Any] = {}
         self._arrived = threading.Condition()
         self._mailboxes: dict[str, _Mailbox] = {}
         self._wanted: int | None = None
@@ -229,13 +235,19 @@ class SensorInterface:
         """Destroy every sensor and forget it. Twice is fine."""
         for sensor in list(self.sensors.values()):
             sensor.destroy()
-        self.abandon()
+        self._forget()
 
     def abandon(self) -> None:
-        """Forget every sensor without a word to the simulator, for when that has died."""
+        """Forget everything without a word to the simulator, for when that has died."""
+        self._forget()
+        self.map = None
+        self.memory = {}
+
+    def _forget(self) -> None:
         with self._arrived:
             self._mailboxes.clear()
             self.events = {}
+            self.route = None
             self._arrived.notify_all()
 
 
