@@ -67,6 +67,8 @@ _SPECTATOR_BEHIND = 5.0  # [m]
 _SPECTATOR_ABOVE = 3.0  # [m]
 _LONGEST_SUBSTEP = 0.01  # [s] CARLA's default; substeps are added for longer time steps
 _FEWEST_SUBSTEPS = 10
+_SUBSCRIPTION_SECONDS = 1.0  # for the first data of a new sensor, before the world is ticked once more for it
+_SUBSCRIPTION_TICKS = 3
 
 
 def _positive(expected: str, *types: type) -> Rule:
@@ -166,6 +168,7 @@ class CarlaCore:
         self._weather: carla.WeatherParameters | None = None
         self.rng = np.random.default_rng()
         self._start_poses: list[carla.Transform] = []
+        self._sensors_are_new = False
         try:
             self.connect()
         except BaseException:
@@ -389,6 +392,7 @@ class CarlaCore:
             blueprint.set_attribute("role_name", "hero")
         self.hero = self._spawn_on_first_free(blueprint, poses)
         self._tick_world()
+        self._sensors_are_new = True
         for name, attributes in hero_config["sensors"].items():
             self._call(SensorFactory.spawn, name, attributes, self.sensor_interface, self.hero)
 
@@ -512,9 +516,24 @@ class CarlaCore:
     def get_sensor_data(self) -> dict[str, tuple[int, Any]]:
         """What the sensors saw of the last tick's frame: sensor name -> (frame, parsed data)."""
         try:
+            if self._sensors_are_new:
+                return self._first_sensor_data()
             return self.sensor_interface.get_data(self.frame or None, self.config["timeout"])
         except SensorTimeoutError as error:
             raise self.as_server_error(error) or error from error
+
+    def _first_sensor_data(self) -> dict[str, tuple[int, Any]]:
+        """Data of sensors that have just been spawned. Listening begins some time after it was asked for, so
+        that a simulator may have ticked without them; then another tick is needed."""
+        patience = min(_SUBSCRIPTION_SECONDS, self.config["timeout"])
+        self._sensors_are_new = False
+        for _ in range(_SUBSCRIPTION_TICKS):
+            try:
+                return self.sensor_interface.get_data(self.frame or None, patience)
+            except SensorTimeoutError as error:
+                logger.info("Another tick for sensors that do not listen yet: %s", error)
+                self.frame = self._tick_world()
+        return self.sensor_interface.get_data(self.frame or None, self.config["timeout"])
 
     def set_spectator_camera_view(self) -> None:
         """Move the spectator behind and above the hero. Does not wait for the server."""
