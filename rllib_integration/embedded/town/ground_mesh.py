@@ -15,6 +15,7 @@ from rllib_integration.embedded.physics.ground import (
 )
 from rllib_integration.embedded.town.lanes import BIKING, BORDER, MEDIAN, NONE, PARKING, SHOULDER, SIDEWALK, LaneTable
 from rllib_integration.embedded.town.mesh import Array, MeshBuilder
+from rllib_integration.embedded.town.stretches import straight_stretches
 from rllib_integration.embedded.town.surface import GROUND_LABEL, KERB, SIDEWALK_LABEL
 
 BRIDGE_LABEL = 26
@@ -50,42 +51,9 @@ def label_at(surface, x, y, z):  # type: ignore[no-untyped-def]
     return out
 
 
-@njit(cache=True)
-def _stretches(lane, inner, outer, tolerance, longest):  # type: ignore[no-untyped-def]
-    """Pairs of stations between which a lane is straight and evenly sloped, as long as possible."""
-    first = np.empty(len(lane), np.int64)
-    last = np.empty(len(lane), np.int64)
-    count = 0
-    a = 0
-    while a < len(lane) - 1:
-        if lane[a + 1] != lane[a]:
-            a += 1
-            continue
-        b = a + 1
-        while b + 1 < len(lane) and lane[b + 1] == lane[a]:
-            c = b + 1
-            if (outer[c, 0] - outer[a, 0]) ** 2 + (outer[c, 1] - outer[a, 1]) ** 2 > longest * longest:
-                break
-            straight = True
-            for k in range(a + 1, c):
-                for edge in (inner, outer):
-                    share = (k - a) / (c - a)
-                    for axis in range(3):
-                        if abs(edge[a, axis] + share * (edge[c, axis] - edge[a, axis]) - edge[k, axis]) > tolerance:
-                            straight = False
-            if not straight:
-                break
-            b = c
-        first[count] = a
-        last[count] = b
-        count += 1
-        a = b
-    return first[:count], last[:count]
-
-
 def add_lanes(mesh: MeshBuilder, lanes: LaneTable, surface: Surface) -> None:
     """Add the surfaces of all lanes, the kerbs of raised ones, and the lower sides of bridges."""
-    first, last = _stretches(lanes.lane, lanes.inner, lanes.outer, 0.015, 20.0)
+    first, last = straight_stretches(lanes.lane, lanes.inner, lanes.outer, 0.015, 20.0)
     kind = lanes.type[lanes.lane[first]]
     level = (kind != NONE) & (kind != SIDEWALK) & (kind != MEDIAN)
     quads = _quads(lanes, first[level], last[level])
@@ -93,7 +61,7 @@ def add_lanes(mesh: MeshBuilder, lanes: LaneTable, surface: Surface) -> None:
     mesh.add_quads(_upward(quads), labels, _colours(kind[level]))
     _add_deck_undersides(mesh, quads, surface)
     # Raised lanes are cut finely, because roads of junctions may cover pieces of them.
-    first, last = _stretches(lanes.lane, lanes.inner, lanes.outer, 0.015, 4.0)
+    first, last = straight_stretches(lanes.lane, lanes.inner, lanes.outer, 0.015, 4.0)
     kind = lanes.type[lanes.lane[first]]
     raised = (kind == SIDEWALK) | (kind == MEDIAN)
     quads, kind = _quads(lanes, first[raised], last[raised]), kind[raised]

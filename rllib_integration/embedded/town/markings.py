@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rllib_integration.embedded.town.lanes import Array, LaneTable, ReferenceLines
 from rllib_integration.embedded.town.opendrive import RoadMark, RoadNetwork, RoadObject
+from rllib_integration.embedded.town.stretches import straight_stretches
 from rllib_integration.embedded.town.town import Signal
 
 DASH, GAP = 3.0, 4.5
@@ -100,16 +101,10 @@ def _strip(edge: Array, s: Array, low: float, high: float, offset: float, width:
     return np.stack([left[:-1], left[1:], right[1:], right[:-1]], axis=1)
 
 
-def _bends(points: Array) -> NDArray[np.bool_]:
-    """Which points are needed: a point in a straight row of three is not."""
-    keep = np.ones(len(points), bool)
-    if len(points) > 2:
-        middle = 0.5 * (points[:-2] + points[2:])
-        keep[1:-1] = np.linalg.norm(points[1:-1] - middle, axis=1) > 0.008
-        # Straight lines keep a point now and then, so that no quadrilateral gets too long.
-        keep[::8] = True
-        keep[-1] = True
-    return keep
+def _bends(points: Array) -> NDArray[np.int64]:
+    """Rows of the points that are needed to follow a line closely."""
+    first, _ = straight_stretches(np.zeros(len(points), np.int32), points, points, 0.015, 20.0)
+    return np.append(first, len(points) - 1)
 
 
 def crosswalk_polygons(network: RoadNetwork, lines: ReferenceLines) -> list[Array]:
