@@ -1,0 +1,225 @@
+"""How many `world.tick()` a second the real client gets, against a server that only sends canned replies.
+
+Client and server share one CPU, where waking each other is cheapest and figures are steady. The canned server answers
+from a table recorded before and sends one world message again and again: no server in Python can be faster.
+
+    python benchmarks/tick.py [--seconds 2] [--rounds 3] [--vehicles 1,50,100]
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import select
+import signal
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import carla
+import msgpack
+
+_REPOSITORY = Path(__file__).resolve().parents[1]
+_STEP = 0.05
+_TICKS_A_DRIVE = 100
+_THROTTLE = 0.35
+_METHODS = {
+    "version": [],
+    "get_episode_info": [],
+    "get_sensor_token": [1],
+    "get_episode_settings": [],
+    "get_required_files": ["Nav"],
+    "query_lights_state": ["benchmark"],
+    "get_map_info": [],
+    "get_map_data": [],
+}
+_FRAME = struct.Struct("<Qd")
+_FRAME_OFFSET = 12
+_TOKEN_PORT_OFFSET = 4
+
+
+def _receive_exactly(sock: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        part = sock.recv(size - len(data))
+        if not part:
+            raise ConnectionError("the server closed the connection")
+        data += part
+    return data
+
+
+def record(host: str, port: int) -> tuple[dict[str, object], bytes]:
+    """Results of the calls that a client makes, and the current world message with its length prefix."""
+    answers = {}
+    with socket.create_connection((host, port)) as rpc:
+        for method, arguments in _METHODS.items():
+            rpc.sendall(msgpack.packb([0, 1, method, [[False], *arguments]]))
+            unpacker = msgpack.Unpacker(max_buffer_size=2**28)
+            while True:
+                unpacker.feed(rpc.recv(1 << 20))
+                answer = next(unpacker, None)
+                if answer is not None:
+                    answers[method] = answer[3]
+                    break
+    token = bytes(answers["get_sensor_token"][0][1][0])
+    stream_port = struct.unpack_from("<H", token, _TOKEN_PORT_OFFSET)[0]
+    with socket.create_connection((host, stream_port)) as stream:
+        stream.sendall(struct.pack("<I", 1))
+        size = _receive_exactly(stream, 4)
+        return answers, size + _receive_exactly(stream, struct.unpack("<I", size)[0])
+
+
+def _listen() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0))
+
+
+def serve_canned(answers: dict[str, object], message: bytes, pipe: Connection, cpu: int) -> None:
+    """Answer every call from the table, and send the message, with a new frame number, at every tick."""
+    os.sched_setaffinity(0, {cpu})
+    rpc, stream = _listen(), _listen()
+    token = bytearray(answers["get_sensor_token"][0][1][0])
+    struct.pack_into("<H", token, _TOKEN_PORT_OFFSET, stream.getsockname()[1])
+    answers = {**answers, "get_sensor_token": [[1, [bytes(token)]]]}
+    episode = answers["get_episode_info"][0][1][0]
+    answers["get_episode_info"] = [[1, [episode, [bytes(token)]]]]
+    pack = msgpack.Packer().pack
+    buffer = bytearray(message)
+    frame, seconds = _FRAME.unpack_from(buffer, _FRAME_OFFSET)
+    clients: dict[int, tuple[socket.socket, msgpack.Unpacker]] = {}
+    subscribers: list[socket.socket] = []
+    poll = select.epoll()
+    poll.register(rpc, select.EPOLLIN)
+    poll.register(stream, select.EPOLLIN)
+    pipe.send(rpc.getsockname()[1])
+    while True:
+        for descriptor, _ in poll.poll():
+            if descriptor in clients:
+                client, unpacker = clients[descriptor]
+                data = client.recv(1 << 16)
+                if not data:
+                    return
+                unpacker.feed(data)
+                for _, number, method, parameters in unpacker:
+                    if method == "tick_cue":
+                        frame, seconds = frame + 1, seconds + _STEP
+                        _FRAME.pack_into(buffer, _FRAME_OFFSET, frame, seconds)
+                        for subscriber in subscribers:
+                            subscriber.sendall(buffer)
+                        client.sendall(pack([1, number, None, [[1, frame]]]))
+                    elif method == "apply_batch":
+                        client.sendall(pack([1, number, None, [[[1, 1]]] * len(parameters[1])]))
+                    elif not parameters[0][0]:
+                        client.sendall(pack([1, number, None, answers.get(method, [[False]])]))
+            else:
+                listener = rpc if descriptor == rpc.fileno() else stream
+                client, _ = listener.accept()
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if listener is stream:
+                    _receive_exactly(client, 4)
+                    client.sendall(buffer)
+                    subscribers.append(client)
+                else:
+                    clients[client.fileno()] = (client, msgpack.Unpacker())
+                    poll.register(client, select.EPOLLIN)
+
+
+def _start_embedded(cpu: int) -> tuple[subprocess.Popen[bytes], int]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rllib_integration.embedded", "-carla-rpc-port=0", f"--parent-pid={os.getpid()}"],
+        cwd=_REPOSITORY,
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: os.sched_setaffinity(0, {cpu}),
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline().decode()
+    return process, int(line.split(":")[1].split()[0])
+
+
+def _prepare(port: int, count: int) -> tuple[carla.Client, carla.World, list[int], list[object]]:
+    """A synchronous world with moving vehicles; returns their ids, too, and the batch that sets them back."""
+    client = carla.Client("127.0.0.1", port)
+    client.set_timeout(60.0)
+    world = client.reload_world()
+    settings = world.get_settings()
+    settings.synchronous_mode, settings.fixed_delta_seconds = True, _STEP
+    world.apply_settings(settings)
+    blueprint = world.get_blueprint_library().find("vehicle.tesla.model3")
+    drive = carla.command.ApplyVehicleControl(
+        carla.command.FutureActor, carla.VehicleControl(throttle=_THROTTLE)
+    )
+    points = world.get_map().get_spawn_points()[:count]
+    batch = [carla.command.SpawnActor(blueprint, point).then(drive) for point in points]
+    responses = client.apply_batch_sync(batch, True)
+    placed = [(response.actor_id, point) for response, point in zip(responses, points) if not response.error]
+    back = [carla.command.ApplyTransform(number, point) for number, point in placed]
+    return client, world, [number for number, _ in placed], back
+
+
+def _rate(client: carla.Client, world: carla.World, seconds: float, back: list[object], batch: list[object]) -> float:
+    """Ticks a second. The vehicles are set back before they could leave their roads."""
+    count, start = 0, time.perf_counter()
+    while True:
+        client.apply_batch_sync(back, False)
+        for _ in range(_TICKS_A_DRIVE):
+            if batch:
+                client.apply_batch_sync(batch, False)
+            world.tick()
+        count += _TICKS_A_DRIVE
+        elapsed = time.perf_counter() - start
+        if elapsed >= seconds:
+            return count / elapsed
+
+
+def _compare(count: int, with_batch: bool, seconds: float, rounds: int, cpu: int) -> tuple[float, float, int]:
+    """Ticks a second of the embedded and of the canned server, and the number of vehicles."""
+    process, port = _start_embedded(cpu)
+    canned: multiprocessing.Process | None = None
+    try:
+        client, world, ids, back = _prepare(port, count)
+        context = multiprocessing.get_context("spawn")
+        answers, message = record("127.0.0.1", port)
+        here, there = context.Pipe()
+        canned = context.Process(target=serve_canned, args=(answers, message, there, cpu), daemon=True)
+        canned.start()
+        floor_client = carla.Client("127.0.0.1", here.recv())
+        floor_client.set_timeout(60.0)
+        floor_world = floor_client.get_world()
+        control = carla.VehicleControl(throttle=_THROTTLE)
+        batch = [carla.command.ApplyVehicleControl(number, control) for number in ids] if with_batch else []
+        real, floor = [], []
+        for _ in range(rounds):
+            floor.append(_rate(floor_client, floor_world, seconds, back, batch))
+            real.append(_rate(client, world, seconds, back, batch))
+        return statistics.median(real), statistics.median(floor), len(ids)
+    finally:
+        if canned is not None:
+            canned.terminate()
+            canned.join()
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+def main() -> None:
+    """Print ticks a second and the ratio to the canned server for each number of vehicles."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of one measurement")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each; the median counts")
+    parser.add_argument("--vehicles", default="1,50,100")
+    options = parser.parse_args()
+    cpu = min(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cpu})
+    cases = [(int(count), False) for count in options.vehicles.split(",")] + [(50, True)]
+    for count, with_batch in cases:
+        real, floor, vehicles = _compare(count, with_batch, options.seconds, options.rounds, cpu)
+        what = f"{vehicles} vehicles" + (" and a batch of their controls" if with_batch else "")
+        print(f"{what:45} {real:8.0f} ticks/s   canned {floor:8.0f}   ratio {real / floor:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
