@@ -89,7 +89,9 @@ VEHICLE = np.dtype(
         ("ackermann_steer", _f8), ("ackermann_steer_speed", _f8), ("ackermann_speed", _f8),
         ("ackermann_acceleration", _f8), ("ackermann_jerk", _f8),
         ("ackermann_speed_gains", _f8, (3,)), ("ackermann_acceleration_gains", _f8, (3,)),
-        ("ackermann_state", _f8, (8,)),
+        # what the controllers remember: see ackermann.py
+        ("following", _u1), ("ackermann_wish", _f8), ("ackermann_pedal", _f8), ("ackermann_last_speed", _f8),
+        ("ackermann_felt", _f8), ("ackermann_speed_sum", _f8), ("ackermann_acceleration_sum", _f8),
         # constant velocity mode, in the vehicle's own frame
         ("constant_velocity", _u1),
         ("constant_vx", _f8), ("constant_vy", _f8), ("constant_vz", _f8),
@@ -146,6 +148,7 @@ VEHICLE = np.dtype(
         ("slope_x", _f8, (WHEELS,)), ("slope_y", _f8, (WHEELS,)),
         # wheels, as the last substep left them
         ("wheel_cosine", _f8, (WHEELS,)), ("wheel_sine", _f8, (WHEELS,)),  # of the steering angle
+        ("wheel_steer_offset", _f8, (WHEELS,)),  # angle shown while physics is off
         ("wheel_load", _f8, (WHEELS,)),
         ("wheel_compression", _f8, (WHEELS,)),
         ("wheel_stretch_x", _f8, (WHEELS,)), ("wheel_stretch_y", _f8, (WHEELS,)),  # tyre deflection

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 
+from rllib_integration.embedded.physics.ackermann import follow_ackermann
 from rllib_integration.embedded.physics.drivetrain import choose_gear, driven_radius, interpolate, wheel_torque
 from rllib_integration.embedded.physics.ground import Surface, ground_at
 from rllib_integration.embedded.physics.kernels import kernel
@@ -77,6 +78,9 @@ def begin_tick(v: Vehicle, dt: float) -> None:
         friction = v.friction_override if v.friction_override >= 0.0 else v.wheel_friction[wheel]
         v.wheel_grip[wheel] = friction * FRICTION_UNIT * (REAR_GRIP if wheel >= 2 else 1.0)
     speed = v.vx * v.rotation[0] + v.vy * v.rotation[3] + v.vz * v.rotation[6]
+    if v.ackermann:
+        follow_ackermann(v, speed, dt)
+    v.following = v.ackermann
     choose_gear(v, speed, dt)
     lock = min(max(v.wheel_max_steer[0], v.wheel_max_steer[1]), LARGEST_LOCK)
     v.steer_target = v.steer * lock * interpolate(v.steering_speed, v.steering_factor, v.steering_count, abs(speed))
@@ -94,8 +98,8 @@ def _is_disturbed(v: Vehicle) -> bool:
         or v.force_x != 0.0 or v.force_y != 0.0 or v.force_z != 0.0
         or v.torque_x != 0.0 or v.torque_y != 0.0 or v.torque_z != 0.0
     )  # fmt: skip
-    driven = v.throttle > 0.0 or v.constant_velocity != 0 or v.gravity == 0
-    return moved or turned or pushed or driven or v.brake + v.hand_brake < v.held_brake
+    released = v.brake + v.hand_brake < v.held_brake
+    return moved or turned or pushed or released or _is_driven(v)
 
 
 @kernel
@@ -443,4 +447,4 @@ def _fall_asleep(v: Vehicle, dt: float) -> None:
 
 @kernel
 def _is_driven(v: Vehicle) -> bool:
-    return v.throttle > 0.0 or v.constant_velocity != 0 or v.gravity == 0
+    return v.throttle > 0.0 or v.constant_velocity != 0 or v.gravity == 0 or v.ackermann != 0

@@ -1,0 +1,119 @@
+"""What a vehicle's instruments show."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from rllib_integration.embedded.physics.state import WHEELS
+
+
+class WheelTelemetry(NamedTuple):
+    """One wheel, in the fields and order of carla.WheelTelemetryData.
+
+    Attributes:
+        tire_friction: 3.5 is dry asphalt.
+        lat_slip: Slip angle [rad].
+        long_slip: Slip ratio.
+        omega: Speed of turning [rad/s].
+        tire_load: [N].
+        normalized_tire_load: Over the load at rest.
+        torque: Of the engine [N m].
+        long_force: [N].
+        lat_force: [N].
+        normalized_long_force: Over the load.
+        normalized_lat_force: Over the load.
+    """
+
+    tire_friction: float
+    lat_slip: float
+    long_slip: float
+    omega: float
+    tire_load: float
+    normalized_tire_load: float
+    torque: float
+    long_force: float
+    lat_force: float
+    normalized_long_force: float
+    normalized_lat_force: float
+
+
+class Telemetry(NamedTuple):
+    """A vehicle, in the fields and order of carla.VehicleTelemetryData.
+
+    Attributes:
+        speed: Forward [m/s].
+        steer, throttle, brake: Controls.
+        engine_rpm: [1/min].
+        gear: -1 reverse, 0 neutral.
+        drag: Of the air [N].
+        wheels: Front left, front right, rear left, rear right.
+    """
+
+    speed: float
+    steer: float
+    throttle: float
+    brake: float
+    engine_rpm: float
+    gear: int
+    drag: float
+    wheels: list[WheelTelemetry]
+
+
+def telemetry(row: np.void) -> Telemetry:
+    """Reads a vehicle's instruments.
+
+    Args:
+        row: One row of an array of dtype `state.VEHICLE`.
+    """
+    ahead = math.cos(row["yaw"]) * row["vx"] + math.sin(row["yaw"]) * row["vy"]
+    square = row["vx"] ** 2 + row["vy"] ** 2 + row["vz"] ** 2
+    return Telemetry(
+        speed=float(ahead),
+        steer=float(row["steer"]),
+        throttle=float(row["throttle"]),
+        brake=float(row["brake"]),
+        engine_rpm=float(row["rpm"]),
+        gear=int(row["gear"]),
+        drag=float(row["drag_area"] * square),
+        wheels=[_wheel(row, wheel) for wheel in range(WHEELS)],
+    )
+
+
+def _wheel(row: np.void, wheel: int) -> WheelTelemetry:
+    along, across = float(row["wheel_along"][wheel]), float(row["wheel_across"][wheel])
+    load = float(row["wheel_load"][wheel])
+    push, side = float(row["wheel_force_x"][wheel]), float(row["wheel_force_y"][wheel])
+    friction = row["friction_override"] if row["friction_override"] >= 0.0 else row["wheel_friction"][wheel]
+    grip = float(row["wheel_grip"][wheel])
+    # Tyres do not spin on their own here. The slip is what a real one would need for this force: a tenth at the
+    # limit of friction.
+    share = push / (grip * load) if grip * load > 0.0 else 0.0
+    slip = 0.1 * share
+    return WheelTelemetry(
+        tire_friction=float(friction),
+        lat_slip=math.atan2(across, max(abs(along), 0.5)),
+        long_slip=slip,
+        omega=along * (1.0 + slip) / float(row["wheel_radius"][wheel]),
+        tire_load=load,
+        normalized_tire_load=load / float(row["wheel_rest_load"][wheel]),
+        torque=float(row["wheel_torque"][wheel]),
+        long_force=push,
+        lat_force=side,
+        normalized_long_force=push / load if load > 0.0 else 0.0,
+        normalized_lat_force=side / load if load > 0.0 else 0.0,
+    )
+
+
+def wheel_steer_angle(row: np.void, wheel: int) -> float:
+    """Degrees by which a wheel is turned to the right; while physics is off, what was set from outside.
+
+    Args:
+        row: One row of an array of dtype `state.VEHICLE`.
+        wheel: 0 front left, 1 front right, 2 rear left, 3 rear right.
+    """
+    if not row["physics"]:
+        return math.degrees(row["wheel_steer_offset"][wheel])
+    return math.degrees(math.atan2(row["wheel_sine"][wheel], row["wheel_cosine"][wheel]))
