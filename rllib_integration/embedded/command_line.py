@@ -166,6 +166,7 @@ def _create_server(options: argparse.Namespace) -> Server:
         simulation.load(options.town or BUILT_IN_TOWN)
     except TownError as error:
         _fail(str(error))
+    simulation.warm_up()
     return server
 
 

@@ -185,6 +185,11 @@ class Listener:
         except OSError:
             sock.close()
 
+    @property
+    def paused(self) -> bool:
+        """Whether no connections are accepted for the moment."""
+        return self._paused_until is not None
+
     def resume_when_due(self) -> float | None:
         """Listen again after a pause; returns when to call next, None if not paused."""
         if self._paused_until is not None and time.monotonic() >= self._paused_until:

@@ -18,11 +18,16 @@ _MAX_UNREAD_ANSWERS = 8 * 2**20
 
 
 class RpcConnection(Connection):
-    """A client's RPC connection. While its answers pile up unread, no more of its requests are read."""
+    """A client's RPC connection. While its answers pile up unread, no more of its requests are read.
+
+    Attributes:
+        at_close: Called when the connection ends.
+    """
 
     def __init__(self, loop: EventLoop, sock: socket.socket, server: RpcServer) -> None:
         self._server = server
         self._decoder = RequestDecoder()
+        self.at_close: list[Callable[[], None]] = []
         super().__init__(loop, sock)
 
     def on_data(self, data: bytes) -> None:
@@ -44,6 +49,8 @@ class RpcConnection(Connection):
 
     def on_close(self) -> None:
         """Forget the connection."""
+        for action in self.at_close:
+            action()
         self._server.connections.discard(self)
 
 

@@ -136,9 +136,16 @@ def set_actor_enable_gravity(server: Server, actor_id: int, enabled: bool) -> No
     row["gravity"], row["asleep"] = bool(enabled), 0
 
 
+def _is_led(actor: Actor) -> bool:
+    return any(child.type_id == "controller.ai.walker" for child in actor.children)
+
+
 @void
 def set_actor_collisions(server: Server, actor_id: int, enabled: bool) -> None:
-    """Let a body touch others, or not."""
+    """Let a body touch others, or not.
+
+    A walker that an AI controller leads stays solid: the client asks for the contrary, but cars would drive through it.
+    """
     actor = server.simulation.episode.get(values.actor_id(actor_id))
-    if actor.has_body:
+    if actor.has_body and actor.attachment is None and not _is_led(actor):
         server.simulation.episode.row(actor)["collisions"] = bool(enabled)

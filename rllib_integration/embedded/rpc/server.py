@@ -6,6 +6,7 @@ import logging
 import time
 from typing import Any
 
+from rllib_integration.embedded.protocol.body_checks import MalformedBodyError, check_body
 from rllib_integration.embedded.protocol.event_loop import EventLoop
 from rllib_integration.embedded.protocol.rpc_framing import (
     Request,
@@ -102,7 +103,15 @@ class Server:
 
     def _on_time(self) -> float | None:
         """Do what is due now; returns when the next thing is."""
-        due = [self._rpc.listener.resume_when_due(), self.streams.listener.resume_when_due()]
+        if (
+            self.simulation.settings.synchronous_mode
+            and not self._gate.waiting
+            and not self._load_guard
+            and not self._rpc.listener.paused
+            and not self.streams.listener.paused
+        ):
+            return None
+        due: list[float | None] = [self._rpc.listener.resume_when_due(), self.streams.listener.resume_when_due()]
         if self._gate.waiting:
             now = time.monotonic()
             for connection, message_id in self._gate.release(now):
@@ -231,9 +240,12 @@ class Server:
         # The client names an address of its network card, at which it does not always listen; the one it calls from
         # reaches it.
         host = self.connection.peer.rsplit(":", 1)[0]
-        added = self.traffic_managers.add(host, integer(port, "port"))
+        number = integer(port, "port")
+        added = self.traffic_managers.add(host, number)
         if added:
             self._gate.register(self.connection)
+            # A Traffic Manager ends with its client; nobody could reach it any longer.
+            self.connection.at_close.append(lambda: self.traffic_managers.remove(number))
         return added
 
     def token(self, stream_id: int) -> bytes:
@@ -257,6 +269,11 @@ class Server:
         pose: tuple[tuple[float, float, float], tuple[float, float, float]],
         body: bytes,
     ) -> None:
-        """Send one sensor message."""
+        """Send one sensor message, unless it would end the client that reads it."""
+        try:
+            check_body(stream_type, body)
+        except MalformedBodyError as error:
+            self.complaints.log(f"stream {stream_id}", f"a message of type {stream_type} is not sent: {error}")
+            return
         header = encode_header(stream_type, len(body), frame, time, *pose)
         self.streams.publish(stream_id, header, body)

@@ -9,6 +9,7 @@ import numpy as np
 
 from rllib_integration.embedded.physics import parameters
 from rllib_integration.embedded.physics.state import WHEELS
+from rllib_integration.embedded.physics.telemetry import telemetry, wheel_steer_angle
 from rllib_integration.embedded.protocol import values
 from rllib_integration.embedded.protocol.values import clamp, number
 from rllib_integration.embedded.rpc.registry import RemoteError, value, void
@@ -144,7 +145,7 @@ def set_wheel_pitch_angle(server: Server, actor_id: int, wheel: int, degrees: fl
 @value
 def get_wheel_steer_angle(server: Server, actor_id: int, wheel: int) -> float:
     """Degrees by which a wheel is turned."""
-    return math.degrees(vehicle_row(server, actor_id)["wheel_steer"][_wheel(wheel)])
+    return float(wheel_steer_angle(vehicle_row(server, actor_id), _wheel(wheel)))
 
 
 @value
@@ -192,30 +193,6 @@ def apply_ackermann_controller_settings(server: Server, actor_id: int, settings:
 
 
 @value
-def get_telemetry_data(server: Server, actor_id: int) -> list[Any]:
+def get_telemetry_data(server: Server, actor_id: int) -> Any:
     """Speed, controls, engine and wheels."""
-    row = vehicle_row(server, actor_id)
-    wheels = [
-        [
-            float(row["wheel_friction"][i]),
-            float(row["wheel_slip_y"][i]),
-            float(row["wheel_slip_x"][i]),
-            float(row["wheel_speed"][i]),
-            float(row["wheel_load"][i]),
-            _share(row["wheel_load"][i], row["wheel_rest_load"][i]),
-            float(row["wheel_torque"][i]),
-            float(row["wheel_force_x"][i]),
-            float(row["wheel_force_y"][i]),
-            _share(row["wheel_force_x"][i], row["wheel_load"][i]),
-            _share(row["wheel_force_y"][i], row["wheel_load"][i]),
-        ]
-        for i in range(WHEELS)
-    ]
-    speed = math.hypot(row["vx"], row["vy"])
-    controls = [float(row["steer"]), float(row["throttle"]), float(row["brake"])]
-    drag = float(row["drag_area"]) * speed * speed
-    return [speed, *controls, float(row["rpm"]), int(row["gear"]), drag, wheels]
-
-
-def _share(part: float, whole: float) -> float:
-    return float(part / whole) if whole > 1e-6 else 0.0
+    return telemetry(vehicle_row(server, actor_id))

@@ -13,6 +13,7 @@ from rllib_integration.embedded.physics.state import CONTACT, PROP, PROP_KIND, V
 from rllib_integration.embedded.physics.step import step
 from rllib_integration.embedded.town import Town
 from rllib_integration.embedded.world.actors import FIXTURE, FIXTURE_KIND, LIGHT_KIND, VEHICLE_STATUS, Actor, Table
+from rllib_integration.embedded.world.friction import TRIGGER, apply_friction
 from rllib_integration.embedded.world.poses import ATTACHMENT, follow_parents
 from rllib_integration.embedded.world.skeletons import Skeletons
 from rllib_integration.embedded.world.street_lights import StreetLights
@@ -21,6 +22,7 @@ from rllib_integration.embedded.world.traffic_lights import UNKNOWN, TrafficLigh
 Pose = tuple[tuple[float, float, float], tuple[float, float, float]]
 """Location x, y, z in metres and rotation pitch, yaw, roll in degrees, as CARLA writes them."""
 
+FRICTION_TRIGGER = "static.trigger.friction"
 _CONTACT_CAPACITY = 4096
 
 
@@ -60,6 +62,7 @@ class Episode:
         self._light_ids: NDArray[np.uint32] = np.zeros(len(self.lights.rows), np.uint32)
         self.street_lights = StreetLights(town.street_lights)
         self.skeletons = Skeletons(self)
+        self._has_triggers = False
         self._light_signals = np.array([s.is_traffic_light for s in town.signals], bool)
         self._zones = index_zones(town.signal_zones, town.signals)
         self.fixed_poses: dict[int, Pose] = {}
@@ -103,6 +106,7 @@ class Episode:
             self._light_ids[actor.row] = actor.id
             self.light_actors.append(actor)
             return None
+        self._has_triggers |= actor.type_id == FRICTION_TRIGGER
         return self.table(actor).add(actor)
 
     def attach(self, actor: Actor) -> None:
@@ -188,6 +192,8 @@ class Episode:
 
     def step(self, dt: float, substep: float, max_substeps: int, gravity: float) -> None:
         """Advance traffic lights and physics, then all that follows from them."""
+        if self._has_triggers:
+            apply_friction(self._triggers(), self.vehicles.rows)
         self.lights.tick(dt)
         town = self.town
         count = step(
@@ -208,6 +214,19 @@ class Episode:
         look_at_signals(
             self._zones, self.vehicles.rows, self.lights.rows, self._light_ids, self.vehicles.companion
         )
+
+    def _triggers(self) -> NDArray[np.void]:
+        actors = [actor for actor in self.fixtures.actors if actor.type_id == FRICTION_TRIGGER]
+        triggers = np.zeros(len(actors), TRIGGER)
+        for trigger, actor in zip(triggers, actors):
+            row = self.fixtures.rows[actor.row]
+            for name in ("x", "y", "z", "yaw"):
+                trigger[name] = row[name]
+            trigger["extent_x"], trigger["extent_y"], trigger["extent_z"] = actor.box[1]
+            trigger["friction"] = float(actor.attributes["friction"])
+        # One more round without triggers takes the last one's effect away.
+        self._has_triggers = bool(actors)
+        return triggers
 
     def signal_states(self) -> NDArray[np.uint8]:
         """CARLA's TrafficLightState of every signal of the town; signs have none."""

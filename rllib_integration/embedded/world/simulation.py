@@ -185,6 +185,12 @@ class Simulation:
             self.graves[ended.id] = ended.box
             self.on_destroyed(ended)
 
+    def warm_up(self) -> None:
+        """Compile, or read from their cache, the kernels of a tick, so that no client waits for it."""
+        episode = self.episode
+        episode.step(0.0, 0.01, 1, self.gravity)
+        self.snapshot(announce_map=False)
+
     def set_weather(self, weather: Weather) -> None:
         """Change the weather at once."""
         self.weather = weather

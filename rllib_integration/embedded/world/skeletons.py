@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rllib_integration.embedded.physics.telemetry import wheel_steer_angle
 from rllib_integration.embedded.world.actors import Actor
 from rllib_integration.embedded.world.poses import angles_of, multiply, write_rotation
 
@@ -139,7 +140,7 @@ class Skeletons:
         return [
             (
                 (float(row["wheel_x"][i]), float(row["wheel_y"][i]), float(row["wheel_radius"][i])),
-                (0.0, math.degrees(row["wheel_steer"][i]), 0.0),
+                (0.0, float(wheel_steer_angle(row, i)), 0.0),
             )
             for i in range(len(_WHEEL_BONES))
         ]

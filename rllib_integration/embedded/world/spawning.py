@@ -26,6 +26,7 @@ WALKER_MASS = 70.0
 PROP_DENSITY = 150.0
 """[kg/m^3] of a prop's bounding box, which is mostly air."""
 
+MAX_ACTORS = 20000
 _SPAWN_MARGIN = 0.02
 
 
@@ -99,6 +100,8 @@ def spawn(
         SensorError: A sensor cannot honour an attribute.
     """
     episode = simulation.episode
+    if len(episode.actors) >= MAX_ACTORS:
+        raise SpawnError(f"Spawn failed because the world already holds {MAX_ACTORS} actors")
     attributes = blueprint.checked(given)
     kind = _kind_of(blueprint.id)
     box = box_of(blueprint, attributes)
@@ -125,8 +128,8 @@ def spawn(
     if parent is not None:
         actor.attachment = Attachment(parent, pose[0], pose[1], attachment_type)
         if actor.has_body:
-            # What hangs on something is carried, not pushed.
-            row["physics"] = 0
+            # What hangs on something is carried, not pushed, and does not touch its carrier.
+            row["physics"] = row["collisions"] = 0
         episode.attach(actor)
     if actor.stream_id:
         simulation.sensors.add(actor)
