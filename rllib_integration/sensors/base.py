@@ -130,6 +130,9 @@ class BaseSensor:
         """End the sensor and take it out of its interface."""
         self.interface.unregister(self.name, self)
 
+    def abandon(self) -> None:
+        """Let go of a simulator that has died, without asking it anything."""
+
 
 class CarlaSensor(BaseSensor):
     """A sensor actor of the simulator, attached to the parent.
@@ -201,6 +204,11 @@ class CarlaSensor(BaseSensor):
         if sensor is not None and sensor.is_alive:
             sensor.stop()
             sensor.destroy()
+
+    def abandon(self) -> None:
+        # Stopping is local. Without it the listener keeps the client alive, which reconnects for ever.
+        if self.sensor is not None:
+            self.sensor.stop()
 
 
 class EventSensor(CarlaSensor):

@@ -223,7 +223,7 @@ class BirdviewManager:
         channel = self._channel("route")
         if route is None or channel is None or (self.planes is None and not self._show_route):
             return
-        points = route.points_ahead(view[0], view[1], self.radius * 3.0)
+        points = route.stretch(self.radius, 3.0 * self.radius)
         if len(points) > 1:
             draw_ribbon(picture, view, points, _ROUTE_HALF_WIDTH, COLOURS[ROUTE_COLOUR], channel)
 

@@ -87,6 +87,9 @@ class _Mailbox:
 class SensorInterface:
     """Keeps the hero's sensors and gathers their data frame by frame.
 
+    Sensors whose names begin with an underscore are the library's own: their events are in :attr:`events`, but
+    experiments do not find their data in ``sensor_data``.
+
     Attributes:
         events: After :meth:`get_data`, every event of the step: ``{sensor name: [(frame, data), ...]}`` in order.
         route: The hero's route, if it has one; the bird view draws it.
@@ -177,7 +180,7 @@ class SensorInterface:
         data: dict[str, tuple[int, Any]] = {}
         for name, mailbox in mailboxes:
             reading = self._read(name, mailbox, raw.get(name), frame)
-            if reading is not None:
+            if reading is not None and not name.startswith("_"):
                 data[name] = reading
         return data
 
@@ -237,11 +240,20 @@ class SensorInterface:
             sensor.destroy()
         self._forget()
 
-    def abandon(self) -> None:
-        """Forget everything without a word to the simulator, for when that has died."""
+    def abandon(self) -> list[BaseSensor]:
+        """Forget everything without a word to the simulator, for when that has died.
+
+        Returns:
+            The sensors that were there. Keep them for a while: their streams end in the client's own thread, and
+            if that drops the last reference to the client, the process aborts.
+        """
+        sensors = list(self.sensors.values())
+        for sensor in sensors:
+            sensor.abandon()
         self._forget()
         self.map = None
         self.memory = {}
+        return sensors
 
     def _forget(self) -> None:
         with self._arrived:
