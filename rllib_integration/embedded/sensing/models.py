@@ -178,8 +178,8 @@ def _lamps(builder: MeshBuilder, size: Size, low: float, high: float, detail: in
     half = max(0.05, 0.09 * height)
     for side in (1.0, -1.0):
         y = side * width * (inset - 0.18)
-        builder.box((length * 0.985, y, z), (0.03, 0.16 * width, half), _LAMP, HEADLIGHT)
-        builder.box((-length * 0.985, y, z + 0.06 * height), (0.03, 0.16 * width, half), _REAR_LAMP, TAIL_LIGHT)
+        builder.box((length - 0.01, y, z), (0.03, 0.16 * width, half), _LAMP, HEADLIGHT)
+        builder.box((0.01 - length, y, z + 0.06 * height), (0.03, 0.16 * width, half), _REAR_LAMP, TAIL_LIGHT)
         if detail:
             blinker = RIGHT_BLINKER if side > 0.0 else LEFT_BLINKER
             for x in (0.95, -0.955):

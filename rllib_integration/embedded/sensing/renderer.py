@@ -181,10 +181,10 @@ class Renderer:
             reuse: take a look with an odd number of samples a pixel too, whose middle ones are the pixels' middles.
         """
         self._update(view)
-        place = (camera.position.tobytes(), camera.axes.tobytes())
+        place = camera.position.tobytes() + camera.axes.tobytes()
         for finer in (samples, 3) if reuse and samples == 1 else (samples,):
             factor = finer // samples
-            key = (*place, round(camera.focal * factor, 6), camera.width * factor, camera.height * factor, finer)
+            key = (place, round(camera.focal * factor, 6), camera.width * factor, camera.height * factor, finer)
             if key in self._looks:
                 return self._looks[key]
         nearness, ids = self._buffers(camera.height, camera.width)
@@ -193,7 +193,7 @@ class Renderer:
         )
         raster.draw_static(camera, self.mesh, samples, nearness, ids)
         seen = Seen(camera, samples, nearness, ids)
-        self._looks[key] = seen
+        self._looks[place, round(camera.focal, 6), camera.width, camera.height, samples] = seen
         return seen
 
     def shadows(self, seen: Seen, light: weather.Light) -> NDArray[np.uint8]:
@@ -219,7 +219,11 @@ class Renderer:
         self._view = view
         self._spare = [(seen.nearness, seen.ids) for seen in self._looks.values()][:8]
         self._looks.clear()
-        cast = tuple(rows["id"].tobytes() for rows in (view.vehicles, view.walkers, view.props))
+        cast = [
+            (view.actors.type_id(kind, row), view.actors.colour(kind, row), *rows[row][["id", "extent_x", "extent_z"]])
+            for kind, rows in ((VEHICLE, view.vehicles), (WALKER, view.walkers), (PROP, view.props))
+            for row in range(len(rows))
+        ]
         if cast != self._cast:
             self._cast_actors(view)
             self._cast = cast

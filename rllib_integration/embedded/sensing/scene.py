@@ -17,7 +17,7 @@ from .raster import StaticMesh
 CHUNK = 32.0
 """[m] Side of a chunk of scenery."""
 
-PLAIN, ROAD, PAVEMENT, GRASS, WALL, LEAVES = range(6)
+PLAIN, ROAD, PAVEMENT, GRASS, WALL, LEAVES, PANE = range(7)
 """How a surface is shaded; see `shading`."""
 
 _SURFACES = {
@@ -122,8 +122,10 @@ def sort_scenery(scenery: Any) -> tuple[StaticMesh, Surfaces]:
         starts.astype(np.int32),
         boxes,
     )
-    looks = Surfaces(normal, scenery.colour[keep][order], label, surfaces[label], object_id[order].astype(np.uint32))
-    return mesh, looks
+    colour, surface = scenery.colour[keep][order], surfaces[label]
+    # Towns paint the glass of their houses blue; walls are never much bluer than red.
+    surface[(surface == WALL) & (colour[:, 2] > 1.3 * colour[:, 0])] = PANE
+    return mesh, Surfaces(normal, colour, label, surface, object_id[order].astype(np.uint32))
 
 
 def _empty_mesh() -> tuple[StaticMesh, Surfaces]:

@@ -20,7 +20,7 @@ from . import labels
 from .compiling import BARE, INLINE
 from .mesh import GLASS, HEADLIGHT, LEFT_BLINKER, PAINT, RIGHT_BLINKER, SIREN, TAIL_LIGHT
 from .raster import MeshPool
-from .scene import FAR_CELL, GRASS, LEAVES, PAVEMENT, ROAD, WALL, GroundLight, Markings, Surfaces
+from .scene import FAR_CELL, GRASS, LEAVES, PANE, PAVEMENT, ROAD, WALL, GroundLight, Markings, Surfaces
 from .weather import SKY_SIZE, SUN_COSINE, Light
 
 TABLE = 16384
@@ -236,7 +236,7 @@ def _ground_albedo(stage, surface, number, x, y, z, ax, ay, bx, by, size, red, g
     if surface == ROAD:
         rough = 0.84 + 0.3 * _texture(noise, 0.31 * x, 0.31 * y)
         if size < 0.3:
-            rough += (noise[int(y * 22.0) & 255, int(x * 22.0) & 255] - 0.5) * 0.34 * (1.0 - size / 0.3)
+            rough += (_texture(noise, 22.0 * x, 22.0 * y) - 0.5) * 0.3 * (1.0 - size / 0.3)
         red, green, blue = red * rough, green * rough, blue * rough
         cover, paint_red, paint_green, paint_blue = marking_cover(stage.markings, x, y, z, ax, ay, bx, by)
         if cover > 0.0:
@@ -262,17 +262,15 @@ def _ground_albedo(stage, surface, number, x, y, z, ax, ay, bx, by, size, red, g
 
 
 @njit(**INLINE)
-def _wall(stage, x, y, z, nx, ny, size, identity):
-    """Windows of a facade: share of glass, share of dark joint, light from inside (0..1)."""
-    along = (y * nx - x * ny) / 3.1
-    storey = z / 3.3
-    wide = _striped(along, size / 3.1, 0.22, 0.78)
-    tall = _striped(storey, size / 3.3, 0.28, 0.8)
+def _pane(stage, x, y, z, nx, ny, size, identity):
+    """A band of windows: share of frame, and light from inside (0..1)."""
+    along = (y * nx - x * ny) / 1.3
+    frame = _striped(along, size / 1.3, 0.0, 0.07)
     lit = 0.0
     if stage.light.night > 0.0:
-        cell = stage.noise[(math.floor(storey) * 7 + identity * 3) & 255, (math.floor(along) * 5 + identity) & 255]
-        lit = stage.light.night * (0.35 if size > 3.0 else (1.0 if cell > 0.62 else 0.0))
-    return wide * tall, lit
+        room = stage.noise[(math.floor(z / 3.1 - 0.3) * 7 + identity * 3) & 255, (math.floor(along) * 5 + identity) & 255]
+        lit = stage.light.night * (0.3 if size > 2.5 else (1.0 if room > 0.66 else 0.02))
+    return frame, lit
 
 
 @njit(**INLINE)
@@ -351,19 +349,25 @@ def _radiance(stage, camera, number, u, v, near, spread, shadow):
             graze = 1.0 + facing / length
             mirror = light.wet * (0.04 + 0.5 * graze * graze * graze * graze)
         if light.puddles > 0.0 and surface == ROAD:
-            depth_of_water = _texture(stage.noise, 0.17 * x, 0.17 * y) - 1.0 + 0.75 * light.puddles
+            depth_of_water = _texture(stage.noise, 0.17 * x, 0.17 * y) - 1.0 + 0.62 * light.puddles
             pool = min(max(depth_of_water * 9.0, 0.0), 1.0)
             graze = 1.0 + facing / length
             mirror = max(mirror, pool * (0.25 + 0.6 * graze * graze))
             red, green, blue = red * (1.0 - 0.5 * pool), green * (1.0 - 0.5 * pool), blue * (1.0 - 0.5 * pool)
-    elif surface == WALL and abs(nz) < 0.5:
-        identity = int(stage.surfaces.object_id[number])
-        glass, lit = _wall(stage, x, y, z, nx, ny, depth * spread * 1.2, identity)
-        red, green, blue = red * (1.0 - 0.8 * glass), green * (1.0 - 0.76 * glass), blue * (1.0 - 0.7 * glass)
-        mirror = 0.3 * glass
-        glow_red, glow_green, glow_blue = 0.75 * glass * lit, 0.52 * glass * lit, 0.26 * glass * lit
+    elif surface == PANE:
+        frame, lit = _pane(stage, x, y, z, nx, ny, depth * spread * 1.2, int(stage.surfaces.object_id[number]))
+        red, green, blue = red * 0.5 + 0.3 * frame, green * 0.5 + 0.3 * frame, blue * 0.5 + 0.29 * frame
+        mirror = 0.35 * (1.0 - frame)
+        lit *= 1.0 - frame
+        glow_red, glow_green, glow_blue = 0.8 * lit, 0.55 * lit, 0.26 * lit
+    elif surface == WALL:
+        plaster = 0.9 + 0.2 * _texture(stage.noise, 0.4 * (x + y), 0.4 * (z + 0.3 * x))
+        red, green, blue = red * plaster, green * plaster, blue * plaster
     elif surface == LEAVES:
-        leaf = 0.55 + 0.75 * _texture(stage.noise, 2.7 * x + 1.3 * z, 2.7 * y + 1.9 * z)
+        leaf = 0.5 + 0.85 * _texture(stage.noise, 2.7 * x + 1.3 * z, 2.7 * y + 1.9 * z)
+        size = depth * spread
+        if size < 0.15:
+            leaf += (_texture(stage.noise, 9.0 * x + 5.0 * z, 9.0 * y - 7.0 * z) - 0.5) * 0.9 * (1.0 - size / 0.15)
         red, green, blue = red * leaf, green * leaf, blue * leaf
     elif number >= stage.base:
         sun_share = _lookup(stage.ground.sun, stage.ground.origin_x, stage.ground.origin_y, stage.ground.cell, x, y)
@@ -371,7 +375,7 @@ def _radiance(stage, camera, number, u, v, near, spread, shadow):
     if surface == LEAVES:
         towards_sun = 0.3 + 0.6 * towards_sun
     direct = sun_share * max(towards_sun, 0.0)
-    above = (0.5 + 0.5 * nz) * (0.55 + 0.45 * sun_share if on_ground else 1.0)
+    above = (0.5 + 0.5 * nz) * (0.8 + 0.2 * sun_share if on_ground else 1.0)
     below = 0.5 - 0.5 * nz
     lamp = 0.0
     if light.night > 0.0:
@@ -386,7 +390,7 @@ def _radiance(stage, camera, number, u, v, near, spread, shadow):
     if mirror > 0.004:
         bounce = 2.0 * facing
         mx, my, mz = rx - bounce * nx, ry - bounce * ny, rz - bounce * nz
-        if number >= stage.base or surface == WALL:
+        if number >= stage.base or surface == PANE:
             graze = 1.0 + facing / length
             mirror += 0.55 * graze**4 * (1.0 if mirror > 0.05 else 0.0)
         sky_red, sky_green, sky_blue = _sky(light, mx, my, mz)
@@ -419,7 +423,11 @@ def _radiance(stage, camera, number, u, v, near, spread, shadow):
 
 @njit(**INLINE)
 def _tone(value, table):
-    return table[min(int(value * (TABLE / TABLE_RANGE)), TABLE - 1)]
+    if not value > 0.0:
+        return table[0]
+    if value >= TABLE_RANGE:
+        return table[TABLE - 1]
+    return table[int(value * (TABLE / TABLE_RANGE))]
 
 
 @njit(**BARE)

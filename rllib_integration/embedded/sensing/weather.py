@@ -152,7 +152,7 @@ def _sky(
 
 def _stars(up: NDArray[np.float64]) -> NDArray[np.float64]:
     dice = np.random.Generator(np.random.SFC64(5)).random(up.shape)
-    return np.where((dice > 0.9985) & (up > 0.08), 0.25, 0.0)
+    return np.where((dice > 0.9985) & (up > 0.08), 0.04, 0.0)
 
 
 def _clouds(view: NDArray[np.float64], cover: float) -> NDArray[np.float64]:

@@ -134,3 +134,42 @@ def make_mount(
 WALL_AT_TEN_METRES = {
     "x": 10.5, "y": 0.0, "z": 5.0, "extent_x": 0.5, "extent_y": 20.0, "extent_z": 5.0, "label": 4, "object_id": 77,
 }  # fmt: skip
+
+
+def street(wall_at: float | None = None) -> SimpleNamespace:
+    """Scenery of a straight road along x with pavements, grass and a dashed middle line; a wall across if asked for."""
+    vertices: list[tuple[float, float, float]] = []
+    triangles: list[tuple[int, int, int]] = []
+    label: list[int] = []
+    colour: list[tuple[int, int, int]] = []
+
+    def quad(corners: list[tuple[float, float, float]], tag: int, paint: tuple[int, int, int]) -> None:
+        start = len(vertices)
+        vertices.extend(corners)
+        triangles.extend([(start, start + 1, start + 2), (start, start + 2, start + 3)])
+        label.extend([tag] * 2)
+        colour.extend([paint] * 2)
+
+    for low, high, tag, paint in (
+        (-6.0, 6.0, 1, (72, 72, 75)), (6.0, 9.0, 2, (165, 160, 152)), (-9.0, -6.0, 2, (165, 160, 152)),
+        (9.0, 90.0, 10, (96, 122, 62)), (-90.0, -9.0, 10, (96, 122, 62)),
+    ):  # fmt: skip
+        for x in np.arange(-120.0, 120.0, 20.0):
+            quad([(x, low, 0.0), (x + 20.0, low, 0.0), (x + 20.0, high, 0.0), (x, high, 0.0)], tag, paint)
+    if wall_at is not None:
+        wall = [(wall_at, -50.0, 0.0), (wall_at, -50.0, 30.0), (wall_at, 50.0, 30.0), (wall_at, 50.0, 0.0)]
+        quad(wall, 4, (150, 140, 130))
+    start = len(triangles)
+    for x in np.arange(-120.0, 120.0, 6.0):
+        for y in (-3.0, 0.0, 3.0):
+            corners = [(x, y - 0.07, 0.0), (x + 3.0, y - 0.07, 0.0), (x + 3.0, y + 0.07, 0.0), (x, y + 0.07, 0.0)]
+            quad(corners, 24, (225, 225, 220))
+    return SimpleNamespace(
+        vertices=np.array(vertices, np.float32),
+        triangles=np.array(triangles, np.int32),
+        label=np.array(label, np.uint8),
+        colour=np.array(colour, np.uint8),
+        object_id=np.array([1 if tag == 4 else 0 for tag in label], np.uint32),
+        marking_start=start,
+        marking_stop=len(triangles),
+    )
