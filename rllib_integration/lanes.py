@@ -14,14 +14,14 @@ import math
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import carla
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from rllib_integration.town_cache import entry_path, write_entry
+from rllib_integration.town_cache import TownMemory, entry_path, write_entry
 
 logger = logging.getLogger(__name__)
 
@@ -171,22 +171,19 @@ def town_lanes(carla_map: carla.Map, folder: Path | None = None) -> SampledLanes
         carla_map: The town.
         folder: Cache folder; the user's own is the default.
     """
-    key = (carla_map.to_opendrive(), folder)
-    known = _SAMPLED.get(key)
-    if known is not None:
-        return known
+    return _LANES.get(carla_map, lambda: _load_or_sample(carla_map, folder), folder)
+
+
+_LANES: TownMemory[SampledLanes] = TownMemory()
+
+
+def _load_or_sample(carla_map: carla.Map, folder: Path | None) -> SampledLanes:
     path = entry_path("lanes", SAMPLING_VERSION, carla_map, folder)
     if path.exists():
-        lanes = SampledLanes(*(np.load(path / f"{name}.npy") for name in SampledLanes._fields))
-    else:
-        lanes = sample_lanes(carla_map)
-        write_entry(path, lanes.save)
-    _SAMPLED.clear()  # a process drives in one town at a time
-    _SAMPLED[key] = lanes
+        return SampledLanes(*(np.load(path / f"{name}.npy") for name in SampledLanes._fields))
+    lanes = sample_lanes(carla_map)
+    write_entry(path, lanes.save)
     return lanes
-
-
-_SAMPLED: dict[tuple[str, Path | None], SampledLanes] = {}
 
 
 class LanePosition(NamedTuple):
@@ -264,10 +261,7 @@ class LaneIndex:
     @classmethod
     def for_map(cls, carla_map: carla.Map, folder: Path | None = None) -> LaneIndex:
         """The index of a town; made once in a process, out of cached samples where there are any."""
-        lanes = town_lanes(carla_map, folder)
-        if _INDEXED.get("lanes") is not lanes:
-            _INDEXED.update(lanes=lanes, index=cls(lanes))
-        return _INDEXED["index"]
+        return _INDICES.get(carla_map, lambda: cls(town_lanes(carla_map, folder)), folder)
 
     def locate(self, x: float, y: float, z: float, yaw: float) -> LanePosition | None:
         """The lane that a pose follows best, or None where there is none within reach.
@@ -308,7 +302,7 @@ class LaneIndex:
         return bool(_on_any_lane(self._table, self._grid, self._spacing, x, y, z))
 
 
-_INDEXED: dict[str, Any] = {}
+_INDICES: TownMemory[LaneIndex] = TownMemory()
 
 
 def _bends(lanes: SampledLanes) -> NDArray[np.float64]:

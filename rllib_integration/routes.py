@@ -14,9 +14,11 @@ from typing import NamedTuple
 import carla
 import networkx
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from rllib_integration.lanes import LaneIndex, SampledLanes, town_lanes
+from rllib_integration.town_cache import TownMemory
 
 _LANE_CHANGE_COST = 15.0  # [m] by which a lane change has to pay
 _LANE_CHANGE_LENGTH = 15.0  # [m] over which it stretches
@@ -110,17 +112,10 @@ class Route:
         """
         first = max(int(np.searchsorted(self._distance, self._travelled, "right")) - 1, 0)
         last = int(np.searchsorted(self._distance, self._travelled + _LOOK_AHEAD, "right")) + 1
-        part = self.points[first:last, :2]
-        along = np.diff(part, axis=0)
-        square = np.maximum((along**2).sum(axis=1), 1e-9)
-        share = np.clip(((np.array([x, y]) - part[:-1]) * along).sum(axis=1) / square, 0.0, 1.0)
-        offset = part[:-1] + share[:, None] * along - (x, y)
-        distance = np.hypot(offset[:, 0], offset[:, 1])
-        if len(distance):
-            nearest = int(distance.argmin())
-            self.deviation = float(distance[nearest])
-            at = self._distance[first + nearest] + share[nearest] * math.sqrt(square[nearest])
-            self._travelled = max(self._travelled, float(at))
+        deviation, at = _nearest_on_line(self.points[first:last], self._distance[first:last], x, y)
+        if math.isfinite(deviation):
+            self.deviation = deviation
+            self._travelled = max(self._travelled, at)
         return self.progress
 
     def stretch(self, behind: float, ahead: float) -> NDArray[np.float64]:
@@ -174,12 +169,7 @@ class RoutePlanner:
     @classmethod
     def for_map(cls, carla_map: carla.Map) -> RoutePlanner:
         """The planner of a town; made once in a process."""
-        lanes = town_lanes(carla_map)
-        known = _PLANNERS.get(id(lanes))
-        if known is None or known[0] is not lanes:
-            _PLANNERS.clear()  # a process drives in one town at a time
-            known = _PLANNERS[id(lanes)] = (lanes, cls(carla_map, lanes))
-        return known[1]
+        return _PLANNERS.get(carla_map, lambda: cls(carla_map, town_lanes(carla_map)))
 
     def _make_graph(self, carla_map: carla.Map) -> networkx.DiGraph:
         """Lanes as nodes; leaving one costs its length, changing to the one beside it a little."""
@@ -359,7 +349,7 @@ class RoutePlanner:
         return RoadOption.RIGHT if turn > 0.0 else RoadOption.LEFT
 
 
-_PLANNERS: dict[int, tuple[SampledLanes, RoutePlanner]] = {}
+_PLANNERS: TownMemory[RoutePlanner] = TownMemory()
 
 
 def plan_route(
@@ -385,6 +375,23 @@ def plan_route(
     if goal is not None:
         return planner.route_to(start, goal)
     return planner.random_route(start, length, rng or np.random.default_rng())
+
+
+@njit(cache=True)
+def _nearest_on_line(
+    points: NDArray[np.float64], distance: NDArray[np.float64], x: float, y: float
+) -> tuple[float, float]:
+    """How far a place is from a line of points, and how far along the line the nearest point is."""
+    best, at = math.inf, 0.0
+    for n in range(points.shape[0] - 1):
+        dx, dy = points[n + 1, 0] - points[n, 0], points[n + 1, 1] - points[n, 1]
+        square = max(dx * dx + dy * dy, 1e-9)
+        share = ((x - points[n, 0]) * dx + (y - points[n, 1]) * dy) / square
+        share = min(1.0, max(0.0, share))
+        away = math.hypot(points[n, 0] + share * dx - x, points[n, 1] + share * dy - y)
+        if away < best:
+            best, at = away, distance[n] + share * (distance[n + 1] - distance[n])
+    return best, at
 
 
 def _lane_of(waypoint: carla.Waypoint) -> _Lane:
@@ -430,12 +437,7 @@ def _line(start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.fl
 
 def _distance_along(course: _LaneCourse, x: float, y: float) -> float:
     """Distance from a lane's begin of the point of it that is nearest to a place."""
-    along = np.diff(course.points[:, :2], axis=0)
-    square = np.maximum((along**2).sum(axis=1), 1e-9)
-    share = np.clip(((np.array([x, y]) - course.points[:-1, :2]) * along).sum(axis=1) / square, 0.0, 1.0)
-    foot = course.points[:-1, :2] + share[:, None] * along
-    nearest = int(np.hypot(foot[:, 0] - x, foot[:, 1] - y).argmin())
-    return float(course.distance[nearest] + share[nearest] * math.sqrt(square[nearest]))
+    return _nearest_on_line(course.points, course.distance, x, y)[1]
 
 
 def _text(location: carla.Location) -> str:

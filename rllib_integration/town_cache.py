@@ -13,11 +13,16 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
 
 import carla
 import platformdirs
 
 logger = logging.getLogger(__name__)
+Value = TypeVar("Value")
+
+TOWNS_REMEMBERED = 4
+"""Towns whose entries a process keeps in memory; environments of one process may drive in different towns."""
 
 
 def cache_folder() -> Path:
@@ -54,3 +59,42 @@ def write_entry(path: Path, write: Callable[[Path], None]) -> None:
             logger.warning("%s could not be written: %s", path, error)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+class _Remembered(NamedTuple, Generic[Value]):
+    """A value and the town that it belongs to."""
+
+    carla_map: carla.Map
+    text: str
+    folder: Path | None
+    value: Value
+
+
+class TownMemory(Generic[Value]):
+    """What a process has at hand about the towns that it drove in last.
+
+    A ``carla.Map`` that was seen before is recognised as such, another of the same OpenDRIVE text by the text.
+    """
+
+    def __init__(self) -> None:
+        self._towns: list[_Remembered[Value]] = []
+
+    def get(self, carla_map: carla.Map, make: Callable[[], Value], folder: Path | None = None) -> Value:
+        """The value of a town, made now if it is not known.
+
+        Args:
+            carla_map: The town.
+            make: Makes the value.
+            folder: Cache folder that the value comes out of: another folder, another value.
+        """
+        for town in self._towns:
+            if town.carla_map is carla_map and town.folder == folder:
+                return town.value
+        text = carla_map.to_opendrive()
+        for town in self._towns:
+            if town.text == text and town.folder == folder:
+                return town.value
+        value = make()
+        self._towns.append(_Remembered(carla_map, text, folder, value))
+        del self._towns[:-TOWNS_REMEMBERED]
+        return value

@@ -44,7 +44,7 @@ from rllib_integration.sensors.map_kernels import (
     road_heights,
     storey_of_quads,
 )
-from rllib_integration.town_cache import entry_path, write_entry
+from rllib_integration.town_cache import TownMemory, entry_path, write_entry
 
 logger = logging.getLogger(__name__)
 
@@ -106,10 +106,10 @@ class MapPyramid:
             carla_map: The town.
             folder: Cache folder; the user's own is the default.
         """
-        known_as = (carla_map.to_opendrive(), folder)
-        known = _LOADED.get(known_as)
-        if known is not None:
-            return known
+        return _PYRAMIDS.get(carla_map, lambda: cls._load_or_draw(carla_map, folder), folder)
+
+    @classmethod
+    def _load_or_draw(cls, carla_map: carla.Map, folder: Path | None) -> MapPyramid:
         path = entry_path("bird_view", DRAWING_VERSION, carla_map, folder)
         pyramid = cls.load(path)
         if pyramid is None:
@@ -117,8 +117,6 @@ class MapPyramid:
             pyramid = cls.draw(draw_map(town_lanes(carla_map, folder)))
             write_entry(path, pyramid.save)
             pyramid = cls.load(path) or pyramid
-        _LOADED.clear()  # a process drives in one town at a time
-        _LOADED[known_as] = pyramid
         return pyramid
 
     @classmethod
@@ -217,7 +215,7 @@ class MapPyramid:
         return self._tile_storeys[level]
 
 
-_LOADED: dict[tuple[str, Path | None], MapPyramid] = {}
+_PYRAMIDS: TownMemory[MapPyramid] = TownMemory()
 
 
 class Patch(NamedTuple):
