@@ -69,10 +69,10 @@ class SignStamps:
                 self._place_disc(sign)
         self._places = np.array([(stamp.x, stamp.y) for stamp in self._stamps]).reshape(-1, 2)
 
-    def near(self, x: float, y: float, reach: float) -> list[Stamp]:
+    def near(self, x: float, y: float, reach: float) -> tuple[Stamp, ...]:
         """The stamps within ``reach`` metres of a place along each axis."""
         close = np.all(np.abs(self._places - (x, y)) < reach, axis=1)
-        return [self._stamps[number] for number in np.flatnonzero(close)]
+        return tuple(self._stamps[number] for number in np.flatnonzero(close))
 
     def _place_word(self, sign: carla.TrafficSign) -> None:
         waypoint = self._map.get_waypoint(sign.get_location())

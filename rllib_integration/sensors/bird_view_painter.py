@@ -1,0 +1,288 @@
+"""Draws a bird view out of arrays: the map by one affine warp, then what is on it. Knows no simulator."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import carla
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rllib_integration.sensors.actor_roster import WALKER, ActorStates, Box
+from rllib_integration.sensors.bird_view_kernels import View, draw_boxes, draw_discs, draw_ribbon, draw_stamp
+from rllib_integration.sensors.map_drawing import PALETTE, SURFACES
+from rllib_integration.sensors.map_pyramid import MapPainter, MapPyramid
+from rllib_integration.sensors.road_signs import Stamp
+
+HERO_COLOUR, VEHICLE_COLOUR, TWO_WHEELER_COLOUR, WALKER_COLOUR = range(4)
+RED_COLOUR, YELLOW_COLOUR, GREEN_COLOUR, OFF_COLOUR, RING_COLOUR, ROUTE_COLOUR = range(4, 10)
+COLOURS = np.array(
+    [
+        (138, 226, 52),  # Tango chameleon 0
+        (114, 159, 207),  # sky blue 0
+        (193, 125, 17),  # chocolate 1
+        (173, 127, 168),  # plum 0
+        (239, 41, 41),  # scarlet red 0
+        (252, 233, 79),  # butter 0
+        (138, 226, 52),  # chameleon 0
+        (85, 87, 83),  # as the ground
+        (255, 255, 255),
+        (52, 101, 164),  # sky blue 1
+    ],
+    np.uint8,
+)
+"""RGB of what is drawn over the map."""
+
+MAP_PLANES: dict[str, tuple[str, ...]] = {
+    "ground": ("ground",),
+    "road": ("road", "white", "yellow", "blue", "green", "red"),
+    "shoulder": ("shoulder",),
+    "parking": ("parking",),
+    "sidewalk": ("sidewalk",),
+    "white_marking": ("white",),
+    "yellow_marking": ("yellow",),
+    "other_marking": ("blue", "green", "red"),
+}
+"""Masks of the map and the surfaces that each shows; the road lies under its markings too."""
+
+LIGHT_PLANES = {
+    int(carla.TrafficLightState.Red): "red_light",
+    int(carla.TrafficLightState.Yellow): "yellow_light",
+    int(carla.TrafficLightState.Green): "green_light",
+}
+PLANES = (
+    *MAP_PLANES,
+    *("hero", "vehicles", "two_wheelers", "walkers", *LIGHT_PLANES.values(), "stop_sign", "route", "speed"),
+)
+"""All masks that there are."""
+
+DEFAULT_PLANES = (
+    *("road", "white_marking", "yellow_marking", "vehicles", "two_wheelers", "walkers"),
+    *("red_light", "yellow_light", "green_light", "stop_sign", "route"),
+)
+
+FULL_SPEED = 30.0  # [m/s] shown as 255 in the speed mask
+_NOSE = 0.8  # [m] of a vehicle's box
+_WALKER_SCALE = 2.0  # walkers are drawn larger than they are, or they would be a pixel
+_LIGHT_RADIUS, _RING = 1.4, 0.2  # [m]
+_ROUTE_HALF_WIDTH = 1.0  # [m]
+
+_LIGHT_COLOURS = {
+    int(carla.TrafficLightState.Red): RED_COLOUR,
+    int(carla.TrafficLightState.Yellow): YELLOW_COLOUR,
+    int(carla.TrafficLightState.Green): GREEN_COLOUR,
+}
+_KIND_COLOURS = np.array([VEHICLE_COLOUR, TWO_WHEELER_COLOUR, WALKER_COLOUR])  # by VEHICLE, TWO_WHEELER, WALKER
+_KIND_PLANES = ("vehicles", "two_wheelers", "walkers")
+_NO_PLACES = np.zeros((0, 3))
+
+
+class Signals(NamedTuple):
+    """Traffic lights and signs near the hero.
+
+    Attributes:
+        lights: ``float64 (n, 3)`` x, y, z (m) of traffic lights.
+        states: ``carla.TrafficLightState`` of each, as numbers.
+        light_lines: For each light the stop lines of its lanes: ``float64 (k, 5)`` x, y (m), yaw (rad), half depth,
+            half width (m).
+        stop_lines: Stop lines of stop signs, rows of the same five numbers.
+        stamps: Words and discs.
+    """
+
+    lights: NDArray[np.float64] = _NO_PLACES
+    states: tuple[int, ...] = ()
+    light_lines: tuple[NDArray[np.float64], ...] = ()
+    stop_lines: tuple[tuple[float, float, float, float, float], ...] = ()
+    stamps: tuple[Stamp, ...] = ()
+
+
+class Scene(NamedTuple):
+    """What there is to draw.
+
+    Attributes:
+        x: Hero's place, m.
+        y: Same, m.
+        z: Same, m.
+        yaw: Hero's direction, rad.
+        speed: Hero's speed, m/s.
+        hero_box: Its bounding box.
+        actors: All others.
+        signals: Traffic lights and signs.
+        route: ``float64 (n, 2)`` points (m) of the hero's route, or None.
+    """
+
+    x: float
+    y: float
+    z: float
+    yaw: float
+    speed: float
+    hero_box: Box
+    actors: ActorStates
+    signals: Signals = Signals()
+    route: NDArray[np.float64] | None = None
+
+
+class BirdviewPainter:
+    """Draws scenes in one town, size and style.
+
+    Args:
+        pyramid: The town.
+        size: Pixels along each side.
+        radius: Visible half width (m).
+        planes: Names of masks out of :data:`PLANES`, or None for a coloured picture.
+        show_route: Whether a coloured picture shows the route.
+
+    Attributes:
+        scale: Pixels a metre.
+        reach: Farthest that a picture sees from the hero along each axis (m).
+    """
+
+    def __init__(
+        self,
+        pyramid: MapPyramid,
+        size: int,
+        radius: float,
+        planes: tuple[str, ...] | None = None,
+        show_route: bool = False,
+    ) -> None:
+        self.size = size
+        self.radius = radius
+        self.planes = planes
+        self.scale = size / (2.0 * radius)
+        # The hero is a quarter of the picture below the middle, so the upper corners are the farthest.
+        self.reach = radius * math.hypot(1.0, 1.5)
+        self._show_route = show_route
+        self._pyramid = pyramid
+        self._painters = self._make_painters()
+
+    def _make_painters(self) -> list[MapPainter]:
+        """Painters of four channels each, which is what warps fastest."""
+        if self.planes is None:
+            colours = PALETTE
+        else:
+            colours = np.zeros((len(SURFACES), len(self.planes)), np.uint8)
+            for channel, plane in enumerate(self.planes):
+                for surface in MAP_PLANES.get(plane, ()):
+                    colours[SURFACES.index(surface), channel] = 255
+        colours = np.hstack([colours, np.zeros((len(colours), -colours.shape[1] % 4), np.uint8)])
+        fours = [colours[:, first : first + 4] for first in range(0, colours.shape[1], 4)]
+        return [MapPainter(self._pyramid, four, self.scale, self.reach) for four in fours]
+
+    def paint(self, scene: Scene) -> NDArray[np.uint8]:
+        """The picture of a scene, ``uint8 (size, size, channels)``: 3 of a coloured picture, else one a mask."""
+        view = (scene.x, scene.y, scene.yaw, self.scale, self.size / 2.0, self.size * 0.75)
+        storey = self._pyramid.road_height(scene.x, scene.y, scene.z)
+        picture = self._paint_map(view, storey)
+        self._paint_route(picture, view, scene.route)
+        if self.planes is None:
+            self._paint_signals(picture, view, storey, scene.signals)
+        else:
+            self._mask_signals(picture, view, storey, scene.signals)
+        self._paint_actors(picture, view, storey, scene.actors)
+        self._paint_hero(picture, view, scene.hero_box)
+        if self.planes is not None and "speed" in self.planes:
+            picture[..., self.planes.index("speed")] = min(255, round(255.0 * scene.speed / FULL_SPEED))
+        return picture
+
+    def _paint_map(self, view: View, storey: float) -> NDArray[np.uint8]:
+        """One affine warp out of the pyramid for every four channels."""
+        x, y, yaw, scale, column, row = view
+        channels = 3 if self.planes is None else len(self.planes)
+        picture = np.empty((self.size, self.size, channels), np.uint8)
+        for number, painter in enumerate(self._painters):
+            patch = painter.patch(x, y, storey)
+            step = patch.resolution / scale
+            c, s = math.cos(yaw) * step, math.sin(yaw) * step
+            # The middle of pixel (j, i) lies row - i - 0.5 pixels forward and j + 0.5 - column to the right.
+            at_x = (x - patch.x) * patch.resolution - 0.5 + s * (column - 0.5) + c * (row - 0.5)
+            at_y = (y - patch.y) * patch.resolution - 0.5 - c * (column - 0.5) + s * (row - 0.5)
+            warped = cv2.warpAffine(
+                patch.picture,
+                np.array([[-s, -c, at_x], [c, -s, at_y]]),
+                (self.size, self.size),
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            )
+            if self.planes is None:
+                cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB, dst=picture)
+            else:
+                rest = min(4, channels - 4 * number)
+                picture[..., 4 * number : 4 * number + rest] = warped[..., :rest]
+        return picture
+
+    def _channel(self, plane: str) -> int | None:
+        """Channel to draw a plane's shapes in; -1 = all of a coloured picture, None = not wanted."""
+        if self.planes is None:
+            return -1
+        return self.planes.index(plane) if plane in self.planes else None
+
+    def _near(self, places: NDArray[np.float64], view: View, margin: float) -> NDArray[np.intp]:
+        """Numbers of the places (x, y, ...) that may be seen."""
+        reach = self.reach + margin
+        near = (np.abs(places[:, 0] - view[0]) < reach) & (np.abs(places[:, 1] - view[1]) < reach)
+        return np.flatnonzero(near)
+
+    def _paint_route(self, picture: NDArray[np.uint8], view: View, route: NDArray[np.float64] | None) -> None:
+        channel = self._channel("route")
+        if route is None or channel is None or (self.planes is None and not self._show_route):
+            return
+        if len(route) > 1:
+            points = np.ascontiguousarray(route, np.float64)
+            draw_ribbon(picture, view, points, _ROUTE_HALF_WIDTH, COLOURS[ROUTE_COLOUR], channel)
+
+    def _paint_signals(self, picture: NDArray[np.uint8], view: View, storey: float, signals: Signals) -> None:
+        for stamp in signals.stamps:
+            if not self._pyramid.is_hidden(stamp.x, stamp.y, stamp.z, storey):
+                yaw = view[2] if stamp.upright else stamp.yaw
+                draw_stamp(picture, view, stamp.x, stamp.y, yaw, stamp.picture)
+        discs = []
+        for number in self._near(signals.lights, view, _LIGHT_RADIUS):
+            x, y, z = signals.lights[number]
+            if not self._pyramid.is_hidden(x, y, z, storey):
+                colour = _LIGHT_COLOURS.get(signals.states[number], OFF_COLOUR)
+                discs.append((x, y, _LIGHT_RADIUS, RING_COLOUR, -1))
+                discs.append((x, y, _LIGHT_RADIUS - _RING, colour, -1))
+        if discs:
+            draw_discs(picture, view, np.array(discs, np.float64), COLOURS)
+
+    def _mask_signals(self, picture: NDArray[np.uint8], view: View, storey: float, signals: Signals) -> None:
+        """Stop lines instead of discs: where to stop matters, not where the post is."""
+        boxes: list[tuple[float, ...]] = []
+        for place, state, lines in zip(signals.lights, signals.states, signals.light_lines):
+            plane = LIGHT_PLANES.get(state)
+            channel = self._channel(plane) if plane else None
+            if channel is not None and not self._pyramid.is_hidden(place[0], place[1], place[2], storey):
+                boxes.extend((*line, 0.0, 0.0, channel) for line in lines)
+        channel = self._channel("stop_sign")
+        if channel is not None:
+            boxes.extend((*line, 0.0, 0.0, channel) for line in signals.stop_lines)
+        if boxes:
+            draw_boxes(picture, view, np.array(boxes, np.float64), COLOURS)
+
+    def _paint_actors(self, picture: NDArray[np.uint8], view: View, storey: float, actors: ActorStates) -> None:
+        near = self._near(actors.poses, view, 10.0)
+        if not len(near):
+            return
+        poses, sizes, kinds = actors.poses[near], actors.sizes[near], actors.kinds[near]
+        boxes = np.empty((len(near), 8))
+        boxes[:, :2], boxes[:, 2] = poses[:, :2], poses[:, 3]
+        boxes[:, 3:5] = sizes * np.where(kinds == WALKER, _WALKER_SCALE, 1.0)[:, None]
+        boxes[:, 5] = np.where(kinds == WALKER, 0.0, _NOSE)
+        boxes[:, 6] = _KIND_COLOURS[kinds]
+        channels = [self._channel(plane) for plane in _KIND_PLANES]
+        boxes[:, 7] = np.array([np.nan if channel is None else channel for channel in channels])[kinds]
+        seen = np.isfinite(boxes[:, 7])
+        for row in np.flatnonzero(seen):
+            x, y, z = poses[row, :3]
+            seen[row] = not self._pyramid.is_hidden(x, y, z, storey)
+        draw_boxes(picture, view, boxes[seen], COLOURS)
+
+    def _paint_hero(self, picture: NDArray[np.uint8], view: View, box: Box) -> None:
+        channel = self._channel("hero")
+        if channel is None:
+            return
+        c, s = math.cos(view[2]), math.sin(view[2])
+        x, y = view[0] + box.ahead * c - box.aside * s, view[1] + box.ahead * s + box.aside * c
+        shape = np.array([[x, y, view[2], box.length, box.width, _NOSE, HERO_COLOUR, channel]])
+        draw_boxes(picture, view, shape, COLOURS)
