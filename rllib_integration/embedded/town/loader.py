@@ -1,21 +1,28 @@
-"""Loads towns: finds the OpenDRIVE text, derives everything else from it."""
+"""Loads towns: finds the OpenDRIVE text, derives everything else from it once, and keeps that in the cache."""
 
 from __future__ import annotations
 
 import zlib
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from rllib_integration.embedded.physics.ground import Surface
 from rllib_integration.embedded.physics.obstacles import build_obstacle_grid
-from rllib_integration.embedded.town.lanes import ReferenceLines, sample_lanes
+from rllib_integration.embedded.town import cache
+from rllib_integration.embedded.town.lanes import LaneTable, ReferenceLines, sample_lanes
 from rllib_integration.embedded.town.markings import crosswalk_polygons
 from rllib_integration.embedded.town.minitown import minitown
-from rllib_integration.embedded.town.opendrive import parse_opendrive
+from rllib_integration.embedded.town.navigation import build_navigation
+from rllib_integration.embedded.town.opendrive import RoadNetwork, parse_opendrive
 from rllib_integration.embedded.town.scenery import build_surroundings
 from rllib_integration.embedded.town.signals import find_signals
 from rllib_integration.embedded.town.sources import BUILT_IN_TOWN, read_opendrive, town_file_name, town_names
 from rllib_integration.embedded.town.spawn_points import spawn_points
 from rllib_integration.embedded.town.surface import build_surface, lane_quads
-from rllib_integration.embedded.town.town import Town
+from rllib_integration.embedded.town.town import Scenery, Town
 
 
 def available_towns(folder: str | Path | None = None) -> list[str]:
@@ -43,28 +50,99 @@ def build_town(name: str, opendrive: str) -> Town:
     Raises:
         TownError: the text is no OpenDRIVE, or holds no road.
     """
+    path = cache.entry_path(name.removesuffix("_Opt"), opendrive, ".npz")
+    arrays = cache.load_arrays(path)
+    if arrays is None:
+        arrays = _derive(opendrive)
+        cache.save_arrays(path, arrays)
+    return _town(name, opendrive, arrays)
+
+
+def _roads(opendrive: str) -> tuple[RoadNetwork, ReferenceLines, LaneTable]:
     network = parse_opendrive(opendrive)
     lines = ReferenceLines(network)
-    lanes = sample_lanes(network, lines)
+    return network, lines, sample_lanes(network, lines)
+
+
+def _derive(opendrive: str) -> cache.Arrays:
+    """Everything that a text gives, as arrays."""
+    network, lines, lanes = _roads(opendrive)
     surface, gores = build_surface(lane_quads(lanes))
     signals, zones = find_signals(network, lines, lanes, surface)
     crosswalks = crosswalk_polygons(network, lines)
     seed = zlib.crc32(opendrive.encode("utf-8"))
     surroundings = build_surroundings(network, lanes, surface, gores, signals, zones, crosswalks, seed)
+    scenery = surroundings.scenery
+    return {
+        "spawn_points": spawn_points(network, lanes),
+        "surface_frame": np.array([surface.origin_x, surface.origin_y, surface.cell]),
+        "tile_first": surface.tile_first,
+        "tile_next": surface.tile_next,
+        "height": surface.height,
+        "label": surface.label,
+        "obstacles": surroundings.obstacles,
+        "signals": cache.pack_signals(signals),
+        "signal_zones": zones,
+        "crosswalk_corners": np.concatenate([np.zeros((0, 3)), *crosswalks]),
+        "crosswalk_sizes": np.array([len(polygon) for polygon in crosswalks], np.int64),
+        "geo_reference": np.array(network.geo_reference),
+        "scenery_vertices": scenery.vertices,
+        "scenery_triangles": scenery.triangles,
+        "scenery_label": scenery.label,
+        "scenery_colour": scenery.colour,
+        "scenery_object_id": scenery.object_id,
+        "scenery_markings": np.array([scenery.marking_start, scenery.marking_stop]),
+        "environment_objects": surroundings.objects,
+        "street_lights": surroundings.street_lights,
+    }
+
+
+def _town(name: str, opendrive: str, arrays: cache.Arrays) -> Town:
+    origin_x, origin_y, cell = (float(value) for value in arrays["surface_frame"])
+    latitude, longitude = (float(value) for value in arrays["geo_reference"])
+    marking_start, marking_stop = (int(value) for value in arrays["scenery_markings"])
+    crosswalks = _split(arrays["crosswalk_corners"], arrays["crosswalk_sizes"])
+    surface = Surface(
+        origin_x, origin_y, cell, arrays["tile_first"], arrays["tile_next"], arrays["height"], arrays["label"]
+    )
     return Town(
         name=name,
         map_name=f"Carla/Maps/{name}",
         opendrive=opendrive,
-        spawn_points=spawn_points(network, lanes),
+        spawn_points=arrays["spawn_points"],
         surface=surface,
-        obstacles=surroundings.obstacles,
-        obstacle_grid=build_obstacle_grid(surroundings.obstacles),
-        signals=signals,
-        signal_zones=zones,
+        obstacles=arrays["obstacles"],
+        obstacle_grid=build_obstacle_grid(arrays["obstacles"]),
+        signals=cache.unpack_signals(arrays["signals"]),
+        signal_zones=arrays["signal_zones"],
         crosswalks=crosswalks,
-        geo_reference=network.geo_reference,
-        scenery=surroundings.scenery,
-        environment_objects=surroundings.objects,
-        street_lights=surroundings.street_lights,
-        make_navigation_mesh=lambda: ("", b""),
+        geo_reference=(latitude, longitude),
+        scenery=Scenery(
+            arrays["scenery_vertices"],
+            arrays["scenery_triangles"],
+            arrays["scenery_label"],
+            arrays["scenery_colour"],
+            arrays["scenery_object_id"],
+            marking_start,
+            marking_stop,
+        ),
+        environment_objects=arrays["environment_objects"],
+        street_lights=arrays["street_lights"],
+        make_navigation_mesh=lambda: _navigation_mesh(name.removesuffix("_Opt"), opendrive, surface, crosswalks),
     )
+
+
+def _split(corners: NDArray[Any], sizes: NDArray[Any]) -> list[NDArray[np.float64]]:
+    return [np.array(part) for part in np.split(corners, np.cumsum(sizes)[:-1])] if len(sizes) else []
+
+
+def _navigation_mesh(
+    name: str, opendrive: str, surface: Surface, crosswalks: list[NDArray[np.float64]]
+) -> tuple[str, bytes]:
+    path = cache.entry_path(name, opendrive, ".nav")
+    data = cache.load_bytes(path)
+    if data is None:
+        network, _, lanes = _roads(opendrive)
+        data = build_navigation(network, lanes, surface, crosswalks)
+        cache.save_bytes(path, data)
+    return (f"{name}-{zlib.crc32(data):08x}.bin", data) if data else ("", b"")

@@ -346,9 +346,7 @@ def _signal(element: ElementTree.Element) -> SignalRecord:
         s=_number(element, "s"),
         t=_number(element, "t", 0.0),
         orientation=element.get("orientation") or "none",
-        validities=[
-            (int(item.attrib["fromLane"]), int(item.attrib["toLane"])) for item in element.iter("validity")
-        ],
+        validities=[(int(item.attrib["fromLane"]), int(item.attrib["toLane"])) for item in element.iter("validity")],
         name=element.get("name") or "",
         type=element.get("type") or "",
         subtype=element.get("subtype") or "",

@@ -34,9 +34,9 @@ def write_opendrive(network: RoadNetwork, name: str, speed: float = 50.0) -> str
     root = Element("OpenDRIVE")
     header = SubElement(root, "header", revMajor="1", revMinor="4", name=name, version="1.00", vendor="")
     latitude, longitude = network.geo_reference
-    SubElement(header, "geoReference").text = (
-        f"+proj=tmerc +lat_0={latitude:g} +lon_0={longitude:g} +k=1 +x_0=0 +y_0=0 +datum=WGS84 +units=m +no_defs"
-    )
+    SubElement(
+        header, "geoReference"
+    ).text = f"+proj=tmerc +lat_0={latitude:g} +lon_0={longitude:g} +k=1 +x_0=0 +y_0=0 +datum=WGS84 +units=m +no_defs"
     for road in network.roads:
         _write_road(root, road, speed)
     for controller in network.controllers.values():

@@ -1,0 +1,96 @@
+"""Keeps what was derived from an OpenDRIVE text in the user's cache folder: a town loads in a fraction of a second.
+
+The key of an entry covers the text and the code that made the entry, so that neither can be out of date.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rllib_integration.embedded.physics import ground
+from rllib_integration.embedded.town.sources import cache_folder, write_atomically
+from rllib_integration.embedded.town.town import Signal
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@functools.cache
+def _code_digest() -> bytes:
+    """Hash of the code that makes towns."""
+    digest = hashlib.sha256()
+    for path in sorted([*Path(__file__).parent.glob("*.py"), Path(ground.__file__)]):
+        digest.update(path.read_bytes())
+    return digest.digest()
+
+
+def entry_path(name: str, opendrive: str, suffix: str) -> Path:
+    """Where the entry of a text is kept."""
+    key = hashlib.sha256(_code_digest() + opendrive.encode("utf-8")).hexdigest()[:24]
+    plain = "".join(c if c.isalnum() or c in "_-" else "_" for c in name)[:60]
+    return cache_folder() / "built" / f"{plain}.{key}{suffix}"
+
+
+def load_arrays(path: Path) -> Arrays | None:
+    """Read an entry; None where it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write an entry and drop older ones of the same town; a cache that cannot be written is done without."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    save_bytes(path, buffer.getvalue())
+
+
+def load_bytes(path: Path) -> bytes | None:
+    """Read a plain entry; None where it is missing."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def save_bytes(path: Path, data: bytes) -> None:
+    """As `save_arrays`, for plain bytes."""
+    with contextlib.suppress(OSError):
+        write_atomically(path, data)
+        name, _, suffix = path.name.split(".", 2)
+        for old in path.parent.glob(f"{name}.*.{suffix}"):
+            if old != path:
+                old.unlink(missing_ok=True)
+
+
+def pack_signals(signals: list[Signal]) -> NDArray[np.uint8]:
+    """Signals as JSON text in an array."""
+    records = [
+        {**dataclasses.asdict(dataclasses.replace(signal)), "light_boxes": signal.light_boxes.tolist()}
+        for signal in signals
+    ]
+    return np.frombuffer(json.dumps(records).encode("utf-8"), np.uint8)
+
+
+def unpack_signals(data: NDArray[np.uint8]) -> list[Signal]:
+    """The inverse of `pack_signals`."""
+    signals = []
+    for record in json.loads(data.tobytes().decode("utf-8")):
+        record["light_boxes"] = np.array(record["light_boxes"]).reshape(-1, 7)
+        for key in ("affected_lanes", "stop_lanes"):
+            record[key] = [(int(road), int(lane), float(s)) for road, lane, s in record[key]]
+        signals.append(Signal(**record))
+    return signals

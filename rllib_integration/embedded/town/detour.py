@@ -1,0 +1,135 @@
+"""Polygons -> a navigation mesh file as the client's walkers load it: one tile of Recast/Detour, version 7.
+
+Detour's axes are x, height, y. The layout of the file is CARLA's: a header "MSET", then the tile.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDEWALK_AREA, CROSSWALK_AREA = 1, 2
+_FLAGS = {SIDEWALK_AREA: 0x02, CROSSWALK_AREA: 0x04}
+
+MOST_POLYGONS = 0x7FFE
+"""Neighbours are numbered in 15 bits."""
+
+_MOST_CORNERS = 6
+_AGENT_HEIGHT, _AGENT_RADIUS, _AGENT_CLIMB = 1.8, 0.3, 0.6
+_CELL = 0.3
+_LINK_SIZE = 12
+
+
+def encode(vertices: NDArray[np.float64], polygons: list[list[int]], areas: list[int]) -> bytes:
+    """Write a navigation mesh.
+
+    Args:
+        vertices: float64 (n, 3) [m], CARLA's frame.
+        polygons: convex polygons of 3 to 6 rows of `vertices`; where two share an edge, walkers pass.
+        areas: SIDEWALK_AREA or CROSSWALK_AREA of each polygon.
+
+    Raises:
+        ValueError: there are more polygons or vertices than the format can number.
+    """
+    if len(polygons) > MOST_POLYGONS or len(vertices) > MOST_POLYGONS:
+        raise ValueError(f"{len(polygons)} polygons and {len(vertices)} vertices: the format holds {MOST_POLYGONS}")
+    polygons = [face_up(vertices, polygon) for polygon in polygons]
+    low = vertices.min(axis=0) - (1.0, 1.0, 2.0)
+    high = vertices.max(axis=0) + (1.0, 1.0, 4.0)
+    beside = [[other + 1 for other in row] for row in neighbours(polygons)]
+    links = sum(1 for row in beside for neighbour in row if neighbour) + 8
+    triangles = sum(len(polygon) - 2 for polygon in polygons)
+    tree = _bounding_volumes(vertices, polygons, low)
+    bits = max((len(polygons) - 1).bit_length(), 1)
+    tile = b"".join(
+        [
+            struct.pack(
+                "<15i3f6ff",
+                0x444E4156, 7, 0, 0, 0, 0,
+                len(polygons), len(vertices), links, len(polygons), 0, triangles, len(tree), 0, len(polygons),
+                _AGENT_HEIGHT, _AGENT_RADIUS, _AGENT_CLIMB,
+                *_swap(low), *_swap(high), 1.0 / _CELL,
+            ),
+            np.ascontiguousarray(vertices[:, [0, 2, 1]], "<f4").tobytes(),
+            *(_polygon(*row) for row in zip(polygons, beside, areas)),
+            bytes(_LINK_SIZE * links),
+            _detail(polygons),
+            *tree,
+        ]
+    )  # fmt: skip
+    width = float(max(high[0] - low[0], high[1] - low[1]))
+    header = struct.pack("<3i3f2f2i", 0x4D534554, 1, 1, *_swap(low), width, width, 1, 1 << bits)
+    return header + struct.pack("<Ii", 1 << bits, len(tile)) + tile
+
+
+def _swap(point: NDArray[np.float64]) -> tuple[float, float, float]:
+    return float(point[0]), float(point[2]), float(point[1])
+
+
+def face_up(vertices: NDArray[np.float64], polygon: list[int]) -> list[int]:
+    """The polygon with negative area in (x, y), which Detour takes for facing up."""
+    x, y = vertices[polygon, 0], vertices[polygon, 1]
+    area = float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
+    return polygon[::-1] if area > 0.0 else polygon
+
+
+def neighbours(polygons: list[list[int]]) -> list[list[int]]:
+    """For each edge of each polygon the polygon beyond it, -1 for none; all polygons must face up."""
+    edges = {
+        (corner, polygon[(k + 1) % len(polygon)]): index
+        for index, polygon in enumerate(polygons)
+        for k, corner in enumerate(polygon)
+    }
+    return [
+        [edges.get((polygon[(k + 1) % len(polygon)], corner), -1) for k, corner in enumerate(polygon)]
+        for polygon in polygons
+    ]
+
+
+def _polygon(corners: list[int], neighbours: list[int], area: int) -> bytes:
+    fill = [0] * (_MOST_CORNERS - len(corners))
+    return struct.pack("<I6H6HHBB", 0xFFFFFFFF, *corners, *fill, *neighbours, *fill, _FLAGS[area], len(corners), area)
+
+
+def _detail(polygons: list[list[int]]) -> bytes:
+    """Detail meshes without own vertices: each polygon as a fan; edge flags tell the fan's inner edges."""
+    meshes, fans, base = [], [], 0
+    for polygon in polygons:
+        count = len(polygon) - 2
+        meshes.append(struct.pack("<IIBBxx", 0, base, 0, count))
+        base += count
+        for k in range(count):
+            flags = (1 if k == 0 else 0) | 4 | (16 if k == count - 1 else 0)
+            fans.append(struct.pack("<4B", 0, k + 1, k + 2, flags))
+    return b"".join(meshes + fans)
+
+
+def _bounding_volumes(
+    vertices: NDArray[np.float64], polygons: list[list[int]], low: NDArray[np.float64]
+) -> list[bytes]:
+    """Tree of boxes in units of a cell; an inner node holds minus the number of nodes below it, itself included."""
+    swapped, origin = vertices[:, [0, 2, 1]], np.array(_swap(low))
+    boxes = np.array([(swapped[polygon].min(axis=0), swapped[polygon].max(axis=0)) for polygon in polygons])
+    # Height gets some room: walkers are looked up from a little above or below.
+    boxes[:, 0, 1] -= 1.0
+    boxes[:, 1, 1] += 1.0
+    scaled = np.clip((boxes - origin) / _CELL + np.array([[0.0], [1.0]]), 0, 65535).astype(np.int64)
+    nodes: list[bytes] = []
+    _split(scaled, np.arange(len(polygons)), nodes)
+    return nodes
+
+
+def _split(boxes: NDArray[np.int64], items: NDArray[np.int64], nodes: list[bytes]) -> None:
+    least, most = boxes[items, 0].min(axis=0), boxes[items, 1].max(axis=0)
+    if len(items) == 1:
+        nodes.append(struct.pack("<6Hi", *least, *most, int(items[0])))
+        return
+    place = len(nodes)
+    nodes.append(b"")
+    axis = int(np.argmax(most - least))
+    order = items[np.argsort(boxes[items, 0, axis], kind="stable")]
+    _split(boxes, order[: len(order) // 2], nodes)
+    _split(boxes, order[len(order) // 2 :], nodes)
+    nodes[place] = struct.pack("<6Hi", *least, *most, place - len(nodes))

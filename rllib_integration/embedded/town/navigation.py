@@ -1,0 +1,418 @@
+"""Where walkers go: sidewalks, the crosswalks that join them, and crossings where a town has none.
+
+A sidewalk is a strip of long quadrilaterals between "rungs" (one point on either edge). A crossing is a quadrilateral
+between two pieces of strip edges, which are cut to its width, so that walkers pass over shared edges.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rllib_integration.embedded.physics.ground import ROAD_LABEL, Surface
+from rllib_integration.embedded.town.detour import (
+    CROSSWALK_AREA,
+    MOST_POLYGONS,
+    SIDEWALK_AREA,
+    encode,
+    face_up,
+    neighbours,
+)
+from rllib_integration.embedded.town.ground_mesh import label_at
+from rllib_integration.embedded.town.lanes import SHOULDER, SIDEWALK, Array, LaneTable
+from rllib_integration.embedded.town.opendrive import RoadNetwork
+from rllib_integration.embedded.town.stretches import straight_stretches
+from rllib_integration.embedded.town.surface import KERB
+
+INSET = 0.3
+"""[m] Walkers keep this far from the edges of a sidewalk: their radius."""
+
+NARROWEST = 0.9
+"""[m] Sidewalks narrower than this are no way."""
+
+RUNG_SPACING = 16.0
+WELD = 0.7
+"""[m] Ends of sidewalks this close are one place."""
+
+CROSSWALK_REACH = 7.0
+"""[m] From the end of a painted crosswalk to the sidewalk that it serves."""
+
+CROSSING_WIDTH = 3.0
+JOIN_REACH = 9.0
+"""[m] Ends of sidewalks this close, without a road between them, are joined."""
+
+WIDEST_CROSSING = 45.0
+ARM_SETBACK = 3.0
+
+
+@dataclass
+class _Strip:
+    """A sidewalk: rungs (n, 2, 3), edge 0 and edge 1, in order along it; which crossings hang on its pieces."""
+
+    rungs: Array
+    fixed: set[int] = field(default_factory=set)
+
+
+def build_navigation(network: RoadNetwork, lanes: LaneTable, surface: Surface, crosswalks: list[Array]) -> bytes:
+    """Make the navigation mesh of a town, in the format of the client's walkers; empty if there is nowhere to walk."""
+    strips = _strips(lanes, surface)
+    if not strips:
+        return b""
+    mesh = _Mesh(strips)
+    for polygon in crosswalks:
+        mesh.cross(*_crosswalk_ends(polygon), CROSSWALK_REACH)
+    for start, end, width in _arm_crossings(network, lanes, crosswalks):
+        mesh.cross(start, end, width, CROSSWALK_REACH)
+    mesh.join_neighbours(surface)
+    mesh.join_components()
+    vertices, polygons, areas = mesh.polygons()
+    return encode(vertices, polygons[:MOST_POLYGONS], areas[:MOST_POLYGONS])
+
+
+def _strips(lanes: LaneTable, surface: Surface) -> list[_Strip]:
+    """The sidewalks, without the pieces that lie on roads and without repeats (ways through junctions share theirs).
+
+    A town without any sidewalk has its walkers on the shoulders of its roads.
+    """
+    on_sidewalks = bool((lanes.type == SIDEWALK).any())
+    strips = []
+    taken = np.zeros((0, 3))
+    for first, last in _groups(lanes, SIDEWALK if on_sidewalks else SHOULDER):
+        inner, outer = lanes.inner[lanes.stations(first)], lanes.outer[lanes.stations(last)]
+        width = np.linalg.norm(outer - inner, axis=1)
+        middle = 0.5 * (inner + outer)
+        if _share_taken(middle, taken) > 0.6:
+            continue
+        taken = np.concatenate([taken, middle])
+        walkable = width > NARROWEST
+        if on_sidewalks:
+            walkable &= label_at(surface, middle[:, 0], middle[:, 1], middle[:, 2] + 0.3) != ROAD_LABEL
+        inset = np.minimum(INSET, 0.3 * width)[:, None] * (outer - inner) / np.maximum(width, 1e-6)[:, None]
+        edges = np.stack([inner + inset, outer - inset], axis=1) + (0.0, 0.0, KERB if on_sidewalks else 0.0)
+        strips += [_strip(edges[run]) for run in _runs(walkable)]
+    return strips
+
+
+def _groups(lanes: LaneTable, kind: int) -> list[tuple[int, int]]:
+    """First and last lane of each set of lanes of a kind side by side; those outside junctions come first."""
+    rows = {
+        (int(lanes.road[row]), int(lanes.section[row]), int(lanes.lane_id[row])): int(row)
+        for row in np.flatnonzero(lanes.type == kind)
+    }
+    groups = []
+    for (road, section, lane), row in rows.items():
+        side = 1 if lane > 0 else -1
+        if (road, section, lane - side) in rows:
+            continue
+        last = row
+        while (road, section, lane + side) in rows:
+            lane += side
+            last = rows[road, section, lane]
+        groups.append((row, last))
+    return sorted(groups, key=lambda group: lanes.junction[group[0]] >= 0)
+
+
+def _share_taken(points: Array, taken: Array) -> float:
+    """Share of the points that lie within 0.8 m of other ones."""
+    if len(taken) == 0:
+        return 0.0
+    low, high = points.min(axis=0) - 1.0, points.max(axis=0) + 1.0
+    near = taken[np.all((taken >= low) & (taken <= high), axis=1)]
+    if len(near) == 0:
+        return 0.0
+    distance = np.linalg.norm(points[:, None] - near[None], axis=2).min(axis=1)
+    return float((distance < 0.8).mean())
+
+
+def _strip(edges: Array) -> _Strip:
+    first, last = straight_stretches(
+        np.zeros(len(edges), np.int32),
+        np.ascontiguousarray(edges[:, 0]),
+        np.ascontiguousarray(edges[:, 1]),
+        0.06,
+        RUNG_SPACING,
+    )
+    return _Strip(edges[np.append(first, last[-1])])
+
+
+def _runs(mask: NDArray[np.bool_]) -> list[slice]:
+    """Stretches of at least two neighbouring stations that are set."""
+    padded = np.concatenate([[False], mask, [False]]).astype(np.int8)
+    starts, stops = np.flatnonzero(np.diff(padded) == 1), np.flatnonzero(np.diff(padded) == -1)
+    return [slice(int(a), int(b)) for a, b in zip(starts, stops) if b - a >= 2]
+
+
+def _crosswalk_ends(polygon: Array) -> tuple[Array, Array, float]:
+    """Both ends of the middle line of a crosswalk, and its width."""
+    middle = polygon.mean(axis=0)
+    _, _, axes = np.linalg.svd(polygon[:, :2] - middle[:2])
+    along = (polygon[:, :2] - middle[:2]) @ axes[0]
+    width = float(np.ptp((polygon[:, :2] - middle[:2]) @ axes[1]))
+    ends = [middle + np.append(axes[0] * reach, 0.0) for reach in (along.min(), along.max())]
+    return ends[0], ends[1], min(max(width, 1.5), 4.0)
+
+
+def _arm_crossings(network: RoadNetwork, lanes: LaneTable, crosswalks: list[Array]) -> list[tuple[Array, Array, float]]:
+    """Crossings just before junctions, on roads with sidewalks on both sides and no crosswalk nearby."""
+    painted = np.array([polygon.mean(axis=0) for polygon in crosswalks]).reshape(-1, 3)
+    sides: dict[tuple[int, int], dict[int, int]] = {}
+    for row in np.flatnonzero((lanes.type == SIDEWALK) & (lanes.junction < 0)):
+        key = (int(lanes.road[row]), int(lanes.section[row]))
+        sides.setdefault(key, {})[int(np.sign(lanes.lane_id[row]))] = int(row)
+    crossings = []
+    for (road_index, section), rows in sides.items():
+        road = network.roads[road_index]
+        if len(rows) < 2:
+            continue
+        for link, s in ((road.predecessor, ARM_SETBACK), (road.successor, road.length - ARM_SETBACK)):
+            last = section == len(road.sections) - 1
+            if link is None or link.kind != "junction" or not (last if s > 0.5 * road.length else section == 0):
+                continue
+            ends = [_at(lanes, row, s) for row in rows.values()]
+            middle = 0.5 * (ends[0] + ends[1])
+            if len(painted) == 0 or np.linalg.norm(painted - middle, axis=1).min() > 15.0:
+                crossings.append((ends[0], ends[1], CROSSING_WIDTH))
+    return crossings
+
+
+def _at(lanes: LaneTable, row: int, s: float) -> Array:
+    stations = lanes.stations(row)
+    return np.array([np.interp(s, lanes.s[stations], lanes.inner[stations][:, k]) for k in range(3)])
+
+
+class _Mesh:
+    """Strips with welded ends, and crossings between them."""
+
+    def __init__(self, strips: list[_Strip]) -> None:
+        self.strips = strips
+        self.crossings: list[tuple[list[Array], int]] = []
+        self._index_points()
+
+    def _index_points(self) -> None:
+        """Points of all strip edges every metre or so, for finding the nearest."""
+        points, owners = [], []
+        for index, strip in enumerate(self.strips):
+            for edge in range(2):
+                line = strip.rungs[:, edge]
+                run = _run(line)
+                at = np.linspace(0.0, run[-1], max(int(run[-1]), 1) + 1)
+                points.append(np.column_stack([np.interp(at, run, line[:, k]) for k in range(3)]))
+                owners.append(np.column_stack([np.full(len(at), index), np.full(len(at), edge), at]))
+        self._points, self._owners = np.concatenate(points), np.concatenate(owners)
+
+    def nearest(self, point: Array, reach: float) -> tuple[int, int, float] | None:
+        """The strip, edge and distance along it that is nearest to a point, or None."""
+        offset = self._points - point
+        distance = np.hypot(offset[:, 0], offset[:, 1]) + np.where(np.abs(offset[:, 2]) > 2.5, np.inf, 0.0)
+        best = int(np.argmin(distance))
+        if distance[best] > reach:
+            return None
+        strip, edge, at = self._owners[best]
+        return int(strip), int(edge), float(at)
+
+    def cross(self, start: Array, end: Array, width: float, reach: float, area: int = CROSSWALK_AREA) -> bool:
+        """Join the strips at both ends of a line by a crossing; False if there is none at either end."""
+        first, second = self.nearest(start, reach), self.nearest(end, reach)
+        if first is None or second is None or first[:2] == second[:2]:
+            return False
+        a, b = self._cut(*first, width), self._cut(*second, width)
+        if a is None or b is None:
+            return False
+        # The corners in an order that does not cross itself.
+        if np.dot((a[1] - a[0])[:2], (b[1] - b[0])[:2]) < 0:
+            b = b[::-1]
+        self.crossings.append(([a[0], a[1], b[1], b[0]], area))
+        return True
+
+    def _cut(self, index: int, edge: int, at: float, width: float) -> list[Array] | None:
+        """Cut a strip so that a piece of about `width` around `at` begins and ends with rungs; its edge's corners."""
+        strip = self.strips[index]
+        run = _run(strip.rungs[:, edge])
+        low, high = max(at - width / 2, 0.0), min(at + width / 2, float(run[-1]))
+        if high - low < min(width, float(run[-1])) - 1e-6:
+            low = 0.0 if low == 0.0 else max(high - width, 0.0)
+            high = min(low + width, float(run[-1]))
+        if high - low < 0.5:
+            return None
+        # Rungs of other crossings stay; this one then takes the piece between them that holds its middle.
+        inside = [k for k in range(len(run)) if low + 0.3 < run[k] < high - 0.3]
+        kept = [run[k] for k in inside if k in strip.fixed or abs(self._bend(strip, k)) > 0.4]
+        if kept:
+            bounds = [low, *kept, high]
+            gaps = [(bounds[k + 1] - bounds[k], k) for k in range(len(bounds) - 1)]
+            _, best = max(gaps)
+            low, high = bounds[best], bounds[best + 1]
+        self._remove(strip, [k for k in range(len(run)) if low + 0.3 < run[k] < high - 0.3])
+        return [self._rung_at(strip, edge, place) for place in (low, high)]
+
+    def _bend(self, strip: _Strip, k: int) -> float:
+        """How far [m] a rung lies beside the line through its neighbours."""
+        if k == 0 or k == len(strip.rungs) - 1:
+            return 0.0
+        a, b, c = strip.rungs[k - 1 : k + 2].mean(axis=1)[:, :2]
+        along = (c - a) / max(float(np.hypot(*(c - a))), 1e-9)
+        return float(along[0] * (b - a)[1] - along[1] * (b - a)[0])
+
+    def _remove(self, strip: _Strip, rungs: list[int]) -> None:
+        for k in sorted(rungs, reverse=True):
+            if 0 < k < len(strip.rungs) - 1 and k not in strip.fixed:
+                strip.rungs = np.delete(strip.rungs, k, axis=0)
+                strip.fixed = {other - 1 if other > k else other for other in strip.fixed}
+
+    def _rung_at(self, strip: _Strip, edge: int, at: float) -> Array:
+        """The rung at a distance along one edge, made if there is none within 0.3 m; returns its point."""
+        run = _run(strip.rungs[:, edge])
+        k = int(np.argmin(np.abs(run - at)))
+        if abs(run[k] - at) > 0.3:
+            k = int(np.searchsorted(run, at))
+            share = (at - run[k - 1]) / (run[k] - run[k - 1])
+            rung = strip.rungs[k - 1] + share * (strip.rungs[k] - strip.rungs[k - 1])
+            strip.rungs = np.insert(strip.rungs, k, rung, axis=0)
+            strip.fixed = {other + 1 if other >= k else other for other in strip.fixed}
+        strip.fixed.add(k)
+        return strip.rungs[k, edge].copy()
+
+    def join_neighbours(self, surface: Surface) -> None:
+        """Join ends of sidewalks that lie close to other sidewalks, with no road between them."""
+        _, _, component = self._weld()
+        for index in range(len(self.strips)):
+            for k in (0, -1):
+                rung = self.strips[index].rungs[k]
+                middle = rung.mean(axis=0)
+                found = self._nearest_other(middle, component, index, JOIN_REACH)
+                if found is None:
+                    continue
+                other, edge, at = found
+                line = self.strips[other].rungs[:, edge]
+                goal = np.array([np.interp(at, _run(line), line[:, axis]) for axis in range(3)])
+                way = middle + np.linspace(0.1, 0.9, 7)[:, None] * (goal - middle)
+                labels = label_at(surface, way[:, 0].copy(), way[:, 1].copy(), way[:, 2] + 0.3)
+                if (labels == ROAD_LABEL).any():
+                    continue
+                corners = self._cut(other, edge, at, 1.6)
+                if corners is None:
+                    continue
+                if np.dot((corners[1] - corners[0])[:2], (rung[1] - rung[0])[:2]) < 0:
+                    corners = corners[::-1]
+                self.crossings.append(([rung[0].copy(), rung[1].copy(), corners[1], corners[0]], SIDEWALK_AREA))
+                component[component == component[other]] = component[index]
+
+    def _nearest_other(
+        self, point: Array, component: NDArray[np.int64], index: int, reach: float
+    ) -> tuple[int, int, float] | None:
+        """As `nearest`, among the strips of other components."""
+        owners = self._owners[:, 0].astype(int)
+        offset = self._points - point
+        distance = np.hypot(offset[:, 0], offset[:, 1])
+        distance[(component[owners] == component[index]) | (np.abs(offset[:, 2]) > 1.0)] = np.inf
+        best = int(np.argmin(distance))
+        if distance[best] > reach:
+            return None
+        return int(owners[best]), int(self._owners[best, 1]), float(self._owners[best, 2])
+
+    def join_components(self) -> None:
+        """Lead a crossing from every part that stands alone to the nearest other one, straight over the road."""
+        before = len(self.strips) + 1
+        while True:
+            _, _, component = self._weld()
+            found, sizes = np.unique(component, return_counts=True)
+            if len(found) == 1 or len(found) >= before:
+                return
+            before = len(found)
+            for part in found[np.argsort(sizes)][:-1]:
+                self._join_component(int(part), component)
+
+    def _join_component(self, part: int, component: NDArray[np.int64]) -> None:
+        owner = component[self._owners[:, 0].astype(int)]
+        mine, others = np.flatnonzero(owner == part), np.flatnonzero(owner != part)
+        best, pair = WIDEST_CROSSING, None
+        for k in mine[:: max(1, len(mine) // 400)]:
+            offset = self._points[others] - self._points[k]
+            distance = np.hypot(offset[:, 0], offset[:, 1]) + 4.0 * np.abs(offset[:, 2])
+            nearest = int(np.argmin(distance))
+            if distance[nearest] < best:
+                best, pair = float(distance[nearest]), (int(k), int(others[nearest]))
+        if pair is not None:
+            self.cross(self._points[pair[0]], self._points[pair[1]], CROSSING_WIDTH, 0.5)
+
+    def _weld(self) -> tuple[Array, list[list[int]], NDArray[np.int64]]:
+        """Give close points one number: vertices, polygons of all strips and crossings, component of each strip."""
+        vertices: list[Array] = []
+        cells: dict[tuple[int, int], list[int]] = {}
+
+        def number(point: Array, reach: float) -> int:
+            u, v = int(point[0] // WELD), int(point[1] // WELD)
+            near = [k for a in (-1, 0, 1) for b in (-1, 0, 1) for k in cells.get((u + a, v + b), [])]
+            for k in near:
+                offset = np.abs(vertices[k] - point)
+                if np.hypot(offset[0], offset[1]) < reach and offset[2] < 1.0:
+                    return k
+            vertices.append(point)
+            cells.setdefault((u, v), []).append(len(vertices) - 1)
+            return len(vertices) - 1
+
+        polygons: list[list[int]] = []
+        owner: list[int] = []
+        for index, strip in enumerate(self.strips):
+            last = len(strip.rungs) - 1
+            numbers = [
+                [number(point, WELD if k in (0, last) else 0.02) for point in rung]
+                for k, rung in enumerate(strip.rungs)
+            ]
+            for a, b in itertools.pairwise(numbers):
+                polygons.append([a[0], b[0], b[1], a[1]])
+                owner.append(index)
+        for corners, _ in self.crossings:
+            polygons.append([number(corner, 0.35) for corner in corners])
+            owner.append(-1)
+        points = np.array(vertices)
+        polygons = [face_up(points, polygon) for polygon in polygons]
+        return points, polygons, self._components(polygons, owner)
+
+    def _components(self, polygons: list[list[int]], owner: list[int]) -> NDArray[np.int64]:
+        """Number of the connected part that each strip belongs to; one walks over edges that two polygons share."""
+        parent = list(range(len(polygons)))
+
+        def root(k: int) -> int:
+            while parent[k] != k:
+                parent[k] = parent[parent[k]]
+                k = parent[k]
+            return k
+
+        for index, row in enumerate(neighbours(polygons)):
+            for other in row:
+                if other >= 0:
+                    parent[root(index)] = root(other)
+        component = np.zeros(len(self.strips), np.int64)
+        for index, strip in enumerate(owner):
+            if strip >= 0:
+                component[strip] = root(index)
+        return component
+
+    def polygons(self) -> tuple[Array, list[list[int]], list[int]]:
+        """Vertices, polygons without repeated corners, and their areas."""
+        vertices, polygons, _ = self._weld()
+        strip_count = len(polygons) - len(self.crossings)
+        areas = [SIDEWALK_AREA] * strip_count + [area for _, area in self.crossings]
+        kept, kept_areas = [], []
+        for polygon, area in zip(polygons, areas):
+            corners = list(dict.fromkeys(polygon))
+            if len(corners) < 3 or _is_flat(vertices[corners]):
+                continue
+            kept.append(corners)
+            kept_areas.append(area)
+        return vertices, kept, kept_areas
+
+
+def _is_flat(points: Array) -> bool:
+    """Whether a polygon has (nearly) no area."""
+    x, y = points[:, 0], points[:, 1]
+    return abs(float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))) < 0.05
+
+
+def _run(line: Array) -> Array:
+    """Distance along a line at each of its points [m]."""
+    return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
