@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import weakref
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -318,17 +317,22 @@ def _noise_texture() -> NDArray[np.float32]:
     return np.random.Generator(np.random.SFC64(3)).random((256, 256)).astype(np.float32)
 
 
-_renderers: list[tuple[weakref.ref[Any], Renderer]] = []
+MOST_RENDERERS = 2
+"""Towns whose scenery is kept sorted: the present one, and the last one for whoever goes back and forth."""
+
+_renderers: list[tuple[Any, Renderer]] = []
 
 
 def renderer_of(town: Any) -> Renderer:
-    """The renderer of a town, made at its first camera and gone with the town."""
-    _renderers[:] = [(known, renderer) for known, renderer in _renderers if known() is not None]
-    for known, renderer in _renderers:
-        if known() is town:
+    """The renderer of a town, made at its first camera and kept while the town is in use."""
+    for place, (known, renderer) in enumerate(_renderers):
+        if known is town:
+            if place:
+                _renderers.insert(0, _renderers.pop(place))
             return renderer
     renderer = Renderer(town)
-    _renderers.append((weakref.ref(town), renderer))
+    _renderers.insert(0, (town, renderer))
+    del _renderers[MOST_RENDERERS:]
     return renderer
 
 
