@@ -50,6 +50,9 @@ RESTING_OVERLAP = 0.05
 """Of two bodies that overlap in height by no more than this, one stands on the other, metres."""
 WAKING_SPEED = 0.03
 """A sleeping vehicle does not move for pushes that would make it slower than this, m/s."""
+SHOVING_SPEED = 0.15
+"""A standing body is not moved by a much lighter one that would make it slower than this, m/s: nobody shoves a car."""
+MUCH_LIGHTER = 5.0
 STAGGER_SPEED = 1.5
 """A walker that is knocked to a change of speed above this is out of control for a while, m/s ..."""
 STAGGER_TIME = 1.5
@@ -567,12 +570,17 @@ def exchange(
 
 
 @kernel
-def _ignore_weak_push(sleeper: Floats, other: Floats, closing: float) -> None:
-    """A sleeping body stays where it is when the push is too weak to wake it."""
-    if sleeper[AWAKE] == 0.0 and sleeper[LIGHTNESS] > 0.0:
-        share = sleeper[LIGHTNESS] / (sleeper[LIGHTNESS] + other[LIGHTNESS])
-        if closing * share < WAKING_SPEED and other[LIGHTNESS] > 0.0:
-            sleeper[LIGHTNESS] = sleeper[SPINNESS] = 0.0
+def _ignore_weak_push(body: Floats, other: Floats, closing: float) -> None:
+    """A body that sleeps or stands stays where it is when the push is too weak."""
+    if body[LIGHTNESS] == 0.0 or other[LIGHTNESS] == 0.0:
+        return
+    gain = closing * body[LIGHTNESS] / (body[LIGHTNESS] + other[LIGHTNESS])
+    weak = WAKING_SPEED if body[AWAKE] == 0.0 else 0.0
+    standing = body[VX] * body[VX] + body[VY] * body[VY] < SHOVING_SPEED * SHOVING_SPEED
+    if standing and other[LIGHTNESS] > MUCH_LIGHTER * body[LIGHTNESS]:
+        weak = SHOVING_SPEED
+    if gain < weak:
+        body[LIGHTNESS] = body[SPINNESS] = 0.0
 
 
 @kernel

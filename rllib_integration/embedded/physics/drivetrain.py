@@ -19,6 +19,10 @@ EFFICIENCY = 0.92
 SHIFT_PAUSE = 0.4
 """Shortest time between two changes up, seconds."""
 KICK_DOWN_THROTTLE = 0.8
+LAZY_SHIFT = 0.6
+"""Share of the speed for changing up that counts without throttle."""
+ENGINE_BRAKE = 0.3
+"""Most that an engine brakes with, as a share of its highest torque."""
 
 
 @kernel
@@ -101,8 +105,15 @@ def _automatic_gear(v: Vehicle, speed: float) -> int:
         share = turns * v.gear_ratio[gear - 1]
     if v.shift_delay > 0.0 or gear != v.target_gear:
         return gear
-    if gear < v.gear_count and share > v.gear_up[gear - 1]:
-        return gear + 1
+    # With little throttle it changes up sooner, unless it would have to change down again; a launch from outside may
+    # ask for several gears at once.
+    eager = LAZY_SHIFT + (1.0 - LAZY_SHIFT) * v.throttle
+    while gear < v.gear_count and turns * v.gear_ratio[gear - 1] > eager * v.gear_up[gear - 1]:
+        if turns * v.gear_ratio[gear] < 1.15 * v.gear_down[gear]:
+            break
+        gear += 1
+    if gear != v.target_gear:
+        return gear
     if v.throttle > KICK_DOWN_THROTTLE:
         while gear > 1 and turns * v.gear_ratio[gear - 2] < 0.8 * v.gear_up[gear - 2]:
             gear -= 1
@@ -141,4 +152,5 @@ def wheel_torque(v: Vehicle, speed: float, h: float) -> float:
         )
         push *= min(max((v.speed_limiter - abs(speed)) * 2.0, 0.0), 1.0)
     drag = v.damping_full_throttle + (1.0 - v.throttle) * (v.damping_clutch_engaged - v.damping_full_throttle)
-    return (push - drag * coupled) * ratio
+    most = ENGINE_BRAKE * v.peak_torque
+    return (push - min(max(drag * coupled, -most), most)) * ratio

@@ -208,7 +208,7 @@ def _fill_engine(row: np.void, spec: VehicleSpec) -> None:
     step = spec.spread ** (1.0 / max(spec.gears - 1, 1))
     final_ratio = 9.0 if spec.electric else 4.0
     change_up = 0.80
-    change_down = 0.0 if spec.gears == 1 else 0.72 * change_up / step
+    change_down = 0.0 if spec.gears == 1 else 0.5 * change_up / step
     ratios = [top_ratio * step**higher / final_ratio for higher in range(spec.gears - 1, -1, -1)]
     heavy = spec.mass / 1500.0
     row["max_rpm"] = spec.max_rpm
@@ -283,6 +283,7 @@ def _share_load(row: np.void) -> None:
 def _fill_torque_curve(row: np.void, points: Sequence[Sequence[float]]) -> None:
     row["torque_count"] = len(points)
     row["torque_rpm"], row["torque_value"] = _columns(points, 2, MAX_TORQUE_POINTS)
+    row["peak_torque"] = np.max(row["torque_value"])
 
 
 def _fill_steering_curve(row: np.void, points: Sequence[Sequence[float]]) -> None:

@@ -117,7 +117,7 @@ VEHICLE = np.dtype(
         ("autobox", _u1), ("gear_switch_time", _f8), ("clutch_strength", _f8), ("final_ratio", _f8),
         ("reverse_ratio", _f8), ("gear_count", _i4),
         ("gear_ratio", _f8, (MAX_GEARS,)), ("gear_up", _f8, (MAX_GEARS,)), ("gear_down", _f8, (MAX_GEARS,)),
-        ("torque_count", _i4),
+        ("torque_count", _i4), ("peak_torque", _f8),
         ("torque_rpm", _f8, (MAX_TORQUE_POINTS,)), ("torque_value", _f8, (MAX_TORQUE_POINTS,)),
         ("steering_count", _i4),
         ("steering_speed", _f8, (MAX_STEERING_POINTS,)), ("steering_factor", _f8, (MAX_STEERING_POINTS,)),

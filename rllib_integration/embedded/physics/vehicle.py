@@ -34,7 +34,9 @@ GROUND_MEMORY = 0.25
 BUMP_TRAVEL = 0.08
 """Compression at which the bump stops touch, metres."""
 BUMP_STIFFNESS = 8.0
-"""Stiffness of the bump stops over that of the springs."""
+"""Stiffness of the bump stops over that of the springs ..."""
+BUMP_DAMPING = 1.5
+"""... and their damping ratio: rubber does not throw the car up again."""
 BODY_RATE = 30.0
 """Natural frequency of the body lying on the ground, rad/s."""
 BODY_FRICTION = 0.5
@@ -290,8 +292,11 @@ def _spring_load(v: Vehicle, wheel: int, compression: float, rising: float) -> f
     rate = v.suspension_frequency
     if compression * rate * rate <= -STANDARD_GRAVITY or v.rotation[8] < 0.2:
         return 0.0
-    spring = compression + BUMP_STIFFNESS * max(0.0, compression - BUMP_TRAVEL)
-    push = v.wheel_mass[wheel] * rate * (rate * spring - 2.0 * v.suspension_damping * rising)
+    spring, damping = compression, v.suspension_damping
+    if compression > BUMP_TRAVEL:
+        spring += BUMP_STIFFNESS * (compression - BUMP_TRAVEL)
+        damping += BUMP_DAMPING
+    push = v.wheel_mass[wheel] * rate * (rate * spring - 2.0 * damping * rising)
     return max(0.0, v.wheel_rest_load[wheel] + push)
 
 
@@ -374,7 +379,7 @@ def _lie_on_ground(v: Vehicle, surface: Surface, h: float) -> None:
             continue
         rising = speed_x * nx + speed_y * ny + speed_z * nz
         # a quarter of the mass stands on each corner
-        load = max(0.0, mass * BODY_RATE * (BODY_RATE * depth - rising))
+        load = max(0.0, mass * BODY_RATE * (BODY_RATE * depth - 1.6 * rising))
         speed_x, speed_y, speed_z = speed_x - rising * nx, speed_y - rising * ny, speed_z - rising * nz
         sliding = math.sqrt(speed_x * speed_x + speed_y * speed_y + speed_z * speed_z)
         drag = min(BODY_FRICTION * load, 0.3 * mass * sliding / h) / max(sliding, 1e-9)

@@ -1,0 +1,250 @@
+"""How vehicles drive: from the pedals and the wheel to the motion."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from rllib_integration.embedded.physics.ground import flat_surface
+
+from .scene import TICK, Scene, launch, sedan, slope, vehicle_facts, vehicles
+
+KMH = 1.0 / 3.6
+
+
+def _seconds_to(scene: Scene, speed: float, limit: float) -> float:
+    for ticks in range(int(limit / TICK)):
+        if scene.speed()[0] >= speed:
+            return ticks * TICK
+        scene.tick()
+    return math.inf
+
+
+def test_a_sedan_accelerates_like_one():
+    scene = Scene(sedan(), surface=flat_surface(600.0))
+    scene.vehicles["x"] = -500.0
+    scene.vehicles["throttle"] = 1.0
+    assert 6.0 <= _seconds_to(scene, 100 * KMH, 12.0) <= 9.0
+
+
+def test_braking_from_100_takes_35_to_42_metres_and_ends_in_rest():
+    scene = Scene(sedan())
+    launch(scene.vehicles, 100 * KMH)
+    scene.tick()
+    start = scene.vehicles["x"][0]
+    scene.vehicles["brake"] = 1.0
+    scene.tick(120)
+    assert 35.0 <= scene.vehicles["x"][0] - start <= 42.0
+    assert scene.speed()[0] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("blueprint", "slowest", "fastest"),
+    [
+        ("vehicle.diamondback.century", 28, 50),
+        ("vehicle.vespa.zx125", 80, 105),
+        ("vehicle.carlamotors.european_hgv", 80, 100),
+        ("vehicle.lincoln.mkz_2020", 190, 240),
+    ],
+)
+def test_top_speed_follows_the_class(blueprint: str, slowest: float, fastest: float):
+    scene = Scene(vehicles(blueprint), surface=flat_surface(600.0))
+    launch(scene.vehicles, slowest * KMH)
+    scene.vehicles["throttle"] = 1.0
+    for _ in range(1200):
+        scene.tick()
+        # an endless road: back to its beginning
+        scene.vehicles["x"] -= 800.0 * (scene.vehicles["x"] > 400.0)
+    assert slowest * KMH <= scene.speed()[0] <= fastest * KMH
+
+
+@pytest.mark.parametrize("speed", [5.0, 15.0, 30.0])
+@pytest.mark.parametrize("steer", [0.1, 0.4, 1.0])
+def test_no_steering_makes_a_car_spin_or_exceed_its_grip(speed: float, steer: float):
+    scene = Scene(vehicles("vehicle.lincoln.mkz_2020", "vehicle.dodge.charger_2020"))
+    launch(scene.vehicles, speed)
+    scene.vehicles["steer"] = steer
+    scene.vehicles["throttle"] = 0.4
+    for _ in range(80):
+        scene.tick()
+        v = scene.vehicles
+        lateral = v["ay"] * np.cos(v["yaw"]) - v["ax"] * np.sin(v["yaw"])
+        sideways = v["vy"] * np.cos(v["yaw"]) - v["vx"] * np.sin(v["yaw"])
+        rear_axle = sideways - v["wz"] * (v["com_x"] - v["wheel_x"][:, 2])
+        assert np.all(np.abs(lateral) < 12.0)
+        assert np.all(np.abs(rear_axle) < 0.25 * np.maximum(scene.speed(), 4.0))
+
+
+def test_the_lateral_limit_is_about_nine_metres_per_second_squared():
+    scene = Scene(sedan())
+    launch(scene.vehicles, 20.0)
+    scene.vehicles["steer"], scene.vehicles["throttle"] = 0.25, 0.5
+    scene.tick(40)
+    v = scene.vehicles
+    peak = []
+    for _ in range(20):
+        scene.tick()
+        peak.append(abs(float(v["wz"][0])) * scene.speed()[0])
+    assert 8.0 <= np.mean(peak) <= 11.0
+
+
+def test_positive_steer_turns_right_and_lowers_the_left_side():
+    scene = Scene(sedan())
+    launch(scene.vehicles, 10.0)
+    scene.vehicles["steer"] = 0.2
+    scene.tick(15)
+    assert scene.vehicles["yaw"][0] > 0.1
+    assert scene.vehicles["wz"][0] > 0.0
+    assert scene.vehicles["y"][0] > 0.0
+    assert scene.vehicles["roll"][0] < 0.0
+
+
+def test_straight_driving_stays_straight_for_every_vehicle():
+    names = list(vehicle_facts())
+    scene = Scene(vehicles(*names, gap=12.0))
+    scene.vehicles["y"] -= 6.0 * len(names)
+    before = scene.vehicles["y"].copy()
+    scene.vehicles["throttle"] = 1.0
+    scene.tick(160)
+    assert np.all(scene.vehicles["vx"] > 3.0)
+    np.testing.assert_allclose(scene.vehicles["y"], before, atol=1e-6)
+    np.testing.assert_allclose(scene.vehicles["yaw"], 0.0, atol=1e-9)
+
+
+def test_reverse_drives_backwards_and_says_gear_minus_one():
+    scene = Scene(sedan())
+    scene.vehicles["reverse"], scene.vehicles["throttle"] = 1, 0.5
+    scene.tick(40)
+    assert scene.vehicles["vx"][0] < -2.0
+    assert scene.vehicles["gear"][0] == -1
+
+
+def test_manual_gears_are_in_at_once_and_limit_the_speed():
+    scene = Scene(sedan())
+    scene.vehicles["manual"], scene.vehicles["gear_request"], scene.vehicles["throttle"] = 1, 2, 1.0
+    scene.tick()
+    assert scene.vehicles["gear"][0] == 2
+    scene.tick(200)
+    second = scene.speed()[0]
+    assert scene.vehicles["rpm"][0] > 0.95 * scene.vehicles["max_rpm"][0]
+    scene.vehicles["gear_request"] = 3
+    scene.vehicles["x"] = -200.0
+    scene.tick(120)
+    assert scene.speed()[0] > 1.2 * second
+
+
+def test_neutral_gives_no_drive_but_revs_the_engine():
+    scene = Scene(sedan())
+    scene.vehicles["manual"], scene.vehicles["gear_request"], scene.vehicles["throttle"] = 1, 0, 1.0
+    scene.tick(40)
+    assert scene.vehicles["gear"][0] == 0
+    assert abs(scene.vehicles["vx"][0]) < 0.05
+    assert scene.vehicles["rpm"][0] > 3000.0
+
+
+def test_the_automatic_box_changes_up_and_down():
+    scene = Scene(sedan())
+    scene.vehicles["throttle"], scene.vehicles["x"] = 1.0, -250.0
+    scene.tick(160)
+    assert scene.vehicles["gear"][0] >= 3
+    scene.vehicles["throttle"], scene.vehicles["brake"] = 0.0, 1.0
+    scene.tick(120)
+    assert scene.vehicles["gear"][0] == 1
+
+
+def test_the_hand_brake_swings_the_tail_out_where_the_foot_brake_does_not():
+    scene = Scene(sedan(2))
+    launch(scene.vehicles, 18.0)
+    scene.vehicles["steer"] = 0.3
+    scene.tick(5)
+    scene.vehicles["hand_brake"][0], scene.vehicles["brake"][1] = 1, 1.0
+    scene.tick(25)
+    turned = scene.vehicles["yaw"]
+    assert turned[0] > 1.3 * turned[1] > 0.0
+
+
+def test_a_held_car_stays_on_a_steep_slope_and_rolls_when_released():
+    scene = Scene(sedan(3), surface=slope(math.radians(12.0)))
+    scene.vehicles["brake"], scene.vehicles["hand_brake"] = [1.0, 0.0, 0.0], [0, 1, 0]
+    scene.vehicles["z"] = 0.1
+    scene.tick(60)
+    held = scene.vehicles[:2].copy()
+    scene.tick(200)
+    np.testing.assert_array_equal(scene.vehicles[:2], held)
+    assert scene.vehicles["vx"][2] < -1.0
+    np.testing.assert_allclose(held["pitch"], math.radians(12.0), atol=0.01)
+
+
+def test_a_car_stands_across_a_slope_without_sliding_down():
+    scene = Scene(sedan(), surface=slope(0.0, math.radians(10.0)))
+    scene.vehicles["hand_brake"] = 1
+    scene.tick(60)
+    settled = scene.vehicles.copy()
+    scene.tick(100)
+    np.testing.assert_array_equal(scene.vehicles, settled)
+    # the right side is the higher one
+    assert scene.vehicles["roll"][0] == pytest.approx(math.radians(-10.0), abs=0.02)
+
+
+def test_a_resting_car_does_not_tremble_on_any_substep_setting():
+    for substep, most in ((0.01, 10), (0.05, 1), (0.002, 50)):
+        scene = Scene(sedan())
+        scene.tick(40, substep=substep, max_substeps=most)
+        settled = scene.vehicles.copy()
+        scene.tick(10, substep=substep, max_substeps=most)
+        np.testing.assert_array_equal(scene.vehicles, settled)
+
+
+def test_long_ticks_stay_stable():
+    scene = Scene(sedan())
+    launch(scene.vehicles, 20.0)
+    scene.vehicles["steer"], scene.vehicles["throttle"] = 0.3, 0.5
+    scene.tick(20, dt=0.5, substep=0.1, max_substeps=1)
+    assert scene.speed()[0] < 30.0
+    assert abs(scene.vehicles["z"][0]) < 0.05
+    assert abs(scene.vehicles["roll"][0]) < 0.1
+
+
+def test_reported_acceleration_and_turn_rate_are_those_of_the_motion():
+    scene = Scene(sedan())
+    launch(scene.vehicles, 12.0)
+    scene.vehicles["steer"], scene.vehicles["throttle"] = 0.15, 0.6
+    scene.tick(10)
+    for _ in range(20):
+        before = scene.vehicles.copy()
+        scene.tick()
+        v = scene.vehicles
+        for axis in "xyz":
+            change = (v[f"v{axis}"] - before[f"v{axis}"]) / TICK
+            np.testing.assert_allclose(v[f"a{axis}"], change, atol=1e-9)
+        assert v["wz"][0] == pytest.approx((v["yaw"][0] - before["yaw"][0]) / TICK, rel=0.05)
+
+
+@pytest.mark.parametrize("dt", [0.02, 0.05, 0.1])
+def test_ackermann_control_reaches_speed_angle_and_stop(dt: float):
+    scene = Scene(vehicles("vehicle.lincoln.mkz_2020", "vehicle.tesla.model3", "vehicle.carlamotors.firetruck"))
+    v = scene.vehicles
+    v["ackermann"], v["ackermann_speed"] = 1, 8.0
+    scene.tick(int(14.0 / dt), dt=dt)
+    np.testing.assert_allclose(v["vx"], 8.0, atol=0.3)
+    v["ackermann_speed"] = -3.0
+    scene.tick(int(16.0 / dt), dt=dt)
+    np.testing.assert_allclose(v["vx"], -3.0, atol=0.3)
+    v["ackermann_speed"], v["ackermann_steer"], v["ackermann_steer_speed"] = 0.0, 0.5, 0.1
+    scene.tick(int(2.0 / dt), dt=dt)
+    np.testing.assert_allclose(v["steer_angle"], 0.2, atol=0.03)
+    scene.tick(int(8.0 / dt), dt=dt)
+    np.testing.assert_allclose(scene.speed(), 0.0, atol=1e-3)
+    np.testing.assert_allclose(v["brake"], 1.0)
+
+
+def test_ackermann_keeps_to_the_commanded_acceleration():
+    scene = Scene(sedan())
+    v = scene.vehicles
+    v["ackermann"], v["ackermann_speed"], v["ackermann_acceleration"] = 1, 20.0, 1.0
+    scene.tick(60)
+    speed = scene.speed()[0]
+    scene.tick(80)
+    assert (scene.speed()[0] - speed) / 4.0 == pytest.approx(1.0, abs=0.25)
