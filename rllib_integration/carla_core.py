@@ -12,6 +12,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import carla
@@ -169,6 +170,7 @@ class CarlaCore:
         self.rng = np.random.default_rng()
         self._start_poses: list[carla.Transform] = []
         self._sensors_are_new = False
+        self._forgotten: list[Any] = []
         try:
             self.connect()
         except BaseException:
@@ -214,6 +216,7 @@ class CarlaCore:
         self._available_towns = list(self._call(client.get_available_maps))
         self._enter_world()
         self.client = client
+        self._forgotten = []
 
     def _new_client(self) -> carla.Client:
         server = self._server()
@@ -237,6 +240,7 @@ class CarlaCore:
 
     def _enter_world(self) -> None:
         self.map = self._call(self.world.get_map, timeout=self.config["load_timeout"])
+        self.sensor_interface.map = self.map
         self.spectator = self._call(self.world.get_spectator)
 
     def _server(self) -> Any:
@@ -281,8 +285,13 @@ class CarlaCore:
             self._forget_world()
 
     def _forget_world(self) -> None:
-        """Drop every reference into a client that never recovers, without asking it for anything."""
-        self.sensor_interface.abandon()
+        """Let go of a client that never recovers, without asking its server for anything."""
+        if self.client is not None:
+            # The client aborts the process if one of its own threads drops the last reference to it, as one that
+            # still ends a sensor does. So all of it is kept until the next client is there.
+            sensors = self.sensor_interface.abandon()
+            self.sensor_interface = SensorInterface()
+            self._forgotten = [self.client, self.world, self.map, self.hero, self.spectator, sensors]
         self._stop_traffic()
         self._traffic_manager = None
         self.client = self.world = self.map = self.hero = self.spectator = None
@@ -447,9 +456,11 @@ class CarlaCore:
         self._frames = _FrameWatch(self.world)
 
     def _stop_traffic(self) -> None:
-        traffic, self._traffic = self._traffic, None
-        self._frames = None
+        traffic, frames = self._traffic, self._frames
+        self._traffic = self._frames = None
         self.actors = []
+        if frames is not None:
+            frames.stop()
         if traffic is not None:
             traffic.stop()
 
@@ -492,22 +503,23 @@ class CarlaCore:
         """
         if control is not None:
             self.apply_hero_control(control)
-        for _ in range(repeat):
-            self.frame = self._tick_world()
+        clock = self._clock()
+        self.frame, data = self._call(
+            _tick_and_collect,
+            *(clock, repeat, self.sensor_interface, self._sensors_are_new),
+            timeout=clock.timeout * (repeat + 1),
+        )
+        self._sensors_are_new = False
         if self.config["show_display"]:
             self.set_spectator_camera_view()
-        return self.get_sensor_data()
+        return data
 
-    def _tick_world(self) -> int:
-        if self._traffic is None:
-            return self._call(self.world.tick, self.config["timeout"])
-        return self._call(self._tick_through_traffic, self._traffic)
+    def _tick_world(self) -> None:
+        """Tick without looking at the sensors."""
+        self.frame = self._call(self._clock().tick)
 
-    def _tick_through_traffic(self, traffic: Traffic) -> int:
-        frame = traffic.tick()
-        assert self._frames is not None
-        self._frames.wait_for(frame, self.config["timeout"])
-        return frame
+    def _clock(self) -> _Clock:
+        return _Clock(self.world, self.config["timeout"], self._traffic, self._frames)
 
     def apply_hero_control(self, control: carla.VehicleControl) -> None:
         """Set the hero's control for the ticks to come. Does not wait for the server."""
@@ -515,25 +527,7 @@ class CarlaCore:
 
     def get_sensor_data(self) -> dict[str, tuple[int, Any]]:
         """What the sensors saw of the last tick's frame: sensor name -> (frame, parsed data)."""
-        try:
-            if self._sensors_are_new:
-                return self._first_sensor_data()
-            return self.sensor_interface.get_data(self.frame or None, self.config["timeout"])
-        except SensorTimeoutError as error:
-            raise self.as_server_error(error) or error from error
-
-    def _first_sensor_data(self) -> dict[str, tuple[int, Any]]:
-        """Data of sensors that have just been spawned. Listening begins some time after it was asked for, so
-        that a simulator may have ticked without them; then another tick is needed."""
-        patience = min(_SUBSCRIPTION_SECONDS, self.config["timeout"])
-        self._sensors_are_new = False
-        for _ in range(_SUBSCRIPTION_TICKS):
-            try:
-                return self.sensor_interface.get_data(self.frame or None, patience)
-            except SensorTimeoutError as error:
-                logger.info("Another tick for sensors that do not listen yet: %s", error)
-                self.frame = self._tick_world()
-        return self.sensor_interface.get_data(self.frame or None, self.config["timeout"])
+        return self._call(self.sensor_interface.get_data, self.frame or None, self.config["timeout"])
 
     def set_spectator_camera_view(self) -> None:
         """Move the spectator behind and above the hero. Does not wait for the server."""
@@ -543,6 +537,42 @@ class CarlaCore:
         self.spectator.set_transform(
             carla.Transform(behind + carla.Location(z=_SPECTATOR_ABOVE), pose.rotation)
         )
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """Ticks one world. Holds all that it needs: a tick that was given up may still end in its thread when the
+    core has long moved on to another world."""
+
+    world: Any
+    timeout: float
+    traffic: Traffic | None
+    frames: _FrameWatch | None
+
+    def tick(self) -> int:
+        """Advance the world by one step; return the frame."""
+        if self.traffic is None or self.frames is None:
+            return self.world.tick(self.timeout)
+        frame = self.traffic.tick()
+        self.frames.wait_for(frame, self.timeout)
+        return frame
+
+
+def _tick_and_collect(
+    clock: _Clock, repeat: int, interface: SensorInterface, sensors_are_new: bool
+) -> tuple[int, dict[str, tuple[int, Any]]]:
+    """Tick, then wait for the sensors: as one call, so that the end of the server cuts any part of it short."""
+    for _ in range(repeat):
+        frame = clock.tick()
+    if sensors_are_new:
+        # Listening begins some time after it was asked for, so a simulator may have ticked without it.
+        for _ in range(_SUBSCRIPTION_TICKS):
+            try:
+                return frame, interface.get_data(frame, min(_SUBSCRIPTION_SECONDS, clock.timeout))
+            except SensorTimeoutError as error:
+                logger.info("Another tick for sensors that do not listen yet: %s", error)
+                frame = clock.tick()
+    return frame, interface.get_data(frame, clock.timeout)
 
 
 class _FrameWatch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,7 +52,7 @@ class CarlaEnv(gymnasium.Env):
         ConfigError: The configuration has an unknown key or a value that can't be used.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "human"], "render_fps": 20}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "human"], "render_fps": 20}  # noqa: RUF012
 
     def __init__(self, config: Mapping[str, Any], render_mode: str | None = None) -> None:
         modes = self.metadata["render_modes"]
@@ -75,6 +76,7 @@ class CarlaEnv(gymnasium.Env):
         self._check_observation = observation_guard(self.observation_space)
         self._core: CarlaCore | None = None
         self._in_episode = False
+        self._lost_at: float | None = None
         self._last_observation: Any = None
         self._sensor_data: dict[str, Any] = {}
         self._picture = Picture(core_config["resolution_x"], core_config["resolution_y"])
@@ -103,7 +105,8 @@ class CarlaEnv(gymnasium.Env):
                 `{"weather": "HardRainNoon", "hero": {"spawn_points": ["10,20,0.5"]}}`.
 
         Returns:
-            The first observation, and further information.
+            The first observation, and further information: the experiment's own; `servers`, counts of servers
+            started and lost; after a loss `server_recovery_seconds`, from noticing it to the new episode.
 
         Raises:
             ConfigError: A town, blueprint, weather, sensor, spawn point or option does not exist.
@@ -123,6 +126,10 @@ class CarlaEnv(gymnasium.Env):
                 break
             except RuntimeError as error:
                 self._recover_from(error)
+        info["servers"] = self.core.keeper.metrics()
+        if self._lost_at is not None:
+            info["server_recovery_seconds"] = time.monotonic() - self._lost_at
+            self._lost_at = None
         self._in_episode = True
         self._last_observation = observation
         self._picture.begin_episode()
@@ -193,6 +200,8 @@ class CarlaEnv(gymnasium.Env):
         loss = self._core.as_server_error(error) if self._core is not None else None
         if self._core is None or loss is None or isinstance(loss, _NOT_MENDED_BY_A_RESTART):
             raise error
+        if self._lost_at is None:
+            self._lost_at = time.monotonic()
         self._core.server_failed(loss)
 
     def render(self) -> np.ndarray | None:  # type: ignore[override]

@@ -27,8 +27,8 @@ class TrafficActors:
         self._world = self._client.get_world()
         self._map = self._world.get_map()
         self._library = self._world.get_blueprint_library()
-        self._manager = self._client.get_trafficmanager(tm_port)
-        self._manager.set_synchronous_mode(True)
+        self._tm_port = tm_port
+        self._manager: carla.TrafficManager | None = None
         self._vehicles: list[int] = []
         self._walkers: list[int] = []
         self._controllers: list[int] = []
@@ -55,15 +55,25 @@ class TrafficActors:
             self._world.tick(self._timeout)
         rng = np.random.default_rng(seed)
         client_seed = int(rng.integers(2**31))
-        self._manager.set_random_device_seed(client_seed)
-        self._manager.set_hybrid_physics_mode(hybrid)
+        if n_vehicles > 0:
+            self._direct_vehicles(client_seed, hybrid)
         self._world.set_pedestrians_seed(client_seed)
         notes = self._spawn_vehicles(n_vehicles, keep_clear, rng) + self._spawn_walkers(n_walkers, rng)
         return {"vehicles": self._vehicles, "walkers": self._walkers, "notes": notes}
 
+    def _direct_vehicles(self, seed: int, hybrid: bool) -> None:
+        """Have a Traffic Manager. Not without vehicles: it costs time at every tick."""
+        if self._manager is None:
+            self._manager = self._client.get_trafficmanager(self._tm_port)
+            self._manager.set_synchronous_mode(True)
+        self._manager.set_random_device_seed(seed)
+        self._manager.set_hybrid_physics_mode(hybrid)
+
     def _spawn_vehicles(
         self, number: int, keep_clear: Sequence[Sequence[float]], rng: np.random.Generator
     ) -> list[str]:
+        if number == 0:
+            return []
         points = [
             point
             for point in self._map.get_spawn_points()
@@ -76,7 +86,7 @@ class TrafficActors:
             _draw(blueprint, "color", rng)
             _draw(blueprint, "driver_id", rng)
             blueprint.set_attribute("role_name", "autopilot")
-            autopilot = carla.command.SetAutopilot(carla.command.FutureActor, True, self._manager.get_port())
+            autopilot = carla.command.SetAutopilot(carla.command.FutureActor, True, self._tm_port)
             commands.append(carla.command.SpawnActor(blueprint, points[int(index)]).then(autopilot))
         answers = self._client.apply_batch_sync(commands, True) if commands else []
         self._vehicles = [answer.actor_id for answer in answers if not answer.error]

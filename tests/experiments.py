@@ -39,7 +39,8 @@ class PoseExperiment(BaseExperiment):
         pose, speed = hero.get_transform(), hero.get_velocity().length()
         place = pose.location
         observation = np.array([place.x, place.y, place.z, pose.rotation.yaw, speed], np.float32)
-        return observation, {"frame_of": {name: reading[0] for name, reading in sensor_data.items()}}
+        lags = {name: reading[0] - self.core_at_start.frame for name, reading in sensor_data.items()}
+        return observation, {"frames_behind": lags}
 
     def get_done_status(self, observation, core):
         self.steps += 1

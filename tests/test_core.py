@@ -140,18 +140,27 @@ def test_the_spectator_follows_five_metres_behind_and_three_above(core):
     assert spectator.location.distance_2d(hero.location) == pytest.approx(5.0, abs=0.2)
 
 
-def test_a_step_asks_the_server_for_nothing_but_the_tick(core, monkeypatch):
+def test_a_step_is_one_hand_over_and_one_request(core, monkeypatch):
     episode(core, hero={"sensors": {"imu": {"type": "sensor.other.imu"}}})
-    calls = []
-    original = type(core.keeper.watch).call
+    calls, requests = [], []
+    hand_over = type(core.keeper.watch).call
+    world = core.world
 
     def record(watch, function, *arguments, timeout=None):
-        calls.append(function.__name__)
-        return original(watch, function, *arguments, timeout=timeout)
+        calls.append(function)
+        return hand_over(watch, function, *arguments, timeout=timeout)
+
+    class Recorder:
+        def __getattr__(self, name):
+            requests.append(name)
+            return getattr(world, name)
 
     monkeypatch.setattr(type(core.keeper.watch), "call", record)
-    core.tick(carla.VehicleControl(throttle=0.1))
-    assert calls == ["tick"]
+    monkeypatch.setattr(core, "world", Recorder())
+    data = core.tick(carla.VehicleControl(throttle=0.1))
+    assert len(calls) == 1
+    assert requests == ["tick"]
+    assert data["imu"][0] == core.frame
 
 
 # Towns and layers

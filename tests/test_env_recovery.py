@@ -63,12 +63,13 @@ def test_a_lost_server_truncates_the_episode_and_reset_finds_a_new_one(make_env,
     assert env.observation_space.contains(observation)
     if loss == signal.SIGSTOP:
         assert observation.tobytes() == last.tobytes()
-    again, _ = env.reset(seed=3)
+    again, info = env.reset(seed=3)
     assert again.tobytes() == first.tobytes()
     assert server_of(env) is not lost
+    assert info["servers"]["servers_died" if loss == signal.SIGKILL else "servers_hung"] == 1
+    assert 0.0 < info["server_recovery_seconds"] < 60.0
     assert env.step(1)[3] is False
-    metrics = env.core.keeper.metrics()
-    assert metrics["servers_died" if loss == signal.SIGKILL else "servers_hung"] == 1
+    assert "server_recovery_seconds" not in env.reset()[1]
 
 
 def test_a_server_that_dies_between_episodes_is_replaced_by_reset(make_env):
@@ -133,7 +134,7 @@ def test_a_sensor_that_falls_silent_is_a_lost_server(make_env):
     info = step_until_lost(env)[4]
     assert "'imu'" in info["server_failure"]
     env.reset(seed=1)
-    assert env.step(1)[4]["frame_of"] == {"imu": env.core.frame}
+    assert env.step(1)[4]["frames_behind"] == {"imu": 0}
 
 
 def test_servers_that_never_start_end_in_one_error_with_the_logs_last_lines(make_env):

@@ -1,0 +1,106 @@
+"""How much the environment adds to the simulator's tick.
+
+Prints `env.step` a second, bare `world.tick` a second on the same server in the same world and run, their ratio,
+and the microseconds between them. The bare tick is the reference: a client in this process that asks for
+nothing else.
+
+    python benchmarks/env_step.py [--vehicles 50] [--birdview 84] [--one-core] [--seconds 4]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import carla
+import numpy as np
+from gymnasium import spaces
+
+from rllib_integration import BaseExperiment, CarlaEnv
+from rllib_integration.sensors import SensorFactory
+
+
+class CruiseExperiment(BaseExperiment):
+    """Holds a little throttle; observes the bird view if there is one, else the speed."""
+
+    def get_action_space(self) -> spaces.Space:
+        return spaces.Discrete(3)
+
+    def get_observation_space(self) -> spaces.Space:
+        sensors = self.config["hero"]["sensors"]
+        return SensorFactory.space(sensors["birdview"]) if sensors else spaces.Box(0.0, 100.0, (1,), np.float32)
+
+    def place_hero(self, core):
+        self.core = core
+
+    def compute_action(self, action):
+        return carla.VehicleControl(throttle=0.3, steer=(action - 1) * 0.1)
+
+    def get_observation(self, sensor_data):
+        if sensor_data:
+            return sensor_data["birdview"][1], {}
+        return np.array([self.core.hero.get_velocity().length()], np.float32), {}
+
+    def get_done_status(self, observation, core):
+        return False
+
+    def compute_reward(self, observation, core):
+        return core.hero.get_velocity().length()
+
+
+def rate(step: Callable[[], object], seconds: float) -> float:
+    """Calls a second, over the given time."""
+    for _ in range(20):
+        step()
+    count, start = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < seconds:
+        for _ in range(20):
+            step()
+        count += 20
+    return count / elapsed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vehicles", type=int, default=0)
+    parser.add_argument("--birdview", type=int, default=0, help="size of the bird view in pixels; 0 for none")
+    parser.add_argument("--town", default="Minitown")
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--one-core", action="store_true", help="server, client and this process on one core")
+    options = parser.parse_args()
+    sensors = {"birdview": {"type": "sensor.birdview", "size": options.birdview}} if options.birdview else {}
+    config = {
+        "carla": {"server": {"kind": "embedded", "pin_to_core": options.one_core}},
+        "experiment": {
+            "type": CruiseExperiment,
+            "town": options.town,
+            "hero": {"sensors": sensors},
+            "background_activity": {"n_vehicles": options.vehicles},
+        },
+    }
+    env = CarlaEnv(config)
+    try:
+        env.reset(seed=0)
+        if options.one_core:
+            os.sched_setaffinity(0, os.sched_getaffinity(env.core.keeper.server.pid))
+        rounds = [
+            (rate(lambda: env.step(1), options.seconds / 3), rate(env.core.world.tick, options.seconds / 3))
+            for _ in range(3)
+        ]
+    finally:
+        env.close()
+    steps, ticks = (float(np.median(column)) for column in zip(*rounds))
+    print(f"env.step    {steps:8.0f} /s")
+    print(f"world.tick  {ticks:8.0f} /s   (the reference: bare, same server, same world)")
+    print(f"ratio       {steps / ticks:8.2f}")
+    print(f"difference  {(1 / steps - 1 / ticks) * 1e6:8.0f} us a step")
+
+
+if __name__ == "__main__":
+    main()
