@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from . import labels
+from .compiling import BARE, KERNEL
 from .view import View
 
 VEHICLE, WALKER, PROP, OBSTACLE = range(4)
@@ -100,23 +103,45 @@ def rotation_matrix(roll: Any, pitch: Any, yaw: Any) -> NDArray[np.float64]:
     )
 
 
-def _field(rows: NDArray[np.void], name: str, default: float = 0.0) -> NDArray[np.float64]:
-    """A column, or its default where the kind of actor has none."""
-    if name in (rows.dtype.names or ()):
-        return rows[name]
-    return np.full(len(rows), default)
+@njit(**BARE)
+def pose_of(actor, turn, centre):  # type: ignore[no-untyped-def]
+    """Write an actor's axes (columns of `turn`, (3, 3)) and the middle of its box (`centre`, (3,)) in the world."""
+    cr, sr = math.cos(actor["roll"]), math.sin(actor["roll"])
+    cp, sp = math.cos(actor["pitch"]), math.sin(actor["pitch"])
+    cy, sy = math.cos(actor["yaw"]), math.sin(actor["yaw"])
+    turn[0, 0], turn[0, 1], turn[0, 2] = cp * cy, cy * sp * sr - sy * cr, -cy * sp * cr - sy * sr
+    turn[1, 0], turn[1, 1], turn[1, 2] = cp * sy, sy * sp * sr + cy * cr, -sy * sp * cr + cy * sr
+    turn[2, 0], turn[2, 1], turn[2, 2] = sp, -cp * sr, cp * cr
+    bx, by, bz = actor["box_x"], actor["box_y"], actor["box_z"]
+    centre[0] = actor["x"] + turn[0, 0] * bx + turn[0, 1] * by + turn[0, 2] * bz
+    centre[1] = actor["y"] + turn[1, 0] * bx + turn[1, 1] * by + turn[1, 2] * bz
+    centre[2] = actor["z"] + turn[2, 0] * bx + turn[2, 1] * by + turn[2, 2] * bz
 
 
-def rotation_matrices(rows: NDArray[np.void]) -> NDArray[np.float64]:
-    """float64 (n, 3, 3) of all rows at once; see `rotation_matrix`."""
-    angles = (_field(rows, name) for name in ("roll", "pitch", "yaw"))
-    return np.moveaxis(rotation_matrix(*angles), -1, 0) if len(rows) else np.zeros((0, 3, 3))
-
-
-def box_centres(rows: NDArray[np.void], rotations: NDArray[np.float64]) -> NDArray[np.float64]:
-    """float64 (n, 3) [m]: middles of the actors' bounding boxes in the world."""
-    offset = np.stack([_field(rows, f"box_{axis}") for axis in "xyz"], axis=-1)
-    return np.stack([rows["x"], rows["y"], rows["z"]], axis=-1) + np.einsum("nij,nj->ni", rotations, offset)
+@njit(**KERNEL)
+def _place_boxes(rows, fractions, boxes):  # type: ignore[no-untyped-def]
+    """Bring boxes to where their actors are; fractions: float64 (n, 2, 3), centre and half sizes of each `Part`."""
+    turn, centre = np.empty((3, 3)), np.empty(3)
+    at = np.empty(3)
+    last = -1
+    for place in range(len(boxes)):
+        box = boxes[place]
+        actor = rows[box["row"]]
+        if box["row"] != last:
+            last = box["row"]
+            pose_of(actor, turn, centre)
+        size = (actor["extent_x"], actor["extent_y"], actor["extent_z"])
+        square = 0.0
+        for axis in range(3):
+            at[axis] = fractions[place, 0, axis] * size[axis]
+            box["extent"][axis] = fractions[place, 1, axis] * size[axis]
+            square += box["extent"][axis] ** 2
+            for i in range(3):
+                box["axes"][axis, i] = turn[i, axis]
+        box["radius"] = math.sqrt(square)
+        box["x"] = centre[0] + turn[0, 0] * at[0] + turn[0, 1] * at[1] + turn[0, 2] * at[2]
+        box["y"] = centre[1] + turn[1, 0] * at[0] + turn[1, 1] * at[1] + turn[1, 2] * at[2]
+        box["z"] = centre[2] + turn[2, 0] * at[0] + turn[2, 1] * at[1] + turn[2, 2] * at[2]
 
 
 class MovingBoxes:
@@ -124,40 +149,50 @@ class MovingBoxes:
 
     def __init__(self) -> None:
         self._view: View | None = None
+        self._cast: Any = None
         self._boxes = np.zeros(0, MOVING_BOX)
+        self._fractions = np.zeros((0, 2, 3))
+        self._starts = [0, 0, 0, 0]
 
     def of(self, view: View) -> NDArray[np.void]:
         """Structured array of `MOVING_BOX`."""
         if self._view is not view:
-            parts = [
-                _boxes_of(view, kind, rows)
-                for kind, rows in ((VEHICLE, view.vehicles), (WALKER, view.walkers), (PROP, view.props))
-                if len(rows)
-            ]
-            self._boxes = np.concatenate(parts) if parts else np.zeros(0, MOVING_BOX)
             self._view = view
+            cast = [(rows["id"].tobytes(), *names) for rows, names in zip(_groups(view), _names(view))]
+            if cast != self._cast:
+                self._cast = cast
+                self._make(view)
+            for kind, rows in enumerate(_groups(view)):
+                part = slice(self._starts[kind], self._starts[kind + 1])
+                if part.stop > part.start:
+                    _place_boxes(rows, self._fractions[part], self._boxes[part])
         return self._boxes
+
+    def _make(self, view: View) -> None:
+        """Make the boxes of a changed set of actors; `_place_boxes` does the rest every tick."""
+        entries: list[tuple[int, int, int, int]] = []
+        fractions: list[Part] = []
+        self._starts = [0]
+        for kind, (rows, names) in enumerate(zip(_groups(view), _names(view))):
+            for row, name in enumerate(names):
+                parts = _PARTS.get(shape_of(name), _WHOLE)
+                fractions += parts
+                entries += [(kind, row, label_of(name), int(rows["id"][row]))] * len(parts)
+            self._starts.append(len(entries))
+        self._boxes = np.zeros(len(entries), MOVING_BOX)
+        for column, values in zip(("kind", "row", "label", "actor_id"), zip(*entries)):
+            self._boxes[column] = values
+        self._fractions = np.array(fractions, np.float64).reshape(-1, 2, 3)
+
+
+def _groups(view: View) -> tuple[NDArray[np.void], ...]:
+    return view.vehicles, view.walkers, view.props
+
+
+def _names(view: View) -> list[list[str]]:
+    """Blueprint ids of all actors, by kind."""
+    return [[view.actors.type_id(kind, row) for row in range(len(rows))] for kind, rows in enumerate(_groups(view))]
 
 
 moving_boxes = MovingBoxes().of
 """The boxes of a view's actors: structured array of `MOVING_BOX`."""
-
-
-def _boxes_of(view: View, kind: int, rows: NDArray[np.void]) -> NDArray[np.void]:
-    rotations = rotation_matrices(rows)
-    centres = box_centres(rows, rotations)
-    extents = np.stack([rows[f"extent_{axis}"] for axis in "xyz"], axis=-1)
-    names = [view.actors.type_id(kind, row) for row in range(len(rows))]
-    parts = [_PARTS.get(shape_of(name), _WHOLE) for name in names]
-    owner = np.repeat(np.arange(len(rows)), [len(found) for found in parts])
-    fractions = np.array([part for found in parts for part in found])
-    boxes = np.zeros(len(owner), MOVING_BOX)
-    place = centres[owner] + np.einsum("nij,nj->ni", rotations[owner], fractions[:, 0] * extents[owner])
-    boxes["x"], boxes["y"], boxes["z"] = place.T
-    boxes["axes"] = np.swapaxes(rotations[owner], 1, 2)
-    boxes["extent"] = fractions[:, 1] * extents[owner]
-    boxes["radius"] = np.linalg.norm(boxes["extent"], axis=1)
-    boxes["kind"], boxes["row"] = kind, owner
-    boxes["label"] = np.array([label_of(name) for name in names], np.uint8)[owner]
-    boxes["actor_id"] = rows["id"][owner]
-    return boxes

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .rays import GROUND, MOVING, STATIC, Hits
+from .rays import GROUND, MOVING, STATIC, Hits, fan
 from .scan import cast_from
 from .sensor import NOISE_SEED, SENSOR_TICK, Attribute, Sensor
 from .view import Mount, View
@@ -19,7 +19,7 @@ SEMANTIC_POINT = np.dtype(
     [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("cos", "<f4"), ("object_id", "<u4"), ("label", "<u4")]
 )
 MAX_POINTS = 4_000_000
-"""Points in one sweep beyond which a scanner is refused: the message would exceed what a client can take."""
+"""Points in one message at most: more rays than that between two captures are not sent out."""
 
 _SCAN_ATTRIBUTES = {
     "channels": Attribute(32, 1, 1024),
@@ -48,38 +48,31 @@ class SemanticLidar(Sensor):
         super().__init__(attributes, seed)
         self.channels = int(self.number("channels"))
         self._angle = 0.0
-        self._last_time: float | None = None
         steps = np.linspace(self.number("upper_fov"), self.number("lower_fov"), self.channels)
         self._elevations = np.radians(steps)
 
     def capture(self, view: View, mount: Mount) -> tuple[bytes, ...]:
         """Body: angle, channel count, points per channel, points."""
-        local = self._next_directions(self._elapsed(view))
-        hits, boxes = cast_from(view, mount, local @ mount.rotation.T, self.number("range"), see_parent=True)
+        local, world = self._next_directions(self.elapsed(view), mount.rotation)
+        hits, boxes = cast_from(view, mount, world, self.number("range"), see_parent=True)
         keep = self._returns(hits)
         return (self._body(local, hits, boxes, keep, view),)
 
-    def _elapsed(self, view: View) -> float:
-        elapsed = view.dt if self._last_time is None else view.time - self._last_time
-        self._last_time = view.time
-        return max(elapsed, 0.0)
-
-    def _next_directions(self, elapsed: float) -> NDArray[np.float64]:
-        """Unit vectors (channels * points, 3) in the sensor's frame of the part of the turn made meanwhile."""
+    def _next_directions(
+        self, elapsed: float, rotation: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Unit vectors (channels * points, 3) of the part of the turn made meanwhile, in the sensor's frame and in the
+        world's.
+        """
         fov = math.radians(self.number("horizontal_fov"))
-        points = round(self.number("points_per_second") * elapsed / self.channels)
-        if points * self.channels > MAX_POINTS:
-            raise ValueError(f"{self.type_id}: {points * self.channels} points in one capture, at most {MAX_POINTS}.")
+        points = min(round(self.number("points_per_second") * elapsed / self.channels), MAX_POINTS // self.channels)
         sweep = self.number("rotation_frequency") * fov * elapsed
         angles = (self._angle + sweep / max(points, 1) * np.arange(points)) % fov if fov else np.zeros(points)
         angles -= fov / 2.0
         self._angle = (self._angle + sweep) % fov if fov else 0.0
-        out = np.empty((self.channels, points, 3))
-        level = np.cos(self._elevations)[:, None]
-        out[..., 0] = level * np.cos(angles)
-        out[..., 1] = level * np.sin(angles)
-        out[..., 2] = np.sin(self._elevations)[:, None]
-        return out.reshape(-1, 3)
+        local, world = np.empty((2, self.channels * points, 3))
+        fan(self._elevations, angles, np.ascontiguousarray(rotation, np.float64), local, world)
+        return local, world
 
     def _returns(self, hits: Hits) -> NDArray[np.bool_]:
         """Which rays come back."""

@@ -15,6 +15,7 @@ from .sensor import NOISE_SEED, SENSOR_TICK, Attribute, Sensor
 from .view import Mount, View
 
 MAX_POINTS = 4_000_000
+"""Detections in one message at most."""
 
 
 class Radar(Sensor):
@@ -34,13 +35,10 @@ class Radar(Sensor):
         **NOISE_SEED,
         **SENSOR_TICK,
     }
-    _last_time: float | None = None
 
     def capture(self, view: View, mount: Mount) -> tuple[bytes, ...]:
         """Body: float32 (n, 4): velocity, azimuth, altitude, depth."""
-        elapsed = view.dt if self._last_time is None else max(view.time - self._last_time, 0.0)
-        self._last_time = view.time
-        count = min(int(self.number("points_per_second") * elapsed), MAX_POINTS)
+        count = min(int(self.number("points_per_second") * self.elapsed(view) + 1e-6), MAX_POINTS)
         local = self._directions(count)
         directions = local @ mount.rotation.T
         hits, boxes = cast_from(view, mount, directions, self.number("range"), see_parent=False)

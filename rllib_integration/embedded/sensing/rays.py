@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..physics.ground import TILE_CELLS, Surface
 from ..physics.obstacles import ObstacleGrid
+from .compiling import BARE, INLINE, KERNEL
 
 NOTHING, GROUND, STATIC, MOVING = -1, 0, 1, 2
 """What a ray met."""
@@ -41,7 +42,7 @@ class Hits(NamedTuple):
     cosine: NDArray[np.float64]
 
 
-@njit(cache=True)
+@njit(**KERNEL)
 def tile_bounds(height: NDArray[np.float32]) -> NDArray[np.float32]:
     """Lowest and highest node of every ground tile: float32 (tiles, 2); holes (NaN) do not count."""
     bounds = np.empty((height.shape[0], 2), np.float32)
@@ -57,7 +58,7 @@ def tile_bounds(height: NDArray[np.float32]) -> NDArray[np.float32]:
     return bounds
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def _slab(origin, direction, extent, near, far, axis, hit_axis):
     """Clip [near, far] of a ray to one pair of a box's planes; returns near, far, axis of entry."""
     if abs(direction) < GRAZE:
@@ -75,7 +76,7 @@ def _slab(origin, direction, extent, near, far, axis, hit_axis):
     return near, min(far, second), hit_axis
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def _static_box(ox, oy, oz, dx, dy, dz, box, inflate, limit):
     """Distance to an upright box and the cosine of incidence; `limit` if missed or begun inside."""
     cos, sin = math.cos(box["yaw"]), math.sin(box["yaw"])
@@ -94,7 +95,7 @@ def _static_box(ox, oy, oz, dx, dy, dz, box, inflate, limit):
     return near, abs(vx) if axis == 0 else abs(vy) if axis == 1 else abs(dz)
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def _moving_box(ox, oy, oz, dx, dy, dz, box, inflate, limit):
     """As `_static_box`, for a row of `actors.MOVING_BOX`, which may lean."""
     px, py, pz = ox - box["x"], oy - box["y"], oz - box["z"]
@@ -115,7 +116,7 @@ def _moving_box(ox, oy, oz, dx, dy, dz, box, inflate, limit):
     return near, cosine
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def _height(field, u, v):
     """Bilinear height in one tile at (u, v) cells from its corner; NaN in a hole."""
     u = min(max(u, 0.0), TILE_CELLS - 1e-9)
@@ -127,7 +128,7 @@ def _height(field, u, v):
     return low + fv * (high - low)
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def _tile_hit(field, low, high, u0, v0, du, dv, oz, dz, cell, start, end):
     """First distance in [start, end] at which the ray is below the tile's height field, else -1.
 
@@ -162,7 +163,7 @@ def _tile_hit(field, low, high, u0, v0, du, dv, oz, dz, cell, start, end):
         t = min(t, end)
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def _ground(surface, bounds, ox, oy, oz, dx, dy, dz, limit):
     """Distance to the ground, its label and the cosine of incidence; `limit` and -1 where there is none."""
     rows, columns = surface.tile_first.shape
@@ -218,7 +219,7 @@ def _ground(surface, bounds, ox, oy, oz, dx, dy, dz, limit):
     return limit, -1, 0.0
 
 
-@njit(cache=True)
+@njit(**INLINE)
 def _statics(obstacles, grid, ox, oy, oz, dx, dy, dz, inflate, limit):
     """Distance to the nearest static box, its row and the cosine of incidence; `limit` and -1 without one."""
     x, y = (ox - grid.origin_x) / grid.cell, (oy - grid.origin_y) / grid.cell
@@ -262,10 +263,9 @@ def _statics(obstacles, grid, ox, oy, oz, dx, dy, dz, inflate, limit):
     return best, index, cosine
 
 
-@njit(cache=True)
-def _near_boxes(boxes, ox, oy, oz, limit, skip_kind, skip_row):
-    """Rows of the moving boxes that rays of length `limit` from a point may meet."""
-    near = np.empty(len(boxes), np.int32)
+@njit(**BARE)
+def _near_boxes(boxes, ox, oy, oz, limit, skip_kind, skip_row, near):
+    """Write the rows of the moving boxes that rays of length `limit` from a point may meet; returns how many."""
     count = 0
     for row in range(len(boxes)):
         box = boxes[row]
@@ -275,13 +275,13 @@ def _near_boxes(boxes, ox, oy, oz, limit, skip_kind, skip_row):
         if away < limit + box["radius"]:
             near[count] = row
             count += 1
-    return near[:count]
+    return count
 
 
-@njit(cache=True)
+@njit(**BARE)
 def cast(
     origin, directions, limit, inflate, surface, bounds, obstacles, grid, boxes, skip_kind, skip_row, see_ground,
-    see_static, distance, kind, index, cosine,
+    see_static, near, distance, kind, index, cosine,
 ):  # fmt: skip
     """Send rays from one point and write what each meets first (see `Hits`).
 
@@ -294,14 +294,16 @@ def cast(
         obstacles, grid: static boxes and their grid.
         boxes: rows of `actors.MOVING_BOX`; those of (skip_kind, skip_row) are not seen.
         see_ground, see_static: whether these count.
+        near: int32 (boxes,), scratch.
         distance, kind, index, cosine: the columns of `Hits` to fill.
     """
     ox, oy, oz = origin[0], origin[1], origin[2]
-    near = _near_boxes(boxes, ox, oy, oz, limit + inflate, skip_kind, skip_row)
+    nearby = _near_boxes(boxes, ox, oy, oz, limit + inflate, skip_kind, skip_row, near)
     for ray in range(len(directions)):
         dx, dy, dz = directions[ray, 0], directions[ray, 1], directions[ray, 2]
         best, what, where, incidence = limit, NOTHING, -1, 0.0
-        for row in near:
+        for place in range(nearby):
+            row = near[place]
             box = boxes[row]
             px, py, pz = box["x"] - ox, box["y"] - oy, box["z"] - oz
             along = px * dx + py * dy + pz * dz
@@ -320,6 +322,29 @@ def cast(
             if label >= 0:
                 best, what, where, incidence = found, GROUND, label, cos_found
         distance[ray], kind[ray], index[ray], cosine[ray] = best, what, where, incidence
+
+
+@njit(**BARE)
+def fan(elevations, azimuths, rotation, local, world):
+    """Unit vectors of a scanner's rays, row by row of equal elevation.
+
+    Args:
+        elevations: float64 (c,) [rad].
+        azimuths: float64 (n,) [rad].
+        rotation: float64 (3, 3), columns are the scanner's axes in the world.
+        local, world: float64 (c * n, 3), receive the vectors in the scanner's frame and in the world's.
+    """
+    count = len(azimuths)
+    for column in range(count):
+        local[column, 0], local[column, 1] = math.cos(azimuths[column]), math.sin(azimuths[column])
+    for channel in range(len(elevations) - 1, -1, -1):
+        level, up = math.cos(elevations[channel]), math.sin(elevations[channel])
+        for column in range(count):
+            ray = channel * count + column
+            x, y = level * local[column, 0], level * local[column, 1]
+            local[ray, 0], local[ray, 1], local[ray, 2] = x, y, up
+            for axis in range(3):
+                world[ray, axis] = rotation[axis, 0] * x + rotation[axis, 1] * y + rotation[axis, 2] * up
 
 
 def cast_rays(
@@ -341,6 +366,6 @@ def cast_rays(
     hits = Hits(np.empty(count), np.empty(count, np.int8), np.empty(count, np.int32), np.empty(count))
     cast(
         np.ascontiguousarray(origin, np.float64), directions, limit, inflate, surface, bounds, obstacles, grid,
-        boxes, skip[0], skip[1], see_ground, see_static, *hits,
+        boxes, skip[0], skip[1], see_ground, see_static, np.empty(len(boxes), np.int32), *hits,
     )  # fmt: skip
     return hits

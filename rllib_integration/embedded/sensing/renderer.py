@@ -10,7 +10,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from . import labels, raster, scene, shading, weather
-from .actors import PROP, VEHICLE, WALKER, label_of
+from .actors import PROP, VEHICLE, WALKER, label_of, pose_of
+from .compiling import BARE
 from .mesh import Mesh, MeshBuilder
 from .models import WALK_POSES, model
 from .raster import INSTANCE, Camera, MeshPool
@@ -84,23 +85,13 @@ def _lens_mesh(radius: float, state: int) -> Mesh:
     return builder.build()
 
 
-@njit(cache=True)
+@njit(**BARE)
 def _pose(rows, first, instances):  # type: ignore[no-untyped-def]
     """Copy where actors are and how they move into their instances, from row `first` on."""
     for row in range(len(rows)):
         actor, body = rows[row], instances[first + row]
-        cr, sr = math.cos(actor["roll"]), math.sin(actor["roll"])
-        cp, sp = math.cos(actor["pitch"]), math.sin(actor["pitch"])
-        cy, sy = math.cos(actor["yaw"]), math.sin(actor["yaw"])
-        turn = body["rotation"]
-        turn[0, 0], turn[0, 1], turn[0, 2] = cp * cy, cy * sp * sr - sy * cr, -cy * sp * cr - sy * sr
-        turn[1, 0], turn[1, 1], turn[1, 2] = cp * sy, sy * sp * sr + cy * cr, -sy * sp * cr + cy * sr
-        turn[2, 0], turn[2, 1], turn[2, 2] = sp, -cp * sr, cp * cr
-        bx, by, bz = actor["box_x"], actor["box_y"], actor["box_z"]
         place = body["position"]
-        place[0] = actor["x"] + turn[0, 0] * bx + turn[0, 1] * by + turn[0, 2] * bz
-        place[1] = actor["y"] + turn[1, 0] * bx + turn[1, 1] * by + turn[1, 2] * bz
-        place[2] = actor["z"] + turn[2, 0] * bx + turn[2, 1] * by + turn[2, 2] * bz
+        pose_of(actor, body["rotation"], place)
         body["velocity"][0], body["velocity"][1], body["velocity"][2] = actor["vx"], actor["vy"], actor["vz"]
         body["turn"][0], body["turn"][1], body["turn"][2] = actor["wx"], actor["wy"], actor["wz"]
         body["ground"] = place[2] - body["size"][2]

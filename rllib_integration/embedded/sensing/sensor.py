@@ -62,6 +62,7 @@ class Sensor:
     def __init__(self, attributes: Mapping[str, str], seed: int = 0) -> None:
         self.values = self._read(attributes)
         noise_seed = self.values.get("noise_seed", 0)
+        self._last_time: float | None = None
         self.random = np.random.Generator(np.random.SFC64([seed % 2**63, int(noise_seed) % 2**63]))
 
     @property
@@ -77,6 +78,15 @@ class Sensor:
             event sensors none or several.
         """
         raise NotImplementedError
+
+    def elapsed(self, view: View) -> float:
+        """[s] Since the last capture; call it once a capture.
+
+        A sensor that was not asked for a while, because nobody listened, takes up its work as if it had just begun.
+        """
+        last, self._last_time = self._last_time, view.time
+        longest = self.interval + view.dt
+        return view.dt if last is None or not 0.0 <= view.time - last <= longest + 1e-6 else view.time - last
 
     def number(self, name: str) -> float:
         """The value of a numeric attribute."""
