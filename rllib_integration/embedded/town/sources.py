@@ -59,7 +59,7 @@ class TownError(ValueError):
 
 def cache_folder() -> Path:
     """The user's folder for what can be made again: fetched towns and all that is derived from them."""
-    return Path(platformdirs.user_cache_dir("carla-rllib-integration", appauthor=False)) / "towns"
+    return Path(platformdirs.user_cache_dir("rllib_integration")) / "towns"
 
 
 def town_base_name(name: str) -> str:
