@@ -27,8 +27,17 @@ BASE_EXPERIMENT_CONFIG: dict[str, Any] = {
     },
     "town": "Town05_Opt",  # a name, a list of names, or "random": drawn for each episode
     "weather": "ClearNoon",  # a preset of carla.WeatherParameters, a list of them, "random", or {parameter: value}
+    "route": None,  # {length: metres} for a random one, {goal: "x,y,z"}, or none
     "others": {},  # the experiment's own
 }
+
+
+
+def _is_route(value: Mapping[str, Any] | None) -> bool:
+    if value is None or list(value) == ["goal"]:
+        return True
+    return list(value) == ["length"] and isinstance(value["length"], (int, float)) and value["length"] > 0
+
 
 _EXPERIMENT_RULES = {
     "hero.blueprint": Rule(str, list, expected="a blueprint id, or a list of them"),
@@ -52,6 +61,7 @@ _EXPERIMENT_RULES = {
     "weather": Rule(
         str, list, dict, accepts=bool, expected="a preset's name, a list of names, 'random', or {parameter: value}"
     ),
+    "route": Rule(dict, type(None), accepts=_is_route, expected="{length: metres}, {goal: 'x,y,z'} or null"),
 }
 
 

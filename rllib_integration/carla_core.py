@@ -19,7 +19,10 @@ import carla
 import numpy as np
 
 from rllib_integration.config import Rule, merge
+from rllib_integration.metrics import COLLISION_SENSOR, EpisodeMetrics
+from rllib_integration.routes import plan_route
 from rllib_integration.sensors import SensorFactory, SensorInterface, SensorTimeoutError
+from rllib_integration.sensors.bird_view_manager import BirdviewManager
 from rllib_integration.servers import (
     PortLease,
     ServerDiedError,
@@ -38,6 +41,7 @@ from rllib_integration.spawning import (
     choose_town,
     choose_weather,
     hero_transforms,
+    read_location,
     town_name,
 )
 from rllib_integration.traffic import Traffic
@@ -70,6 +74,8 @@ _LONGEST_SUBSTEP = 0.01  # [s] CARLA's default; substeps are added for longer ti
 _FEWEST_SUBSTEPS = 10
 _SUBSCRIPTION_SECONDS = 1.0  # for the first data of a new sensor, before the world is ticked once more for it
 _SUBSCRIPTION_TICKS = 3
+_BIRD_VIEW_RADIUS = 25.0  # [m] shown to people
+_DRAWING_SECONDS = 60.0  # for a town's first drawing, on a busy machine
 
 
 def _positive(expected: str, *types: type) -> Rule:
@@ -138,6 +144,7 @@ class CarlaCore:
         sensor_interface: The hero's sensors and their data.
         actors: Ids of the traffic's vehicles and walkers.
         frame: The frame of the last tick.
+        metrics: What has happened in the episode: distance, collisions, lights run, and so on.
         rng: Draws what the episode leaves open; seeded with the episode.
         server_port: The server's RPC port.
         tm_port: Port of the Traffic Manager.
@@ -156,6 +163,7 @@ class CarlaCore:
         self.hero: Any = None
         self.spectator: Any = None
         self.sensor_interface = SensorInterface()
+        self.metrics: EpisodeMetrics | None = None
         self.actors: list[int] = []
         self.frame = 0
         self.server_port = 0
@@ -170,6 +178,8 @@ class CarlaCore:
         self.rng = np.random.default_rng()
         self._start_poses: list[carla.Transform] = []
         self._sensors_are_new = False
+        self._bird_view: BirdviewManager | None = None
+        self._bird_view_size = 0
         self._forgotten: list[Any] = []
         try:
             self.connect()
@@ -294,6 +304,7 @@ class CarlaCore:
             self._forgotten = [self.client, self.world, self.map, self.hero, self.spectator, sensors]
         self._stop_traffic()
         self._traffic_manager = None
+        self.metrics = self._bird_view = None
         self.client = self.world = self.map = self.hero = self.spectator = None
         self._town = self._weather = None
 
@@ -377,6 +388,7 @@ class CarlaCore:
         if self.sensor_interface.sensors:
             self._call(self.sensor_interface.destroy)
         hero, self.hero = self.hero, None
+        self.metrics = self._bird_view = None
         if hero is None or not hero.is_alive:
             return False
         self._call(hero.destroy)
@@ -404,6 +416,7 @@ class CarlaCore:
         self._sensors_are_new = True
         for name, attributes in hero_config["sensors"].items():
             self._call(SensorFactory.spawn, name, attributes, self.sensor_interface, self.hero)
+        self.metrics = self._call(EpisodeMetrics, self.hero, self.map, self.sensor_interface)
 
     def _spawn_on_first_free(self, blueprint: carla.ActorBlueprint, poses: list[carla.Transform]) -> carla.Actor:
         refusal = ""
@@ -419,6 +432,27 @@ class CarlaCore:
             f"{town_name(self.map.name)}; the server's last answer: {refusal}. Give more hero.spawn_points, or "
             "fewer background_activity.n_vehicles."
         )
+
+    def set_route(self, route_config: Mapping[str, Any] | None) -> None:
+        """Give the hero a route from where it stands; it costs a tick.
+
+        Args:
+            route_config: `{"length": m}` for a random route, `{"goal": "x,y,z"}`, or None for no route.
+
+        Raises:
+            ConfigError: The goal can't be read.
+            RouteError: The hero or the goal is away from every lane, or there is no way.
+        """
+        self.sensor_interface.route = None
+        if not route_config:
+            return
+        goal = None
+        if "goal" in route_config:
+            goal = read_location(route_config["goal"], "env_config.experiment.route.goal")
+        self._tick_world()  # until then the client does not know where the hero is
+        start = self.hero.get_transform()
+        length = route_config.get("length", 0.0)
+        self.sensor_interface.route = plan_route(self.map, start, goal, length=length, rng=self.rng)
 
     # Traffic
 
@@ -510,6 +544,9 @@ class CarlaCore:
             timeout=clock.timeout * (repeat + 1),
         )
         self._sensors_are_new = False
+        data.pop(COLLISION_SENSOR, None)  # it is there for the metrics alone
+        if self.metrics is not None:
+            self.metrics.update()
         if self.config["show_display"]:
             self.set_spectator_camera_view()
         return data
@@ -528,6 +565,15 @@ class CarlaCore:
     def get_sensor_data(self) -> dict[str, tuple[int, Any]]:
         """What the sensors saw of the last tick's frame: sensor name -> (frame, parsed data)."""
         return self._call(self.sensor_interface.get_data, self.frame or None, self.config["timeout"])
+
+    def bird_view(self, size: int) -> np.ndarray:
+        """The hero's surroundings from above, also where it has no such sensor: uint8 (size, size, 3), RGB."""
+        if self._bird_view is None or self._bird_view_size != size:
+            self._bird_view_size = size
+            self._bird_view = self._call(
+                BirdviewManager, self.hero, self.map, size, _BIRD_VIEW_RADIUS, None, True, timeout=_DRAWING_SECONDS
+            )
+        return self._call(self._bird_view.render, self.sensor_interface.route)
 
     def set_spectator_camera_view(self) -> None:
         """Move the spectator behind and above the hero. Does not wait for the server."""

@@ -17,8 +17,9 @@ from rllib_integration.base_experiment import BaseExperiment, override_experimen
 from rllib_integration.carla_core import CarlaCore, resolve_core_config
 from rllib_integration.config import ConfigError, load_class, merge
 from rllib_integration.observation_guard import observation_guard
-from rllib_integration.rendering import Picture, Window
+from rllib_integration.rendering import Picture, Window, choose_picture
 from rllib_integration.servers import (
+    ServerError,
     ServerGaveUpError,
     ServerSettingsError,
     ServerVersionError,
@@ -142,6 +143,7 @@ class CarlaEnv(gymnasium.Env):
         core.setup_experiment(experiment_config, seed)
         core.reset_hero(experiment_config["hero"])
         self.experiment.place_hero(core)
+        core.set_route(experiment_config["route"])
         self.experiment.reset()
         self._sensor_data = core.tick(None)
         observation, info = self.experiment.get_observation(self._sensor_data)
@@ -156,8 +158,9 @@ class CarlaEnv(gymnasium.Env):
 
         Returns:
             Observation, reward, whether the episode has ended in a state without future, whether it was cut
-            off, and further information: `reward_parts`, where the experiment names them; `server_restarted`,
-            when the server was lost.
+            off, and further information: the experiment's own; `reward_parts`, where it names them;
+            `episode_metrics` at the episode's end (see `EpisodeMetrics.summary`); `server_restarted`, when the
+            server was lost.
 
         Raises:
             gymnasium.error.ResetNeeded: The episode has ended, or none has begun.
@@ -172,7 +175,7 @@ class CarlaEnv(gymnasium.Env):
         except RuntimeError as error:
             self._recover_from(error)
             observation, reward, terminated, truncated = self._last_observation, 0.0, False, True
-            info = {"server_restarted": True, "server_failure": str(error)}
+            info = {"server_restarted": True, "server_failure": str(error), "end": "server_lost"}
         self._in_episode = not (terminated or truncated)
         self._last_observation = observation
         self._picture.note_step(action, reward)
@@ -193,6 +196,8 @@ class CarlaEnv(gymnasium.Env):
         if isinstance(reward, Mapping):
             info["reward_parts"] = {name: float(part) for name, part in reward.items()}
             reward = sum(info["reward_parts"].values())
+        if (terminated or truncated) and core.metrics is not None:
+            info["episode_metrics"] = core.metrics.summary(str(info.get("end", "")))
         return observation, float(reward), terminated, truncated, info
 
     def _recover_from(self, error: RuntimeError) -> None:
@@ -214,14 +219,26 @@ class CarlaEnv(gymnasium.Env):
         if self.render_mode is None:
             gymnasium.logger.warn("render() without a render_mode: make the environment with render_mode='rgb_array'.")
             return None
-        interface = self._core.sensor_interface if self._core is not None else None
-        frame = self._picture.draw(self._sensor_data, interface, self.hero)
+        frame = self._picture.draw(self._view(), self.hero)
         if self.render_mode == "rgb_array":
             return frame
         if self._window is None:
             self._window = Window("CARLA")
         self._window.show(frame)
         return None
+
+    def _view(self) -> np.ndarray | None:
+        """What the hero's own sensors show, or else the world from above."""
+        if self._core is None or self._core.hero is None:
+            return None
+        sensors = self._core.sensor_interface.sensors
+        shown = choose_picture(self._sensor_data, {name: sensor.type_id for name, sensor in sensors.items()})
+        if shown is None and self._in_episode:
+            try:
+                shown = self._core.bird_view(self._picture.side)
+            except ServerError as error:
+                logger.warning("There is nothing to show: %s", error)
+        return shown
 
     def close(self) -> None:
         """End the server, if it was started here, and all that hangs on it. Twice is fine."""

@@ -13,8 +13,6 @@ import numpy as np
 if TYPE_CHECKING:
     import carla
 
-    from rllib_integration.sensors import SensorInterface
-
 logger = logging.getLogger(__name__)
 
 _BACKGROUND = (46, 52, 54)  # Tango aluminium 5, as the bird view's road
@@ -50,21 +48,22 @@ class Picture:
         self._return += reward
         self._steps += 1
 
-    def draw(
-        self, sensor_data: Mapping[str, Any], interface: SensorInterface | None, hero: carla.Actor | None
-    ) -> np.ndarray:
+    @property
+    def side(self) -> int:
+        """Side of the largest square picture that fits [px]."""
+        return min(self._width, self._height)
+
+    def draw(self, view: np.ndarray | None, hero: carla.Actor | None) -> np.ndarray:
         """The picture of the last step.
 
         Args:
-            sensor_data: Sensor name -> (frame, data) of that step.
-            interface: Knows the sensors' types.
+            view: uint8 (H, W, 3), RGB, what is shown; None for nothing.
             hero: Its speed is written on the picture.
 
         Returns:
             uint8 (height, width, 3), RGB.
         """
         canvas = np.full((self._height, self._width, 3), _BACKGROUND, np.uint8)
-        view = _visible(sensor_data, interface)
         if view is not None:
             _paste(canvas, view)
         self._write(canvas, hero)
@@ -87,25 +86,26 @@ class Picture:
             cv2.putText(canvas, line, corner, cv2.FONT_HERSHEY_SIMPLEX, scale, _TEXT, 1, cv2.LINE_AA)
 
 
-def _visible(sensor_data: Mapping[str, Any], interface: SensorInterface | None) -> np.ndarray | None:
-    """The picture that tells most: the bird view, then an RGB camera, then any picture."""
-    if interface is None:
-        return None
-    sensors = interface.sensors
-    pictures = {
-        name: reading[1]
-        for name, reading in sensor_data.items()
-        if name in sensors and isinstance(reading[1], np.ndarray) and _is_picture(reading[1])
-    }
+def choose_picture(sensor_data: Mapping[str, Any], types: Mapping[str, str]) -> np.ndarray | None:
+    """The sensor picture that tells most: the bird view, then an RGB camera, then any.
+
+    Args:
+        sensor_data: Sensor name -> (frame, data).
+        types: Sensor name -> blueprint id.
+
+    Returns:
+        uint8 (H, W, 3), RGB, or None if no sensor gives a picture.
+    """
+    pictures = {name: data for name, (_, data) in sensor_data.items() if _is_picture(data)}
     for type_id in _FIRST_CHOICES:
         for name, picture in pictures.items():
-            if sensors[name].type_id == type_id:
+            if types.get(name) == type_id:
                 return picture
     return next(iter(pictures.values()), None)
 
 
-def _is_picture(data: np.ndarray) -> bool:
-    return data.dtype == np.uint8 and data.ndim == 3 and data.shape[2] == 3
+def _is_picture(data: Any) -> bool:
+    return isinstance(data, np.ndarray) and data.dtype == np.uint8 and data.ndim == 3 and data.shape[2] == 3
 
 
 def _paste(canvas: np.ndarray, view: np.ndarray) -> None:

@@ -158,12 +158,8 @@ def hero_transforms(
 
 
 def _read_spawn_point(entry: Any, carla_map: carla.Map, rng: np.random.Generator) -> carla.Transform:
-    parts = [str(part) for part in entry] if isinstance(entry, (list, tuple)) else str(entry).split(",")
-    try:
-        numbers = [float(part) for part in parts]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (3, 6) or not np.isfinite(numbers).all():
+    numbers = _read_numbers(entry)
+    if len(numbers) not in (3, 6):
         raise ConfigError(
             f"env_config.experiment.hero.spawn_points: {entry!r} can't be read; write 'x,y,z' or "
             "'x,y,z,roll,pitch,yaw' in metres and degrees."
@@ -173,6 +169,28 @@ def _read_spawn_point(entry: Any, carla_map: carla.Map, rng: np.random.Generator
         roll, pitch, yaw = numbers[3:]
         return carla.Transform(location, carla.Rotation(roll=roll, pitch=pitch, yaw=yaw))
     return _on_lane_behind(entry, location, carla_map, rng)
+
+
+def read_location(entry: Any, where: str) -> carla.Location:
+    """The place that ``"x,y,z"`` (metres) names.
+
+    Raises:
+        ConfigError: It is no three numbers.
+    """
+    numbers = _read_numbers(entry)
+    if len(numbers) != 3:
+        raise ConfigError(f"{where} is {entry!r}, but it has to be 'x,y,z' in metres.")
+    return carla.Location(*numbers)
+
+
+def _read_numbers(entry: Any) -> list[float]:
+    """Finite numbers out of a list or a text parted by commas; empty where there is anything else."""
+    parts = entry if isinstance(entry, (list, tuple)) else str(entry).split(",")
+    try:
+        numbers = [float(part) for part in parts]
+    except (TypeError, ValueError):
+        return []
+    return numbers if np.isfinite(numbers).all() else []
 
 
 def _on_lane_behind(

@@ -69,6 +69,7 @@ def test_the_documented_defaults_are_the_contract():
         "background_activity": {"n_vehicles": 0, "n_walkers": 0, "tm_hybrid_mode": True, "seed": None},
         "town": "Town05_Opt",
         "weather": "ClearNoon",
+        "route": None,
         "others": {},
     }
 
@@ -132,6 +133,7 @@ def test_a_mistyped_key_names_the_nearest_right_one(carla, experiment, expected)
         ({}, {"hero": "car"}, "env_config.experiment.hero is 'car', but it has to be a mapping of settings"),
         ({}, {"hero": {"spawn_points": "here"}}, "'x,y,z' or 'x,y,z,roll,pitch,yaw'"),
         ({}, {"background_activity": {"n_vehicles": "many"}}, "n_vehicles is 'many'"),
+        ({}, {"route": {"lenght": 3}}, "{length: metres}, {goal: 'x,y,z'} or null"),
         ({}, {"others": [1]}, "env_config.experiment.others is [1]"),
     ],
 )

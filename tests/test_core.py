@@ -115,7 +115,7 @@ def test_the_next_episode_leaves_nothing_of_the_last(core):
     first = core.hero.id
     episode(core, hero={"sensors": {"renamed": sensors["imu"]}})
     actors = [actor for actor in core.world.get_actors() if actor.type_id.startswith(("vehicle", "sensor"))]
-    assert len(actors) == 2
+    assert len(actors) == 3  # with the collision sensor of the metrics
     assert first not in {actor.id for actor in actors}
     assert list(core.tick(None)) == ["renamed"]
 
@@ -372,6 +372,45 @@ def test_random_weather_is_any_preset(rng):
     presets = list(weather_presets().values())
     drawn = [presets.index(choose_weather("random", rng)) for _ in range(300)]
     assert len(set(drawn)) > len(presets) // 2
+
+
+# Metrics and routes
+
+
+def test_the_episodes_metrics_follow_the_hero(core):
+    start = episode(core).location
+    for _ in range(60):
+        core.tick(carla.VehicleControl(throttle=0.7))
+    summary = core.metrics.summary()
+    moved = core.hero.get_transform().location.distance(start)
+    assert summary["distance"] >= moved - 0.5 > 2.0
+    assert summary["duration"] == pytest.approx(60 * 0.05, abs=0.06)
+    episode(core)
+    assert core.metrics.summary()["distance"] < 1.0
+
+
+def test_a_route_of_a_length_begins_at_the_hero_and_is_drawn_from_the_seed(core):
+    goals = []
+    for seed in (1, 1, 2):
+        episode(core, seed)
+        core.set_route({"length": 150})
+        core.tick(None)
+        route = core.sensor_interface.route
+        assert route.length >= 100
+        assert core.metrics.summary()["route_completion"] < 20
+        goals.append((route.goal.x, route.goal.y))
+    assert goals[0] == goals[1] != goals[2]
+
+
+def test_a_route_may_lead_to_a_goal_and_a_goal_that_is_none_is_a_sentence(core):
+    episode(core)
+    goal = core.map.get_spawn_points()[5].location
+    core.set_route({"goal": f"{goal.x},{goal.y},{goal.z}"})
+    assert core.sensor_interface.route.goal.distance_2d(goal) < 5.0
+    with pytest.raises(ConfigError, match="route.goal is 'there'"):
+        core.set_route({"goal": "there"})
+    core.set_route(None)
+    assert core.sensor_interface.route is None
 
 
 # Ports, kinds, messages

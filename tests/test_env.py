@@ -249,6 +249,32 @@ def test_render_writes_the_figures_on_a_picture_of_the_configured_size(make_env)
     assert (before != after).any()
 
 
+def test_render_shows_the_world_from_above_where_the_hero_has_no_pictures(make_env):
+    env = make_env("rgb_array")
+    env.reset(seed=1)
+    picture = env.render()
+    assert len(np.unique(picture[200:].reshape(-1, 3), axis=0)) > 10
+    hero_green = np.abs(picture.astype(int) - (138, 226, 52)).sum(axis=2) < 40
+    assert hero_green.sum() > 50
+
+
+def test_render_shows_the_heros_own_bird_view(make_env):
+    env = make_env("rgb_array", hero={"sensors": {"bird": {"type": "sensor.birdview", "size": 300}}})
+    env.reset(seed=1)
+    picture = env.render()
+    own = env._sensor_data["bird"][1]
+    assert abs(picture[300:].mean() - own[150:].mean()) < 3.0
+
+
+def test_an_ended_episode_comes_with_its_metrics(make_env):
+    outcome = drive(make_env(others={"last_step": 3}, route={"length": 200}), [1, 1, 1])[-1]
+    metrics = outcome[4]["episode_metrics"]
+    assert metrics["duration"] == pytest.approx(0.15)
+    assert metrics["collisions_vehicle"] == 0
+    assert 0.0 <= metrics["driving_score"] <= 100.0
+    assert "episode_metrics" not in drive(make_env(), [1])[-1][4]
+
+
 def test_human_rendering_without_a_display_says_so_and_goes_on(make_env, monkeypatch, caplog):
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
