@@ -62,6 +62,8 @@ class EventLoop:
         self._running = True
         while self._running:
             due = timer()
+            if not self._running:
+                return
             for descriptor, events in self._wait(due):
                 # A handler may close other connections of the same poll.
                 handler = handlers.get(descriptor)

@@ -31,6 +31,11 @@ def _add(row: np.void, name: str, amounts: Any) -> None:
     row["asleep"] = 0
 
 
+def _radians(degrees: values.Vector) -> values.Vector:
+    x, y, z = (math.radians(part) for part in degrees)
+    return x, y, z
+
+
 @void
 def set_actor_target_velocity(server: Server, actor_id: int, velocity: Any) -> None:
     """Give a body a velocity in the world, m/s, from the next tick on."""
@@ -43,8 +48,7 @@ def set_actor_target_velocity(server: Server, actor_id: int, velocity: Any) -> N
 def set_actor_target_angular_velocity(server: Server, actor_id: int, velocity: Any) -> None:
     """Give a body an angular velocity in the world, degrees/s, from the next tick on."""
     _, row = _body(server, actor_id)
-    radians = [math.radians(part) for part in vector(velocity, "angular velocity")]
-    row["target_wx"], row["target_wy"], row["target_wz"] = radians
+    row["target_wx"], row["target_wy"], row["target_wz"] = _radians(vector(velocity, "angular velocity"))
     row["target_angular_velocity"], row["asleep"] = 1, 0
 
 
@@ -77,14 +81,14 @@ def add_actor_force(server: Server, actor_id: int, force: Any) -> None:
 
 @void
 def add_actor_angular_impulse(server: Server, actor_id: int, impulse: Any) -> None:
-    """Turn a body at once, N m s in the world."""
-    _add(_body(server, actor_id)[1], "angular_impulse", vector(impulse, "angular impulse"))
+    """Turn a body at once; in degrees where SI has radians, as CARLA counts."""
+    _add(_body(server, actor_id)[1], "angular_impulse", _radians(vector(impulse, "angular impulse")))
 
 
 @void
 def add_actor_torque(server: Server, actor_id: int, torque: Any) -> None:
-    """Turn a body during the next tick, N m in the world."""
-    _add(_body(server, actor_id)[1], "torque", vector(torque, "torque"))
+    """Turn a body during the next tick; in degrees where SI has radians, as CARLA counts."""
+    _add(_body(server, actor_id)[1], "torque", _radians(vector(torque, "torque")))
 
 
 def _lever(row: np.void, place: Any) -> np.ndarray:

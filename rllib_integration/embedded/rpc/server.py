@@ -222,6 +222,8 @@ class Server:
             # A client of a synchronous world would know no actor before the next tick.
             connection.write(self.simulation.snapshot(announce_map=False))
             self._load_guard.resume()
+        else:
+            self.simulation.sensors.catch_up(stream_id)
 
     @property
     def settings_on_wire(self) -> list[Any]:

@@ -51,6 +51,7 @@ class _Mounted:
         self.sensor = sensor
         self.wait = 0.0
         self.failed = False
+        self.missed_frame = -1
 
 
 class SensorBoard:
@@ -59,6 +60,7 @@ class SensorBoard:
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
         self._mounted: dict[int, _Mounted] = {}
+        self._last_dt = 0.0
 
     def clear(self) -> None:
         """Forget all sensors: a new episode begins."""
@@ -93,12 +95,26 @@ class SensorBoard:
         """Ask all sensors that are due and that somebody listens to."""
         publisher = self._simulation.publisher
         view: View | None = None
+        self._last_dt = dt
         for mounted in tuple(self._mounted.values()):
-            if not self._is_due(mounted, dt) or not publisher.has_subscribers(mounted.actor.stream_id):
+            if not self._is_due(mounted, dt):
+                continue
+            if not publisher.has_subscribers(mounted.actor.stream_id):
+                mounted.missed_frame = self._simulation.episode.frame
                 continue
             if view is None:
                 view = self.view(dt)
             self._ask(mounted, view)
+
+    def catch_up(self, stream_id: int) -> None:
+        """Send the current frame on a stream whose first subscriber came after its tick.
+
+        Clients subscribe in the background: without this, whether the first frame is seen would be chance.
+        """
+        for mounted in self._mounted.values():
+            if mounted.actor.stream_id == stream_id and mounted.missed_frame == self._simulation.episode.frame:
+                mounted.missed_frame = -1
+                self._ask(mounted, self.view(self._last_dt))
 
     @staticmethod
     def _is_due(mounted: _Mounted, dt: float) -> bool:

@@ -1,0 +1,129 @@
+"""Sockets that are slow, gone or too many cost only themselves."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from rllib_integration.embedded.protocol import stream_server
+from rllib_integration.embedded.protocol.event_loop import EventLoop
+from rllib_integration.embedded.protocol.stream_server import StreamServer
+
+_TIMEOUT = 10.0
+
+
+class _Running:
+    """A stream server whose loop runs in a thread."""
+
+    def __init__(self) -> None:
+        self.loop = EventLoop()
+        self.arrived = threading.Semaphore(0)
+        self.work: list[object] = []
+        self.done = threading.Semaphore(0)
+        self.server = StreamServer(self.loop, "127.0.0.1", 0, lambda connection, stream: self.arrived.release())
+        self.thread = threading.Thread(target=self.loop.run, args=(self._timer,))
+        self.thread.start()
+
+    def _timer(self) -> float | None:
+        while self.work:
+            self.work.pop(0)()  # type: ignore[operator]
+            self.done.release()
+        return None
+
+    def in_loop(self, action) -> None:
+        """Run something in the loop's thread."""
+        self.work.append(action)
+        os.write(self.loop.wake_up_descriptor, b"x")
+        assert self.done.acquire(timeout=_TIMEOUT)
+
+    def subscribe(self, stream_id: int) -> socket.socket:
+        client = socket.create_connection(("127.0.0.1", self.server.listener.port), timeout=_TIMEOUT)
+        client.sendall(struct.pack("<I", stream_id))
+        assert self.arrived.acquire(timeout=_TIMEOUT)
+        return client
+
+
+@pytest.fixture
+def running() -> Iterator[_Running]:
+    running = _Running()
+    yield running
+    running.in_loop(running.loop.stop)
+    running.thread.join(_TIMEOUT)
+    running.server.close()
+    running.loop.close()
+
+
+def _read(client: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        part = client.recv(size - len(data))
+        assert part, "the server closed the connection"
+        data += part
+    return data
+
+
+def test_every_subscriber_of_a_stream_gets_its_messages(running):
+    one, two, other = running.subscribe(5), running.subscribe(5), running.subscribe(6)
+    running.in_loop(lambda: running.server.publish(5, b"head", b"body"))
+    assert _read(one, 8) == _read(two, 8) == b"headbody"
+    other.settimeout(0.1)
+    with pytest.raises(TimeoutError):
+        other.recv(1)
+    for client in (one, two, other):
+        client.close()
+
+
+def test_a_subscriber_that_does_not_read_loses_whole_old_messages_and_delays_nobody(running, monkeypatch):
+    monkeypatch.setattr(stream_server, "MAX_QUEUED_PER_SUBSCRIBER", 4 * 2**20)
+    stopped, reading = running.subscribe(5), running.subscribe(5)
+    size = 2**20
+    received = []
+
+    def read_all() -> None:
+        for _ in range(40):
+            received.append(_read(reading, size)[0])
+
+    reader = threading.Thread(target=read_all)
+    reader.start()
+    for number in range(40):
+        running.in_loop(lambda number=number: running.server.publish(5, bytes([number]) * size))
+    queued = []
+    running.in_loop(lambda: queued.append(running.server.queued_bytes()))
+    reader.join(_TIMEOUT)
+    assert received == list(range(40))
+    assert queued[0] <= 5 * 2**20
+    late = []
+    while not late or late[-1] != 39:
+        message = _read(stopped, size)
+        assert len(set(message)) == 1, "a message was cut"
+        late.append(message[0])
+    assert late == sorted(late)
+    assert len(late) < 40
+    stopped.close()
+    reading.close()
+
+
+def test_a_subscriber_that_vanishes_is_forgotten(running):
+    client = running.subscribe(9)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    for _ in range(100):
+        running.in_loop(lambda: running.server.publish(9, b"x" * 1000))
+        if 9 not in running.server.subscribers:
+            break
+    assert 9 not in running.server.subscribers
+
+
+def test_a_stream_id_may_come_in_pieces(running):
+    client = socket.create_connection(("127.0.0.1", running.server.listener.port), timeout=_TIMEOUT)
+    for byte in struct.pack("<I", 77):
+        client.sendall(bytes([byte]))
+    assert running.arrived.acquire(timeout=_TIMEOUT)
+    running.in_loop(lambda: running.server.publish(77, b"hello"))
+    assert _read(client, 5) == b"hello"
+    client.close()

@@ -1,0 +1,87 @@
+"""Requests survive every way of being cut, and nothing but requests is accepted."""
+
+from __future__ import annotations
+
+import msgpack
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from rllib_integration.embedded.protocol.rpc_framing import (
+    FramingError,
+    RequestDecoder,
+    encode_failure,
+    encode_unknown_method,
+    encode_value,
+    encode_void,
+)
+
+_scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary()
+_values = st.recursive(_scalars, lambda inner: st.lists(inner, max_size=4), max_leaves=20)
+
+
+def _request(message_id: int, method: str, arguments: list[object], is_async: bool = False) -> bytes:
+    return msgpack.packb([0, message_id, method, [[is_async], *arguments]], unicode_errors="surrogatepass")
+
+
+def test_a_request_comes_out_as_it_went_in():
+    decoder = RequestDecoder()
+    decoder.feed(_request(7, "spawn_actor", [1, "a", [2.0]]) + _request(8, "tick_cue", [], True))
+    first, second = decoder
+    assert (first.message_id, first.method, first.arguments, first.is_async) == (7, "spawn_actor", [1, "a", [2.0]], False)
+    assert (second.method, second.is_async) == ("tick_cue", True)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(_values, max_size=3), st.integers(1, 40))
+def test_where_the_stream_is_cut_does_not_matter(arguments, size):
+    data = _request(1, "first", arguments) + _request(2, "second", arguments)
+    decoder, methods = RequestDecoder(), []
+    for start in range(0, len(data), size):
+        decoder.feed(data[start : start + size])
+        methods += [request.method for request in decoder]
+    assert methods == ["first", "second"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200))
+@example(b"\xdd\xff\xff\xff\xff" * 20)
+@example(b"\xdf\xff\xff\xff\xff")
+@example(b"\xc6\xff\xff\xff\xff")
+@example(b"\x91" * 5000)
+@example(msgpack.packb([0, 1, "tick_cue", []]))
+@example(msgpack.packb([0, 1, "tick_cue", 3]))
+@example(msgpack.packb([1, 1, None, None]))
+@example(msgpack.packb({"a": 1}))
+@example(msgpack.packb([0, "id", "tick_cue", [[False]]]))
+def test_any_bytes_give_requests_or_a_framing_error(data):
+    decoder = RequestDecoder()
+    try:
+        decoder.feed(data)
+        for request in decoder:
+            assert isinstance(request.method, str)
+    except FramingError as error:
+        assert str(error)
+
+
+def test_a_request_larger_than_the_limit_is_refused():
+    decoder = RequestDecoder()
+    with pytest.raises(FramingError, match="64 MiB"):
+        for _ in range(66):
+            decoder.feed(b"\xdb\x03\xff\xff\xff" + b"x" * 2**20)
+            list(decoder)
+
+
+def test_names_that_are_no_unicode_are_read_leniently():
+    decoder = RequestDecoder()
+    decoder.feed(b"\x94\x00\x01\xa2\xff\xfe\x91\x91\xc2")
+    (request,) = decoder
+    assert request.method.encode(errors="surrogateescape") == b"\xff\xfe"
+
+
+def test_answers_have_the_envelopes_of_the_protocol():
+    assert msgpack.unpackb(encode_value(3, "x")) == [1, 3, None, [[1, "x"]]]
+    assert msgpack.unpackb(encode_void(3)) == [1, 3, None, [[False]]]
+    assert msgpack.unpackb(encode_failure(3, "why", True)) == [1, 3, None, [[0, ["why"]]]]
+    assert msgpack.unpackb(encode_failure(3, "why", False)) == [1, 3, None, [[True, ["why"]]]]
+    assert "server could not find function 'x' with argument count 2" in msgpack.unpackb(encode_unknown_method(3, "x", 2))[2]
