@@ -24,10 +24,10 @@ CARS = [name for name, spec in SPECS.items() if spec.sort in ("car", "van")]
 
 
 def cars(count: int, gap_x: float, gap_y: float) -> np.ndarray:
-    """Rows of different cars in a square block of lanes along x."""
+    """Rows of different cars in a block of lanes along x; without a gap along x, each has a lane of its own."""
     rows = np.zeros(count, VEHICLE)
-    side = int(np.ceil(np.sqrt(count)))
-    rows["x"], rows["y"] = (np.arange(count) % side) * gap_x, (np.arange(count) // side) * gap_y
+    side = int(np.ceil(np.sqrt(count))) if gap_x else 1
+    rows["x"], rows["y"] = (np.arange(count) % side) * gap_x, (np.arange(count) // side) * gap_y - 850.0
     for index in range(count):
         init_vehicle(rows[index], CARS[index % len(CARS)])
     return rows
@@ -37,8 +37,8 @@ def microseconds(rows: np.ndarray, seconds: float = 1.0) -> tuple[float, float]:
     """Median time of a tick and contacts a tick while `rows` drive, among 400 poles."""
     rng = np.random.default_rng(0)
     poles = np.zeros(400, OBSTACLE)
-    poles["x"], poles["y"] = rng.uniform(-50.0, 550.0, 400), rng.uniform(-50.0, 550.0, 400)
-    poles["y"] = np.round(poles["y"] / 20.0) * 20.0 + 10.0
+    poles["x"], lanes = rng.uniform(-50.0, 550.0, 400), rng.integers(0, 400, 400)
+    poles["y"] = 4.0 * lanes - 852.0
     poles["z"], poles["extent_x"], poles["extent_y"], poles["extent_z"] = 2.0, 0.15, 0.15, 2.0
     world = (np.zeros(0, WALKER), np.zeros(0, PROP), poles, build_obstacle_grid(poles), flat_surface(900.0))
     contacts = np.zeros(1024, CONTACT)
@@ -58,7 +58,7 @@ def main() -> None:
     reference = 0.0
     for scene in ("free", "jam", "parked"):
         for count in (1, 50, 100, 400):
-            rows = cars(count, 6.5 if scene == "jam" else 22.0, 20.0)
+            rows = cars(count, 6.5 if scene == "jam" else 0.0, 4.0)
             if scene == "free":
                 rows["target_velocity"], rows["target_vx"], rows["throttle"] = 1, 10.0, 0.2
             if scene == "jam":

@@ -281,6 +281,7 @@ def find_pairs(
                             and b[LOW] - up < o[HIGH]
                             and o[LOW] - up < b[HIGH]
                             and (b[AWAKE] * b[LIGHTNESS] > 0.0 or o[AWAKE] * o[LIGHTNESS] > 0.0)
+                            and _could_meet(b, o, dt)
                         ):
                             if found == len(pairs):
                                 pairs = _grown(pairs)
@@ -293,6 +294,22 @@ def find_pairs(
         if b[AWAKE] * b[LIGHTNESS] > 0.0:
             pairs, found = _find_obstacles(obstacles, grid, b, i, reach[i], climb, pairs, found)
     return pairs[:found]
+
+
+@kernel
+def _could_meet(a: Floats, b: Floats, dt: float) -> bool:
+    """Whether two boxes are no further apart than they could approach within a tick."""
+    dx, dy = a[X] - b[X], a[Y] - b[Y]
+    vx, vy = a[VX] - b[VX], a[VY] - b[VY]
+    way = math.sqrt(vx * vx + vy * vy) * dt + 2.0 * MARGIN
+    c = abs(a[COS] * b[COS] + a[SIN] * b[SIN])
+    s = abs(a[COS] * b[SIN] - a[SIN] * b[COS])
+    return (
+        abs(dx * a[COS] + dy * a[SIN]) < a[EX] + b[EX] * c + b[EY] * s + way
+        and abs(dy * a[COS] - dx * a[SIN]) < a[EY] + b[EX] * s + b[EY] * c + way
+        and abs(dx * b[COS] + dy * b[SIN]) < b[EX] + a[EX] * c + a[EY] * s + way
+        and abs(dy * b[COS] - dx * b[SIN]) < b[EY] + a[EX] * s + a[EY] * c + way
+    )
 
 
 @kernel
@@ -327,6 +344,12 @@ def _find_obstacles(
                 apart = reach + math.sqrt(o.extent_x * o.extent_x + o.extent_y * o.extent_y)
                 dx, dy = o.x - body[X], o.y - body[Y]
                 if dx * dx + dy * dy > apart * apart:
+                    continue
+                cosine, sine = math.cos(o.yaw), math.sin(o.yaw)
+                if (
+                    abs(dx * cosine + dy * sine) > o.extent_x + reach
+                    or abs(dy * cosine - dx * sine) > o.extent_y + reach
+                ):
                     continue
                 known = False
                 for pair in range(first_pair, found):
