@@ -1,0 +1,111 @@
+"""Training on a cluster of two real Ray nodes on this machine, one of which dies."""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ray.cluster_utils import Cluster
+
+from tests.aws.conftest import ROOT
+
+SETTINGS = (
+    "env_config.experiment.town=Minitown",
+    "env_runners.num_env_runners=2",
+    "env_runners.rollout_fragment_length=16",
+    "env_runners.sample_timeout_s=20",
+    "reporting.min_sample_timesteps_per_iteration=100",
+    "training.num_steps_sampled_before_learning_starts=200",
+)
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A head and a worker with one processor each, so that each gets one of two env runners."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    # A short folder: Ray's socket files lie in it, and their paths may have 107 characters.
+    session = tempfile.mkdtemp(prefix="rt", dir="/tmp")
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 1, "temp_dir": session, "include_dashboard": False},
+    )
+    cluster.add_node(num_cpus=1)
+    yield cluster
+    cluster.shutdown()
+    shutil.rmtree(session, ignore_errors=True)
+
+
+class Training:
+    """`dqn_train.py --auto` in a process, and the lines that it prints."""
+
+    def __init__(self, address: str, folder: Path) -> None:
+        command = [
+            sys.executable, str(ROOT / "dqn_train.py"), str(ROOT / "dqn_example" / "dqn_quickstart.yaml"),
+            "--auto", "--tboff", "--directory", str(folder), "--name", "two",
+        ]  # fmt: skip
+        for setting in SETTINGS:
+            command += ["--set", setting]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=os.environ | {"RAY_ADDRESS": address}, cwd=ROOT,
+        )  # fmt: skip
+        self.lines: list[str] = []
+        self._queue: queue.Queue[str | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._queue.put(line)
+        self._queue.put(None)
+
+    def wait_for_iteration(self, number: int, seconds: float) -> None:
+        """Returns when the line of an iteration of that number or later was printed."""
+        deadline = time.monotonic() + seconds
+        while True:
+            line = self._queue.get(timeout=max(0.1, deadline - time.monotonic()))
+            assert line is not None, "The training ended:\n" + "".join(self.lines)
+            self.lines.append(line)
+            found = re.match(r"iteration +(\d+)", line)
+            if found and int(found.group(1)) >= number:
+                return
+
+    def stop(self) -> int:
+        self.process.send_signal(2)
+        try:
+            return self.process.wait(60)
+        finally:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.fixture
+def training(cluster: Cluster, tmp_path: Path) -> Iterator[Training]:
+    training = Training(cluster.address, tmp_path)
+    yield training
+    training.process.kill()
+    training.process.wait()
+
+
+def test_a_node_dies_and_the_run_goes_on(cluster: Cluster, training: Training) -> None:
+    training.wait_for_iteration(2, 150)
+    worker = next(iter(cluster.worker_nodes))
+    cluster.remove_node(worker, allow_graceful=False)
+    seen = len(training.lines)
+    training.wait_for_iteration(2 + 3, 120)
+    cluster.add_node(num_cpus=1)
+    training.wait_for_iteration(2 + 5, 120)
+    assert len(training.lines) >= seen + 3
+    assert training.stop() == 130
