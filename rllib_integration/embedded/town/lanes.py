@@ -176,10 +176,21 @@ def _spiral(shape: Array, ds: Array, length: Array) -> tuple[Array, Array, Array
 
 
 def _parametric(shape: Array, ds: Array, length: Array) -> tuple[Array, Array, Array]:
-    p = ds / np.maximum(length, 1e-9) * shape[:, 8]
-    au, bu, cu, du, av, bv, cv, dv = shape[:, :8].T
+    """Parametric cubics; the parameter at a length run is found on a fine polyline, as the client does."""
+    au, bu, cu, du, av, bv, cv, dv = shape[:, :8].T[:, :, None]
+    p = np.linspace(0.0, 1.0, 129) * shape[:, 8:9]
     u, v = au + p * (bu + p * (cu + p * du)), av + p * (bv + p * (cv + p * dv))
-    return u, v, np.arctan2(bv + p * (2 * cv + 3 * p * dv), bu + p * (2 * cu + 3 * p * du))
+    run = np.cumsum(np.hypot(np.diff(u, axis=1), np.diff(v, axis=1)), axis=1)
+    run = np.concatenate([np.zeros((len(run), 1)), run], axis=1)
+    goal = np.minimum(ds, run[:, -1])[:, None]
+    after = np.clip((run < goal).sum(axis=1), 1, run.shape[1] - 1)
+    row = np.arange(len(run))
+    before = run[row, after - 1]
+    share = (goal[:, 0] - before) / np.maximum(run[row, after] - before, 1e-12)
+    at = p[row, after - 1] + share * (p[row, after] - p[row, after - 1])
+    au, bu, cu, du, av, bv, cv, dv = shape[:, :8].T
+    turn = np.arctan2(bv + at * (2 * cv + 3 * at * dv), bu + at * (2 * cu + 3 * at * du))
+    return au + at * (bu + at * (cu + at * du)), av + at * (bv + at * (cv + at * dv)), turn
 
 
 def sample_lanes(network: RoadNetwork, lines: ReferenceLines, step: float = 2.0) -> LaneTable:

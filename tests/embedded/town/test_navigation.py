@@ -1,0 +1,96 @@
+"""The navigation mesh that the client's walkers use."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from rllib_integration.embedded.physics.ground import ROAD_LABEL, ground_at
+from rllib_integration.embedded.town import Town
+from rllib_integration.embedded.town.detour import CROSSWALK_AREA, SIDEWALK_AREA, encode
+
+TOWNS = ["Minitown", "Town02", "Town05"]
+
+
+def decode(data: bytes) -> tuple[np.ndarray, list[list[int]], list[list[int]], list[int]]:
+    """Vertices in CARLA's frame, polygons, neighbours (-1 = none) and areas of a mesh file."""
+    assert struct.unpack_from("<3i", data) == (0x4D534554, 1, 1)
+    reference, size = struct.unpack_from("<Ii", data, 40)
+    assert size == len(data) - 48
+    tile = data[48:]
+    magic, version, *_, polygon_count, vertex_count = struct.unpack_from("<8i", tile)
+    assert (magic, version) == (0x444E4156, 7)
+    assert reference >= polygon_count
+    vertices = np.frombuffer(tile, "<f4", 3 * vertex_count, 100).reshape(-1, 3)[:, [0, 2, 1]]
+    polygons, neighbours, areas = [], [], []
+    for index in range(polygon_count):
+        fields = struct.unpack_from("<I6H6HHBB", tile, 100 + 12 * vertex_count + 32 * index)
+        count = fields[14]
+        polygons.append(list(fields[1 : 1 + count]))
+        neighbours.append([other - 1 for other in fields[7 : 7 + count]])
+        areas.append(fields[15])
+        assert fields[13] == {SIDEWALK_AREA: 0x02, CROSSWALK_AREA: 0x04}[areas[-1]]
+    return vertices, polygons, neighbours, areas
+
+
+def reachable(neighbours: list[list[int]], start: int = 0) -> set[int]:
+    seen, front = {start}, [start]
+    while front:
+        following = [other for index in front for other in neighbours[index] if other >= 0 and other not in seen]
+        seen |= set(following)
+        front = following
+    return seen
+
+
+@pytest.mark.parametrize("name", TOWNS)
+def test_walkers_reach_every_sidewalk(name: str, town_named: Callable[[str], Town]) -> None:
+    vertices, polygons, neighbours, areas = decode(town_named(name).navigation_mesh()[1])
+    area = np.array([abs(_area(vertices[polygon])) for polygon in polygons])
+    largest = max((reachable(neighbours, start) for start in range(0, len(polygons), 50)), key=len)
+    assert area[list(largest)].sum() / area.sum() > 0.97
+    assert areas.count(CROSSWALK_AREA) > 10
+
+
+def _area(points: np.ndarray) -> float:
+    x, y = points[:, 0], points[:, 1]
+    return 0.5 * float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
+
+
+@pytest.mark.parametrize("name", TOWNS)
+def test_sidewalks_of_the_mesh_are_on_the_ground_and_not_on_roads(name: str, town_named: Callable[[str], Town]) -> None:
+    town = town_named(name)
+    vertices, polygons, _, areas = decode(town.navigation_mesh()[1])
+    on_road = 0
+    for polygon, area in zip(polygons, areas):
+        points = vertices[polygon].astype(float)
+        assert _area(points) < 0.0
+        if area == SIDEWALK_AREA:
+            x, y, z = points.mean(axis=0)
+            height, *_, label = ground_at(town.surface, x, y, z)
+            assert abs(height - z) < 0.3
+            on_road += label == ROAD_LABEL
+    assert on_road < 0.02 * len(polygons)
+
+
+def test_neighbours_are_mutual(minitown: Town) -> None:
+    _, _, neighbours, _ = decode(minitown.navigation_mesh()[1])
+    for index, row in enumerate(neighbours):
+        assert all(index in neighbours[other] for other in row if other >= 0)
+
+
+def test_the_files_name_tells_its_content(minitown: Town, town_named: Callable[[str], Town]) -> None:
+    name, data = minitown.navigation_mesh()
+    assert (name, data) == minitown.navigation_mesh()
+    assert name != town_named("Town02").navigation_mesh()[0]
+    assert name.startswith("Minitown-")
+    assert name.endswith(".bin")
+    assert "/" not in name
+
+
+def test_a_mesh_beyond_the_formats_numbers_is_refused() -> None:
+    square = np.array([(0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (1.0, 1.0, 0.0), (0.0, 1.0, 0.0)])
+    with pytest.raises(ValueError, match="40000 polygons"):
+        encode(square, [[0, 1, 2, 3]] * 40000, [SIDEWALK_AREA] * 40000)

@@ -1,0 +1,198 @@
+"""Traffic lights and signs of the road network, and lights in time."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+
+import carla
+import numpy as np
+import pytest
+
+from rllib_integration.embedded.physics.ground import ground_at
+from rllib_integration.embedded.physics.state import VEHICLE
+from rllib_integration.embedded.town import Signal, Town
+from rllib_integration.embedded.world.actors import VEHICLE_STATUS
+from rllib_integration.embedded.world.traffic_lights import (
+    GREEN,
+    GREEN_TIME,
+    RED,
+    RED_TIME,
+    YELLOW,
+    YELLOW_TIME,
+    TrafficLights,
+    index_zones,
+    look_at_signals,
+)
+
+TOWNS = ["Minitown", "Town03", "Town05"]
+
+
+def lights_of(town: Town) -> list[Signal]:
+    return [signal for signal in town.signals if signal.is_traffic_light]
+
+
+def trigger_location(signal: Signal) -> carla.Location:
+    """Middle of the trigger volume in the world, as scenario tools compute it."""
+    transform = carla.Transform(
+        carla.Location(signal.x, signal.y, signal.z), carla.Rotation(signal.pitch, signal.yaw, signal.roll)
+    )
+    return transform.transform(carla.Location(signal.trigger_x, signal.trigger_y, signal.trigger_z))
+
+
+def test_the_built_in_town_has_every_kind_of_signal(minitown: Town) -> None:
+    kinds = Counter(signal.type_id for signal in minitown.signals)
+    assert kinds["traffic.traffic_light"] >= 8
+    assert kinds["traffic.stop"] >= 3
+    assert kinds["traffic.yield"] == 3
+    assert {"traffic.speed_limit.30", "traffic.speed_limit.60", "traffic.speed_limit.90"} <= set(kinds)
+
+
+@pytest.mark.parametrize("name", TOWNS)
+def test_signals_are_the_clients_landmarks(name: str, town_named: Callable[[str], Town]) -> None:
+    town = town_named(name)
+    landmarks = {landmark.id: landmark for landmark in town.carla_map.get_all_landmarks()}
+    assert town.signals
+    for signal in town.signals:
+        # The client moves signals that stand on or close to a lane away from it.
+        location = landmarks[signal.sign_id].transform.location
+        assert math.hypot(location.x - signal.x, location.y - signal.y) < 2.5
+
+
+@pytest.mark.parametrize("name", TOWNS)
+def test_trigger_volumes_lie_before_junctions_on_the_lanes_that_they_stop(
+    name: str, town_named: Callable[[str], Town]
+) -> None:
+    town = town_named(name)
+    for signal in lights_of(town):
+        waypoint = town.carla_map.get_waypoint(trigger_location(signal))
+        assert not waypoint.is_junction
+        # The light faces the traffic: its actor's yaw is that of the traffic plus 90 degrees, as in CARLA.
+        difference = (waypoint.transform.rotation.yaw + 90.0 - signal.yaw + 180.0) % 360.0 - 180.0
+        assert abs(difference) < 45.0
+        assert any((road, lane) == (waypoint.road_id, waypoint.lane_id) for road, lane, _ in signal.stop_lanes)
+        assert any(following.is_junction for following in waypoint.next(6.0))
+
+
+@pytest.mark.parametrize("name", TOWNS)
+def test_posts_stand_on_the_ground_and_not_on_the_way(name: str, town_named: Callable[[str], Town]) -> None:
+    town = town_named(name)
+    for signal in town.signals:
+        height = ground_at(town.surface, signal.x, signal.y, signal.z + 0.2)[0]
+        assert height == pytest.approx(signal.z, abs=0.05)
+        waypoint = town.carla_map.get_waypoint(carla.Location(signal.x, signal.y, signal.z))
+        offset = waypoint.transform.location.distance(carla.Location(signal.x, signal.y, signal.z))
+        assert offset > 0.5 * waypoint.lane_width - 0.01, f"{signal.type_id} {signal.sign_id} stands on a lane"
+
+
+@pytest.mark.parametrize("name", TOWNS)
+def test_lights_of_a_junction_never_let_crossing_traffic_go_at_once(
+    name: str, town_named: Callable[[str], Town]
+) -> None:
+    town = town_named(name)
+    signals = lights_of(town)
+    lights = TrafficLights(town.signals)
+    for _ in range(900):
+        lights.tick(0.1)
+        for group in set(lights.group.tolist()):
+            going = [
+                signals[row]
+                for row in np.flatnonzero(lights.group == group)
+                if lights.rows["state"][row] in (GREEN, YELLOW)
+            ]
+            for other in going[1:]:
+                turn = abs((other.yaw - going[0].yaw + 180.0) % 360.0 - 180.0)
+                assert turn < 45.0 or turn > 135.0
+
+
+def test_a_phase_runs_green_yellow_red_and_then_it_is_the_next_ones_turn(minitown: Town) -> None:
+    lights = TrafficLights(minitown.signals)
+    members = lights.group_rows(0)
+    assert len(members) >= 3
+    first = [row for row in members if lights.rows["state"][row] == GREEN]
+    rest = [row for row in members if row not in first]
+    assert first
+    assert rest
+    lights.tick(GREEN_TIME - 0.01)
+    assert lights.rows["elapsed"][first[0]] == pytest.approx(GREEN_TIME - 0.01, abs=1e-4)
+    assert set(lights.rows["state"][first]) == {GREEN}
+    lights.tick(0.02)
+    assert set(lights.rows["state"][first]) == {YELLOW}
+    lights.tick(YELLOW_TIME)
+    assert set(lights.rows["state"][members]) == {RED}
+    lights.tick(RED_TIME)
+    assert set(lights.rows["state"][rest]) == {GREEN}
+    assert set(lights.rows["state"][first]) == {RED}
+
+
+def test_times_freeze_state_and_reset(minitown: Town) -> None:
+    lights = TrafficLights(minitown.signals)
+    members = lights.group_rows(0)
+    green = next(row for row in members if lights.rows["state"][row] == GREEN)
+    lights.set_green_time(green, 20.0)
+    lights.tick(15.0)
+    assert lights.rows["state"][green] == GREEN
+    lights.freeze(green, True)
+    lights.tick(60.0)
+    assert lights.rows["state"][green] == GREEN
+    assert lights.rows["frozen"][members].all()
+    lights.freeze_all(False)
+    lights.set_state(green, RED)
+    assert lights.rows["state"][green] == RED
+    assert lights.rows["elapsed"][green] == 0.0
+    lights.reset_group(green)
+    assert lights.rows["state"][green] == GREEN
+    assert lights.rows["green"][green] == 20.0
+    lights.restore()
+    assert lights.rows["green"][green] == np.float32(GREEN_TIME)
+
+
+def test_times_of_zero_do_not_hang(minitown: Town) -> None:
+    lights = TrafficLights(minitown.signals)
+    for row in range(len(lights.rows)):
+        lights.set_green_time(row, 0.0)
+        lights.set_yellow_time(row, 0.0)
+        lights.set_red_time(row, 0.0)
+    lights.tick(1.0)
+    assert set(lights.rows["state"]) <= {RED, YELLOW, GREEN}
+
+
+def look(town: Town, x: float, y: float, z: float, yaw: float, half_length: float = 2.0) -> np.void:
+    """What a vehicle at a place notes of the signals."""
+    vehicles, status = np.zeros(1, VEHICLE), np.zeros(1, VEHICLE_STATUS)
+    vehicles["x"], vehicles["y"], vehicles["z"], vehicles["yaw"] = x, y, z, yaw
+    vehicles["extent_x"] = half_length
+    lights = TrafficLights(town.signals)
+    ids = np.arange(1000, 1000 + len(lights.rows), dtype=np.uint32)
+    look_at_signals(index_zones(town.signal_zones, town.signals), vehicles, lights.rows, ids, status)
+    return status[0]
+
+
+@pytest.mark.parametrize("name", TOWNS)
+def test_a_vehicle_at_the_stop_line_stands_at_its_light(name: str, town_named: Callable[[str], Town]) -> None:
+    town = town_named(name)
+    signals = lights_of(town)
+    for index, signal in enumerate(signals):
+        for road, lane, s in signal.stop_lanes:
+            waypoint = town.carla_map.get_waypoint_xodr(road, lane, s)
+            location, yaw = waypoint.transform.location, math.radians(waypoint.transform.rotation.yaw)
+            at = (location.x - 3.0 * math.cos(yaw), location.y - 3.0 * math.sin(yaw), location.z)
+            noted = look(town, *at, yaw)
+            assert noted["has_light"]
+            assert signals[int(noted["light_id"]) - 1000].group == signals[index].group
+            assert not look(town, *at, yaw + math.pi)["has_light"]
+            past = (location.x + 8.0 * math.cos(yaw), location.y + 8.0 * math.sin(yaw), location.z)
+            assert not look(town, *past, yaw)["has_light"]
+
+
+def test_a_vehicle_takes_the_speed_limit_of_the_sign_that_it_passes(minitown: Town) -> None:
+    signs = [signal for signal in minitown.signals if signal.type_id == "traffic.speed_limit.90"]
+    assert signs
+    for sign in signs:
+        road, lane, s = sign.affected_lanes[0]
+        pose = minitown.carla_map.get_waypoint_xodr(road, lane, s).transform
+        yaw = math.radians(pose.rotation.yaw)
+        noted = look(minitown, pose.location.x, pose.location.y, pose.location.z, yaw)
+        assert noted["speed_limit"] == 90.0
+        assert look(minitown, pose.location.x, pose.location.y, 60.0, yaw)["speed_limit"] == 0.0
