@@ -46,25 +46,29 @@ class RequestDecoder:
             raw=False,
             strict_map_key=False,
             unicode_errors="surrogateescape",
-            max_buffer_size=MAX_MESSAGE_BYTES,
+            max_buffer_size=2 * MAX_MESSAGE_BYTES,
             max_array_len=MAX_ELEMENTS,
             max_map_len=MAX_ELEMENTS,
             max_str_len=MAX_MESSAGE_BYTES,
             max_bin_len=MAX_MESSAGE_BYTES,
             max_ext_len=0,
         )
+        self._fed = 0
+        self._completed = 0
 
     def feed(self, data: bytes) -> None:
         """Add received bytes."""
-        try:
-            self._unpacker.feed(data)
-        except msgpack.BufferFull:
-            raise FramingError(f"a request is larger than {MAX_MESSAGE_BYTES >> 20} MiB") from None
+        self._fed += len(data)
+        # The unpacker's own limit does not count what it has already taken apart.
+        if self._fed - self._completed > MAX_MESSAGE_BYTES:
+            raise FramingError(f"a request is larger than {MAX_MESSAGE_BYTES >> 20} MiB")
+        self._unpacker.feed(data)
 
     def __iter__(self) -> Iterator[Request]:
         """Yield the requests completed so far."""
         try:
             for message in self._unpacker:
+                self._completed = self._unpacker.tell()
                 yield _as_request(message)
         except FramingError:
             raise

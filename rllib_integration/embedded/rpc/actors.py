@@ -105,13 +105,18 @@ def get_actor_component_names(server: Server, number: int) -> list[str]:
 @value
 def get_actor_component_world_transform(server: Server, number: int, name: str) -> list[Any]:
     """World pose of a part."""
-    return pack_transform(*server.simulation.episode.skeletons.component(server.simulation.episode.get(number), name, True))
+    return pack_transform(*_component(server, number, name, True))
 
 
 @value
 def get_actor_component_relative_transform(server: Server, number: int, name: str) -> list[Any]:
     """Pose of a part in the actor's frame."""
-    return pack_transform(*server.simulation.episode.skeletons.component(server.simulation.episode.get(number), name, False))
+    return pack_transform(*_component(server, number, name, False))
+
+
+def _component(server: Server, number: Any, name: Any, in_world: bool) -> Any:
+    episode = server.simulation.episode
+    return episode.skeletons.component(episode.get(number), values.text(name, "the component's name"), in_world)
 
 
 @value

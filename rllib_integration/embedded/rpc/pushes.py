@@ -93,7 +93,8 @@ def add_actor_torque(server: Server, actor_id: int, torque: Any) -> None:
 
 def _lever(row: np.void, place: Any) -> np.ndarray:
     """From a body's centre of mass to a place in the world; the centre of the box stands in where none is kept."""
-    own = [float(row[f"com_{axis}"]) if "com_x" in row.dtype.names else float(row[f"box_{axis}"]) for axis in "xyz"]
+    centre_name = "com" if "com_x" in (row.dtype.names or ()) else "box"
+    own = [float(row[f"{centre_name}_{axis}"]) for axis in "xyz"]
     cosine, sine = math.cos(row["yaw"]), math.sin(row["yaw"])
     centre = (
         row["x"] + cosine * own[0] - sine * own[1],

@@ -71,7 +71,7 @@ def _box(entry: np.void) -> list[Any]:
 
 
 @value
-def get_all_level_BBs(server: Server, label: int) -> list[Any]:  # noqa: N802  CARLA's own name
+def get_all_level_BBs(server: Server, label: int) -> list[Any]:
     """World bounding boxes of the town's objects with a semantic tag."""
     return [_box(entry) for entry in _objects(server, label)]
 

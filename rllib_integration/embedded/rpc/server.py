@@ -40,8 +40,8 @@ from rllib_integration.embedded.rpc.load_guard import LoadGuard
 from rllib_integration.embedded.rpc.registry import REMOTE_CALLS, RemoteError, Returns
 from rllib_integration.embedded.rpc.tick_gate import TickGate
 from rllib_integration.embedded.rpc.traffic_managers import TrafficManagers
-from rllib_integration.embedded.world.actors import Actor
 from rllib_integration.embedded.rpc.world import settings_to_wire
+from rllib_integration.embedded.world.actors import Actor
 from rllib_integration.embedded.world.clock import Clock
 from rllib_integration.embedded.world.simulation import Simulation
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 
-
 class TrafficManagers:
     """Traffic Managers by port. They run in client processes; the server only knows where."""
 

@@ -77,7 +77,12 @@ _TAG_OF_BASE_TYPE = {
     "bicycle": SemanticTag.BICYCLE,
 }
 _DRIVERS = tuple(str(number) for number in range(1, 8))
-_TYPES = {"bool": AttributeType.BOOL, "int": AttributeType.INT, "float": AttributeType.FLOAT, "str": AttributeType.STRING}
+_TYPES = {
+    "bool": AttributeType.BOOL,
+    "int": AttributeType.INT,
+    "float": AttributeType.FLOAT,
+    "str": AttributeType.STRING,
+}
 
 
 @dataclass

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.physics.state import CONTACT, PROP, PROP_KIND, VEHICLE, VEHICLE_KIND, WALKER, WALKER_KIND
+from rllib_integration.embedded.physics.state import (
+    CONTACT,
+    PROP,
+    PROP_KIND,
+    VEHICLE,
+    VEHICLE_KIND,
+    WALKER,
+    WALKER_KIND,
+)
 from rllib_integration.embedded.physics.step import step
 from rllib_integration.embedded.town import Town
 from rllib_integration.embedded.world.actors import FIXTURE, FIXTURE_KIND, LIGHT_KIND, VEHICLE_STATUS, Actor, Table

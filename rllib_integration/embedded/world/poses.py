@@ -193,10 +193,10 @@ def first_obstacle(obstacles, grid, x, y, z, yaw, ex, ey, ez):  # type: ignore[n
     reach = math.hypot(ex, ey)
     if grid.columns == 0 or grid.rows == 0:
         return -1
-    low_column = max(0, int(math.floor((x - reach - grid.origin_x) / grid.cell)))
-    high_column = min(grid.columns - 1, int(math.floor((x + reach - grid.origin_x) / grid.cell)))
-    low_row = max(0, int(math.floor((y - reach - grid.origin_y) / grid.cell)))
-    high_row = min(grid.rows - 1, int(math.floor((y + reach - grid.origin_y) / grid.cell)))
+    low_column = max(0, math.floor((x - reach - grid.origin_x) / grid.cell))
+    high_column = min(grid.columns - 1, math.floor((x + reach - grid.origin_x) / grid.cell))
+    low_row = max(0, math.floor((y - reach - grid.origin_y) / grid.cell))
+    high_row = min(grid.rows - 1, math.floor((y + reach - grid.origin_y) / grid.cell))
     for row in range(low_row, high_row + 1):
         for column in range(low_column, high_column + 1):
             cell = row * grid.columns + column

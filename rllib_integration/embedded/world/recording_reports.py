@@ -57,7 +57,8 @@ def _position_lines(frame: Frame) -> list[str]:
     for row in rows:
         x, y, z = (float(row[axis]) * _CENTIMETRES for axis in "xyz")
         roll, pitch, yaw = (float(np.degrees(row[angle])) for angle in ("roll", "pitch", "yaw"))
-        lines.append(f"  Id: {row['id']} Location: ({x:.1f}, {y:.1f}, {z:.1f}) Rotation ({roll:.2f}, {pitch:.2f}, {yaw:.2f})")
+        place = f"Location: ({x:.1f}, {y:.1f}, {z:.1f}) Rotation ({roll:.2f}, {pitch:.2f}, {yaw:.2f})"
+        lines.append(f"  Id: {row['id']} {place}")
     return lines
 
 
@@ -129,9 +130,8 @@ def describe_blocked(path: Path, shortest: float, distance: float) -> str:
     stops, count, seconds = _stops(frames, cast, distance / _CENTIMETRES)
     blocked = sorted((stop for stop in stops if stop[2] >= shortest), key=lambda stop: -stop[2])
     lines = [*_head(header), f"{'Time':>8} {'Id':>6} {'Actor':<35} {'Duration':>10}"]
-    lines += [
-        f"{start:8.0f} {number:6} {cast.types.get(number, ''):<35} {duration:10.0f}" for number, start, duration in blocked
-    ]
+    for number, start, duration in blocked:
+        lines.append(f"{start:8.0f} {number:6} {cast.types.get(number, ''):<35} {duration:10.0f}")
     return "\n".join(lines + _foot(count, seconds))
 
 

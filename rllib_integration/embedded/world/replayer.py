@@ -69,6 +69,7 @@ class Replayer:
         with_sensors: bool = False,
     ) -> None:
         self._simulation = simulation
+        self._options = simulation.replay_options
         self.header: Header
         self.header, frames = read_recording(path)
         self._frames = list(frames)
@@ -93,14 +94,14 @@ class Replayer:
         return (
             f"Replaying File: {self.header.map_name.split('/')[-1]}\nDate: {self.header.date}\n"
             f"Total time recorded: {self.length:g}\n"
-            f"Replaying from {self.start:g} s - {self.end:g} s ({self.length:g} s) at {self._simulation.replay_options.factor:.1f}x\n"
+            f"Replaying from {self.start:g} s - {self.end:g} s ({self.length:g} s) at {self._options.factor:.1f}x\n"
         )
 
     def tick(self, dt: float) -> None:
         """Go on by `dt` simulated seconds."""
         if self.finished:
             return
-        self._now += dt * self._simulation.replay_options.factor
+        self._now += dt * self._options.factor
         if self._now >= self.end - 1e-9:
             self._now, self.finished = self.end, True
         self._play_events(self._now)
@@ -169,7 +170,7 @@ class Replayer:
             self._simulation.episode.row(actor)["physics"] = 0
 
     def _is_ignored(self, actor: Actor) -> bool:
-        return self._simulation.replay_options.ignore_hero and actor.attributes.get("role_name") in _HERO_ROLES
+        return self._options.ignore_hero and actor.attributes.get("role_name") in _HERO_ROLES
 
     def _move(self) -> None:
         frame = self._frames[self._index]
@@ -216,7 +217,7 @@ class Replayer:
 
     def _follow_with_spectator(self) -> None:
         actor = self._actors.get(self._follow)
-        if actor is None or self._simulation.replay_options.ignore_spectator or actor.id not in self._simulation.episode.actors:
+        if actor is None or self._options.ignore_spectator or actor.id not in self._simulation.episode.actors:
             return
         episode = self._simulation.episode
         episode.place(self._simulation.spectator, *compose(episode.pose(actor), self._offset))

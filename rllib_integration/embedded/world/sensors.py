@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 COMPUTED_BY_CLIENT = frozenset({"sensor.other.lane_invasion"})
+_NO_V2X = "this server does not simulate V2X communication"
 _REFUSED = {
-    "sensor.other.rss": "sensor.other.rss is not available: the client library of CARLA 0.9.16 has no RSS",
-    "sensor.other.v2x": "sensor.other.v2x is not available: this server does not simulate V2X communication",
-    "sensor.other.v2x_custom": "sensor.other.v2x_custom is not available: this server does not simulate V2X communication",
+    "sensor.other.rss": "the client library of CARLA 0.9.16 has no RSS",
+    "sensor.other.v2x": _NO_V2X,
+    "sensor.other.v2x_custom": _NO_V2X,
 }
 _SLACK = 1e-6
 
@@ -74,7 +75,7 @@ class SensorBoard:
         """
         refusal = _REFUSED.get(actor.type_id)
         if refusal is not None:
-            raise SensorError(refusal)
+            raise SensorError(f"{actor.type_id} is not available: {refusal}")
         if actor.type_id in COMPUTED_BY_CLIENT:
             return
         if actor.type_id not in SENSORS:

@@ -95,14 +95,14 @@ class Snapshot:
     def __init__(self) -> None:
         self._buffer: NDArray[np.uint8] = np.zeros(MESSAGE_HEADER.itemsize, np.uint8)
         self._outputs: tuple[NDArray[np.void], ...] = ()
-        self._message = memoryview(self._buffer)
+        self._message = memoryview(self._buffer.data)
 
     def lay_out(self, episode: Episode) -> None:
         """Reserve a record for every actor and write what never changes."""
         tables = (episode.vehicles, episode.walkers, episode.props, episode.fixtures)
         actors = [actor for table in tables for actor in table.actors] + episode.light_actors
         self._buffer = np.zeros(MESSAGE_HEADER.itemsize + RECORD_SIZE * len(actors), np.uint8)
-        self._message = memoryview(self._buffer)
+        self._message = memoryview(self._buffer.data)
         outputs = []
         start = MESSAGE_HEADER.itemsize
         for count, dtype in (
