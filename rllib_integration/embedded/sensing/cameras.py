@@ -62,7 +62,7 @@ class PictureSensor(Sensor):
 
     def capture(self, view: View, mount: Mount) -> tuple[bytes, ...]:
         """Body: header and pixels."""
-        return (self._header + self.picture(view, mount).tobytes(),)
+        return (b"".join((self._header, self.picture(view, mount).data)),)
 
     def picture(self, view: View, mount: Mount) -> NDArray[np.uint8]:
         """The picture, uint8 (height, width, 4): blue, green, red, alpha."""

@@ -25,6 +25,13 @@ SMALLEST = 0.35
 """[pixels] Scenery that would look smaller than this is left out."""
 
 
+TILE = 8
+"""[samples] Side of the squares by which it is decided whether a chunk of scenery is hidden."""
+
+OCCLUSION_ROUNDS = (40.0, 80.0, 160.0)
+"""[m] Once all scenery nearer than this is drawn, what it hides is left out."""
+
+
 class Camera(NamedTuple):
     """A pinhole over a grid of samples.
 
@@ -118,12 +125,6 @@ materials), light it gives off, id."""
 def fill(x0, y0, w0, x1, y1, w1, x2, y2, w2, number, nearness, ids):
     """Write one triangle, given by columns, rows and nearness of its corners, wherever it is the nearest."""
     height, width = ids.shape
-    area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
-    if area < 0.0:
-        x1, x2, y1, y2, w1, w2 = x2, x1, y2, y1, w2, w1
-        area = -area
-    if area < 1e-7:
-        return
     top = max(math.ceil(min(y0, y1, y2) - 0.5), 0)
     bottom = min(math.ceil(max(y0, y1, y2) - 0.5), height)
     if top >= bottom:
@@ -131,6 +132,12 @@ def fill(x0, y0, w0, x1, y1, w1, x2, y2, w2, number, nearness, ids):
     left = max(math.ceil(min(x0, x1, x2) - 0.5), 0)
     right = min(math.ceil(max(x0, x1, x2) - 0.5), width)
     if left >= right:
+        return
+    area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+    if area < 0.0:
+        x1, x2, y1, y2, w1, w2 = x2, x1, y2, y1, w2, w1
+        area = -area
+    if area < 1e-7:
         return
     a0, a1, a2 = y1 - y2, y2 - y0, y0 - y1
     b0, b1, b2 = x2 - x1, x0 - x2, x1 - x0
@@ -273,6 +280,44 @@ def _visible_chunks(camera, boxes, order, distance):
     return count
 
 
+@njit(**BARE)
+def _farthest(nearness, tiles):
+    """Write the smallest nearness of every square of `TILE` samples: what is farther than that is hidden there."""
+    height, width = nearness.shape
+    for row in range(tiles.shape[0]):
+        for column in range(tiles.shape[1]):
+            least = np.float32(math.inf)
+            for j in range(row * TILE, min((row + 1) * TILE, height)):
+                for i in range(column * TILE, min((column + 1) * TILE, width)):
+                    least = min(least, nearness[j, i])
+            tiles[row, column] = least
+
+
+@njit(**BARE)
+def _hidden(camera, boxes, chunk, tiles):
+    """Whether all of a chunk's box lies behind what is drawn already."""
+    axes, place, focal = camera.axes, camera.position, camera.focal
+    left, right, top, bottom, near = math.inf, -math.inf, math.inf, -math.inf, 0.0
+    for corner in range(8):
+        px = boxes[chunk, 0] - place[0] + (boxes[chunk, 3] if corner & 1 else -boxes[chunk, 3])
+        py = boxes[chunk, 1] - place[1] + (boxes[chunk, 4] if corner & 2 else -boxes[chunk, 4])
+        pz = boxes[chunk, 2] - place[2] + (boxes[chunk, 5] if corner & 4 else -boxes[chunk, 5])
+        x = axes[0, 0] * px + axes[0, 1] * py + axes[0, 2] * pz
+        if x < 1.0:
+            return False
+        inverse = 1.0 / x
+        column = 0.5 * camera.width + focal * inverse * (axes[1, 0] * px + axes[1, 1] * py + axes[1, 2] * pz)
+        row = 0.5 * camera.height - focal * inverse * (axes[2, 0] * px + axes[2, 1] * py + axes[2, 2] * pz)
+        left, right, top, bottom = min(left, column), max(right, column), min(top, row), max(bottom, row)
+        near = max(near, inverse)
+    first, last = max(int(left) // TILE, 0), min(int(max(right, 0.0)) // TILE, tiles.shape[1] - 1)
+    for row in range(max(int(top) // TILE, 0), min(int(max(bottom, 0.0)) // TILE, tiles.shape[0] - 1) + 1):
+        for column in range(first, last + 1):
+            if tiles[row, column] < near:
+                return False
+    return True
+
+
 @njit(**KERNEL)
 def draw_static(camera, mesh, samples, nearness, ids):
     """Draw the town; `samples` squared make a pixel, by which it is decided what is too small."""
@@ -287,8 +332,15 @@ def draw_static(camera, mesh, samples, nearness, ids):
     for chunk in range(chunks):
         largest = max(largest, mesh.chunk_vertex[chunk + 1] - mesh.chunk_vertex[chunk])
     view = np.empty((largest, 6), np.float32)
+    tiles = np.empty(((camera.height + TILE - 1) // TILE, (camera.width + TILE - 1) // TILE), np.float32)
+    rounds = 0
     for place_in_order in range(count):
         chunk = order[place_in_order]
+        if rounds < len(OCCLUSION_ROUNDS) and distance[place_in_order] > OCCLUSION_ROUNDS[rounds]:
+            rounds += 1
+            _farthest(nearness, tiles)
+        if rounds > 0 and _hidden(camera, mesh.chunk_box, chunk, tiles):
+            continue
         first, stop = mesh.chunk_triangle[chunk], mesh.chunk_triangle[chunk + 1]
         smallest = distance[place_in_order] * SMALLEST * samples / focal
         if mesh.reach[stop - 1] < smallest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -106,6 +107,8 @@ class Renderer:
         self._ground_map = scene.GroundLightMap(town)
         self._meshes = _Meshes()
         self._lamp_heads = self._make_lamp_heads(town)
+        self._lamp_signals = np.array([index for index, _, _ in self._lamp_heads], np.int64)
+        self._lamp_states = np.array([state for _, state, _ in self._lamp_heads], np.int64)
         self._noise = _noise_texture()
         steps = np.arange(256) / 255.0
         self._linear = np.where(steps < 0.04045, steps / 12.92, ((steps + 0.055) / 1.055) ** 2.4).astype(np.float32)
@@ -209,9 +212,11 @@ class Renderer:
         self._view = view
         self._spare = [(seen.nearness, seen.ids) for seen in self._looks.values()][:8]
         self._looks.clear()
-        cast = [
-            (view.actors.type_id(kind, row), view.actors.colour(kind, row), *rows[row][["id", "extent_x", "extent_z"]])
-            for kind, rows in ((VEHICLE, view.vehicles), (WALKER, view.walkers), (PROP, view.props))
+        groups = (view.vehicles, view.walkers, view.props)
+        cast = [(rows["id"].tobytes(), rows["extent_x"].tobytes(), rows["extent_z"].tobytes()) for rows in groups]
+        cast += [
+            (view.actors.type_id(kind, row), view.actors.colour(kind, row))
+            for kind, rows in enumerate(groups)
             for row in range(len(rows))
         ]
         if cast != self._cast:
@@ -273,23 +278,14 @@ class Renderer:
 
     def _switch_lamps(self, view: View) -> None:
         """Lamps of vehicles by their light state and brake, lenses of traffic lights by their state."""
-        for row in range(len(view.vehicles)):
-            flags = view.actors.light_flags(row)
-            brake = flags & 0x8 or view.vehicles["brake"][row] > 0.05
-            self._instances["lamps"][row] = (
-                (LAMP_HEAD if flags & 0x86 else 0)
-                | (LAMP_TAIL if flags & 0x7 else 0)
-                | (LAMP_BRAKE if brake else 0)
-                | (LAMP_LEFT if flags & 0x20 else 0)
-                | (LAMP_RIGHT if flags & 0x10 else 0)
-                | (LAMP_SIREN if flags & 0x200 else 0)
-            )
+        brakes = view.vehicles["brake"].tolist()
+        self._instances["lamps"][: len(brakes)] = [
+            _lamps(view.actors.light_flags(row), brake) for row, brake in enumerate(brakes)
+        ]
         if self._lamp_heads:
             start = len(self._instances) - len(self._lamp_heads)
-            signal = np.array([index for index, _, _ in self._lamp_heads])
-            state = np.array([state for _, state, _ in self._lamp_heads])
-            lit = view.light_states[signal] == state
-            self._instances["glow"][start:] = np.where(lit[:, None], _LENS_GLOW[state], np.float32(0.0))
+            lit = view.light_states[self._lamp_signals] == self._lamp_states
+            self._instances["glow"][start:] = _LENS_GLOW[self._lamp_states] * lit[:, None]
 
     def _beams(self, camera: Camera, night: float) -> NDArray[np.float32]:
         """Lit head lamps near the camera, float32 (n, 6) for `shading.Stage`."""
@@ -302,6 +298,23 @@ class Renderer:
         forward = bodies["rotation"][:, :, 0]
         place = bodies["position"] + forward * bodies["size"][:, :1]
         return np.concatenate([place, forward[:, :2], np.full((len(bodies), 1), 2.2)], axis=1).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=4096)
+def _lamps_of_flags(flags: int) -> int:
+    return (
+        (LAMP_HEAD if flags & 0x86 else 0)
+        | (LAMP_TAIL if flags & 0x7 else 0)
+        | (LAMP_BRAKE if flags & 0x8 else 0)
+        | (LAMP_LEFT if flags & 0x20 else 0)
+        | (LAMP_RIGHT if flags & 0x10 else 0)
+        | (LAMP_SIREN if flags & 0x200 else 0)
+    )
+
+
+def _lamps(flags: int, brake: float) -> int:
+    """Bits of raster.INSTANCE's `lamps` from CARLA's VehicleLightState and the brake pedal (0..1)."""
+    return _lamps_of_flags(flags) | (LAMP_BRAKE if brake > 0.05 else 0)
 
 
 def _noise_texture() -> NDArray[np.float32]:

@@ -39,6 +39,7 @@ class Surfaces(NamedTuple):
         label: uint8 (T,), semantic tag.
         surface: uint8 (T,), one of this module's surfaces.
         object_id: uint32 (T,).
+        look: uint32 (T,), equal for triangles of equal colour and tag.
     """
 
     normal: NDArray[np.float32]
@@ -46,6 +47,7 @@ class Surfaces(NamedTuple):
     label: NDArray[np.uint8]
     surface: NDArray[np.uint8]
     object_id: NDArray[np.uint32]
+    look: NDArray[np.uint32]
 
 
 class Markings(NamedTuple):
@@ -90,7 +92,9 @@ def sort_scenery(scenery: Any) -> tuple[StaticMesh, Surfaces]:
     corners = vertices[triangles]
     reach = _reach(corners, object_id)
     cell = np.floor(corners.mean(axis=1)[:, :2] / CHUNK).astype(np.int64)
+    # Ground and what stands on it are chunks of their own: flat ground is soon hidden by houses.
     key = (cell[:, 0] - cell[:, 0].min()) * (np.ptp(cell[:, 1]) + 1) + cell[:, 1] - cell[:, 1].min()
+    key = 2 * key + (object_id == 0)
     order = np.lexsort((-reach, key))
     key, triangles, corners = key[order], triangles[order], corners[order]
     starts = np.concatenate([[0], np.flatnonzero(np.diff(key)) + 1, [len(key)]])
@@ -125,14 +129,16 @@ def sort_scenery(scenery: Any) -> tuple[StaticMesh, Surfaces]:
     colour, surface = scenery.colour[keep][order], surfaces[label]
     # Towns paint the glass of their houses blue; walls are never much bluer than red.
     surface[(surface == WALL) & (colour[:, 2] > 1.3 * colour[:, 0])] = PANE
-    return mesh, Surfaces(normal, colour, label, surface, object_id[order].astype(np.uint32))
+    look = (colour.astype(np.uint32) << np.array([0, 8, 16], np.uint32)).sum(axis=1, dtype=np.uint32)
+    look |= label.astype(np.uint32) << np.uint32(24)
+    return mesh, Surfaces(normal, colour, label, surface, object_id[order].astype(np.uint32), look)
 
 
 def _empty_mesh() -> tuple[StaticMesh, Surfaces]:
     none, bytes_, box = np.zeros(0, np.int32), np.zeros(0, np.uint8), np.zeros((0, 6), np.float32)
     vectors, start = np.zeros((0, 3), np.float32), np.zeros(1, np.int32)
     mesh = StaticMesh(vectors, np.zeros((0, 3), np.int32), np.zeros(0, np.float32), none, bytes_, start, start, box)
-    return mesh, Surfaces(vectors, np.zeros((0, 3), np.uint8), bytes_, bytes_, np.zeros(0, np.uint32))
+    return mesh, Surfaces(vectors, np.zeros((0, 3), np.uint8), bytes_, bytes_, np.zeros(0, np.uint32), np.zeros(0, np.uint32))
 
 
 def _reach(corners: NDArray[np.float32], object_id: NDArray[np.uint32]) -> NDArray[np.float64]:

@@ -430,6 +430,16 @@ def _tone(value, table):
     return table[int(value * (TABLE / TABLE_RANGE))]
 
 
+@njit(**INLINE)
+def _alike(stage, one, other):
+    """Whether two triangles can be shaded as one."""
+    if one == other:
+        return True
+    if one < 0 or other < 0 or one >= stage.base or other >= stage.base:
+        return False
+    return stage.surfaces.look[one] == stage.surfaces.look[other]
+
+
 @njit(**BARE)
 def shade(stage, camera, samples, nearness, ids, shadow, table, seen, picture):
     """Colour a picture.
@@ -453,12 +463,14 @@ def shade(stage, camera, samples, nearness, ids, shadow, table, seen, picture):
             top, left = row * samples, column * samples
             number = ids[top, left]
             same = True
-            near, dark = 0.0, 0
-            for j in range(samples):
-                for i in range(samples):
-                    same = same and ids[top + j, left + i] == number
-                    near += nearness[top + j, left + i]
-                    dark += shadow[top + j, left + i]
+            near, dark = float(nearness[top, left]), int(shadow[top, left])
+            if samples > 1:
+                near, dark = 0.0, 0
+                for j in range(samples):
+                    for i in range(samples):
+                        same = same and _alike(stage, number, ids[top + j, left + i])
+                        near += nearness[top + j, left + i]
+                        dark += shadow[top + j, left + i]
             if same:
                 u, v = (left + 0.5 * samples - centre_x) / focal, (centre_y - top - 0.5 * samples) / focal
                 red, green, blue = _radiance(
@@ -471,7 +483,7 @@ def shade(stage, camera, samples, nearness, ids, shadow, table, seen, picture):
                     number = ids[top + first // samples, left + first % samples]
                     known = False
                     for other in range(kinds):
-                        known = known or seen[other] == number
+                        known = known or _alike(stage, seen[other], number)
                     if known:
                         continue
                     seen[kinds] = number
@@ -479,7 +491,7 @@ def shade(stage, camera, samples, nearness, ids, shadow, table, seen, picture):
                     count, near, dark, across, down = 0, 0.0, 0, 0.0, 0.0
                     for place in range(first, samples * samples):
                         j, i = top + place // samples, left + place % samples
-                        if ids[j, i] == number:
+                        if _alike(stage, ids[j, i], number):
                             count += 1
                             near += nearness[j, i]
                             dark += shadow[j, i]
