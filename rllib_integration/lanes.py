@@ -25,7 +25,7 @@ from rllib_integration.town_cache import TownMemory, entry_path, write_entry
 
 logger = logging.getLogger(__name__)
 
-SAMPLING_VERSION = 1
+SAMPLING_VERSION = 2
 """Part of the cache's key: raise it whenever the samples change."""
 
 LANE_SPACING = 1.0
@@ -97,16 +97,11 @@ def sample_lanes(carla_map: carla.Map) -> SampledLanes:
     """Sample every lane of a map, :data:`LANE_SPACING` apart; twice that in a very large town."""
     large = len(carla_map.generate_waypoints(100.0)) * 100.0 > LARGE_TOWN_LENGTH
     spacing = LANE_SPACING * (2.0 if large else 1.0)
-    entries = sorted((entry for entry, _ in carla_map.get_topology()), key=lambda w: w.transform.location.z)
+    entries = sorted(_lane_entries(carla_map), key=lambda w: w.transform.location.z)
     driving: list[tuple[float, ...]] = []
     beside: list[tuple[tuple[float, ...], int, int, int, int]] = []
     starts = [0]
-    seen = set()
     for entry in entries:
-        key = (entry.road_id, entry.section_id, entry.lane_id, round(entry.s, 2))
-        if key in seen:
-            continue
-        seen.add(key)
         run = len(starts) - 1
         for index, (distance, waypoint) in enumerate(_follow(entry, spacing)):
             driving.append(_sample(waypoint, distance))
@@ -114,6 +109,23 @@ def sample_lanes(carla_map: carla.Map) -> SampledLanes:
                 beside.append((_sample(neighbour, distance), run, index, side, depth))
         starts.append(len(driving))
     return SampledLanes(np.array(driving, LANE_SAMPLE), np.array(starts, np.int64), np.array(beside, SIDE_SAMPLE))
+
+
+def _lane_entries(carla_map: carla.Map) -> list[carla.Waypoint]:
+    """Where driving lanes begin: the entries of the map's topology, and the begins of lanes that lead nowhere."""
+    entries: dict[tuple[int, int, int, float], carla.Waypoint] = {}
+    for entry, _ in carla_map.get_topology():
+        entries.setdefault((entry.road_id, entry.section_id, entry.lane_id, round(entry.s, 2)), entry)
+    known = {key[:3] for key in entries}
+    begins: dict[tuple[int, int, int], carla.Waypoint] = {}
+    for waypoint in carla_map.generate_waypoints(LANE_SPACING):
+        lane = (waypoint.road_id, waypoint.section_id, waypoint.lane_id)
+        if lane not in known:
+            # Lanes with positive numbers are driven against their road's direction.
+            begin = begins.setdefault(lane, waypoint)
+            if (waypoint.s > begin.s) == (waypoint.lane_id > 0):
+                begins[lane] = waypoint
+    return [*entries.values(), *begins.values()]
 
 
 def _follow(entry: carla.Waypoint, spacing: float) -> Iterator[tuple[float, carla.Waypoint]]:
