@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rllib_integration.embedded.town.lanes import Array, LaneTable, ReferenceLines
 from rllib_integration.embedded.town.opendrive import RoadMark, RoadNetwork, RoadObject
+from rllib_integration.embedded.town.signals import STOP_ZONE_BEYOND
 from rllib_integration.embedded.town.stretches import straight_stretches
 from rllib_integration.embedded.town.town import Signal
 
@@ -166,8 +167,7 @@ def stop_lines(signals: list[Signal], zones: NDArray[np.void]) -> Array:
             continue
         forward = np.array([math.cos(zone["yaw"]), math.sin(zone["yaw"])])
         right = np.array([-forward[1], forward[0]])
-        # The zone ends a little beyond the line.
-        line = np.array([zone["x"], zone["y"]]) + forward * (zone["extent_x"] - 1.5)
+        line = np.array([zone["x"], zone["y"]]) + forward * (zone["extent_x"] - STOP_ZONE_BEYOND)
         key = (round(float(line[0]) * 2), round(float(line[1]) * 2))
         if key in seen:
             continue
