@@ -1,0 +1,189 @@
+"""Episode metrics count what happened, through the real client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import carla
+import numpy as np
+import pytest
+
+from rllib_integration.metrics import COLLISION_SENSOR, EpisodeMetrics
+from rllib_integration.routes import plan_route
+from rllib_integration.sensors import SensorFactory, SensorInterface
+
+
+@pytest.fixture
+def world(carla_client: carla.Client) -> carla.World:
+    return carla_client.get_world()
+
+
+@pytest.fixture
+def hero(world: carla.World) -> carla.Actor:
+    blueprint = world.get_blueprint_library().find("vehicle.lincoln.mkz_2017")
+    actor = world.spawn_actor(blueprint, world.get_map().get_spawn_points()[0])
+    world.tick()
+    return actor
+
+
+@pytest.fixture
+def interface(world: carla.World) -> Iterator[SensorInterface]:
+    sensors = SensorInterface()
+    sensors.map = world.get_map()
+    yield sensors
+    sensors.destroy()
+
+
+class Drive:
+    """Moves a hero by hand and lets metrics watch."""
+
+    def __init__(self, world: carla.World, hero: carla.Actor, interface: SensorInterface) -> None:
+        self.world, self.hero, self.interface = world, hero, interface
+        self.metrics = EpisodeMetrics(hero, interface.map, interface)
+        self.tick()
+
+    def tick(self) -> None:
+        self.interface.get_data(self.world.tick(), timeout=5.0)
+        self.metrics.update()
+
+    def put(self, transform: carla.Transform, along: float = 0.0, aside: float = 0.0) -> None:
+        location = transform.location + transform.get_forward_vector() * along
+        location += transform.get_right_vector() * aside
+        self.hero.set_transform(carla.Transform(location, transform.rotation))
+        self.tick()
+
+    def slide(self, transform: carla.Transform, begin: float, end: float, step: float = 0.5) -> None:
+        self.hero.set_simulate_physics(False)
+        for along in np.arange(begin, end, step):
+            self.put(transform, float(along))
+
+
+@pytest.fixture
+def drive(world: carla.World, hero: carla.Actor, interface: SensorInterface) -> Drive:
+    return Drive(world, hero, interface)
+
+
+def test_distance_duration_and_speed_of_a_drive(drive: Drive) -> None:
+    start = drive.hero.get_location()
+    drive.hero.apply_control(carla.VehicleControl(throttle=0.5))
+    last, driven = start, 0.0
+    for _ in range(60):
+        drive.tick()
+        driven += drive.hero.get_location().distance_2d(last)
+        last = drive.hero.get_location()
+    summary = drive.metrics.summary("time_limit")
+    assert summary["distance"] == pytest.approx(driven, abs=1e-3)
+    assert driven > 5.0
+    assert summary["duration"] == pytest.approx(3.0, abs=1e-6)
+    assert summary["mean_speed"] == pytest.approx(driven / 3.0, abs=1e-3)
+    assert summary["end_reason"] == "time_limit"
+    assert "driving_score" not in summary
+
+
+def test_being_put_elsewhere_is_not_driving(drive: Drive) -> None:
+    points = drive.interface.map.get_spawn_points()
+    drive.put(points[-1])
+    assert drive.metrics.distance < 5.0
+
+
+def test_time_off_the_lanes(drive: Drive) -> None:
+    pose = drive.hero.get_transform()
+    drive.hero.set_simulate_physics(False)
+    for _ in range(10):
+        drive.put(pose, aside=60.0)
+    assert drive.metrics.time_off_lane == pytest.approx(0.5, abs=0.1)
+    for _ in range(10):
+        drive.put(pose)
+    assert drive.metrics.time_off_lane == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_collision_counts_once_by_what_was_hit(drive: Drive) -> None:
+    pose = drive.hero.get_transform()
+    ahead = pose.get_forward_vector()
+    pose.location += ahead * 10.0
+    pose.location.z += 0.2
+    drive.world.spawn_actor(drive.world.get_blueprint_library().find("vehicle.audi.tt"), pose)
+    drive.hero.set_target_velocity(ahead * 12.0)
+    for _ in range(40):
+        drive.tick()
+    assert drive.metrics.counts["collisions_vehicle"] == 1
+    assert drive.metrics.counts["collisions_pedestrian"] == 0
+    assert drive.metrics.penalty == pytest.approx(0.6 * 0.65 ** drive.metrics.counts["collisions_static"])
+    assert COLLISION_SENSOR in drive.interface.sensors
+
+
+def test_hitting_a_walker_costs_half_the_score(drive: Drive) -> None:
+    pose = drive.hero.get_transform()
+    ahead = pose.get_forward_vector()
+    pose.location += ahead * 8.0
+    pose.location.z += 1.0
+    drive.world.spawn_actor(drive.world.get_blueprint_library().filter("walker.pedestrian.*")[0], pose)
+    drive.hero.set_target_velocity(ahead * 10.0)
+    for _ in range(30):
+        drive.tick()
+    assert drive.metrics.counts["collisions_pedestrian"] == 1
+
+
+def test_the_heros_own_collision_sensor_is_shared_and_the_hidden_one_stays_hidden(
+    world: carla.World, hero: carla.Actor, interface: SensorInterface
+) -> None:
+    SensorFactory.spawn("hit", {"type": "sensor.other.collision"}, interface, hero)
+    EpisodeMetrics(hero, interface.map, interface)
+    assert list(interface.sensors) == ["hit"]
+    interface.destroy()
+    drive = Drive(world, hero, interface)
+    assert list(interface.sensors) == [COLLISION_SENSOR]
+    pose = hero.get_transform()
+    pose.location += pose.get_forward_vector() * 10.0
+    pose.location.z += 0.2
+    world.spawn_actor(world.get_blueprint_library().find("vehicle.audi.tt"), pose)
+    hero.set_target_velocity(pose.get_forward_vector() * 12.0)
+    for _ in range(40):
+        assert interface.get_data(world.tick(), timeout=5.0) == {}
+        drive.metrics.update()
+    assert drive.metrics.counts["collisions_vehicle"] == 1
+
+
+@pytest.mark.parametrize(("state", "runs"), [("Red", 1), ("Green", 0), ("Yellow", 0)])
+def test_crossing_the_line_of_a_light(drive: Drive, state: str, runs: int) -> None:
+    lights = [a for a in drive.world.get_actors() if a.type_id == "traffic.traffic_light"]
+    waypoint = lights[0].get_stop_waypoints()[0]
+    for light in lights:
+        light.set_state(getattr(carla.TrafficLightState, state))
+        light.freeze(True)
+    drive.put(waypoint.transform, -12.0)
+    drive.slide(waypoint.transform, -12.0, 6.0)
+    assert drive.metrics.counts["red_lights_run"] == runs
+    drive.slide(waypoint.transform, 5.5, -12.0, -0.5)  # backwards is not running it again
+    assert drive.metrics.counts["red_lights_run"] == runs
+
+
+@pytest.mark.parametrize(("waits", "runs"), [(False, 1), (True, 0)])
+def test_a_stop_sign_wants_a_stop(drive: Drive, waits: bool, runs: int) -> None:
+    signs = [a for a in drive.world.get_actors() if a.type_id == "traffic.stop"]
+    assert signs, "the built-in town has a stop sign"
+    waypoint = drive.interface.map.get_waypoint(signs[0].get_location())
+    drive.put(waypoint.transform, -20.0)
+    drive.slide(waypoint.transform, -20.0, -3.0)
+    if waits:
+        drive.hero.set_target_velocity(carla.Vector3D(0.0, 0.0, 0.0))
+        for _ in range(5):
+            drive.tick()
+    drive.slide(waypoint.transform, -3.0, 8.0)
+    assert drive.metrics.counts["stop_signs_run"] == runs
+
+
+def test_the_driving_score_is_completion_times_penalties(drive: Drive) -> None:
+    pose = drive.hero.get_transform()
+    drive.interface.route = plan_route(drive.interface.map, pose, length=100.0, rng=np.random.default_rng(0))
+    route = drive.interface.route
+    drive.hero.set_simulate_physics(False)
+    for x, y, z, yaw in route.points[: len(route.points) // 2]:
+        drive.put(carla.Transform(carla.Location(x, y, z), carla.Rotation(yaw=float(np.degrees(yaw)))))
+    summary = drive.metrics.summary()
+    assert summary["route_completion"] == pytest.approx(50.0, abs=2.0)
+    assert summary["route_length"] == pytest.approx(100.0, abs=3.0)
+    assert summary["driving_score"] == pytest.approx(summary["route_completion"])
+    drive.metrics.counts.update(red_lights_run=2, collisions_vehicle=1)
+    score = drive.metrics.summary()["driving_score"]
+    assert score == pytest.approx(summary["route_completion"] * 0.7**2 * 0.6)

@@ -1,0 +1,163 @@
+"""Routes lead over lanes, in the direction of travel, to where they were asked for."""
+
+from __future__ import annotations
+
+import math
+
+import carla
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rllib_integration.embedded.town import load_town
+from rllib_integration.lanes import LaneIndex
+from rllib_integration.routes import RoadOption, Route, RouteError, plan_route
+from tests.sensors.crossing_roads import crossing_roads
+
+
+@pytest.fixture(scope="module")
+def town() -> carla.Map:
+    return load_town("Minitown").carla_map
+
+
+@pytest.fixture(scope="module")
+def waypoints(town: carla.Map) -> list[carla.Waypoint]:
+    return [w for w in town.generate_waypoints(10.0) if not w.is_junction]
+
+
+def assert_follows_lanes(route: Route, town: carla.Map) -> None:
+    index = LaneIndex.for_map(town)
+    steps = np.hypot(*np.diff(route.points[:, :2], axis=0).T)
+    assert steps.max() < 1.6
+    for (x, y, z, yaw), option in zip(route.points, route.options):
+        position = index.locate(x, y, z, math.degrees(yaw))
+        assert position is not None
+        changing = option in (RoadOption.CHANGE_LANE_LEFT, RoadOption.CHANGE_LANE_RIGHT)
+        assert abs(position.lateral) < (2.0 if changing else 0.3)
+        assert abs(position.heading_error) < 30.0
+
+
+@settings(max_examples=25, deadline=None)
+@given(start=st.integers(0, 10_000), goal=st.integers(0, 10_000))
+def test_a_route_leads_over_lanes_from_start_to_goal(
+    town: carla.Map, waypoints: list[carla.Waypoint], start: int, goal: int
+) -> None:
+    begin, end = waypoints[start % len(waypoints)].transform, waypoints[goal % len(waypoints)].transform.location
+    if begin.location.distance(end) < 1.0:
+        return
+    route = plan_route(town, begin, goal=end)
+    assert_follows_lanes(route, town)
+    assert np.hypot(*(route.points[0, :2] - (begin.location.x, begin.location.y))) < 0.5
+    assert route.goal.distance(end) < 0.7
+    assert route.length >= begin.location.distance(end) - 1.5
+
+
+def test_no_other_way_is_shorter_than_straight_ahead(town: carla.Map, waypoints: list[carla.Waypoint]) -> None:
+    start = next(w for w in waypoints if w.next(30.0) and w.next(30.0)[0].road_id == w.road_id)
+    route = plan_route(town, start.transform, goal=start.next(30.0)[0].transform.location)
+    assert route.length == pytest.approx(30.0, abs=1.0)
+    assert set(route.options) == {RoadOption.LANE_FOLLOW}
+
+
+def test_a_random_route_has_the_length_asked_for_and_repeats_with_its_seed(
+    town: carla.Map, waypoints: list[carla.Waypoint]
+) -> None:
+    for waypoint in waypoints[:20]:
+        route = plan_route(town, waypoint.transform, length=400.0, rng=np.random.default_rng(3))
+        assert route.length == pytest.approx(400.0, abs=8.0)
+        again = plan_route(town, waypoint.transform, length=400.0, rng=np.random.default_rng(3))
+        assert np.array_equal(route.points, again.points)
+    assert_follows_lanes(route, town)
+
+
+def straight(length: float = 100.0) -> Route:
+    x = np.arange(0.0, length + 0.5)
+    options = np.full(len(x), RoadOption.LANE_FOLLOW, np.int8)
+    options[60:70] = RoadOption.LEFT
+    return Route(np.stack([x, np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)], axis=1), options)
+
+
+@settings(max_examples=50, deadline=None)
+@given(steps=st.lists(st.floats(-3.0, 6.0), min_size=1, max_size=60), aside=st.floats(-4.0, 4.0))
+def test_progress_follows_the_hero_and_never_falls(steps: list[float], aside: float) -> None:
+    route, x, farthest = straight(), 0.0, 0.0
+    for step in steps:
+        x = max(0.0, x + step)
+        before = route.travelled
+        progress = route.update(x, aside)
+        farthest = min(max(farthest, x), 100.0)
+        assert route.travelled >= before
+        assert route.travelled == pytest.approx(farthest, abs=1e-6)
+        assert progress == pytest.approx(route.travelled / 100.0)
+
+
+def test_a_route_that_crosses_itself_is_not_cut_short() -> None:
+    angle = np.linspace(0.0, 2 * math.pi, 200)
+    loop = np.stack([40 * np.sin(angle), 40 * np.sin(2 * angle)], axis=1)  # an eight: it crosses itself halfway
+    points = np.hstack([loop, np.zeros((200, 2))])
+    route = Route(points, np.zeros(200, np.int8))
+    for x, y in loop[:20]:
+        route.update(x, y)
+    assert route.progress < 0.15
+    route.update(0.0, 0.0)
+    assert route.progress < 0.25
+
+
+def test_points_ahead_are_in_the_heros_frame_and_end_at_the_goal() -> None:
+    route = straight()
+    route.update(10.0, 0.0)
+    hero = carla.Transform(carla.Location(10.0, 2.0, 0.0), carla.Rotation(yaw=90.0))
+    points = route.next_points(hero, 4, spacing=5.0)
+    assert points.dtype == np.float32
+    # The hero heads along y, so the route along x leads to its left, 2 m behind it.
+    assert np.allclose(points, [[-2, -5], [-2, -10], [-2, -15], [-2, -20]], atol=1e-4)
+    route.update(20.0, 0.0)
+    for x in range(20, 99, 5):
+        route.update(float(x), 0.0)
+    assert np.allclose(route.next_points(hero, 3, spacing=20.0)[-1], [-2, -90], atol=1e-4)
+    assert not route.finished
+    route.update(99.5, 0.0)
+    assert route.finished
+
+
+def test_the_next_option_is_seen_ahead_and_passes() -> None:
+    route = straight()
+    assert route.next_option(ahead=20.0) == RoadOption.LANE_FOLLOW
+    assert route.next_option(ahead=80.0) == RoadOption.LEFT
+    for x in range(0, 66, 5):
+        route.update(float(x), 0.0)
+    assert route.next_option() == RoadOption.LEFT
+    for x in range(65, 80, 5):
+        route.update(float(x), 0.0)
+    assert route.next_option() == RoadOption.LANE_FOLLOW
+
+
+def test_turns_at_junctions_are_named(town: carla.Map, waypoints: list[carla.Waypoint]) -> None:
+    seen = set()
+    for number, waypoint in enumerate(waypoints[:40]):
+        route = plan_route(town, waypoint.transform, length=300.0, rng=np.random.default_rng(number))
+        for option in (RoadOption.LEFT, RoadOption.RIGHT):
+            at = np.flatnonzero(route.options == option)
+            if len(at):
+                runs = np.split(at, np.flatnonzero(np.diff(at) > 1) + 1)
+                turn = np.unwrap(route.points[:, 3])[runs[0][-1]] - np.unwrap(route.points[:, 3])[runs[0][0]]
+                if len(runs[0]) > 5:
+                    assert (turn > 0) == (option == RoadOption.RIGHT)
+                    seen.add(option)
+    assert seen == {RoadOption.LEFT, RoadOption.RIGHT}
+
+
+def test_refusals_are_sentences(town: carla.Map, waypoints: list[carla.Waypoint]) -> None:
+    here = waypoints[0].transform
+    nowhere = carla.Transform(carla.Location(9000.0, 0.0, 0.0))
+    with pytest.raises(RouteError, match=r"start \(9000\.0, 0\.0, 0\.0\) is away from every driving lane"):
+        plan_route(town, nowhere, length=100.0)
+    with pytest.raises(RouteError, match=r"goal .* is away from every driving lane"):
+        plan_route(town, here, goal=nowhere.location)
+    with pytest.raises(RouteError, match="longer than zero"):
+        plan_route(town, here, length=0.0)
+    crossing = carla.Map("crossing", crossing_roads())
+    begin = carla.Transform(carla.Location(0.0, 1.75, 0.0))
+    with pytest.raises(RouteError, match="no way over the lanes"):
+        plan_route(crossing, begin, goal=carla.Location(1.75, 50.0, 8.0))
