@@ -314,7 +314,7 @@ class CarlaCore:
         if self.client is not None and server is not None and server.exit_status() is None:
             try:
                 self._clear_world()
-                if self._traffic_manager is not None:
+                if self._traffic_manager is not None and self._traffic is None:
                     self._call(self._traffic_manager.shut_down)
             except RuntimeError as error:
                 logger.info("The world could not be left tidy: %s", error)
@@ -466,7 +466,8 @@ class CarlaCore:
             seed: Decides all about them; None draws one.
         """
         if not (n_vehicles or n_walkers):
-            self._stop_traffic()
+            if self._traffic_manager is None:  # the handle on it fails without its process
+                self._stop_traffic()
             return
         if self._traffic is None:
             self._start_traffic()

@@ -1,0 +1,92 @@
+"""Vehicles and walkers around the hero: there, moving, seeded, and replaced with every episode."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rllib_integration.base_experiment import resolve_experiment_config
+from rllib_integration.carla_core import CarlaCore
+
+
+@pytest.fixture(scope="module")
+def core():
+    core = CarlaCore({"server": {"kind": "embedded"}, "timeout": 20.0})
+    yield core
+    core.close()
+
+
+def begin(core, episode_seed, **activity):
+    config = resolve_experiment_config({"town": "Minitown", "background_activity": activity})
+    core.setup_experiment(config, episode_seed)
+    core.reset_hero(config["hero"])
+    core.tick(None)
+
+
+def poses(core):
+    """x, y, z, yaw of all traffic, in the order of spawning."""
+    snapshot = core.world.get_snapshot()
+    transforms = [snapshot.find(actor).get_transform() for actor in core.actors]
+    return np.array([(t.location.x, t.location.y, t.location.z, t.rotation.yaw) for t in transforms])
+
+
+def drive(core, ticks):
+    track = [poses(core)]
+    for _ in range(ticks):
+        core.tick(None)
+        track.append(poses(core))
+    return np.array(track)
+
+
+def test_vehicles_drive_and_walkers_walk(core):
+    begin(core, 1, n_vehicles=6, n_walkers=4)
+    kinds = [core.world.get_actor(actor).type_id.split(".")[0] for actor in core.actors]
+    assert kinds == ["vehicle"] * 6 + ["walker"] * 4
+    track = drive(core, 120)
+    moved = np.hypot(*(track[-1] - track[0])[:, :2].T)
+    assert (moved[:6] > 3.0).sum() >= 4
+    assert (moved[6:] > 1.0).sum() >= 3
+
+
+def test_fault_7_traffic_is_seeded_bit_for_bit_and_its_manager_synchronous(core):
+    tracks = []
+    for seed in (3, 4, 3):
+        begin(core, seed, n_vehicles=5, n_walkers=3)
+        tracks.append(drive(core, 80))
+    assert tracks[0].tobytes() == tracks[2].tobytes()
+    assert tracks[0].tobytes() != tracks[1].tobytes()
+
+
+def test_a_traffic_seed_gives_the_same_traffic_whatever_the_episode(core):
+    starts = []
+    for seed in (5, 6):
+        begin(core, seed, n_vehicles=5, seed=11)
+        kinds = [core.world.get_actor(actor).type_id for actor in core.actors]
+        starts.append((kinds, core.hero.get_location()))
+    assert starts[0][0] == starts[1][0]
+    assert starts[0][1] != starts[1][1]
+
+
+def test_no_vehicle_takes_the_heros_place(core):
+    for seed in range(3):
+        begin(core, seed, n_vehicles=30)
+        place = core.hero.get_location()
+        gaps = np.hypot(*(poses(core)[:, :2] - (place.x, place.y)).T)
+        assert gaps.min() > 4.0
+
+
+def test_every_episode_has_its_own_traffic_and_no_other(core):
+    for vehicles, walkers in ((4, 2), (2, 0), (0, 3), (0, 0)):
+        begin(core, 1, n_vehicles=vehicles, n_walkers=walkers)
+        core.tick(None)
+        actors = core.world.get_actors()
+        assert len(actors.filter("vehicle.*")) == vehicles + 1
+        assert len(actors.filter("walker.*")) == walkers
+        assert len(actors.filter("controller.*")) == walkers
+
+
+def test_the_traffic_manager_is_reached_from_here(core):
+    begin(core, 1, n_vehicles=2)
+    assert core.traffic_manager.get_port() == core.tm_port
+    core.traffic_manager.global_percentage_speed_difference(50.0)
+    drive(core, 5)
