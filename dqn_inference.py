@@ -18,8 +18,11 @@ def main() -> int:
     arguments = parser.parse_args()
 
     def load_policy() -> Policy:
+        import torch
+
         from dqn_example.dqn_inference_model import load_inference_model
 
+        torch.set_num_threads(1)  # one picture at a time: more threads only wait for each other
         return load_inference_model(resolve_checkpoint(arguments.weights), arguments.device).compute_action
 
     return run_driving(arguments, load_policy)

@@ -17,13 +17,17 @@ def main() -> int:
     arguments = parser.parse_args()
 
     def load_policy() -> Policy:
+        checkpoint = resolve_checkpoint(arguments.checkpoint)
         from rllib_integration.training import prepare_process, quiet_ray
 
         prepare_process()
+        import torch
+
         from rllib_integration.rllib_policy import RLlibPolicy
 
         quiet_ray()
-        return RLlibPolicy(resolve_checkpoint(arguments.checkpoint)).compute_action
+        torch.set_num_threads(1)  # one picture at a time: more threads only wait for each other
+        return RLlibPolicy(checkpoint).compute_action
 
     return run_driving(arguments, load_policy)
 

@@ -204,6 +204,8 @@ def _environment(arguments: argparse.Namespace) -> Iterator[tuple[CarlaEnv, Vide
     from rllib_integration.carla_env import CarlaEnv
 
     document = load_config(arguments.configuration_file, arguments.overrides)
+    if arguments.video:
+        _add_picture(document["env_config"]["experiment"]["hero"]["sensors"])
     env = CarlaEnv(document["env_config"], render_mode="rgb_array" if arguments.video else None)
     video = None
     try:
@@ -214,6 +216,15 @@ def _environment(arguments: argparse.Namespace) -> Iterator[tuple[CarlaEnv, Vide
         if video is not None:
             video.close()
         env.close()
+
+
+def _add_picture(sensors: dict[str, Any]) -> None:
+    """Give the hero a coloured bird view for the film, last and so not observed, where it has none to show."""
+    for sensor in sensors.values():
+        is_picture = sensor.get("type") == "sensor.birdview" and sensor.get("format", "rgb") == "rgb"
+        if is_picture or sensor.get("type") == "sensor.camera.rgb":
+            return
+    sensors["film"] = {"type": "sensor.birdview", "size": 300, "radius": 20}
 
 
 def _print_summary(episodes: list[DrivenEpisode]) -> None:

@@ -20,7 +20,8 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from rllib_integration.config import ConfigError, load_config
 from rllib_integration.helper import get_checkpoint, launch_tensorboard
-from rllib_integration.machine import Machine, ResourceError, fit_resources, this_machine
+from rllib_integration.machine import Machine, ResourceError, available_cpus, fit_resources, this_machine
 from rllib_integration.process_guard import SCRATCH_VARIABLE
 from rllib_integration.stop_rules import Progress, StopRules, format_duration, parse_duration
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 128 + signal.SIGINT
 CHECKPOINTS_KEPT = 5
 PARTIAL_CHECKPOINT = ".checkpoint.partial"
+NATIVE_LOG = "native.log"
 
 
 class TrainingError(RuntimeError):
@@ -87,6 +89,19 @@ class AlgorithmParts:
 
     algorithm_class: type | None = None
     module_class: type | None = None
+
+
+@dataclass(frozen=True)
+class ExampleClasses:
+    """What an example brings along.
+
+    Attributes:
+        parts: Algorithm name -> the example's own classes for it.
+        callbacks: A subclass of RLlib's `RLlibCallback`.
+    """
+
+    parts: Mapping[str, AlgorithmParts] = field(default_factory=dict)
+    callbacks: type | None = None
 
 
 def add_training_arguments(parser: argparse.ArgumentParser, default_name: str) -> None:
@@ -154,18 +169,15 @@ def _positive_int(text: str) -> int:
 
 
 def run_training(
-    configuration_file: str | Path,
-    options: TrainingOptions,
-    parts: Mapping[str, AlgorithmParts] | None = None,
-    callbacks: type | None = None,
+    configuration_file: str | Path, options: TrainingOptions, example: Callable[[], ExampleClasses] | None = None
 ) -> int:
     """Train as a configuration file says, until a stop rule or an interruption.
 
     Args:
         configuration_file: YAML with the settings of the algorithm and, under `env_config`, the environment.
         options: The command line.
-        parts: Algorithm name -> the example's own classes for it.
-        callbacks: A subclass of RLlib's `RLlibCallback`.
+        example: Imports the example's own classes; called once the configuration is known to be readable,
+            because importing RLlib takes seconds.
 
     Returns:
         The exit status: 0, 130 after an interruption, 1 after an error, of which a sentence was printed.
@@ -173,7 +185,9 @@ def run_training(
     prepare_process(options.auto)
     try:
         document = load_config(configuration_file, options.overrides)
-        run = TrainingRun(document, options, parts or {}, callbacks)
+        if not options.overwrite:
+            get_checkpoint(options.name, options.directory, options.restore)
+        run = TrainingRun(document, options, example() if example is not None else ExampleClasses())
         return run.go()
     except KeyboardInterrupt:
         print("Interrupted; nothing was saved since the last checkpoint.", flush=True)
@@ -199,7 +213,6 @@ def prepare_process(auto: bool = False) -> None:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     os.environ.setdefault("GYMNASIUM_DISABLE_WARNINGS", "1")
     warnings.filterwarnings("ignore")
@@ -293,19 +306,13 @@ class Interruption:
 class TrainingRun:
     """One start of a run: building it, going through its iterations, ending it."""
 
-    def __init__(
-        self,
-        document: Mapping[str, Any],
-        options: TrainingOptions,
-        parts: Mapping[str, AlgorithmParts],
-        callbacks: type | None,
-    ) -> None:
+    def __init__(self, document: Mapping[str, Any], options: TrainingOptions, example: ExampleClasses) -> None:
         from rllib_integration.rllib_config import named_algorithm, read_document
 
         self.options = options
         self.folder = options.directory / options.name
-        self.callbacks = callbacks
-        self.parts = parts.get(named_algorithm(document), AlgorithmParts())
+        self.callbacks = example.callbacks
+        self.parts = example.parts.get(named_algorithm(document), AlgorithmParts())
         self.document, self.notes = read_document(document, self.parts.algorithm_class, self._extra_model_keys())
         self._add_evaluation()
         self.newest_checkpoint: Path | None = None
@@ -338,9 +345,13 @@ class TrainingRun:
         options = self.options
         checkpoint = get_checkpoint(options.name, options.directory, options.restore, options.overwrite)
         self.folder.mkdir(parents=True, exist_ok=True)
-        with Interruption() as interruption, ray_session(options.auto) as machine:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(native_output_in(self.folder / NATIVE_LOG))
+            interruption = stack.enter_context(Interruption())
+            trial = stack.enter_context(ThreadPoolExecutor(1)).submit(self._try_environment)
+            machine = stack.enter_context(ray_session(options.auto))
             self._fit(machine)
-            self._try_environment()
+            trial.result()
             algorithm = self._build()
             try:
                 if checkpoint is not None:
@@ -362,7 +373,8 @@ class TrainingRun:
     def _try_environment(self) -> None:
         """Begin one episode here when the real ones begin elsewhere, where errors would be Ray's to report.
 
-        It also makes the caches (compiled kernels, towns) that all environments of the machine share.
+        This goes on while Ray starts. It also makes the caches (compiled kernels, towns) that all environments
+        of the machine share.
         """
         runners = (self.document.get("env_runners") or {}).get("num_env_runners") or 0
         if runners == 0:
@@ -380,6 +392,7 @@ class TrainingRun:
         from rllib_integration.rllib_config import build_algorithm_config, named_algorithm
 
         quiet_ray()
+        self._share_processors()
         register_env("carla", make_env)
         config = build_algorithm_config(
             self.document,
@@ -390,6 +403,14 @@ class TrainingRun:
             extra_model_keys=self._extra_model_keys(),
         )
         return config.build_algo()
+
+    def _share_processors(self) -> None:
+        """Leave the simulators their processors: torch's threads wait for each other at full speed."""
+        import torch
+
+        runners = self.document.get("env_runners") or {}
+        environments = max(runners.get("num_env_runners") or 0, 1) * (runners.get("num_envs_per_env_runner") or 1)
+        torch.set_num_threads(max(1, available_cpus() - environments))
 
     def _restore(self, algorithm: Algorithm, checkpoint: str) -> None:
         try:
@@ -611,6 +632,23 @@ def ray_session(auto: bool) -> Iterator[Machine]:
             yield machine
         finally:
             ray.shutdown()
+
+
+@contextlib.contextmanager
+def native_output_in(log: Path) -> Iterator[None]:
+    """Let what native libraries write to stderr go to a file; Python's own errors stay where they are seen."""
+    stderr = sys.stderr
+    seen = os.dup(2)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+    with os.fdopen(os.dup(seen), "w", buffering=1) as python_errors:
+        sys.stderr = python_errors
+        try:
+            yield
+        finally:
+            sys.stderr = stderr
+            os.dup2(seen, 2)
+            os.close(seen)
 
 
 @contextlib.contextmanager

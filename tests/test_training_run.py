@@ -1,0 +1,209 @@
+"""A training run as a user types it: interrupted, continued, killed, and driven afterwards, with and without Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+QUICKSTART = str(ROOT / "dqn_example" / "dqn_quickstart.yaml")
+TINY = {
+    "env_config.experiment.town": "Minitown",
+    "env_config.experiment.hero.sensors.birdview.size": 42,
+    "env_config.experiment.others.max_time_episode": 40,
+    "env_runners.num_env_runners": 0,
+    "env_runners.num_envs_per_env_runner": 1,
+    "model.conv_filters": "[[8, [8, 8], 4, valid], [8, [3, 3], 2, valid]]",
+    "model.head_fcnet_hiddens": "[32]",
+    "training.num_steps_sampled_before_learning_starts": 60,
+    "training.replay_buffer_config.capacity": 500,
+    "reporting.min_sample_timesteps_per_iteration": 120,
+}
+LINE = re.compile(r"iteration +(\d+) \| +([\d,]+) steps")
+
+
+def settings(**overrides: object) -> list[str]:
+    merged = {**TINY, **overrides}
+    return [word for key, value in merged.items() for word in ("--set", f"{key}={value}")]
+
+
+class Command:
+    """A script of this repository, started as a user does."""
+
+    def __init__(self, script: str, *arguments: str) -> None:
+        environment = {name: value for name, value in os.environ.items() if name != "CARLA_ROOT"}
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / script), *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=environment,
+        )  # fmt: skip
+        self.lines: list[str] = []
+
+    def read_until(self, pattern: str) -> str:
+        """Read its output up to a line with the pattern."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            if re.search(pattern, line):
+                return line
+        raise AssertionError(f"It ended without {pattern!r}:\n" + "\n".join(self.lines))
+
+    def finish(self) -> int:
+        rest, _ = self.process.communicate(timeout=120)
+        self.lines += rest.splitlines()
+        return self.process.returncode
+
+    @property
+    def output(self) -> str:
+        return "\n".join(self.lines)
+
+
+def train(directory: Path, *arguments: str, **overrides: object) -> Command:
+    fixed = [QUICKSTART, "--directory", str(directory), "--name", "run", "--tboff"]
+    return Command("dqn_train.py", *fixed, *settings(**overrides), *arguments)
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Command]:
+    """A run that got a Ctrl-C after its second iteration."""
+    directory = tmp_path_factory.mktemp("results")
+    command = train(directory)
+    command.read_until("iteration    2")
+    children = psutil.Process(command.process.pid).children(recursive=True)
+    assert children
+    os.kill(command.process.pid, signal.SIGINT)
+    command.finish()
+    assert not psutil.wait_procs(children, timeout=5)[1]
+    return directory, command
+
+
+@pytest.fixture(scope="module")
+def checkpoint(interrupted: tuple[Path, Command]) -> Path:
+    directory, _ = interrupted
+    return sorted((directory / "run").glob("checkpoint_*"))[-1]
+
+
+def test_an_interruption_saves_a_checkpoint_and_ends_cleanly(
+    interrupted: tuple[Path, Command], checkpoint: Path
+) -> None:
+    _, command = interrupted
+    assert command.process.returncode == 130
+    assert "Traceback" not in command.output
+    assert str(checkpoint) in command.lines[-1]
+    names = {path.name for path in checkpoint.iterdir()}
+    assert {"weights.pth", "network.json", "learner_group", "algorithm_state.pkl"} <= names
+
+
+def test_the_output_is_nothing_but_lines_for_people(interrupted: tuple[Path, Command]) -> None:
+    _, command = interrupted
+    for line in command.lines:
+        assert line == "" or line.startswith(
+            ("CARLA_ROOT is not set", "Run folder: ", "iteration ", "Stopping: ", "Interrupted. ")
+        ), line
+    iterations = [match.groups() for match in map(LINE.match, command.lines) if match]
+    assert iterations[0] == ("1", "128")
+
+
+def test_a_run_records_where_it_came_from(interrupted: tuple[Path, Command]) -> None:
+    folder = interrupted[0] / "run"
+    start = json.loads((folder / "run.json").read_text())[0]
+    assert start["seed"] == 0
+    assert start["versions"]["ray"].startswith("2.")
+    results = [json.loads(line) for line in (folder / "result.json").read_text().splitlines()]
+    assert results[0]["num_env_steps_sampled_lifetime"] == 128
+    assert "env_runners/heading_deviation" in results[0]
+    episodes = (folder / "episodes.jsonl").read_text().splitlines()
+    assert {"distance", "end", "position", "town"} <= set(json.loads(episodes[0]))
+
+
+def test_the_folder_of_a_run_is_not_used_twice(interrupted: tuple[Path, Command]) -> None:
+    command = train(interrupted[0])
+    assert command.finish() == 1
+    assert "--restore" in command.output
+    assert "--overwrite" in command.output
+    assert "Traceback" not in command.output
+
+
+def test_a_restored_run_goes_on_counting_and_nothing_survives_its_kill(interrupted: tuple[Path, Command]) -> None:
+    directory, command = interrupted
+    before = [match.groups() for match in map(LINE.match, command.lines) if match][-1]
+    restored = train(directory, "--restore", **{"env_runners.num_env_runners": 1})
+    said = restored.read_until("^Restored")
+    assert f"iteration {before[0]}" in said
+    line = LINE.match(restored.read_until("^iteration"))
+    assert line is not None
+    assert int(line[1]) == int(before[0]) + 1
+    assert int(line[2].replace(",", "")) >= int(before[1].replace(",", "")) + 120
+    left = psutil.Process(restored.process.pid).children(recursive=True)
+    assert any("raylet" in process.name() for process in left)
+    restored.process.kill()
+    restored.finish()
+    assert not psutil.wait_procs(left, timeout=5)[1]
+
+
+def test_both_inferences_choose_the_same_actions(checkpoint: Path) -> None:
+    from dqn_example.dqn_inference_model import load_inference_model
+    from rllib_integration.rllib_policy import RLlibPolicy
+
+    observations = np.random.default_rng(0).integers(0, 256, (200, 42, 42, 4), np.uint8)
+    with_ray, without_ray = RLlibPolicy(checkpoint), load_inference_model(checkpoint, "cpu")
+    chosen = [int(with_ray.compute_action(observation)) for observation in observations]
+    assert chosen == [without_ray.compute_action(observation) for observation in observations]
+    assert len(set(chosen)) > 1
+
+
+@pytest.mark.parametrize("script", ["dqn_inference.py", "dqn_inference_ray.py"])
+def test_a_trained_policy_drives(script: str, checkpoint: Path, tmp_path: Path) -> None:
+    film = tmp_path / "drive.mp4"
+    arguments = [QUICKSTART, str(checkpoint), *settings(), "--episodes", "2", "--seed", "3", "--video", str(film)]
+    command = Command(script, *arguments)
+    assert command.finish() == 0, command.output
+    episodes = [line for line in command.lines if line.startswith("episode ")]
+    assert len(episodes) == 2
+    for figure in ("return", "distance", "mean speed", "end: ", "Minitown"):
+        assert figure in episodes[0]
+    assert film.stat().st_size > 1000
+    DRIVEN[script] = episodes
+    if len(DRIVEN) == 2:
+        assert DRIVEN["dqn_inference.py"] == DRIVEN["dqn_inference_ray.py"]
+
+
+DRIVEN: dict[str, list[str]] = {}
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "words"),
+    [
+        ("dqn_train.py", ["nowhere.yaml"], "There is no configuration file 'nowhere.yaml'"),
+        ("dqn_train.py", [QUICKSTART, "--set", "training.lrr=1"], "did you mean training.lr?"),
+        ("dqn_train.py", [QUICKSTART, "--set", "env_config.carla.timestp=1"], "did you mean env_config.carla.timestep"),
+        ("dqn_train.py", [QUICKSTART, "--set", "env_config.experiment.town=Town99"], "no town 'Town99'"),
+        ("dqn_train.py", [QUICKSTART, "--restore"], "There is no checkpoint"),
+        ("dqn_train.py", [QUICKSTART, "--strict-resources", "--set", "env_runners.num_env_runners=4096"], "CPUs"),
+        ("dqn_inference.py", [QUICKSTART, "nowhere"], "There is no checkpoint"),
+        ("dqn_inference_ray.py", [QUICKSTART, str(ROOT)], "There is no checkpoint in"),
+    ],
+)
+def test_a_mistake_gets_a_sentence_and_a_status(
+    script: str, arguments: list[str], words: str, tmp_path: Path
+) -> None:
+    if script == "dqn_train.py":
+        arguments = [*arguments, "--directory", str(tmp_path), "--tboff"]
+    command = Command(script, *arguments)
+    assert command.finish() == 1
+    assert words in command.output
+    assert "Traceback" not in command.output
+
+
+def test_help_and_wrong_flags_answer_at_once() -> None:
+    command = Command("dqn_train.py", QUICKSTART, "--stop-duration", "soon")
+    assert command.finish() == 2
+    assert "90s, 10m, 1h30m" in command.output
