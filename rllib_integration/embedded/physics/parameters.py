@@ -143,7 +143,7 @@ def init_vehicle(row: np.void, blueprint_id: str, base_type: str = "car") -> Non
         length, width, height = _DEFAULT_SIZE[spec.sort]
         row["extent_x"], row["extent_y"], row["extent_z"] = length / 2.0, width / 2.0, height / 2.0
         row["box_x"], row["box_y"], row["box_z"] = 0.0, 0.0, height / 2.0
-    row["physics"] = row["gravity"] = row["collisions"] = 1
+    row["physics"] = row["gravity"] = row["collisions"] = row["parked"] = 1
     row["friction_override"] = -1.0
     row["gear_request"] = row["gear"] = row["target_gear"] = 1
     row["ackermann_speed_gains"] = (0.15, 0.0, 0.25)

@@ -101,6 +101,8 @@ VEHICLE = np.dtype(
         ("steer_angle", _f8), ("steer_target", _f8),
         *_FLAGS,
         ("held_brake", _f8),  # brakes applied when it fell asleep
+        ("parked", _u1),  # nobody has touched it since it was spawned
+        ("holding", _u1),  # wheels are held in this tick
         *_PUSHES,
         *_LAST,
         ("rotation", _f8, (9,)),  # row-major; columns are forward, right, up; valid inside a tick

@@ -47,6 +47,9 @@ REST_TIME = 0.4
 STANDARD_GRAVITY = 9.81
 LARGEST_LOCK = 1.48
 """Steering angles end a little before 90 degrees, where the geometry does."""
+HOLDING_SPEED = 0.1
+"""A vehicle slower than this to which nobody gives any control stays where it is, on slopes too, as Unreal's do: it is
+not rolled by gravity, only by a push; m/s."""
 LARGEST_DERIVED_SPEED = 150.0
 """A pose that moved faster was teleported, not driven; m/s."""
 
@@ -65,9 +68,13 @@ def begin_tick(v: Vehicle, dt: float) -> None:
     rotation_from_angles(v.roll, v.pitch, v.yaw, v.rotation)
     if v.physics == 0:
         return
-    if _is_disturbed(v):
+    pushed = _is_pushed(v)
+    if pushed or _is_moved(v) or _is_driven(v) or v.brake + v.hand_brake < v.held_brake:
         v.asleep = 0
         v.rest_time = 0.0
+    idle = not _is_driven(v) and v.brake == 0.0 and v.hand_brake == 0
+    if pushed or not idle:
+        v.parked = 0
     if v.target_velocity:
         v.vx, v.vy, v.vz = v.target_vx, v.target_vy, v.target_vz
     if v.target_angular_velocity:
@@ -80,6 +87,8 @@ def begin_tick(v: Vehicle, dt: float) -> None:
         friction = v.friction_override if v.friction_override >= 0.0 else v.wheel_friction[wheel]
         v.wheel_grip[wheel] = friction * FRICTION_UNIT * (REAR_GRIP if wheel >= 2 else 1.0)
     speed = v.vx * v.rotation[0] + v.vy * v.rotation[3] + v.vz * v.rotation[6]
+    still = v.vx * v.vx + v.vy * v.vy < HOLDING_SPEED * HOLDING_SPEED
+    v.holding = v.parked or (idle and not pushed and still)
     if v.ackermann:
         follow_ackermann(v, speed, dt)
     v.following = v.ackermann
@@ -89,10 +98,16 @@ def begin_tick(v: Vehicle, dt: float) -> None:
 
 
 @kernel
-def _is_disturbed(v: Vehicle) -> bool:
+def _is_moved(v: Vehicle) -> bool:
+    """Whether its pose was set from outside since the last tick."""
     moved = v.x != v.last_x or v.y != v.last_y or v.z != v.last_z
-    turned = v.roll != v.last_roll or v.pitch != v.last_pitch or v.yaw != v.last_yaw
-    pushed = (
+    return moved or v.roll != v.last_roll or v.pitch != v.last_pitch or v.yaw != v.last_yaw
+
+
+@kernel
+def _is_pushed(v: Vehicle) -> bool:
+    """Whether a velocity, an impulse or a force was given to it."""
+    return (
         v.target_velocity != 0
         or v.target_angular_velocity != 0
         or v.impulse_x != 0.0 or v.impulse_y != 0.0 or v.impulse_z != 0.0
@@ -100,8 +115,6 @@ def _is_disturbed(v: Vehicle) -> bool:
         or v.force_x != 0.0 or v.force_y != 0.0 or v.force_z != 0.0
         or v.torque_x != 0.0 or v.torque_y != 0.0 or v.torque_z != 0.0
     )  # fmt: skip
-    released = v.brake + v.hand_brake < v.held_brake
-    return moved or turned or pushed or released or _is_driven(v)
 
 
 @kernel
@@ -312,7 +325,10 @@ def _wheel_force(
     braking += v.wheel_damping[wheel] * abs(along) * inverse_radius
     v.wheel_torque[wheel] = torque
     hold = braking * inverse_radius + ROLLING_RESISTANCE * load
-    return tyre_force(v, wheel, load, along, across, torque * inverse_radius, hold, hand_brake > 0.0, h)
+    locked = hand_brake > 0.0
+    if v.holding:
+        hold, locked = math.inf, True
+    return tyre_force(v, wheel, load, along, across, torque * inverse_radius, hold, locked, h)
 
 
 @kernel

@@ -165,15 +165,17 @@ def test_the_hand_brake_swings_the_tail_out_where_the_foot_brake_does_not():
     assert turned[0] > 1.3 * turned[1] > 0.0
 
 
-def test_a_held_car_stays_on_a_steep_slope_and_rolls_when_released():
-    scene = Scene(sedan(3), surface=slope(math.radians(12.0)))
-    scene.vehicles["brake"], scene.vehicles["hand_brake"] = [1.0, 0.0, 0.0], [0, 1, 0]
-    scene.vehicles["z"] = 0.1
+def test_a_car_stays_on_a_steep_slope_held_or_left_alone_and_rolls_when_pushed():
+    scene = Scene(sedan(4), surface=slope(math.radians(12.0)))
+    scene.vehicles["brake"], scene.vehicles["hand_brake"] = [1.0, 0.0, 0.0, 0.0], [0, 1, 0, 0]
+    scene.vehicles["z"] = 0.5
     scene.tick(60)
-    held = scene.vehicles[:2].copy()
+    held = scene.vehicles[:3].copy()
+    np.testing.assert_allclose(held["x"], 0.0, atol=0.2)
+    scene.vehicles["impulse_x"][3] = -0.3 * scene.vehicles["mass"][3]
     scene.tick(200)
-    np.testing.assert_array_equal(scene.vehicles[:2], held)
-    assert scene.vehicles["vx"][2] < -1.0
+    np.testing.assert_array_equal(scene.vehicles[:3], held)
+    assert scene.vehicles["vx"][3] < -1.0
     np.testing.assert_allclose(held["pitch"], math.radians(12.0), atol=0.01)
 
 
