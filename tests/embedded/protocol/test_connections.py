@@ -82,19 +82,11 @@ def test_a_subscriber_that_does_not_read_loses_whole_old_messages_and_delays_nob
     monkeypatch.setattr(stream_server, "MAX_QUEUED_PER_SUBSCRIBER", 4 * 2**20)
     stopped, reading = running.subscribe(5), running.subscribe(5)
     size = 2**20
-    received = []
-
-    def read_all() -> None:
-        for _ in range(40):
-            received.append(_read(reading, size)[0])
-
-    reader = threading.Thread(target=read_all)
-    reader.start()
+    received, queued = [], []
     for number in range(40):
         running.in_loop(lambda number=number: running.server.publish(5, bytes([number]) * size))
-    queued = []
+        received.append(_read(reading, size)[0])
     running.in_loop(lambda: queued.append(running.server.queued_bytes()))
-    reader.join(_TIMEOUT)
     assert received == list(range(40))
     assert queued[0] <= 5 * 2**20
     late = []

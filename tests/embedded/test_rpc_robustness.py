@@ -1,0 +1,199 @@
+"""Whatever arrives on its ports, the server goes on serving everybody else."""
+
+from __future__ import annotations
+
+import random
+import socket
+import struct
+from typing import Any
+
+import carla
+import msgpack
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rllib_integration.embedded.rpc import server as _register_calls  # noqa: F401
+from rllib_integration.embedded.rpc.batch import COMMANDS
+from rllib_integration.embedded.rpc.registry import REMOTE_CALLS
+
+_TIMEOUT = 20.0
+# Loading towns again and again would make a slow test of a quick one.
+_METHODS = sorted(set(REMOTE_CALLS) - {"load_new_episode", "copy_opendrive_to_file", "add_traffic_manager_running"})
+
+_numbers = st.sampled_from([0, 1, -1, 2**31, 2**32, 2**63, -(2**63), 0.5, 1e308, float("nan"), float("inf")])
+_scalars = st.none() | st.booleans() | _numbers | st.text(max_size=8) | st.binary(max_size=8)
+_values = st.recursive(_scalars, lambda inner: st.lists(inner, max_size=5), max_leaves=12)
+
+
+class RawClient:
+    """Speaks MessagePack-RPC without any of the real client's care."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._socket = socket.create_connection(address, timeout=_TIMEOUT)
+        self._unpacker = msgpack.Unpacker(strict_map_key=False, unicode_errors="surrogateescape")
+
+    def send(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        self._socket.sendall(data)
+
+    def answer(self) -> list[Any]:
+        """The next answer."""
+        while True:
+            for message in self._unpacker:
+                return message
+            data = self._socket.recv(1 << 16)
+            if not data:
+                raise ConnectionError("the server closed the connection")
+            self._unpacker.feed(data)
+
+    def call(self, method: str, *arguments: Any) -> list[Any]:
+        """Send a request and wait for its answer."""
+        self.send(msgpack.packb([0, 1, method, [[False], *arguments]], unicode_errors="surrogateescape"))
+        return self.answer()
+
+    def is_closed(self) -> bool:
+        """Whether the server closes the connection, perhaps after some last bytes."""
+        try:
+            while self._socket.recv(1 << 16):
+                pass
+        except ConnectionResetError:
+            pass
+        return True
+
+    def close(self) -> None:
+        """End."""
+        self._socket.close()
+
+
+@pytest.fixture(scope="module")
+def address(start_server):
+    """A server of this module's own: what hypothesis does to its world must not meet other tests."""
+    return start_server().address
+
+
+@pytest.fixture(scope="module")
+def witness(address):
+    """Another client, which must not notice anything."""
+    client = carla.Client(*address)
+    client.set_timeout(_TIMEOUT)
+    world = client.get_world()
+    options = world.get_settings()
+    options.synchronous_mode, options.fixed_delta_seconds = True, 0.05
+    world.apply_settings(options)
+    blueprints = world.get_blueprint_library()
+    points = world.get_map().get_spawn_points()
+    car = world.spawn_actor(blueprints.find("vehicle.tesla.model3"), points[0])
+    world.spawn_actor(blueprints.find("walker.pedestrian.0001"), points[1])
+    world.spawn_actor(blueprints.find("sensor.other.imu"), carla.Transform(), car)
+    return client
+
+
+def _is_alive(witness: carla.Client) -> bool:
+    return witness.get_server_version() == "0.9.16"
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(_METHODS), st.lists(_values, max_size=6))
+def test_every_call_answers_any_arguments(address, witness, method, arguments):
+    client = RawClient(address)
+    kind, number, error, result = client.call(method, *arguments)
+    client.close()
+    assert (kind, number) == (1, 1)
+    assert (error is None) != (result is None)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(sorted(COMMANDS)), st.integers(0, 80), st.lists(_values, max_size=6))
+def test_every_command_answers_any_arguments(address, witness, kind, actor_id, arguments):
+    client = RawClient(address)
+    _, _, error, result = client.call("apply_batch", [[[kind, [actor_id, *arguments]]]], False)
+    client.close()
+    assert error is None
+    assert len(result) == 1
+
+
+def test_the_world_still_ticks_and_holds_only_numbers(address, witness):
+    world = witness.get_world()
+    settings_now = world.get_settings()
+    settings_now.synchronous_mode, settings_now.fixed_delta_seconds = True, 0.05
+    world.apply_settings(settings_now)
+    for _ in range(5):
+        world.tick()
+    for state in world.get_snapshot():
+        location = state.get_transform().location
+        assert all(abs(value) < 1e10 for value in (location.x, location.y, location.z))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_streams_of_damaged_requests_end_only_their_own_connection(address, witness, seed):
+    chance = random.Random(seed)
+    data = bytearray(
+        b"".join(
+            msgpack.packb([0, number, chance.choice(_METHODS), [[True], number, [1.0, 2.0, 3.0]]]) for number in range(500)
+        )
+    )
+    for _ in range(30):
+        data[chance.randrange(len(data))] = chance.randrange(256)
+    client = RawClient(address)
+    try:
+        client.send(bytes(data))
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    client.close()
+    assert _is_alive(witness)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\xc1", b"\x92\x01", b"GET / HTTP/1.1\r\n\r\n", b"\xdd\xff\xff\xff\xff", b"\x94\x00\x01\xa1x\x90", b"\x00" * 1000],
+    ids=["reserved", "truncated", "http", "huge array", "no metadata", "numbers"],
+)
+def test_what_is_no_request_ends_the_connection_or_waits_for_more(address, witness, data):
+    client = RawClient(address)
+    client.send(data)
+    client.close()
+    assert _is_alive(witness)
+
+
+def test_http_is_answered_by_closing(address, witness):
+    client = RawClient(address)
+    client.send(b"GET / HTTP/1.1\r\n\r\n")
+    assert client.is_closed()
+
+
+def test_an_unknown_method_is_named_in_the_error(address, witness):
+    client = RawClient(address)
+    _, _, error, result = client.call("fly_to_the_moon", 1)
+    assert "fly_to_the_moon" in error
+    assert result is None
+    assert client.call("version")[3] == [[1, "0.9.16"]]
+    client.close()
+
+
+def test_a_client_that_does_not_read_its_answers_is_not_read_any_longer(address, witness):
+    client = RawClient(address)
+    client._socket.settimeout(1.0)
+    request = msgpack.packb([0, 1, "get_actor_definitions", [[False]]]) * 100
+    with pytest.raises(TimeoutError):
+        for _ in range(2000):
+            client.send(request)
+    assert _is_alive(witness)
+    client.close()
+
+
+def test_subscriptions_to_streams_that_do_not_exist_just_stay_silent(address, witness):
+    raw = RawClient(address)
+    token = raw.call("get_sensor_token", 1)[3][0][1][0]
+    raw.close()
+    port = struct.unpack_from("<H", token, 4)[0]
+    streams = [socket.create_connection((address[0], port), timeout=0.2) for _ in range(20)]
+    for number, stream in enumerate(streams):
+        stream.sendall(struct.pack("<I", 1_000_000 + number) + b"garbage" * number)
+    world = witness.get_world()
+    world.tick()
+    with pytest.raises(TimeoutError):
+        streams[0].recv(1)
+    for stream in streams:
+        stream.close()
+    assert _is_alive(witness)
