@@ -19,13 +19,19 @@ class DQNCallbacks(RLlibCallback):
     """Per-episode means as custom metrics, and one line an episode for the run's `episodes.jsonl`.
 
     Metrics: `heading_deviation` [rad], `distance` [m], `speed` [km/h], `off_road` (share of steps),
-    `end_<reason>` (share of episodes) and `reward_<part>` (sum over an episode).
+    `end_<reason>` (share of episodes), `reward_<part>` (sum over an episode), `drive_<figure>` (the library's
+    own figures of an episode), `servers_lost` (since the start) and `server_recovery_seconds`.
     """
 
-    def on_episode_start(self, *, episode: Any, **kwargs: Any) -> None:
+    def on_episode_start(self, *, episode: Any, metrics_logger: Any = None, **kwargs: Any) -> None:
         """Begin the episode's sums, which survive RLlib's cutting it into fragments."""
         episode.custom_data[_PER_STEP] = {"heading": 0.0, "speed": 0.0, "off_road": 0, "steps": 0, "return": 0.0}
         episode.custom_data["reward_parts"] = {}
+        infos = episode.get_infos()
+        recovery = infos[0].get("server_recovery_seconds") if len(infos) else None
+        if recovery is not None:
+            metrics_logger.log_value("server_recovery_seconds", float(recovery), reduce="mean", window=SMOOTHING)
+            metrics_logger.log_value("server_recovery_seconds_max", float(recovery), reduce="max", window=SMOOTHING)
 
     def on_episode_step(self, *, episode: Any, **kwargs: Any) -> None:
         """Add one step's `info`."""
@@ -51,13 +57,21 @@ class DQNCallbacks(RLlibCallback):
             "speed": sums["speed"] / steps,
             "off_road": sums["off_road"] / steps,
         }
+        values |= _driving_metrics(info.get("episode_metrics") or {})
         values |= {f"reward_{name}": value for name, value in episode.custom_data["reward_parts"].items()}
         for name, value in values.items():
             metrics_logger.log_value(name, value, reduce="mean", window=SMOOTHING)
         reason = str(info.get("end", "unknown"))
-        for name in ("left_lane", "collision", "idle", "fell", "time_limit", "distance_limit"):
+        metrics_logger.log_value("servers_lost", int(bool(info.get("server_restarted"))), reduce="lifetime_sum")
+        for name in ("left_lane", "collision", "idle", "fell", "time_limit", "distance_limit", "server_lost"):
             metrics_logger.log_value(f"end_{name}", float(reason == name), reduce="mean", window=SMOOTHING)
         position = [round(float(number), 2) for number in info.get("position", ())]
         record = {**values, "return": sums["return"], "length": sums["steps"], "end": reason, "position": position}
         record["town"] = info.get("town")
         metrics_logger.log_value("episodes", json.dumps(record), reduce="item_series")
+
+
+def _driving_metrics(summary: dict[str, Any]) -> dict[str, float]:
+    """The numbers among the library's figures of an episode."""
+    numbers = {name: value for name, value in summary.items() if isinstance(value, (int, float))}
+    return {f"drive_{name}": float(value) for name, value in numbers.items()}

@@ -34,6 +34,7 @@ OTHERS: dict[str, Any] = {
     "max_time_idle": 600,  # steps at 1 km/h or less before the episode ends
     "max_time_episode": 6400,  # steps before it is cut off
     "end_off_lane": False,  # the episode ends where the hero leaves the lanes of its direction
+    "max_time_off_lane": 0,  # steps that it may do so in a row before that
     "end_on_collision": True,  # needs a sensor.other.collision
     "collision_penalty": 40.0,  # taken off the "original" reward; "lane" takes 1
     "start": "spawn_points",  # "spawn_points", or "lanes": anywhere on a lane, roughly along it
@@ -46,6 +47,7 @@ _RULES = {
     "start": Rule(str, accepts=lambda name: name in ("spawn_points", "lanes"), expected="spawn_points or lanes"),
     "framestack": Rule(int, accepts=lambda count: count >= 1, expected="a whole number, 1 or more"),
     "max_time_idle": Rule(int, accepts=lambda count: count >= 1, expected="a whole number of steps, 1 or more"),
+    "max_time_off_lane": Rule(int, accepts=lambda count: count >= 0, expected="a whole number of steps, 0 or more"),
     "max_time_episode": Rule(int, accepts=lambda count: count >= 1, expected="a whole number of steps, 1 or more"),
     "target_speed": Rule(float, accepts=lambda speed: speed > 0, expected="a speed above 0 in m/s"),
 }
@@ -114,6 +116,7 @@ class DQNExperiment(BaseExperiment):
         """Forget the last episode."""
         self.steps = 0
         self.idle_steps = 0
+        self.off_lane_steps = 0
         self.distance = 0.0
         self.state: HeroState | None = None
         self.last_state: HeroState | None = None
@@ -167,6 +170,7 @@ class DQNExperiment(BaseExperiment):
     def get_observation_space(self) -> spaces.Box:
         """Bird views on the channel axis, oldest first, and the speed plane: uint8 (size, size, channels)."""
         picture = SensorFactory.space(self.config["hero"]["sensors"][self.birdview])
+        assert picture.shape is not None
         height, width, planes = picture.shape
         channels = planes * self.others["framestack"] + int(self.others["speed_plane"])
         return spaces.Box(0, 255, (height, width, channels), np.uint8)
@@ -255,6 +259,8 @@ class DQNExperiment(BaseExperiment):
     def _count(self, state: HeroState) -> None:
         self.steps += 1
         self.idle_steps = self.idle_steps + 1 if state.speed <= IDLE_SPEED else 0
+        in_lane = state.on_road and is_in_lane(state.lane)
+        self.off_lane_steps = 0 if in_lane else self.off_lane_steps + 1
         if self.last_state is not None:
             self.distance += math.hypot(state.x - self.last_state.x, state.y - self.last_state.y)
         self.last_heading_deviation = abs(math.radians(state.lane.heading_error)) if state.lane else math.pi / 2
@@ -264,7 +270,7 @@ class DQNExperiment(BaseExperiment):
             return "fell"
         if self._collided and self.others["end_on_collision"]:
             return "collision"
-        if self.others["end_off_lane"] and not (state.on_road and is_in_lane(state.lane)):
+        if self.others["end_off_lane"] and self.off_lane_steps > self.others["max_time_off_lane"]:
             return "left_lane"
         if self.idle_steps > self.others["max_time_idle"]:
             return "idle"

@@ -192,5 +192,6 @@ def _build(layers: list[dict[str, Any]]) -> nn.Sequential:
     chain = nn.Sequential()
     for description in layers:
         arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in description.items()}
-        chain.append(_LAYERS[arguments.pop("layer")](**arguments))
+        kind = str(arguments.pop("layer"))
+        chain.append(_LAYERS[kind](**arguments))
     return chain
