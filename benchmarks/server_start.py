@@ -14,14 +14,19 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import psutil
 
 from rllib_integration.servers import create_server
 from rllib_integration.servers.ownership import await_ends
 
+_ROOT = Path(__file__).resolve().parents[1]
 _WORKER = """
 import sys
+sys.path.insert(0, sys.argv[2])
 from rllib_integration.servers import create_server
 server = create_server({"server": {"kind": sys.argv[1], "start_timeout": 600}})
 print("up", flush=True)
@@ -52,7 +57,7 @@ def import_seconds() -> float:
 
 def workers_at_once(kind: str, number: int) -> tuple[float, list[float]]:
     """Seconds until every worker has a server, and milliseconds that each takes to vanish when killed."""
-    command = [sys.executable, "-c", _WORKER, kind]
+    command = [sys.executable, "-c", _WORKER, kind, str(_ROOT)]
     workers = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(number)
     ]

@@ -81,6 +81,7 @@ class ServerKeeper:
                 raise
             except ServerError as error:
                 self._note_failure(error, "other_failures")
+                logger.warning("Start %d of at most %d: %s", self._failures, self._settings.max_failures, error)
                 self._pause()
                 continue
             return self._adopt(server)

@@ -44,7 +44,7 @@ def choose_gpu(wanted: int | str | None) -> Slot | None:
     """The GPU for a server, or None to leave the choice to CARLA.
 
     Args:
-        wanted: an index, None, or `auto` for the GPU with the fewest servers of this machine's workers.
+        wanted: an index, None, or `auto`: where there are several, the one with the fewest of this user's servers.
 
     Raises:
         ServerSettingsError: there is no GPU with that index.
@@ -61,6 +61,8 @@ def choose_gpu(wanted: int | str | None) -> Slot | None:
         return Slot(wanted)
     visible = _visible_gpus()
     candidates = sorted((index for index in used if not visible or index in visible), key=lambda index: used[index])
+    if len(used) < 2:  # nothing to choose; CARLA's own choice also knows GPUs that nvidia-smi does not
+        return None
     for slot in range(_GPU_SLOTS):
         for index in candidates:
             byte = index * _GPU_SLOTS + slot

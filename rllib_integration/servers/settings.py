@@ -23,7 +23,7 @@ class ServerSettings:
         port: external: its RPC port.
         carla_root: packaged: the CARLA installation; None takes the variable `CARLA_ROOT`.
         image: docker: the image.
-        gpu: index of the GPU that renders, `auto` for the least loaded, None to leave it to CARLA.
+        gpu: index of the GPU that renders, `auto` for the least loaded of several, None to leave it to CARLA.
         extra_arguments: appended to the server's command line.
         start_timeout: seconds from the start to the first answer.
         log_folder: where log files go; None means the user's cache folder.
@@ -44,7 +44,7 @@ class ServerSettings:
     port: int = 2000
     carla_root: str | None = None
     image: str = "carlasim/carla:0.9.16"
-    gpu: int | str | None = None
+    gpu: int | str | None = "auto"
     extra_arguments: tuple[str, ...] = ()
     start_timeout: float = 120.0
     log_folder: Path | None = None

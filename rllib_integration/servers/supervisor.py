@@ -34,7 +34,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _KILL_SECONDS = 5.0
 _CLEANUP_SECONDS = 20.0
-_PARENT_CHECK_MS = 250  # only where the kernel has no pidfd_open (before Linux 5.3)
+_PARENT_CHECK_MS = 250  # only where there is no pidfd_open
 _OUTER_PATIENCE_SECONDS = 30.0
 
 
@@ -46,10 +46,13 @@ def prctl(option: int, value: int) -> None:
 
 
 def open_pidfd(pid: int) -> int:
-    """A descriptor that becomes readable when the process ends, or -1 where there is no such thing."""
+    """A descriptor that becomes readable when the process ends, or -1 where there is no such thing.
+
+    The kernel has them since Linux 5.3; a Python built on an older system does not know them.
+    """
     try:
         return os.pidfd_open(pid)
-    except OSError:
+    except (AttributeError, OSError):
         return -1
 
 
@@ -208,9 +211,12 @@ def run_outer(owner: int, inner: int, cleanup: list[str]) -> None:
     children = Children()
     owner_fd = open_pidfd(owner)
     watched = [children.event] + ([owner_fd] if owner_fd >= 0 else [])
+    patience = _OUTER_PATIENCE_SECONDS if owner_fd >= 0 else _PARENT_CHECK_MS / 1000
     deadline = float("inf")
     while inner not in children.statuses and time.monotonic() < deadline:
-        ready, _, _ = select.select(watched, [], [], _OUTER_PATIENCE_SECONDS)
+        ready, _, _ = select.select(watched, [], [], patience)
+        if owner_fd < 0 and os.getppid() != owner:
+            break
         if owner_fd in ready:
             watched.remove(owner_fd)
             deadline = time.monotonic() + _OUTER_PATIENCE_SECONDS

@@ -99,7 +99,7 @@ def test_a_container_answers_on_a_loopback_port_and_is_removed_by_name(
 def test_a_container_gets_the_gpu_asked_for(docker: Docker, new_server: ServerFactory, monkeypatch) -> None:
     monkeypatch.setattr(placement, "gpu_memory_in_use", lambda: {0: 10, 1: 20})
     new_server(kind="docker", image="carla:1", gpu=1).start()
-    new_server(kind="docker", image="carla:1").start()
+    new_server(kind="docker", image="carla:1", gpu=None).start()
     gpus = [run[run.index("--gpus") + 1] for run in docker.calls("run")]
     assert gpus == ["device=1", "all"]
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from rllib_integration.servers import kill_all_servers
 from rllib_integration.servers.ownership import await_ends
+from rllib_integration.servers.process import SUPERVISOR
 from tests.servers.conftest import ServerFactory
 from tests.servers.stand_ins import ANSWERING, below, make_install
 
@@ -37,9 +39,9 @@ sys.stdin.read()
 class Worker:
     """A process that has started a server and waits."""
 
-    def __init__(self, tmp_path: Path, behaviour: str, ending: str = "wait") -> None:
+    def __init__(self, tmp_path: Path, behaviour: str, ending: str = "wait", setup: str = "") -> None:
         install = make_install(tmp_path / behaviour, behaviour, [*ANSWERING, "--children", "2"])
-        arguments = [sys.executable, "-c", _WORKER, str(install), str(tmp_path), ending]
+        arguments = [sys.executable, "-c", f"{setup}\n{_WORKER}", str(install), str(tmp_path), ending]
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         self.process = subprocess.Popen(arguments, text=True, start_new_session=True, **pipes)
         line = self.process.stdout.readline()
@@ -88,6 +90,29 @@ def test_killing_either_supervisor_ends_the_server_as_ray_does_with_a_workers_ch
 def test_killing_the_workers_whole_process_group_ends_its_server(worker: Worker) -> None:
     os.killpg(worker.process.pid, signal.SIGKILL)
     assert await_ends(worker.tree, SECONDS) == []
+
+
+def test_the_same_holds_on_a_kernel_that_cannot_watch_processes(tmp_path: Path) -> None:
+    old = tmp_path / "supervisor.py"
+    old.write_text(f"import os, runpy\ndel os.pidfd_open\nrunpy.run_path({str(SUPERVISOR)!r}, run_name='__main__')\n")
+    setup = f"import pathlib\nfrom rllib_integration.servers import process\nprocess.SUPERVISOR = pathlib.Path({str(old)!r})"
+    for victim in ("worker", "outer"):
+        worker = Worker(tmp_path, "works", setup=setup)
+        try:
+            (worker.process if victim == "worker" else psutil.Process(worker.supervisor)).kill()
+            assert await_ends(worker.tree, SECONDS) == [], victim
+        finally:
+            worker.process.kill()
+            worker.process.communicate()
+
+
+def test_a_server_outlives_the_thread_that_started_it(new_server: ServerFactory) -> None:
+    server = new_server()
+    thread = threading.Thread(target=server.start)
+    thread.start()
+    thread.join()
+    assert server.wait_for_exit(0.3) is None
+    assert server.pid is not None
 
 
 def test_a_frozen_server_is_ended_too(new_server: ServerFactory) -> None:

@@ -53,6 +53,12 @@ def test_a_gpu_that_is_not_there_gets_a_sentence() -> None:
         placement.choose_gpu(5)
 
 
+def test_an_only_gpu_is_left_to_carlas_own_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placement, "gpu_memory_in_use", lambda: {0: 10})
+    assert placement.choose_gpu("auto") is None
+    assert placement.choose_gpu(0).index == 0
+
+
 def test_without_nvidia_smi_the_choice_is_left_to_carla(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert placement.choose_gpu("auto") is None
