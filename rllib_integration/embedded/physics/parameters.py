@@ -175,6 +175,7 @@ def _fill_body(row: np.void, spec: VehicleSpec) -> None:
     row["clearance"] = min(0.35, 0.12 * height)
     row["drag_area"] = 0.5 * AIR_DENSITY * spec.drag * FRONT_SHARE * width * height
     row["roll_centre"] = 1.0 if spec.two_wheeler else 0.6
+    row["balance"] = 9.0 if spec.two_wheeler else 0.0
     row["suspension_frequency"] = 2.0 * math.pi * _SUSPENSION_HERTZ[spec.sort]
     row["suspension_damping"] = 0.45
 

@@ -113,6 +113,7 @@ VEHICLE = np.dtype(
         ("com_x", _f8), ("com_y", _f8), ("com_z", _f8),  # from the actor's origin
         ("drag_area", _f8),  # half of air density x drag coefficient x front area, kg/m
         ("roll_centre", _f8),  # height at which tyre forces act, as a share of com_z
+        ("balance", _f8),  # rate at which a rider keeps a two-wheeler upright, rad/s; 0 for what stands by itself
         ("suspension_frequency", _f8), ("suspension_damping", _f8),  # rad/s, ratio
         ("engine_inertia", _f8), ("idle_rpm", _f8), ("max_rpm", _f8),
         ("damping_full_throttle", _f8), ("damping_clutch_engaged", _f8), ("damping_clutch_disengaged", _f8),

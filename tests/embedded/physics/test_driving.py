@@ -250,3 +250,21 @@ def test_ackermann_keeps_to_the_commanded_acceleration():
     speed = scene.speed()[0]
     scene.tick(80)
     assert (scene.speed()[0] - speed) / 4.0 == pytest.approx(1.0, abs=0.25)
+
+
+@pytest.mark.parametrize("blueprint", ["vehicle.yamaha.yzf", "vehicle.gazelle.omafiets"])
+def test_a_two_wheeler_stays_upright_in_turns_on_slopes_and_when_pushed(blueprint: str):
+    scene = Scene(vehicles(blueprint), surface=slope(math.radians(4.0), math.radians(4.0)))
+    v = scene.vehicles
+    launch(v, 7.0)
+    v["steer"], v["throttle"] = 0.5, 0.6
+    scene.tick(40)
+    v["steer"] = -0.5
+    v["impulse_y"] = 2.0 * v["mass"]
+    v["angular_impulse_x"] = 1.5 * v["inertia_x"]
+    steepest = 0.0
+    for _ in range(60):
+        scene.tick()
+        steepest = max(steepest, abs(float(v["roll"][0])))
+    assert steepest < math.radians(25.0)
+    assert abs(v["z"][0] - math.tan(math.radians(4.0)) * (v["x"][0] + v["y"][0])) < 0.2
