@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rllib_integration.sensors.actor_roster import ActorRoster, Box
 from rllib_integration.sensors.base import PseudoSensor, nearest_hint
 from rllib_integration.sensors.bird_view_painter import (
+    ACTOR_MARGIN,
     DEFAULT_PLANES,
     PLANES,
     BirdviewPainter,
@@ -75,7 +76,7 @@ class BirdviewManager:
         """
         transform = self._hero.get_transform()
         x, y, z = transform.location.x, transform.location.y, transform.location.z
-        actors = self._roster.read()
+        actors = self._roster.read(x, y, self._painter.reach + ACTOR_MARGIN)
         if self._roster.version != self._seen_version:
             self._meet_signals()
         radius = self._painter.radius
@@ -104,8 +105,8 @@ class BirdviewManager:
     def _signals_near(self, x: float, y: float) -> Signals:
         reach = self._painter.reach
         margin = _SIGN_MARGIN if self._painter.planes is None else _LINE_MARGIN
-        offset = np.abs(self._light_places[:, :2] - (x, y)).max(axis=1, initial=0.0)
-        near = np.flatnonzero(offset < reach + margin)
+        places = self._light_places
+        near = np.flatnonzero((np.abs(places[:, 0] - x) < reach + margin) & (np.abs(places[:, 1] - y) < reach + margin))
         states = tuple(int(self._roster.lights[number].state) for number in near)
         if self._painter.planes is None:
             return Signals(self._light_places[near], states, stamps=self._signs.near(x, y, reach + _SIGN_MARGIN))

@@ -63,6 +63,7 @@ DEFAULT_PLANES = (
     *("red_light", "yellow_light", "green_light", "stop_sign", "route"),
 )
 
+ACTOR_MARGIN = 10.0  # [m] actors whose middle is this far beyond the picture may reach into it
 FULL_SPEED = 30.0  # [m/s] shown as 255 in the speed mask
 _NOSE = 0.8  # [m] of a vehicle's box
 _WALKER_SCALE = 2.0  # walkers are drawn larger than they are, or they would be a pixel
@@ -261,7 +262,7 @@ class BirdviewPainter:
             draw_boxes(picture, view, np.array(boxes, np.float64), COLOURS)
 
     def _paint_actors(self, picture: NDArray[np.uint8], view: View, storey: float, actors: ActorStates) -> None:
-        near = self._near(actors.poses, view, 10.0)
+        near = self._near(actors.poses, view, ACTOR_MARGIN)
         if not len(near):
             return
         poses, sizes, kinds = actors.poses[near], actors.sizes[near], actors.kinds[near]

@@ -71,7 +71,8 @@ class SignStamps:
 
     def near(self, x: float, y: float, reach: float) -> tuple[Stamp, ...]:
         """The stamps within ``reach`` metres of a place along each axis."""
-        close = np.all(np.abs(self._places - (x, y)) < reach, axis=1)
+        places = self._places
+        close = (np.abs(places[:, 0] - x) < reach) & (np.abs(places[:, 1] - y) < reach)
         return tuple(self._stamps[number] for number in np.flatnonzero(close))
 
     def _place_word(self, sign: carla.TrafficSign) -> None:
