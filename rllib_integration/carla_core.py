@@ -538,7 +538,7 @@ class CarlaCore:
         """
         if control is not None:
             self.apply_hero_control(control)
-        clock = self._clock()
+        clock = self.clock()
         self.frame, data = self._call(
             _tick_and_collect,
             *(clock, repeat, self.sensor_interface, self._sensors_are_new),
@@ -554,10 +554,11 @@ class CarlaCore:
 
     def _tick_world(self) -> None:
         """Tick without looking at the sensors."""
-        self.frame = self._call(self._clock().tick)
+        self.frame = self._call(self.clock().tick)
 
-    def _clock(self) -> _Clock:
-        return _Clock(self.world, self.config["timeout"], self._traffic, self._frames)
+    def clock(self) -> Clock:
+        """What ticks the world as it is now: this client, or the traffic's process while there is traffic."""
+        return Clock(self.world, self.config["timeout"], self._traffic, self._frames)
 
     def apply_hero_control(self, control: carla.VehicleControl) -> None:
         """Set the hero's control for the ticks to come. Does not wait for the server."""
@@ -587,7 +588,7 @@ class CarlaCore:
 
 
 @dataclass(frozen=True)
-class _Clock:
+class Clock:
     """Ticks one world. Holds all that it needs: a tick that was given up may still end in its thread when the
     core has long moved on to another world."""
 
@@ -606,7 +607,7 @@ class _Clock:
 
 
 def _tick_and_collect(
-    clock: _Clock, repeat: int, interface: SensorInterface, sensors_are_new: bool
+    clock: Clock, repeat: int, interface: SensorInterface, sensors_are_new: bool
 ) -> tuple[int, dict[str, tuple[int, Any]]]:
     """Tick, then wait for the sensors: as one call, so that the end of the server cuts any part of it short."""
     for _ in range(repeat):
