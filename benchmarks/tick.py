@@ -150,9 +150,7 @@ def _prepare(port: int, count: int) -> tuple[carla.Client, carla.World, list[int
     settings.synchronous_mode, settings.fixed_delta_seconds = True, _STEP
     world.apply_settings(settings)
     blueprint = world.get_blueprint_library().find("vehicle.tesla.model3")
-    drive = carla.command.ApplyVehicleControl(
-        carla.command.FutureActor, carla.VehicleControl(throttle=_THROTTLE)
-    )
+    drive = carla.command.ApplyVehicleControl(carla.command.FutureActor, carla.VehicleControl(throttle=_THROTTLE))
     points = world.get_map().get_spawn_points()[:count]
     batch = [carla.command.SpawnActor(blueprint, point).then(drive) for point in points]
     responses = client.apply_batch_sync(batch, True)

@@ -101,9 +101,7 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 
     def start(*options: str) -> EmbeddedServer:
         recordings = folder / f"recordings-{len(servers)}"
-        server = EmbeddedServer(
-            folder / f"server-{len(servers)}.log", f"--recordings-folder={recordings}", *options
-        )
+        server = EmbeddedServer(folder / f"server-{len(servers)}.log", f"--recordings-folder={recordings}", *options)
         servers.append(server)
         return server
 

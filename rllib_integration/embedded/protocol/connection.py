@@ -89,9 +89,7 @@ class Connection:
         self._update_interest()
 
     def _update_interest(self) -> None:
-        self._loop.change(
-            self._descriptor, (READABLE if self._reading else 0) | (WRITABLE if self._outbox else 0)
-        )
+        self._loop.change(self._descriptor, (READABLE if self._reading else 0) | (WRITABLE if self._outbox else 0))
 
     def _on_ready(self, events: int) -> None:
         if events & WRITABLE:
@@ -150,9 +148,7 @@ class Listener:
         OSError: if the port cannot be bound.
     """
 
-    def __init__(
-        self, loop: EventLoop, host: str, port: int, accept: Callable[[socket.socket], object]
-    ) -> None:
+    def __init__(self, loop: EventLoop, host: str, port: int, accept: Callable[[socket.socket], object]) -> None:
         self._loop = loop
         self._accept = accept
         self._paused_until: float | None = None

@@ -30,7 +30,7 @@ def apply_batch(server: Server, commands: Any, do_tick: bool = False) -> list[An
 def _run(server: Server, command: Any) -> list[Any]:
     try:
         # [[index, payload]]: the client wraps the variant in a one-element object.
-        (kind, payload), = command
+        ((kind, payload),) = command
         return [[1, COMMANDS[kind](server, *payload)]]
     except EXPECTED_ERRORS as error:
         return [[0, [str(error)]]]
@@ -48,7 +48,7 @@ def _spawn(
         if owner is None:
             raise RemoteError("unable to attach actor: parent actor not found")
     actor = actors.spawn_described(server, description, transform, owner, attachment)
-    for (kind, payload), in then:
+    for ((kind, payload),) in then:
         # The id in the payload stands for the actor that was just spawned.
         COMMANDS[kind](server, actor.id, *payload[1:])
     return actor.id

@@ -124,12 +124,22 @@ def add_actor_force_at_location(server: Server, actor_id: int, force: Any, place
     _add(row, "torque", turn)
 
 
+def _find_leniently(server: Server, method: str, actor_id: Any) -> Actor | None:
+    """An actor of any kind; None, and a line in the log, if it is gone.
+
+    A Traffic Manager asks about vehicles that ended meanwhile, and an error would end its client.
+    """
+    actor = server.simulation.episode.actors.get(values.actor_id(actor_id))
+    if actor is None:
+        server.complaints.log(method, f"there is no actor with id {actor_id}")
+    return actor
+
+
 @void
 def set_actor_simulate_physics(server: Server, actor_id: int, enabled: bool) -> None:
     """Let physics move a body, or only whoever places it."""
-    # Any actor may be asked: clients do so for controllers and sensors, too.
-    actor = server.simulation.episode.get(values.actor_id(actor_id))
-    if actor.has_body and actor.attachment is None:
+    actor = _find_leniently(server, "set_actor_simulate_physics", actor_id)
+    if actor is not None and actor.has_body and actor.attachment is None:
         row = server.simulation.episode.row(actor)
         row["physics"], row["asleep"] = bool(enabled), 0
 
@@ -151,6 +161,6 @@ def set_actor_collisions(server: Server, actor_id: int, enabled: bool) -> None:
 
     A walker that an AI controller leads stays solid: the client asks for the contrary, but cars would drive through it.
     """
-    actor = server.simulation.episode.get(values.actor_id(actor_id))
-    if actor.has_body and actor.attachment is None and not _is_led(actor):
+    actor = _find_leniently(server, "set_actor_collisions", actor_id)
+    if actor is not None and actor.has_body and actor.attachment is None and not _is_led(actor):
         server.simulation.episode.row(actor)["collisions"] = bool(enabled)

@@ -47,6 +47,7 @@ from rllib_integration.embedded.world.simulation import Simulation
 
 logger = logging.getLogger(__name__)
 
+
 class Server:
     """Serves one simulation on an RPC and a streaming port.
 

@@ -31,5 +31,3 @@ class TrafficManagers:
     def remove(self, port: int) -> None:
         """Forget one."""
         self._hosts.pop(port, None)
-
-

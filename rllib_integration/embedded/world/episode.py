@@ -219,9 +219,7 @@ class Episode:
         )
         self.contacts = self._contact_storage[:count]
         self._follow(dt)
-        look_at_signals(
-            self._zones, self.vehicles.rows, self.lights.rows, self._light_ids, self.vehicles.companion
-        )
+        look_at_signals(self._zones, self.vehicles.rows, self.lights.rows, self._light_ids, self.vehicles.companion)
 
     def _triggers(self) -> NDArray[np.void]:
         actors = [actor for actor in self.fixtures.actors if actor.type_id == FRICTION_TRIGGER]

@@ -104,5 +104,3 @@ def _copied(rows: NDArray[np.void], dtype: np.dtype[Any]) -> NDArray[np.void]:
         if name in (rows.dtype.names or ()):
             copy[name] = rows[name]
     return copy
-
-

@@ -183,5 +183,3 @@ class SensorBoard:
             row=parent.row if parent is not None and has_body else -1,
             actor_id=actor.id,
         )
-
-

@@ -1,0 +1,102 @@
+"""Blueprints, spawning, attaching, destroying, batches."""
+
+from __future__ import annotations
+
+import carla
+import pytest
+
+
+def test_the_library_holds_vehicles_walkers_props_sensors_and_controllers(fresh_world):
+    library = fresh_world.get_blueprint_library()
+    for pattern, least in (("vehicle.*", 20), ("walker.pedestrian.*", 20), ("static.prop.*", 20), ("sensor.*", 10)):
+        assert len(library.filter(pattern)) >= least, pattern
+    assert library.find("controller.ai.walker") is not None
+    assert {b.id for b in library.filter("model3")} == {"vehicle.tesla.model3"}
+
+
+def test_attributes_have_types_and_defaults(fresh_world):
+    camera = fresh_world.get_blueprint_library().find("sensor.camera.rgb")
+    assert camera.get_attribute("image_size_x").as_int() == 800
+    assert camera.get_attribute("fov").as_float() == pytest.approx(90.0)
+    car = fresh_world.get_blueprint_library().find("vehicle.tesla.model3")
+    assert car.get_attribute("number_of_wheels").as_int() == 4
+    assert not car.get_attribute("number_of_wheels").is_modifiable
+    assert car.has_attribute("color")
+
+
+def test_a_spawned_vehicle_is_where_it_was_put(fresh_world, spawn, spawn_points):
+    car = spawn("vehicle.tesla.model3", spawn_points[0], role_name="hero")
+    fresh_world.tick()
+    transform = car.get_transform()
+    assert transform.location.distance(spawn_points[0].location) < 1.0
+    assert abs((transform.rotation.yaw - spawn_points[0].rotation.yaw + 180) % 360 - 180) < 1.0
+    assert car.attributes["role_name"] == "hero"
+    assert car.type_id == "vehicle.tesla.model3"
+    assert 2.0 < car.bounding_box.extent.x < 3.0
+    assert [int(tag) for tag in car.semantic_tags] == [int(carla.CityObjectLabel.Car)]
+
+
+def test_a_taken_place_is_refused(fresh_world, spawn, spawn_points):
+    spawn("vehicle.tesla.model3", spawn_points[0])
+    blueprint = fresh_world.get_blueprint_library().find("vehicle.tesla.model3")
+    assert fresh_world.try_spawn_actor(blueprint, spawn_points[0]) is None
+    with pytest.raises(RuntimeError, match="collision"):
+        fresh_world.spawn_actor(blueprint, spawn_points[0])
+
+
+def test_an_actor_is_found_by_id_and_pattern_until_it_is_destroyed(fresh_world, spawn_points):
+    blueprint = fresh_world.get_blueprint_library().find("vehicle.tesla.model3")
+    car = fresh_world.spawn_actor(blueprint, spawn_points[0])
+    fresh_world.tick()
+    assert fresh_world.get_actor(car.id).id == car.id
+    assert car.id in [actor.id for actor in fresh_world.get_actors().filter("vehicle.tesla.*")]
+    assert car.destroy()
+    assert not car.is_alive
+    fresh_world.tick()
+    assert fresh_world.get_actors().find(car.id) is None
+
+
+def test_an_attached_actor_follows_its_parent_and_ends_with_it(fresh_world, spawn, spawn_points):
+    car = spawn("vehicle.tesla.model3", spawn_points[0])
+    gnss = spawn("sensor.other.gnss", carla.Transform(carla.Location(x=1.0, z=2.0)), car)
+    assert gnss.parent.id == car.id
+    car.set_transform(spawn_points[1])
+    fresh_world.tick()
+    fresh_world.tick()
+    ahead = car.get_transform().transform(carla.Location(x=1.0, z=2.0))
+    assert gnss.get_location().distance(carla.Location(ahead.x, ahead.y, ahead.z)) < 0.1
+
+
+def test_the_spectator_goes_where_it_is_put(fresh_world):
+    spectator = fresh_world.get_spectator()
+    target = carla.Transform(carla.Location(10.0, 20.0, 30.0), carla.Rotation(pitch=-20.0, yaw=40.0))
+    spectator.set_transform(target)
+    fresh_world.tick()
+    assert spectator.get_transform().location.distance(target.location) < 0.01
+    assert spectator.get_transform().rotation.yaw == pytest.approx(40.0, abs=0.01)
+
+
+def test_a_batch_answers_every_command_on_its_own(client, fresh_world, spawn_points):
+    command = carla.command
+    blueprint = fresh_world.get_blueprint_library().find("vehicle.tesla.model3")
+    full = carla.VehicleControl(throttle=1.0)
+    responses = client.apply_batch_sync(
+        [
+            command.SpawnActor(blueprint, spawn_points[0]).then(command.ApplyVehicleControl(command.FutureActor, full)),
+            command.SpawnActor(blueprint, spawn_points[0]),
+            command.DestroyActor(2**31),
+        ],
+        True,
+    )
+    assert [response.has_error() for response in responses] == [False, True, True]
+    car = fresh_world.get_actor(responses[0].actor_id)
+    assert car.get_control().throttle == pytest.approx(1.0)
+    (ended,) = client.apply_batch_sync([command.DestroyActor(car)], True)
+    assert not ended.has_error()
+
+
+def test_props_stand_where_they_are_put(fresh_world, spawn, spawn_points):
+    place = spawn_points[0]
+    cone = spawn("static.prop.constructioncone", place)
+    fresh_world.tick()
+    assert cone.get_location().distance(place.location) < 1.0

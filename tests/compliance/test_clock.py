@@ -1,0 +1,87 @@
+"""Frames, seconds and settings."""
+
+from __future__ import annotations
+
+import threading
+
+import carla
+import pytest
+
+from .conftest import STEP
+
+
+def test_versions_agree(client):
+    assert client.get_server_version() == client.get_client_version()
+
+
+def test_a_tick_is_one_frame_and_one_step(fresh_world):
+    before = fresh_world.get_snapshot()
+    frame = fresh_world.tick()
+    after = fresh_world.get_snapshot()
+    assert frame == after.frame == before.frame + 1
+    assert after.timestamp.delta_seconds == pytest.approx(STEP)
+    assert after.timestamp.elapsed_seconds == pytest.approx(before.timestamp.elapsed_seconds + STEP)
+
+
+def test_a_synchronous_world_waits(fresh_world):
+    frame = fresh_world.tick()
+    with pytest.raises(RuntimeError, match="time-out"):
+        fresh_world.wait_for_tick(0.3)
+    assert fresh_world.get_snapshot().frame == frame
+
+
+def test_every_tick_is_told_to_listeners_in_order(fresh_world):
+    frames = []
+    callback = fresh_world.on_tick(lambda snapshot: frames.append(snapshot.frame))
+    ticked = [fresh_world.tick() for _ in range(10)]
+    fresh_world.remove_on_tick(callback)
+    assert frames == ticked
+
+
+def test_a_second_client_sees_the_same_frames(fresh_world, server_address):
+    other = carla.Client(*server_address)
+    other.set_timeout(20.0)
+    theirs = other.get_world()
+    seen = threading.Event()
+    frames = []
+
+    def note(snapshot):
+        frames.append(snapshot.frame)
+        if len(frames) >= 3:
+            seen.set()
+
+    callback = theirs.on_tick(note)
+    ours = [fresh_world.tick() for _ in range(3)]
+    assert seen.wait(10.0)
+    theirs.remove_on_tick(callback)
+    assert frames[-3:] == ours
+
+
+def test_settings_come_back_as_they_were_set(fresh_world):
+    original = fresh_world.get_settings()
+    changed = fresh_world.get_settings()
+    changed.max_substeps, changed.max_substep_delta_time, changed.no_rendering_mode = 8, 0.02, True
+    fresh_world.apply_settings(changed)
+    assert fresh_world.get_settings() == changed
+    fresh_world.apply_settings(original)
+    assert fresh_world.get_settings() == original
+
+
+def test_an_asynchronous_world_ticks_by_itself(fresh_world):
+    original = fresh_world.get_settings()
+    settings = fresh_world.get_settings()
+    settings.synchronous_mode, settings.fixed_delta_seconds = False, None
+    fresh_world.apply_settings(settings)
+    first = fresh_world.wait_for_tick(10.0)
+    second = fresh_world.wait_for_tick(10.0)
+    fresh_world.apply_settings(original)
+    assert second.frame > first.frame
+    assert second.timestamp.elapsed_seconds > first.timestamp.elapsed_seconds
+
+
+def test_the_weather_comes_back_as_it_was_set(fresh_world):
+    for weather in (carla.WeatherParameters.HardRainNoon, carla.WeatherParameters.ClearNoon):
+        fresh_world.set_weather(weather)
+        fresh_world.tick()
+        assert fresh_world.get_weather().sun_altitude_angle == pytest.approx(weather.sun_altitude_angle)
+        assert fresh_world.get_weather().precipitation == pytest.approx(weather.precipitation)

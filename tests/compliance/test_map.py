@@ -1,0 +1,52 @@
+"""Maps, their spawn points, and loading them."""
+
+from __future__ import annotations
+
+import carla
+import pytest
+
+
+def test_the_loaded_map_is_among_the_available_ones(client, fresh_world):
+    name = fresh_world.get_map().name.split("/")[-1]
+    assert name in {path.split("/")[-1] for path in client.get_available_maps()}
+
+
+def test_spawn_points_lie_on_driving_lanes(fresh_world, spawn_points):
+    town = fresh_world.get_map()
+    assert spawn_points
+    for point in spawn_points:
+        waypoint = town.get_waypoint(point.location, project_to_road=True, lane_type=carla.LaneType.Driving)
+        assert waypoint is not None
+        flat = carla.Location(point.location.x, point.location.y, waypoint.transform.location.z)
+        assert flat.distance(waypoint.transform.location) < 2.0
+
+
+def test_an_unknown_map_is_refused(client):
+    with pytest.raises(RuntimeError):
+        client.load_world("NoSuchTown")
+
+
+def test_reloading_ends_all_actors_and_begins_another_episode(client, fresh_world, spawn_points):
+    library = fresh_world.get_blueprint_library()
+    vehicle = fresh_world.spawn_actor(library.find("vehicle.tesla.model3"), spawn_points[0])
+    fresh_world.tick()
+    old_id = fresh_world.id
+    world = client.reload_world(False)
+    assert world.id != old_id
+    assert world.get_settings().synchronous_mode
+    world.tick()
+    assert not world.get_actors().filter("vehicle.*")
+    assert world.get_actor(vehicle.id) is None
+
+
+def test_a_world_can_be_made_of_an_opendrive_text(client, fresh_world):
+    name = fresh_world.get_map().name
+    text = fresh_world.get_map().to_opendrive()
+    world = client.generate_opendrive_world(text)
+    try:
+        assert world.get_map().to_opendrive() == text
+    finally:
+        restored = client.load_world(name)
+        settings = restored.get_settings()
+        settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
+        restored.apply_settings(settings)

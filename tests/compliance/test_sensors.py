@@ -1,0 +1,118 @@
+"""Sensors send what the tick was, in its frame."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+
+import carla
+import pytest
+
+from .conftest import STEP, run
+
+_TIMEOUT = 20.0
+
+
+class Inbox(queue.Queue):
+    """Collects a sensor's messages."""
+
+    def __init__(self, sensor):
+        super().__init__()
+        sensor.listen(self.put)
+
+    def of_frame(self, frame):
+        """The message of a frame; earlier ones are dropped."""
+        while True:
+            data = self.get(timeout=_TIMEOUT)
+            if data.frame >= frame:
+                assert data.frame == frame
+                return data
+
+
+@pytest.mark.parametrize(
+    "blueprint_id",
+    ["sensor.other.gnss", "sensor.other.imu", "sensor.other.radar", "sensor.lidar.ray_cast",
+     "sensor.lidar.ray_cast_semantic"],
+)  # fmt: skip
+def test_every_tick_has_a_message_of_its_frame(fresh_world, spawn, car, blueprint_id):
+    inbox = Inbox(spawn(blueprint_id, carla.Transform(carla.Location(z=2.4)), car))
+    for _ in range(5):
+        frame = fresh_world.tick()
+        assert inbox.of_frame(frame).timestamp == pytest.approx(fresh_world.get_snapshot().timestamp.elapsed_seconds)
+
+
+@pytest.mark.parametrize("kind", ["rgb", "depth", "semantic_segmentation", "instance_segmentation"])
+def test_cameras_send_pictures_of_the_size_asked_for(fresh_world, spawn, car, kind):
+    camera = spawn(
+        f"sensor.camera.{kind}",
+        carla.Transform(carla.Location(x=1.5, z=2.4)),
+        car,
+        image_size_x="64",
+        image_size_y="48",
+    )
+    inbox = Inbox(camera)
+    frame = fresh_world.tick()
+    image = inbox.of_frame(frame)
+    assert (image.width, image.height, len(image.raw_data)) == (64, 48, 64 * 48 * 4)
+    assert len(set(bytes(image.raw_data))) > 4
+
+
+def test_an_accelerometer_at_rest_feels_gravity(fresh_world, spawn, car):
+    inbox = Inbox(spawn("sensor.other.imu", carla.Transform(), car))
+    frame = run(fresh_world, 1.0)
+    data = inbox.of_frame(frame)
+    assert data.accelerometer.z == pytest.approx(9.81, abs=0.3)
+    assert abs(data.gyroscope.z) < 0.05
+
+
+def test_a_satellite_position_follows_the_car(fresh_world, spawn, car, spawn_points):
+    inbox = Inbox(spawn("sensor.other.gnss", carla.Transform(), car))
+    here = inbox.of_frame(fresh_world.tick())
+    car.set_transform(max(spawn_points, key=lambda point: point.location.distance(car.get_location())))
+    there = inbox.of_frame(run(fresh_world, 0.2))
+    assert (here.latitude, here.longitude) != (there.latitude, there.longitude)
+
+
+def test_a_lidar_sees_the_ground(fresh_world, spawn, car):
+    lidar = spawn(
+        "sensor.lidar.ray_cast",
+        carla.Transform(carla.Location(z=2.4)),
+        car,
+        rotation_frequency=str(1 / STEP),
+        range="40",
+    )
+    inbox = Inbox(lidar)
+    sweep = inbox.of_frame(fresh_world.tick())
+    assert len(sweep) > 100
+    assert any(abs(detection.point.z + 2.4) < 0.4 for detection in sweep)
+
+
+def test_a_slow_sensor_sends_at_its_own_pace(fresh_world, spawn, car):
+    inbox = Inbox(spawn("sensor.other.gnss", carla.Transform(), car, sensor_tick="0.2"))
+    run(fresh_world, 2.0)
+    fresh_world.tick()
+    frames = []
+    while True:
+        try:
+            frames.append(inbox.get(timeout=0.5).frame)
+        except queue.Empty:
+            break
+    gaps = {later - earlier for earlier, later in itertools.pairwise(frames)}
+    assert 9 <= len(frames) <= 12
+    assert gaps == {4}
+
+
+def test_a_sensor_needs_no_parent(fresh_world, spawn, spawn_points):
+    inbox = Inbox(spawn("sensor.other.gnss", spawn_points[0]))
+    data = inbox.of_frame(fresh_world.tick())
+    assert data.transform.location.distance(spawn_points[0].location) < 0.01
+
+
+def test_a_stopped_sensor_is_silent(fresh_world, spawn, car):
+    sensor = spawn("sensor.other.imu", carla.Transform(), car)
+    inbox = Inbox(sensor)
+    inbox.of_frame(fresh_world.tick())
+    sensor.stop()
+    run(fresh_world, 0.5)
+    assert not sensor.is_listening()
+    assert inbox.empty()

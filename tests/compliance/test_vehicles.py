@@ -1,0 +1,138 @@
+"""Vehicles obey their controls."""
+
+from __future__ import annotations
+
+import math
+
+import carla
+import pytest
+
+from .conftest import run
+
+
+def _forward_speed(vehicle):
+    forward, velocity = vehicle.get_transform().get_forward_vector(), vehicle.get_velocity()
+    return forward.x * velocity.x + forward.y * velocity.y + forward.z * velocity.z
+
+
+def test_a_parked_car_stays(fresh_world, car):
+    before = car.get_location()
+    run(fresh_world, 2.0)
+    assert car.get_location().distance(before) < 0.05
+
+
+def test_throttle_drives_forward_and_the_brake_stops(fresh_world, car):
+    car.apply_control(carla.VehicleControl(throttle=0.6))
+    run(fresh_world, 2.0)
+    assert _forward_speed(car) > 2.0
+    car.apply_control(carla.VehicleControl(brake=1.0))
+    run(fresh_world, 3.0)
+    assert abs(_forward_speed(car)) < 0.1
+
+
+def test_reverse_drives_backward(fresh_world, car):
+    car.apply_control(carla.VehicleControl(throttle=0.6, reverse=True))
+    run(fresh_world, 2.0)
+    assert _forward_speed(car) < -0.5
+    assert car.get_control().reverse
+
+
+def test_positive_steering_turns_right(fresh_world, car):
+    yaw = car.get_transform().rotation.yaw
+    car.apply_control(carla.VehicleControl(throttle=0.5, steer=0.5))
+    run(fresh_world, 2.0)
+    turned = (car.get_transform().rotation.yaw - yaw + 180.0) % 360.0 - 180.0
+    assert turned > 5.0
+    assert car.get_angular_velocity().z > 0.0
+
+
+def test_a_teleport_keeps_the_pose(fresh_world, car, spawn_points):
+    car.set_transform(spawn_points[-1])
+    fresh_world.tick()
+    assert car.get_location().distance(spawn_points[-1].location) < 1.0
+
+
+def test_a_target_velocity_takes_effect(fresh_world, car):
+    forward = car.get_transform().get_forward_vector()
+    car.set_target_velocity(carla.Vector3D(8.0 * forward.x, 8.0 * forward.y, 0.0))
+    fresh_world.tick()
+    fresh_world.tick()
+    assert _forward_speed(car) == pytest.approx(8.0, abs=1.0)
+
+
+def test_without_physics_a_car_hangs_in_the_air_and_falls_when_physics_returns(fresh_world, car):
+    car.set_simulate_physics(False)
+    high = car.get_transform()
+    high.location.z += 5.0
+    car.set_transform(high)
+    run(fresh_world, 1.0)
+    assert car.get_location().z == pytest.approx(high.location.z, abs=0.05)
+    car.set_simulate_physics(True)
+    run(fresh_world, 2.0)
+    assert car.get_location().z < high.location.z - 4.0
+
+
+def test_a_physics_control_comes_back_as_it_was_applied(fresh_world, car):
+    control = car.get_physics_control()
+    control.mass, control.max_rpm = 2500.0, 7000.0
+    car.apply_physics_control(control)
+    fresh_world.tick()
+    assert car.get_physics_control().mass == pytest.approx(2500.0)
+    assert car.get_physics_control().max_rpm == pytest.approx(7000.0)
+    assert len(car.get_physics_control().wheels) == 4
+
+
+def test_ackermann_control_reaches_its_speed(fresh_world, car):
+    car.apply_ackermann_control(carla.VehicleAckermannControl(steer=0.0, speed=5.0, acceleration=3.0))
+    run(fresh_world, 4.0)
+    assert _forward_speed(car) == pytest.approx(5.0, abs=1.5)
+
+
+def test_lamps_come_back_as_they_were_switched(fresh_world, car):
+    lamps = carla.VehicleLightState.LowBeam | carla.VehicleLightState.Brake
+    car.set_light_state(carla.VehicleLightState(lamps))
+    fresh_world.tick()
+    assert int(car.get_light_state()) & int(lamps) == int(lamps)
+    assert fresh_world.get_vehicles_light_states()[car.id] & lamps
+
+
+def test_acceleration_and_velocity_belong_to_the_motion(fresh_world, car):
+    car.apply_control(carla.VehicleControl(throttle=0.8))
+    run(fresh_world, 1.5)
+    here, velocity = car.get_location(), car.get_velocity()
+    fresh_world.tick()
+    there = car.get_location()
+    moved = math.hypot(there.x - here.x, there.y - here.y) / 0.05
+    assert moved == pytest.approx(math.hypot(velocity.x, velocity.y), rel=0.2, abs=0.3)
+
+
+def test_a_collision_is_reported_to_its_sensor(fresh_world, spawn, spawn_points):
+    place = spawn_points[0]
+    car = spawn("vehicle.tesla.model3", place)
+    forward = place.get_forward_vector()
+    ahead = carla.Transform(place.location + carla.Location(x=9.0 * forward.x, y=9.0 * forward.y), place.rotation)
+    other = spawn("vehicle.lincoln.mkz_2020", ahead)
+    events = []
+    sensor = spawn("sensor.other.collision", carla.Transform(), car)
+    sensor.listen(events.append)
+    run(fresh_world, 1.0)
+    car.set_target_velocity(carla.Vector3D(10.0 * forward.x, 10.0 * forward.y, 0.0))
+    car.apply_control(carla.VehicleControl(throttle=1.0))
+    run(fresh_world, 3.0)
+    assert events
+    assert events[0].actor.id == car.id
+    assert events[0].other_actor.id == other.id
+    assert events[0].normal_impulse.length() > 100.0
+
+
+def test_walkers_walk_as_told(fresh_world, spawn, spawn_points):
+    place = carla.Transform(spawn_points[0].location + carla.Location(z=0.7))
+    walker = spawn("walker.pedestrian.0001", place)
+    run(fresh_world, 1.0)
+    before = walker.get_location()
+    forward = spawn_points[0].get_forward_vector()
+    walker.apply_control(carla.WalkerControl(forward, 1.5, False))
+    run(fresh_world, 2.0)
+    walked = walker.get_location() - before
+    assert walked.x * forward.x + walked.y * forward.y == pytest.approx(3.0, abs=0.8)
+    assert walker.get_control().speed == pytest.approx(1.5)

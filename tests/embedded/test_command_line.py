@@ -1,0 +1,122 @@
+"""The server as a program: options, refusals, its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from rllib_integration.embedded.command_line import UsageError, parse_arguments
+from tests.conftest import free_port_pair
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_TIMEOUT = 60.0
+
+
+def _run(*options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "rllib_integration.embedded", *options],
+        cwd=_REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT,
+    )
+
+
+def test_carla_launch_options_are_understood_or_accepted():
+    options = parse_arguments(
+        ["-carla-rpc-port=3000", "-carla-streaming-port=3005", "-RenderOffScreen", "-nosound", "-quality-level=Low",
+         "-ResX=800", "-ResY=600", "-windowed", "-fps=20", "-benchmark"]
+    )  # fmt: skip
+    assert (options.rpc_port, options.streaming_port, options.frame_rate, options.benchmark) == (3000, 3005, 20.0, True)
+
+
+def test_a_map_may_be_the_first_argument():
+    assert parse_arguments(["/Game/Carla/Maps/Town03", "-carla-rpc-port=3000"]).town == "/Game/Carla/Maps/Town03"
+
+
+@pytest.mark.parametrize(
+    ("argument", "hint"),
+    [
+        ("-carla-rpc-prt=1", "-carla-rpc-port"),
+        ("--twon=x", "--town"),
+        ("-ros2", "ROS 2"),
+        ("--rpc-port=70000", "65534"),
+    ],
+)
+def test_a_wrong_option_is_named_with_what_is_right(argument, hint):
+    with pytest.raises(UsageError, match=hint):
+        parse_arguments([argument])
+
+
+def _is_one_sentence(text: str) -> bool:
+    return text.startswith("error: ") and text.count("\n") == 1 and "Traceback" not in text
+
+
+def test_a_busy_port_is_a_sentence_and_a_failure():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = _run(f"-carla-rpc-port={port}")
+    assert result.returncode == 1
+    assert _is_one_sentence(result.stderr)
+    assert str(port) in result.stderr
+
+
+def test_an_unknown_town_is_a_sentence_and_a_failure():
+    result = _run("-carla-rpc-port=0", "--town=Twon05")
+    assert result.returncode == 1
+    assert _is_one_sentence(result.stderr)
+    assert "Town05" in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_at_once(start_server, number):
+    server = start_server()
+    began = time.monotonic()
+    server.process.send_signal(number)
+    assert server.process.wait(10.0) == 0
+    assert time.monotonic() - began < 5.0
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(server.address, timeout=5.0)
+
+
+def test_the_server_ends_with_its_parent():
+    port = free_port_pair()
+    starter = (
+        "import os, subprocess, sys, time;"
+        f"p = subprocess.Popen([sys.executable, '-m', 'rllib_integration.embedded', '-carla-rpc-port={port}',"
+        " f'--parent-pid={os.getpid()}'], stdout=subprocess.PIPE);"
+        "print(p.pid, p.stdout.readline(), flush=True);"
+        "time.sleep(600)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", starter], cwd=_REPOSITORY, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline().split()[0]))
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    _, alive = psutil.wait_procs([child], timeout=5.0)
+    assert not alive
+
+
+def test_a_parent_that_does_not_run_is_refused():
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    result = _run("-carla-rpc-port=0", f"--parent-pid={gone.pid}")
+    assert result.returncode == 1
+    assert _is_one_sentence(result.stderr)
+
+
+def test_it_listens_on_loopback_only(start_server):
+    server = start_server()
+    addresses = {c.laddr.ip for c in psutil.Process(server.process.pid).net_connections() if c.status == "LISTEN"}
+    assert addresses == {"127.0.0.1"}
+    assert server.stop() == 0
+    assert os.path.exists(server.log)

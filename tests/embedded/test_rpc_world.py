@@ -1,0 +1,195 @@
+"""The embedded server's own promises about worlds: exact repetition, refusals by name, no leaks."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+
+import carla
+import psutil
+import pytest
+
+_STEP = 0.05
+
+
+def _drive(client: carla.Client, ticks: int = 120) -> str:
+    """A digest of everything that happens to six vehicles that drive about and into each other."""
+    world = client.reload_world(False)
+    library, points = world.get_blueprint_library(), world.get_map().get_spawn_points()
+    commands = carla.command
+    responses = client.apply_batch_sync(
+        [
+            commands.SpawnActor(library.find(name), point).then(
+                commands.ApplyVehicleControl(commands.FutureActor, carla.VehicleControl(throttle=0.9, steer=steer))
+            )
+            for name, point, steer in zip(
+                ["vehicle.tesla.model3", "vehicle.carlamotors.firetruck", "vehicle.yamaha.yzf"] * 2,
+                points,
+                [0.0, 0.5, -0.5, 1.0, -1.0, 0.2],
+            )
+        ],
+        True,
+    )
+    ids = [response.actor_id for response in responses]
+    digest = hashlib.sha256()
+    for _ in range(ticks):
+        world.tick()
+        snapshot = world.get_snapshot()
+        for number in ids:
+            state = snapshot.find(number)
+            transform, velocity = state.get_transform(), state.get_velocity()
+            digest.update(
+                repr(
+                    (
+                        transform.location.x, transform.location.y, transform.location.z,
+                        transform.rotation.pitch, transform.rotation.yaw, transform.rotation.roll,
+                        velocity.x, velocity.y, velocity.z,
+                    )
+                ).encode()
+            )  # fmt: skip
+    return digest.hexdigest()
+
+
+def test_the_same_inputs_give_the_same_world_bit_for_bit(carla_client):
+    assert len({_drive(carla_client) for _ in range(3)}) == 1
+
+
+def test_two_servers_give_the_same_world_bit_for_bit(carla_client, start_server):
+    server = start_server()
+    other = carla.Client(*server.address)
+    other.set_timeout(20.0)
+    world = other.get_world()
+    settings = world.get_settings()
+    settings.synchronous_mode, settings.fixed_delta_seconds = True, _STEP
+    world.apply_settings(settings)
+    digest = _drive(other, 40)
+    server.stop()
+    assert digest == _drive(carla_client, 40)
+
+
+def test_every_vehicle_stands_on_every_spawn_point_at_once(carla_client):
+    world = carla_client.get_world()
+    points = world.get_map().get_spawn_points()
+    blueprints = world.get_blueprint_library().filter("vehicle.*")
+    spawn = carla.command.SpawnActor
+    batch = [spawn(blueprints[i % len(blueprints)], point) for i, point in enumerate(points)]
+    responses = carla_client.apply_batch_sync(batch, True)
+    assert [response.error for response in responses if response.has_error()] == []
+    for _ in range(60):
+        world.tick()
+    snapshot = world.get_snapshot()
+    for response, point in zip(responses, points):
+        place = snapshot.find(response.actor_id).get_transform()
+        assert abs(place.location.x - point.location.x) < 0.6
+        assert abs(place.location.y - point.location.y) < 0.6
+        assert -1.5 < place.location.z - point.location.z < 0.3
+
+
+@pytest.mark.parametrize(
+    ("blueprint", "reason"),
+    [("sensor.other.v2x", "V2X"), ("sensor.other.v2x_custom", "V2X"), ("sensor.other.rss", "RSS")],
+)
+def test_sensors_that_do_not_exist_here_are_refused_by_name(carla_client, blueprint, reason):
+    world = carla_client.get_world()
+    with pytest.raises(RuntimeError, match=reason):
+        world.spawn_actor(world.get_blueprint_library().find(blueprint), carla.Transform())
+
+
+def test_an_unknown_town_is_refused_with_the_known_ones(carla_client):
+    with pytest.raises(RuntimeError, match="Minitown"):
+        carla_client.load_world("Minitwon")
+
+
+def test_no_name_leads_a_recording_out_of_its_folder(carla_client):
+    answer = carla_client.start_recorder("../../../../tmp/elsewhere/name.log")
+    carla_client.stop_recorder()
+    assert answer.endswith("/name.log")
+    assert "elsewhere" not in answer
+    with pytest.raises(RuntimeError, match="no file name"):
+        carla_client.start_recorder("..")
+
+
+def test_a_friction_trigger_makes_the_road_slippery(carla_client):
+    world = carla_client.get_world()
+    library, point = world.get_blueprint_library(), world.get_map().get_spawn_points()[0]
+
+    def distance_driven() -> float:
+        car = world.spawn_actor(library.find("vehicle.tesla.model3"), point)
+        for _ in range(10):
+            world.tick()
+        start = car.get_location()
+        car.apply_control(carla.VehicleControl(throttle=1.0))
+        for _ in range(30):
+            world.tick()
+        distance = start.distance(car.get_location())
+        car.destroy()
+        return distance
+
+    dry = distance_driven()
+    blueprint = library.find("static.trigger.friction")
+    blueprint.set_attribute("friction", "0.1")
+    for axis in "xyz":
+        blueprint.set_attribute(f"extent_{axis}", "50000")
+    trigger = world.spawn_actor(blueprint, point)
+    assert distance_driven() < 0.5 * dry
+    trigger.destroy()
+    assert distance_driven() == pytest.approx(dry)
+
+
+def test_a_spring_arm_camera_keeps_level(carla_client):
+    world = carla_client.get_world()
+    library, point = world.get_blueprint_library(), world.get_map().get_spawn_points()[0]
+    car = world.spawn_actor(library.find("vehicle.tesla.model3"), point)
+    camera = world.spawn_actor(
+        library.find("sensor.other.gnss"),
+        carla.Transform(carla.Location(x=-6.0, z=3.0), carla.Rotation(pitch=-15.0)),
+        attach_to=car,
+        attachment_type=carla.AttachmentType.SpringArm,
+    )
+    car.apply_control(carla.VehicleControl(throttle=1.0, steer=0.4))
+    for _ in range(60):
+        world.tick()
+        rotation = camera.get_transform().rotation
+        assert rotation.pitch == pytest.approx(-15.0, abs=0.1)
+        assert rotation.roll == pytest.approx(0.0, abs=0.1)
+    assert 5.0 < camera.get_location().distance(car.get_location()) < 8.0
+
+
+def test_loading_worlds_again_and_again_keeps_memory_flat(start_server):
+    server = start_server()
+    client = carla.Client(*server.address)
+    client.set_timeout(20.0)
+    process = psutil.Process(server.process.pid)
+
+    def load(times: int) -> int:
+        for _ in range(times):
+            world = client.reload_world()
+            blueprint = world.get_blueprint_library().find("vehicle.tesla.model3")
+            for point in world.get_map().get_spawn_points()[:5]:
+                world.spawn_actor(blueprint, point)
+        return process.memory_info().rss
+
+    first = load(15)
+    assert load(30) - first < 10 * 2**20
+    assert len(process.net_connections()) < 30
+    server.stop()
+
+
+def test_a_world_loads_under_a_running_traffic_manager(carla_client):
+    world = carla_client.get_world()
+    manager = carla_client.get_trafficmanager(_free_port())
+    for _ in range(5):
+        library, points = world.get_blueprint_library(), world.get_map().get_spawn_points()
+        for point in points[:3]:
+            world.spawn_actor(library.find("vehicle.tesla.model3"), point).set_autopilot(True, manager.get_port())
+        for _ in range(5):
+            world.tick()
+        world = carla_client.reload_world(False)
+    manager.shut_down()
+    assert world.tick() > 0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
