@@ -63,7 +63,7 @@ STAGGER_TIME = 1.5
 def load_vehicle(v: Vehicle, body: Floats) -> None:
     """Fills a body's columns from a record of `state.VEHICLE`."""
     r = v.rotation
-    ex, ey, ez = v.extent_x, v.extent_y, v.extent_z
+    ex, ey, ez = v.extent_x, v.body_extent_y, v.extent_z
     offset_x, offset_y, offset_z = v.box_x, v.box_y, v.box_z
     # forward, level; straight up or down it does not matter which way
     flat = 1.0 / math.sqrt(r[0] * r[0] + r[3] * r[3] + 1e-12)

@@ -44,6 +44,8 @@ _DEFAULT_SIZE = {
 _FRONT_LOAD = {"front": 0.60, "all": 0.54, "rear": 0.51}
 # Height of the centre of mass as a share of the vehicle's, and grip as a share of a car's.
 _MASS_HEIGHT = {"car": 0.36, "van": 0.33, "truck": 0.33, "bus": 0.30, "motorcycle": 0.38, "bicycle": 0.55}
+# Half width of the body without mirrors: as a share of the bounding box, and at most [m].
+_BODY_SHARE, _WIDEST_BODY = 0.94, 1.27
 _GRIP = {"car": 1.0, "van": 0.92, "truck": 0.80, "bus": 0.80, "motorcycle": 0.95, "bicycle": 0.85}
 _SUSPENSION_HERTZ = {"car": 1.5, "van": 1.6, "truck": 1.8, "bus": 1.6, "motorcycle": 2.2, "bicycle": 3.0}
 
@@ -173,6 +175,7 @@ def _fill_body(row: np.void, spec: VehicleSpec) -> None:
     row["com_y"] = row["box_y"]
     row["com_z"] = height * _MASS_HEIGHT[spec.sort]
     row["clearance"] = min(0.35, 0.12 * height)
+    row["body_extent_y"] = min(_BODY_SHARE * row["extent_y"], _WIDEST_BODY)
     row["drag_area"] = 0.5 * AIR_DENSITY * spec.drag * FRONT_SHARE * width * height
     row["roll_centre"] = 1.0 if spec.two_wheeler else 0.6
     row["balance"] = 9.0 if spec.two_wheeler else 0.0
@@ -182,7 +185,7 @@ def _fill_body(row: np.void, spec: VehicleSpec) -> None:
 
 def _fill_wheels(row: np.void, spec: VehicleSpec) -> None:
     half_base = 0.5 * min(spec.wheelbase, 0.9 * 2.0 * row["extent_x"])
-    half_track = 0.15 if spec.two_wheeler else 0.38 * 2.0 * row["extent_y"]
+    half_track = 0.15 if spec.two_wheeler else 0.8 * row["body_extent_y"]
     row["wheel_x"] = row["box_x"] + np.array((half_base, half_base, -half_base, -half_base))
     row["wheel_y"] = row["box_y"] + np.array((-half_track, half_track, -half_track, half_track))
     row["wheel_radius"] = spec.wheel_radius

@@ -108,6 +108,7 @@ VEHICLE = np.dtype(
         ("rotation", _f8, (9,)),  # row-major; columns are forward, right, up; valid inside a tick
         *_BOX,
         ("clearance", _f8),  # height of the underside over the ground
+        ("body_extent_y", _f8),  # half width of what collides: bounding boxes hold the mirrors too
         # physics control, in SI: see parameters.py for CARLA's own units
         ("mass", _f8), ("inertia_x", _f8), ("inertia_y", _f8), ("inertia_z", _f8),
         ("com_x", _f8), ("com_y", _f8), ("com_z", _f8),  # from the actor's origin

@@ -21,6 +21,8 @@ RELAXATION_LENGTH = 0.35
 """Way that a tyre rolls until its sideways force has built up, metres."""
 BRAKE_SHARE = 0.97
 """Share of the friction that anti-lock brakes use."""
+SIDE_GRIP = 1.1
+"""Grip across the wheel over that along it."""
 GRIP_LEFT = 0.1
 """Square of the share of the friction that remains across a wheel that brakes or spins with all it has."""
 HOLD_RATE = 25.0
@@ -86,7 +88,7 @@ def tyre_force(
         stiffness *= REAR_STIFFNESS
     stretch = (v.wheel_stretch_y[wheel] + across * h) / (1.0 + speed * h * _INVERSE_RELAXATION)
     square = limit * limit
-    side_limit = math.sqrt(max(square - held * held, GRIP_LEFT * square))
+    side_limit = SIDE_GRIP * math.sqrt(max(square - held * held, GRIP_LEFT * square))
     side = 0.0
     if side_limit > 0.0:
         q = stiffness * abs(stretch) * _INVERSE_RELAXATION / side_limit
@@ -98,7 +100,8 @@ def tyre_force(
     v.wheel_stretch_y[wheel] = stretch
 
     push = drive + held
-    if push * push + side * side > square:
-        room = math.sqrt(max(square - side * side, GRIP_LEFT * square))
+    share = side * (1.0 / SIDE_GRIP)
+    if push * push + share * share > square:
+        room = math.sqrt(max(square - share * share, GRIP_LEFT * square))
         push = min(max(push, -room), room)
     return push, side

@@ -29,6 +29,11 @@ REAR_GRIP = 1.15
 """Rear tyres grip better than the front ones, so that a car at its limit pushes outwards instead of spinning."""
 STEERING_RATE = 5.0
 """Fastest turn of the front wheels, rad/s."""
+MOST_SLIP = 0.22
+"""Front wheels turn no further than this away from where the front axle goes, rad: beyond it a tyre only scrubs, and
+a car whose wheels are turned too far for its speed would turn less."""
+SLIP_FREE_SPEED = 2.0
+"""Below this speed (m/s) they turn as far as they can."""
 GROUND_MEMORY = 0.25
 """A wheel asks for the ground again when it has moved further than this, metres."""
 BUMP_TRAVEL = 0.08
@@ -94,7 +99,22 @@ def begin_tick(v: Vehicle, dt: float) -> None:
     v.following = v.ackermann
     choose_gear(v, speed, dt)
     lock = min(max(v.wheel_max_steer[0], v.wheel_max_steer[1]), LARGEST_LOCK)
-    v.steer_target = v.steer * lock * interpolate(v.steering_speed, v.steering_factor, v.steering_count, abs(speed))
+    lock *= interpolate(v.steering_speed, v.steering_factor, v.steering_count, abs(speed))
+    v.steer_target = _within_grip(v, v.steer * lock, speed)
+
+
+@kernel
+def _within_grip(v: Vehicle, angle: float, speed: float) -> float:
+    """The part of a steering angle that the tyres can follow at this speed."""
+    if abs(speed) < SLIP_FREE_SPEED:
+        return angle
+    r = v.rotation
+    sideways = v.vx * r[1] + v.vy * r[4] + v.vz * r[7]
+    turning = v.wx * r[2] + v.wy * r[5] + v.wz * r[8]
+    axle = math.atan((sideways + turning * (v.wheel_x[0] - v.com_x)) / speed)
+    # The inner wheel, which the angle is for, is ahead of the middle of the axle.
+    room = MOST_SLIP + 0.5 * abs(axle) + 0.2 * SLIP_FREE_SPEED / abs(speed)
+    return min(max(angle, min(axle, 0.0) - room), max(axle, 0.0) + room)
 
 
 @kernel
