@@ -6,6 +6,7 @@ import argparse
 import ctypes
 import difflib
 import errno
+import gc
 import logging
 import os
 import resource
@@ -167,6 +168,8 @@ def _create_server(options: argparse.Namespace) -> Server:
     except TownError as error:
         _fail(str(error))
     simulation.warm_up()
+    # What is there now stays: the collector need not look at it again.
+    gc.freeze()
     return server
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import logging
 import time
 from collections.abc import Callable
@@ -146,6 +147,9 @@ class Simulation:
         self.stop_recorder()
         self._replayer = None
         self.episode = Episode(self._last_episode_id, town, previous.frame if previous else 0)
+        del previous
+        # Episodes hold themselves in cycles, and too few objects for the collector to come for their large arrays.
+        gc.collect()
         self.map_changed = True
         self._add_fixed_actors()
         self.follow_sun()
