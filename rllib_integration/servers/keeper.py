@@ -53,7 +53,7 @@ class ServerKeeper:
         self._next: _Preparation | None = None
         self._closed = threading.Event()
         self._failures = 0
-        self._last_error: ServerError | None = None
+        self._last_failure = ""  # not the error: its traceback would keep the lost server's client alive
         self._ready_since = 0.0
         self._episodes = 0
         self._failed_at: float | None = None
@@ -81,7 +81,7 @@ class ServerKeeper:
                 raise
             except ServerError as error:
                 self._note_failure(error, "other_failures")
-                logger.warning("Start %d of at most %d: %s", self._failures, self._settings.max_failures, error)
+                logger.warning("Start %d of at most %d: %s", self._failures, self._settings.max_failures, str(error))
                 self._pause()
                 continue
             return self._adopt(server)
@@ -96,7 +96,7 @@ class ServerKeeper:
         if time.monotonic() - self._ready_since > _PROVEN_SECONDS:
             self._failures = 0
         self._note_failure(error, kind)
-        logger.warning("%s A new server takes its place.", error)
+        logger.warning("%s A new server takes its place.", str(error))
         self._dismiss(grace=0.0)
         if self._failures < self._settings.max_failures:
             self._next = _Preparation(self._create())
@@ -165,7 +165,7 @@ class ServerKeeper:
     def _note_failure(self, error: ServerError, kind: str) -> None:
         self._counts[kind] += 1
         self._failures += 1
-        self._last_error = error
+        self._last_failure = str(error)
         if self._failed_at is None:
             self._failed_at = time.monotonic()
 
@@ -173,8 +173,8 @@ class ServerKeeper:
         if self._failures >= self._settings.max_failures:
             raise ServerGaveUpError(
                 f"{self._failures} CARLA servers in a row failed, which env_config.carla.server.max_failures "
-                f"allows no further. The last one: {self._last_error}"
-            ) from self._last_error
+                f"allows no further. The last one: {self._last_failure}"
+            )
 
     def _pause(self) -> None:
         """Wait before the next attempt, longer each time; what failed at once may need a moment to clear."""

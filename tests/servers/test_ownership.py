@@ -95,7 +95,8 @@ def test_killing_the_workers_whole_process_group_ends_its_server(worker: Worker)
 def test_the_same_holds_on_a_kernel_that_cannot_watch_processes(tmp_path: Path) -> None:
     old = tmp_path / "supervisor.py"
     old.write_text(f"import os, runpy\ndel os.pidfd_open\nrunpy.run_path({str(SUPERVISOR)!r}, run_name='__main__')\n")
-    setup = f"import pathlib\nfrom rllib_integration.servers import process\nprocess.SUPERVISOR = pathlib.Path({str(old)!r})"
+    use_it = f"import pathlib\nprocess.SUPERVISOR = pathlib.Path({str(old)!r})"
+    setup = f"from rllib_integration.servers import process\n{use_it}"
     for victim in ("worker", "outer"):
         worker = Worker(tmp_path, "works", setup=setup)
         try:
