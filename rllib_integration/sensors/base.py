@@ -114,6 +114,10 @@ class BaseSensor:
         """Turn a raw message into what ``sensor_data`` shows; called in the thread that reads the data."""
         raise NotImplementedError(f"{type(self).__name__} has to override parse(data).")
 
+    def is_settled(self, frame: int) -> bool:
+        """Whether an event sensor has said all that it will about a frame, where it can know."""
+        return True
+
     def strength(self, data: Any) -> float:
         """How much parsed event data matters: the strongest event of a step stands in ``sensor_data``."""
         return 0.0
@@ -200,12 +204,17 @@ class CarlaSensor(BaseSensor):
     def destroy(self) -> None:
         """Stop listening, destroy the actor and leave the interface. Twice is fine."""
         super().destroy()
+        self._let_go()
         sensor, self.sensor = self.sensor, None
         if sensor is not None and sensor.is_alive:
             sensor.stop()
             sensor.destroy()
 
+    def _let_go(self) -> None:
+        """End what a subclass has begun beside the actor; called once or more."""
+
     def abandon(self) -> None:
+        self._let_go()
         # Stopping is local. Without it the listener keeps the client alive, which reconnects for ever.
         if self.sensor is not None:
             self.sensor.stop()

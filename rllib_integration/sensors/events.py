@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import carla
@@ -46,11 +47,32 @@ class Obstacle(EventSensor):
 class LaneInvasion(EventSensor):
     """Lane markings crossed: ``[transform, crossed_lane_markings]``.
 
-    The transform is the sensor's in the world, the markings are ``carla.LaneMarking`` objects. The client computes
-    this sensor itself from the map. The strongest crossed the most markings.
+    The transform is the sensor's in the world, the markings are ``carla.LaneMarking`` objects. The strongest crossed
+    the most markings.
+
+    The client computes this sensor itself when a frame has arrived, in its own thread and in the order in which
+    listeners came. A listener behind the sensor's therefore tells when the sensor has spoken.
     """
 
     type_id = "sensor.other.lane_invasion"
+
+    def _spawn(self, attributes: Mapping[str, Any]) -> None:
+        self._frame_seen = 0
+        super()._spawn(attributes)
+        self._world = self.parent.get_world()
+        self._listener: int | None = self._world.on_tick(self._note_frame)
+
+    def _note_frame(self, snapshot: carla.WorldSnapshot) -> None:
+        self._frame_seen = snapshot.frame
+        self.interface.wake(snapshot.frame)
+
+    def is_settled(self, frame: int) -> bool:
+        return self._frame_seen >= frame
+
+    def _let_go(self) -> None:
+        listener, self._listener = getattr(self, "_listener", None), None
+        if listener is not None:
+            self._world.remove_on_tick(listener)
 
     def parse(self, data: carla.LaneInvasionEvent) -> list[Any]:
         return [data.transform, list(data.crossed_lane_markings)]

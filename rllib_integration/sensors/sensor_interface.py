@@ -53,6 +53,8 @@ class _Mailbox:
 
     def lacks(self, frame: int, patient: bool) -> bool:
         """Whether a step of ``frame`` still has to wait; ``patient`` also waits for what is merely due."""
+        if self.sensor.is_event_sensor():
+            return patient and not self.sensor.is_settled(frame)
         newest = self.newest(frame)
         ticks = self.sensor.ticks_between_data
         if newest is None:
@@ -201,13 +203,15 @@ class SensorInterface:
             mailbox.latest = (raw[0], sensor.parse(raw[1]))
         return mailbox.latest
 
+    def wake(self, frame: int) -> None:
+        """Look again whether a step of ``frame`` has everything. Called by the client's threads."""
+        with self._arrived:
+            if self._wanted is not None and frame <= self._wanted:
+                self._arrived.notify_all()
+
     def _waiting(self) -> list[_Mailbox]:
-        """Mailboxes of the sensors that have to deliver."""
-        return [
-            mailbox
-            for mailbox in self._mailboxes.values()
-            if not mailbox.sensor.is_event_sensor() and not isinstance(mailbox.sensor, PseudoSensor)
-        ]
+        """Mailboxes of the sensors that a step may have to wait for."""
+        return [mailbox for mailbox in self._mailboxes.values() if not isinstance(mailbox.sensor, PseudoSensor)]
 
     def _current_frame(self) -> int:
         """The newest world frame that the client of the sensors' parents has received."""

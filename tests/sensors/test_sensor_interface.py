@@ -121,6 +121,27 @@ def test_every_event_is_delivered_once_in_order_in_the_first_step_that_can_have_
             assert "bang" not in data
 
 
+def test_a_step_waits_until_an_event_sensor_that_knows_has_said_all_about_the_frame() -> None:
+    class Knowing(Eventful):
+        settled = 0
+
+        def is_settled(self, frame: int) -> bool:
+            return self.settled >= frame
+
+        def settle(self, frame: int) -> None:
+            self.callback(Message(frame, 1.0))
+            self.settled = frame
+            self.interface.wake(frame)
+
+    interface = SensorInterface()
+    sensor = Knowing("lane", interface)
+    timer = threading.Timer(0.02, sensor.settle, [5])
+    timer.start()
+    assert interface.get_data(5, timeout=5.0) == {"lane": (5, 1.0)}
+    timer.join()
+    assert interface.get_data(6, timeout=0.05) == {}  # it never settles: no reason to fail
+
+
 def test_an_event_of_a_coming_frame_waits_for_its_own_step() -> None:
     interface = SensorInterface()
     sensor = Eventful("bang", interface)
