@@ -21,6 +21,8 @@ from rllib_integration.embedded.physics.rigid_body import angles_from_rotation, 
 from rllib_integration.embedded.physics.state import WHEELS, Floats, Vehicle
 from rllib_integration.embedded.physics.tyres import tyre_force
 
+CALM_TURN_RATE = 0.5
+"""Fastest pitching and rolling of a vehicle that needs no short substeps, rad/s."""
 ROLLING_RESISTANCE = 0.012
 """Share of the load."""
 FRICTION_UNIT = 1.0 / 3.5
@@ -70,6 +72,10 @@ def begin_tick(v: Vehicle, dt: float) -> None:
     if v.ticked == 0:
         _remember_pose(v)
         v.ticked = 1
+    elif v.asleep and v.physics and _sleeps_on(v):
+        lock = min(max(v.wheel_max_steer[0], v.wheel_max_steer[1]), LARGEST_LOCK)
+        v.steer_target = v.steer * lock * v.steering_factor[0]
+        return
     rotation_from_angles(v.roll, v.pitch, v.yaw, v.rotation)
     if v.physics == 0:
         return
@@ -118,6 +124,13 @@ def _within_grip(v: Vehicle, angle: float, speed: float) -> float:
 
 
 @kernel
+def _sleeps_on(v: Vehicle) -> bool:
+    return not (
+        _is_moved(v) or _is_driven(v) or _is_pushed(v) or v.brake + v.hand_brake < v.held_brake or v.reverse or v.manual
+    )
+
+
+@kernel
 def _is_moved(v: Vehicle) -> bool:
     """Whether its pose was set from outside since the last tick."""
     moved = v.x != v.last_x or v.y != v.last_y or v.z != v.last_z
@@ -135,6 +148,17 @@ def _is_pushed(v: Vehicle) -> bool:
         or v.force_x != 0.0 or v.force_y != 0.0 or v.force_z != 0.0
         or v.torque_x != 0.0 or v.torque_y != 0.0 or v.torque_z != 0.0
     )  # fmt: skip
+
+
+@kernel
+def is_calm(v: Vehicle) -> bool:
+    """Whether nothing about its motion is quick: asleep, or rolling on four wheels over even ground."""
+    if v.asleep or v.physics == 0:
+        return True
+    quick = v.wx * v.wx + v.wy * v.wy > CALM_TURN_RATE * CALM_TURN_RATE or v.rotation[8] < 0.9
+    for wheel in range(WHEELS):
+        quick = quick or v.wheel_load[wheel] <= 0.0 or v.wheel_compression[wheel] > 0.5 * BUMP_TRAVEL
+    return not quick
 
 
 @kernel
@@ -168,6 +192,8 @@ def advance(v: Vehicle, surface: Surface, h: float, gravity: float) -> None:
         h: Length of the substep, seconds.
         gravity: m/s^2.
     """
+    if v.physics == 0:
+        return
     _steer(v, h)
     if v.asleep:
         return
@@ -439,10 +465,11 @@ def end_tick(v: Vehicle, dt: float) -> None:
     """Turns the rotation into angles, derives accelerations, forgets what was asked for, lets it fall asleep."""
     if v.physics == 0:
         _follow_pose(v, dt)
-    else:
-        if not v.asleep:
-            v.roll, v.pitch, v.yaw = angles_from_rotation(v.rotation)
+    elif not v.asleep:
+        v.roll, v.pitch, v.yaw = angles_from_rotation(v.rotation)
         _fall_asleep(v, dt)
+    elif v.last_vx == 0.0 and v.last_vy == 0.0 and v.last_vz == 0.0 and v.ax == 0.0 and v.ay == 0.0 and v.az == 0.0:
+        return
     v.ax = (v.vx - v.last_vx) / dt
     v.ay = (v.vy - v.last_vy) / dt
     v.az = (v.vz - v.last_vz) / dt
@@ -471,8 +498,6 @@ def _follow_pose(v: Vehicle, dt: float) -> None:
 
 @kernel
 def _fall_asleep(v: Vehicle, dt: float) -> None:
-    if v.asleep:
-        return
     speed = v.vx * v.vx + v.vy * v.vy + v.vz * v.vz
     spin = v.wx * v.wx + v.wy * v.wy + v.wz * v.wz
     standing = 0
