@@ -10,15 +10,14 @@ from __future__ import annotations
 import logging
 import math
 import os
-import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import carla
 import numpy as np
 
-from rllib_integration.config import Rule, merge
+from rllib_integration.clock import Clock, FrameWatch, tick_and_collect
+from rllib_integration.core_config import BASE_CORE_CONFIG, resolve_core_config
 from rllib_integration.metrics import COLLISION_SENSOR, EpisodeMetrics
 from rllib_integration.routes import plan_route
 from rllib_integration.sensors import SensorFactory, SensorInterface, SensorTimeoutError
@@ -28,7 +27,6 @@ from rllib_integration.servers import (
     ServerDiedError,
     ServerError,
     ServerHangError,
-    ServerSettings,
     create_keeper,
     is_port_free,
     kill_all_servers,
@@ -51,74 +49,12 @@ __all__ = ["BASE_CORE_CONFIG", "CarlaCore", "is_used", "kill_all_servers", "reso
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
-BASE_CORE_CONFIG: dict[str, Any] = {
-    "host": "localhost",  # of a server of kind "external"; all others listen on this machine's loopback
-    "timeout": 10.0,  # [s] that a running server may take to answer
-    "load_timeout": 120.0,  # [s] that it may take to load a town
-    "timestep": 0.05,  # [s] simulated in one tick
-    "ticks_per_step": 1,  # ticks for which an action holds
-    "retries_on_error": 10,  # attempts to connect to a server that runs
-    "resolution_x": 600,  # [px] of the spectator's window and of rendered pictures
-    "resolution_y": 600,
-    "quality_level": "Low",  # Low, High or Epic
-    "enable_map_assets": False,  # all layers of the town, or none but the road; towns named _Opt only
-    "enable_rendering": True,  # False: CARLA's no-rendering mode, in which cameras see nothing
-    "show_display": False,  # the server's own window
-    "seed": None,  # of the first episode, where reset() is given none
-    "server": "auto",  # auto, embedded, packaged, docker, external; or a mapping with `kind` and its settings
-}
-
 _SPECTATOR_BEHIND = 5.0  # [m]
 _SPECTATOR_ABOVE = 3.0  # [m]
 _LONGEST_SUBSTEP = 0.01  # [s] CARLA's default; substeps are added for longer time steps
 _FEWEST_SUBSTEPS = 10
-_SUBSCRIPTION_SECONDS = 1.0  # for the first data of a new sensor, before the world is ticked once more for it
-_SUBSCRIPTION_TICKS = 3
 _BIRD_VIEW_RADIUS = 25.0  # [m] shown to people
 _DRAWING_SECONDS = 60.0  # for a town's first drawing, on a busy machine
-
-
-def _positive(expected: str, *types: type) -> Rule:
-    return Rule(*types, accepts=lambda value: 0 < value < math.inf, expected=expected)
-
-
-_CORE_RULES = {
-    "timeout": _positive("a number of seconds above 0", float),
-    "load_timeout": _positive("a number of seconds above 0", float),
-    "timestep": Rule(float, accepts=lambda value: 0 < value <= 1, expected="a number of seconds above 0, up to 1"),
-    "ticks_per_step": _positive("a whole number, 1 or more", int),
-    "retries_on_error": _positive("a whole number, 1 or more", int),
-    "resolution_x": _positive("a whole number of pixels above 0", int),
-    "resolution_y": _positive("a whole number of pixels above 0", int),
-    "quality_level": Rule(
-        str,
-        accepts=lambda value: value in ("Low", "Medium", "High", "Epic"),
-        expected="one of Low, High and Epic",
-    ),
-    "seed": Rule(
-        int, type(None), accepts=lambda seed: seed is None or seed >= 0, expected="a whole number, 0 or more, or null"
-    ),
-    "server": Rule(
-        str,
-        dict,
-        type(None),
-        expected="auto, embedded, packaged, docker or external, or a mapping with the key 'kind'",
-    ),
-}
-
-
-def resolve_core_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Lay settings over `BASE_CORE_CONFIG`.
-
-    Raises:
-        ConfigError: A key is unknown or a value can't be used.
-        ServerSettingsError: The same, inside `server`.
-    """
-    server_keys = {name: f"env_config.carla.server.{name}" for name in ServerSettings.__dataclass_fields__}
-    elsewhere = {name: path for name, path in server_keys.items() if name not in BASE_CORE_CONFIG}
-    resolved = merge(BASE_CORE_CONFIG, config, "env_config.carla", rules=_CORE_RULES, elsewhere=elsewhere)
-    ServerSettings.from_core_config(resolved)
-    return resolved
 
 
 def is_used(port: int) -> bool:
@@ -171,7 +107,7 @@ class CarlaCore:
         self._tm_lease: PortLease | None = None
         self._traffic_manager: carla.TrafficManager | None = None
         self._traffic: Traffic | None = None
-        self._frames: _FrameWatch | None = None
+        self._frames: FrameWatch | None = None
         self._available_towns: list[str] = []
         self._town: str | None = None
         self._weather: carla.WeatherParameters | None = None
@@ -361,10 +297,13 @@ class CarlaCore:
         # Only the towns named _Opt are built in layers; of the others, NONE would be an empty promise.
         if town_name(town).endswith("_Opt") and not self.config["enable_map_assets"]:
             layers = carla.MapLayer.NONE
-        assert self.client is not None
-        self.client.set_timeout(self.config["load_timeout"])
-        self.world = self._call(self.client.load_world, town, False, layers, timeout=self.config["load_timeout"])
-        self.client.set_timeout(self.config["timeout"])
+        client, seconds = self.client, self.config["load_timeout"]
+        assert client is not None
+        client.set_timeout(seconds)
+        try:
+            self.world = self._call(client.load_world, town, False, layers, timeout=seconds)
+        finally:
+            client.set_timeout(self.config["timeout"])
         self._weather = None
         self._enter_world()
         self._town = town
@@ -488,7 +427,7 @@ class CarlaCore:
         self._lease_tm_port()
         arguments = (server.host, server.port, self.tm_port, self.config["timeout"], server.log_path)
         self._traffic = self._call(Traffic, *arguments, timeout=self.config["load_timeout"])
-        self._frames = _FrameWatch(self.world)
+        self._frames = FrameWatch(self.world)
 
     def _stop_traffic(self) -> None:
         traffic, frames = self._traffic, self._frames
@@ -540,7 +479,7 @@ class CarlaCore:
             self.apply_hero_control(control)
         clock = self.clock()
         self.frame, data = self._call(
-            _tick_and_collect,
+            tick_and_collect,
             *(clock, repeat, self.sensor_interface, self._sensors_are_new),
             timeout=clock.timeout * (repeat + 1),
         )
@@ -585,71 +524,6 @@ class CarlaCore:
         self.spectator.set_transform(
             carla.Transform(behind + carla.Location(z=_SPECTATOR_ABOVE), pose.rotation)
         )
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Ticks one world. Holds all that it needs: a tick that was given up may still end in its thread when the
-    core has long moved on to another world."""
-
-    world: Any
-    timeout: float
-    traffic: Traffic | None
-    frames: _FrameWatch | None
-
-    def tick(self) -> int:
-        """Advance the world by one step; return the frame."""
-        if self.traffic is None or self.frames is None:
-            return self.world.tick(self.timeout)
-        frame = self.traffic.tick()
-        self.frames.wait_for(frame, self.timeout)
-        return frame
-
-
-def _tick_and_collect(
-    clock: Clock, repeat: int, interface: SensorInterface, sensors_are_new: bool
-) -> tuple[int, dict[str, tuple[int, Any]]]:
-    """Tick, then wait for the sensors: as one call, so that the end of the server cuts any part of it short."""
-    for _ in range(repeat):
-        frame = clock.tick()
-    if sensors_are_new:
-        # Listening begins some time after it was asked for, so a simulator may have ticked without it.
-        for _ in range(_SUBSCRIPTION_TICKS):
-            try:
-                return frame, interface.get_data(frame, min(_SUBSCRIPTION_SECONDS, clock.timeout))
-            except SensorTimeoutError as error:
-                logger.info("Another tick for sensors that do not listen yet: %s", error)
-                frame = clock.tick()
-    return frame, interface.get_data(frame, clock.timeout)
-
-
-class _FrameWatch:
-    """Waits for this client to receive a frame that another client has ticked."""
-
-    def __init__(self, world: carla.World) -> None:
-        self._arrived = threading.Condition()
-        self._frame = 0
-        self._world = world
-        self._callback = world.on_tick(self._note)
-
-    def _note(self, snapshot: carla.WorldSnapshot) -> None:
-        with self._arrived:
-            self._frame = snapshot.frame
-            self._arrived.notify_all()
-
-    def wait_for(self, frame: int, seconds: float) -> None:
-        """Return when the frame, or a later one, is here.
-
-        Raises:
-            ServerHangError: It did not come in time.
-        """
-        with self._arrived:
-            if not self._arrived.wait_for(lambda: self._frame >= frame, seconds):
-                raise ServerHangError(f"Frame {frame} was ticked, but did not arrive within {seconds:g} s.")
-
-    def stop(self) -> None:
-        """Receive no more frames."""
-        self._world.remove_on_tick(self._callback)
 
 
 _said: set[str] = set()

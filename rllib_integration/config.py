@@ -340,7 +340,7 @@ def resolve_env_config(env_config: Mapping[str, Any] | None) -> dict[str, Any]:
         ConfigError: A key is unknown or a value can't be used.
     """
     from rllib_integration.base_experiment import resolve_experiment_config
-    from rllib_integration.carla_core import resolve_core_config
+    from rllib_integration.core_config import resolve_core_config
 
     sections = merge({"carla": {}, "experiment": {}}, env_config, "env_config", free=("carla", "experiment"))
     return {

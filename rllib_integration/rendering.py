@@ -162,6 +162,12 @@ class Window:
             return
         import tkinter
 
+        try:
+            self._draw(tkinter, picture)
+        except tkinter.TclError:  # the display has gone, or its user has ended the window
+            self._root = None
+
+    def _draw(self, tkinter: Any, picture: np.ndarray) -> None:
         header = f"P6 {picture.shape[1]} {picture.shape[0]} 255 ".encode()
         self._photo = tkinter.PhotoImage(data=header + picture.tobytes(), format="PPM")
         self._label.configure(image=self._photo)

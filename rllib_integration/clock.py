@@ -1,0 +1,84 @@
+"""One tick of a world: who makes it, how its end is noticed, and the sensor data that belong to it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import carla
+
+from rllib_integration.sensors import SensorInterface, SensorTimeoutError
+from rllib_integration.servers import ServerHangError
+from rllib_integration.traffic import Traffic
+
+logger = logging.getLogger(__name__)
+
+_SUBSCRIPTION_SECONDS = 1.0  # for the first data of a new sensor, before the world is ticked once more for it
+_SUBSCRIPTION_TICKS = 3
+
+
+class FrameWatch:
+    """Waits for this client to receive a frame that another client has ticked."""
+
+    def __init__(self, world: carla.World) -> None:
+        self._arrived = threading.Condition()
+        self._frame = 0
+        self._world = world
+        self._callback = world.on_tick(self._note)
+
+    def _note(self, snapshot: carla.WorldSnapshot) -> None:
+        with self._arrived:
+            self._frame = snapshot.frame
+            self._arrived.notify_all()
+
+    def wait_for(self, frame: int, seconds: float) -> None:
+        """Return when the frame, or a later one, is here.
+
+        Raises:
+            ServerHangError: It did not come in time.
+        """
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: self._frame >= frame, seconds):
+                raise ServerHangError(f"Frame {frame} was ticked, but did not arrive within {seconds:g} s.")
+
+    def stop(self) -> None:
+        """Receive no more frames."""
+        self._world.remove_on_tick(self._callback)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Ticks one world. Holds all that it needs: a tick that was given up may still end in its thread when the
+    core has long moved on to another world."""
+
+    world: Any
+    timeout: float
+    traffic: Traffic | None
+    frames: FrameWatch | None
+
+    def tick(self) -> int:
+        """Advance the world by one step; return the frame."""
+        if self.traffic is None or self.frames is None:
+            return self.world.tick(self.timeout)
+        frame = self.traffic.tick()
+        self.frames.wait_for(frame, self.timeout)
+        return frame
+
+
+def tick_and_collect(
+    clock: Clock, repeat: int, interface: SensorInterface, sensors_are_new: bool
+) -> tuple[int, dict[str, tuple[int, Any]]]:
+    """Tick, then wait for the sensors: as one call, so that the end of the server cuts any part of it short."""
+    for _ in range(repeat):
+        frame = clock.tick()
+    if sensors_are_new:
+        # Listening begins some time after it was asked for, so a simulator may have ticked without it.
+        for _ in range(_SUBSCRIPTION_TICKS):
+            try:
+                return frame, interface.get_data(frame, min(_SUBSCRIPTION_SECONDS, clock.timeout))
+            except SensorTimeoutError as error:
+                logger.info("Another tick for sensors that do not listen yet: %s", error)
+                frame = clock.tick()
+    return frame, interface.get_data(frame, clock.timeout)

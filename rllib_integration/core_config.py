@@ -1,0 +1,70 @@
+"""The settings of server and world, under `env_config.carla`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from rllib_integration.config import Rule, merge
+from rllib_integration.servers import ServerSettings
+
+BASE_CORE_CONFIG: dict[str, Any] = {
+    "host": "localhost",  # of a server of kind "external"; all others listen on this machine's loopback
+    "timeout": 10.0,  # [s] that a running server may take to answer
+    "load_timeout": 120.0,  # [s] that it may take to load a town
+    "timestep": 0.05,  # [s] simulated in one tick
+    "ticks_per_step": 1,  # ticks for which an action holds
+    "retries_on_error": 10,  # attempts to connect to a server that runs
+    "resolution_x": 600,  # [px] of the spectator's window and of rendered pictures
+    "resolution_y": 600,
+    "quality_level": "Low",  # Low, High or Epic
+    "enable_map_assets": False,  # all layers of the town, or none but the road; towns named _Opt only
+    "enable_rendering": True,  # False: CARLA's no-rendering mode, in which cameras see nothing
+    "show_display": False,  # the server's own window
+    "seed": None,  # of the first episode, where reset() is given none
+    "server": "auto",  # auto, embedded, packaged, docker, external; or a mapping with `kind` and its settings
+}
+
+
+def _positive(expected: str, *types: type) -> Rule:
+    return Rule(*types, accepts=lambda value: 0 < value < math.inf, expected=expected)
+
+
+_CORE_RULES = {
+    "timeout": _positive("a number of seconds above 0", float),
+    "load_timeout": _positive("a number of seconds above 0", float),
+    "timestep": Rule(float, accepts=lambda value: 0 < value <= 1, expected="a number of seconds above 0, up to 1"),
+    "ticks_per_step": _positive("a whole number, 1 or more", int),
+    "retries_on_error": _positive("a whole number, 1 or more", int),
+    "resolution_x": _positive("a whole number of pixels above 0", int),
+    "resolution_y": _positive("a whole number of pixels above 0", int),
+    "quality_level": Rule(
+        str,
+        accepts=lambda value: value in ("Low", "Medium", "High", "Epic"),
+        expected="one of Low, High and Epic",
+    ),
+    "seed": Rule(
+        int, type(None), accepts=lambda seed: seed is None or seed >= 0, expected="a whole number, 0 or more, or null"
+    ),
+    "server": Rule(
+        str,
+        dict,
+        type(None),
+        expected="auto, embedded, packaged, docker or external, or a mapping with the key 'kind'",
+    ),
+}
+
+
+def resolve_core_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Lay settings over `BASE_CORE_CONFIG`.
+
+    Raises:
+        ConfigError: A key is unknown or a value can't be used.
+        ServerSettingsError: The same, inside `server`.
+    """
+    server_keys = {name: f"env_config.carla.server.{name}" for name in ServerSettings.__dataclass_fields__}
+    elsewhere = {name: path for name, path in server_keys.items() if name not in BASE_CORE_CONFIG}
+    resolved = merge(BASE_CORE_CONFIG, config, "env_config.carla", rules=_CORE_RULES, elsewhere=elsewhere)
+    ServerSettings.from_core_config(resolved)
+    return resolved
