@@ -18,7 +18,7 @@ def main() -> int:
 
     def load_policy() -> Policy:
         checkpoint = resolve_checkpoint(arguments.checkpoint)
-        from rllib_integration.training import prepare_process, quiet_ray
+        from rllib_integration.ray_session import prepare_process, quiet_ray
 
         prepare_process()
         import torch

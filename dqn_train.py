@@ -7,7 +7,8 @@ import argparse
 import sys
 
 from rllib_integration.process_guard import run_guarded
-from rllib_integration.training import ExampleClasses, add_training_arguments, options_from_arguments, run_training
+from rllib_integration.training import ExampleClasses, run_training
+from rllib_integration.training_options import add_training_arguments, options_from_arguments
 
 
 def dqn_classes() -> ExampleClasses:

@@ -114,7 +114,8 @@ class _Fitting:
     def fit_env_runners(self) -> None:
         """First fewer processors a runner, then fewer runners; at least one of each stays."""
         runners = int(self.get("env_runners", "num_env_runners", 0))
-        evaluators = int(self.get("evaluation", "evaluation_num_env_runners", 0))
+        evaluates = bool(self.get("evaluation", "evaluation_interval", 0))
+        evaluators = int(self.get("evaluation", "evaluation_num_env_runners", 0)) if evaluates else 0
         self._fit_runner_gpus(runners + evaluators)
         total = runners + evaluators
         if total == 0:

@@ -7,31 +7,28 @@ its GPU. The run's folder is described in `run_log`.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import logging
-import os
-import secrets
-import shutil
 import signal
 import sys
 import tempfile
 import threading
 import time
 import traceback
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from rllib_integration.checkpoints import CheckpointKeeper
 from rllib_integration.config import ConfigError, load_config
 from rllib_integration.helper import get_checkpoint, launch_tensorboard
-from rllib_integration.machine import Machine, ResourceError, available_cpus, fit_resources, this_machine
-from rllib_integration.process_guard import SCRATCH_VARIABLE
-from rllib_integration.stop_rules import Progress, StopRules, format_duration, parse_duration
+from rllib_integration.machine import Machine, ResourceError, available_cpus, fit_resources
+from rllib_integration.ray_session import native_output_in, prepare_process, quiet_ray, ray_session
+from rllib_integration.run_storage import RunStorage, StorageError
+from rllib_integration.stop_rules import Progress, StopRules, format_duration
+from rllib_integration.training_options import TrainingOptions
 
 if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm import Algorithm
@@ -39,8 +36,6 @@ if TYPE_CHECKING:
     from rllib_integration.carla_env import CarlaEnv
 
 INTERRUPTED = 128 + signal.SIGINT
-CHECKPOINTS_KEPT = 5
-PARTIAL_CHECKPOINT = ".checkpoint.partial"
 NATIVE_LOG = "native.log"
 
 
@@ -50,37 +45,6 @@ class TrainingError(RuntimeError):
 
 class CutShort(Exception):
     """Ends an iteration between two training steps, for a reason that can't wait for its end."""
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """What the command line says beside the configuration.
-
-    Attributes:
-        directory: Folder of runs.
-        name: The run's folder in it.
-        restore: Continue the run.
-        overwrite: Delete the run's folder first.
-        tensorboard: Start TensorBoard on `directory`.
-        auto: Join the running Ray cluster.
-        strict_resources: Refuse what the machine does not have, instead of lowering it.
-        evaluation_interval: Evaluate after every so many iterations.
-        keep_checkpoints: Number of newest checkpoints that are kept, beside the best one.
-        stop: When to end.
-        overrides: `a.b=value` over the configuration file.
-    """
-
-    directory: Path
-    name: str
-    restore: bool = False
-    overwrite: bool = False
-    tensorboard: bool = True
-    auto: bool = False
-    strict_resources: bool = False
-    evaluation_interval: int | None = None
-    keep_checkpoints: int = CHECKPOINTS_KEPT
-    stop: StopRules = field(default_factory=StopRules)
-    overrides: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,70 +68,6 @@ class ExampleClasses:
     callbacks: type | None = None
 
 
-def add_training_arguments(parser: argparse.ArgumentParser, default_name: str) -> None:
-    """The flags of a training script."""
-    parser.add_argument("configuration_file", help="YAML file")
-    parser.add_argument(
-        "-d", "--directory", type=Path, default=Path("~/ray_results/carla_rllib"), metavar="DIR", help="folder of runs"
-    )
-    parser.add_argument("-n", "--name", default=default_name, help="name of the run, a folder in DIR")
-    parser.add_argument("--restore", action="store_true", help="continue the run from its newest checkpoint")
-    parser.add_argument("--overwrite", action="store_true", help="delete an earlier run of this name")
-    parser.add_argument("--tboff", action="store_true", help="do not start TensorBoard")
-    parser.add_argument("--auto", action="store_true", help="join the running Ray cluster")
-    parser.add_argument(
-        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
-        help="override a setting, such as env_config.carla.timeout=60; may be given several times",
-    )  # fmt: skip
-    parser.add_argument("--stop-iterations", type=_positive_int, metavar="N", help="end after N iterations")
-    parser.add_argument("--stop-timesteps", type=_positive_int, metavar="N", help="end after N environment steps")
-    parser.add_argument("--stop-duration", type=parse_duration, metavar="TIME", help="end after 90s, 10m, 1h30m, ...")
-    parser.add_argument("--stop-reward", type=float, metavar="R", help="end when the mean return reaches R")
-    parser.add_argument(
-        "--strict-resources", action="store_true", help="refuse to run with fewer CPUs or GPUs than configured"
-    )
-    parser.add_argument(
-        "--evaluation-interval", type=_positive_int, metavar="N", help="drive greedily after every N iterations"
-    )
-    parser.add_argument(
-        "--keep-checkpoints", type=_positive_int, default=CHECKPOINTS_KEPT, metavar="N",
-        help=f"keep the N newest checkpoints and the best one (default {CHECKPOINTS_KEPT})",
-    )  # fmt: skip
-
-
-def options_from_arguments(arguments: argparse.Namespace) -> TrainingOptions:
-    """The options that parsed flags say."""
-    stop = StopRules(
-        iterations=arguments.stop_iterations,
-        timesteps=arguments.stop_timesteps,
-        seconds=arguments.stop_duration,
-        reward=arguments.stop_reward,
-    )
-    return TrainingOptions(
-        directory=arguments.directory.expanduser().resolve(),
-        name=arguments.name,
-        restore=arguments.restore,
-        overwrite=arguments.overwrite,
-        tensorboard=not arguments.tboff,
-        auto=arguments.auto,
-        strict_resources=arguments.strict_resources,
-        evaluation_interval=arguments.evaluation_interval,
-        keep_checkpoints=arguments.keep_checkpoints,
-        stop=stop,
-        overrides=tuple(arguments.overrides),
-    )
-
-
-def _positive_int(text: str) -> int:
-    try:
-        number = int(text.replace("_", ""))
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0.")
-    return number
-
-
 def run_training(
     configuration_file: str | Path, options: TrainingOptions, example: Callable[[], ExampleClasses] | None = None
 ) -> int:
@@ -183,45 +83,21 @@ def run_training(
         The exit status: 0, 130 after an interruption, 1 after an error, of which a sentence was printed.
     """
     prepare_process(options.auto)
+    folder = Path()
     try:
         document = load_config(configuration_file, options.overrides)
+        storage = RunStorage(options.directory, options.name)
+        folder = storage.folder
+        storage.fetch()
         if not options.overwrite:
-            get_checkpoint(options.name, options.directory, options.restore)
-        run = TrainingRun(document, options, example() if example is not None else ExampleClasses())
+            get_checkpoint(options.name, storage.directory, options.restore)
+        run = TrainingRun(document, options, storage, example() if example is not None else ExampleClasses())
         return run.go()
     except KeyboardInterrupt:
         print("Interrupted; nothing was saved since the last checkpoint.", flush=True)
         return INTERRUPTED
     except Exception as error:
-        return report_failure(error, options.directory / options.name)
-
-
-def prepare_process(auto: bool = False) -> None:
-    """Environment variables and warning filters that have to be set before Ray is first imported.
-
-    An own Ray asks for a token that only this process and its children know. A cluster's is in the user's
-    token file, if the cluster asks for one.
-
-    Args:
-        auto: Whether a running cluster will be joined.
-    """
-    if auto:
-        has_token = Path("~/.ray/auth_token").expanduser().exists()
-        os.environ.setdefault("RAY_AUTH_MODE", "token" if has_token else "disabled")
-    else:
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("PYTHONWARNINGS", "ignore")
-    os.environ.setdefault("GYMNASIUM_DISABLE_WARNINGS", "1")
-    warnings.filterwarnings("ignore")
-
-
-def quiet_ray() -> None:
-    """Keep Ray from explaining its own defaults at length; importing it sets its loggers up anew."""
-    for name in ("ray", "ray.rllib", "ray.tune"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        return report_failure(error, folder)
 
 
 def report_failure(error: BaseException, folder: Path) -> int:
@@ -306,19 +182,20 @@ class Interruption:
 class TrainingRun:
     """One start of a run: building it, going through its iterations, ending it."""
 
-    def __init__(self, document: Mapping[str, Any], options: TrainingOptions, example: ExampleClasses) -> None:
+    def __init__(
+        self, document: Mapping[str, Any], options: TrainingOptions, storage: RunStorage, example: ExampleClasses
+    ) -> None:
         from rllib_integration.rllib_config import named_algorithm, read_document
 
         self.options = options
-        self.folder = options.directory / options.name
+        self.storage = storage
+        self.folder = storage.folder
         self.callbacks = example.callbacks
         self.parts = example.parts.get(named_algorithm(document), AlgorithmParts())
         self.document, self.notes = read_document(document, self.parts.algorithm_class, self._extra_model_keys())
         self._add_evaluation()
         self.newest_checkpoint: Path | None = None
         self.steps_saved = 0
-        self.best_return: float | None = None
-        self.best_checkpoint: Path | None = None
 
     def _extra_model_keys(self) -> tuple[str, ...]:
         return tuple(getattr(self.parts.module_class, "EXTRA_MODEL_KEYS", ()))
@@ -343,8 +220,11 @@ class TrainingRun:
         """Train; returns the exit status."""
         self._check_environment()
         options = self.options
-        checkpoint = get_checkpoint(options.name, options.directory, options.restore, options.overwrite)
+        checkpoint = get_checkpoint(options.name, self.storage.directory, options.restore, options.overwrite)
+        if options.overwrite:
+            self.storage.clear()
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.checkpoints = CheckpointKeeper(self.folder, options.keep_checkpoints)
         with contextlib.ExitStack() as stack:
             stack.enter_context(native_output_in(self.folder / NATIVE_LOG))
             interruption = stack.enter_context(Interruption())
@@ -456,6 +336,7 @@ class TrainingRun:
                 if interruption.requested.is_set():
                     reason = reason or "Interrupted."
             checkpoint = self._save(algorithm, None)
+            self._push(is_last=True)
             print_evaluations(self.folder)
             print(f"{reason} The last checkpoint is {checkpoint}", flush=True)
         finally:
@@ -483,7 +364,7 @@ class TrainingRun:
     def _start_tensorboard(self) -> Any:
         """Started after the first iteration, so as not to compete with the start of the simulators."""
         try:
-            board = launch_tensorboard(self.options.directory)
+            board = launch_tensorboard(self.storage.directory)
         except RuntimeError as error:
             print(f"TensorBoard: {error}", flush=True)
             return None
@@ -494,19 +375,24 @@ class TrainingRun:
         """Save a checkpoint named after the iteration, and remove those that are neither new nor best."""
         steps = _steps_sampled(algorithm)
         if self.newest_checkpoint is None or self.steps_saved != steps:
-            self.newest_checkpoint, self.steps_saved = save_checkpoint(algorithm, self.folder), steps
-        checkpoint = self.newest_checkpoint
-        if result is not None:
-            score = _mean_return(result.get("evaluation", {})) if "evaluation" in result else None
-            score = _mean_return(result) if score is None and not self._evaluates() else score
-            if score is not None and (self.best_return is None or score >= self.best_return):
-                self.best_return, self.best_checkpoint = score, checkpoint
-                (self.folder / "best_checkpoint.txt").write_text(f"{checkpoint.name} {score:.3f}\n", encoding="utf-8")
-        newest = sorted(self.folder.glob("checkpoint_*"))
-        for old in newest[: -self.options.keep_checkpoints]:
-            if old != self.best_checkpoint:
-                shutil.rmtree(old)
-        return checkpoint
+            score = self._score(result) if result is not None else None
+            self.newest_checkpoint = self.checkpoints.save(algorithm.iteration, algorithm.save, score)
+            self.steps_saved = steps
+            self._push(is_last=result is None)
+        return self.newest_checkpoint
+
+    def _score(self, result: Mapping[str, Any]) -> float | None:
+        """What tells the best checkpoint: the evaluation's mean return where there is one, else the training's."""
+        return _mean_return(result.get("evaluation") or {}) if self._evaluates() else _mean_return(result)
+
+    def _push(self, is_last: bool) -> None:
+        """Copy the run to shared storage; a failure is told, and mended by the next copy, unless there is none."""
+        try:
+            self.storage.push()
+        except StorageError as error:
+            if is_last:
+                raise
+            print(f"Storage: {error}", flush=True)
 
     def _evaluates(self) -> bool:
         return bool((self.document.get("evaluation") or {}).get("evaluation_interval"))
@@ -565,23 +451,6 @@ def progress_line(result: Mapping[str, Any], progress: Progress, seconds_left: f
     return " | ".join(parts)
 
 
-def save_checkpoint(algorithm: Algorithm, folder: Path) -> Path:
-    """Save `checkpoint_<iteration>`; it appears whole or not at all, and replaces one of the same iteration."""
-    target = folder / f"checkpoint_{algorithm.iteration:06d}"
-    partial = folder / PARTIAL_CHECKPOINT
-    shutil.rmtree(partial, ignore_errors=True)
-    algorithm.save(str(partial))
-    if target.exists():
-        replaced = folder / f"{PARTIAL_CHECKPOINT}.replaced"
-        shutil.rmtree(replaced, ignore_errors=True)
-        target.rename(replaced)
-        partial.rename(target)
-        shutil.rmtree(replaced)
-    else:
-        partial.rename(target)
-    return target
-
-
 def print_evaluations(folder: Path) -> None:
     """A table of the run's greedy evaluations, if it made any."""
     from rllib_integration.evaluation import evaluation_table, read_episodes
@@ -589,77 +458,6 @@ def print_evaluations(folder: Path) -> None:
     episodes = read_episodes(folder / "evaluation.jsonl")
     if episodes:
         print(evaluation_table(episodes), flush=True)
-
-
-@contextlib.contextmanager
-def ray_session(auto: bool) -> Iterator[Machine]:
-    """Ray for the time of a run: the cluster that is running, or one of this machine alone.
-
-    The own one listens on the loopback interface, asks for a token that only its processes know, and keeps
-    its files in a folder that is removed.
-    """
-    if auto:
-        import ray
-
-        try:
-            ray.init(address="auto", logging_level=logging.ERROR, log_to_driver=False)
-        except ConnectionError as error:
-            raise TrainingError(
-                "--auto joins a running Ray cluster, but none was found; start one with "
-                "`ray up dqn_example/dqn_autoscaler.yaml` or `ray start --head`, or leave --auto out."
-            ) from error
-        try:
-            resources = ray.cluster_resources()
-            yield Machine(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), "the cluster")
-        finally:
-            ray.shutdown()
-        return
-    import ray
-
-    machine = this_machine()
-    with scratch_folder() as files:
-        ray.init(
-            address="local",
-            num_cpus=machine.cpus,
-            num_gpus=machine.gpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _node_ip_address="127.0.0.1",
-            _temp_dir=files,
-        )
-        try:
-            yield machine
-        finally:
-            ray.shutdown()
-
-
-@contextlib.contextmanager
-def native_output_in(log: Path) -> Iterator[None]:
-    """Let what native libraries write to stderr go to a file; Python's own errors stay where they are seen."""
-    stderr = sys.stderr
-    seen = os.dup(2)
-    with log.open("ab") as file:
-        os.dup2(file.fileno(), 2)
-    with os.fdopen(os.dup(seen), "w", buffering=1) as python_errors:
-        sys.stderr = python_errors
-        try:
-            yield
-        finally:
-            sys.stderr = stderr
-            os.dup2(seen, 2)
-            os.close(seen)
-
-
-@contextlib.contextmanager
-def scratch_folder() -> Iterator[str]:
-    """The folder that the process guard removes, or one that is removed here where there is no guard."""
-    guarded = os.environ.get(SCRATCH_VARIABLE)
-    if guarded:
-        yield guarded
-        return
-    with tempfile.TemporaryDirectory(prefix="carla-ray-", ignore_cleanup_errors=True) as folder:
-        yield folder
 
 
 def _steps_sampled(algorithm: Algorithm) -> int:

@@ -1,0 +1,119 @@
+"""The surroundings of RLlib: Ray's processes, its environment variables, and what it writes where."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from rllib_integration.machine import Machine, this_machine
+from rllib_integration.process_guard import SCRATCH_VARIABLE
+
+
+class RaySessionError(RuntimeError):
+    """Ray can't be had; the message is a sentence for the user."""
+
+
+def prepare_process(auto: bool = False) -> None:
+    """Environment variables and warning filters that have to be set before Ray is first imported.
+
+    An own Ray asks for a token that only this process and its children know. A cluster's is in the user's
+    token file, if the cluster asks for one.
+
+    Args:
+        auto: Whether a running cluster will be joined.
+    """
+    if auto:
+        has_token = Path("~/.ray/auth_token").expanduser().exists()
+        os.environ.setdefault("RAY_AUTH_MODE", "token" if has_token else "disabled")
+    else:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    os.environ.setdefault("GYMNASIUM_DISABLE_WARNINGS", "1")
+    warnings.filterwarnings("ignore")
+
+
+def quiet_ray() -> None:
+    """Keep Ray from explaining its own defaults at length; importing it sets its loggers up anew."""
+    for name in ("ray", "ray.rllib", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@contextlib.contextmanager
+def ray_session(auto: bool) -> Iterator[Machine]:
+    """Ray for the time of a run: the cluster that is running, or one of this machine alone.
+
+    The own one listens on the loopback interface, asks for a token that only its processes know, and keeps
+    its files in a folder that is removed.
+    """
+    if auto:
+        import ray
+
+        try:
+            ray.init(address="auto", logging_level=logging.ERROR, log_to_driver=False)
+        except ConnectionError as error:
+            raise RaySessionError(
+                "--auto joins a running Ray cluster, but none was found; start one with "
+                "`ray up dqn_example/dqn_autoscaler.yaml` or `ray start --head`, or leave --auto out."
+            ) from error
+        try:
+            resources = ray.cluster_resources()
+            yield Machine(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), "the cluster")
+        finally:
+            ray.shutdown()
+        return
+    import ray
+
+    machine = this_machine()
+    with scratch_folder() as files:
+        ray.init(
+            address="local",
+            num_cpus=machine.cpus,
+            num_gpus=machine.gpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _node_ip_address="127.0.0.1",
+            _temp_dir=files,
+        )
+        try:
+            yield machine
+        finally:
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def native_output_in(log: Path) -> Iterator[None]:
+    """Let what native libraries write to stderr go to a file; Python's own errors stay where they are seen."""
+    stderr = sys.stderr
+    seen = os.dup(2)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+    with os.fdopen(os.dup(seen), "w", buffering=1) as python_errors:
+        sys.stderr = python_errors
+        try:
+            yield
+        finally:
+            sys.stderr = stderr
+            os.dup2(seen, 2)
+            os.close(seen)
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[str]:
+    """The folder that the process guard removes, or one that is removed here where there is no guard."""
+    guarded = os.environ.get(SCRATCH_VARIABLE)
+    if guarded:
+        yield guarded
+        return
+    with tempfile.TemporaryDirectory(prefix="carla-ray-", ignore_cleanup_errors=True) as folder:
+        yield folder
