@@ -20,12 +20,13 @@ from rllib_integration.servers.errors import ServerStartError
 from rllib_integration.servers.placement import Slot, choose_gpu
 from rllib_integration.servers.ports import PortLease, lease_port_block
 from rllib_integration.servers.process import SupervisedProcess
-from rllib_integration.servers.readiness import is_listening, wait_until_ready
+from rllib_integration.servers.readiness import ask_version, is_listening, wait_until_ready
 from rllib_integration.servers.settings import ServerSettings
 
 LOOPBACK = "127.0.0.1"
 _GRACE_SECONDS = 0.5
 _PORT_ATTEMPTS = 5
+_QUESTION_SECONDS = 2.0
 _LOG_DAYS = 7
 _LOG_TAIL_BYTES = 32768
 _LOG_LINE_LENGTH = 500
@@ -84,6 +85,10 @@ class CarlaServer(abc.ABC):
     def wait_for_exit(self, seconds: float) -> int | None:
         """Wait at most so long for the server's end; return what `exit_status` returns."""
         return None
+
+    def answers(self, seconds: float = _QUESTION_SECONDS) -> bool:
+        """Whether a new client gets the server's version in time, as it does while the server loads a town."""
+        return self.exit_status() is None and ask_version(self.host, self.port, seconds) is not None
 
     def exit_event(self) -> int:
         """Descriptor that is readable when `exit_status` should be looked at; -1 if there is none."""

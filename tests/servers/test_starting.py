@@ -141,6 +141,17 @@ def test_a_start_can_be_cancelled_from_another_thread(new_server: ServerFactory)
     assert len(errors) == 1
 
 
+def test_a_server_answers_until_it_freezes_or_dies(new_server: ServerFactory) -> None:
+    frozen, dead = new_server(extra_arguments=["--freeze-after", "2"]), new_server()
+    for server in (frozen, dead):
+        server.start()
+        assert server.answers()
+    os.kill(dead.pid, signal.SIGKILL)
+    dead.wait_for_exit(5.0)
+    assert not frozen.answers(0.3)
+    assert not dead.answers()
+
+
 def test_a_killed_servers_obituary_names_the_signal(new_server: ServerFactory) -> None:
     server = new_server(server=ANSWERING)
     server.start()
