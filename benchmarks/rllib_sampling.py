@@ -1,0 +1,98 @@
+"""RLlib's sampling with this environment, as a ratio to sampling an environment that costs nothing.
+
+Both have the quickstart's spaces, network and env runner; one simulates, the other returns the same picture.
+
+    python3 benchmarks/rllib_sampling.py [--steps 1500] [--envs 1 2 4]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import gymnasium  # noqa: E402
+import numpy as np  # noqa: E402
+
+from rllib_integration.ray_session import prepare_process, quiet_ray  # noqa: E402
+
+prepare_process()
+
+from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner  # noqa: E402
+from ray.tune.registry import register_env  # noqa: E402
+
+from dqn_example.dqn_callbacks import DQNCallbacks  # noqa: E402
+from dqn_example.dqn_trainer import DQNTrainer  # noqa: E402
+from rllib_integration.config import load_config  # noqa: E402
+from rllib_integration.rl_modules import PictureDQNModule  # noqa: E402
+from rllib_integration.rllib_config import build_algorithm_config, read_document  # noqa: E402
+from rllib_integration.training import make_env  # noqa: E402
+
+EPISODE_STEPS = 100
+
+
+class CostlessEnv(gymnasium.Env):
+    """The quickstart's spaces, and always the same picture."""
+
+    def __init__(self, spaces: tuple[gymnasium.Space, gymnasium.Space]) -> None:
+        self.observation_space, self.action_space = spaces
+        self.picture = np.zeros(self.observation_space.shape, np.uint8)
+        self.steps = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        self.steps = 0
+        return self.picture, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        return self.picture, 0.0, False, self.steps == EPISODE_STEPS, {}
+
+
+def steps_per_second(document: dict[str, Any], env: str, envs: int, steps: int) -> float:
+    """Environment steps a second of one env runner in this process, the first ones left out."""
+    config = build_algorithm_config(document, env, PictureDQNModule, DQNCallbacks, algorithm_class=DQNTrainer)
+    config.env_runners(num_env_runners=0, num_envs_per_env_runner=envs)
+    runner = SingleAgentEnvRunner(config=config)
+    runner.sample(num_timesteps=50 * envs)
+    begin = time.perf_counter()
+    done = 0
+    while done < steps:
+        done += sum(len(episode) for episode in runner.sample(num_timesteps=16 * envs))
+    rate = done / (time.perf_counter() - begin)
+    runner.stop()
+    return rate
+
+
+def main() -> None:
+    """Print both rates and their ratio for each number of environments."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--envs", type=int, nargs="+", default=[1, 2, 4])
+    arguments = parser.parse_args()
+    document, _ = read_document(load_config(ROOT / "dqn_example" / "dqn_quickstart.yaml"))
+    # A policy that has learnt ends few episodes: the costs of resets are benchmarks/env_step.py's business.
+    document["environment"]["env_config"]["experiment"]["others"].update(
+        end_off_lane=False, end_on_collision=False, max_time_idle=10**6, max_time_episode=EPISODE_STEPS
+    )
+    env = make_env(document["environment"]["env_config"])
+    spaces = (env.observation_space, env.action_space)
+    env.close()
+    register_env("carla", make_env)
+    register_env("costless", lambda context: CostlessEnv(spaces))
+    quiet_ray()
+    print(f"{'envs':>4} {'carla steps/s':>14} {'costless steps/s':>17} {'ratio':>6}")
+    for envs in arguments.envs:
+        costless = steps_per_second(document, "costless", envs, arguments.steps)
+        carla = steps_per_second(document, "carla", envs, arguments.steps)
+        print(f"{envs:>4} {carla:>14.0f} {costless:>17.0f} {carla / costless:>6.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
