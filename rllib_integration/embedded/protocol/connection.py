@@ -13,6 +13,9 @@ from rllib_integration.embedded.protocol.event_loop import HUNG_UP, READABLE, WR
 
 logger = logging.getLogger(__name__)
 
+UNREAD_OUTPUT = "unread output"
+"""Why a peer is not read that does not read what it was sent; over once it has."""
+
 _READ_SIZE = 1 << 16
 _BACKLOG = 256
 _ACCEPT_PAUSE = 0.2
@@ -29,7 +32,7 @@ class Connection:
         self._descriptor = sock.fileno()
         self._outbox: deque[memoryview] = deque()
         self._head_is_partial = False
-        self._reading = True
+        self._reading_waits_for: set[str] = set()
         self.queued_bytes = 0
         self.closed = False
         self.peer = "{}:{}".format(*sock.getpeername()[:2])
@@ -83,20 +86,28 @@ class Connection:
         del self._outbox[index]
         return True
 
-    def read_on(self, wanted: bool) -> None:
-        """Go on or stop reading what the peer sends."""
-        self._reading = wanted
+    def stop_reading(self, reason: str) -> None:
+        """Read nothing more from the peer until `read_on` is called for the same reason."""
+        self._reading_waits_for.add(reason)
         self._update_interest()
 
+    def read_on(self, reason: str) -> None:
+        """Take back `stop_reading`."""
+        self._reading_waits_for.discard(reason)
+        if not self.closed:
+            self._update_interest()
+
     def _update_interest(self) -> None:
-        self._loop.change(self._descriptor, (READABLE if self._reading else 0) | (WRITABLE if self._outbox else 0))
+        self._loop.change(
+            self._descriptor, (0 if self._reading_waits_for else READABLE) | (WRITABLE if self._outbox else 0)
+        )
 
     def _on_ready(self, events: int) -> None:
         if events & WRITABLE:
             self._flush()
             if events == WRITABLE:
                 return
-        if self.closed or not (self._reading or events & HUNG_UP):
+        if self.closed or (self._reading_waits_for and not events & HUNG_UP):
             return
         try:
             data = self._socket.recv(_READ_SIZE)
@@ -126,8 +137,7 @@ class Connection:
         except OSError:
             self.close()
             return
-        self._reading = True
-        self._update_interest()
+        self.read_on(UNREAD_OUTPUT)
 
     def close(self) -> None:
         """Close the socket and forget all queued output. Safe to call twice."""

@@ -16,11 +16,13 @@ class Complaints:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
 
-    def log(self, method: str, text: str) -> None:
-        """Say what went wrong with a call."""
+    def log(self, method: str, text: str) -> bool:
+        """Say what went wrong with a call; returns whether it was said."""
         if method not in self._counts and len(self._counts) >= _MAX_KINDS:
-            return
+            return False
         self._counts[method] += 1
         count = self._counts[method]
-        if count & (count - 1) == 0:
-            logger.warning("%.80s: %.500s%s", method, text, f" ({count} times)" if count > 1 else "")
+        if count & (count - 1):
+            return False
+        logger.warning("%.80s: %.500s%s", method, text, f" ({count} times)" if count > 1 else "")
+        return True

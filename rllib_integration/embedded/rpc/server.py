@@ -108,11 +108,15 @@ class Server:
             self.simulation.settings.synchronous_mode
             and not self._gate.waiting
             and not self._load_guard
+            and not self._rpc.backlog
             and not self._rpc.listener.paused
             and not self.streams.listener.paused
         ):
             return None
         due: list[float | None] = [self._rpc.listener.resume_when_due(), self.streams.listener.resume_when_due()]
+        if self._rpc.backlog:
+            self._rpc.work_off_backlog()
+            due.append(0.0 if self._rpc.backlog else None)
         if self._gate.waiting:
             now = time.monotonic()
             for connection, message_id in self._gate.release(now):
@@ -134,7 +138,10 @@ class Server:
             return rest
         delta = self.clock.due(now, self.simulation.settings)
         if delta is not None:
-            self.tick(delta)
+            try:
+                self.tick(delta)
+            except Exception as error:
+                self._complain_of_tick(error)
         return self.clock.next_tick
 
     def tick(self, delta: float) -> int:
@@ -212,7 +219,16 @@ class Server:
             self._tick_and_answer(connection, message_id)
 
     def _tick_and_answer(self, connection: RpcConnection, message_id: int) -> None:
-        connection.write(encode_value(message_id, self.tick_once()))
+        try:
+            answer = encode_value(message_id, self.tick_once())
+        except Exception as error:
+            self._complain_of_tick(error)
+            answer = encode_failure(message_id, f"the tick failed: {error!r}", returns_value=True)
+        connection.write(answer)
+
+    def _complain_of_tick(self, error: Exception) -> None:
+        if self.complaints.log("tick", repr(error)):
+            logger.error("a tick failed", exc_info=error)
 
     def tick_once(self) -> int:
         """One tick of a synchronous world; returns the new frame."""

@@ -137,8 +137,8 @@ class SensorBoard:
         episode = self._simulation.episode
         try:
             bodies = mounted.sensor.capture(view, self._mount(actor))
-        except (ArithmeticError, ValueError, IndexError, TypeError, MemoryError):
-            # One broken sensor must not cost the other clients their tick.
+        except Exception:
+            # One broken sensor must not cost everybody their tick.
             if not mounted.failed:
                 logger.exception("%s (actor %d) failed; it stays silent", actor.type_id, actor.id)
             mounted.failed = True

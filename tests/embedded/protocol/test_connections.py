@@ -8,10 +8,12 @@ import struct
 import threading
 from collections.abc import Iterator
 
+import msgpack
 import pytest
 
-from rllib_integration.embedded.protocol import stream_server
+from rllib_integration.embedded.protocol import rpc_server, stream_server
 from rllib_integration.embedded.protocol.event_loop import EventLoop
+from rllib_integration.embedded.protocol.rpc_server import RpcServer
 from rllib_integration.embedded.protocol.stream_server import StreamServer
 
 _TIMEOUT = 10.0
@@ -24,22 +26,31 @@ class _Running:
         self.loop = EventLoop()
         self.arrived = threading.Semaphore(0)
         self.work: list[object] = []
+        self.work_off = lambda: None
+        self.flooded = lambda: False
         self.done = threading.Semaphore(0)
         self.server = StreamServer(self.loop, "127.0.0.1", 0, lambda connection, stream: self.arrived.release())
         self.thread = threading.Thread(target=self.loop.run, args=(self._timer,))
         self.thread.start()
 
     def _timer(self) -> float | None:
+        self.work_off()
         while self.work:
             self.work.pop(0)()  # type: ignore[operator]
             self.done.release()
-        return None
+        return 0.0 if self.flooded() else None
 
     def in_loop(self, action) -> None:
         """Run something in the loop's thread."""
         self.work.append(action)
         os.write(self.loop.wake_up_descriptor, b"x")
         assert self.done.acquire(timeout=_TIMEOUT)
+
+    def serve_calls(self, handle) -> RpcServer:
+        """Serve remote calls, too."""
+        rpc = RpcServer(self.loop, "127.0.0.1", 0, handle)
+        self.work_off, self.flooded = rpc.work_off_backlog, lambda: bool(rpc.backlog)
+        return rpc
 
     def subscribe(self, stream_id: int) -> socket.socket:
         client = socket.create_connection(("127.0.0.1", self.server.listener.port), timeout=_TIMEOUT)
@@ -119,3 +130,29 @@ def test_a_stream_id_may_come_in_pieces(running):
     running.in_loop(lambda: running.server.publish(77, b"hello"))
     assert _read(client, 5) == b"hello"
     client.close()
+
+
+def test_a_client_that_floods_gives_way_to_others_after_a_turn(running, monkeypatch):
+    monkeypatch.setattr(rpc_server, "_TURN", 0.0)
+    handled, first, all_done = [], threading.Event(), threading.Event()
+    others_turn = threading.Event()
+
+    def handle(connection, request):
+        handled.append(request.method)
+        if request.method == "flood" and len(handled) == 1:
+            first.set()
+            others_turn.wait(_TIMEOUT)
+        if handled.count("flood") == 2000 and "other" in handled:
+            all_done.set()
+
+    server = []
+    running.in_loop(lambda: server.append(running.serve_calls(handle)))
+    address = ("127.0.0.1", server[0].listener.port)
+    with socket.create_connection(address) as flood, socket.create_connection(address) as other:
+        flood.sendall(msgpack.packb([0, 1, "flood", [[True]]]) * 2000)
+        assert first.wait(_TIMEOUT)
+        other.sendall(msgpack.packb([0, 1, "other", [[True]]]))
+        others_turn.set()
+        assert all_done.wait(_TIMEOUT)
+    assert handled.index("other") < 100
+    running.in_loop(server[0].close)
