@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from rllib_integration.sensors.actor_roster import WALKER, ActorStates, Box
 from rllib_integration.sensors.bird_view_kernels import View, draw_boxes, draw_discs, draw_ribbon, draw_stamp
 from rllib_integration.sensors.map_drawing import PALETTE, SURFACES
-from rllib_integration.sensors.map_pyramid import MapPainter, MapPyramid
+from rllib_integration.sensors.map_painter import MapPainter
+from rllib_integration.sensors.map_pyramid import MapPyramid
 from rllib_integration.sensors.road_signs import Stamp
 
 HERO_COLOUR, VEHICLE_COLOUR, TWO_WHEELER_COLOUR, WALKER_COLOUR = range(4)

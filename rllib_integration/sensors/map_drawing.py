@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rllib_integration.lanes import PARKING, SHOULDER, SIDEWALK, SampledLanes
 
-DRAWING_VERSION = 2
+DRAWING_VERSION = 3
 """Part of the cache's key: raise it whenever the drawing changes."""
 
 SURFACES = ("ground", "shoulder", "parking", "sidewalk", "road", "white", "yellow", "blue", "green", "red")

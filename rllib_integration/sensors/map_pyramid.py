@@ -14,11 +14,11 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple
 
 import carla
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,23 +26,19 @@ from rllib_integration.lanes import town_lanes
 from rllib_integration.sensors.map_drawing import (
     DRAWING_VERSION,
     ROAD_SURFACE,
-    SURFACES,
     MapDrawing,
     draw_map,
 )
-from rllib_integration.sensors.map_kernels import (
+from rllib_integration.sensors.map_kernels import TILE, fill_quads
+from rllib_integration.sensors.map_storeys import (
+    BOTH,
     CELL,
     LOWER,
-    TILE,
     UPPER,
-    fill_quads,
     find_storeys,
-    halve_coverage,
-    halve_surfaces,
-    index_tiles,
-    mix_colours,
     road_heights,
     storey_of_quads,
+    tile_storeys,
 )
 from rllib_integration.town_cache import TownMemory, entry_path, write_entry
 
@@ -52,7 +48,6 @@ LEVELS = 6
 BASE_RESOLUTION = 10.0  # [points/m] of level 0
 LARGE_TOWN_LENGTH = 200_000.0  # [m of lane] above which the base resolution is halved, and halved again
 MARGIN = 2.0  # [m] around everything drawn
-_TILES_KEPT = 64
 
 
 class Level(NamedTuple):
@@ -96,7 +91,7 @@ class MapPyramid:
         self.surfaces = surfaces
         self.storeys = storeys
         self.heights = heights
-        self._tile_storeys = [_tile_storeys(storeys, level) for level in range(len(levels))]
+        self._tile_storeys = [tile_storeys(storeys, TILE // CELL * 2**level) for level in range(len(levels))]
 
     @classmethod
     def of_map(cls, carla_map: carla.Map, folder: Path | None = None) -> MapPyramid:
@@ -137,11 +132,12 @@ class MapPyramid:
         points = ((drawing.quads - np.array(origin, np.float32)) * np.float32(resolution)).astype(np.float32)
 
         cells = (rows * TILE // CELL, columns * TILE // CELL)
-        heights = road_heights(points, drawing.heights, drawing.surfaces == ROAD_SURFACE, cells)
+        is_road = drawing.surfaces == ROAD_SURFACE
+        heights = road_heights(points[is_road], drawing.heights[is_road], cells)
         storeys = find_storeys(heights)
         storey = storey_of_quads(points, drawing.heights, storeys)
-        index, count = index_tiles(points, storey, rows, columns)
-        tiles = np.zeros((count, TILE, TILE), np.uint8)
+        index = _number_tiles(points, storey, rows, columns)
+        tiles = np.zeros((index.max() + 1, TILE, TILE), np.uint8)
         for view, hidden in ((0, LOWER), (1, UPPER)):
             # What the view does not show is drawn first: the rest covers it.
             first = storey == hidden
@@ -218,115 +214,25 @@ class MapPyramid:
 _PYRAMIDS: TownMemory[MapPyramid] = TownMemory()
 
 
-class Patch(NamedTuple):
-    """A part of a level as one picture.
-
-    Attributes:
-        picture: ``uint8 (height, width, channels)``; row = y, column = x.
-        x: World x (m) of its left edge.
-        y: World y (m) of its upper edge.
-        resolution: Points a metre.
-    """
-
-    picture: NDArray[np.uint8]
-    x: float
-    y: float
-    resolution: float
-
-
-class MapPainter:
-    """Shows a pyramid in given colours, or as given masks, one patch around a place at a time.
-
-    Args:
-        pyramid: The town.
-        colours: ``uint8 (surfaces, channels)`` value of every surface in every channel.
-        resolution: Pixels a metre of the pictures that patches are for.
-        reach: Farthest that such a picture sees from its middle (m).
-    """
-
-    def __init__(self, pyramid: MapPyramid, colours: NDArray[np.uint8], resolution: float, reach: float) -> None:
-        self.pyramid = pyramid
-        self.colours = np.ascontiguousarray(colours, np.uint8)
-        self.level = pyramid.level_for(resolution)
-        self.reach = reach
-        self._decoded: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
-        self._key: tuple[int, ...] | None = None
-        self._patch: Patch | None = None
-
-    def patch(self, x: float, y: float, z: float) -> Patch:
-        """A patch that holds everything within reach of a place, of the storey that ``z`` (m) is on."""
-        resolution = self.pyramid.resolution / 2**self.level
-        span = TILE / resolution
-        origin_x, origin_y = self.pyramid.origin
-        # One point more on each side: pictures interpolate.
-        reach = self.reach + 1.0 / resolution
-        column, row = math.floor((x - reach - origin_x) / span), math.floor((y - reach - origin_y) / span)
-        columns = math.floor((x + reach - origin_x) / span) - column + 1
-        rows = math.floor((y + reach - origin_y) / span) - row + 1
-        storey = self.pyramid.tile_storeys(self.level)
-        inside = storey[max(row, 0) : max(row + rows, 0), max(column, 0) : max(column + columns, 0)]
-        parted = np.isfinite(inside)
-        below = tuple((z < inside[parted]).tolist()) if parted.any() else ()
-        key = (column, row, columns, rows, *below)
-        if self._patch is None or key != self._key:
-            self._patch = self._assemble(column, row, columns, rows, z)
-            self._key = key
-        return self._patch
-
-    def _assemble(self, column: int, row: int, columns: int, rows: int, z: float) -> Patch:
-        resolution = self.pyramid.resolution / 2**self.level
-        span = TILE / resolution
-        picture = np.empty((rows * TILE, columns * TILE, self.colours.shape[1]), np.uint8)
-        for i in range(rows):
-            for j in range(columns):
-                place = picture[i * TILE : (i + 1) * TILE, j * TILE : (j + 1) * TILE]
-                place[:] = self._tile(row + i, column + j, z)
-        x, y = self.pyramid.origin[0] + column * span, self.pyramid.origin[1] + row * span
-        return Patch(picture, x, y, resolution)
-
-    def _tile(self, row: int, column: int, z: float) -> NDArray[np.uint8]:
-        """The coloured tile at a place, or the ground's colour."""
-        level = self.pyramid.levels[self.level]
-        if not (0 <= row < level.numbers.shape[1] and 0 <= column < level.numbers.shape[2]):
-            return self.colours[0]
-        storey = self.pyramid.tile_storeys(self.level)[row, column]
-        number = int(level.numbers[1 if z < storey else 0, row, column])
-        if number < 0:
-            return self.colours[0]
-        tile = self._decoded.get(number)
-        if tile is None:
-            tile = self._colour(level.tiles[number])
-            self._decoded[number] = tile
-            if len(self._decoded) > _TILES_KEPT:
-                self._decoded.popitem(last=False)
-        else:
-            self._decoded.move_to_end(number)
-        return tile
-
-    def _colour(self, tile: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if tile.ndim == 2:
-            return self.colours[tile]
-        painted = np.empty((TILE, TILE, self.colours.shape[1]), np.uint8)
-        mix_colours(tile, self.colours[[0, *self.pyramid.surfaces]], painted)
-        return painted
-
-
 def _strip_length(quads: NDArray[np.float32]) -> float:
     """Length (m) of the strips that quadrilaterals make, one side of each."""
     return float(np.linalg.norm(quads[:, 1] - quads[:, 0], axis=1).sum())
 
 
-def _tile_storeys(storeys: NDArray[np.float32], level: int) -> NDArray[np.float32]:
-    """Mean of the cells' heights over each tile of a level, NaN where no cell has two storeys."""
-    side = (TILE // CELL) * 2**level
-    rows, columns = -(-storeys.shape[0] // side), -(-storeys.shape[1] // side)
-    total = np.zeros((rows, columns))
-    count = np.zeros((rows, columns))
-    where = np.argwhere(np.isfinite(storeys))
-    np.add.at(total, tuple(where.T // side), storeys[tuple(where.T)])
-    np.add.at(count, tuple(where.T // side), 1)
-    with np.errstate(invalid="ignore"):
-        return np.where(count > 0, total / count, np.nan).astype(np.float32)
+def _number_tiles(quads: NDArray[np.float32], storey: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.int32]:
+    """Number the tiles that something is drawn on; two numbers where there are two storeys. See :class:`Level`."""
+    limit = (columns - 1, rows - 1)
+    first = np.clip(quads.min(axis=1) // TILE, 0, limit).astype(np.int64)
+    last = np.clip(quads.max(axis=1) // TILE, 0, limit).astype(np.int64)
+    drawn, parted = np.zeros((rows, columns), bool), np.zeros((rows, columns), bool)
+    for down in range(int((last - first)[:, 1].max()) + 1):
+        for right in range(int((last - first)[:, 0].max()) + 1):
+            column, row = np.minimum(first + (right, down), last).T
+            drawn[row, column] = True
+            parted[row[storey != BOTH], column[storey != BOTH]] = True
+    number = np.cumsum(drawn.astype(np.int32) + parted).reshape(rows, columns) - 1
+    above = np.where(drawn, number - parted, -1)
+    return np.stack([above, np.where(drawn, number, -1)]).astype(np.int32)
 
 
 def _halve(level: Level, surfaces: tuple[int, ...]) -> Level:
@@ -345,11 +251,12 @@ def _halve(level: Level, surfaces: tuple[int, ...]) -> Level:
                 four[: block.shape[1], : block.shape[2]] = block[view]
                 children.append(four)
     tiles = np.zeros((len(children), TILE, TILE, len(surfaces)), np.uint8)
-    joined = np.array(children, np.int32).reshape(-1, 2, 2)
-    if level.tiles.ndim == 3:
-        channel = np.full(len(SURFACES), -1, np.int64)
-        channel[list(surfaces)] = np.arange(len(surfaces))
-        halve_surfaces(level.tiles, joined, channel, tiles)
-    else:
-        halve_coverage(level.tiles, joined, tiles)
+    half = TILE // 2
+    for tile, four in zip(tiles, children):
+        for a, b in np.argwhere(four >= 0):
+            child = level.tiles[four[a, b]]
+            if child.ndim == 2:
+                child = np.stack([(child == surface) * np.uint8(255) for surface in surfaces], axis=2)
+            place = tile[a * half : (a + 1) * half, b * half : (b + 1) * half]
+            place[:] = cv2.resize(child, (half, half), interpolation=cv2.INTER_AREA).reshape(place.shape)
     return Level(tiles, index)

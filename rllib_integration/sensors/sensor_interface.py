@@ -43,6 +43,7 @@ class _Mailbox:
         self.sensor = sensor
         self.pending: list[tuple[int, Any]] = []
         self.latest: tuple[int, Any] | None = None
+        self.overflowed = False
 
     def newest(self, frame: int) -> int | None:
         """The newest frame not above ``frame`` of which there is data."""
@@ -144,7 +145,9 @@ class SensorInterface:
             mailbox.pending.append((frame, data))
             if sensor.is_event_sensor():
                 if len(mailbox.pending) > MAX_PENDING_EVENTS:
-                    logger.warning("Nobody reads the events of sensor '%s': the oldest is dropped.", sensor.name)
+                    if not mailbox.overflowed:
+                        logger.warning("Nobody reads the events of sensor '%s': the oldest are dropped.", sensor.name)
+                    mailbox.overflowed = True
                     del mailbox.pending[0]
                 return
             if len(mailbox.pending) > MAX_PENDING_MESSAGES:
