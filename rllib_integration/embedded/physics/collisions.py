@@ -12,7 +12,7 @@ deeply within a substep.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -24,7 +24,6 @@ from rllib_integration.embedded.physics.state import (
     PROP_KIND,
     VEHICLE_KIND,
     WALKER_KIND,
-    Floats,
     Integers,
     Prop,
     Rows,
@@ -32,11 +31,22 @@ from rllib_integration.embedded.physics.state import (
     Walker,
 )
 
-# Columns of a body: footprint, heights, motion of the centre of mass, inverse inertia, where the centre of mass lies.
-X, Y, LOW, HIGH, COS, SIN, EX, EY = 0, 1, 2, 3, 4, 5, 6, 7
-VX, VY, VZ, WZ, LIGHTNESS, SPINNESS, CX, CY = 8, 9, 10, 11, 12, 13, 14, 15
-RADIUS, AWAKE, SHIFT_X, SHIFT_Y, SHIFT_Z, HIT, LOADED = 16, 17, 18, 19, 20, 21, 22
-COLUMNS = 23
+BODY = np.dtype(
+    [
+        # footprint and interval of height
+        ("x", "f8"), ("y", "f8"), ("cosine", "f8"), ("sine", "f8"), ("extent_x", "f8"), ("extent_y", "f8"),
+        ("radius", "f8"), ("low", "f8"), ("high", "f8"),
+        # motion, inverse mass and inverse moment of inertia of the centre of mass; immovable bodies have 0
+        ("vx", "f8"), ("vy", "f8"), ("vz", "f8"), ("wz", "f8"), ("lightness", "f8"), ("spinness", "f8"),
+        ("centre_x", "f8"), ("centre_y", "f8"),
+        ("awake", "f8"),
+        # what a collision did: how far it was moved, whether anything changed
+        ("shift_x", "f8"), ("shift_y", "f8"), ("shift_z", "f8"), ("hit", "f8"),
+        ("loaded", "i8"),  # substep in which it was last brought up to date
+    ]
+)  # fmt: skip
+"""What collisions need to know of a vehicle, walker, prop or obstacle."""
+Body: TypeAlias = Any
 
 MARGIN = 0.2
 """Added to the reach of a body in the broad phase: room for what impulses of the same tick move, metres."""
@@ -60,8 +70,8 @@ STAGGER_TIME = 1.5
 
 
 @kernel
-def load_vehicle(v: Vehicle, body: Floats) -> None:
-    """Fills a body's columns from a record of `state.VEHICLE`."""
+def load_vehicle(v: Vehicle, body: Body) -> None:
+    """Fills a body from a record of `state.VEHICLE`."""
     r = v.rotation
     ex, ey, ez = v.extent_x, v.body_extent_y, v.extent_z
     offset_x, offset_y, offset_z = v.box_x, v.box_y, v.box_z
@@ -69,14 +79,14 @@ def load_vehicle(v: Vehicle, body: Floats) -> None:
     flat = 1.0 / math.sqrt(r[0] * r[0] + r[3] * r[3] + 1e-12)
     cosine, sine = r[0] * flat, r[3] * flat
     tilted = r[8] < 0.94
-    body[X] = v.x + cosine * offset_x - sine * offset_y
-    body[Y] = v.y + sine * offset_x + cosine * offset_y
+    body.x = v.x + cosine * offset_x - sine * offset_y
+    body.y = v.y + sine * offset_x + cosine * offset_y
     height = v.z + offset_z
     underside = v.clearance
     if tilted:
         # The upright box around a body that leans or lies.
-        body[X] = v.x + r[0] * offset_x + r[1] * offset_y + r[2] * offset_z
-        body[Y] = v.y + r[3] * offset_x + r[4] * offset_y + r[5] * offset_z
+        body.x = v.x + r[0] * offset_x + r[1] * offset_y + r[2] * offset_z
+        body.y = v.y + r[3] * offset_x + r[4] * offset_y + r[5] * offset_z
         height = v.z + r[6] * offset_x + r[7] * offset_y + r[8] * offset_z
         ahead_x = abs(cosine * r[0] + sine * r[3]) * ex
         ahead_x += abs(cosine * r[1] + sine * r[4]) * ey + abs(cosine * r[2] + sine * r[5]) * ez
@@ -85,114 +95,114 @@ def load_vehicle(v: Vehicle, body: Floats) -> None:
         ez = abs(r[6]) * ex + abs(r[7]) * ey + abs(r[8]) * ez
         ex, ey = ahead_x, across
         underside = 0.0
-    body[LOW], body[HIGH] = height - ez + underside, height + ez
-    body[COS], body[SIN], body[EX], body[EY] = cosine, sine, ex, ey
-    body[VX], body[VY], body[VZ], body[WZ] = v.vx, v.vy, v.vz, v.wz
-    body[LIGHTNESS] = v.lightness if v.physics else 0.0
-    body[SPINNESS] = v.spinness_z if v.physics else 0.0
-    body[CX] = v.x + cosine * v.com_x - sine * v.com_y
-    body[CY] = v.y + sine * v.com_x + cosine * v.com_y
-    body[AWAKE] = 0.0 if v.asleep else 1.0
+    body.low, body.high = height - ez + underside, height + ez
+    body.cosine, body.sine, body.extent_x, body.extent_y = cosine, sine, ex, ey
+    body.vx, body.vy, body.vz, body.wz = v.vx, v.vy, v.vz, v.wz
+    body.lightness = v.lightness if v.physics else 0.0
+    body.spinness = v.spinness_z if v.physics else 0.0
+    body.centre_x = v.x + cosine * v.com_x - sine * v.com_y
+    body.centre_y = v.y + sine * v.com_x + cosine * v.com_y
+    body.awake = 0.0 if v.asleep else 1.0
     _load_rest(body)
 
 
 @kernel
-def load_walker(w: Walker, body: Floats) -> None:
-    """Fills a body's columns from a record of `state.WALKER`; walkers do not turn when they are hit."""
+def load_walker(w: Walker, body: Body) -> None:
+    """Fills a body from a record of `state.WALKER`; walkers do not turn when they are hit."""
     _load_box(w, body, 1.0, 0.0)
-    body[LIGHTNESS] = 1.0 / w.mass if w.physics else 0.0
-    body[SPINNESS] = 0.0
-    body[WZ] = 0.0
-    body[AWAKE] = 1.0
+    body.lightness = 1.0 / w.mass if w.physics else 0.0
+    body.spinness = 0.0
+    body.wz = 0.0
+    body.awake = 1.0
 
 
 @kernel
-def load_prop(p: Prop, body: Floats) -> None:
-    """Fills a body's columns from a record of `state.PROP`."""
+def load_prop(p: Prop, body: Body) -> None:
+    """Fills a body from a record of `state.PROP`."""
     _load_box(p, body, math.cos(p.yaw), math.sin(p.yaw))
-    body[LIGHTNESS] = 1.0 / p.mass if p.physics else 0.0
-    body[SPINNESS] = 1.0 / yaw_inertia(p) if p.physics else 0.0
-    body[AWAKE] = 1.0 if p.physics and not p.asleep else 0.0
+    body.lightness = 1.0 / p.mass if p.physics else 0.0
+    body.spinness = 1.0 / yaw_inertia(p) if p.physics else 0.0
+    body.awake = 1.0 if p.physics and not p.asleep else 0.0
 
 
 @kernel
-def _load_box(actor: Any, body: Floats, cosine: float, sine: float) -> None:
-    body[X] = actor.x + cosine * actor.box_x - sine * actor.box_y
-    body[Y] = actor.y + sine * actor.box_x + cosine * actor.box_y
+def _load_box(actor: Any, body: Body, cosine: float, sine: float) -> None:
+    body.x = actor.x + cosine * actor.box_x - sine * actor.box_y
+    body.y = actor.y + sine * actor.box_x + cosine * actor.box_y
     height = actor.z + actor.box_z
-    body[LOW], body[HIGH] = height - actor.extent_z, height + actor.extent_z
-    body[COS], body[SIN], body[EX], body[EY] = cosine, sine, actor.extent_x, actor.extent_y
-    body[VX], body[VY], body[VZ], body[WZ] = actor.vx, actor.vy, actor.vz, actor.wz
-    body[CX], body[CY] = body[X], body[Y]
+    body.low, body.high = height - actor.extent_z, height + actor.extent_z
+    body.cosine, body.sine, body.extent_x, body.extent_y = cosine, sine, actor.extent_x, actor.extent_y
+    body.vx, body.vy, body.vz, body.wz = actor.vx, actor.vy, actor.vz, actor.wz
+    body.centre_x, body.centre_y = body.x, body.y
     _load_rest(body)
 
 
 @kernel
-def _load_rest(body: Floats) -> None:
-    body[RADIUS] = math.sqrt(body[EX] * body[EX] + body[EY] * body[EY])
-    body[SHIFT_X] = body[SHIFT_Y] = body[SHIFT_Z] = body[HIT] = 0.0
+def _load_rest(body: Body) -> None:
+    body.radius = math.sqrt(body.extent_x * body.extent_x + body.extent_y * body.extent_y)
+    body.shift_x = body.shift_y = body.shift_z = body.hit = 0.0
 
 
 @kernel
-def load_obstacle(o: Any, body: Floats) -> None:
-    """Fills a body's columns from a record of `obstacles.OBSTACLE`."""
-    body[X], body[Y] = o.x, o.y
-    body[CX], body[CY] = o.x, o.y
-    body[VX] = body[VY] = body[VZ] = body[WZ] = 0.0
-    body[LIGHTNESS] = body[SPINNESS] = body[AWAKE] = 0.0
-    body[LOW], body[HIGH] = o.z - o.extent_z, o.z + o.extent_z
-    body[COS], body[SIN], body[EX], body[EY] = math.cos(o.yaw), math.sin(o.yaw), o.extent_x, o.extent_y
+def load_obstacle(o: Any, body: Body) -> None:
+    """Fills a body from a record of `obstacles.OBSTACLE`."""
+    body.x, body.y = o.x, o.y
+    body.centre_x, body.centre_y = o.x, o.y
+    body.vx = body.vy = body.vz = body.wz = 0.0
+    body.lightness = body.spinness = body.awake = 0.0
+    body.low, body.high = o.z - o.extent_z, o.z + o.extent_z
+    body.cosine, body.sine, body.extent_x, body.extent_y = math.cos(o.yaw), math.sin(o.yaw), o.extent_x, o.extent_y
     _load_rest(body)
 
 
 @kernel
-def store_vehicle(v: Vehicle, body: Floats) -> None:
+def store_vehicle(v: Vehicle, body: Body) -> None:
     """Writes what a collision changed back to a record of `state.VEHICLE`."""
-    v.x += body[SHIFT_X]
-    v.y += body[SHIFT_Y]
-    v.z += body[SHIFT_Z]
-    v.vx, v.vy, v.vz, v.wz = body[VX], body[VY], body[VZ], body[WZ]
+    v.x += body.shift_x
+    v.y += body.shift_y
+    v.z += body.shift_z
+    v.vx, v.vy, v.vz, v.wz = body.vx, body.vy, body.vz, body.wz
     v.asleep = 0
     v.rest_time = 0.0
 
 
 @kernel
-def store_walker(w: Walker, body: Floats) -> None:
+def store_walker(w: Walker, body: Body) -> None:
     """Writes what a collision changed back to a record of `state.WALKER`."""
-    w.x += body[SHIFT_X]
-    w.y += body[SHIFT_Y]
-    w.z += body[SHIFT_Z]
-    change = math.sqrt((body[VX] - w.vx) ** 2 + (body[VY] - w.vy) ** 2)
+    w.x += body.shift_x
+    w.y += body.shift_y
+    w.z += body.shift_z
+    change = math.sqrt((body.vx - w.vx) ** 2 + (body.vy - w.vy) ** 2)
     # Walking into a wall takes no more than one's own speed away; being hit gives more.
-    if change > STAGGER_SPEED and body[VX] ** 2 + body[VY] ** 2 > w.vx * w.vx + w.vy * w.vy:
+    if change > STAGGER_SPEED and body.vx**2 + body.vy**2 > w.vx * w.vx + w.vy * w.vy:
         w.stagger = STAGGER_TIME
-    w.vx, w.vy, w.vz = body[VX], body[VY], body[VZ]
+    w.vx, w.vy, w.vz = body.vx, body.vy, body.vz
 
 
 @kernel
-def store_prop(p: Prop, body: Floats) -> None:
+def store_prop(p: Prop, body: Body) -> None:
     """Writes what a collision changed back to a record of `state.PROP`."""
-    p.x += body[SHIFT_X]
-    p.y += body[SHIFT_Y]
-    p.z += body[SHIFT_Z]
-    p.vx, p.vy, p.vz, p.wz = body[VX], body[VY], body[VZ], body[WZ]
+    p.x += body.shift_x
+    p.y += body.shift_y
+    p.z += body.shift_z
+    p.vx, p.vy, p.vz, p.wz = body.vx, body.vy, body.vz, body.wz
     p.asleep = 0
 
 
 @kernel
-def load_all(vehicles: Rows, walkers: Rows, props: Rows) -> Floats:
-    """Bodies of all actors: float64 (vehicles + walkers + props + 1, COLUMNS); the last one is for an obstacle."""
-    bodies = np.zeros((len(vehicles) + len(walkers) + len(props) + 1, COLUMNS))
+def load_all(vehicles: Rows, walkers: Rows, props: Rows) -> Rows:
+    """Bodies of all actors: `BODY` (vehicles + walkers + props + 1,); the last one is for an obstacle."""
+    bodies = np.zeros(len(vehicles) + len(walkers) + len(props) + 1, BODY)
     for i in range(len(bodies) - 1):
         _load(vehicles, walkers, props, bodies, i, -1)
     return bodies
 
 
 @kernel
-def _load(vehicles: Rows, walkers: Rows, props: Rows, bodies: Floats, i: int, substep: int) -> None:
-    if bodies[i, LOADED] == substep:
+def _load(vehicles: Rows, walkers: Rows, props: Rows, bodies: Rows, i: int, substep: int) -> None:
+    if bodies[i].loaded == substep:
         return
-    bodies[i, LOADED] = substep
+    bodies[i].loaded = substep
     row = i
     if row < len(vehicles):
         load_vehicle(vehicles[row], bodies[i])
@@ -231,7 +241,7 @@ def find_pairs(
     props: Rows,
     obstacles: Rows,
     grid: ObstacleGrid,
-    bodies: Floats,
+    bodies: Rows,
     dt: float,
     gravity: float,
 ) -> Integers:
@@ -247,8 +257,8 @@ def find_pairs(
     largest = 1.0
     for i in range(count):
         b = bodies[i]
-        speed = math.sqrt(b[VX] * b[VX] + b[VY] * b[VY])
-        reach[i] = b[RADIUS] + speed * dt + MARGIN
+        speed = math.sqrt(b.vx * b.vx + b.vy * b.vy)
+        reach[i] = b.radius + speed * dt + MARGIN
         largest = max(largest, reach[i])
     cell = 2.0 * largest
     buckets = 64
@@ -265,22 +275,22 @@ def find_pairs(
         if not _collides(vehicles, walkers, props, i):
             continue
         b = bodies[i]
-        column, line = math.floor(b[X] / cell), math.floor(b[Y] / cell)
+        column, line = math.floor(b.x / cell), math.floor(b.y / cell)
         cells[i, 0], cells[i, 1] = column, line
-        climb = abs(b[VZ]) * dt + drop + MARGIN
+        climb = abs(b.vz) * dt + drop + MARGIN
         for near_column in range(column - 1, column + 2):
             for near_line in range(line - 1, line + 2):
                 j = head[_bucket(near_column, near_line, buckets)]
                 while j >= 0:
                     if cells[j, 0] == near_column and cells[j, 1] == near_line:
                         o = bodies[j]
-                        dx, dy, apart = o[X] - b[X], o[Y] - b[Y], reach[i] + reach[j]
-                        up = climb + abs(o[VZ]) * dt
+                        dx, dy, apart = o.x - b.x, o.y - b.y, reach[i] + reach[j]
+                        up = climb + abs(o.vz) * dt
                         if (
                             dx * dx + dy * dy < apart * apart
-                            and b[LOW] - up < o[HIGH]
-                            and o[LOW] - up < b[HIGH]
-                            and (b[AWAKE] * b[LIGHTNESS] > 0.0 or o[AWAKE] * o[LIGHTNESS] > 0.0)
+                            and b.low - up < o.high
+                            and o.low - up < b.high
+                            and (b.awake * b.lightness > 0.0 or o.awake * o.lightness > 0.0)
                             and _could_meet(b, o, dt)
                         ):
                             if found == len(pairs):
@@ -291,24 +301,24 @@ def find_pairs(
         bucket = _bucket(column, line, buckets)
         chain[i] = head[bucket]
         head[bucket] = i
-        if b[AWAKE] * b[LIGHTNESS] > 0.0:
+        if b.awake * b.lightness > 0.0:
             pairs, found = _find_obstacles(obstacles, grid, b, i, reach[i], climb, pairs, found)
     return pairs[:found]
 
 
 @kernel
-def _could_meet(a: Floats, b: Floats, dt: float) -> bool:
+def _could_meet(a: Body, b: Body, dt: float) -> bool:
     """Whether two boxes are no further apart than they could approach within a tick."""
-    dx, dy = a[X] - b[X], a[Y] - b[Y]
-    vx, vy = a[VX] - b[VX], a[VY] - b[VY]
+    dx, dy = a.x - b.x, a.y - b.y
+    vx, vy = a.vx - b.vx, a.vy - b.vy
     way = math.sqrt(vx * vx + vy * vy) * dt + 2.0 * MARGIN
-    c = abs(a[COS] * b[COS] + a[SIN] * b[SIN])
-    s = abs(a[COS] * b[SIN] - a[SIN] * b[COS])
+    c = abs(a.cosine * b.cosine + a.sine * b.sine)
+    s = abs(a.cosine * b.sine - a.sine * b.cosine)
     return (
-        abs(dx * a[COS] + dy * a[SIN]) < a[EX] + b[EX] * c + b[EY] * s + way
-        and abs(dy * a[COS] - dx * a[SIN]) < a[EY] + b[EX] * s + b[EY] * c + way
-        and abs(dx * b[COS] + dy * b[SIN]) < b[EX] + a[EX] * c + a[EY] * s + way
-        and abs(dy * b[COS] - dx * b[SIN]) < b[EY] + a[EX] * s + a[EY] * c + way
+        abs(dx * a.cosine + dy * a.sine) < a.extent_x + b.extent_x * c + b.extent_y * s + way
+        and abs(dy * a.cosine - dx * a.sine) < a.extent_y + b.extent_x * s + b.extent_y * c + way
+        and abs(dx * b.cosine + dy * b.sine) < b.extent_x + a.extent_x * c + a.extent_y * s + way
+        and abs(dy * b.cosine - dx * b.sine) < b.extent_y + a.extent_x * s + a.extent_y * c + way
     )
 
 
@@ -321,7 +331,7 @@ def _bucket(column: int, line: int, buckets: int) -> int:
 def _find_obstacles(
     obstacles: Rows,
     grid: ObstacleGrid,
-    body: Floats,
+    body: Body,
     index: int,
     reach: float,
     climb: float,
@@ -329,20 +339,20 @@ def _find_obstacles(
     found: int,
 ) -> tuple[Integers, int]:
     first_pair = found
-    first_column = max(math.floor((body[X] - reach - grid.origin_x) / grid.cell), 0)
-    last_column = min(math.floor((body[X] + reach - grid.origin_x) / grid.cell), grid.columns - 1)
-    first_row = max(math.floor((body[Y] - reach - grid.origin_y) / grid.cell), 0)
-    last_row = min(math.floor((body[Y] + reach - grid.origin_y) / grid.cell), grid.rows - 1)
+    first_column = max(math.floor((body.x - reach - grid.origin_x) / grid.cell), 0)
+    last_column = min(math.floor((body.x + reach - grid.origin_x) / grid.cell), grid.columns - 1)
+    first_row = max(math.floor((body.y - reach - grid.origin_y) / grid.cell), 0)
+    last_row = min(math.floor((body.y + reach - grid.origin_y) / grid.cell), grid.rows - 1)
     for row in range(first_row, last_row + 1):
         for column in range(first_column, last_column + 1):
             place = row * grid.columns + column
             for at in range(grid.starts[place], grid.starts[place + 1]):
                 item = np.int64(grid.items[at])
                 o = obstacles[item]
-                if o.z - o.extent_z > body[HIGH] + climb or o.z + o.extent_z < body[LOW] - climb:
+                if o.z - o.extent_z > body.high + climb or o.z + o.extent_z < body.low - climb:
                     continue
                 apart = reach + math.sqrt(o.extent_x * o.extent_x + o.extent_y * o.extent_y)
-                dx, dy = o.x - body[X], o.y - body[Y]
+                dx, dy = o.x - body.x, o.y - body.y
                 if dx * dx + dy * dy > apart * apart:
                     continue
                 cosine, sine = math.cos(o.yaw), math.sin(o.yaw)
@@ -369,7 +379,7 @@ def collide(
     walkers: Rows,
     props: Rows,
     obstacles: Rows,
-    bodies: Floats,
+    bodies: Rows,
     pairs: Integers,
     contacts: Rows,
     contact_count: int,
@@ -420,7 +430,7 @@ def collide(
             c.kind_b, c.row_b = _kind_and_row(vehicles, walkers, b)
             c.nx, c.ny, c.nz = nx, ny, nz
             c.x, c.y = x, y
-            c.z = 0.5 * (max(bodies[a, LOW], bodies[other, LOW]) + min(bodies[a, HIGH], bodies[other, HIGH]))
+            c.z = 0.5 * (max(bodies[a].low, bodies[other].low) + min(bodies[a].high, bodies[other].high))
             c.impulse_x = c.impulse_y = c.impulse_z = 0.0
             c.speed = closing
         c = contacts[pairs[pair, 2]]
@@ -442,9 +452,9 @@ def _kind_and_row(vehicles: Rows, walkers: Rows, i: int) -> tuple[int, int]:
 
 
 @kernel
-def _store(vehicles: Rows, walkers: Rows, props: Rows, bodies: Floats, i: int) -> None:
+def _store(vehicles: Rows, walkers: Rows, props: Rows, bodies: Rows, i: int) -> None:
     body = bodies[i]
-    if body[HIT] == 0.0:
+    if body.hit == 0.0:
         return
     row = i
     if row < len(vehicles):
@@ -453,47 +463,47 @@ def _store(vehicles: Rows, walkers: Rows, props: Rows, bodies: Floats, i: int) -
         store_walker(walkers[row - len(vehicles)], body)
     else:
         store_prop(props[row - len(vehicles) - len(walkers)], body)
-    body[X] += body[SHIFT_X]
-    body[Y] += body[SHIFT_Y]
-    body[CX] += body[SHIFT_X]
-    body[CY] += body[SHIFT_Y]
-    body[LOW] += body[SHIFT_Z]
-    body[HIGH] += body[SHIFT_Z]
-    body[SHIFT_X] = body[SHIFT_Y] = body[SHIFT_Z] = body[HIT] = 0.0
+    body.x += body.shift_x
+    body.y += body.shift_y
+    body.centre_x += body.shift_x
+    body.centre_y += body.shift_y
+    body.low += body.shift_z
+    body.high += body.shift_z
+    body.shift_x = body.shift_y = body.shift_z = body.hit = 0.0
 
 
 @kernel
-def find_contact(a: Floats, b: Floats, h: float) -> tuple[float, float, float, float]:
+def find_contact(a: Body, b: Body, h: float) -> tuple[float, float, float, float]:
     """Where two bodies overlap.
 
     Args:
-        a, b: Bodies, shape (COLUMNS,).
+        a, b: Records of `BODY`.
         h: Length of the substep that brought them here, seconds.
 
     Returns:
         Depth (0 if they are apart) and the unit normal from b to a.
     """
-    dx, dy = a[X] - b[X], a[Y] - b[Y]
-    reach = a[RADIUS] + b[RADIUS]
-    overlap_z = min(a[HIGH], b[HIGH]) - max(a[LOW], b[LOW])
+    dx, dy = a.x - b.x, a.y - b.y
+    reach = a.radius + b.radius
+    overlap_z = min(a.high, b.high) - max(a.low, b.low)
     if overlap_z <= 0.0 or dx * dx + dy * dy > reach * reach:
         return 0.0, 0.0, 0.0, 0.0
-    approach_x, approach_y = b[VX] - a[VX], b[VY] - a[VY]
+    approach_x, approach_y = b.vx - a.vx, b.vy - a.vy
     # extents of each box along the other's axes
-    c = abs(a[COS] * b[COS] + a[SIN] * b[SIN])
-    s = abs(a[COS] * b[SIN] - a[SIN] * b[COS])
+    c = abs(a.cosine * b.cosine + a.sine * b.sine)
+    s = abs(a.cosine * b.sine - a.sine * b.cosine)
     shallow = entered = math.inf
     shallow_x = shallow_y = entered_x = entered_y = 0.0
     entered_depth = 0.0
     for axis in range(4):
         if axis == 0:
-            ux, uy, total = a[COS], a[SIN], a[EX] + b[EX] * c + b[EY] * s
+            ux, uy, total = a.cosine, a.sine, a.extent_x + b.extent_x * c + b.extent_y * s
         elif axis == 1:
-            ux, uy, total = -a[SIN], a[COS], a[EY] + b[EX] * s + b[EY] * c
+            ux, uy, total = -a.sine, a.cosine, a.extent_y + b.extent_x * s + b.extent_y * c
         elif axis == 2:
-            ux, uy, total = b[COS], b[SIN], b[EX] + a[EX] * c + a[EY] * s
+            ux, uy, total = b.cosine, b.sine, b.extent_x + a.extent_x * c + a.extent_y * s
         else:
-            ux, uy, total = -b[SIN], b[COS], b[EY] + a[EX] * s + a[EY] * c
+            ux, uy, total = -b.sine, b.cosine, b.extent_y + a.extent_x * s + a.extent_y * c
         distance = dx * ux + dy * uy
         if distance < 0.0:
             ux, uy, distance = -ux, -uy, -distance
@@ -505,8 +515,8 @@ def find_contact(a: Floats, b: Floats, h: float) -> tuple[float, float, float, f
         closing = approach_x * ux + approach_y * uy
         if closing > 1e-3 and overlap / closing < entered:
             entered, entered_depth, entered_x, entered_y = overlap / closing, overlap, ux, uy
-    above = 1.0 if a[LOW] + a[HIGH] >= b[LOW] + b[HIGH] else -1.0
-    falling = (b[VZ] - a[VZ]) * above
+    above = 1.0 if a.low + a.high >= b.low + b.high else -1.0
+    falling = (b.vz - a.vz) * above
     landed = falling * 1.5 * h > overlap_z and overlap_z < entered * falling
     if landed or (overlap_z < RESTING_OVERLAP and overlap_z < shallow):
         return overlap_z, 0.0, 0.0, above
@@ -516,41 +526,41 @@ def find_contact(a: Floats, b: Floats, h: float) -> tuple[float, float, float, f
 
 
 @kernel
-def contact_point(a: Floats, b: Floats) -> tuple[float, float]:
+def contact_point(a: Body, b: Body) -> tuple[float, float]:
     """Middle of the corners of either box that lie in the other, in the ground plane."""
     sum_x, sum_y, count = 0.0, 0.0, 0
     for turn in range(2):
         inner, outer = (a, b) if turn == 0 else (b, a)
         for corner in range(4):
-            x = inner[EX] if corner & 1 else -inner[EX]
-            y = inner[EY] if corner & 2 else -inner[EY]
-            at_x = inner[X] + inner[COS] * x - inner[SIN] * y
-            at_y = inner[Y] + inner[SIN] * x + inner[COS] * y
-            dx, dy = at_x - outer[X], at_y - outer[Y]
-            along, across = dx * outer[COS] + dy * outer[SIN], dy * outer[COS] - dx * outer[SIN]
-            if abs(along) <= outer[EX] + 1e-9 and abs(across) <= outer[EY] + 1e-9:
+            x = inner.extent_x if corner & 1 else -inner.extent_x
+            y = inner.extent_y if corner & 2 else -inner.extent_y
+            at_x = inner.x + inner.cosine * x - inner.sine * y
+            at_y = inner.y + inner.sine * x + inner.cosine * y
+            dx, dy = at_x - outer.x, at_y - outer.y
+            along, across = dx * outer.cosine + dy * outer.sine, dy * outer.cosine - dx * outer.sine
+            if abs(along) <= outer.extent_x + 1e-9 and abs(across) <= outer.extent_y + 1e-9:
                 sum_x += at_x
                 sum_y += at_y
                 count += 1
     if count:
         return sum_x / count, sum_y / count
     # Crossed boxes: the point of each that is nearest to the other's middle.
-    ax, ay = _nearest(a, b[X], b[Y])
-    bx, by = _nearest(b, a[X], a[Y])
+    ax, ay = _nearest(a, b.x, b.y)
+    bx, by = _nearest(b, a.x, a.y)
     return 0.5 * (ax + bx), 0.5 * (ay + by)
 
 
 @kernel
-def _nearest(body: Floats, x: float, y: float) -> tuple[float, float]:
-    dx, dy = x - body[X], y - body[Y]
-    along = min(max(dx * body[COS] + dy * body[SIN], -body[EX]), body[EX])
-    across = min(max(dy * body[COS] - dx * body[SIN], -body[EY]), body[EY])
-    return body[X] + body[COS] * along - body[SIN] * across, body[Y] + body[SIN] * along + body[COS] * across
+def _nearest(body: Body, x: float, y: float) -> tuple[float, float]:
+    dx, dy = x - body.x, y - body.y
+    along = min(max(dx * body.cosine + dy * body.sine, -body.extent_x), body.extent_x)
+    across = min(max(dy * body.cosine - dx * body.sine, -body.extent_y), body.extent_y)
+    return body.x + body.cosine * along - body.sine * across, body.y + body.sine * along + body.cosine * across
 
 
 @kernel
 def exchange(
-    a: Floats, b: Floats, nx: float, ny: float, nz: float, x: float, y: float
+    a: Body, b: Body, nx: float, ny: float, nz: float, x: float, y: float
 ) -> tuple[float, float, float, float]:
     """Exchanges the impulse of a hit: along the normal with restitution, across it with dry friction.
 
@@ -562,10 +572,10 @@ def exchange(
     Returns:
         Impulse on a (N s, world; b gets the opposite) and the speed at which they closed (0: they did not).
     """
-    arm_ax, arm_ay, arm_bx, arm_by = x - a[CX], y - a[CY], x - b[CX], y - b[CY]
-    speed_x = a[VX] - a[WZ] * arm_ay - b[VX] + b[WZ] * arm_by
-    speed_y = a[VY] + a[WZ] * arm_ax - b[VY] - b[WZ] * arm_bx
-    speed_z = a[VZ] - b[VZ]
+    arm_ax, arm_ay, arm_bx, arm_by = x - a.centre_x, y - a.centre_y, x - b.centre_x, y - b.centre_y
+    speed_x = a.vx - a.wz * arm_ay - b.vx + b.wz * arm_by
+    speed_y = a.vy + a.wz * arm_ax - b.vy - b.wz * arm_bx
+    speed_z = a.vz - b.vz
     closing = -(speed_x * nx + speed_y * ny + speed_z * nz)
     if closing <= 0.0:
         return 0.0, 0.0, 0.0, 0.0
@@ -573,7 +583,7 @@ def exchange(
     _ignore_weak_push(b, a, closing)
     bounce = RESTITUTION if closing > BOUNCING_SPEED and nz == 0.0 else 0.0
     turn_a, turn_b = arm_ax * ny - arm_ay * nx, arm_bx * ny - arm_by * nx
-    softness = a[LIGHTNESS] + b[LIGHTNESS] + turn_a * turn_a * a[SPINNESS] + turn_b * turn_b * b[SPINNESS]
+    softness = a.lightness + b.lightness + turn_a * turn_a * a.spinness + turn_b * turn_b * b.spinness
     if softness <= 0.0:
         return 0.0, 0.0, 0.0, closing
     impulse = (1.0 + bounce) * closing / softness
@@ -583,7 +593,7 @@ def exchange(
     if slide > 1e-9:
         tx, ty = slide_x / slide, slide_y / slide
         turn_a, turn_b = arm_ax * ty - arm_ay * tx, arm_bx * ty - arm_by * tx
-        softness = a[LIGHTNESS] + b[LIGHTNESS] + turn_a * turn_a * a[SPINNESS] + turn_b * turn_b * b[SPINNESS]
+        softness = a.lightness + b.lightness + turn_a * turn_a * a.spinness + turn_b * turn_b * b.spinness
         rub = min(FRICTION * impulse, slide / softness)
         rub_x, rub_y = -tx * rub, -ty * rub
     jx, jy, jz = impulse * nx + rub_x, impulse * ny + rub_y, impulse * nz
@@ -593,42 +603,42 @@ def exchange(
 
 
 @kernel
-def _ignore_weak_push(body: Floats, other: Floats, closing: float) -> None:
+def _ignore_weak_push(body: Body, other: Body, closing: float) -> None:
     """A body that sleeps or stands stays where it is when the push is too weak."""
-    if body[LIGHTNESS] == 0.0 or other[LIGHTNESS] == 0.0:
+    if body.lightness == 0.0 or other.lightness == 0.0:
         return
-    gain = closing * body[LIGHTNESS] / (body[LIGHTNESS] + other[LIGHTNESS])
-    weak = WAKING_SPEED if body[AWAKE] == 0.0 else 0.0
-    standing = body[VX] * body[VX] + body[VY] * body[VY] < SHOVING_SPEED * SHOVING_SPEED
-    if standing and other[LIGHTNESS] > MUCH_LIGHTER * body[LIGHTNESS]:
+    gain = closing * body.lightness / (body.lightness + other.lightness)
+    weak = WAKING_SPEED if body.awake == 0.0 else 0.0
+    standing = body.vx * body.vx + body.vy * body.vy < SHOVING_SPEED * SHOVING_SPEED
+    if standing and other.lightness > MUCH_LIGHTER * body.lightness:
         weak = SHOVING_SPEED
     if gain < weak:
-        body[LIGHTNESS] = body[SPINNESS] = 0.0
+        body.lightness = body.spinness = 0.0
 
 
 @kernel
-def _push(body: Floats, jx: float, jy: float, jz: float, arm_x: float, arm_y: float) -> None:
-    if body[LIGHTNESS] == 0.0:
+def _push(body: Body, jx: float, jy: float, jz: float, arm_x: float, arm_y: float) -> None:
+    if body.lightness == 0.0:
         return
-    body[VX] += jx * body[LIGHTNESS]
-    body[VY] += jy * body[LIGHTNESS]
-    body[VZ] += jz * body[LIGHTNESS]
-    body[WZ] += (arm_x * jy - arm_y * jx) * body[SPINNESS]
-    body[HIT] = 1.0
+    body.vx += jx * body.lightness
+    body.vy += jy * body.lightness
+    body.vz += jz * body.lightness
+    body.wz += (arm_x * jy - arm_y * jx) * body.spinness
+    body.hit = 1.0
 
 
 @kernel
-def push_apart(a: Floats, b: Floats, nx: float, ny: float, nz: float, depth: float) -> None:
+def push_apart(a: Body, b: Body, nx: float, ny: float, nz: float, depth: float) -> None:
     """Moves two overlapping bodies apart along the normal; the lighter one gives way more."""
-    total = a[LIGHTNESS] + b[LIGHTNESS]
+    total = a.lightness + b.lightness
     if total <= 0.0 or depth <= SLOP:
         return
     way = (depth - SLOP) * (0.9 if depth > 0.1 else 0.5)
-    if a[LIGHTNESS] > 0.0:
-        share = way * a[LIGHTNESS] / total
-        a[SHIFT_X], a[SHIFT_Y], a[SHIFT_Z] = share * nx, share * ny, share * nz
-        a[HIT] = 1.0
-    if b[LIGHTNESS] > 0.0:
-        share = way * b[LIGHTNESS] / total
-        b[SHIFT_X], b[SHIFT_Y], b[SHIFT_Z] = -share * nx, -share * ny, -share * nz
-        b[HIT] = 1.0
+    if a.lightness > 0.0:
+        share = way * a.lightness / total
+        a.shift_x, a.shift_y, a.shift_z = share * nx, share * ny, share * nz
+        a.hit = 1.0
+    if b.lightness > 0.0:
+        share = way * b.lightness / total
+        b.shift_x, b.shift_y, b.shift_z = -share * nx, -share * ny, -share * nz
+        b.hit = 1.0
