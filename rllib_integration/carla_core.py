@@ -315,6 +315,9 @@ class CarlaCore:
 
     def _clear_world(self) -> None:
         """Remove the hero, its sensors and the traffic."""
+        assert self.client is not None
+        # The client hides a time-out while it destroys an actor, and there are many: this call raises it.
+        self._call(self.client.get_server_version)
         removed = self._remove_hero()
         if self._traffic is not None and (self._traffic.vehicles or self._traffic.walkers):
             self._call(self._traffic.clear)

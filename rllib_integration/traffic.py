@@ -25,7 +25,7 @@ from typing import Any
 from rllib_integration.servers import ServerError, ServerHangError
 
 _START_SECONDS = 30.0  # importing carla on a busy machine, connecting
-_SPARE_SECONDS = 2.0  # the process's own time-outs come first, with their messages
+_SPARE_SECONDS = 1.0  # the process's own time-outs come first, with their messages
 _PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 
 
