@@ -98,6 +98,10 @@ class CarlaServer(abc.ABC):
         """Bytes of memory held by the server's processes; 0 where that can't be seen."""
         return 0
 
+    def processor_seconds(self) -> float:
+        """Processor time used so far by the server's processes [s]; 0 where that can't be seen."""
+        return 0.0
+
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of the server's log, without control characters."""
         if self.log_path is None or not self.log_path.exists():
@@ -215,12 +219,20 @@ class StartedServer(CarlaServer):
         return process.fileno() if process is not None else -1
 
     def memory(self) -> int:
+        return sum(memory_of(process) for process in self._processes())
+
+    def processor_seconds(self) -> float:
+        return sum(processor_seconds_of(process) for process in self._processes())
+
+    def _processes(self) -> list[psutil.Process]:
+        """The server's processes, launchers included, the two supervisors left out."""
         process = self._process
         if process is None:
-            return 0
+            return []
         with contextlib.suppress(psutil.NoSuchProcess):
-            return sum(memory_below(twin.pid) for twin in psutil.Process(process.supervisor_pid).children())
-        return 0
+            twins = psutil.Process(process.supervisor_pid).children()
+            return [below for twin in twins for below in twin.children(recursive=True)]
+        return []
 
     @property
     def pid(self) -> int | None:
@@ -266,14 +278,21 @@ class StartedServer(CarlaServer):
             started_servers.discard(self)
 
 
-def memory_below(root: int) -> int:
-    """Resident bytes of everything below a process, without the process itself."""
-    total = 0
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for process in psutil.Process(root).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                total += process.memory_info().rss
-    return total
+def memory_of(process: psutil.Process) -> int:
+    """Resident bytes of a process; 0 if it has ended."""
+    try:
+        return process.memory_info().rss
+    except psutil.Error:
+        return 0
+
+
+def processor_seconds_of(process: psutil.Process) -> float:
+    """User and system time of a process [s]; 0 if it has ended."""
+    try:
+        times = process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    return times.user + times.system
 
 
 def new_log_path(folder: Path | None, kind: str, port: int) -> Path:

@@ -9,7 +9,7 @@ import subprocess
 
 import psutil
 
-from rllib_integration.servers.base import LOOPBACK, Command, StartedServer, memory_below
+from rllib_integration.servers.base import LOOPBACK, Command, StartedServer
 from rllib_integration.servers.errors import ServerSettingsError
 from rllib_integration.servers.packaged import LAUNCHERS, carla_arguments
 from rllib_integration.servers.ports import PortLease
@@ -52,12 +52,12 @@ class DockerServer(StartedServer):
             cleanup=[docker, "rm", "--force", self.container],
         )
 
-    def memory(self) -> int:
-        """Resident bytes of the container's processes; 0 if Docker does not say, or runs elsewhere."""
+    def _processes(self) -> list[psutil.Process]:
+        """The container's processes; none if Docker does not say which, or runs elsewhere."""
         inspect = ["docker", "inspect", "--format", "{{.State.Pid}}", self.container]
         try:
             answer = subprocess.run(inspect, capture_output=True, text=True, timeout=_DOCKER_SECONDS, check=True)
-            init = int(answer.stdout)
-            return memory_below(init) + psutil.Process(init).memory_info().rss
+            init = psutil.Process(int(answer.stdout))
+            return [init, *init.children(recursive=True)]
         except (OSError, ValueError, subprocess.SubprocessError, psutil.Error):
-            return 0
+            return []

@@ -13,6 +13,7 @@ import os
 import queue
 import select
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from rllib_integration.servers.errors import ServerDiedError, ServerHangError
 from rllib_integration.servers.placement import pin_process
 
 Result = TypeVar("Result")
+_LIFE_SECONDS = 0.5  # over which a working server uses some processor time
 _CLIENT_TIME_OUT = "time-out of"  # how the client's own error about a silent server begins
 
 
@@ -63,8 +65,9 @@ class ServerWatch:
 
         Raises:
             ServerDiedError: the server's process has ended, before or during the call.
-            ServerHangError: neither happened in time. The function may still be running on its thread, which
-                is given up: every later call raises this error too.
+            ServerHangError: neither happened in time, or, in a call that may take longer than the watch's timeout, the
+                server neither works nor answers. The function may still be running on its thread, which is given
+                up: every later call raises this error too.
             Exception: whatever the function raised.
         """
         if self._lost is not None:
@@ -75,15 +78,17 @@ class ServerWatch:
         if self._dead:
             call.wake()
         seconds = self.timeout if timeout is None else timeout
+        before = time.monotonic()
         try:
-            call.wait(seconds)
+            self._wait(call, seconds)
         finally:
             self._stuck = not call.done
         self._current = None
         if not call.done:
             self._refuse_if_dead()
             name = getattr(function, "__qualname__", None) or getattr(function, "__name__", repr(function))
-            self._lost = f"{name} got no answer from the {self.server.describe()} within {seconds:g} s."
+            waited = time.monotonic() - before
+            self._lost = f"{name} got no answer from the {self.server.describe()} within {waited:.1f} s."
             raise ServerHangError(self._lost)
         if call.error is not None:
             if isinstance(call.error, RuntimeError) and str(call.error).startswith(_CLIENT_TIME_OUT):
@@ -102,6 +107,23 @@ class ServerWatch:
         self._exit_thread.join()
         if not self._stuck:
             self._client_thread.join()
+
+    def _wait(self, call: _Call, seconds: float) -> None:
+        """Wait for news; through a call that may take long, such as loading a town, only while the server lives."""
+        deadline = time.monotonic() + seconds
+        while not (call.done or self._dead):
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return
+            call.wait(min(remaining, self.timeout))
+            if time.monotonic() < deadline and not (call.done or self._dead or self._shows_life(call)):
+                return
+
+    def _shows_life(self, call: _Call) -> bool:
+        """Whether the server works or answers; a frozen one does neither, a loading one at least one of the two."""
+        before = self.server.processor_seconds()
+        call.wait(_LIFE_SECONDS)
+        return call.done or self.server.processor_seconds() > before or self.server.answers()
 
     def _refuse_if_dead(self) -> None:
         if self._dead or self.server.exit_status() is not None:
