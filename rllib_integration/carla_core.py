@@ -155,8 +155,8 @@ class CarlaCore:
                 self.world = self._call(client.get_world)
                 break
             except ServerHangError:
-                # A server that runs but is silent may still be loading its first town.
-                if attempt == attempts or self._is_given_up():
+                # One that loads its first town answers a new client, and only keeps this one waiting.
+                if attempt == attempts or not self._server().answers():
                     raise
         self._apply_settings()
         self._available_towns = list(self._call(client.get_available_maps))
@@ -193,10 +193,6 @@ class CarlaCore:
         if self.keeper.server is None:
             raise ServerDiedError("There is no CARLA server: the last one failed, and no other has been acquired.")
         return self.keeper.server
-
-    def _is_given_up(self) -> bool:
-        """Whether the client itself hangs, so that more calls are of no use."""
-        return self.keeper.server is None or self.keeper.server.exit_status() is not None
 
     def _call(self, function: Callable[..., Result], *arguments: Any, timeout: float | None = None) -> Result:
         """Call something that waits for the server, no longer than allowed."""

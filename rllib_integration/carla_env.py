@@ -231,8 +231,7 @@ class CarlaEnv(gymnasium.Env):
         """What the hero's own sensors show, or else the world from above."""
         if self._core is None or self._core.hero is None:
             return None
-        sensors = self._core.sensor_interface.sensors
-        shown = choose_picture(self._sensor_data, {name: sensor.type_id for name, sensor in sensors.items()})
+        shown = choose_picture(self._sensor_data, self._core.sensor_interface.sensors)
         if shown is None and self._in_episode:
             try:
                 shown = self._core.bird_view(self._picture.side)

@@ -13,6 +13,8 @@ import numpy as np
 if TYPE_CHECKING:
     import carla
 
+    from rllib_integration.sensors import BaseSensor
+
 logger = logging.getLogger(__name__)
 
 _BACKGROUND = (46, 52, 54)  # Tango aluminium 5, as the bird view's road
@@ -86,22 +88,25 @@ class Picture:
             cv2.putText(canvas, line, corner, cv2.FONT_HERSHEY_SIMPLEX, scale, _TEXT, 1, cv2.LINE_AA)
 
 
-def choose_picture(sensor_data: Mapping[str, Any], types: Mapping[str, str]) -> np.ndarray | None:
+def choose_picture(sensor_data: Mapping[str, Any], sensors: Mapping[str, BaseSensor]) -> np.ndarray | None:
     """The sensor picture that tells most: the bird view, then an RGB camera, then any.
 
     Args:
         sensor_data: Sensor name -> (frame, data).
-        types: Sensor name -> blueprint id.
+        sensors: The hero's sensors by name.
 
     Returns:
         uint8 (H, W, 3), RGB, or None if no sensor gives a picture.
     """
-    pictures = {name: data for name, (_, data) in sensor_data.items() if _is_picture(data)}
-    for type_id in _FIRST_CHOICES:
-        for name, picture in pictures.items():
-            if types.get(name) == type_id:
-                return picture
-    return next(iter(pictures.values()), None)
+    pictures = {
+        sensor.type_id: sensor_data[name][1]
+        for name, sensor in reversed(list(sensors.items()))
+        if name in sensor_data and _is_picture(sensor_data[name][1]) and sensor.options.get("format") != "masks"
+    }
+    for type_id in (*_FIRST_CHOICES, *pictures):
+        if type_id in pictures:
+            return pictures[type_id]
+    return None
 
 
 def _is_picture(data: Any) -> bool:

@@ -266,6 +266,15 @@ def test_render_shows_the_heros_own_bird_view(make_env):
     assert abs(picture[300:].mean() - own[150:].mean()) < 3.0
 
 
+def test_render_takes_no_stack_of_masks_for_a_picture(make_env):
+    masks = {"type": "sensor.birdview", "size": 84, "format": "masks", "planes": ["road", "vehicles", "walkers"]}
+    env = make_env("rgb_array", hero={"sensors": {"bird": masks}})
+    env.reset(seed=1)
+    assert env._sensor_data["bird"][1].shape == (84, 84, 3)
+    hero_green = np.abs(env.render().astype(int) - (138, 226, 52)).sum(axis=2) < 40
+    assert hero_green.sum() > 50
+
+
 def test_an_ended_episode_comes_with_its_metrics(make_env):
     outcome = drive(make_env(others={"last_step": 3}, route={"length": 200}), [1, 1, 1])[-1]
     metrics = outcome[4]["episode_metrics"]
