@@ -260,7 +260,8 @@ def find_pairs(
         speed = math.sqrt(b.vx * b.vx + b.vy * b.vy)
         reach[i] = b.radius + speed * dt + MARGIN
         largest = max(largest, reach[i])
-    cell = 2.0 * largest
+    # Large cells: what is within reach of a body lies in two of them or three, not in nine.
+    per_metre = 0.25 / largest
     buckets = 64
     while buckets < 2 * count:
         buckets *= 2
@@ -275,11 +276,13 @@ def find_pairs(
         if not _collides(vehicles, walkers, props, i):
             continue
         b = bodies[i]
-        column, line = math.floor(b.x / cell), math.floor(b.y / cell)
+        column, line = math.floor(b.x * per_metre), math.floor(b.y * per_metre)
         cells[i, 0], cells[i, 1] = column, line
+        around = reach[i] + largest
+        last_column, last_line = math.floor((b.x + around) * per_metre), math.floor((b.y + around) * per_metre)
         climb = abs(b.vz) * dt + drop + MARGIN
-        for near_column in range(column - 1, column + 2):
-            for near_line in range(line - 1, line + 2):
+        for near_column in range(math.floor((b.x - around) * per_metre), last_column + 1):
+            for near_line in range(math.floor((b.y - around) * per_metre), last_line + 1):
                 j = head[_bucket(near_column, near_line, buckets)]
                 while j >= 0:
                     if cells[j, 0] == near_column and cells[j, 1] == near_line:
