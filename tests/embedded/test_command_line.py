@@ -87,6 +87,21 @@ def test_a_signal_ends_the_server_at_once(start_server, number):
         socket.create_connection(server.address, timeout=5.0)
 
 
+def test_a_signal_right_after_the_first_line_is_not_lost():
+    for _ in range(5):
+        command = [sys.executable, "-m", "rllib_integration.embedded", "-carla-rpc-port=0"]
+        process = subprocess.Popen(command, cwd=_REPOSITORY, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        try:
+            assert b"listening" in process.stdout.readline()
+            process.terminate()
+            assert process.wait(10.0) == 0
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
 def test_the_server_ends_with_its_parent():
     port = free_port_pair()
     starter = (

@@ -24,7 +24,7 @@ class EventLoop:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
-        self._running = False
+        self._stopped = False
         self._wake_reader, self._wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.watch(self._wake_reader, READABLE, self._drain_wake_ups)
 
@@ -48,8 +48,8 @@ class EventLoop:
             self._epoll.unregister(descriptor)
 
     def stop(self) -> None:
-        """Let `run` return after the handlers in progress."""
-        self._running = False
+        """Let `run` return after the handlers in progress, or at once if it is still to begin."""
+        self._stopped = True
 
     def run(self, timer: Timer) -> None:
         """Serve until `stop`.
@@ -59,10 +59,9 @@ class EventLoop:
                 to do, or None when only sockets matter.
         """
         handlers = self._handlers
-        self._running = True
-        while self._running:
+        while not self._stopped:
             due = timer()
-            if not self._running:
+            if self._stopped:
                 return
             for descriptor, events in self._wait(due):
                 # A handler may close other connections of the same poll.

@@ -156,3 +156,10 @@ def test_a_client_that_floods_gives_way_to_others_after_a_turn(running, monkeypa
         assert all_done.wait(_TIMEOUT)
     assert handled.index("other") < 100
     running.in_loop(server[0].close)
+
+
+def test_a_loop_that_was_stopped_before_it_began_does_not_begin():
+    loop = EventLoop()
+    loop.stop()
+    loop.run(lambda: None)
+    loop.close()
