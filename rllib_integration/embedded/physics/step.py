@@ -125,4 +125,4 @@ def step(
         end_walker(walkers[i], dt)
     for i in range(len(props)):
         end_prop(props[i], dt)
-    return touched
+    return int(touched)

@@ -268,3 +268,17 @@ def test_a_two_wheeler_stays_upright_in_turns_on_slopes_and_when_pushed(blueprin
         steepest = max(steepest, abs(float(v["roll"][0])))
     assert steepest < math.radians(25.0)
     assert abs(v["z"][0] - math.tan(math.radians(4.0)) * (v["x"][0] + v["y"][0])) < 0.2
+
+
+def test_the_longer_substeps_of_calm_vehicles_hardly_change_their_way():
+    scenes = [Scene(vehicles("vehicle.tesla.model3", "vehicle.nissan.micra")) for _ in range(2)]
+    for second in range(10):
+        for scene, dt in zip(scenes, (0.05, 0.01)):
+            v = scene.vehicles
+            v["throttle"], v["steer"] = 0.4, 0.12 * math.sin(second)
+            # ticks of one substep have nothing to lengthen
+            scene.tick(round(1.0 / dt), dt=dt)
+    a, b = (scene.vehicles for scene in scenes)
+    way = np.hypot(b["x"], b["y"] - [0.0, 20.0])
+    assert np.all(np.hypot(a["x"] - b["x"], a["y"] - b["y"]) < 0.01 * way)
+    np.testing.assert_allclose(scenes[0].speed(), scenes[1].speed(), rtol=0.01)
