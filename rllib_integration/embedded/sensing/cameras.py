@@ -66,7 +66,10 @@ class PictureSensor(Sensor):
 
     def picture(self, view: View, mount: Mount) -> NDArray[np.uint8]:
         """The picture, uint8 (height, width, 4): blue, green, red, alpha."""
-        renderer = renderer_of(view.town)
+        return self.draw(renderer_of(view.town), view, mount)
+
+    def draw(self, renderer: Renderer, view: View, mount: Mount) -> NDArray[np.uint8]:
+        """`picture` by a given renderer."""
         seen = renderer.look(view, camera_at(mount, self.fov, self.width, self.height), 1, reuse=True)
         picture = np.empty((self.height, self.width, 4), np.uint8)
         self._paint(renderer, view, seen, picture)
@@ -144,11 +147,10 @@ class OpticalFlowCamera(PictureSensor):
 
     def capture(self, view: View, mount: Mount) -> tuple[bytes, ...]:
         """Body: header, then float32 (height, width, 2)."""
-        return (self._header + self.flow(view, mount).tobytes(),)
+        return (self._header + self.flow(renderer_of(view.town), view, mount).tobytes(),)
 
-    def flow(self, view: View, mount: Mount) -> NDArray[np.float32]:
+    def flow(self, renderer: Renderer, view: View, mount: Mount) -> NDArray[np.float32]:
         """The motion, float32 (height, width, 2)."""
-        renderer = renderer_of(view.town)
         camera = camera_at(mount, self.fov, self.width, self.height)
         seen = renderer.look(view, camera, 1, reuse=False)
         flow = np.zeros((self.height, self.width, 2), np.float32)
@@ -177,9 +179,8 @@ class RgbCamera(PictureSensor):
         self._scratch = np.empty(9, np.int32)
         self.samples = 3 if pixels <= 160 * 160 else 2 if pixels <= 480 * 270 else 1
 
-    def picture(self, view: View, mount: Mount) -> NDArray[np.uint8]:
-        """The picture, uint8 (height, width, 4): blue, green, red, alpha."""
-        renderer = renderer_of(view.town)
+    def draw(self, renderer: Renderer, view: View, mount: Mount) -> NDArray[np.uint8]:
+        """`picture` by a given renderer."""
         camera = camera_at(mount, self.fov, self.width, self.height, self.samples)
         seen = renderer.look(view, camera, self.samples, reuse=False)
         stage = renderer.stage(view, camera)

@@ -129,3 +129,9 @@ class DvsCamera(RgbCamera):
         if sigma == 0.0:
             return np.full(shape, mean)
         return np.maximum(mean + sigma * self.random.standard_normal(shape), SMALLEST_THRESHOLD)
+
+
+def compile_kernels() -> None:
+    """Compile `find_events`, or read it from its cache."""
+    still = np.zeros((1, 1))
+    find_events(still, still, still, np.zeros((1, 1), np.int64), still, still, 0, 1, 0, np.zeros(1, EVENT))

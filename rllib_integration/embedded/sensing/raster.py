@@ -230,12 +230,13 @@ def _draw(triangles, first, stop, base, culled, cull_all, view, offset, focal, c
                 corners[0, axis], corners[1, axis], corners[2, axis] = view[a, axis], view[b, axis], view[c, axis]
             _clipped(corners, focal, centre_x, centre_y, base + triangle - first, nearness, ids)
             continue
-        x0, y0, x1, y1, x2, y2 = view[a, 3], view[a, 4], view[b, 3], view[b, 4], view[c, 3], view[c, 4]
+        x0, y0, x1, y1 = float(view[a, 3]), float(view[a, 4]), float(view[b, 3]), float(view[b, 4])
+        x2, y2 = float(view[c, 3]), float(view[c, 4])
         if max(x0, x1, x2) < 0.0 or min(x0, x1, x2) > width or max(y0, y1, y2) < 0.0 or min(y0, y1, y2) > height:
             continue
         if cull and (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0) < 0.0:
             continue
-        fill(x0, y0, view[a, 5], x1, y1, view[b, 5], x2, y2, view[c, 5], base + triangle - first, nearness, ids)
+        fill(x0, y0, float(view[a, 5]), x1, y1, float(view[b, 5]), x2, y2, float(view[c, 5]), base + triangle - first, nearness, ids)
 
 
 @njit(**INLINE)
@@ -248,7 +249,22 @@ def _project(x, y, z, focal, centre_x, centre_y, view, row):
         view[row, 5] = inverse
 
 
-@njit(**KERNEL)
+@njit(**BARE)
+def _sort(order, distance, count):
+    """Sort both by the first `count` distances (Shell's sort: numpy's own takes seconds to compile)."""
+    gap = 301
+    while gap > 0:
+        for place in range(gap, count):
+            chunk, away = order[place], distance[place]
+            hole = place
+            while hole >= gap and distance[hole - gap] > away:
+                order[hole], distance[hole] = order[hole - gap], distance[hole - gap]
+                hole -= gap
+            order[hole], distance[hole] = chunk, away
+        gap = gap // 3 if gap > 1 else 0
+
+
+@njit(**BARE)
 def _visible_chunks(camera, boxes, order, distance):
     """Chunks that the picture may show, nearest first: their number; `order` gets them, `distance` their depth."""
     axes, place = camera.axes, camera.position
@@ -274,9 +290,7 @@ def _visible_chunks(camera, boxes, order, distance):
         order[count] = chunk
         distance[count] = math.sqrt(dx * dx + dy * dy + dz * dz)
         count += 1
-    by_distance = np.argsort(distance[:count])
-    order[:count] = order[:count][by_distance]
-    distance[:count] = distance[:count][by_distance]
+    _sort(order, distance, count)
     return count
 
 
@@ -341,7 +355,7 @@ def draw_static(camera, mesh, samples, nearness, ids):
             _farthest(nearness, tiles)
         if rounds > 0 and _hidden(camera, mesh.chunk_box, chunk, tiles):
             continue
-        first, stop = mesh.chunk_triangle[chunk], mesh.chunk_triangle[chunk + 1]
+        first, stop = int(mesh.chunk_triangle[chunk]), int(mesh.chunk_triangle[chunk + 1])
         smallest = distance[place_in_order] * SMALLEST * samples / focal
         if mesh.reach[stop - 1] < smallest:
             low, high = first, stop
@@ -354,7 +368,7 @@ def draw_static(camera, mesh, samples, nearness, ids):
             stop = low
         if stop <= first:
             continue
-        offset = mesh.chunk_vertex[chunk]
+        offset = int(mesh.chunk_vertex[chunk])
         for vertex in range(offset, mesh.vertex_stop[stop - 1]):
             px = mesh.vertices[vertex, 0] - place[0]
             py = mesh.vertices[vertex, 1] - place[1]
@@ -414,7 +428,7 @@ def draw_instances(camera, pool, instances, base, samples, nearness, ids):
                     + axes[i, 1] * body["rotation"][1, j]
                     + axes[i, 2] * body["rotation"][2, j]
                 )
-        offset = pool.first_vertex[mesh]
+        offset = int(pool.first_vertex[mesh])
         for vertex in range(offset, pool.first_vertex[mesh + 1]):
             vx, vy, vz = pool.vertices[vertex, 0], pool.vertices[vertex, 1], pool.vertices[vertex, 2]
             _project(
@@ -424,7 +438,7 @@ def draw_instances(camera, pool, instances, base, samples, nearness, ids):
                 focal, centre_x, centre_y, view, vertex - offset,
             )  # fmt: skip
         _draw(
-            pool.triangles, pool.first[mesh], pool.first[mesh + 1], number, nothing, True, view, offset, focal,
+            pool.triangles, int(pool.first[mesh]), int(pool.first[mesh + 1]), int(number), nothing, True, view, offset, focal,
             centre_x, centre_y, nearness, ids, corners,
         )  # fmt: skip
 
@@ -483,7 +497,10 @@ def _fill_shadow(camera, corners, nearness, shadow):
         near[corner] = 1.0 / x
         columns[corner] = 0.5 * width + focal * (axes[1, 0] * px + axes[1, 1] * py + axes[1, 2] * pz) / x
         rows[corner] = 0.5 * height - focal * (axes[2, 0] * px + axes[2, 1] * py + axes[2, 2] * pz) / x
-    top, bottom = max(math.ceil(rows.min() - 0.5), 0), min(math.ceil(rows.max() - 0.5), height)
+    highest, lowest = math.inf, -math.inf
+    for corner in range(6):
+        highest, lowest = min(highest, rows[corner]), max(lowest, rows[corner])
+    top, bottom = max(math.ceil(highest - 0.5), 0), min(math.ceil(lowest - 0.5), height)
     for row in range(top, bottom):
         y = row + 0.5
         low, high, near_low, near_high = math.inf, -math.inf, 0.0, 0.0

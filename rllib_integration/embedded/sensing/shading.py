@@ -89,7 +89,7 @@ def world_normal(stage, number):
     )
 
 
-@njit(**INLINE)
+@njit(**BARE)
 def _texture(noise, u, v):
     """Smooth repeating noise, 0..1, one value a unit."""
     iu, iv = math.floor(u), math.floor(v)
@@ -100,21 +100,21 @@ def _texture(noise, u, v):
     return low + fv * (high - low)
 
 
-@njit(**INLINE)
+@njit(**BARE)
 def _pulse(x, low, high):
     """Integral from 0 to x of a train of pulses of period 1 that is 1 between low and high."""
     whole = math.floor(x)
     return whole * (high - low) + min(max(x - whole - low, 0.0), high - low)
 
 
-@njit(**INLINE)
+@njit(**BARE)
 def _striped(x, width, low, high):
     """Share of [x - width / 2, x + width / 2] that lies on the pulses of period 1 between low and high."""
     width = max(width, 1e-3)
     return (_pulse(x + 0.5 * width, low, high) - _pulse(x - 0.5 * width, low, high)) / width
 
 
-@njit(**INLINE)
+@njit(**BARE)
 def _overlap(x, width, half):
     """Share of [x - width / 2, x + width / 2] that lies within [-half, half]."""
     return max(min(x + 0.5 * width, half) - max(x - 0.5 * width, -half), 0.0) / width
@@ -157,7 +157,7 @@ def marking_cover(markings, x, y, z, ax, ay, bx, by):
     return min(cover, 1.0), red / cover, green / cover, blue / cover
 
 
-@njit(**INLINE)
+@njit(**BARE)
 def _lookup(field, origin_x, origin_y, cell, x, y):
     """Bilinear value, 0..1, of a uint8 map of the ground."""
     u, v = (x - origin_x) / cell - 0.5, (y - origin_y) / cell - 0.5
@@ -170,8 +170,8 @@ def _lookup(field, origin_x, origin_y, cell, x, y):
     return (low + fv * (high - low)) / 255.0
 
 
-@njit(**INLINE)
-def _sky(light, x, y, z):
+@njit(**BARE)
+def _sky(sky, x, y, z):
     """Sky in a direction (any length), without the sun's disc; below the horizon the far air."""
     upward = max(z, 0.0)
     scale = 1.0 / (abs(x) + abs(y) + upward + 1e-9)
@@ -180,7 +180,7 @@ def _sky(light, x, y, z):
     u, v = min(max(u, 0.0), SKY_SIZE - 1.001), min(max(v, 0.0), SKY_SIZE - 1.001)
     i, j = int(u), int(v)
     fu, fv = np.float32(u - i), np.float32(v - j)
-    a, b, c, d = light.sky[j, i], light.sky[j, i + 1], light.sky[j + 1, i], light.sky[j + 1, i + 1]
+    a, b, c, d = sky[j, i], sky[j, i + 1], sky[j + 1, i], sky[j + 1, i + 1]
     gu, gv = np.float32(1.0) - fu, np.float32(1.0) - fv
     s, t, p, q = gu * gv, fu * gv, gu * fv, fu * fv
     return (
@@ -193,7 +193,7 @@ def _sky(light, x, y, z):
 @njit(**INLINE)
 def _background(light, x, y, z, length):
     """Sky, sun and fog in a direction of the given length."""
-    red, green, blue = _sky(light, x, y, z)
+    red, green, blue = _sky(light.sky, x, y, z)
     rise = z / length
     if x * light.sun[0] + y * light.sun[1] + z * light.sun[2] > SUN_COSINE * length:
         red, green, blue = red + light.sun_disc[0], green + light.sun_disc[1], blue + light.sun_disc[2]
@@ -273,7 +273,7 @@ def _pane(stage, x, y, z, nx, ny, size, identity):
     return frame, lit
 
 
-@njit(**INLINE)
+@njit(**BARE)
 def _lamp_glow(material, lamps, night):
     """Light that a lamp of a vehicle gives off: red, green, blue."""
     bright = 1.6 + 1.6 * night
@@ -393,7 +393,7 @@ def _radiance(stage, camera, number, u, v, near, spread, shadow):
         if number >= stage.base or surface == PANE:
             graze = 1.0 + facing / length
             mirror += 0.55 * graze**4 * (1.0 if mirror > 0.05 else 0.0)
-        sky_red, sky_green, sky_blue = _sky(light, mx, my, mz)
+        sky_red, sky_green, sky_blue = _sky(light.sky, mx, my, mz)
         if mz < 0.0:
             sky_red, sky_green, sky_blue = light.ground_colour[0] * 0.5, light.ground_colour[1] * 0.5, light.ground_colour[2] * 0.5
         glint = (mx * light.sun[0] + my * light.sun[1] + mz * light.sun[2]) / length
@@ -421,7 +421,7 @@ def _radiance(stage, camera, number, u, v, near, spread, shadow):
     )
 
 
-@njit(**INLINE)
+@njit(**BARE)
 def _tone(value, table):
     if not value > 0.0:
         return table[0]
@@ -463,23 +463,22 @@ def shade(stage, camera, samples, nearness, ids, shadow, table, seen, picture):
             top, left = row * samples, column * samples
             number = ids[top, left]
             same = True
-            near, dark = float(nearness[top, left]), int(shadow[top, left])
+            near, dark = float(nearness[top, left]), float(shadow[top, left])
             if samples > 1:
-                near, dark = 0.0, 0
+                near, dark = 0.0, 0.0
                 for j in range(samples):
                     for i in range(samples):
                         same = same and _alike(stage, number, ids[top + j, left + i])
                         near += nearness[top + j, left + i]
                         dark += shadow[top + j, left + i]
-            if same:
-                u, v = (left + 0.5 * samples - centre_x) / focal, (centre_y - top - 0.5 * samples) / focal
-                red, green, blue = _radiance(
-                    stage, camera, number, u, v, near * weight, spread, dark * weight
-                )
-            else:
-                red, green, blue = 0.0, 0.0, 0.0
-                kinds = 0
-                for first in range(samples * samples):
+            red, green, blue = 0.0, 0.0, 0.0
+            kinds = 0
+            for first in range(1 if same else samples * samples):
+                share = 1.0
+                across, down = left + 0.5 * samples, top + 0.5 * samples
+                if same:
+                    near, dark = near * weight, dark * weight
+                else:
                     number = ids[top + first // samples, left + first % samples]
                     known = False
                     for other in range(kinds):
@@ -488,7 +487,7 @@ def shade(stage, camera, samples, nearness, ids, shadow, table, seen, picture):
                         continue
                     seen[kinds] = number
                     kinds += 1
-                    count, near, dark, across, down = 0, 0.0, 0, 0.0, 0.0
+                    count, near, dark, across, down = 0, 0.0, 0.0, 0.0, 0.0
                     for place in range(first, samples * samples):
                         j, i = top + place // samples, left + place % samples
                         if _alike(stage, ids[j, i], number):
@@ -497,14 +496,15 @@ def shade(stage, camera, samples, nearness, ids, shadow, table, seen, picture):
                             dark += shadow[j, i]
                             across += i + 0.5
                             down += j + 0.5
-                    u, v = (across / count - centre_x) / focal, (centre_y - down / count) / focal
-                    part_red, part_green, part_blue = _radiance(
-                        stage, camera, number, u, v, near / count, spread, dark / count
-                    )
+                    near, dark, across, down = near / count, dark / count, across / count, down / count
                     share = count * weight
-                    red += share * min(part_red, 1.6)
-                    green += share * min(part_green, 1.6)
-                    blue += share * min(part_blue, 1.6)
+                u, v = (across - centre_x) / focal, (centre_y - down) / focal
+                part_red, part_green, part_blue = _radiance(stage, camera, number, u, v, near, spread, dark)
+                if not same:
+                    part_red, part_green, part_blue = min(part_red, 1.6), min(part_green, 1.6), min(part_blue, 1.6)
+                red += share * part_red
+                green += share * part_green
+                blue += share * part_blue
             picture[row, column, 0] = _tone(blue, table[2])
             picture[row, column, 1] = _tone(green, table[1])
             picture[row, column, 2] = _tone(red, table[0])
