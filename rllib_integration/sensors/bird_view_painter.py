@@ -157,6 +157,7 @@ class BirdviewPainter:
         self.reach = radius * math.hypot(1.0, 1.5)
         self._show_route = show_route
         self._pyramid = pyramid
+        self._map_channels: list[int] = []
         self._painters = self._make_painters()
 
     def _make_painters(self) -> list[MapPainter]:
@@ -164,10 +165,11 @@ class BirdviewPainter:
         if self.planes is None:
             colours = PALETTE
         else:
-            colours = np.zeros((len(SURFACES), len(self.planes)), np.uint8)
-            for channel, plane in enumerate(self.planes):
-                for surface in MAP_PLANES.get(plane, ()):
-                    colours[SURFACES.index(surface), channel] = 255
+            self._map_channels = [n for n, plane in enumerate(self.planes) if plane in MAP_PLANES]
+            colours = np.zeros((len(SURFACES), len(self._map_channels)), np.uint8)
+            for column, channel in enumerate(self._map_channels):
+                for surface in MAP_PLANES[self.planes[channel]]:
+                    colours[SURFACES.index(surface), column] = 255
         colours = np.hstack([colours, np.zeros((len(colours), -colours.shape[1] % 4), np.uint8)])
         fours = [colours[:, first : first + 4] for first in range(0, colours.shape[1], 4)]
         return [MapPainter(self._pyramid, four, self.scale, self.reach) for four in fours]
@@ -192,7 +194,7 @@ class BirdviewPainter:
         """One affine warp out of the pyramid for every four channels."""
         x, y, yaw, scale, column, row = view
         channels = 3 if self.planes is None else len(self.planes)
-        picture = np.empty((self.size, self.size, channels), np.uint8)
+        picture = np.zeros((self.size, self.size, channels), np.uint8)
         for number, painter in enumerate(self._painters):
             patch = painter.patch(x, y, storey)
             step = patch.resolution / scale
@@ -209,8 +211,8 @@ class BirdviewPainter:
             if self.planes is None:
                 cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB, dst=picture)
             else:
-                rest = min(4, channels - 4 * number)
-                picture[..., 4 * number : 4 * number + rest] = warped[..., :rest]
+                for column, channel in enumerate(self._map_channels[4 * number : 4 * number + 4]):
+                    picture[..., channel] = warped[..., column]
         return picture
 
     def _channel(self, plane: str) -> int | None:

@@ -121,7 +121,7 @@ class MapPyramid:
         low, high = corners.min(axis=0) - MARGIN, corners.max(axis=0) + MARGIN
         resolution = BASE_RESOLUTION
         lane_length = _strip_length(drawing.quads[drawing.surfaces == ROAD_SURFACE])
-        while lane_length > LARGE_TOWN_LENGTH and resolution > 2.0:
+        while lane_length > LARGE_TOWN_LENGTH and resolution > 4.0:
             resolution /= 2.0
             lane_length /= 2.0
         # Snapped, so that the picture does not depend on what lies at the edge of the town.
