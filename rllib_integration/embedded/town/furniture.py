@@ -356,10 +356,10 @@ def _free_map(surface):  # type: ignore[no-untyped-def]
 def _outer_edges(lanes: LaneTable) -> list[tuple[int, Array, Array]]:
     """The outermost lane of each side of each road section: row, its edge every few metres, unit vectors outward."""
     outermost: dict[tuple[int, int, bool], int] = {}
-    for row in np.flatnonzero(lanes.type != NONE):
+    for row in np.flatnonzero(lanes.type != NONE).tolist():
         key = (int(lanes.road[row]), int(lanes.section[row]), bool(lanes.lane_id[row] > 0))
         if key not in outermost or abs(lanes.lane_id[row]) > abs(lanes.lane_id[outermost[key]]):
-            outermost[key] = int(row)
+            outermost[key] = row
     # One-sided roads end at the reference line on their other side.
     edges = []
     for (road, section, left), row in outermost.items():

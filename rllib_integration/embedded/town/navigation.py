@@ -46,6 +46,7 @@ JOIN_REACH = 9.0
 
 WIDEST_CROSSING = 45.0
 ARM_SETBACK = 3.0
+_GRID = 10.0
 
 
 @dataclass
@@ -54,6 +55,24 @@ class _Strip:
 
     rungs: Array
     fixed: set[int] = field(default_factory=set)
+
+
+class _PointGrid:
+    """Finds the points near a place; points can be added."""
+
+    def __init__(self) -> None:
+        self._cells: dict[tuple[int, int], list[int]] = {}
+
+    def add(self, points: Array, first: int) -> None:
+        """Add points (n, 3), numbered from `first` on."""
+        for index, (u, v) in enumerate(np.floor(points[:, :2] / _GRID).astype(int).tolist(), first):
+            self._cells.setdefault((u, v), []).append(index)
+
+    def near(self, low: Array, high: Array) -> NDArray[np.int64]:
+        """Numbers of the points in and around a rectangle."""
+        (u0, v0), (u1, v1) = (np.floor(corner[:2] / _GRID).astype(int).tolist() for corner in (low, high))
+        found = [index for u in range(u0, u1 + 1) for v in range(v0, v1 + 1) for index in self._cells.get((u, v), ())]
+        return np.array(found, np.int64)
 
 
 def build_navigation(network: RoadNetwork, lanes: LaneTable, surface: Surface, crosswalks: list[Array]) -> bytes:
@@ -79,14 +98,15 @@ def _strips(lanes: LaneTable, surface: Surface) -> list[_Strip]:
     """
     on_sidewalks = bool((lanes.type == SIDEWALK).any())
     strips = []
-    taken = np.zeros((0, 3))
+    taken, grid = _GrowingPoints(), _PointGrid()
     for first, last in _groups(lanes, SIDEWALK if on_sidewalks else SHOULDER):
         inner, outer = lanes.inner[lanes.stations(first)], lanes.outer[lanes.stations(last)]
         width = np.linalg.norm(outer - inner, axis=1)
         middle = 0.5 * (inner + outer)
-        if _share_taken(middle, taken) > 0.6:
+        if _share_taken(middle, taken.points, grid) > 0.6:
             continue
-        taken = np.concatenate([taken, middle])
+        grid.add(middle, taken.count)
+        taken.add(middle)
         walkable = width > NARROWEST
         if on_sidewalks:
             walkable &= label_at(surface, middle[:, 0], middle[:, 1], middle[:, 2] + 0.3) != ROAD_LABEL
@@ -115,12 +135,25 @@ def _groups(lanes: LaneTable, kind: int) -> list[tuple[int, int]]:
     return sorted(groups, key=lambda group: lanes.junction[group[0]] >= 0)
 
 
-def _share_taken(points: Array, taken: Array) -> float:
+class _GrowingPoints:
+    """Points (n, 3) that get more."""
+
+    def __init__(self) -> None:
+        self.points, self.count = np.zeros((1024, 3)), 0
+
+    def add(self, points: Array) -> None:
+        """Append points (n, 3)."""
+        while self.count + len(points) > len(self.points):
+            self.points = np.concatenate([self.points, np.zeros_like(self.points)])
+        self.points[self.count : self.count + len(points)] = points
+        self.count += len(points)
+
+
+def _share_taken(points: Array, taken: Array, grid: _PointGrid) -> float:
     """Share of the points that lie within 0.8 m of other ones."""
-    if len(taken) == 0:
-        return 0.0
     low, high = points.min(axis=0) - 1.0, points.max(axis=0) + 1.0
-    near = taken[np.all((taken >= low) & (taken <= high), axis=1)]
+    near = taken[grid.near(low, high)]
+    near = near[np.all((near >= low) & (near <= high), axis=1)]
     if len(near) == 0:
         return 0.0
     distance = np.linalg.norm(points[:, None] - near[None], axis=2).min(axis=1)
@@ -202,15 +235,20 @@ class _Mesh:
                 points.append(np.column_stack([np.interp(at, run, line[:, k]) for k in range(3)]))
                 owners.append(np.column_stack([np.full(len(at), index), np.full(len(at), edge), at]))
         self._points, self._owners = np.concatenate(points), np.concatenate(owners)
+        self._grid = _PointGrid()
+        self._grid.add(self._points, 0)
+
+    def _around(self, point: Array, reach: float) -> NDArray[np.int64]:
+        return self._grid.near(point - reach, point + reach)
 
     def nearest(self, point: Array, reach: float) -> tuple[int, int, float] | None:
         """The strip, edge and distance along it that is nearest to a point, or None."""
-        offset = self._points - point
+        near = self._around(point, reach)
+        offset = self._points[near] - point
         distance = np.hypot(offset[:, 0], offset[:, 1]) + np.where(np.abs(offset[:, 2]) > 2.5, np.inf, 0.0)
-        best = int(np.argmin(distance))
-        if distance[best] > reach:
+        if len(near) == 0 or distance.min() > reach:
             return None
-        strip, edge, at = self._owners[best]
+        strip, edge, at = self._owners[near[np.argmin(distance)]]
         return int(strip), int(edge), float(at)
 
     def cross(self, start: Array, end: Array, width: float, reach: float, area: int = CROSSWALK_AREA) -> bool:
@@ -304,14 +342,16 @@ class _Mesh:
         self, point: Array, component: NDArray[np.int64], index: int, reach: float
     ) -> tuple[int, int, float] | None:
         """As `nearest`, among the strips of other components."""
-        owners = self._owners[:, 0].astype(int)
-        offset = self._points - point
+        near = self._around(point, reach)
+        owners = self._owners[near, 0].astype(int)
+        offset = self._points[near] - point
         distance = np.hypot(offset[:, 0], offset[:, 1])
         distance[(component[owners] == component[index]) | (np.abs(offset[:, 2]) > 1.0)] = np.inf
-        best = int(np.argmin(distance))
-        if distance[best] > reach:
+        if len(near) == 0 or distance.min() > reach:
             return None
-        return int(owners[best]), int(self._owners[best, 1]), float(self._owners[best, 2])
+        best = near[np.argmin(distance)]
+        strip, edge, at = self._owners[best]
+        return int(strip), int(edge), float(at)
 
     def join_components(self) -> None:
         """Lead a crossing from every part that stands alone to the nearest other one, straight over the road."""
@@ -327,9 +367,13 @@ class _Mesh:
 
     def _join_component(self, part: int, component: NDArray[np.int64]) -> None:
         owner = component[self._owners[:, 0].astype(int)]
-        mine, others = np.flatnonzero(owner == part), np.flatnonzero(owner != part)
+        mine = np.flatnonzero(owner == part)
         best, pair = WIDEST_CROSSING, None
-        for k in mine[:: max(1, len(mine) // 400)]:
+        for k in mine[:: max(1, len(mine) // 200)]:
+            others = self._around(self._points[k], best)
+            others = others[owner[others] != part]
+            if len(others) == 0:
+                continue
             offset = self._points[others] - self._points[k]
             distance = np.hypot(offset[:, 0], offset[:, 1]) + 4.0 * np.abs(offset[:, 2])
             nearest = int(np.argmin(distance))

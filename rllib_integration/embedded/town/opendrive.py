@@ -277,7 +277,8 @@ def _road(element: ElementTree.Element) -> Road:
 
 
 def _geometry(element: ElementTree.Element) -> Geometry:
-    kind, shape = LINE, (0.0, 0.0)
+    kind = LINE
+    shape: tuple[float, ...] = (0.0, 0.0)
     arc, spiral = element.find("arc"), element.find("spiral")
     cubic, parametric = element.find("poly3"), element.find("paramPoly3")
     length = _number(element, "length")

@@ -40,6 +40,9 @@ SIGN_HEIGHT = 2.3
 
 LaneRef = tuple[int, int, float]
 
+LanePose = tuple[float, float, float, float, float]
+"""x, y, z [m], yaw of the traffic [rad], half width [m]."""
+
 
 def find_signals(
     network: RoadNetwork, lines: ReferenceLines, lanes: LaneTable, surface: Surface
@@ -211,7 +214,7 @@ class _Finder:
         s = road.length - inset if link.contact == "end" else inset
         return [(road.id, lane_id, s)] if self._carries(road, _section_at(road, s), lane_id) else []
 
-    def _lane_pose(self, place: LaneRef) -> tuple[float, float, float, float, float] | None:
+    def _lane_pose(self, place: LaneRef) -> LanePose | None:
         """Middle of a lane, travel yaw and half width."""
         road_id, lane_id, s = place
         index = self._road_index[road_id]
@@ -225,13 +228,14 @@ class _Finder:
         middle = 0.5 * (a + b)
         heading = float(np.interp(s, along, np.unwrap(self.lanes.heading[stations])))
         yaw = heading if lane_id < 0 else heading + math.pi
-        return (*(float(v) for v in middle), _wrap(yaw), 0.5 * float(np.hypot(*(b - a)[:2])))
+        x, y, z = (float(value) for value in middle)
+        return x, y, z, _wrap(yaw), 0.5 * float(np.hypot(*(b - a)[:2]))
 
-    def _stop_line(self, place: LaneRef) -> tuple[float, float, float, float, float]:
+    def _stop_line(self, place: LaneRef) -> LanePose:
         """As `_lane_pose`, at the stop line itself; NaN if there is no such lane."""
         pose = self._lane_pose(place)
         if pose is None:
-            return (math.nan,) * 5
+            return math.nan, math.nan, math.nan, math.nan, math.nan
         x, y, z, yaw, half_width = pose
         return x + STOP_BEFORE_LINE * math.cos(yaw), y + STOP_BEFORE_LINE * math.sin(yaw), z, yaw, half_width
 
@@ -269,9 +273,9 @@ def _mean_angle(angles: list[float]) -> float:
     return math.atan2(sum(map(math.sin, angles)), sum(map(math.cos, angles)))
 
 
-def _main_approach(poses: list[tuple[float, ...]]) -> list[tuple[float, ...]]:
+def _main_approach(poses: list[LanePose]) -> list[LanePose]:
     """The largest set of lanes with one direction side by side: a trigger volume spans one approach only."""
-    best: list[tuple[float, ...]] = []
+    best: list[LanePose] = []
     for seed in poses:
         side_by_side = [
             pose
@@ -283,7 +287,7 @@ def _main_approach(poses: list[tuple[float, ...]]) -> list[tuple[float, ...]]:
     return best
 
 
-def _set_trigger(signal: Signal, poses: list[tuple[float, ...]], yaw: float) -> None:
+def _set_trigger(signal: Signal, poses: list[LanePose], yaw: float) -> None:
     """The box around all lanes of the approach, in the actor's frame (x across the lanes, y against traffic)."""
     across = np.array([-math.sin(yaw), math.cos(yaw)])
     along = np.array([math.cos(yaw), math.sin(yaw)])
@@ -301,7 +305,7 @@ def _set_trigger(signal: Signal, poses: list[tuple[float, ...]], yaw: float) -> 
     signal.trigger_extent_z = 1.0
 
 
-def _lamp_heads(signal: Signal, poses: list[tuple[float, ...]], yaw: float) -> Array:
+def _lamp_heads(signal: Signal, poses: list[LanePose], yaw: float) -> Array:
     """Lamp heads facing the traffic: one on the post, and one above the lanes where these are far from the post."""
     heads = [(signal.x, signal.y, signal.z + LAMP_HEIGHT)]
     if poses:

@@ -40,10 +40,13 @@ def spawn_points(network: RoadNetwork, lanes: LaneTable) -> Array:
     candidates = _candidates(network, lanes)
     if len(candidates) == 0:
         candidates = _middles(lanes)
-    chosen = _without_overlaps(candidates)
-    if len(chosen) > MOST:
-        chosen = chosen[np.linspace(0, len(chosen) - 1, MOST).astype(int)]
-    return chosen
+    chosen = _without_overlaps(_thinned(candidates, 10 * MOST))
+    return _thinned(chosen, MOST)
+
+
+def _thinned(poses: Array, most: int) -> Array:
+    """At most so many of the poses, evenly chosen."""
+    return poses if len(poses) <= most else poses[np.linspace(0, len(poses) - 1, most).astype(int)]
 
 
 def _candidates(network: RoadNetwork, lanes: LaneTable) -> Array:
@@ -87,7 +90,7 @@ def _middles(lanes: LaneTable) -> Array:
 
 def _poses(lanes: LaneTable, row: int, places: Array) -> Array:
     stations = lanes.stations(row)
-    s, centre = lanes.s[stations], lanes.centre[stations]
+    s, centre = lanes.s[stations], 0.5 * (lanes.inner[stations] + lanes.outer[stations])
     along = 1.0 if lanes.lane_id[row] < 0 else -1.0
     at = np.column_stack([np.interp(places, s, centre[:, axis]) for axis in range(3)])
     ahead = np.column_stack([np.interp(places + 1.0, s, centre[:, axis]) for axis in range(3)])

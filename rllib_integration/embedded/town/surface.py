@@ -75,6 +75,13 @@ class GroundQuads:
     lane: NDArray[np.int32]
     in_junction: NDArray[np.bool_]
 
+    def __post_init__(self) -> None:
+        self.low, self.high = self.corners[:, :, :2].min(axis=1), self.corners[:, :, :2].max(axis=1)
+
+    def within(self, low: Array, high: Array) -> NDArray[np.int64]:
+        """Rows of those whose bounding rectangle meets another one [m]."""
+        return np.flatnonzero(np.all((self.high >= low) & (self.low <= high), axis=1))
+
 
 def lane_quads(lanes: LaneTable) -> GroundQuads:
     """The surfaces of all lanes that have one, as quadrilaterals between neighbouring stations."""
@@ -105,8 +112,7 @@ def build_surface(quads: GroundQuads) -> tuple[Surface, Array]:
     Returns:
         The ground, and quadrilaterals (n, 4, 3) of the paved gaps between the lanes of junctions.
     """
-    low = quads.corners[:, :, :2].min(axis=(0, 1)) - MARGIN - 8.0
-    high = quads.corners[:, :, :2].max(axis=(0, 1)) + MARGIN + 8.0
+    low, high = quads.low.min(axis=0) - MARGIN - 8.0, quads.high.max(axis=0) + MARGIN + 8.0
     cell = 0.5 if float(np.prod(high - low)) < 9e6 else 1.0
     side = cell * TILE_CELLS
     origin = np.floor(low / side) * side
@@ -149,7 +155,7 @@ class _CoarseTerrain:
         inside = cv2.remap(
             self.mask.astype(np.float32), grid_u, grid_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
         )
-        return fine, inside > 0.5
+        return np.asarray(fine, np.float32), np.asarray(inside > 0.5)
 
 
 def _terrain_mask(known: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -266,8 +272,7 @@ def _draw(
         Heights (LEVELS, rows, columns), NaN = nothing, lowest first; their labels; which nodes are in a junction.
     """
     high = low + cell * (np.array(shape[::-1]) - 1)
-    least, most = quads.corners[:, :, :2].min(axis=1), quads.corners[:, :, :2].max(axis=1)
-    near = np.all((most >= low) & (least <= high), axis=1)
+    near = quads.within(low, high)
     total = np.zeros((LEVELS, *shape))
     weight = np.zeros((LEVELS, *shape))
     label = np.zeros((LEVELS, *shape), np.uint8)
