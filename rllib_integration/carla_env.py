@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 # A new server would answer these in the same way.
 _NOT_MENDED_BY_A_RESTART = (ServerGaveUpError, ServerSettingsError, ServerVersionError)
 
+_SEEDS_APART = 10_007  # between env runners
+
 
 class CarlaEnv(gymnasium.Env):
     """One hero in one world, driven by one experiment.
@@ -71,6 +73,10 @@ class CarlaEnv(gymnasium.Env):
         self.config: dict[str, Any] = {"carla": core_config, "experiment": self.experiment.config}
         self.action_space = self.experiment.get_action_space()
         self.observation_space = self.experiment.get_observation_space()
+        self._first_seed: int | None = core_config["seed"]
+        if self._first_seed is not None:
+            # RLlib gives all of its env runners one configuration; each is to see episodes of its own.
+            self._first_seed += _SEEDS_APART * getattr(config, "worker_index", 0)
         self.render_mode = render_mode
         step_seconds = core_config["timestep"] * core_config["ticks_per_step"]
         self.metadata = {**self.metadata, "render_fps": max(1, round(1.0 / step_seconds))}
@@ -114,7 +120,7 @@ class CarlaEnv(gymnasium.Env):
             ServerGaveUpError: Several servers in a row failed.
         """
         if seed is None and self._np_random is None:
-            seed = self.config["carla"]["seed"]
+            seed = self._first_seed
         super().reset(seed=seed)
         episode_seed = int(self.np_random.integers(2**63))
         episode_config = _with_options(self.experiment.config, options)

@@ -62,6 +62,9 @@ class Clock:
         """Advance the world by one step; return the frame."""
         if self.traffic is None or self.frames is None:
             return self.world.tick(self.timeout)
+        # The traffic's process has a connection of its own: what this client has sent without waiting for an
+        # answer, the hero's control above all, has to be there before the tick.
+        self.world.get_settings()
         frame = self.traffic.tick()
         self.frames.wait_for(frame, self.timeout)
         return frame

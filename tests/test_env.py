@@ -144,6 +144,29 @@ def test_fault_7_the_same_seed_gives_the_same_episode_bit_for_bit(make_env):
     assert other.tobytes() != first.tobytes()
 
 
+def test_the_same_seed_gives_the_same_sensor_data_bit_for_bit(make_env):
+    roof, small = {"transform": "0,0,2.4,0,0,0"}, {"image_size_x": 32, "image_size_y": 24}
+    sensors = {
+        "imu": {"type": "sensor.other.imu", "noise_accel_stddev_x": 0.1},
+        "gnss": {"type": "sensor.other.gnss", "noise_lat_stddev": 1e-5},
+        "radar": {"type": "sensor.other.radar", **roof},
+        "lidar": {"type": "sensor.lidar.ray_cast", **roof, "noise_stddev": 0.05},
+        "camera": {"type": "sensor.camera.rgb", **roof, **small},
+        "bird": {"type": "sensor.birdview", "size": 64},
+    }
+    env = make_env(hero={"sensors": sensors}, background_activity={"n_vehicles": 4}, carla={"timeout": 60.0})
+    episodes = []
+    for _ in range(2):
+        env.reset(seed=8)
+        data = []
+        for action in [1] * 10 + [2] * 10 + [3] * 10:
+            env.step(action)
+            data.append({name: value.tobytes() for name, (_, value) in env._sensor_data.items()})
+        episodes.append(data)
+    for first, second in zip(*episodes):
+        assert [name for name in sensors if first[name] != second[name]] == []
+
+
 def test_fault_7_unseeded_resets_go_on_from_the_seed(make_env):
     env = make_env()
     starts = [env.reset(seed=5)[0], env.reset()[0], env.reset()[0]]
@@ -321,9 +344,19 @@ def test_rllibs_environment_context_is_taken_as_configuration(embedded_server):
 
     context = EnvContext(make_config(embedded_server), worker_index=1)
     env = CarlaEnv(context)
-    env.close()
     assert env.config["experiment"]["town"] == TOWN
-    assert "carla" in context
+    env.close()
+
+
+def test_env_runners_of_one_configured_seed_see_different_episodes(embedded_server):
+    from ray.rllib.env.env_context import EnvContext
+
+    starts = []
+    for worker in (1, 2, 1):
+        env = CarlaEnv(EnvContext(make_config(embedded_server, carla={"seed": 4}), worker_index=worker))
+        starts.append([env.reset()[0].tobytes() for _ in range(4)])
+        env.close()
+    assert starts[0] == starts[2] != starts[1]
 
 
 def test_an_environment_made_only_for_its_spaces_starts_no_server():
