@@ -1,6 +1,6 @@
 """Training while servers are killed, frozen and starved, against the same training left in peace.
 
-    python benchmarks/chaos.py [--seconds 60] [--runners 2] [--every 3] [--timeout 3] [--seed 0] [--vehicles 0]
+    python benchmarks/chaos.py [--seconds 60] [--reference-seconds 60] [--runners 2] [--every 3] [--timeout 3]
 
 Runs the DQN quickstart twice with several env runners, as `dqn_train.py` does for a user. In the second run one
 server is disturbed every few seconds: killed (SIGKILL, SIGSEGV), frozen (SIGSTOP), or starved (frozen for a
@@ -96,8 +96,9 @@ class Outcome:
 class Run:
     """One training run in a process of its own."""
 
-    def __init__(self, options: argparse.Namespace, disturb: bool) -> None:
+    def __init__(self, options: argparse.Namespace, seconds: float, disturb: bool) -> None:
         self._options = options
+        self._seconds = seconds
         self._disturb = disturb
         self._random = random.Random(options.seed)
         self._folder = Path(tempfile.mkdtemp(prefix="chaos-"))
@@ -112,7 +113,7 @@ class Run:
         training = subprocess.Popen(self._command(), cwd=_ROOT, env=self._environment(), stdout=log, stderr=log)
         try:
             begin = self._wait_for_first_episodes(training)
-            end = begin + self._options.seconds
+            end = begin + self._seconds
             while time.monotonic() < end and training.poll() is None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     training.wait(self._random.uniform(0.5, 1.5) * self._options.every)
@@ -267,7 +268,8 @@ def memory_growth(outcome: Outcome) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=60.0, help="of each of the two runs")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of the disturbed run")
+    parser.add_argument("--reference-seconds", type=float, help="of the undisturbed one; as many if left out")
     parser.add_argument("--runners", type=int, default=2)
     parser.add_argument("--every", type=float, default=3.0, help="mean seconds between disturbances")
     parser.add_argument("--timeout", type=float, default=3.0, help="env_config.carla.timeout")
@@ -275,8 +277,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in dqn_train.py")
     options = parser.parse_args()
-    peace = Run(options, disturb=False).go()
-    chaos = Run(options, disturb=True).go()
+    peace = Run(options, options.reference_seconds or options.seconds, disturb=False).go()
+    chaos = Run(options, options.seconds, disturb=True).go()
     return 0 if report(peace, chaos) else 1
 
 

@@ -1,6 +1,6 @@
 """How sampling scales with workers, each a process with an environment and an embedded server of its own.
 
-    python benchmarks/scaling.py [--workers 1 2 4 8 12] [--seconds 10] [--pin auto|true|false] [--vehicles 0]
+    python benchmarks/scaling.py [--workers 1 2 4 8 12] [--seconds 10] [--pin auto] [--vehicles 0] [--town TOWN]
 
 Prints environment steps a second of all workers together and the ratio to as many times one worker. The
 observation is the quickstart's bird view; the actions are random; there is no learner. With `--pin true` each
@@ -27,11 +27,13 @@ _CONFIGURATION = Path(__file__).resolve().parents[1] / "dqn_example" / "dqn_quic
 _PINNING = {"auto": "auto", "true": True, "false": False}
 
 
-def work(pipe: Connection, pin: bool | str, vehicles: int, seed: int) -> None:
+def work(pipe: Connection, pin: bool | str, town: str | None, vehicles: int, seed: int) -> None:
     """Step an environment from the first message to the second, then say how many steps that were."""
     config = load_config(_CONFIGURATION)["env_config"]
     config["carla"]["server"] = {"kind": "embedded", "pin_to_core": pin}
     config["experiment"]["background_activity"] = {"n_vehicles": vehicles}
+    if town is not None:
+        config["experiment"]["town"] = town
     env = make_env(config)
     try:
         env.reset(seed=seed)
@@ -62,7 +64,7 @@ def rate(workers: int, options: argparse.Namespace) -> float:
     pipes, processes = [], []
     for seed in range(workers):
         ours, theirs = context.Pipe()
-        arguments = (theirs, _PINNING[options.pin], options.vehicles, seed)
+        arguments = (theirs, _PINNING[options.pin], options.town, options.vehicles, seed)
         processes.append(context.Process(target=work, args=arguments))
         processes[-1].start()
         theirs.close()
@@ -88,6 +90,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--pin", choices=sorted(_PINNING), default="auto")
     parser.add_argument("--vehicles", type=int, default=0)
+    parser.add_argument("--town", help="instead of the quickstart's")
     options = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
     one = rate(1, options)
