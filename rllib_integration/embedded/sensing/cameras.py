@@ -98,9 +98,7 @@ class SemanticCamera(PictureSensor):
 
     def _paint(self, renderer: Renderer, view: View, seen: Seen, picture: NDArray[np.uint8]) -> None:
         stage = renderer.stage(view, seen.camera)
-        shading.paint_labels(
-            stage, seen.camera, seen.samples, seen.nearness, seen.ids, self.with_ids, picture
-        )
+        shading.paint_labels(stage, seen.camera, seen.samples, seen.nearness, seen.ids, self.with_ids, picture)
 
 
 class InstanceCamera(SemanticCamera):

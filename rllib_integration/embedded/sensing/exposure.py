@@ -73,14 +73,18 @@ class Exposure:
             )
         power = float(light.sky_colour.mean() + 0.5 * light.sun_colour.mean() * max(light.sun[2], 0.0))
         wanted = NOON_BRIGHTNESS + 0.75 * math.log2(max(power, 1e-4) / 1.1)
-        wanted = min(max(wanted, value["exposure_min_bright"]), max(value["exposure_min_bright"], value["exposure_max_bright"]))
+        wanted = min(
+            max(wanted, value["exposure_min_bright"]), max(value["exposure_min_bright"], value["exposure_max_bright"])
+        )
         if self._brightness is not None:
             elapsed = max(time - self._last_time, 0.0)
             change = wanted - self._brightness
             limit = elapsed * value["exposure_speed_up" if change > 0.0 else "exposure_speed_down"]
             wanted = self._brightness + min(max(change, -limit), limit)
         self._brightness, self._last_time = wanted, time
-        return NOON_BRIGHTNESS - wanted + value["exposure_compensation"] - math.log2(value["calibration_constant"] / 16.0)
+        return (
+            NOON_BRIGHTNESS - wanted + value["exposure_compensation"] - math.log2(value["calibration_constant"] / 16.0)
+        )
 
 
 def tone_table(values: Mapping[str, Value], gain: float) -> NDArray[np.uint8]:

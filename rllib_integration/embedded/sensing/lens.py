@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import cv2
 import numpy as np
@@ -58,7 +59,7 @@ class Lens:
         self._fringe_start = float(values.get("chromatic_aberration_offset", 0.0))
         self._glow = float(values.get("bloom_intensity", 0.0))
 
-    def distort(self, picture: NDArray[np.generic], smooth: bool = False) -> NDArray[np.generic]:
+    def distort(self, picture: NDArray[Any], smooth: bool = False) -> NDArray[Any]:
         """The picture through the glass; labels and depths keep their values, `smooth` ones are interpolated."""
         if self._map is None:
             return picture
@@ -78,14 +79,15 @@ class Lens:
 
     def _bloom(self, picture: NDArray[np.uint8], night: float) -> NDArray[np.uint8]:
         height, width = picture.shape[:2]
-        bright = cv2.subtract(picture, (215, 215, 215, 255))
+        bright = np.where(picture > 215, picture - np.uint8(215), np.uint8(0))
+        bright[..., 3] = 0
         if not bright.any():
             return picture
         shrink = max(1, height // 150)
         small = cv2.resize(bright, (max(width // shrink, 1), max(height // shrink, 1)), interpolation=cv2.INTER_AREA)
         small = cv2.GaussianBlur(small.astype(np.float32), (0, 0), max(1.0, height / shrink / 60.0))
         glow = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR) * (5.0 * self._glow * night)
-        return cv2.add(picture, glow, dtype=cv2.CV_8U)
+        return np.asarray(cv2.add(picture, glow, dtype=cv2.CV_8U), np.uint8)
 
     def _fringes(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         height, width = picture.shape[:2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +58,7 @@ class MeshBuilder:
 
     def add(
         self,
-        vertices: NDArray[np.float64],
+        vertices: NDArray[np.floating],
         triangles: Sequence[tuple[int, int, int]],
         colour: Colour,
         material: int = PLAIN,
@@ -78,7 +79,7 @@ class MeshBuilder:
         middle = points.mean(axis=0)
         faces = []
         for quad in quads:
-            for second, third in zip(quad[1:-1], quad[2:]):
+            for second, third in pairwise(quad[1:]):
                 a, b, c = points[quad[0]], points[second], points[third]
                 outward = np.dot(np.cross(b - a, c - a), (a + b + c) / 3.0 - middle) > 0.0
                 faces.append((quad[0], second, third) if outward else (quad[0], third, second))

@@ -151,9 +151,7 @@ def _towards(corners, corner: int, share: float):  # type: ignore[no-untyped-def
 def _across(builder: MeshBuilder, upper, lower, what, narrow: float = 1.0, lift: float = 0.0) -> None:  # type: ignore[no-untyped-def]
     """A pane across the car between two points of its right side and their mirror images, looking up and out."""
     (xu, yu, zu), (xl, yl, zl) = upper, lower
-    points = np.array(
-        [(xu, yu * narrow, zu), (xu, -yu * narrow, zu), (xl, -yl * narrow, zl), (xl, yl * narrow, zl)]
-    )
+    points = np.array([(xu, yu * narrow, zu), (xu, -yu * narrow, zu), (xl, -yl * narrow, zl), (xl, yl * narrow, zl)])
     points[:, 0] += lift
     points[:, 2] += abs(lift)
     up = np.cross(points[1] - points[0], points[2] - points[0])[2] > 0.0

@@ -208,7 +208,9 @@ def _clipped(corners, focal, centre_x, centre_y, number, nearness, ids):
 
 
 @njit(**BARE)
-def _draw(triangles, first, stop, base, culled, cull_all, view, offset, focal, centre_x, centre_y, nearness, ids, corners):
+def _draw(
+    triangles, first, stop, base, culled, cull_all, view, offset, focal, centre_x, centre_y, nearness, ids, corners
+):
     """Draw triangles [first, stop) whose vertices, less `offset`, are rows of `view`: x, y, z, column, row, 1/x."""
     height, width = ids.shape
     for triangle in range(first, stop):
@@ -236,7 +238,20 @@ def _draw(triangles, first, stop, base, culled, cull_all, view, offset, focal, c
             continue
         if cull and (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0) < 0.0:
             continue
-        fill(x0, y0, float(view[a, 5]), x1, y1, float(view[b, 5]), x2, y2, float(view[c, 5]), base + triangle - first, nearness, ids)
+        fill(
+            x0,
+            y0,
+            float(view[a, 5]),
+            x1,
+            y1,
+            float(view[b, 5]),
+            x2,
+            y2,
+            float(view[c, 5]),
+            base + triangle - first,
+            nearness,
+            ids,
+        )
 
 
 @njit(**INLINE)
@@ -475,10 +490,16 @@ def _shadow_outline(body, shift_x, shift_y, corners):
     along, across = shift_x * fx + shift_y * fy, shift_y * fx - shift_x * fy
     half_x, half_y = body["size"][0] * 0.97, body["size"][1] * 0.92
     sx, sy = (1.0 if along >= 0.0 else -1.0), (1.0 if across >= 0.0 else -1.0)
+    front, back = sx * half_x, -sx * half_x
+    near, far = -sy * half_y, sy * half_y
     outline = (
-        (-sx * half_x, -sy * half_y), (sx * half_x, -sy * half_y), (sx * half_x + along, -sy * half_y + across),
-        (sx * half_x + along, sy * half_y + across), (-sx * half_x + along, sy * half_y + across), (-sx * half_x, sy * half_y),
-    )  # fmt: skip
+        (back, near),
+        (front, near),
+        (front + along, near + across),
+        (front + along, far + across),
+        (back + along, far + across),
+        (back, far),
+    )
     for corner in range(6):
         u, v = outline[corner]
         corners[corner, 0] = body["position"][0] + u * fx - v * fy

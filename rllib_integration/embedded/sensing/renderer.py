@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from . import labels, raster, scene, shading, weather
+from . import labels, raster, scene, weather
 from .actors import PROP, VEHICLE, WALKER, label_of, pose_of
 from .compiling import BARE
 from .mesh import Mesh, MeshBuilder
@@ -133,7 +133,9 @@ class Renderer:
                 if math.cos(yaw - facing) < 0.0:
                     yaw += math.pi
                 radius = min(0.75 * width, 0.27 * height)
-                turn = np.array([[math.cos(yaw), -math.sin(yaw), 0.0], [math.sin(yaw), math.cos(yaw), 0.0], [0, 0, 1.0]])
+                turn = np.array(
+                    [[math.cos(yaw), -math.sin(yaw), 0.0], [math.sin(yaw), math.cos(yaw), 0.0], [0, 0, 1.0]]
+                )
                 for state, lift in enumerate((0.6, 0.0, -0.6)):
                     lens = np.zeros(1, INSTANCE)
                     lens["position"] = np.array([x, y, z + lift * height]) + turn[:, 0] * (depth + 0.02)
@@ -213,7 +215,9 @@ class Renderer:
         self._spare = [(seen.nearness, seen.ids) for seen in self._looks.values()][:8]
         self._looks.clear()
         groups = (view.vehicles, view.walkers, view.props)
-        cast = [(rows["id"].tobytes(), rows["extent_x"].tobytes(), rows["extent_z"].tobytes()) for rows in groups]
+        cast: list[Any] = [
+            (rows["id"].tobytes(), rows["extent_x"].tobytes(), rows["extent_z"].tobytes()) for rows in groups
+        ]
         cast += [
             (view.actors.type_id(kind, row), view.actors.colour(kind, row))
             for kind, rows in enumerate(groups)

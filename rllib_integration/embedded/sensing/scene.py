@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import cv2
@@ -108,9 +109,7 @@ def sort_scenery(scenery: Any) -> tuple[StaticMesh, Surfaces]:
     local = rank[inverse.reshape(-1)].reshape(-1, 3)
     stop = np.maximum.accumulate(local.max(axis=1) + 1).astype(np.int32)
     normal = face_normals(vertices, triangles)
-    boxes = np.array(
-        [_box(corners[low:high].reshape(-1, 3)) for low, high in zip(starts[:-1], starts[1:])], np.float32
-    )
+    boxes = np.array([_box(corners[low:high].reshape(-1, 3)) for low, high in pairwise(starts)], np.float32)
     label = label[order]
     surfaces = np.zeros(256, np.uint8)
     for tag, surface in _SURFACES.items():
@@ -138,7 +137,9 @@ def _empty_mesh() -> tuple[StaticMesh, Surfaces]:
     none, bytes_, box = np.zeros(0, np.int32), np.zeros(0, np.uint8), np.zeros((0, 6), np.float32)
     vectors, start = np.zeros((0, 3), np.float32), np.zeros(1, np.int32)
     mesh = StaticMesh(vectors, np.zeros((0, 3), np.int32), np.zeros(0, np.float32), none, bytes_, start, start, box)
-    return mesh, Surfaces(vectors, np.zeros((0, 3), np.uint8), bytes_, bytes_, np.zeros(0, np.uint32), np.zeros(0, np.uint32))
+    return mesh, Surfaces(
+        vectors, np.zeros((0, 3), np.uint8), bytes_, bytes_, np.zeros(0, np.uint32), np.zeros(0, np.uint32)
+    )
 
 
 def _reach(corners: NDArray[np.float32], object_id: NDArray[np.uint32]) -> NDArray[np.float64]:
@@ -222,7 +223,7 @@ class GroundLightMap:
         shade = np.full(self._shape, 255, np.uint8)
         if sun[2] > 0.03 and len(self._obstacles):
             self._draw_shadows(shade, sun)
-            shade = cv2.blur(shade, (3, 3))
+            shade = np.asarray(cv2.blur(shade, (3, 3)), np.uint8)
         return GroundLight(float(self._low[0]), float(self._low[1]), self.cell, shade, self._lamp)
 
     def _draw_shadows(self, shade: NDArray[np.uint8], sun: NDArray[np.float64]) -> None:

@@ -20,7 +20,7 @@ from . import labels
 from .compiling import BARE, INLINE
 from .mesh import GLASS, HEADLIGHT, LEFT_BLINKER, PAINT, RIGHT_BLINKER, SIREN, TAIL_LIGHT
 from .raster import MeshPool
-from .scene import FAR_CELL, GRASS, LEAVES, PANE, PAVEMENT, ROAD, WALL, GroundLight, Markings, Surfaces
+from .scene import FAR_CELL, GRASS, LEAVES, PANE, PAVEMENT, PLAIN, ROAD, WALL, GroundLight, Markings, Surfaces
 from .weather import SKY_SIZE, SUN_COSINE, Light
 
 TABLE = 16384
@@ -230,7 +230,7 @@ def _beam_light(stage, x, y, z, nx, ny, nz):
 
 
 @njit(**INLINE)
-def _ground_albedo(stage, surface, number, x, y, z, ax, ay, bx, by, size, red, green, blue):
+def _ground_albedo(stage, surface, x, y, z, ax, ay, bx, by, size, red, green, blue):
     """Albedo of road, pavement and grass from their plain albedo; (ax, ay), (bx, by): sides of the pixel's patch."""
     noise = stage.noise
     if surface == ROAD:
@@ -245,7 +245,10 @@ def _ground_albedo(stage, surface, number, x, y, z, ax, ay, bx, by, size, red, g
             green += worn * (stage.linear[int(paint_green)] - green)
             blue += worn * (stage.linear[int(paint_blue)] - blue)
     elif surface == PAVEMENT:
-        seams = max(_striped(x / 1.4, (abs(ax) + abs(bx)) / 1.4, 0.0, 0.03), _striped(y / 1.4, (abs(ay) + abs(by)) / 1.4, 0.0, 0.03))
+        seams = max(
+            _striped(x / 1.4, (abs(ax) + abs(bx)) / 1.4, 0.0, 0.03),
+            _striped(y / 1.4, (abs(ay) + abs(by)) / 1.4, 0.0, 0.03),
+        )
         rough = (0.88 + 0.22 * _texture(noise, 0.9 * x, 0.9 * y)) * (1.0 - 0.45 * seams)
         if size < 0.3:
             rough += (noise[int(y * 18.0) & 255, int(x * 18.0) & 255] - 0.5) * 0.14 * (1.0 - size / 0.3)
@@ -268,7 +271,9 @@ def _pane(stage, x, y, z, nx, ny, size, identity):
     frame = _striped(along, size / 1.3, 0.0, 0.07)
     lit = 0.0
     if stage.light.night > 0.0:
-        room = stage.noise[(math.floor(z / 3.1 - 0.3) * 7 + identity * 3) & 255, (math.floor(along) * 5 + identity) & 255]
+        room = stage.noise[
+            (math.floor(z / 3.1 - 0.3) * 7 + identity * 3) & 255, (math.floor(along) * 5 + identity) & 255
+        ]
         lit = stage.light.night * (0.3 if size > 2.5 else (1.0 if room > 0.66 else 0.02))
     return frame, lit
 
@@ -289,88 +294,74 @@ def _lamp_glow(material, lamps, night):
 
 
 @njit(**INLINE)
-def _radiance(stage, camera, number, u, v, near, spread, shadow):
-    """Linear colour seen along one ray.
-
-    number, near: the triangle and its nearness; u, v: right and up components of the ray with forward 1; spread: the
-    pixel's side at depth 1; shadow: share of it that lies in an actor's shadow.
-    """
-    axes, light = camera.axes, stage.light
-    rx = axes[0, 0] + u * axes[1, 0] + v * axes[2, 0]
-    ry = axes[0, 1] + u * axes[1, 1] + v * axes[2, 1]
-    rz = axes[0, 2] + u * axes[1, 2] + v * axes[2, 2]
-    length = math.sqrt(rx * rx + ry * ry + rz * rz)
-    if number < 0:
-        return _background(light, rx, ry, rz, length)
-    depth = 1.0 / near
-    x, y, z = camera.position[0] + depth * rx, camera.position[1] + depth * ry, camera.position[2] + depth * rz
-    nx, ny, nz = world_normal(stage, number)
-    facing = nx * rx + ny * ry + nz * rz
-    surface, mirror, glow_red, glow_green, glow_blue = 0, 0.0, 0.0, 0.0, 0.0
-    sun_share = 1.0
+def _matter(stage, number):
+    """What a triangle is made of: surface, albedo (3), share of mirrored light, light it gives off (3)."""
     if number < stage.base:
         colour = stage.surfaces.colour[number]
-        surface = stage.surfaces.surface[number]
-        if facing > 0.0:
-            nx, ny, nz, facing = -nx, -ny, -nz, -facing
+        surface = int(stage.surfaces.surface[number])
         red, green, blue = stage.linear[colour[0]], stage.linear[colour[1]], stage.linear[colour[2]]
+        return surface, red, green, blue, 0.0, 0.0, 0.0, 0.0
+    instance, triangle = mesh_triangle(stage, number)
+    body, material = stage.instances[instance], stage.pool.material[triangle]
+    if material == PAINT:
+        paint = body["colour"]
+        red, green, blue = stage.linear[paint[0]], stage.linear[paint[1]], stage.linear[paint[2]]
     else:
-        instance, triangle = mesh_triangle(stage, number)
-        body, material = stage.instances[instance], stage.pool.material[triangle]
-        if material == PAINT:
-            paint = body["colour"]
-            red, green, blue = stage.linear[paint[0]], stage.linear[paint[1]], stage.linear[paint[2]]
-        else:
-            colours = stage.pool.colour
-            red = stage.linear[colours[triangle, 0]]
-            green = stage.linear[colours[triangle, 1]]
-            blue = stage.linear[colours[triangle, 2]]
-        mirror = 0.07 if material == PAINT else 0.3 if material == GLASS else 0.0
-        if material >= HEADLIGHT:
-            glow_red, glow_green, glow_blue = _lamp_glow(material, body["lamps"], light.night)
-            if material == SIREN and body["lamps"] & LAMP_SIREN:
-                glow_red, glow_green, glow_blue = 2.0 * red, 2.0 * green, 2.0 * blue
-        glow = body["glow"]
-        if glow[0] + glow[1] + glow[2] > 0.0:
-            glow_red, glow_green, glow_blue = glow[0], glow[1], glow[2]
-    on_ground = surface == ROAD or surface == PAVEMENT or surface == GRASS
-    if on_ground:
-        scale = depth * spread
-        right = (nx * axes[1, 0] + ny * axes[1, 1] + nz * axes[1, 2]) / min(facing, -1e-3)
-        up = (nx * axes[2, 0] + ny * axes[2, 1] + nz * axes[2, 2]) / min(facing, -1e-3)
-        ax, ay = scale * (axes[1, 0] - right * rx), scale * (axes[1, 1] - right * ry)
-        bx, by = scale * (axes[2, 0] - up * rx), scale * (axes[2, 1] - up * ry)
-        size = max(abs(ax) + abs(ay), abs(bx) + abs(by))
-        red, green, blue = _ground_albedo(stage, surface, number, x, y, z, ax, ay, bx, by, size, red, green, blue)
-        ground = stage.ground
-        sun_share = (1.0 - shadow) * _lookup(ground.sun, ground.origin_x, ground.origin_y, ground.cell, x, y)
-        if light.wet > 0.0:
-            red, green, blue = red * (1.0 - 0.5 * light.wet), green * (1.0 - 0.5 * light.wet), blue * (1.0 - 0.45 * light.wet)
-            graze = 1.0 + facing / length
-            mirror = light.wet * (0.04 + 0.5 * graze * graze * graze * graze)
-        if light.puddles > 0.0 and surface == ROAD:
-            depth_of_water = _texture(stage.noise, 0.17 * x, 0.17 * y) - 1.0 + 0.62 * light.puddles
-            pool = min(max(depth_of_water * 9.0, 0.0), 1.0)
-            graze = 1.0 + facing / length
-            mirror = max(mirror, pool * (0.25 + 0.6 * graze * graze))
-            red, green, blue = red * (1.0 - 0.5 * pool), green * (1.0 - 0.5 * pool), blue * (1.0 - 0.5 * pool)
-    elif surface == PANE:
-        frame, lit = _pane(stage, x, y, z, nx, ny, depth * spread * 1.2, int(stage.surfaces.object_id[number]))
-        red, green, blue = red * 0.5 + 0.3 * frame, green * 0.5 + 0.3 * frame, blue * 0.5 + 0.29 * frame
-        mirror = 0.35 * (1.0 - frame)
-        lit *= 1.0 - frame
-        glow_red, glow_green, glow_blue = 0.8 * lit, 0.55 * lit, 0.26 * lit
-    elif surface == WALL:
-        plaster = 0.9 + 0.2 * _texture(stage.noise, 0.4 * (x + y), 0.4 * (z + 0.3 * x))
-        red, green, blue = red * plaster, green * plaster, blue * plaster
-    elif surface == LEAVES:
-        leaf = 0.5 + 0.85 * _texture(stage.noise, 2.7 * x + 1.3 * z, 2.7 * y + 1.9 * z)
-        size = depth * spread
-        if size < 0.15:
-            leaf += (_texture(stage.noise, 9.0 * x + 5.0 * z, 9.0 * y - 7.0 * z) - 0.5) * 0.9 * (1.0 - size / 0.15)
-        red, green, blue = red * leaf, green * leaf, blue * leaf
-    elif number >= stage.base:
-        sun_share = _lookup(stage.ground.sun, stage.ground.origin_x, stage.ground.origin_y, stage.ground.cell, x, y)
+        colours = stage.pool.colour
+        red = stage.linear[colours[triangle, 0]]
+        green = stage.linear[colours[triangle, 1]]
+        blue = stage.linear[colours[triangle, 2]]
+    mirror = 0.07 if material == PAINT else 0.3 if material == GLASS else 0.0
+    glow = body["glow"]
+    if glow[0] + glow[1] + glow[2] > 0.0:
+        return PLAIN, red, green, blue, mirror, float(glow[0]), float(glow[1]), float(glow[2])
+    if material == SIREN and body["lamps"] & LAMP_SIREN:
+        return PLAIN, red, green, blue, mirror, 2.0 * red, 2.0 * green, 2.0 * blue
+    glow_red, glow_green, glow_blue = _lamp_glow(material, body["lamps"], stage.light.night)
+    return PLAIN, red, green, blue, mirror, glow_red, glow_green, glow_blue
+
+
+@njit(**INLINE)
+def _patch(axes, rx, ry, rz, nx, ny, nz, scale):
+    """Sides (ax, ay), (bx, by) on the ground of a pixel that is `scale` wide at the depth of what it shows."""
+    facing = min(nx * rx + ny * ry + nz * rz, -1e-3)
+    right = (nx * axes[1, 0] + ny * axes[1, 1] + nz * axes[1, 2]) / facing
+    up = (nx * axes[2, 0] + ny * axes[2, 1] + nz * axes[2, 2]) / facing
+    ax, ay = scale * (axes[1, 0] - right * rx), scale * (axes[1, 1] - right * ry)
+    bx, by = scale * (axes[2, 0] - up * rx), scale * (axes[2, 1] - up * ry)
+    return ax, ay, bx, by
+
+
+@njit(**INLINE)
+def _wetted(stage, surface, x, y, graze, red, green, blue):
+    """Albedo and share of mirrored light of ground in rain; graze: 0 seen from above, 1 along the ground."""
+    light = stage.light
+    mirror = 0.0
+    if light.wet > 0.0:
+        dry = 1.0 - 0.5 * light.wet
+        red, green, blue = red * dry, green * dry, blue * dry
+        mirror = light.wet * (0.04 + 0.5 * graze**4)
+    if light.puddles > 0.0 and surface == ROAD:
+        level = _texture(stage.noise, 0.17 * x, 0.17 * y) - 1.0 + 0.62 * light.puddles
+        pool = min(max(level * 9.0, 0.0), 1.0)
+        mirror = max(mirror, pool * (0.25 + 0.6 * graze * graze))
+        red, green, blue = red * (1.0 - 0.5 * pool), green * (1.0 - 0.5 * pool), blue * (1.0 - 0.5 * pool)
+    return red, green, blue, mirror
+
+
+@njit(**INLINE)
+def _leaf(noise, x, y, z, size):
+    """Brightness of foliage around 1."""
+    leaf = 0.5 + 0.85 * _texture(noise, 2.7 * x + 1.3 * z, 2.7 * y + 1.9 * z)
+    if size < 0.15:
+        leaf += (_texture(noise, 9.0 * x + 5.0 * z, 9.0 * y - 7.0 * z) - 0.5) * 0.9 * (1.0 - size / 0.15)
+    return leaf
+
+
+@njit(**INLINE)
+def _lit(stage, surface, on_ground, x, y, z, nx, ny, nz, sun_share):
+    """Light (3) that falls on a point from sun, sky, ground and lamps."""
+    light, ground = stage.light, stage.ground
     towards_sun = nx * light.sun[0] + ny * light.sun[1] + nz * light.sun[2]
     if surface == LEAVES:
         towards_sun = 0.3 + 0.6 * towards_sun
@@ -379,45 +370,104 @@ def _radiance(stage, camera, number, u, v, near, spread, shadow):
     below = 0.5 - 0.5 * nz
     lamp = 0.0
     if light.night > 0.0:
-        ground = stage.ground
-        lamp = light.night * 0.8 * _lookup(ground.lamp, ground.origin_x, ground.origin_y, ground.cell, x, y)
+        lamp = 0.8 * light.night * _lookup(ground.lamp, ground.origin_x, ground.origin_y, ground.cell, x, y)
         if len(stage.beams):
             lamp += light.night * _beam_light(stage, x, y, z, nx, ny, nz)
-    light_red = light.sun_colour[0] * direct + light.sky_colour[0] * above + light.ground_colour[0] * below + lamp
-    light_green = light.sun_colour[1] * direct + light.sky_colour[1] * above + light.ground_colour[1] * below + 0.78 * lamp
-    light_blue = light.sun_colour[2] * direct + light.sky_colour[2] * above + light.ground_colour[2] * below + 0.5 * lamp
-    red, green, blue = red * light_red, green * light_green, blue * light_blue
-    if mirror > 0.004:
-        bounce = 2.0 * facing
-        mx, my, mz = rx - bounce * nx, ry - bounce * ny, rz - bounce * nz
-        if number >= stage.base or surface == PANE:
-            graze = 1.0 + facing / length
-            mirror += 0.55 * graze**4 * (1.0 if mirror > 0.05 else 0.0)
-        sky_red, sky_green, sky_blue = _sky(light.sky, mx, my, mz)
-        if mz < 0.0:
-            sky_red, sky_green, sky_blue = light.ground_colour[0] * 0.5, light.ground_colour[1] * 0.5, light.ground_colour[2] * 0.5
-        glint = (mx * light.sun[0] + my * light.sun[1] + mz * light.sun[2]) / length
-        if glint > 0.97 and not on_ground:
-            shine = ((glint - 0.97) / 0.03) ** 3 * sun_share * 2.0
-            sky_red, sky_green, sky_blue = (
-                sky_red + shine * light.sun_colour[0], sky_green + shine * light.sun_colour[1],
-                sky_blue + shine * light.sun_colour[2],
-            )  # fmt: skip
-        mirror = min(mirror, 0.9)
-        red += mirror * (sky_red - red)
-        green += mirror * (sky_green - green)
-        blue += mirror * (sky_blue - blue)
-    red, green, blue = red + glow_red, green + glow_green, blue + glow_blue
-    distance = depth * length
+    sun, sky, floor = light.sun_colour, light.sky_colour, light.ground_colour
+    return (
+        sun[0] * direct + sky[0] * above + floor[0] * below + lamp,
+        sun[1] * direct + sky[1] * above + floor[1] * below + 0.78 * lamp,
+        sun[2] * direct + sky[2] * above + floor[2] * below + 0.5 * lamp,
+    )
+
+
+@njit(**INLINE)
+def _mirrored(light, x, y, z, length, glint_share):
+    """Light (3) that comes from a mirrored direction: sky, ground, or a glint of the sun."""
+    if z < 0.0:
+        return light.ground_colour[0] * 0.5, light.ground_colour[1] * 0.5, light.ground_colour[2] * 0.5
+    red, green, blue = _sky(light.sky, x, y, z)
+    glint = (x * light.sun[0] + y * light.sun[1] + z * light.sun[2]) / length
+    if glint > 0.97 and glint_share > 0.0:
+        shine = 2.0 * glint_share * ((glint - 0.97) / 0.03) ** 3
+        red += shine * light.sun_colour[0]
+        green += shine * light.sun_colour[1]
+        blue += shine * light.sun_colour[2]
+    return red, green, blue
+
+
+@njit(**INLINE)
+def _clearness(light, distance, height):
+    """Share of light that passes the air on a way of the given length [m], at a mean height [m]."""
     thick = light.haze * distance
     if light.fog > 0.0 and distance > light.fog_start:
-        height = max(0.5 * (z + camera.position[2]), 0.0)
-        thick += light.fog * (distance - light.fog_start) * math.exp(-light.fog_falloff * height)
-    clear = 1.0 / (1.0 + thick * (1.0 + thick * (0.5 + 0.2 * thick)))
+        thick += light.fog * (distance - light.fog_start) * math.exp(-light.fog_falloff * max(height, 0.0))
+    # Close to exp(-thick), and several times as fast.
+    return 1.0 / (1.0 + thick * (1.0 + thick * (0.5 + 0.2 * thick)))
+
+
+@njit(**INLINE)
+def _radiance(stage, camera, number, u, v, near, spread, shadow):
+    """Linear colour seen along one ray.
+
+    number, near: the triangle and its nearness; u, v: right and up components of the ray with forward 1; spread: the
+    pixel's side at depth 1; shadow: share of it that lies in an actor's shadow.
+    """
+    axes, light, ground = camera.axes, stage.light, stage.ground
+    rx = axes[0, 0] + u * axes[1, 0] + v * axes[2, 0]
+    ry = axes[0, 1] + u * axes[1, 1] + v * axes[2, 1]
+    rz = axes[0, 2] + u * axes[1, 2] + v * axes[2, 2]
+    length = math.sqrt(rx * rx + ry * ry + rz * rz)
+    if number < 0:
+        return _background(light, rx, ry, rz, length)
+    depth = 1.0 / near
+    x, y, z = camera.position[0] + depth * rx, camera.position[1] + depth * ry, camera.position[2] + depth * rz
+    surface, red, green, blue, mirror, glow_red, glow_green, glow_blue = _matter(stage, number)
+    nx, ny, nz = world_normal(stage, number)
+    facing = nx * rx + ny * ry + nz * rz
+    if facing > 0.0:
+        nx, ny, nz, facing = -nx, -ny, -nz, -facing
+    graze = 1.0 + facing / length
+    scale = depth * spread
+    sun_share, polished = 1.0, number >= stage.base
+    on_ground = surface in (ROAD, PAVEMENT, GRASS)
+    if on_ground or polished:
+        sun_share = _lookup(ground.sun, ground.origin_x, ground.origin_y, ground.cell, x, y)
+    if on_ground:
+        sun_share *= 1.0 - shadow
+        ax, ay, bx, by = _patch(axes, rx, ry, rz, nx, ny, nz, scale)
+        size = max(abs(ax) + abs(ay), abs(bx) + abs(by))
+        red, green, blue = _ground_albedo(stage, surface, x, y, z, ax, ay, bx, by, size, red, green, blue)
+        red, green, blue, mirror = _wetted(stage, surface, x, y, graze, red, green, blue)
+    elif surface == PANE:
+        frame, lit = _pane(stage, x, y, z, nx, ny, scale * 1.2, int(stage.surfaces.object_id[number]))
+        red, green, blue = red * 0.5 + 0.3 * frame, green * 0.5 + 0.3 * frame, blue * 0.5 + 0.29 * frame
+        mirror, lit, polished = 0.35 * (1.0 - frame), lit * (1.0 - frame), True
+        glow_red, glow_green, glow_blue = 0.8 * lit, 0.55 * lit, 0.26 * lit
+    elif surface == WALL:
+        plaster = 0.9 + 0.2 * _texture(stage.noise, 0.4 * (x + y), 0.4 * (z + 0.3 * x))
+        red, green, blue = red * plaster, green * plaster, blue * plaster
+    elif surface == LEAVES:
+        leaf = _leaf(stage.noise, x, y, z, scale)
+        red, green, blue = red * leaf, green * leaf, blue * leaf
+    light_red, light_green, light_blue = _lit(stage, surface, on_ground, x, y, z, nx, ny, nz, sun_share)
+    red, green, blue = red * light_red, green * light_green, blue * light_blue
+    if mirror > 0.004:
+        if polished and mirror > 0.05:
+            mirror += 0.55 * graze**4
+        mirror = min(mirror, 0.9)
+        bounce = 2.0 * facing
+        far_red, far_green, far_blue = _mirrored(
+            light, rx - bounce * nx, ry - bounce * ny, rz - bounce * nz, length, 0.0 if on_ground else sun_share
+        )
+        red += mirror * (far_red - red)
+        green += mirror * (far_green - green)
+        blue += mirror * (far_blue - blue)
+    clear = _clearness(light, depth * length, 0.5 * (z + camera.position[2]))
     return (
-        red * clear + light.fog_colour[0] * (1.0 - clear),
-        green * clear + light.fog_colour[1] * (1.0 - clear),
-        blue * clear + light.fog_colour[2] * (1.0 - clear),
+        (red + glow_red) * clear + light.fog_colour[0] * (1.0 - clear),
+        (green + glow_green) * clear + light.fog_colour[1] * (1.0 - clear),
+        (blue + glow_blue) * clear + light.fog_colour[2] * (1.0 - clear),
     )
 
 

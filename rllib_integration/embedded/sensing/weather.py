@@ -60,9 +60,7 @@ def _smooth(low: float, high: float, value: float) -> float:
 def weather_key(weather: Mapping[str, float]) -> tuple[int, ...]:
     """Weather rounded to steps that nobody sees, so that slowly changing weather is not baked anew every tick."""
     steps = {"sun_altitude_angle": 0.25, "sun_azimuth_angle": 0.5, "fog_falloff": 0.02, "fog_distance": 0.5}
-    steps |= dict.fromkeys(
-        ("scattering_intensity", "mie_scattering_scale", "rayleigh_scattering_scale"), 0.01
-    )
+    steps |= dict.fromkeys(("scattering_intensity", "mie_scattering_scale", "rayleigh_scattering_scale"), 0.01)
     return tuple(round(weather[name] / steps.get(name, 1.0)) for name in sorted(weather))
 
 

@@ -51,9 +51,7 @@ def test_compass_counts_clockwise_from_north(yaw, expected):
 
 def test_gyroscope_turns_with_the_parent():
     view = make_view(vehicles=[{"wz": 0.3, "wx": 0.1}])
-    reading = msgpack.unpackb(
-        SENSORS["sensor.other.imu"]({}).capture(view, make_mount(yaw=90.0, kind=0, row=0))[0]
-    )
+    reading = msgpack.unpackb(SENSORS["sensor.other.imu"]({}).capture(view, make_mount(yaw=90.0, kind=0, row=0))[0])
     assert reading[1] == pytest.approx([0.0, -0.1, 0.3])
 
 

@@ -92,8 +92,9 @@ def test_a_slow_sensor_sends_at_its_own_pace(world, attach):
 def test_depth_agrees_with_lidar_on_what_lies_ahead(world, car, attach):
     place = carla.Transform(carla.Location(x=2.6, z=1.0))
     depth = attach("sensor.camera.depth", place, image_size_x=200, image_size_y=200)
-    lidar = attach("sensor.lidar.ray_cast", place, range=40, channels=64, upper_fov=-3, lower_fov=-25,
-                   points_per_second=200000, rotation_frequency=20, dropoff_general_rate=0, dropoff_zero_intensity=0)  # fmt: skip
+    dense = {"channels": 64, "points_per_second": 200000, "rotation_frequency": 20, "upper_fov": -3, "lower_fov": -25}
+    exact = {"dropoff_general_rate": 0, "dropoff_zero_intensity": 0}
+    lidar = attach("sensor.lidar.ray_cast", place, range=40, **dense, **exact)
     world.tick()
     frame = world.tick()
     picture = np.frombuffer(depth.at(frame).raw_data, np.uint8).reshape(200, 200, 4).astype(np.float64)
