@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -322,3 +323,46 @@ def test_the_heros_route_is_shown(world: carla.World, hero: carla.Actor, interfa
     on_route = stack[..., 0] > 200
     assert 100 < on_route.sum() < 3000
     assert (stack[..., 1][on_route] > 100).mean() > 0.95
+
+
+def test_signs_stand_where_the_world_has_them(
+    world: carla.World, hero: carla.Actor, interface: SensorInterface
+) -> None:
+    SensorFactory.spawn("view", {"type": "sensor.birdview", "size": 300, "radius": 15.0}, interface, hero)
+    signs = world.get_actors().filter("traffic.speed_limit.*")
+    stops = world.get_actors().filter("traffic.stop")
+    assert len(signs)
+    assert len(stops)
+    for sign, colour in ((signs[0], (204, 0, 0)), (stops[0], (186, 189, 182))):
+        waypoint = interface.map.get_waypoint(sign.get_location())
+        pose = waypoint.transform
+        yaw = math.radians(pose.rotation.yaw)
+        pose.location -= pose.get_forward_vector() * 8.0
+        hero.set_transform(pose)
+        picture = interface.get_data(world.tick())["view"][1]
+        place = sign.get_location() if colour[0] == 204 else waypoint.transform.location
+        dx, dy = place.x - hero.get_location().x, place.y - hero.get_location().y
+        column = round(150 + 10 * (dy * math.cos(yaw) - dx * math.sin(yaw)))
+        row = round(225 - 10 * (dx * math.cos(yaw) + dy * math.sin(yaw)))
+        around = picture[row - 22 : row + 22, column - 22 : column + 22].astype(int)
+        assert (np.abs(around - colour).sum(axis=2) < 30).sum() > 40
+
+
+def test_driving_around_does_not_pile_up_memory(pyramid: MapPyramid, built_in_town: carla.Map) -> None:
+    painter = BirdviewPainter(pyramid, 84, 15.0)
+    poses = [waypoint.transform for waypoint in built_in_town.generate_waypoints(6.0)]
+
+    def drive_around() -> None:
+        for pose in poses:
+            place = pose.location
+            painter.paint(scene(place.x, place.y, math.radians(pose.rotation.yaw), place.z))
+
+    drive_around()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        drive_around()
+        after = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert after - before < 6_000_000  # a few dozen tiles may be others than before
