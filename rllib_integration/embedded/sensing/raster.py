@@ -453,8 +453,8 @@ def draw_instances(camera, pool, instances, base, samples, nearness, ids):
                 focal, centre_x, centre_y, view, vertex - offset,
             )  # fmt: skip
         _draw(
-            pool.triangles, int(pool.first[mesh]), int(pool.first[mesh + 1]), int(number), nothing, True, view, offset, focal,
-            centre_x, centre_y, nearness, ids, corners,
+            pool.triangles, int(pool.first[mesh]), int(pool.first[mesh + 1]), int(number), nothing, True, view, offset,
+            focal, centre_x, centre_y, nearness, ids, corners,
         )  # fmt: skip
 
 
