@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 SIDEWALK_AREA, CROSSWALK_AREA = 1, 2
 _FLAGS = {SIDEWALK_AREA: 0x02, CROSSWALK_AREA: 0x04}
 
-MOST_POLYGONS = 0x7FFE
-"""Neighbours are numbered in 15 bits."""
+MOST_POLYGONS, MOST_VERTICES = 0x7FFE, 0xFFFF
+"""Neighbours are numbered in 15 bits, vertices in 16."""
 
 _MOST_CORNERS = 6
 _AGENT_HEIGHT, _AGENT_RADIUS, _AGENT_CLIMB = 1.8, 0.3, 0.6
@@ -33,8 +33,11 @@ def encode(vertices: NDArray[np.float64], polygons: list[list[int]], areas: list
     Raises:
         ValueError: there are more polygons or vertices than the format can number.
     """
-    if len(polygons) > MOST_POLYGONS or len(vertices) > MOST_POLYGONS:
-        raise ValueError(f"{len(polygons)} polygons and {len(vertices)} vertices: the format holds {MOST_POLYGONS}")
+    if len(polygons) > MOST_POLYGONS or len(vertices) > MOST_VERTICES:
+        raise ValueError(
+            f"{len(polygons)} polygons over {len(vertices)} vertices are too many: the format holds"
+            f" {MOST_POLYGONS} over {MOST_VERTICES}"
+        )
     polygons = [face_up(vertices, polygon) for polygon in polygons]
     low = vertices.min(axis=0) - (1.0, 1.0, 2.0)
     high = vertices.max(axis=0) + (1.0, 1.0, 4.0)

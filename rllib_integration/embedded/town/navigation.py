@@ -33,7 +33,6 @@ INSET = 0.3
 NARROWEST = 0.9
 """[m] Sidewalks narrower than this are no way."""
 
-RUNG_SPACING = 16.0
 WELD = 0.7
 """[m] Ends of sidewalks this close are one place."""
 
@@ -77,7 +76,10 @@ class _PointGrid:
 
 def build_navigation(network: RoadNetwork, lanes: LaneTable, surface: Surface, crosswalks: list[Array]) -> bytes:
     """Make the navigation mesh of a town, in the format of the client's walkers; empty if there is nowhere to walk."""
-    strips = _strips(lanes, surface)
+    for tolerance, spacing in ((0.06, 16.0), (0.2, 40.0), (0.6, 120.0)):
+        strips = _strips(lanes, surface, tolerance, spacing)
+        if sum(len(strip.rungs) for strip in strips) < 0.45 * MOST_POLYGONS:
+            break
     if not strips:
         return b""
     mesh = _Mesh(strips)
@@ -87,14 +89,14 @@ def build_navigation(network: RoadNetwork, lanes: LaneTable, surface: Surface, c
         mesh.cross(start, end, width, CROSSWALK_REACH)
     mesh.join_neighbours(surface)
     mesh.join_components()
-    vertices, polygons, areas = mesh.polygons()
-    return encode(vertices, polygons[:MOST_POLYGONS], areas[:MOST_POLYGONS])
+    return encode(*mesh.polygons())
 
 
-def _strips(lanes: LaneTable, surface: Surface) -> list[_Strip]:
+def _strips(lanes: LaneTable, surface: Surface, tolerance: float, spacing: float) -> list[_Strip]:
     """The sidewalks, without the pieces that lie on roads and without repeats (ways through junctions share theirs).
 
-    A town without any sidewalk has its walkers on the shoulders of its roads.
+    A town without any sidewalk has its walkers on the shoulders of its roads. `tolerance` [m] is how far an edge may be
+    from the true one, `spacing` [m] the greatest distance of rungs.
     """
     on_sidewalks = bool((lanes.type == SIDEWALK).any())
     strips = []
@@ -112,7 +114,7 @@ def _strips(lanes: LaneTable, surface: Surface) -> list[_Strip]:
             walkable &= label_at(surface, middle[:, 0], middle[:, 1], middle[:, 2] + 0.3) != ROAD_LABEL
         inset = np.minimum(INSET, 0.3 * width)[:, None] * (outer - inner) / np.maximum(width, 1e-6)[:, None]
         edges = np.stack([inner + inset, outer - inset], axis=1) + (0.0, 0.0, KERB if on_sidewalks else 0.0)
-        strips += [_strip(edges[run]) for run in _runs(walkable)]
+        strips += [_strip(edges[run], tolerance, spacing) for run in _runs(walkable)]
     return strips
 
 
@@ -160,13 +162,13 @@ def _share_taken(points: Array, taken: Array, grid: _PointGrid) -> float:
     return float((distance < 0.8).mean())
 
 
-def _strip(edges: Array) -> _Strip:
+def _strip(edges: Array, tolerance: float, spacing: float) -> _Strip:
     first, last = straight_stretches(
         np.zeros(len(edges), np.int32),
         np.ascontiguousarray(edges[:, 0]),
         np.ascontiguousarray(edges[:, 1]),
-        0.06,
-        RUNG_SPACING,
+        tolerance,
+        spacing,
     )
     return _Strip(edges[np.append(first, last[-1])])
 
