@@ -106,7 +106,7 @@ class Server:
         """Do what is due now; returns when the next thing is."""
         if (
             self.simulation.settings.synchronous_mode
-            and not self._gate.waiting
+            and not self._gate
             and not self._load_guard
             and not self._rpc.backlog
             and not self._rpc.listener.paused
@@ -117,11 +117,12 @@ class Server:
         if self._rpc.backlog:
             self._rpc.work_off_backlog()
             due.append(0.0 if self._rpc.backlog else None)
-        if self._gate.waiting:
+        if self._gate:
             now = time.monotonic()
-            for connection, message_id in self._gate.release(now):
+            for connection, message_id in self._gate.due_ticks(now):
                 self._tick_and_answer(connection, message_id)
-            due.append(self._gate.next_release())
+            self._gate.rescue_lost(now)
+            due.append(self._gate.next_due())
         if self._load_guard:
             for connection, request in self._load_guard.due(time.monotonic()):
                 self._answer(connection, request)
@@ -224,6 +225,7 @@ class Server:
         except Exception as error:
             self._complain_of_tick(error)
             answer = encode_failure(message_id, f"the tick failed: {error!r}", returns_value=True)
+        self._gate.ticked(connection)
         connection.write(answer)
 
     def _complain_of_tick(self, error: Exception) -> None:
@@ -262,10 +264,15 @@ class Server:
         number = integer(port, "port")
         added = self.traffic_managers.add(host, number)
         if added:
-            self._gate.register(self.connection)
+            self._gate.register(self.connection, host, number)
             # A Traffic Manager ends with its client; nobody could reach it any longer.
-            self.connection.at_close.append(lambda: self.traffic_managers.remove(number))
+            self.connection.at_close.append(lambda: self.forget_traffic_manager(number))
         return added
+
+    def forget_traffic_manager(self, port: int) -> None:
+        """A Traffic Manager was shut down."""
+        self.traffic_managers.remove(port)
+        self._gate.unregister(port)
 
     def token(self, stream_id: int) -> bytes:
         """The token of a stream; clients use the host of their RPC connection."""

@@ -1,9 +1,14 @@
-"""Holds ticks back while a client's Traffic Manager could miss its wake-up.
+"""Keeps a client's synchronous Traffic Manager from losing its wake-ups.
 
-In synchronous mode the client wakes its Traffic Manager thread by a condition variable without holding the lock, so
-that a wake-up is lost, and the client hangs for ever, if the thread is just about to sleep. The thread ends every cycle
-with `apply_batch` and `get_episode_settings`, and then sleeps. So a tick is answered only after the settings that
-follow the last batch have been answered, plus a short grace in which the thread falls asleep.
+In synchronous mode the client's main thread and its Traffic Manager thread wake each other by condition variables
+without holding the lock. A wake-up is lost, and the client hangs for ever, if the other thread is just between looking
+at the condition and falling asleep. After a tick the main thread says "begin" and waits for "end"; the Traffic Manager
+asks for the vehicles' lights, the weather, ..., sends its batch, says "end", asks for the settings and waits for
+"begin". From here only the order of answers can be chosen:
+
+- a tick is answered a grace after the settings that follow the last batch, so that the thread sleeps before "begin";
+- a thread that was stopped between looking and sleeping for longer than that is woken through the Traffic Manager's own
+  port, once it is clear that it missed its wake-up: see `rescue`.
 """
 
 from __future__ import annotations
@@ -11,36 +16,84 @@ from __future__ import annotations
 import time
 
 from rllib_integration.embedded.protocol.rpc_server import RpcConnection
+from rllib_integration.embedded.rpc.rescue import wake_main_thread, wake_traffic_manager
 
 GRACE = 200e-6
-"""[s] for the thread to fall asleep after its last answer."""
+"""[s] for a thread to fall asleep."""
 LONGEST_WAIT = 4e-3
 """[s] after which a tick is answered whatever the thread does."""
+PATIENCE_AFTER_TICK = 0.5
+"""[s] after a tick without a sign of the cycle that it should have begun: "begin" was lost."""
+PATIENCE_AFTER_CYCLE = 20.0
+"""[s] after a cycle without any request: "end" may be lost, or the user is busy with other things."""
+_MOST_RESCUES = 5
 
 Waiting = tuple[RpcConnection, int]
 
 
 class _Cycle:
-    """How far one connection's Traffic Manager is in its cycle."""
+    """How far one Traffic Manager is in its cycle; times are those of `time.monotonic`, None for not now."""
 
-    __slots__ = ("began", "ended", "owes_settings")
+    __slots__ = (
+        "address",
+        "began",
+        "ended",
+        "owes_settings",
+        "rescues",
+        "silent_since",
+        "ticked",
+        "turns",
+        "woke_main",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.address = address
         self.began = False
         self.owes_settings = False
         self.ended = 0.0
+        self.turns = 0
+        self.ticked: float | None = None
+        self.silent_since: float | None = None
+        self.rescues = 0
+        self.woke_main = False
+
+    def next_rescue(self) -> float | None:
+        """When it is to be woken unless it gives a sign."""
+        if self.rescues >= _MOST_RESCUES or self.woke_main:
+            return None
+        if self.ticked is not None:
+            return self.ticked + PATIENCE_AFTER_TICK * (self.rescues + 1)
+        return None if self.silent_since is None else self.silent_since + PATIENCE_AFTER_CYCLE
+
+    def rescue(self) -> None:
+        """Wake whichever thread missed its wake-up."""
+        self.rescues += 1
+        if self.ticked is not None:
+            wake_traffic_manager(*self.address)
+        else:
+            self.woke_main = True
+            wake_main_thread(*self.address)
 
 
 class TickGate:
-    """Decides when the ticks that clients ask for may happen."""
+    """Decides when ticks may happen and when batches are answered."""
 
     def __init__(self) -> None:
         self._cycles: dict[RpcConnection, _Cycle] = {}
-        self.waiting: list[tuple[float, float, Waiting]] = []
+        self._waiting: list[tuple[float, float, Waiting]] = []
 
-    def register(self, connection: RpcConnection) -> None:
+    def __bool__(self) -> bool:
+        return bool(self._cycles)
+
+    def register(self, connection: RpcConnection, host: str, port: int) -> None:
         """A Traffic Manager was started on this connection."""
-        self._cycles.setdefault(connection, _Cycle())
+        self._cycles[connection] = _Cycle((host, port))
+
+    def unregister(self, port: int) -> None:
+        """A Traffic Manager ended."""
+        for connection, cycle in list(self._cycles.items()):
+            if cycle.address[1] == port:
+                del self._cycles[connection]
 
     def has_traffic_manager(self, connection: RpcConnection) -> bool:
         """Whether a Traffic Manager was started on this connection."""
@@ -48,31 +101,40 @@ class TickGate:
 
     def observe(self, connection: RpcConnection, method: str) -> None:
         """Follow the cycle of a registered connection's Traffic Manager."""
-        if not self._cycles:
-            return
         cycle = self._cycles.get(connection)
         if cycle is None:
             return
+        cycle.silent_since = None
         if method == "get_vehicle_light_states":
             cycle.began = True
+            cycle.ticked, cycle.rescues = None, 0
         elif method == "apply_batch":
             # Batches of the user's own thread are not part of the cycle.
             if cycle.began:
                 cycle.began, cycle.owes_settings = False, True
+                cycle.turns += 1
         elif method == "get_episode_settings" and cycle.owes_settings:
             cycle.owes_settings = False
-            cycle.ended = time.monotonic()
+            cycle.ended = cycle.silent_since = time.monotonic()
 
     def must_wait(self, connection: RpcConnection, message_id: int) -> bool:
-        """Whether a tick has to wait; if so, `release` returns it later."""
+        """Whether a tick has to wait; if so, `due_ticks` returns it later."""
         if not self._cycles:
             return False
         self._forget_closed()
         now = time.monotonic()
         if not self._is_busy(now):
             return False
-        self.waiting.append((now, now + LONGEST_WAIT, (connection, message_id)))
+        self._waiting.append((now, now + LONGEST_WAIT, (connection, message_id)))
         return True
+
+    def ticked(self, connection: RpcConnection) -> None:
+        """A tick was answered: the Traffic Manager of the same client should begin a cycle now."""
+        cycle = self._cycles.get(connection)
+        if cycle is not None:
+            # Only one that ran once after the last tick is known to be synchronous.
+            cycle.ticked = time.monotonic() if cycle.turns == 1 else None
+            cycle.turns, cycle.rescues, cycle.woke_main = 0, 0, False
 
     def _forget_closed(self) -> None:
         for connection in [connection for connection in self._cycles if connection.closed]:
@@ -81,20 +143,28 @@ class TickGate:
     def _is_busy(self, now: float) -> bool:
         return any(cycle.owes_settings or now < cycle.ended + GRACE for cycle in self._cycles.values())
 
-    def release(self, now: float) -> list[Waiting]:
+    def due_ticks(self, now: float) -> list[Waiting]:
         """Take out the ticks that may happen now."""
-        if not self.waiting:
+        if not self._waiting:
             return []
         busy = self._is_busy(now)
-        free = [entry for _, latest, entry in self.waiting if not busy or now >= latest]
-        self.waiting = [item for item in self.waiting if busy and now < item[1]]
+        free = [entry for _, latest, entry in self._waiting if not busy or now >= latest]
+        self._waiting = [item for item in self._waiting if busy and now < item[1]]
         return [entry for entry in free if not entry[0].closed]
 
-    def next_release(self) -> float | None:
-        """When `release` should be called next, None if nothing waits."""
-        if not self.waiting:
-            return None
-        latest = min(item[1] for item in self.waiting)
-        if any(cycle.owes_settings for cycle in self._cycles.values()):
-            return latest
-        return min(latest, max(cycle.ended for cycle in self._cycles.values()) + GRACE)
+    def rescue_lost(self, now: float) -> None:
+        """Wake the threads that missed their wake-up."""
+        for connection, cycle in self._cycles.items():
+            due = cycle.next_rescue()
+            if due is not None and now >= due and not connection.closed:
+                cycle.rescue()
+
+    def next_due(self) -> float | None:
+        """When to look again, None if nothing waits."""
+        moments = [due for cycle in self._cycles.values() if (due := cycle.next_rescue()) is not None]
+        if self._waiting:
+            latest = min(item[1] for item in self._waiting)
+            if not any(cycle.owes_settings for cycle in self._cycles.values()):
+                latest = min(latest, max((cycle.ended + GRACE for cycle in self._cycles.values()), default=latest))
+            moments.append(latest)
+        return min(moments, default=None)

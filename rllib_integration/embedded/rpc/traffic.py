@@ -43,7 +43,7 @@ def add_traffic_manager_running(server: Server, address: Any) -> bool:
 @void
 def destroy_traffic_manager(server: Server, port: int) -> None:
     """Forget a Traffic Manager."""
-    server.traffic_managers.remove(values.integer(port, "port"))
+    server.forget_traffic_manager(values.integer(port, "port"))
 
 
 @void

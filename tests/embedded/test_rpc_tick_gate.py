@@ -1,0 +1,155 @@
+"""A synchronous Traffic Manager that misses a wake-up is woken; one that does not is left alone."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import carla
+import msgpack
+import pytest
+
+from rllib_integration.embedded.rpc import rescue, tick_gate
+from rllib_integration.embedded.rpc.tick_gate import TickGate
+
+_TIMEOUT = 20.0
+
+
+class _Connection:
+    """What the gate needs of a connection."""
+
+    closed = False
+
+
+class _ManagerPort:
+    """Answers as a Traffic Manager's port does, and notes the calls."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.calls: list[tuple[str, list[object]]] = []
+        self.called = threading.Semaphore(0)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        return self._listener.getsockname()[1]
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                unpacker = msgpack.Unpacker()
+                while data := connection.recv(4096):
+                    unpacker.feed(data)
+                    for _, number, name, arguments in unpacker:
+                        self.calls.append((name, arguments))
+                        connection.sendall(msgpack.packb([1, number, None, None]))
+                        self.called.release()
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.fixture
+def manager():
+    port = _ManagerPort()
+    yield port
+    port.close()
+
+
+def _gate_after_one_cycle(port: int) -> tuple[TickGate, _Connection]:
+    gate, connection = TickGate(), _Connection()
+    gate.register(connection, "127.0.0.1", port)
+    gate.ticked(connection)
+    for method in ("get_vehicle_light_states", "get_weather_parameters", "apply_batch", "get_episode_settings"):
+        gate.observe(connection, method)
+    return gate, connection
+
+
+def test_a_tick_waits_until_the_thread_asked_for_the_settings(manager):
+    gate, connection = TickGate(), _Connection()
+    gate.register(connection, "127.0.0.1", manager.port)
+    gate.observe(connection, "get_vehicle_light_states")
+    gate.observe(connection, "apply_batch")
+    assert gate.must_wait(connection, 5)
+    assert gate.due_ticks(time.monotonic()) == []
+    gate.observe(connection, "get_episode_settings")
+    assert gate.due_ticks(time.monotonic() + tick_gate.GRACE) == [(connection, 5)]
+
+
+def test_a_tick_waits_no_longer_than_its_limit(manager):
+    gate, connection = TickGate(), _Connection()
+    gate.register(connection, "127.0.0.1", manager.port)
+    gate.observe(connection, "get_vehicle_light_states")
+    gate.observe(connection, "apply_batch")
+    assert gate.must_wait(connection, 5)
+    assert gate.due_ticks(time.monotonic() + tick_gate.LONGEST_WAIT) == [(connection, 5)]
+
+
+def test_batches_of_the_user_hold_no_tick_back(manager):
+    gate, connection = TickGate(), _Connection()
+    gate.register(connection, "127.0.0.1", manager.port)
+    gate.observe(connection, "apply_batch")
+    assert not gate.must_wait(connection, 5)
+
+
+def test_a_thread_that_begins_no_cycle_after_a_tick_is_woken(manager):
+    gate, connection = _gate_after_one_cycle(manager.port)
+    gate.ticked(connection)
+    now = time.monotonic()
+    gate.rescue_lost(now)
+    assert manager.calls == []
+    gate.rescue_lost(now + 2 * tick_gate.PATIENCE_AFTER_TICK)
+    assert manager.called.acquire(timeout=_TIMEOUT)
+    assert manager.called.acquire(timeout=_TIMEOUT)
+    assert manager.calls == [("set_synchronous_mode", [False]), ("set_synchronous_mode", [True])]
+
+
+def test_a_thread_that_begins_its_cycle_is_left_alone(manager):
+    gate, connection = _gate_after_one_cycle(manager.port)
+    gate.ticked(connection)
+    gate.observe(connection, "get_vehicle_light_states")
+    assert gate.next_due() is None
+
+
+def test_a_long_silence_after_a_cycle_is_broken_once(manager):
+    gate, _ = _gate_after_one_cycle(manager.port)
+    later = time.monotonic() + tick_gate.PATIENCE_AFTER_CYCLE
+    gate.rescue_lost(later)
+    assert manager.called.acquire(timeout=_TIMEOUT)
+    assert manager.calls == [("synchronous_tick", [])]
+    gate.rescue_lost(later + 10 * tick_gate.PATIENCE_AFTER_CYCLE)
+    assert gate.next_due() is None
+
+
+@pytest.mark.parametrize("wake", [rescue.wake_traffic_manager, rescue.wake_main_thread])
+def test_a_real_traffic_manager_survives_being_woken_for_nothing(carla_client, wake):
+    world = carla_client.get_world()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    manager = carla_client.get_trafficmanager(port)
+    manager.set_synchronous_mode(True)
+    blueprint = world.get_blueprint_library().find("vehicle.tesla.model3")
+    car = world.spawn_actor(blueprint, world.get_map().get_spawn_points()[0])
+    car.set_autopilot(True, port)
+    for _ in range(20):
+        world.tick()
+    for _ in range(3):
+        wake("127.0.0.1", port)
+        for thread in threading.enumerate():
+            if thread.name == "rescue":
+                thread.join(_TIMEOUT)
+        for _ in range(20):
+            world.tick()
+    speed = car.get_velocity().length()
+    car.set_autopilot(False, port)
+    world.tick()
+    manager.shut_down()
+    assert isinstance(car, carla.Vehicle)
+    assert speed > 1.0
