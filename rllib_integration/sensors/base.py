@@ -102,6 +102,10 @@ class BaseSensor:
         """The Gymnasium space of the parsed data, from the configuration alone (no server is needed)."""
         raise NotImplementedError(f"{cls.__name__} declares no space: override its classmethod space_for().")
 
+    @classmethod
+    def prepare(cls, attributes: Mapping[str, Any], carla_map: carla.Map) -> None:
+        """Do what takes long and needs no server, such as drawing a town: before, not while a server is waited for."""
+
     def space(self) -> gymnasium.Space:
         """The Gymnasium space of the parsed data of this sensor."""
         return self.space_for({**self.attributes, **self.options})

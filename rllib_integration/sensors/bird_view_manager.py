@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.sensors.actor_roster import ActorRoster, Box
+from rllib_integration.sensors.actor_roster import ActorRoster, ActorStates, Box
 from rllib_integration.sensors.base import PseudoSensor, nearest_hint
 from rllib_integration.sensors.bird_view_painter import (
     ACTOR_MARGIN,
@@ -26,7 +26,7 @@ from rllib_integration.sensors.bird_view_painter import (
     Signals,
 )
 from rllib_integration.sensors.map_pyramid import MapPyramid
-from rllib_integration.sensors.road_signs import SignStamps
+from rllib_integration.sensors.road_signs import SignStamps, Stamp
 
 if TYPE_CHECKING:
     from rllib_integration.routes import Route
@@ -124,6 +124,16 @@ def _stop_lines(light: carla.TrafficLight) -> NDArray[np.float64]:
     return np.array(rows, np.float64).reshape(-1, 5)
 
 
+def _rehearsal(scale: float) -> Scene:
+    """A scene with one of everything."""
+    hero = Box(2.0, 1.0, 0.0, 0.0)
+    actors = ActorStates(np.zeros((1, 4)), np.ones((1, 2)), np.zeros(1, np.int64))
+    stamp = Stamp(0.0, 0.0, 0.0, 0.0, True, np.zeros((max(1, round(scale)), 2, 4), np.uint8))
+    line = (0.0, 0.0, 0.0, 1.0, 1.0)
+    signals = Signals(np.zeros((1, 3)), (0,), (np.array([line]),), (line,), (stamp,))
+    return Scene(0.0, 0.0, 0.0, 0.0, 0.0, hero, actors, signals, np.array([[0.0, 0.0], [1.0, 0.0]]))
+
+
 def read_planes(value: Any) -> tuple[str, ...]:
     """Names of masks from a list, or from a text parted by commas.
 
@@ -196,6 +206,14 @@ class BirdviewSensor(PseudoSensor):
         options = cls.read_options(attributes)
         channels = len(options["planes"]) if options["format"] == "masks" else 3
         return gymnasium.spaces.Box(0, 255, (options["size"], options["size"], channels), np.uint8)
+
+    @classmethod
+    def prepare(cls, attributes: Mapping[str, Any], carla_map: carla.Map) -> None:
+        """Draw the town, if it has not been drawn before, and compile what paints."""
+        options = cls.read_options(attributes)
+        planes = options["planes"] if options["format"] == "masks" else None
+        painter = BirdviewPainter(MapPyramid.of_map(carla_map), options["size"], options["radius"], planes, True)
+        painter.paint(_rehearsal(painter.scale))
 
     def compute(self, frame: int) -> NDArray[np.uint8]:
         return self.manager.render(self.interface.route)

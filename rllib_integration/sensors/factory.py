@@ -76,6 +76,16 @@ class SensorFactory:
         return SensorFactory.sensor_class(attributes.get("type", ""))(name, attributes, interface, parent)
 
     @staticmethod
+    def prepare(attributes: Mapping[str, Any], carla_map: carla.Map) -> None:
+        """Do what takes a sensor so configured long in a new town, and needs no server.
+
+        Raises:
+            RuntimeError: The type is unknown.
+            ValueError: An option is wrong.
+        """
+        SensorFactory.sensor_class(attributes.get("type", "")).prepare(attributes, carla_map)
+
+    @staticmethod
     def space(attributes: Mapping[str, Any]) -> gymnasium.Space:
         """The Gymnasium space of the parsed data of a sensor so configured; needs no simulator."""
         cls = SensorFactory.sensor_class(attributes.get("type", ""))

@@ -366,3 +366,12 @@ def test_driving_around_does_not_pile_up_memory(pyramid: MapPyramid, built_in_to
     finally:
         tracemalloc.stop()
     assert after - before < 6_000_000  # a few dozen tiles may be others than before
+
+
+@pytest.mark.parametrize("form", ["rgb", "masks"])
+def test_a_town_can_be_prepared_before_there_is_a_server(built_in_town: carla.Map, form: str) -> None:
+    attributes = {"type": "sensor.birdview", "size": 84, "format": form}
+    SensorFactory.prepare(attributes, built_in_town)
+    SensorFactory.prepare({"type": "sensor.camera.rgb"}, built_in_town)
+    with pytest.raises(ValueError, match="size is 0"):
+        SensorFactory.prepare({**attributes, "size": 0}, built_in_town)

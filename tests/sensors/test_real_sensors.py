@@ -50,8 +50,9 @@ CASES: list[tuple[dict[str, Any], tuple[int | None, ...], Any]] = [
 
 
 def test_every_sensor_has_its_documented_shape_type_space_and_frame(
-    world: carla.World, hero: carla.Actor, interface: SensorInterface
+    carla_client: carla.Client, world: carla.World, hero: carla.Actor, interface: SensorInterface
 ) -> None:
+    carla_client.set_timeout(120.0)  # the first pictures on a machine are compiled
     for number, (attributes, _, _) in enumerate(CASES):
         SensorFactory.spawn(f"sensor{number}", attributes, interface, hero)
     world.tick()
