@@ -61,7 +61,9 @@ def worker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Worker]:
 
 @pytest.mark.parametrize("worker", [("works",), ("forks",)], indirect=True)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_to_the_worker_ends_its_server_and_all_below_it(worker: Worker, number: signal.Signals) -> None:
+def test_fault_5_a_signal_to_the_worker_ends_its_server_and_all_below_it(
+    worker: Worker, number: signal.Signals
+) -> None:
     # Supervisor and its twin, the server, two children of the server in sessions of their own.
     assert len(worker.tree) >= 5
     worker.process.send_signal(number)
@@ -136,7 +138,7 @@ def test_a_stop_in_a_forked_child_leaves_the_parents_server_alone(new_server: Se
     assert server.pid is not None
 
 
-def test_kill_all_servers_ends_this_process_trees_servers_and_no_other(
+def test_fault_4_kill_all_servers_ends_this_process_trees_servers_and_no_other(
     new_server: ServerFactory, worker: Worker, tmp_path: Path
 ) -> None:
     stranger = subprocess.Popen([*ANSWERING, "-carla-rpc-port=0", "CarlaUE4-Linux-Shipping"], stdout=subprocess.DEVNULL)
@@ -154,7 +156,7 @@ def test_kill_all_servers_ends_this_process_trees_servers_and_no_other(
         stranger.wait()
 
 
-def test_kill_all_servers_leaves_the_servers_of_a_parallel_run_alone(worker: Worker, tmp_path: Path) -> None:
+def test_fault_4_kill_all_servers_leaves_a_parallel_runs_servers_alone(worker: Worker, tmp_path: Path) -> None:
     program = "from rllib_integration.servers import kill_all_servers; print(kill_all_servers())"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout == "0\n"

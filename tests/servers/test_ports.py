@@ -43,7 +43,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> range:
     return candidates
 
 
-def test_a_block_is_three_free_ports_in_a_row_outside_the_ephemeral_range() -> None:
+def test_fault_2_a_block_is_three_free_ports_in_a_row_outside_the_ephemeral_range() -> None:
     lease = ports.lease_port_block()
     assert len(lease.ports) == 3
     assert lease.first > 10000
@@ -52,6 +52,15 @@ def test_a_block_is_three_free_ports_in_a_row_outside_the_ephemeral_range() -> N
     assert not any(low <= port <= high for port in lease.ports)
     assert all(ports.is_port_free(port) for port in lease.ports)
     lease.release()
+
+
+def test_fault_3_traffic_manager_ports_differ_from_each_other_and_from_the_servers() -> None:
+    leases = [ports.lease_traffic_manager_port() for _ in range(20)] + [ports.lease_port_block() for _ in range(20)]
+    taken = [port for lease in leases for port in lease.ports]
+    assert len(taken) == len(set(taken)) == 20 + 3 * 20
+    assert min(taken) > 10000  # CARLA's own are 2000-2002 and 8000
+    for lease in leases:
+        lease.release()
 
 
 def test_leases_of_one_process_never_overlap(narrow: range) -> None:
@@ -90,7 +99,7 @@ def test_a_retired_block_is_not_leased_again_soon_but_in_the_end(narrow: range) 
     ports._LOCKS.unlock(retired.first, 3)
 
 
-def test_a_port_in_use_is_not_leased(narrow: range) -> None:
+def test_fault_1_a_port_in_use_is_not_leased(narrow: range) -> None:
     with socket.create_server(("127.0.0.1", 28004)):
         firsts = set()
         for _ in range(30):
@@ -101,7 +110,7 @@ def test_a_port_in_use_is_not_leased(narrow: range) -> None:
     assert len(firsts) > 1
 
 
-def test_equally_seeded_workers_draw_different_blocks() -> None:
+def test_fault_2_equally_seeded_workers_draw_different_blocks() -> None:
     random.seed(7)
     first = ports.lease_port_block()
     random.seed(7)
@@ -111,7 +120,7 @@ def test_equally_seeded_workers_draw_different_blocks() -> None:
     assert first.first != second.first
 
 
-def test_workers_that_lease_at_once_share_nothing() -> None:
+def test_fault_2_workers_that_lease_at_once_share_nothing() -> None:
     holders = [holder("20") for _ in range(4)]
     try:
         firsts = [int(word) for process in holders for word in process.stdout.readline().split()]

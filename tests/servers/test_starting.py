@@ -152,7 +152,7 @@ def test_a_server_answers_until_it_freezes_or_dies(new_server: ServerFactory) ->
     assert not dead.answers()
 
 
-def test_a_killed_servers_obituary_names_the_signal(new_server: ServerFactory) -> None:
+def test_fault_5_a_killed_servers_obituary_names_the_signal(new_server: ServerFactory) -> None:
     server = new_server(server=ANSWERING)
     server.start()
     os.kill(server.pid, signal.SIGKILL)
@@ -195,13 +195,15 @@ def test_a_useless_carla_root_gets_a_sentence(
         create_server({}).start()
 
 
-def test_a_missing_carla_root_gets_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_6_a_missing_carla_root_gets_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CARLA_ROOT", raising=False)
     with pytest.raises(ServerSettingsError, match="CARLA_ROOT is not set"):
         create_server({"server": "packaged"}).start()
 
 
-def test_carla_is_told_to_render_off_screen_on_the_gpu_asked_for(new_server: ServerFactory, monkeypatch) -> None:
+def test_fault_6_carla_is_told_to_render_off_screen_on_the_gpu_asked_for(
+    new_server: ServerFactory, monkeypatch
+) -> None:
     monkeypatch.setattr(placement, "gpu_memory_in_use", lambda: {0: 900, 1: 100})
     server = new_server(gpu=1, extra_arguments=["-prefernvidia"])
     server.start()
@@ -209,6 +211,15 @@ def test_carla_is_told_to_render_off_screen_on_the_gpu_asked_for(new_server: Ser
     expected = ["-RenderOffScreen", "-nosound", "-quality-level=Low", "-graphicsadapter=1", "-prefernvidia"]
     expected += [f"-carla-streaming-port={server.port + 1}", f"-carla-secondary-port={server.port + 2}"]
     assert [word for word in expected if f"'{word}'" not in told] == []
+    assert "-opengl" not in told  # gone since CARLA 0.9.12
+
+
+def test_fault_5_no_shell_takes_an_argument_apart(new_server: ServerFactory, tmp_path: Path) -> None:
+    argument = f'-ini:[/Script/Engine]:a="b c"; touch {tmp_path}/harm $HOME *'
+    server = new_server(extra_arguments=[argument])
+    server.start()
+    assert repr(argument) in command_line(server.log_path)
+    assert not (tmp_path / "harm").exists()
 
 
 def test_carla_is_told_to_open_a_window_of_the_size_asked_for(new_server: ServerFactory) -> None:

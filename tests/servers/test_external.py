@@ -1,0 +1,58 @@
+"""A server that somebody else runs: used, left running, and left as it was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import carla
+import pytest
+
+from rllib_integration.servers import ServerGaveUpError, ServerHangError, ServerKeeper, ServerWatch, create_server
+
+
+@pytest.fixture
+def section(embedded_server: tuple[str, int]) -> dict[str, Any]:
+    host, port = embedded_server
+    return {"kind": "external", "host": host, "port": port, "start_timeout": 30}
+
+
+def test_it_is_used_without_a_process_of_ours_and_gets_its_settings_back(section: dict[str, Any]) -> None:
+    server = create_server({"timeout": 20.0, "server": section})
+    server.start()
+    client = carla.Client(server.host, server.port)
+    client.set_timeout(20.0)
+    world = client.get_world()
+    found = world.get_settings()
+    changed = world.get_settings()
+    changed.synchronous_mode, changed.fixed_delta_seconds = True, 0.02
+    world.apply_settings(changed)
+    assert server.pid is None
+    assert server.exit_status() is None
+    server.stop()
+    server.stop()
+    assert world.get_settings() == found
+    assert client.get_server_version() == server.version
+
+
+def test_calls_to_it_are_bounded_though_its_process_cannot_be_watched(section: dict[str, Any]) -> None:
+    server = create_server({"timeout": 20.0, "server": section})
+    server.start()
+    watch = ServerWatch(server, 20.0)
+    client = watch.call(carla.Client, server.host, server.port)
+    assert watch.call(client.get_server_version) == "0.9.16"
+    watch.close()
+    server.stop()
+
+
+def test_one_that_does_not_come_back_is_given_up(start_server: Callable[..., Any]) -> None:
+    running = start_server()
+    section = {"kind": "external", "port": running.port, "start_timeout": 0.5, "max_failures": 2}
+    keeper = ServerKeeper(lambda: create_server({"timeout": 1.0, "server": section}))
+    keeper.acquire()
+    running.process.kill()
+    running.process.wait()
+    keeper.failed(ServerHangError("it does not answer"))
+    with pytest.raises(ServerGaveUpError, match=rf"127\.0\.0\.1:{running.port} gave a client no answer"):
+        keeper.acquire()
+    keeper.close()
