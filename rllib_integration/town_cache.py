@@ -12,8 +12,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 import carla
 import platformdirs
@@ -61,7 +62,8 @@ def write_entry(path: Path, write: Callable[[Path], None]) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-class _Remembered(NamedTuple, Generic[Value]):
+@dataclass(frozen=True)
+class _Remembered(Generic[Value]):
     """A value and the town that it belongs to."""
 
     carla_map: carla.Map

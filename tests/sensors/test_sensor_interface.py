@@ -101,6 +101,25 @@ def test_every_sensor_gives_exactly_the_ticked_frame(noise: Any, order: Any, del
         assert all(reading[1][1] == frame for reading in data.values())
 
 
+@settings(max_examples=30, deadline=None)
+@given(dropped=st.sets(st.tuples(st.integers(0, 2), st.integers(0, STEPS - 1)), max_size=4))
+def test_a_dropped_message_fails_its_own_step_by_name_and_no_other(dropped: set[tuple[int, int]]) -> None:
+    interface = SensorInterface()
+    sensors = [Steady(f"sensor{i}", interface) for i in range(3)]
+    for step in range(STEPS):
+        frame = FIRST_FRAME + step
+        for i, sensor in enumerate(sensors):
+            if (i, step) not in dropped:
+                sensor.callback(Message(frame, frame))
+        silent = [f"sensor{i}" for i in range(3) if (i, step) in dropped]
+        if not silent:
+            assert interface.get_data(frame, timeout=1.0) == {s.name: (frame, frame) for s in sensors}
+            continue
+        with pytest.raises(SensorTimeoutError, match=f"frame {frame} within") as error:
+            interface.get_data(frame, timeout=0.01)
+        assert [s.name for s in sensors if repr(s.name) in str(error.value)] == silent
+
+
 @settings(max_examples=100, deadline=None)
 @given(events=events)
 def test_every_event_is_delivered_once_in_order_in_the_first_step_that_can_have_it(events: Any) -> None:
