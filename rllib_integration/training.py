@@ -207,13 +207,14 @@ class TrainingRun:
         evaluation = dict(self.document.get("evaluation") or {})
         if self.options.evaluation_interval is not None:
             evaluation["evaluation_interval"] = self.options.evaluation_interval
-        if evaluation.get("evaluation_interval"):
+        if not evaluation.get("evaluation_interval"):
+            self.document.pop("evaluation", None)  # RLlib would start evaluation's env runners all the same
+        else:
             settings = dict(evaluation.get("evaluation_config") or {})
             training_env = self.document.get("environment", {}).get("env_config") or {}
             settings["env_config"] = overlay(training_env, settings.get("env_config") or {})
             settings.setdefault("explore", False)
             evaluation["evaluation_config"] = settings
-        if evaluation:
             self.document["evaluation"] = evaluation
 
     def go(self) -> int:
