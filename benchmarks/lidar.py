@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import carla
-from cameras import ticks_per_second
+from cameras import describe, ticks_per_second
 
 from rllib_integration.servers import create_server
 
@@ -51,7 +51,7 @@ def main() -> None:
         for blueprint, place in zip(library.filter("vehicle.*"), places[1 : arguments.vehicles]):
             world.try_spawn_actor(blueprint, place)
         bare = ticks_per_second(world, [], arguments.seconds)
-        print(f"{arguments.town}, {arguments.vehicles} vehicles, no sensor: {bare:.0f} ticks/s")
+        print(f"{arguments.town}, {arguments.vehicles} vehicles. {describe('no sensor', bare, bare)}")
         for name, type_id, attributes in SETUPS:
             blueprint = library.find(type_id)
             for attribute, value in attributes.items():
@@ -59,11 +59,10 @@ def main() -> None:
             sensor = world.spawn_actor(blueprint, carla.Transform(carla.Location(z=2.4)), attach_to=car)
             messages: queue.SimpleQueue = queue.SimpleQueue()
             sensor.listen(messages.put)
-            rate = ticks_per_second(world, [messages], arguments.seconds)
+            rates = ticks_per_second(world, [messages], arguments.seconds)
             sensor.stop()
             sensor.destroy()
-            cost = 1e3 * (1.0 / rate - 1.0 / bare)
-            print(f"{name}: {rate:.0f} ticks/s, {rate / bare:.3f} of no sensor, {cost:.2f} ms a tick")
+            print(describe(name, rates, bare))
     finally:
         server.stop()
 
