@@ -2,8 +2,8 @@
 
 A Traffic Manager answers calls on a port of its own. Switching synchronous mode off wakes its thread without waiting
 for anything; switched on again at once, before the thread looks at the mode, it changes nothing else: the thread runs
-the cycle that it should have run, and the client goes on. A synchronous tick on that port wakes a main thread that missed
-the end of a cycle by the end of another one; if nobody waited, it is one more cycle, and no harm.
+the cycle that it should have run, and the client goes on. A synchronous tick on that port wakes a main thread that
+missed the end of a cycle by the end of another one; if nobody waited, it is one more cycle, and no harm.
 """
 
 from __future__ import annotations

@@ -1,0 +1,110 @@
+"""Recordings: what is in them, what is asked of them, how they are played."""
+
+from __future__ import annotations
+
+import carla
+import pytest
+
+_STEP = 0.05
+
+
+def _ahead(point: carla.Transform, metres: float) -> carla.Transform:
+    forward = point.get_forward_vector()
+    return carla.Transform(
+        point.location + carla.Location(x=metres * forward.x, y=metres * forward.y), point.rotation
+    )
+
+
+@pytest.fixture
+def crash(carla_client):
+    """A recording of a hero that drives into a parked car; returns the client, both ids and the hero's track."""
+    world = carla_client.get_world()
+    library, point = world.get_blueprint_library(), world.get_map().get_spawn_points()[0]
+    blueprint = library.find("vehicle.tesla.model3")
+    blueprint.set_attribute("role_name", "hero")
+    hero = world.spawn_actor(blueprint, point)
+    parked = world.spawn_actor(library.find("vehicle.lincoln.mkz_2020"), _ahead(point, 14.0))
+    world.tick()
+    answer = carla_client.start_recorder("crash.log", True)
+    hero.apply_control(carla.VehicleControl(throttle=0.8))
+    track = []
+    for _ in range(100):
+        world.tick()
+        track.append(hero.get_location())
+    carla_client.stop_recorder()
+    return carla_client, hero.id, parked.id, track, answer.rsplit(" ", 1)[-1]
+
+
+def test_the_list_tells_who_came_and_what_collided(crash):
+    client, hero, parked, _, _ = crash
+    text = client.show_recorder_file_info("crash.log", False)
+    assert text.startswith("Version: 1\nMap: Minitown\n")
+    assert f"Create {hero}: vehicle.tesla.model3 (hero)" in text
+    assert f"Collision between {hero} and {parked}" in text or f"Collision between {parked} and {hero}" in text
+    assert "Frames: 101" in text
+    assert "Duration: 5 seconds" in text
+    assert f"Id: {hero} Location" in client.show_recorder_file_info("crash.log", True)
+
+
+def test_collisions_are_found_by_category(crash):
+    client, hero, parked, _, _ = crash
+    found = client.show_recorder_collisions("crash.log", "h", "v")
+    assert f"{hero} vehicle.tesla.model3" in found
+    assert f"{parked} vehicle.lincoln.mkz_2020" in found
+    assert str(hero) not in client.show_recorder_collisions("crash.log", "w", "a").split("Frames")[0].split("\n", 5)[-1]
+
+
+def test_actors_that_stood_are_found(crash):
+    client, _, parked, _, _ = crash
+    assert f"{parked} vehicle.lincoln.mkz_2020" in client.show_recorder_actors_blocked("crash.log", 1.0, 20.0)
+    assert "vehicle.tesla" not in client.show_recorder_actors_blocked("crash.log", 4.9, 20.0)
+
+
+@pytest.mark.parametrize(("start", "factor"), [(0.0, 1.0), (2.0, 1.0), (0.0, 2.0), (-2.0, 0.5)])
+def test_a_replay_begins_anywhere_and_runs_at_any_speed(crash, start, factor):
+    client, _, _, track, _ = crash
+    world = client.reload_world(False)
+    client.set_replayer_time_factor(factor)
+    client.replay_file("crash.log", start, 0.0, 0)
+    begun = start if start >= 0.0 else 5.0 + start
+    for ticks in range(1, 20):
+        world.tick()
+        (hero,) = world.get_actors().filter("vehicle.tesla.model3")
+        index = (begun + ticks * _STEP * factor) / _STEP - 1.0
+        if index == int(index):
+            assert hero.get_location().distance(track[int(index)]) < 0.02
+    client.set_replayer_time_factor(1.0)
+    client.stop_replayer(False)
+    world.tick()
+    assert not world.get_actors().filter("vehicle.*")
+
+
+def test_the_spectator_follows_whom_it_is_told_to(crash):
+    client, hero, _, track, _ = crash
+    world = client.reload_world(False)
+    client.replay_file("crash.log", 0.0, 0.0, hero)
+    for _ in range(40):
+        world.tick()
+    spectator = world.get_spectator().get_location()
+    assert 3.0 < spectator.distance(track[39]) < 20.0
+    client.stop_replayer(False)
+
+
+def test_a_recording_that_a_crash_cut_is_whole_up_to_its_last_frame(crash):
+    client, hero, _, _, path = crash
+    with open(path, "rb+") as file:
+        file.truncate(file.seek(0, 2) * 2 // 3)
+    text = client.show_recorder_file_info("crash.log", False)
+    frames = int(text.split("Frames: ")[1].split()[0])
+    assert 50 < frames < 101
+    assert f"Create {hero}" in text
+
+
+def test_what_is_no_recording_is_refused_by_name(crash):
+    client, _, _, _, path = crash
+    with pytest.raises(RuntimeError, match="nothing.log not found"):
+        client.replay_file("nothing.log", 0.0, 0.0, 0)
+    with open(path, "wb") as file:
+        file.write(b"not a recording")
+    with pytest.raises(RuntimeError, match="not a recording"):
+        client.show_recorder_file_info("crash.log", False)
