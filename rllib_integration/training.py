@@ -22,7 +22,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rllib_integration.checkpoints import CheckpointKeeper
-from rllib_integration.config import ConfigError, load_config
+from rllib_integration.config import ConfigError, load_config, save_config
 from rllib_integration.helper import get_checkpoint, launch_tensorboard
 from rllib_integration.machine import Machine, ResourceError, available_cpus, fit_resources
 from rllib_integration.ray_session import native_output_in, prepare_process, quiet_ray, ray_session
@@ -225,6 +225,7 @@ class TrainingRun:
         if options.overwrite:
             self.storage.clear()
         self.folder.mkdir(parents=True, exist_ok=True)
+        save_config(self.document, self.folder / "config.yaml")  # marks the folder as a run's from the start
         self.checkpoints = CheckpointKeeper(self.folder, options.keep_checkpoints)
         with contextlib.ExitStack() as stack:
             stack.enter_context(native_output_in(self.folder / NATIVE_LOG))

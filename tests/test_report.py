@@ -1,0 +1,59 @@
+"""The report: curves over seeds, ends and where they were, as a picture and one page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rllib_integration.report import group_runs, learning_curve, main, read_run
+from rllib_integration.run_log import RunLog
+
+pytest.importorskip("matplotlib")
+
+
+def write_run(folder: Path, seed: int, rate: float = 0.001) -> Path:
+    """A run whose episodes get longer at a known pace."""
+    log = RunLog(folder)
+    log.describe({"training": {"lr": rate}, "debugging": {"seed": seed}}, {"seed": seed})
+    for iteration in range(1, 11):
+        episode = {"distance": 10.0 * iteration + seed, "return": float(iteration), "speed": 20.0, "town": "Town05"}
+        episode |= {"heading_deviation": 0.1, "end": "left_lane", "position": [float(iteration), -5.0]}
+        runners = {"episodes": [json.dumps(episode)]}
+        result = {"training_iteration": iteration, "num_env_steps_sampled_lifetime": 1000 * iteration}
+        evaluation = {"evaluation": {"env_runners": runners}} if iteration == 10 else {}
+        log.add({**result, "env_runners": runners, **evaluation})
+    log.close()
+    return folder
+
+
+def test_runs_that_differ_only_in_their_seed_are_one_curve(tmp_path: Path) -> None:
+    folders = [write_run(tmp_path / "a", 0), write_run(tmp_path / "b", 1), write_run(tmp_path / "c", 0, rate=0.1)]
+    groups = group_runs([read_run(folder) for folder in folders])
+    assert {name: len(runs) for name, runs in groups.items()} == {"a": 2, "c": 1}
+
+
+def test_a_curve_is_the_mean_of_the_episodes_of_its_steps(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "a", 0))
+    curve = learning_curve(run, "distance", np.array([500.0, 2000.0, 4000.0, 4500.0]))
+    assert np.isnan(curve[0])
+    assert curve[1:].tolist() == [15.0, 35.0, 35.0]
+
+
+def test_the_page_holds_the_picture_and_the_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [str(write_run(tmp_path / name, seed)) for seed, name in enumerate(("first", "second"))]
+    assert main([*folders, "--output", str(tmp_path / "report")]) == 0
+    assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
+    page = (tmp_path / "report.html").read_text()
+    assert "data:image/png;base64," in page
+    assert "http" not in page.split("base64,")[0]
+    for word in ("first", "second", "Evaluation of first", "left_lane 100 %", "torch"):
+        assert word in page
+    assert "report.html" in capsys.readouterr().out
+
+
+def test_what_is_no_run_is_refused_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path)]) == 1
+    assert "config.yaml is missing" in capsys.readouterr().err
