@@ -34,6 +34,32 @@ _LEAVES: tuple[Colour, ...] = ((62, 92, 40), (74, 104, 46), (52, 84, 44), (88, 1
 _GLASS, _ROOF = (62, 74, 88), (96, 92, 90)
 _METAL, _TRUNK, _DARK = (112, 114, 116), (84, 66, 48), (28, 30, 30)
 
+_BARS = {
+    "top": (-0.07, 0.12, 0.07, 0.16),
+    "middle": (-0.07, -0.02, 0.07, 0.02),
+    "bottom": (-0.07, -0.16, 0.07, -0.12),
+    "upper left": (-0.09, 0.0, -0.05, 0.16),
+    "upper right": (0.05, 0.0, 0.09, 0.16),
+    "lower left": (-0.09, -0.16, -0.05, 0.0),
+    "lower right": (0.05, -0.16, 0.09, 0.0),
+}
+"""Bars of a digit: left, lower, right, upper bound [m]."""
+_DIGIT_BARS = [
+    [name for name in _BARS if name not in missing]
+    for missing in (
+        ("middle",),
+        ("top", "middle", "bottom", "upper left", "lower left"),
+        ("upper left", "lower right"),
+        ("upper left", "lower left"),
+        ("top", "bottom", "lower left"),
+        ("upper right", "lower left"),
+        ("upper right",),
+        ("middle", "bottom", "upper left", "lower left"),
+        (),
+        ("lower left",),
+    )
+]
+
 
 class Furniture:
     """Puts objects on the ground: each gets an environment object, a mesh and, if it is solid, obstacle boxes."""
@@ -122,7 +148,10 @@ class Furniture:
         }.get(signal.type_id, (16, 0.0, (186, 28, 32), (232, 232, 230)))
         self._plate(centre, yaw, 0.42, sides, start, rim, plate)
         forward = np.array([math.cos(yaw), math.sin(yaw), 0.0])
+        self._plate(centre - 0.02 * forward, yaw, 0.42, sides, start, _METAL, plate)
         self._plate(centre + 0.02 * forward, yaw, 0.32, sides, start, face, plate)
+        if signal.value > 0:
+            self._digits(centre + 0.035 * forward, yaw, f"{round(signal.value)}", plate)
 
     def _plate(
         self, centre: Array, yaw: float, radius: float, sides: int, start: float, colour: Colour, identity: int
@@ -133,6 +162,21 @@ class Furniture:
         rim = centre + radius * (np.cos(angle)[:, None] * across + np.sin(angle)[:, None] * np.array([0.0, 0.0, 1.0]))
         fan = np.column_stack([np.zeros(sides - 2, int), np.arange(1, sides - 1), np.arange(2, sides)])
         self.mesh.add(rim, fan, TRAFFIC_SIGN, colour, identity)
+
+    def _digits(self, centre: Array, yaw: float, text: str, identity: int) -> None:
+        """A number in the middle of a plate, drawn with seven bars a digit."""
+        # The reader's right when he looks at the plate's face.
+        across = np.array([math.sin(yaw), -math.cos(yaw), 0.0])
+        up = np.array([0.0, 0.0, 1.0])
+        quads = []
+        for place, digit in enumerate(text):
+            middle = (place - 0.5 * (len(text) - 1)) * 0.24
+            for bar in _DIGIT_BARS[int(digit)]:
+                x0, z0, x1, z1 = _BARS[bar]
+                quads.append(
+                    [centre + (middle + x) * across + z * up for x, z in ((x0, z0), (x1, z0), (x1, z1), (x0, z1))]
+                )
+        self.mesh.add_quads(np.array(quads), TRAFFIC_SIGN, _DARK, identity)
 
     def _street_lights(self, points: Array, outward: Array) -> None:
         for point, normal in _places(points, outward, STREET_LIGHT_SPACING, 8.0):
