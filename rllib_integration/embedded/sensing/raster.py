@@ -21,7 +21,7 @@ from .compiling import BARE, INLINE, KERNEL
 NEAR = 0.08
 """[m] Depth at which triangles are cut off."""
 
-SMALLEST = 0.35
+SMALLEST = 0.5
 """[pixels] Scenery that would look smaller than this is left out."""
 
 
@@ -430,7 +430,9 @@ def draw_instances(camera, pool, instances, base, samples, nearness, ids):
         radius *= scale
         if x < -radius or abs(y) - radius * spread_x > max(x, 0.0) * tan_x + radius:
             continue
-        if abs(z) - radius * spread_y > max(x, 0.0) * tan_y + radius or radius < SMALLEST * samples * away / focal:
+        if abs(z) - radius * spread_y > max(x, 0.0) * tan_y + radius:
+            continue
+        if not lamp and radius < SMALLEST * samples * away / focal:
             continue
         mesh, number = near_mesh, base + body["slot"]
         if radius * focal < 26.0 * away * samples and far_mesh != near_mesh:

@@ -18,7 +18,7 @@ from .raster import StaticMesh
 CHUNK = 32.0
 """[m] Side of a chunk of scenery."""
 
-PLAIN, ROAD, PAVEMENT, GRASS, WALL, LEAVES, PANE = range(7)
+PLAIN, ROAD, PAVEMENT, GRASS, WALL, LEAVES, PANE, LAMP = range(8)
 """How a surface is shaded; see `shading`."""
 
 _SURFACES = {
@@ -128,6 +128,8 @@ def sort_scenery(scenery: Any) -> tuple[StaticMesh, Surfaces]:
     colour, surface = scenery.colour[keep][order], surfaces[label]
     # Towns paint the glass of their houses blue; walls are never much bluer than red.
     surface[(surface == WALL) & (colour[:, 2] > 1.3 * colour[:, 0])] = PANE
+    # Of a street light, only the lamp itself is bright.
+    surface[(label == labels.POLES) & (colour.min(axis=1) > 180)] = LAMP
     look = (colour.astype(np.uint32) << np.array([0, 8, 16], np.uint32)).sum(axis=1, dtype=np.uint32)
     look |= label.astype(np.uint32) << np.uint32(24)
     return mesh, Surfaces(normal, colour, label, surface, object_id[order].astype(np.uint32), look)

@@ -20,7 +20,7 @@ from . import labels
 from .compiling import BARE, INLINE
 from .mesh import GLASS, HEADLIGHT, LEFT_BLINKER, PAINT, RIGHT_BLINKER, SIREN, TAIL_LIGHT
 from .raster import MeshPool
-from .scene import FAR_CELL, GRASS, LEAVES, PANE, PAVEMENT, PLAIN, ROAD, WALL, GroundLight, Markings, Surfaces
+from .scene import FAR_CELL, GRASS, LAMP, LEAVES, PANE, PAVEMENT, PLAIN, ROAD, WALL, GroundLight, Markings, Surfaces
 from .weather import SKY_SIZE, SUN_COSINE, Light
 
 TABLE = 16384
@@ -447,6 +447,8 @@ def _radiance(stage, camera, number, u, v, near, spread, shadow):
     elif surface == WALL:
         plaster = 0.9 + 0.2 * _texture(stage.noise, 0.4 * (x + y), 0.4 * (z + 0.3 * x))
         red, green, blue = red * plaster, green * plaster, blue * plaster
+    elif surface == LAMP:
+        glow_red, glow_green, glow_blue = 2.4 * light.night, 2.0 * light.night, 1.3 * light.night
     elif surface == LEAVES:
         leaf = _leaf(stage.noise, x, y, z, scale)
         red, green, blue = red * leaf, green * leaf, blue * leaf
