@@ -254,13 +254,20 @@ class RoutePlanner:
         """Length and lanes of the shortest way, or None."""
         if first == last and to_there > from_here:
             return to_there - from_here, [first]
-        found = self._search(self._graph, first, last)
+        cramped = from_here + _LANE_CHANGE_LENGTH > self._courses[first].length
+
+        def has_room(lane: _Lane, following: _Lane) -> bool:
+            return not (cramped and lane == first) or self._graph.edges[lane, following]["option"] is None
+
+        def enters_by_driving(lane: _Lane, following: _Lane) -> bool:
+            return following != last or self._graph.edges[lane, following]["option"] is None
+
+        roomy = networkx.subgraph_view(self._graph, filter_edge=has_room)
+        # Better a sharp lane change than no way at all.
+        found = self._search(roomy, first, last) or self._search(self._graph, first, last)
         if found is not None and self._begin_on_last(found[1], from_here) > to_there:
             # The hero would change to the goal's lane where the goal is already behind.
-            def enters_by_driving(lane: _Lane, following: _Lane) -> bool:
-                return following != last or self._graph.edges[lane, following]["option"] is None
-
-            found = self._search(networkx.subgraph_view(self._graph, filter_edge=enters_by_driving), first, last)
+            found = self._search(networkx.subgraph_view(roomy, filter_edge=enters_by_driving), first, last)
         return (found[0] - from_here + to_there, found[1]) if found else None
 
     def _search(self, graph: networkx.DiGraph, first: _Lane, last: _Lane) -> tuple[float, list[_Lane]] | None:

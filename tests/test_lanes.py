@@ -9,7 +9,7 @@ import carla
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.town import load_town
+from rllib_integration.embedded.town.minitown import minitown
 from rllib_integration.lanes import LaneIndex, sample_lanes, town_lanes
 from rllib_integration.town_cache import TownMemory, write_entry
 from tests.sensors.crossing_roads import BRIDGE_HEIGHT, crossing_roads
@@ -17,7 +17,7 @@ from tests.sensors.crossing_roads import BRIDGE_HEIGHT, crossing_roads
 
 @pytest.fixture(scope="module")
 def town() -> carla.Map:
-    return load_town("Minitown").carla_map
+    return carla.Map("Minitown", minitown())
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import carla
 import pytest
 
-from rllib_integration.embedded.town import BUILT_IN_TOWN, TownError, load_town
+from rllib_integration.embedded.town import BUILT_IN_TOWN, TownError
+from rllib_integration.embedded.town.minitown import minitown
 from rllib_integration.embedded.town.sources import read_opendrive
 from rllib_integration.sensors import SensorInterface
 
@@ -18,7 +19,7 @@ def carla_town() -> Callable[[str], carla.Map]:
 
     def load(name: str) -> carla.Map:
         if name == BUILT_IN_TOWN:
-            return load_town(name).carla_map
+            return carla.Map(name, minitown())
         try:
             return carla.Map(name, read_opendrive(name))
         except TownError as error:

@@ -30,7 +30,7 @@ from rllib_integration.sensors.map_pyramid import MapPyramid
 from tests.sensors.crossing_roads import BRIDGE_HEIGHT, crossing_roads
 
 GOLDEN = Path(__file__).parent / "golden"
-TOWNS = ("Minitown", "Town01", "Town02", "Town03", "Town04", "Town05", "Town06", "Town07", "Town10HD", "Town15")
+TOWNS = ("Minitown", "Town01", "Town02", "Town03", "Town04", "Town05", "Town06", "Town07", "Town10HD")
 CAR = Box(2.4, 1.05, 0.0, 0.0)
 NOBODY = ActorStates(np.zeros((0, 4)), np.zeros((0, 2)), np.zeros(0, np.int64))
 
