@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from rllib_integration.embedded.rpc.server import Server
+    from rllib_integration.embedded.world.simulation import Simulation
 
 _DEFAULT_PORT = 2000
 _PR_SET_PDEATHSIG = 1
@@ -126,7 +127,7 @@ def _watch_parent(parent: int) -> int:
         _fail(f"the process {parent} given by --parent-pid cannot be watched: {error}")
     if os.getppid() == parent:
         # Acts even while the loop is busy; the descriptor above also serves parents that start us from a thread.
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGUSR1, 0, 0, 0)
+        _set_parent_death_signal(signal.SIGUSR1)
     return descriptor
 
 
@@ -167,10 +168,40 @@ def _create_server(options: argparse.Namespace) -> Server:
         simulation.load(options.town or BUILT_IN_TOWN)
     except TownError as error:
         _fail(str(error))
-    simulation.warm_up()
+    _warm_up(simulation)
     # What is there now stays: the collector need not look at it again.
     gc.freeze()
     return server
+
+
+def _warm_up(simulation: Simulation) -> None:
+    """Compile all kernels, or see that they have been: no client may wait for that inside a call.
+
+    The sensors' are compiled by a second process at the same time, as threads of one would take turns.
+    """
+    from rllib_integration.embedded.sensing.warming import warm_up_in_background
+
+    view = simulation.sensors.view(0.0)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            # It holds the ports, too: it must not outlive the server.
+            _set_parent_death_signal(signal.SIGKILL)
+            thread = warm_up_in_background(view)
+            if thread is not None:
+                thread.join()
+            status = 0
+        finally:
+            os._exit(status)
+    simulation.warm_up()
+    _, status = os.waitpid(child, 0)
+    if status != 0:
+        logging.getLogger(__name__).warning("the sensors' kernels could not be compiled beforehand")
+
+
+def _set_parent_death_signal(number: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 def _busy_port(host: str, *ports: int) -> int:
