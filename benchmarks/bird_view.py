@@ -43,7 +43,10 @@ class PygameView:
     """The original's way: the whole town's surface in every frame."""
 
     def __init__(self, carla_map: carla.Map, hero: carla.Actor, size: int, radius: float, ask_boxes: bool) -> None:
-        import pygame
+        try:
+            import pygame
+        except ImportError:
+            sys.exit("The reference is drawn by pygame, which is not installed: pip install pygame")
 
         self._pygame = pygame
         self._world, self._hero, self._size, self._radius = hero.get_world(), hero, size, radius
