@@ -7,7 +7,7 @@ and n-step returns are summed up when an episode's steps arrive.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -121,33 +121,33 @@ class RingReplayBuffer:
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, non_blocking=True)
 
-    def get_state(self) -> dict[str, Any]:
-        """The buffer's content, for a checkpoint."""
-        arrays = {}
+    def get_state(self) -> dict[str, np.ndarray]:
+        """The buffer's content as arrays, for a checkpoint."""
+        state = {"place": np.array([self._next, self._filled, self.added])}
         if self._observations is not None:
-            arrays = {name: getattr(self, name)[: self._filled].cpu().numpy() for name in _COLUMNS}
-        return {"next": self._next, "filled": self._filled, "added": self.added, "arrays": arrays}
+            state |= {name: getattr(self, f"_{name}")[: self._filled].cpu().numpy() for name in _COLUMNS}
+        return state
 
-    def set_state(self, state: dict[str, Any]) -> None:
+    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Take over what `get_state` returned, of a buffer of at most this capacity.
 
         Raises:
             ValueError: the content does not fit into this buffer.
         """
-        if state["filled"] > self.capacity:
+        place = [int(number) for number in state["place"]]
+        if place[1] > self.capacity:
             raise ValueError(
-                f"The checkpoint's replay buffer holds {state['filled']} rows, more than "
+                f"The checkpoint's replay buffer holds {place[1]} rows, more than "
                 f"replay_buffer_config.capacity: {self.capacity}."
             )
-        self._next, self._filled, self.added = state["next"], state["filled"], state["added"]
-        arrays = state["arrays"]
-        if arrays:
-            self._allocate(arrays["_observations"], arrays["_actions"])
+        self._next, self._filled, self.added = place
+        if "observations" in state:
+            self._allocate(state["observations"], state["actions"])
             for name in _COLUMNS:
-                getattr(self, name)[: self._filled] = self._tensor(arrays[name])
+                getattr(self, f"_{name}")[: self._filled] = self._tensor(state[name])
 
 
-_COLUMNS = ("_observations", "_actions", "_rewards", "_steps", "_terminated", "_valid")
+_COLUMNS = ("observations", "actions", "rewards", "steps", "terminated", "valid")
 
 
 def n_step_returns(rewards: np.ndarray, n_step: int, gamma: float) -> np.ndarray:

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from ray.rllib.algorithms.dqn import DQN, DQNConfig
 from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
@@ -31,7 +32,7 @@ from ray.rllib.utils.metrics import (
 from dqn_example.dqn_inference_model import DESCRIPTION_FILE, WEIGHTS_FILE, describe_network, extract_weights
 from dqn_example.dqn_replay import RingReplayBuffer
 
-REPLAY_FILE = "replay_buffer.pt"
+REPLAY_FILE = "replay_buffer.npz"
 UPDATES_AT_ONCE = 8  # batches drawn together: enough to hide the draw, few enough to fit into memory
 EMPTY_ROUNDS_TOLERATED = 5
 
@@ -146,14 +147,15 @@ class DQNTrainer(DQN):
         torch.save(extract_weights(module, state), folder / WEIGHTS_FILE)
         buffer = self.local_replay_buffer
         if self.config.store_buffer_in_checkpoints and isinstance(buffer, RingReplayBuffer):
-            torch.save(buffer.get_state(), folder / REPLAY_FILE)
+            np.savez(folder / REPLAY_FILE, **buffer.get_state())  # type: ignore[arg-type]
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
         """Restore the state, and the replay buffer where it was stored; otherwise it is filled anew."""
         super().load_checkpoint(checkpoint_dir)
         file = Path(checkpoint_dir) / REPLAY_FILE
         if file.is_file() and isinstance(self.local_replay_buffer, RingReplayBuffer):
-            self.local_replay_buffer.set_state(torch.load(file, weights_only=False))
+            with np.load(file) as state:
+                self.local_replay_buffer.set_state(dict(state))
 
 
 def _sample(runner: EnvRunner) -> tuple[Any, Any]:

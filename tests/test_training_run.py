@@ -183,11 +183,9 @@ DRIVEN: dict[str, list[str]] = {}
     ("script", "arguments", "words"),
     [
         ("dqn_train.py", ["nowhere.yaml"], "There is no configuration file 'nowhere.yaml'"),
-        ("dqn_train.py", [QUICKSTART, "--set", "training.lrr=1"], "did you mean training.lr?"),
         ("dqn_train.py", [QUICKSTART, "--set", "env_config.carla.timestp=1"], "did you mean env_config.carla.timestep"),
         ("dqn_train.py", [QUICKSTART, "--set", "env_config.experiment.town=Town99"], "no town 'Town99'"),
         ("dqn_train.py", [QUICKSTART, "--restore"], "There is no checkpoint"),
-        ("dqn_train.py", [QUICKSTART, "--strict-resources", "--set", "env_runners.num_env_runners=4096"], "CPUs"),
         ("dqn_inference.py", [QUICKSTART, "nowhere"], "There is no checkpoint"),
         ("dqn_inference_ray.py", [QUICKSTART, str(ROOT)], "There is no checkpoint in"),
     ],
