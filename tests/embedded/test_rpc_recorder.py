@@ -10,9 +10,7 @@ _STEP = 0.05
 
 def _ahead(point: carla.Transform, metres: float) -> carla.Transform:
     forward = point.get_forward_vector()
-    return carla.Transform(
-        point.location + carla.Location(x=metres * forward.x, y=metres * forward.y), point.rotation
-    )
+    return carla.Transform(point.location + carla.Location(x=metres * forward.x, y=metres * forward.y), point.rotation)
 
 
 @pytest.fixture
@@ -102,7 +100,7 @@ def test_a_recording_that_a_crash_cut_is_whole_up_to_its_last_frame(crash):
 
 def test_what_is_no_recording_is_refused_by_name(crash):
     client, _, _, _, path = crash
-    with pytest.raises(RuntimeError, match="nothing.log not found"):
+    with pytest.raises(RuntimeError, match=r"nothing\.log not found"):
         client.replay_file("nothing.log", 0.0, 0.0, 0)
     with open(path, "wb") as file:
         file.write(b"not a recording")

@@ -217,3 +217,28 @@ def test_what_a_traffic_manager_asks_about_vehicles_that_are_gone_is_never_an_er
     for method in ("set_actor_simulate_physics", "set_actor_collisions"):
         assert client.call(method, number, False)[3] == [[False]]
     client.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "no xml",
+        "<a/>",
+        "<OpenDRIVE/>",
+        "<OpenDRIVE><road id='1' length='x'/></OpenDRIVE>",
+        "<OpenDRIVE" * 50,
+        "\udcff",
+    ],
+    ids=["empty", "text", "other", "no roads", "no number", "unclosed", "no unicode"],
+)
+def test_a_text_that_is_no_road_network_is_refused_with_a_reason(address, witness, text):
+    client = RawClient(address)
+    parameters = [2.0, 50.0, 1.0, 0.6, True, True, True]
+    _, _, error, result = client.call("copy_opendrive_to_file", text, parameters)
+    client.close()
+    assert error is None
+    failed, reason = result[0]
+    assert failed is True
+    assert reason[0]
+    assert "Error(" not in reason[0]

@@ -72,7 +72,7 @@ class RequestDecoder:
                 yield _as_request(message)
         except FramingError:
             raise
-        except (ValueError, TypeError, OverflowError, msgpack.UnpackException, RecursionError) as error:
+        except (ValueError, TypeError, OverflowError, MemoryError, RecursionError, msgpack.UnpackException) as error:
             raise FramingError(f"not MessagePack: {error}") from error
 
 

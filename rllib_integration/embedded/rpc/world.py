@@ -54,6 +54,10 @@ def copy_opendrive_to_file(server: Server, opendrive: str, parameters: Any) -> N
     text = values.text(opendrive, "the OpenDRIVE text")
     if len(text) > _MAX_OPENDRIVE_CHARACTERS:
         raise RemoteError(f"the OpenDRIVE text has {len(text)} characters, allowed are {_MAX_OPENDRIVE_CHARACTERS}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise RemoteError("the OpenDRIVE text is not UTF-8") from None
     server.simulation.opendrive_world = build_town(OPENDRIVE_WORLD, text)
 
 
