@@ -21,8 +21,8 @@ from rllib_integration.embedded.town.town import SIGNAL_ZONE, Signal
 
 TRAFFIC_LIGHT_TYPE, STOP_TYPE, YIELD_TYPE, SPEED_TYPE = "1000001", "206", "205", "274"
 
-STOP_ZONE_BEFORE, STOP_ZONE_BEYOND = 4.5, 1.0
-"""[m] A vehicle whose front is within this reach of the stop line stands at the light. It is short because the Traffic
+STOP_ZONE_BEFORE, STOP_ZONE_BEYOND = 7.0, 1.0
+"""[m] A vehicle whose front is within this reach of the stop line stands at the light. Room for one vehicle: the Traffic
 Manager slows down before lights anyway, and takes a light that was green for a vehicle for green until it has left."""
 
 SPEED_ZONE_REACH = 4.0
