@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rllib_integration.config import Rule, merge, overlay
+from rllib_integration.config import ConfigError, Rule, merge, overlay
 
 if TYPE_CHECKING:
     import carla
@@ -30,7 +30,6 @@ BASE_EXPERIMENT_CONFIG: dict[str, Any] = {
     "route": None,  # {length: metres} for a random one, {goal: "x,y,z"}, or none
     "others": {},  # the experiment's own
 }
-
 
 
 def _is_route(value: Mapping[str, Any] | None) -> bool:
@@ -82,6 +81,12 @@ def resolve_experiment_config(config: Mapping[str, Any] | None) -> dict[str, Any
         rules=_EXPERIMENT_RULES,
         free=("hero.sensors", "others"),
     )
+    for name, attributes in resolved["hero"]["sensors"].items():
+        if not isinstance(attributes, Mapping) or not isinstance(attributes.get("type"), str):
+            raise ConfigError(
+                f"env_config.experiment.hero.sensors.{name} is {attributes!r}, but it has to be a mapping with a type, "
+                "such as {type: sensor.camera.rgb, transform: '1,0,2,0,0,0'}."
+            )
     return {**kind, **resolved}
 
 

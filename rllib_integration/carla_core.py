@@ -54,7 +54,6 @@ _SPECTATOR_ABOVE = 3.0  # [m]
 _LONGEST_SUBSTEP = 0.01  # [s] CARLA's default; substeps are added for longer time steps
 _FEWEST_SUBSTEPS = 10
 _BIRD_VIEW_RADIUS = 25.0  # [m] shown to people
-_DRAWING_SECONDS = 60.0  # for a town's first drawing, on a busy machine
 
 
 def is_used(port: int) -> bool:
@@ -351,10 +350,17 @@ class CarlaCore:
             blueprint.set_attribute("role_name", "hero")
         self.hero = self._spawn_on_first_free(blueprint, poses)
         self._tick_world()
+        self._prepare_sensors(hero_config["sensors"])
         self._sensors_are_new = True
         for name, attributes in hero_config["sensors"].items():
             self._call(SensorFactory.spawn, name, attributes, self.sensor_interface, self.hero)
         self.metrics = self._call(EpisodeMetrics, self.hero, self.map, self.sensor_interface)
+
+    def _prepare_sensors(self, sensors: Mapping[str, Mapping[str, Any]]) -> None:
+        """Draw the town and compile, before anything of that could be taken for a server that hangs."""
+        for attributes in sensors.values():
+            SensorFactory.prepare(attributes, self.map)
+        EpisodeMetrics.prepare(self.map)
 
     def _spawn_on_first_free(self, blueprint: carla.ActorBlueprint, poses: list[carla.Transform]) -> carla.Actor:
         refusal = ""
@@ -510,9 +516,9 @@ class CarlaCore:
         """The hero's surroundings from above, also where it has no such sensor: uint8 (size, size, 3), RGB."""
         if self._bird_view is None or self._bird_view_size != size:
             self._bird_view_size = size
-            self._bird_view = self._call(
-                BirdviewManager, self.hero, self.map, size, _BIRD_VIEW_RADIUS, None, True, timeout=_DRAWING_SECONDS
-            )
+            attributes = {"type": "sensor.birdview", "size": size, "radius": _BIRD_VIEW_RADIUS}
+            SensorFactory.prepare(attributes, self.map)
+            self._bird_view = self._call(BirdviewManager, self.hero, self.map, size, _BIRD_VIEW_RADIUS, None, True)
         return self._call(self._bird_view.render, self.sensor_interface.route)
 
     def set_spectator_camera_view(self) -> None:
@@ -520,9 +526,7 @@ class CarlaCore:
         pose = self.hero.get_transform()
         forward = pose.get_forward_vector()
         behind = pose.location - carla.Location(forward.x, forward.y, forward.z) * _SPECTATOR_BEHIND
-        self.spectator.set_transform(
-            carla.Transform(behind + carla.Location(z=_SPECTATOR_ABOVE), pose.rotation)
-        )
+        self.spectator.set_transform(carla.Transform(behind + carla.Location(z=_SPECTATOR_ABOVE), pose.rotation))
 
 
 _said: set[str] = set()

@@ -101,9 +101,7 @@ class CarlaEnv(gymnasium.Env):
         """The vehicle that the experiment drives, None before the first `reset`."""
         return self._core.hero if self._core is not None else None
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode.
 
         Args:

@@ -42,9 +42,7 @@ class Rule:
         expected: Ends the sentence "... but it has to be", when `types` or `accepts` refuse.
     """
 
-    def __init__(
-        self, *types: type, accepts: Callable[[Any], bool] | None = None, expected: str | None = None
-    ) -> None:
+    def __init__(self, *types: type, accepts: Callable[[Any], bool] | None = None, expected: str | None = None) -> None:
         self.types = types
         self.accepts = accepts
         self.expected = expected or " or ".join(_TYPE_NAMES[kind] for kind in types)
@@ -56,9 +54,7 @@ class Rule:
 
     def allows(self, value: Any) -> bool:
         """Whether a value follows the rule."""
-        return any(_is_instance(value, kind) for kind in self.types) and (
-            self.accepts is None or self.accepts(value)
-        )
+        return any(_is_instance(value, kind) for kind in self.types) and (self.accepts is None or self.accepts(value))
 
 
 def merge(
@@ -142,9 +138,7 @@ def _scalar_hint(value: Any, rule: Rule) -> str:
     return ""
 
 
-def _unknown_key(
-    path: str, key: Any, where: str, defaults: Mapping[str, Any], elsewhere: Mapping[str, str]
-) -> str:
+def _unknown_key(path: str, key: Any, where: str, defaults: Mapping[str, Any], elsewhere: Mapping[str, str]) -> str:
     if str(key) in elsewhere:
         return f"{path} is not a setting: '{key}' belongs to {elsewhere[str(key)]}."
     known = sorted(str(name) for name in defaults)

@@ -159,9 +159,7 @@ class TensorBoard:
         atexit.unregister(self.stop)
 
 
-def launch_tensorboard(
-    logdir: str | os.PathLike[str], host: str = "localhost", port: int | str = 6006
-) -> TensorBoard:
+def launch_tensorboard(logdir: str | os.PathLike[str], host: str = "localhost", port: int | str = 6006) -> TensorBoard:
     """Start TensorBoard on a folder of runs; it is ended with this process.
 
     Args:

@@ -81,9 +81,7 @@ def choose_weather(
 
 def _weather_of(parameters: Mapping[str, float]) -> carla.WeatherParameters:
     names = [
-        name
-        for name in dir(carla.WeatherParameters)
-        if not name.startswith("_") and name not in weather_presets()
+        name for name in dir(carla.WeatherParameters) if not name.startswith("_") and name not in weather_presets()
     ]
     preset = carla.WeatherParameters.ClearNoon
     values = {name: getattr(preset, name) for name in names}

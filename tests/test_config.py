@@ -134,6 +134,8 @@ def test_a_mistyped_key_names_the_nearest_right_one(carla, experiment, expected)
         ({}, {"hero": {"spawn_points": "here"}}, "'x,y,z' or 'x,y,z,roll,pitch,yaw'"),
         ({}, {"background_activity": {"n_vehicles": "many"}}, "n_vehicles is 'many'"),
         ({}, {"route": {"lenght": 3}}, "{length: metres}, {goal: 'x,y,z'} or null"),
+        ({}, {"hero": {"sensors": {"eye": "sensor.camera.rgb"}}}, "hero.sensors.eye is 'sensor.camera.rgb'"),
+        ({}, {"hero": {"sensors": {"eye": {"size": 3}}}}, "it has to be a mapping with a type"),
         ({}, {"others": [1]}, "env_config.experiment.others is [1]"),
     ],
 )

@@ -52,7 +52,9 @@ def test_gymnasiums_time_limit_truncates():
 
 def test_a_video_of_an_episode_can_be_recorded(tmp_path):
     env = gymnasium.make("rllib_integration/Carla-v0", config=make_config(), render_mode="rgb_array")
-    env = gymnasium.wrappers.RecordVideo(env, str(tmp_path / "videos"), episode_trigger=lambda number: True, disable_logger=True)
+    env = gymnasium.wrappers.RecordVideo(
+        env, str(tmp_path / "videos"), episode_trigger=lambda number: True, disable_logger=True
+    )
     env.reset(seed=1)
     for _ in range(10):
         env.step(1)
