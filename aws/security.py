@@ -10,15 +10,17 @@ from typing import Any
 
 from aws.errors import AwsHelperError
 
-# AWS's own answer to "from which address do I come?"; a private network may run its own.
-ADDRESS_SERVICE = os.environ.get("CARLA_RLLIB_ADDRESS_SERVICE", "https://checkip.amazonaws.com")
+# AWS's own answer to "from which address do I come?"; a private network may run its own, named by the variable.
+ADDRESS_SERVICE = "https://checkip.amazonaws.com"
+ADDRESS_SERVICE_VARIABLE = "CARLA_RLLIB_ADDRESS_SERVICE"
 SSH_PORT = 22
 
 
 def caller_cidr() -> str:
     """The public address that this machine's connections come from, as a /32 or /128 block."""
     try:
-        with urllib.request.urlopen(ADDRESS_SERVICE, timeout=10) as reply:
+        service = os.environ.get(ADDRESS_SERVICE_VARIABLE, ADDRESS_SERVICE)
+        with urllib.request.urlopen(service, timeout=10) as reply:
             text = reply.read(64).decode("ascii", "replace").strip()
         return str(ipaddress.ip_network(text))
     except (urllib.error.URLError, OSError, ValueError) as error:
