@@ -25,7 +25,6 @@ from gymnasium import spaces
 from rllib_integration import BaseExperiment, CarlaEnv
 from rllib_integration.sensors import SensorFactory
 
-
 _ROUNDS = 3
 
 

@@ -407,7 +407,7 @@ def test_a_route_may_lead_to_a_goal_and_a_goal_that_is_none_is_a_sentence(core):
     goal = core.map.get_spawn_points()[5].location
     core.set_route({"goal": f"{goal.x},{goal.y},{goal.z}"})
     assert core.sensor_interface.route.goal.distance_2d(goal) < 5.0
-    with pytest.raises(ConfigError, match="route.goal is 'there'"):
+    with pytest.raises(ConfigError, match=r"route\.goal is 'there'"):
         core.set_route({"goal": "there"})
     core.set_route(None)
     assert core.sensor_interface.route is None
