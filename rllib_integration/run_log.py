@@ -61,8 +61,13 @@ class RunLog:
         starts.append({**origin_of_run(), **facts})
         file.write_text(json.dumps(starts, indent=1, default=str), encoding="utf-8")
 
-    def add(self, result: Mapping[str, Any]) -> None:
-        """Record an iteration's result and the episodes that ended in it."""
+    def add(self, result: Mapping[str, Any], evaluated: bool = False) -> None:
+        """Record an iteration's result and the episodes that ended in it.
+
+        Args:
+            result: RLlib's result.
+            evaluated: Whether its evaluation was made in this iteration; RLlib hands the last one on.
+        """
         flat = dict(flatten(result))
         step = int(flat.get("num_env_steps_sampled_lifetime", 0))
         with (self.folder / "result.json").open("a", encoding="utf-8") as file:
@@ -72,7 +77,7 @@ class RunLog:
             self._events.add_scalar(name, value, step)
         self._events.flush()
         self._add_episodes("episodes.jsonl", result.get("env_runners"), flat)
-        evaluation = result.get("evaluation") or {}
+        evaluation = (result.get("evaluation") if evaluated else None) or {}
         self._add_episodes("evaluation.jsonl", evaluation.get("env_runners"), flat)
 
     def _add_row(self, flat: dict[str, float]) -> None:

@@ -328,7 +328,7 @@ class TrainingRun:
                 except CutShort as end:
                     reason = str(end)
                     break
-                log.add(result)
+                log.add(result, evaluated=self._evaluated(algorithm))
                 progress = meter.progress(result)
                 print(progress_line(result, progress, self.options.stop.seconds_left(progress)), flush=True)
                 self._save(algorithm, result)
@@ -377,15 +377,17 @@ class TrainingRun:
         """Save a checkpoint named after the iteration, and remove those that are neither new nor best."""
         steps = _steps_sampled(algorithm)
         if self.newest_checkpoint is None or self.steps_saved != steps:
-            score = self._score(result) if result is not None else None
+            score = self._score(algorithm, result) if result is not None else None
             self.newest_checkpoint = self.checkpoints.save(algorithm.iteration, algorithm.save, score)
             self.steps_saved = steps
             self._push(is_last=result is None)
         return self.newest_checkpoint
 
-    def _score(self, result: Mapping[str, Any]) -> float | None:
+    def _score(self, algorithm: Algorithm, result: Mapping[str, Any]) -> float | None:
         """What tells the best checkpoint: the evaluation's mean return where there is one, else the training's."""
-        return _mean_return(result.get("evaluation") or {}) if self._evaluates() else _mean_return(result)
+        if not self._evaluates():
+            return _mean_return(result)
+        return _mean_return(result.get("evaluation") or {}) if self._evaluated(algorithm) else None
 
     def _push(self, is_last: bool) -> None:
         """Copy the run to shared storage; a failure is told, and mended by the next copy, unless there is none."""
@@ -398,6 +400,10 @@ class TrainingRun:
 
     def _evaluates(self) -> bool:
         return bool((self.document.get("evaluation") or {}).get("evaluation_interval"))
+
+    def _evaluated(self, algorithm: Algorithm) -> bool:
+        """Whether the iteration that has just ended was followed by an evaluation."""
+        return self._evaluates() and algorithm.iteration % self.document["evaluation"]["evaluation_interval"] == 0
 
 
 class _Meter:

@@ -24,7 +24,7 @@ def write_run(folder: Path, seed: int, rate: float = 0.001) -> Path:
         runners = {"episodes": [json.dumps(episode)]}
         result = {"training_iteration": iteration, "num_env_steps_sampled_lifetime": 1000 * iteration}
         evaluation = {"evaluation": {"env_runners": runners}} if iteration == 10 else {}
-        log.add({**result, "env_runners": runners, **evaluation})
+        log.add({**result, "env_runners": runners, **evaluation}, evaluated=iteration == 10)
     log.close()
     return folder
 
