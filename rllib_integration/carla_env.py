@@ -105,7 +105,8 @@ class CarlaEnv(gymnasium.Env):
         """Begin an episode.
 
         Args:
-            seed: Seeds this and all later episodes; on the embedded server they repeat bit for bit.
+            seed: Seeds this and all later episodes; on the embedded server they repeat bit for bit, but for the ids
+                of actors, which go on counting.
             options: Settings of the experiment for this episode alone, such as `{"town": "Town03"}` or
                 `{"weather": "HardRainNoon", "hero": {"spawn_points": ["10,20,0.5"]}}`.
 
