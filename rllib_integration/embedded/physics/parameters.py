@@ -46,7 +46,7 @@ _FRONT_LOAD = {"front": 0.60, "all": 0.54, "rear": 0.51}
 _MASS_HEIGHT = {"car": 0.36, "van": 0.33, "truck": 0.33, "bus": 0.30, "motorcycle": 0.38, "bicycle": 0.55}
 # Half width of the body without mirrors: as a share of the bounding box, and at most [m].
 _BODY_SHARE, _WIDEST_BODY = 0.94, 1.27
-_GRIP = {"car": 1.0, "van": 0.92, "truck": 0.80, "bus": 0.80, "motorcycle": 0.95, "bicycle": 0.85}
+_GRIP = {"car": 1.0, "van": 1.0, "truck": 1.05, "bus": 1.05, "motorcycle": 0.95, "bicycle": 0.85}
 _SUSPENSION_HERTZ = {"car": 1.5, "van": 1.6, "truck": 1.8, "bus": 1.6, "motorcycle": 2.2, "bicycle": 3.0}
 
 
