@@ -21,6 +21,9 @@ from .compiling import BARE, INLINE, KERNEL
 NEAR = 0.08
 """[m] Depth at which triangles are cut off."""
 
+FARTHEST = 1e7
+"""[m] Nothing is drawn farther away than this, nor what has no place at all (NaN)."""
+
 SMALLEST = 0.5
 """[pixels] Scenery that would look smaller than this is left out."""
 
@@ -423,6 +426,9 @@ def draw_instances(camera, pool, instances, base, samples, nearness, ids):
         scale = 1.0
         lamp = body["glow"][0] + body["glow"][1] + body["glow"][2] > 0.0
         away = math.sqrt(px * px + py * py + pz * pz)
+        straight = body["rotation"][0, 0] + body["rotation"][1, 1] + body["rotation"][2, 2]
+        if not (away < FARTHEST and abs(straight) < 4.0):
+            continue
         near_mesh, far_mesh = body["near_mesh"], body["far_mesh"]
         radius = pool.radius[near_mesh]
         if lamp:
@@ -476,7 +482,7 @@ def draw_shadows(camera, instances, sun, samples, nearness, shadow):
         reach = 2.0 * max(body["size"][0], body["size"][1], body["size"][2])
         x = axes[0, 0] * px + axes[0, 1] * py + axes[0, 2] * pz
         away = math.sqrt(px * px + py * py + pz * pz)
-        if x < -reach or away > 120.0 or reach * focal < 6.0 * away * samples:
+        if not (x >= -reach and away <= 120.0) or reach * focal < 6.0 * away * samples:
             continue
         stretch = min(2.0 * body["size"][2] / max(sun[2], 0.1), 12.0)
         _shadow_outline(body, -sun[0] * stretch, -sun[1] * stretch, corners)

@@ -298,10 +298,14 @@ def cast(
         distance, kind, index, cosine: the columns of `Hits` to fill.
     """
     ox, oy, oz = origin[0], origin[1], origin[2]
+    somewhere = abs(ox) < 1e7 and abs(oy) < 1e7 and abs(oz) < 1e7
     nearby = _near_boxes(boxes, ox, oy, oz, limit + inflate, skip_kind, skip_row, near)
     for ray in range(len(directions)):
         dx, dy, dz = directions[ray, 0], directions[ray, 1], directions[ray, 2]
         best, what, where, incidence = limit, NOTHING, -1, 0.0
+        if not (somewhere and abs(dx * dx + dy * dy + dz * dz - 1.0) < 1e-3):
+            distance[ray], kind[ray], index[ray], cosine[ray] = best, what, where, incidence
+            continue
         for place in range(nearby):
             row = near[place]
             box = boxes[row]

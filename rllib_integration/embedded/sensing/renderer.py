@@ -15,7 +15,7 @@ from .actors import PROP, VEHICLE, WALKER, label_of, pose_of
 from .compiling import BARE
 from .mesh import Mesh, MeshBuilder
 from .models import WALK_POSES, model
-from .raster import INSTANCE, Camera, MeshPool
+from .raster import FARTHEST, INSTANCE, Camera, MeshPool
 from .shading import LAMP_BRAKE, LAMP_HEAD, LAMP_LEFT, LAMP_RIGHT, LAMP_SIREN, LAMP_TAIL, Stage
 from .view import Mount, View
 
@@ -149,10 +149,11 @@ class Renderer:
 
     def light(self, view: View) -> weather.Light:
         """Light of the view's weather."""
-        key = weather.weather_key(view.weather)
+        sane = weather.sane_weather(view.weather)
+        key = weather.weather_key(sane)
         if self._light is None or key != self._weather_key:
             self._weather_key = key
-            self._light = weather.make_light(view.weather)
+            self._light = weather.make_light(sane)
             self._ground = self._ground_map.bake(self._light.sun)
         return self._light
 
@@ -345,7 +346,14 @@ def renderer_of(town: Any) -> Renderer:
 
 
 def camera_at(mount: Mount, fov: float, width: int, height: int, samples: int = 1) -> Camera:
-    """A pinhole at a mount; `fov` [degrees] is horizontal, sizes are in pixels."""
+    """A pinhole at a mount; `fov` [degrees] is horizontal, sizes are in pixels.
+
+    Raises:
+        ValueError: the mount is nowhere: its pose is not a number, or beyond `FARTHEST`.
+    """
+    skew = np.abs(mount.rotation @ mount.rotation.T - np.eye(3)).max()
+    if not (np.abs(mount.position).max() < FARTHEST and skew < 1e-3):
+        raise ValueError(f"A camera at {mount.position} with axes {mount.rotation.tolist()} sees nothing.")
     focal = 0.5 * width * samples / math.tan(math.radians(fov) / 2.0)
     axes = np.ascontiguousarray(mount.rotation.T, np.float64)
     return Camera(np.array(mount.position, np.float64), axes, focal, width * samples, height * samples)

@@ -85,8 +85,11 @@ class Sensor:
         A sensor that was not asked for a while, because nobody listened, takes up its work as if it had just begun.
         """
         last, self._last_time = self._last_time, view.time
-        longest = self.interval + view.dt
-        return view.dt if last is None or not 0.0 <= view.time - last <= longest + 1e-6 else view.time - last
+        if last is None or not 0.0 <= view.time - last <= self.interval + view.dt + 1e-6:
+            return view.dt
+        # Whole ticks where they are all alike: the difference of two late times has lost digits that early ones have.
+        ticks = round((view.time - last) / view.dt) if view.dt > 0.0 else 0
+        return ticks * view.dt if abs(view.time - last - ticks * view.dt) < 1e-6 else view.time - last
 
     def number(self, name: str) -> float:
         """The value of a numeric attribute."""

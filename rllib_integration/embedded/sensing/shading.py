@@ -131,10 +131,10 @@ def marking_cover(markings, x, y, z, ax, ay, bx, by):
     if size > FAR_CELL:
         shrink = FAR_CELL / size
         ax, ay, bx, by = ax * shrink, ay * shrink, bx * shrink, by * shrink
-    column, row = int((x - grid.origin_x) / grid.cell), int((y - grid.origin_y) / grid.cell)
-    if x < grid.origin_x or y < grid.origin_y or column >= grid.columns or row >= grid.rows:
+    u, v = (x - grid.origin_x) / grid.cell, (y - grid.origin_y) / grid.cell
+    if not (u >= 0.0 and v >= 0.0 and u < grid.columns and v < grid.rows):
         return 0.0, 0.0, 0.0, 0.0
-    cell = row * grid.columns + column
+    cell = int(v) * grid.columns + int(u)
     cover, red, green, blue = 0.0, 0.0, 0.0, 0.0
     for item in range(grid.starts[cell], grid.starts[cell + 1]):
         marking = grid.items[item]
@@ -158,11 +158,19 @@ def marking_cover(markings, x, y, z, ax, ay, bx, by):
 
 
 @njit(**BARE)
+def _within(value, high):
+    """The value between 0 and `high`; 0 for NaN."""
+    if not value > 0.0:
+        return 0.0
+    return min(value, high)
+
+
+@njit(**BARE)
 def _lookup(field, origin_x, origin_y, cell, x, y):
     """Bilinear value, 0..1, of a uint8 map of the ground."""
     u, v = (x - origin_x) / cell - 0.5, (y - origin_y) / cell - 0.5
     rows, columns = field.shape
-    u, v = min(max(u, 0.0), columns - 1.001), min(max(v, 0.0), rows - 1.001)
+    u, v = _within(u, columns - 1.001), _within(v, rows - 1.001)
     i, j = int(u), int(v)
     fu, fv = u - i, v - j
     low = field[j, i] + fu * (float(field[j, i + 1]) - field[j, i])
@@ -177,7 +185,7 @@ def _sky(sky, x, y, z):
     scale = 1.0 / (abs(x) + abs(y) + upward + 1e-9)
     u = ((x + y) * scale + 1.0) * 0.5 * SKY_SIZE - 0.5
     v = ((x - y) * scale + 1.0) * 0.5 * SKY_SIZE - 0.5
-    u, v = min(max(u, 0.0), SKY_SIZE - 1.001), min(max(v, 0.0), SKY_SIZE - 1.001)
+    u, v = _within(u, SKY_SIZE - 1.001), _within(v, SKY_SIZE - 1.001)
     i, j = int(u), int(v)
     fu, fv = np.float32(u - i), np.float32(v - j)
     a, b, c, d = sky[j, i], sky[j, i + 1], sky[j + 1, i], sky[j + 1, i + 1]

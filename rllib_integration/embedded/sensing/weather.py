@@ -57,6 +57,16 @@ def _smooth(low: float, high: float, value: float) -> float:
     return share * share * (3.0 - 2.0 * share)
 
 
+def sane_weather(weather: Mapping[str, float]) -> dict[str, float]:
+    """The weather within the ranges that mean anything; what is not a number counts as 0."""
+    limits = {"sun_altitude_angle": (-90.0, 90.0), "sun_azimuth_angle": (-3600.0, 3600.0), "fog_distance": (0.0, 1e5)}
+    sane = {}
+    for name, value in weather.items():
+        low, high = limits.get(name, (0.0, 100.0))
+        sane[name] = min(max(value, low), high) if value == value else 0.0
+    return sane
+
+
 def weather_key(weather: Mapping[str, float]) -> tuple[int, ...]:
     """Weather rounded to steps that nobody sees, so that slowly changing weather is not baked anew every tick."""
     steps = {"sun_altitude_angle": 0.25, "sun_azimuth_angle": 0.5, "fog_falloff": 0.02, "fog_distance": 0.5}
