@@ -193,3 +193,17 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def test_without_sticky_control_a_control_lasts_for_one_tick(carla_client):
+    world = carla_client.get_world()
+    blueprint = world.get_blueprint_library().find("vehicle.lincoln.mkz_2020")
+    blueprint.set_attribute("sticky_control", "false")
+    car = world.spawn_actor(blueprint, world.get_map().get_spawn_points()[0])
+    world.tick()
+    car.apply_control(carla.VehicleControl(throttle=1.0, steer=0.5))
+    world.tick()
+    assert car.get_control().throttle == pytest.approx(1.0)
+    world.tick()
+    assert car.get_control().throttle == 0.0
+    assert car.get_control().steer == 0.0

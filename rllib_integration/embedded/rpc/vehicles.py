@@ -48,7 +48,10 @@ def set_control(server: Server, actor_id: Any, control: Any) -> None:
     if not (0.0 <= throttle <= 1.0 and -1.0 <= steer <= 1.0 and 0.0 <= brake <= 1.0):
         throttle, steer, brake = clamp(throttle, 0.0, 1.0), clamp(steer, -1.0, 1.0), clamp(brake, 0.0, 1.0)
     gear = -1 if gear < -1 else min(gear, parameters.MAX_GEARS)
-    server.simulation.episode.vehicles.controls[actor.row] = (
+    vehicles = server.simulation.episode.vehicles
+    if not actor.sticky:
+        vehicles.companion["fresh_control"][actor.row] = 1
+    vehicles.controls[actor.row] = (
         throttle, steer, brake, hand_brake is True, reverse is True, manual is True, gear, 0,
     )  # fmt: skip
 

@@ -49,6 +49,7 @@ VEHICLE_STATUS = np.dtype(
         ("lamps", np.uint32),
         ("open_doors", np.uint32),
         ("autopilot", np.uint8),
+        ("fresh_control", np.uint8),
     ],
     align=True,
 )
@@ -94,6 +95,7 @@ class Actor:
         stream_id: Stream of a sensor, 0 for other actors.
         dormant: Whether it sleeps (large maps only; kept for the protocol).
         dead: Whether it was declared dead and takes no more controls.
+        sticky: Whether a control lasts until the next one; else it lasts for one tick.
         sign_id: OpenDRIVE id of a traffic light or sign.
         payload: What belongs to this sort of actor: a sensor, a signal, ....
     """
@@ -113,6 +115,7 @@ class Actor:
     payload: Any = None
     dormant: bool = False
     dead: bool = False
+    sticky: bool = True
     sign_id: str = ""
 
     @property

@@ -32,6 +32,7 @@ Pose = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 FRICTION_TRIGGER = "static.trigger.friction"
 _CONTACT_CAPACITY = 4096
+_NO_CONTROL = (0.0, 0.0, 0.0, 0, 0, 0, 0, 0)
 
 
 class ActorNotFoundError(LookupError):
@@ -53,6 +54,7 @@ class Episode:
         skeletons: Where parts and bones of actors are.
         actors: All living actors by id, in the order of spawning.
         contacts: Structured array of physics.state.CONTACT; what touched during the last tick.
+        has_loose_controls: Whether some vehicle's controls last for one tick only.
         changed: Whether actors appeared or vanished since the last snapshot.
     """
 
@@ -71,6 +73,7 @@ class Episode:
         self.street_lights = StreetLights(town.street_lights)
         self.skeletons = Skeletons(self)
         self._has_triggers = False
+        self.has_loose_controls = False
         self._light_signals = np.array([s.is_traffic_light for s in town.signals], bool)
         self._zones = index_zones(town.signal_zones, town.signals)
         self.fixed_poses: dict[int, Pose] = {}
@@ -200,6 +203,8 @@ class Episode:
 
     def step(self, dt: float, substep: float, max_substeps: int, gravity: float) -> None:
         """Advance traffic lights and physics, then all that follows from them."""
+        if self.has_loose_controls:
+            self._let_controls_go()
         if self._has_triggers:
             apply_friction(self._triggers(), self.vehicles.rows)
         self.lights.tick(dt)
@@ -220,6 +225,14 @@ class Episode:
         self.contacts = self._contact_storage[:count]
         self._follow(dt)
         look_at_signals(self._zones, self.vehicles.rows, self.lights.rows, self._light_ids, self.vehicles.companion)
+
+    def _let_controls_go(self) -> None:
+        """End the controls of vehicles whose `sticky_control` is off after one tick."""
+        for actor in self.vehicles.actors:
+            if not actor.sticky:
+                if not self.vehicles.companion["fresh_control"][actor.row]:
+                    self.vehicles.controls[actor.row] = _NO_CONTROL
+                self.vehicles.companion["fresh_control"][actor.row] = 0
 
     def _triggers(self) -> NDArray[np.void]:
         actors = [actor for actor in self.fixtures.actors if actor.type_id == FRICTION_TRIGGER]

@@ -124,6 +124,8 @@ def spawn(
     assert row is not None
     _fill_row(actor, row, blueprint, pose)
     if kind == VEHICLE_KIND:
+        actor.sticky = attributes["sticky_control"].strip().lower() == "true"
+        episode.has_loose_controls |= not actor.sticky
         _fill_status(episode, actor, blueprint)
     if parent is not None:
         actor.attachment = Attachment(parent, pose[0], pose[1], attachment_type)
