@@ -351,8 +351,8 @@ def camera_at(mount: Mount, fov: float, width: int, height: int, samples: int = 
     Raises:
         ValueError: the mount is nowhere: its pose is not a number, or beyond `FARTHEST`.
     """
-    skew = np.abs(mount.rotation @ mount.rotation.T - np.eye(3)).max()
-    if not (np.abs(mount.position).max() < FARTHEST and skew < 1e-3):
+    somewhere = np.abs(mount.position).max() < FARTHEST and np.abs(mount.rotation).max() < 1.01
+    if not (somewhere and np.abs(mount.rotation @ mount.rotation.T - np.eye(3)).max() < 1e-3):
         raise ValueError(f"A camera at {mount.position} with axes {mount.rotation.tolist()} sees nothing.")
     focal = 0.5 * width * samples / math.tan(math.radians(fov) / 2.0)
     axes = np.ascontiguousarray(mount.rotation.T, np.float64)
