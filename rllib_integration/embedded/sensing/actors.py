@@ -164,8 +164,7 @@ class MovingBoxes:
                 self._make(view)
             for kind, rows in enumerate(_groups(view)):
                 part = slice(self._starts[kind], self._starts[kind + 1])
-                if part.stop > part.start:
-                    _place_boxes(rows, self._fractions[part], self._boxes[part])
+                _place_boxes(rows, self._fractions[part], self._boxes[part])
         return self._boxes
 
     def _make(self, view: View) -> None:

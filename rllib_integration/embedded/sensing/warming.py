@@ -38,7 +38,7 @@ def warm_up_in_background(view: View) -> threading.Thread | None:
 
 def _compile(view: View, folder: Path) -> None:
     """Use every kernel once, on objects that no other thread sees."""
-    from . import cameras, dvs, rays
+    from . import cameras, dvs, rays, shading
     from .actors import MovingBoxes
     from .renderer import Renderer
 
@@ -57,6 +57,7 @@ def _compile(view: View, folder: Path) -> None:
     flow = cameras.OpticalFlowCamera(size)
     for _ in range(2):
         flow.flow(renderer, view, mount)
+    shading.draw_rain(np.zeros((1, 3)), 1.0, 0.1, np.zeros((16, 16, 4), np.uint8))
     dvs.compile_kernels()
     try:
         (folder / _MARKER).touch()
