@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rllib_integration.embedded.rpc.server import Server
     from rllib_integration.embedded.world.simulation import Simulation
 
+logger = logging.getLogger(__name__)
+
 _DEFAULT_PORT = 2000
 _PR_SET_PDEATHSIG = 1
 
@@ -184,20 +186,17 @@ def _warm_up(simulation: Simulation) -> None:
     view = simulation.sensors.view(0.0)
     child = os.fork()
     if child == 0:
-        status = 1
+        # It holds the ports, too: it must not outlive the server, nor run what the server runs at its end.
+        _set_parent_death_signal(signal.SIGKILL)
         try:
-            # It holds the ports, too: it must not outlive the server.
-            _set_parent_death_signal(signal.SIGKILL)
             thread = warm_up_in_background(view)
             if thread is not None:
                 thread.join()
-            status = 0
-        finally:
-            os._exit(status)
+        except Exception:
+            logger.exception("the sensors' kernels cannot be compiled beforehand")
+        os._exit(0)
     simulation.warm_up()
-    _, status = os.waitpid(child, 0)
-    if status != 0:
-        logging.getLogger(__name__).warning("the sensors' kernels could not be compiled beforehand")
+    os.waitpid(child, 0)
 
 
 def _set_parent_death_signal(number: int) -> None:
