@@ -266,7 +266,7 @@ class DQNExperiment(BaseExperiment):
         self.last_heading_deviation = abs(math.radians(state.lane.heading_error)) if state.lane else math.pi / 2
 
     def _reason_to_end(self, state: HeroState) -> str | None:
-        if state.z < FALLEN_HEIGHT:
+        if state.z < FALLEN_HEIGHT and state.lane is None:  # some towns have roads below sea level
             return "fell"
         if self._collided and self.others["end_on_collision"]:
             return "collision"

@@ -122,8 +122,9 @@ def test_the_time_limit_cuts_off_and_pays_nothing(monkeypatch: pytest.MonkeyPatc
 
 
 def test_falling_and_crashing_end_the_episode(monkeypatch: pytest.MonkeyPatch) -> None:
-    done, _, parts, info = Drive(monkeypatch).step(state(z=-0.6))
+    done, _, parts, info = Drive(monkeypatch).step(state(z=-0.6, lane=None, on_road=False))
     assert (done, parts["end"], info["end"]) == (True, -40.0, "fell")
+    assert not Drive(monkeypatch).step(state(z=-8.0))[0], "a road below sea level is no abyss"
     done, _, parts, info = Drive(monkeypatch, collision_penalty=7.0).step(state(), collided=True)
     assert (done, parts["collision"], info["end"]) == (True, -7.0, "collision")
     assert not Drive(monkeypatch, end_on_collision=False).step(state(), collided=True)[0]
