@@ -35,6 +35,12 @@ MARGIN = 50.0
 HOLE = 120.0
 """[m] Gaps in the terrain between roads up to about this wide are filled."""
 
+CELLS = ((0.5, 9e6), (1.0, 2e8), (2.0, math.inf))
+"""[m] Side of the cells for towns of less than so many square metres."""
+
+LARGEST_HOLE = 1.5e6
+"""[m^2] Land that is enclosed by roads is filled up to this size."""
+
 LEVEL_GAP = 2.0
 """[m] Surfaces further apart in height than this are levels, not one surface."""
 
@@ -113,7 +119,8 @@ def build_surface(quads: GroundQuads) -> tuple[Surface, Array]:
         The ground, and quadrilaterals (n, 4, 3) of the paved gaps between the lanes of junctions.
     """
     low, high = quads.low.min(axis=0) - MARGIN - 8.0, quads.high.max(axis=0) + MARGIN + 8.0
-    cell = 0.5 if float(np.prod(high - low)) < 9e6 else 1.0
+    area = float(np.prod(high - low))
+    cell = next(size for size, largest in CELLS if area < largest)
     side = cell * TILE_CELLS
     origin = np.floor(low / side) * side
     columns, rows = (np.ceil((high - origin) / side)).astype(int)
@@ -144,7 +151,12 @@ class _CoarseTerrain:
         np.add.at(weight, (v[ground], u[ground]), 1.0)
         known = weight > 0
         self.height = _fill_smoothly(np.where(known, total / np.maximum(weight, 1.0), 0.0), known)
-        self.mask = _terrain_mask(known)
+        self.mask = _terrain_mask(known).astype(np.float32)
+
+    def is_empty(self, low: Array, high: Array) -> bool:
+        """Whether there is no terrain at all in a rectangle."""
+        (u0, v0), (u1, v1) = (np.floor((corner - self.origin) / COARSE).astype(int) for corner in (low, high))
+        return not self.mask[max(v0, 0) : max(v1 + 2, 0), max(u0, 0) : max(u1 + 2, 0)].any()
 
     def sample(self, low: Array, cell: float, shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Heights and existence at the nodes of a finer grid whose first node is `low`."""
@@ -152,9 +164,7 @@ class _CoarseTerrain:
         offset = (low - self.origin) / COARSE
         grid_u, grid_v = np.meshgrid(u + np.float32(offset[0]), v + np.float32(offset[1]))
         fine = cv2.remap(self.height, grid_u, grid_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        inside = cv2.remap(
-            self.mask.astype(np.float32), grid_u, grid_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
-        )
+        inside = cv2.remap(self.mask, grid_u, grid_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         return np.asarray(fine, np.float32), np.asarray(inside > 0.5)
 
 
@@ -168,9 +178,13 @@ def _terrain_mask(known: NDArray[np.bool_]) -> NDArray[np.bool_]:
         cv2.MORPH_CLOSE,
         cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)),
     )[size:-size, size:-size]
-    outside = cv2.copyMakeBorder(1 - np.maximum(closed, near), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
-    _, parts, _, _ = cv2.connectedComponentsWithStats(outside, connectivity=4)
-    return (parts != parts[0, 0])[1:-1, 1:-1]
+    land = np.maximum(closed, near)
+    outside = cv2.copyMakeBorder(1 - land, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
+    _, parts, sizes, _ = cv2.connectedComponentsWithStats(outside, connectivity=4)
+    lake = sizes[:, cv2.CC_STAT_AREA] * COARSE**2 < LARGEST_HOLE
+    lake[0] = True  # the part that is no gap at all
+    lake[parts[0, 0]] = False
+    return np.asarray(lake[parts][1:-1, 1:-1])
 
 
 def _fill_smoothly(value: Array, known: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -227,6 +241,8 @@ def _build_block(
     )
     shape = ((row_end - row) * TILE_CELLS + 1 + 2 * rim, (column_end - column) * TILE_CELLS + 1 + 2 * rim)
     low = origin + cell * (np.array([column, row]) * TILE_CELLS - rim)
+    if coarse.is_empty(low, low + cell * np.array(shape[::-1])):
+        return
     terrain, exists = coarse.sample(low, cell, shape)
     if not exists.any():
         return
@@ -297,6 +313,8 @@ def _draw(
     )
     with np.errstate(invalid="ignore", divide="ignore"):
         heights = np.where(weight > 0, total / weight, np.nan).astype(np.float32) + raised
+    if not weight[1].any():
+        return heights, label, in_junction
     order_up = np.argsort(np.where(np.isnan(heights), np.inf, heights), axis=0, kind="stable")
     return np.take_along_axis(heights, order_up, axis=0), np.take_along_axis(label, order_up, axis=0), in_junction
 
