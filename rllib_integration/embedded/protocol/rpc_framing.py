@@ -13,7 +13,6 @@ import msgpack
 
 REQUEST = 0
 RESPONSE = 1
-NOTIFICATION = 2
 
 MAX_MESSAGE_BYTES = 64 * 2**20
 """Largest request: an OpenDRIVE text, or a batch for tens of thousands of actors."""

@@ -17,7 +17,6 @@ _ADDRESS_NOT_SET = 0
 _ADDRESS_IPV4 = 1
 
 HEADER_SIZE = 48
-MAX_PAYLOAD_BYTES = 2**31 - 1
 
 
 class StreamType(enum.IntEnum):

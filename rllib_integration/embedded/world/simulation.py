@@ -6,7 +6,6 @@ import dataclasses
 import gc
 import logging
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +70,6 @@ class Simulation:
         self.map_changed = False
         self.sensors = SensorBoard(self)
         self.graves: dict[int, Any] = {}
-        self.on_destroyed: Callable[[Actor], None] = lambda actor: None
         self.town_folder = town_folder
         self.recordings_folder = Path(recordings_folder) if recordings_folder else _default_recordings_folder()
         self.replay_options = ReplayOptions()
@@ -187,7 +185,6 @@ class Simulation:
             if len(self.graves) >= _MAX_TOMBSTONES:
                 del self.graves[next(iter(self.graves))]
             self.graves[ended.id] = ended.box
-            self.on_destroyed(ended)
 
     def warm_up(self) -> None:
         """Compile, or read from their cache, the kernels of a tick, so that no client waits for it."""
