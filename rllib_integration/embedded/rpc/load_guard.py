@@ -44,6 +44,7 @@ class LoadGuard:
         self._loads: dict[RpcConnection, _Load] = {}
         self._unanswered: set[RpcConnection] = set()
         self._rest_until: float | None = None
+        self._ticks: list[tuple[RpcConnection, int]] = []
 
     def rest(self) -> None:
         """A world was loaded: let it rest until `resume`."""
@@ -60,8 +61,22 @@ class LoadGuard:
             self._rest_until = None
         return self._rest_until
 
+    def delay_tick(self, connection: RpcConnection, message_id: int) -> bool:
+        """Keep a tick until the world has rested; False if it may happen now."""
+        if self._rest_until is None or self.resting_until(time.monotonic()) is None:
+            return False
+        self._ticks.append((connection, message_id))
+        return True
+
+    def rested_ticks(self, now: float) -> list[tuple[RpcConnection, int]]:
+        """Take out the ticks that were kept, once the world has rested."""
+        if not self._ticks or self.resting_until(now) is not None:
+            return []
+        ticks, self._ticks = self._ticks, []
+        return [(connection, message_id) for connection, message_id in ticks if not connection.closed]
+
     def __bool__(self) -> bool:
-        return bool(self._loads)
+        return bool(self._loads or self._ticks)
 
     def begin(self, connection: RpcConnection, answer: bytes) -> None:
         """A world was loaded; `answer` goes out as soon as the client can stand it."""
@@ -106,4 +121,6 @@ class LoadGuard:
             load.began + (LONGEST_WAIT_FOR_THREAD if connection in self._unanswered else LONGEST_HOLD)
             for connection, load in self._loads.items()
         ]
+        if self._ticks and self._rest_until is not None:
+            moments.append(self._rest_until)
         return min(moments, default=None)

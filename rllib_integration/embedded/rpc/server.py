@@ -126,6 +126,8 @@ class Server:
         if self._load_guard:
             for connection, request in self._load_guard.due(time.monotonic()):
                 self._answer(connection, request)
+            for connection, message_id in self._load_guard.rested_ticks(time.monotonic()):
+                self._tick_and_answer(connection, message_id)
             due.append(self._load_guard.next_due())
         if not self.simulation.settings.synchronous_mode:
             due.append(self._tick_by_clock())
@@ -214,7 +216,7 @@ class Server:
         elif not self.simulation.settings.synchronous_mode:
             # The next frame comes by itself.
             connection.write(encode_value(message_id, self.simulation.episode.frame + 1))
-        elif self._gate.must_wait(connection, message_id):
+        elif self._load_guard.delay_tick(connection, message_id) or self._gate.must_wait(connection, message_id):
             pass
         else:
             self._tick_and_answer(connection, message_id)
