@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import socket
 
 import carla
 import psutil
@@ -173,26 +172,6 @@ def test_loading_worlds_again_and_again_keeps_memory_flat(start_server):
     assert load(30) - first < 10 * 2**20
     assert len(process.net_connections()) < 30
     server.stop()
-
-
-def test_a_world_loads_under_a_running_traffic_manager(carla_client):
-    world = carla_client.get_world()
-    manager = carla_client.get_trafficmanager(_free_port())
-    for _ in range(5):
-        library, points = world.get_blueprint_library(), world.get_map().get_spawn_points()
-        for point in points[:3]:
-            world.spawn_actor(library.find("vehicle.tesla.model3"), point).set_autopilot(True, manager.get_port())
-        for _ in range(5):
-            world.tick()
-        world = carla_client.reload_world(False)
-    manager.shut_down()
-    assert world.tick() > 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_without_sticky_control_a_control_lasts_for_one_tick(carla_client):

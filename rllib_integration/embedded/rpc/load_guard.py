@@ -20,7 +20,7 @@ LONGEST_WAIT_FOR_THREAD = 0.05
 LONGEST_HOLD = 2.0
 """[s] until held requests are answered even though the client did not go on."""
 
-CLOSING_TIME = 0.005
+CLOSING_TIME = 0.03
 """[s] in which a client closes its old world stream after it opened the new one."""
 LONGEST_REST = 0.5
 """[s] until the world goes on even though the client subscribed to no world stream."""
