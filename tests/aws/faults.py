@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import threading
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,12 +18,14 @@ class FaultyAws:
     Attributes:
         errors: EC2 action -> (error code, message).
         replacements: EC2 action -> (text of moto's answer, text instead of it).
+        parameters: Published SSM parameter -> its value; moto has none of AWS's own.
         endpoint: Address for AWS_ENDPOINT_URL.
     """
 
     def __init__(self, moto_endpoint: str) -> None:
         self.errors: dict[str, tuple[str, str]] = {}
         self.replacements: dict[str, tuple[str, str]] = {}
+        self.parameters: dict[str, str] = {}
         self.moto = urllib.parse.urlsplit(moto_endpoint).netloc
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -40,6 +43,11 @@ class FaultyAws:
         if action in self.errors:
             code, message = self.errors[action]
             return 400, "text/xml", ERROR.format(code=code, message=message).encode()
+        if headers.get("X-Amz-Target") == "AmazonSSM.GetParameter":
+            name = json.loads(body)["Name"]
+            if name in self.parameters:
+                answer = {"Parameter": {"Name": name, "Value": self.parameters[name]}}
+                return 200, "application/x-amz-json-1.1", json.dumps(answer).encode()
         connection = http.client.HTTPConnection(self.moto, timeout=30)
         connection.request("POST", path, body, headers)
         reply = connection.getresponse()
