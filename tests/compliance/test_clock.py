@@ -32,8 +32,17 @@ def test_a_synchronous_world_waits(fresh_world):
 
 def test_every_tick_is_told_to_listeners_in_order(fresh_world):
     frames = []
-    callback = fresh_world.on_tick(lambda snapshot: frames.append(snapshot.frame))
+    complete = threading.Event()
+
+    def note(snapshot):
+        frames.append(snapshot.frame)
+        if len(frames) == 10:
+            complete.set()
+
+    callback = fresh_world.on_tick(note)
     ticked = [fresh_world.tick() for _ in range(10)]
+    # Listeners are called on a thread of the client: the last call may come after tick() returned.
+    assert complete.wait(10.0)
     fresh_world.remove_on_tick(callback)
     assert frames == ticked
 
