@@ -110,21 +110,24 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
         server.stop()
 
 
-@pytest.fixture(scope="session")
-def embedded_server(start_server: Callable[..., EmbeddedServer]) -> ServerAddress:
-    """Host and port of one server that serves the whole session."""
-    return start_server().address
+@pytest.fixture(scope="module")
+def embedded_server(start_server: Callable[..., EmbeddedServer]) -> Iterator[ServerAddress]:
+    """Host and port of one server that serves the tests of a file, so that files can't disturb each other."""
+    server = start_server()
+    yield server.address
+    server.stop()
 
 
 @pytest.fixture
 def carla_client(embedded_server: ServerAddress):  # type: ignore[no-untyped-def]
-    """A client of the session's server, in a freshly loaded synchronous world of the built-in town (0.05 s a tick).
+    """A client of the file's server, in a freshly loaded synchronous world of the built-in town (0.05 s a tick).
 
     The world is asynchronous again, and empty, after the test.
     """
     import carla
 
-    client = carla.Client(*embedded_server)
+    # One thread, as the library has it: what was sent first is then seen first, events before their tick's end.
+    client = carla.Client(*embedded_server, worker_threads=1)
     client.set_timeout(20.0)
     world = client.load_world("Minitown", reset_settings=True)
     settings = world.get_settings()

@@ -25,12 +25,12 @@ pytestmark = pytest.mark.skipif(
     not (shutil.which("ssh") and shutil.which("rsync")), reason="Ray's cluster commands need the programs ssh and rsync"
 )
 
-PROGRAM = """
-import ray
-ray.init(address="auto", log_to_driver=False)
-resources = ray.cluster_resources()
-print("cpus", resources["CPU"], "squares", ray.get([ray.remote(lambda x: x * x).remote(i) for i in range(4)]))
-"""
+TRAINING = (
+    "dqn_example/dqn_quickstart.yaml", "--auto", "--tboff", "--name", "cluster", "--stop-iterations", "1",
+    "--set", "env_config.experiment.town=Minitown",
+    "--set", "env_runners.num_envs_per_env_runner=1",
+    "--set", "reporting.min_sample_timesteps_per_iteration=100",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -117,15 +117,17 @@ def ray(*words: str) -> str:
 
 def drive(file: Path, node: SshServer, tmp_path: Path, cpus: int) -> None:
     """The life of a cluster; `cpus` is what its head says it has."""
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM)
+    notes = tmp_path / "notes.txt"
+    notes.write_text("for the cluster")
     ray("up", "-y", "--no-config-cache", str(file))
     assert (node.folder / "rllib_integration" / "__init__.py").is_file()
-    assert (node.folder / "dqn_example" / "dqn_experiment.py").is_file()
+    assert (node.folder / "dqn_example" / "dqn_config.yaml").is_file()
     assert not list(node.folder.glob("rllib_integration/**/__pycache__"))
-    ray("rsync-up", str(file), str(program), str(node.folder / "copied.py"))
-    assert (node.folder / "copied.py").read_text() == PROGRAM
-    assert "squares [0, 1, 4, 9]" in ray("submit", str(file), str(program))
+    ray("rsync-up", str(file), str(notes), str(node.folder / "notes.txt"))
+    assert (node.folder / "notes.txt").read_text() == "for the cluster"
+    output = ray("submit", str(file), "dqn_train.py", "--", *TRAINING)
+    assert "iteration    1 |" in output
+    assert list((node.folder / "ray_results" / "carla_rllib" / "cluster").glob("checkpoint_*/weights.pth"))
     assert f"/{cpus}.0 CPU" in ray("exec", str(file), "ray status")
     assert ray_wrapper.own_ray_processes(node.environment[ray_wrapper.MARK])
     ray("down", "-y", str(file))

@@ -25,7 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--carla-port", type=int, help="RPC port of the server to test; default: start the embedded one")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server_address(request: pytest.FixtureRequest) -> tuple[str, int]:
     """Host and port of the server under test."""
     port = request.config.getoption("--carla-port", default=None)
@@ -34,7 +34,7 @@ def server_address(request: pytest.FixtureRequest) -> tuple[str, int]:
     return request.config.getoption("--carla-host"), port
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client(server_address: tuple[str, int]) -> carla.Client:
     """One client for all tests."""
     client = carla.Client(*server_address)
