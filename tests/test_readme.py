@@ -40,7 +40,8 @@ def test_every_file_it_names_is_there() -> None:
 
 
 def test_every_flag_it_shows_exists() -> None:
-    commands = re.findall(r"python3 ((?:dqn_\w+|aws/aws_helper)\.py)(.*)", "\n".join(blocks("bash")).replace("\\\n", " "))
+    lines = "\n".join(blocks("bash")).replace("\\\n", " ")
+    commands = re.findall(r"python3 ((?:dqn_\w+|aws/aws_helper)\.py)(.*)", lines)
     assert len(commands) > 5
     help_texts: dict[tuple[str, ...], str] = {}
     for script, words in commands:
