@@ -327,6 +327,16 @@ def test_a_jump_host_is_used(helper: Run, image: str, ssh_server: SshServer, tmp
     assert "there" in result.out
 
 
+def test_a_proxy_command_is_used(helper: Run, image: str, ssh_server: SshServer, tmp_path: Path) -> None:
+    instance = launched(helper, image)
+    relay = Path(__file__).with_name("relay.py")
+    config = Path(os.environ["HOME"]) / ".ssh" / "config"
+    config.write_text(f"Host *\n  User someone\n  ProxyCommand {sys.executable} {relay} {ssh_server.port}\n")
+    result = helper("exec", "--instance-id", instance["instance_id"], "--script", script(tmp_path, "echo there"))
+    assert result.status == 0, result.err
+    assert "there" in result.out
+
+
 def test_output_comes_line_by_line(aws: Any, helper: Run, image: str, ssh_server: SshServer, tmp_path: Path) -> None:
     instance = launched(helper, image)
     path = script(tmp_path, "echo first; read -r -t 20 < gate; echo second")
