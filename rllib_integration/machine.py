@@ -19,11 +19,13 @@ class Machine:
         cpus: Number of logical processors.
         gpus: Number of CUDA devices.
         name: How a message calls it.
+        own_gpus: Those of the machine that this process runs on, for a learner inside it; None means all.
     """
 
     cpus: int
     gpus: int
     name: str = "this machine"
+    own_gpus: int | None = None
 
 
 def this_machine() -> Machine:
@@ -100,11 +102,13 @@ class _Fitting:
         learners = int(self.get("learners", "num_learners", 0))
         asked = (self.document.get("learners") or {}).get("num_gpus_per_learner", 0) or 0
         count = max(1, learners)
+        own = self.machine.own_gpus
+        gpus = self.machine.gpus if learners or own is None else min(own, self.machine.gpus)
         if asked == "auto":
-            asked = 1 if self.machine.gpus >= count else 0
+            asked = 1 if gpus >= count else 0
             self.set("learners", "num_gpus_per_learner", asked)
-        if asked * count > self.machine.gpus:
-            given = self.machine.gpus // count if self.machine.gpus >= count else 0
+        if asked * count > gpus:
+            given = gpus // count if gpus >= count else 0
             self.lower("learners", "num_gpus_per_learner", asked, given, "GPUs")
             asked = given
         self.gpus -= asked * count

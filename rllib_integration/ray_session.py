@@ -67,7 +67,8 @@ def ray_session(auto: bool) -> Iterator[Machine]:
             ) from error
         try:
             resources = ray.cluster_resources()
-            yield Machine(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), "the cluster")
+            own = this_machine().gpus
+            yield Machine(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), "the cluster", own)
         finally:
             ray.shutdown()
         return

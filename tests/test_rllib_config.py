@@ -180,6 +180,14 @@ def test_a_gpu_is_used_if_there_is_one_when_asked_for_auto() -> None:
     assert notes == []
 
 
+def test_a_learner_in_this_process_gets_no_gpu_of_another_machine() -> None:
+    cluster = Machine(cpus=16, gpus=4, name="the cluster", own_gpus=0)
+    fitted, _ = fit_resources({"learners": {"num_learners": 0, "num_gpus_per_learner": "auto"}}, cluster)
+    assert fitted["learners"]["num_gpus_per_learner"] == 0
+    fitted, _ = fit_resources({"learners": {"num_learners": 2, "num_gpus_per_learner": "auto"}}, cluster)
+    assert fitted["learners"]["num_gpus_per_learner"] == 1
+
+
 def test_strict_resources_refuse_instead_of_lowering() -> None:
     with pytest.raises(ResourceError, match="--strict-resources: this machine has 2 CPUs and 0 GPUs"):
         fit_resources({"env_runners": {"num_env_runners": 3}}, Machine(2, 0), strict=True)
