@@ -3,10 +3,13 @@
     python benchmarks/chaos.py [--seconds 60] [--reference-seconds 60] [--runners 2] [--every 3] [--timeout 3]
 
 Runs the DQN quickstart twice with several env runners, as `dqn_train.py` does for a user. In the second run one
-server is disturbed every few seconds: killed (SIGKILL, SIGSEGV), frozen (SIGSTOP), or starved (frozen for a
-third of the timeout, which must cost nothing). Prints environment steps a second and their ratio to the
-undisturbed run, the time from each loss to the next episode of the environment concerned, the steps that were
+server is disturbed every few seconds, spare ones included: killed (SIGKILL, SIGSEGV), frozen (SIGSTOP), or starved
+(stopped for a second, which must cost nothing but that second). Prints environment steps a second and their ratio to
+the undisturbed run, the time from each loss to the next episode of the environment concerned, the steps that were
 lost, and what is left afterwards: processes, ports, memory. Exits with 1 if a run failed or anything is left.
+
+RLlib's environment runners sample in step: one that waits for a server lets all others wait. What the ratio would be
+if each environment waited alone, which follows from the times of recovery, is printed beside it.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,16 +41,18 @@ _ROOT = Path(__file__).resolve().parents[1]
 _RECORDS = "CHAOS_RECORDS"  # names the folder of records, and marks every process of a run
 _FAREWELL_SECONDS = 5.0
 _START_SECONDS = 300.0
+_STARVED_SECONDS = 1.0
+_LOOK_SECONDS = 10.0  # between two looks at the memory
 
 
 class RecordedExperiment(DQNExperiment):
-    """The DQN experiment, which notes the time and the steps so far at the beginning of each episode."""
+    """The DQN experiment, which notes time, steps so far and the server's port at the beginning of each episode."""
 
     recorded_steps = 0
 
-    def reset(self):
-        super().reset()
-        line = {"time": time.monotonic(), "steps": self.recorded_steps, "worker": os.getpid()}
+    def place_hero(self, core):
+        super().place_hero(core)
+        line = {"time": time.monotonic(), "steps": self.recorded_steps, "port": core.server_port}
         with Path(os.environ[_RECORDS], f"{os.getpid()}-{id(self)}.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
 
@@ -56,11 +62,20 @@ class RecordedExperiment(DQNExperiment):
 
 
 @dataclass
-class Loss:
-    """One server taken from one worker."""
+class Episode:
+    """The beginning of an episode."""
 
     time: float
-    worker: int
+    steps: int
+    port: int
+
+
+@dataclass
+class Loss:
+    """One server taken from one environment."""
+
+    time: float
+    environment: str
     how: str
 
 
@@ -68,29 +83,44 @@ class Loss:
 class Outcome:
     """What one run showed."""
 
+    begin: float
     seconds: float
-    steps: int
-    episodes: list[dict]
+    environments: dict[str, list[Episode]]
     status: int
     losses: list[Loss] = field(default_factory=list)
     starved: int = 0
+    spares_lost: int = 0
     processes_left: int = 0
     ports_left: int = 0
-    memory: list[tuple[float, float]] = field(default_factory=list)
+    memory: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+
+    @property
+    def episodes(self) -> int:
+        """Episodes begun."""
+        return sum(len(self._within(one)) for one in self.environments.values())
 
     @property
     def rate(self) -> float:
         """Environment steps a second."""
-        return self.steps / self.seconds
+        steps = (self._within(one) for one in self.environments.values())
+        return sum(one[-1].steps - one[0].steps for one in steps if one) / self.seconds
 
-    def recoveries(self, how: str) -> list[float]:
-        """Seconds from each loss of a kind to the next episode of the worker concerned."""
+    def _within(self, episodes: list[Episode]) -> list[Episode]:
+        return [one for one in episodes if self.begin <= one.time <= self.begin + self.seconds]
+
+    def recoveries(self, *how: str) -> list[float]:
+        """Seconds from each loss of these kinds to the next episode of the environment concerned."""
         found = []
         for loss in self.losses:
-            later = [one["time"] for one in self.episodes if one["worker"] == loss.worker and one["time"] > loss.time]
-            if loss.how == how and later:
+            later = [one.time for one in self.environments[loss.environment] if one.time > loss.time]
+            if loss.how in how and later:
                 found.append(min(later) - loss.time)
         return found
+
+    def share_at_work(self) -> float:
+        """Share of the time that an environment would have worked, had it only waited for its own servers."""
+        waited = sum(self.recoveries("killed", "crashed", "frozen")) + self.starved * _STARVED_SECONDS
+        return 1.0 - waited / (len(self.environments) * self.seconds)
 
 
 class Run:
@@ -103,29 +133,31 @@ class Run:
         self._random = random.Random(options.seed)
         self._folder = Path(tempfile.mkdtemp(prefix="chaos-"))
         self._ports: set[int] = set()
-        self._losses: list[Loss] = []
-        self._starved = 0
-        self._memory: list[tuple[float, float]] = []
+        self._memory: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        self._looked = 0.0
+        self._outcome = Outcome(0.0, seconds, {}, 0, memory=self._memory)
 
     def go(self) -> Outcome:
         """Train, disturb, and look at what is left."""
+        outcome = self._outcome
         log = (self._folder / "training.log").open("wb")
         training = subprocess.Popen(self._command(), cwd=_ROOT, env=self._environment(), stdout=log, stderr=log)
         try:
-            begin = self._wait_for_first_episodes(training)
-            end = begin + self._seconds
-            while time.monotonic() < end and training.poll() is None:
+            outcome.begin = self._wait_for_first_episodes(training)
+            while time.monotonic() < outcome.begin + self._seconds and training.poll() is None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     training.wait(self._random.uniform(0.5, 1.5) * self._options.every)
                 self._look_and_disturb(training.pid)
-            seconds = time.monotonic() - begin
+            outcome.seconds = time.monotonic() - outcome.begin
+            outcome.environments = self._records()
             training.send_signal(signal.SIGINT)
-            status = training.wait(180.0)
+            outcome.status = training.wait(180.0)
         finally:
             if training.poll() is None:
                 training.kill()
             log.close()
-        return self._outcome(begin, seconds, status)
+        self._note_what_is_left()
+        return outcome
 
     def _command(self) -> list[str]:
         options = self._options
@@ -134,6 +166,7 @@ class Run:
             f"env_config.carla.timeout={options.timeout}",
             "env_config.carla.server.kind=embedded",
             "env_config.carla.server.max_failures=1000",
+            f"env_config.carla.server.spare={options.spare}",
             "env_config.experiment.type=benchmarks.chaos:RecordedExperiment",
             f"env_config.experiment.background_activity.n_vehicles={options.vehicles}",
             *options.set,
@@ -147,75 +180,85 @@ class Run:
         return {**os.environ, _RECORDS: str(self._folder), "PYTHONPATH": search_path}
 
     def _wait_for_first_episodes(self, training: subprocess.Popen) -> float:
+        """Wait until an environment of each runner has ended an episode."""
         deadline = time.monotonic() + _START_SECONDS
-        while len({one["worker"] for one in self._records() if one["steps"] > 0}) < self._options.runners:
+        while len({name.split("-")[0] for name, one in self._records().items() if one[-1].steps}) < (
+            self._options.runners
+        ):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 training.wait(0.5)
             if training.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"The training did not begin; see {self._folder / 'training.log'}.")
         return time.monotonic()
 
-    def _records(self) -> list[dict]:
-        lines = (line for path in self._folder.glob("*.jsonl") for line in path.read_text().splitlines())
-        return [json.loads(line) for line in lines]
+    def _records(self) -> dict[str, list[Episode]]:
+        """The episodes of each environment so far."""
+        records = {path.stem: path.read_text() for path in self._folder.glob("*.jsonl")}
+        whole = {name: text[: text.rfind("\n") + 1].splitlines() for name, text in records.items()}
+        return {name: [Episode(**json.loads(line)) for line in lines] for name, lines in whole.items() if lines}
 
     def _look_and_disturb(self, root: int) -> None:
         servers = find_servers(root)
-        self._ports |= {port for _, port in servers}
-        workers = {worker_of(server) for server, _ in servers}
-        self._memory.append((time.monotonic(), sum(resident_megabytes(worker) for worker in workers)))
+        self._ports |= set(servers)
+        if time.monotonic() - self._looked > _LOOK_SECONDS:
+            self._looked = time.monotonic()
+            for group, megabytes in memory_by_group(root, servers).items():
+                self._memory[group].append((self._looked, megabytes))
         if self._disturb and servers:
-            self._disturb_one(self._random.choice(servers)[0])
+            self._disturb_one(*self._random.choice(sorted(servers.items())))
 
-    def _disturb_one(self, server: psutil.Process) -> None:
+    def _disturb_one(self, port: int, server: psutil.Process) -> None:
         how = self._random.choice(["killed", "crashed", "frozen", "starved"])
         number = {"killed": signal.SIGKILL, "crashed": signal.SIGSEGV}.get(how, signal.SIGSTOP)
+        concerned = [name for name, episodes in self._records().items() if episodes[-1].port == port]
         with contextlib.suppress(psutil.NoSuchProcess):
-            worker = worker_of(server)
             server.send_signal(number)
             if how == "starved":
-                self._starved += 1
-                threading.Timer(self._options.timeout / 3, resume, [server]).start()
+                self._outcome.starved += 1
+                threading.Timer(_STARVED_SECONDS, resume, [server]).start()
+            elif concerned:
+                self._outcome.losses.append(Loss(time.monotonic(), concerned[0], how))
             else:
-                self._losses.append(Loss(time.monotonic(), worker, how))
+                self._outcome.spares_lost += 1
 
-    def _outcome(self, begin: float, seconds: float, status: int) -> Outcome:
-        episodes = [one for one in self._records() if begin <= one["time"] <= begin + seconds]
-        steps = 0
-        for worker in {one["worker"] for one in episodes}:
-            counts = [one["steps"] for one in episodes if one["worker"] == worker]
-            steps += max(counts) - min(counts)
+    def _note_what_is_left(self) -> None:
         deadline = time.monotonic() + _FAREWELL_SECONDS
         while (left := marked_processes(str(self._folder))) and time.monotonic() < deadline:
             psutil.wait_procs(left, timeout=0.2)
-        ports = [port for port in self._ports if is_listening("127.0.0.1", port, 0.5)]
-        return Outcome(
-            seconds, steps, episodes, status, self._losses, self._starved, len(left), len(ports), self._memory
-        )
+        self._outcome.processes_left = len(left)
+        self._outcome.ports_left = sum(is_listening("127.0.0.1", port, 0.5) for port in self._ports)
 
 
-def find_servers(root: int) -> list[tuple[psutil.Process, int]]:
-    """The servers below a process, with their RPC ports."""
-    found = []
+def find_servers(root: int) -> dict[int, psutil.Process]:
+    """The servers below a process, by RPC port."""
+    found = {}
     with contextlib.suppress(psutil.NoSuchProcess):
         for process in psutil.Process(root).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
                 words = process.cmdline()
-                if words[1:3] == ["-m", "rllib_integration.embedded"] and worker_of(process):
-                    found.append((process, int(words[3].rpartition("=")[2])))
+                if words[1:3] == ["-m", "rllib_integration.embedded"]:
+                    found[int(words[3].rpartition("=")[2])] = process
     return found
 
 
-def worker_of(server: psutil.Process) -> int:
-    """The process that asked for a server: above the two supervisors."""
-    parents = server.parents()
-    return parents[2].pid if len(parents) > 2 else 0
-
-
-def resident_megabytes(pid: int) -> float:
+def memory_by_group(root: int, servers: dict[int, psutil.Process]) -> dict[str, float]:
+    """Resident megabytes of the driver, of all env runners, and of one server (the median)."""
+    groups = {"driver": 0.0, "env runners": 0.0}
     with contextlib.suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).memory_info().rss / 1e6
-    return 0.0
+        for process in [psutil.Process(root), *psutil.Process(root).children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                words = process.cmdline()
+                if any(word.endswith("dqn_train.py") for word in words[:3]):
+                    groups["driver"] += process.memory_info().rss / 1e6
+                elif words and words[0].startswith("ray::") and "EnvRunner" in words[0]:
+                    groups["env runners"] += process.memory_info().rss / 1e6
+    of_servers = []
+    for server in servers.values():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            of_servers.append(server.memory_info().rss / 1e6)
+    if of_servers:
+        groups["a server"] = statistics.median(of_servers)
+    return groups
 
 
 def resume(server: psutil.Process) -> None:
@@ -235,10 +278,16 @@ def marked_processes(folder: str) -> list[psutil.Process]:
 
 def report(peace: Outcome, chaos: Outcome) -> bool:
     """Print the figures; return whether all is as it should be."""
-    print(f"undisturbed: {peace.rate:.1f} steps/s over {peace.seconds:.0f} s, {len(peace.episodes)} episodes")
-    print(f"disturbed:   {chaos.rate:.1f} steps/s over {chaos.seconds:.0f} s, {len(chaos.episodes)} episodes")
-    print(f"ratio of steps/s to undisturbed: {chaos.rate / peace.rate:.2f}")
-    print(f"{len(chaos.losses)} servers lost, {chaos.starved} starved")
+    for name, one in (("undisturbed", peace), ("disturbed", chaos)):
+        print(
+            f"{name}: {one.rate:.1f} steps/s over {one.seconds:.0f} s, "
+            f"{one.episodes} episodes of {len(one.environments)} environments"
+        )
+    print(
+        f"ratio of steps/s to undisturbed: {chaos.rate / peace.rate:.2f}; "
+        f"if each environment waited for its own servers only: {chaos.share_at_work():.2f}"
+    )
+    print(f"{len(chaos.losses)} servers lost, {chaos.spares_lost} spare ones, {chaos.starved} starved")
     for how in ("killed", "crashed", "frozen"):
         times = chaos.recoveries(how)
         if times:
@@ -248,22 +297,25 @@ def report(peace: Outcome, chaos: Outcome) -> bool:
             )
     lost = (peace.rate - chaos.rate) * chaos.seconds
     print(f"steps lost against the undisturbed run: {lost:.0f}, that is {lost / max(1, len(chaos.losses)):.0f} a loss")
-    for name, outcome in (("undisturbed", peace), ("disturbed", chaos)):
-        print(
-            f"{name}: exit status {outcome.status}, processes left {outcome.processes_left}, "
-            f"ports left {outcome.ports_left}, memory of the env runners {memory_growth(outcome)}"
-        )
+    for name, one in (("undisturbed", peace), ("disturbed", chaos)):
+        print(f"{name}: exit status {one.status}, processes left {one.processes_left}, ports left {one.ports_left}")
+        for group, samples in one.memory.items():
+            print(f"{name}: memory of {group} {memory_growth(samples)}")
     return all(one.status == 130 and one.processes_left == one.ports_left == 0 for one in (peace, chaos))
 
 
-def memory_growth(outcome: Outcome) -> str:
-    """Resident memory in the second quarter of a run and in its last, which leaves the warming-up out."""
-    samples = [megabytes for _, megabytes in outcome.memory if megabytes]
-    if len(samples) < 4:
-        return "unknown"
-    quarter = len(samples) // 4
-    early, late = statistics.median(samples[quarter : 2 * quarter]), statistics.median(samples[-quarter:])
-    return f"{early:.0f} MB -> {late:.0f} MB"
+def memory_growth(samples: list[tuple[float, float]]) -> str:
+    """Resident memory in the third quarter of a run and in its last, and its slope in this half.
+
+    The first half is left out: the replay buffer fills, and everything is used for the first time.
+    """
+    late = samples[len(samples) // 2 :]
+    if len(late) < 4:
+        return "unknown: the run was too short"
+    middle = len(late) // 2
+    before, after = (statistics.median(megabytes for _, megabytes in part) for part in (late[:middle], late[middle:]))
+    slope = statistics.linear_regression(*zip(*late)).slope * 60
+    return f"{before:.0f} MB -> {after:.0f} MB, {slope:+.1f} MB a minute"
 
 
 def main() -> int:
@@ -273,6 +325,7 @@ def main() -> int:
     parser.add_argument("--runners", type=int, default=2)
     parser.add_argument("--every", type=float, default=3.0, help="mean seconds between disturbances")
     parser.add_argument("--timeout", type=float, default=3.0, help="env_config.carla.timeout")
+    parser.add_argument("--spare", choices=["auto", "true", "false"], default="auto", help="as server.spare")
     parser.add_argument("--vehicles", type=int, default=0, help="traffic of each environment")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in dqn_train.py")

@@ -132,6 +132,7 @@ class CarlaEnv(gymnasium.Env):
                 break
             except RuntimeError as error:
                 self._recover_from(error)
+        self.core.keeper.episode_began()
         info["servers"] = self.core.keeper.metrics()
         if self._lost_at is not None:
             info["server_recovery_seconds"] = time.monotonic() - self._lost_at

@@ -22,6 +22,7 @@ from rllib_integration.servers.ports import PortLease, lease_port_block
 from rllib_integration.servers.process import SupervisedProcess
 from rllib_integration.servers.readiness import ask_version, is_listening, wait_until_ready
 from rllib_integration.servers.settings import ServerSettings
+from rllib_integration.servers.vital_signs import VitalSigns, look_at
 
 LOOPBACK = "127.0.0.1"
 _GRACE_SECONDS = 0.5
@@ -44,6 +45,7 @@ class CarlaServer(abc.ABC):
         log_path: file with its output, None if there is none.
         version: what it answered when asked for its version, None before `start`.
         single_core: whether it does its work on one thread, so that one core is enough for it.
+        light: whether one more of it costs a machine little.
     """
 
     kind: str
@@ -52,6 +54,7 @@ class CarlaServer(abc.ABC):
     log_path: Path | None = None
     version: str | None = None
     single_core = False
+    light = False
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
@@ -98,9 +101,9 @@ class CarlaServer(abc.ABC):
         """Bytes of memory held by the server's processes; 0 where that can't be seen."""
         return 0
 
-    def processor_seconds(self) -> float:
-        """Processor time used so far by the server's processes [s]; 0 where that can't be seen."""
-        return 0.0
+    def vital_signs(self) -> VitalSigns | None:
+        """What the server's processes are doing; None where that can't be seen."""
+        return None
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of the server's log, without control characters."""
@@ -221,8 +224,8 @@ class StartedServer(CarlaServer):
     def memory(self) -> int:
         return sum(memory_of(process) for process in self._processes())
 
-    def processor_seconds(self) -> float:
-        return sum(processor_seconds_of(process) for process in self._processes())
+    def vital_signs(self) -> VitalSigns | None:
+        return look_at(self._processes())
 
     def _processes(self) -> list[psutil.Process]:
         """The server's processes, launchers included, the two supervisors left out."""
@@ -284,15 +287,6 @@ def memory_of(process: psutil.Process) -> int:
         return process.memory_info().rss
     except psutil.Error:
         return 0
-
-
-def processor_seconds_of(process: psutil.Process) -> float:
-    """User and system time of a process [s]; 0 if it has ended."""
-    try:
-        times = process.cpu_times()
-    except psutil.Error:
-        return 0.0
-    return times.user + times.system
 
 
 def new_log_path(folder: Path | None, kind: str, port: int) -> Path:

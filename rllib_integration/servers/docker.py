@@ -14,7 +14,7 @@ from rllib_integration.servers.errors import ServerSettingsError
 from rllib_integration.servers.packaged import LAUNCHERS, carla_arguments
 from rllib_integration.servers.ports import PortLease
 
-_DOCKER_SECONDS = 10.0
+_DOCKER_SECONDS = 3.0
 # The image's working folder holds the launcher of its release; `exec` makes it the container's own process.
 _LAUNCH = (
     "for launcher in " + " ".join(LAUNCHERS) + '; do [ -f "$launcher" ] && exec /bin/bash "./$launcher" "$@"; done; '

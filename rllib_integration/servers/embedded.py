@@ -18,6 +18,7 @@ class EmbeddedServer(StartedServer):
     kind = "embedded"
     renders = False
     single_core = True
+    light = True
 
     def command(self, ports: PortLease) -> Command:
         arguments = [

@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 
+import psutil
+
 from rllib_integration.servers.base import CarlaServer
 from rllib_integration.servers.errors import (
     ServerDiedError,
@@ -28,14 +30,16 @@ _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
 _JOIN_SECONDS = 30.0
 _GIGABYTE = 1e9
+_MEMORY_FOR_SPARES = 80.0  # [%] in use above which no spare is started unasked: servers may be dying of it
 
 
 class ServerKeeper:
     """Has a running server ready whenever the environment asks, within a bounded number of failures.
 
-    Typical use: `acquire` before an episode; `failed` when a call through `watch` raised a `ServerError`, which
-    ends that server and makes another ready in the background; `episode_ended` at an episode's end, where
-    the restart policy may replace a server that has grown; `close` at last.
+    Typical use: `acquire` before an episode; `episode_began` when it has begun, the time to make a spare server ready;
+    `failed` when a call through `watch` raised a `ServerError`, which ends that server and, without a spare, makes
+    another ready in the background; `episode_ended` at an episode's end, where the restart policy may replace a
+    server that has grown; `close` at last.
 
     Attributes:
         server: the present server, None while there is none.
@@ -104,7 +108,12 @@ class ServerKeeper:
             give_free_memory_back()
         self._holds_free_memory = True  # as soon as the lost client has been let go of
         if self._failures < self._settings.max_failures:
-            self._next = _Preparation(self._create())
+            self._prepare()
+
+    def episode_began(self) -> None:
+        """Note that the environment is at work and waits for nothing: a spare server, if wanted, is started now."""
+        if self._wants_spare():
+            self._prepare()
 
     def episode_ended(self) -> bool:
         """Note a whole episode; replace the server if the restart policy says so.
@@ -122,7 +131,7 @@ class ServerKeeper:
         self._counts["planned_restarts"] += 1
         logger.info("The %s is replaced after %d episodes, as configured.", self.server.describe(), self._episodes)
         self._dismiss()
-        self._next = _Preparation(self._create())
+        self._prepare()
         return True
 
     def metrics(self) -> dict[str, float]:
@@ -164,6 +173,16 @@ class ServerKeeper:
             self._core.release()
             self._core = None
 
+    def _prepare(self) -> None:
+        if self._next is None:
+            self._next = _Preparation(self._create())
+
+    def _wants_spare(self) -> bool:
+        if self._settings.spare != "auto" or self.server is None:
+            return self._settings.spare is True
+        lost = self._counts["died"] + self._counts["hung"]
+        return self.server.light and lost > 0 and psutil.virtual_memory().percent < _MEMORY_FOR_SPARES
+
     def _due(self, server: CarlaServer) -> bool:
         settings = self._settings
         if 0 < settings.restart_every_episodes <= self._episodes:
@@ -201,7 +220,7 @@ def give_free_memory_back() -> None:
 
 
 class _Preparation:
-    """A server being started in the background."""
+    """A server being started in the background, which then waits for being asked for."""
 
     def __init__(self, server: CarlaServer) -> None:
         self._server = server
@@ -211,7 +230,7 @@ class _Preparation:
         self._thread.start()
 
     def result(self) -> CarlaServer:
-        """Wait for the start, which is bounded by `start_timeout`; return the server or raise its error."""
+        """Wait for the start, which is bounded by `start_timeout`; return the server or raise what became of it."""
         try:
             self._thread.join()
         except BaseException:  # Ctrl-C while waiting: nobody will ask for this server again
@@ -219,6 +238,9 @@ class _Preparation:
             raise
         if self._error is not None:
             raise self._error
+        if self._server.exit_status() is not None:
+            self._server.stop(grace=0.0)
+            raise ServerDiedError(self._server.obituary())
         return self._server
 
     def abandon(self) -> None:

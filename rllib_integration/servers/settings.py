@@ -26,6 +26,9 @@ class ServerSettings:
         gpu: index of the GPU that renders, `auto` for the least loaded of several, None to leave it to CARLA.
         extra_arguments: appended to the server's command line.
         start_timeout: seconds from the start to the first answer.
+        hang_after: seconds of silence after which a server on this machine is given up, long before `timeout`, if its
+            processes neither work nor answer.
+        spare: keep a second server ready that takes over at once; `auto`: after the first loss, if it is embedded.
         log_folder: where log files go; None means the user's cache folder.
         ignore_version: use a server whose version differs from the client's.
         pin_to_core: run the server and its client on one core; `auto` where every worker can have its own.
@@ -47,6 +50,8 @@ class ServerSettings:
     gpu: int | str | None = "auto"
     extra_arguments: tuple[str, ...] = ()
     start_timeout: float = 120.0
+    hang_after: float = 2.0
+    spare: bool | str = "auto"
     log_folder: Path | None = None
     ignore_version: bool = False
     pin_to_core: bool | str = "auto"
@@ -96,7 +101,7 @@ class ServerSettings:
             raise ServerSettingsError(_unknown("kind", self.kind, KINDS))
         if not 0 < self.port < 65536:
             raise ServerSettingsError(f"env_config.carla.server.port is {self.port}; allowed are 1 to 65535.")
-        for key in ("start_timeout", "timeout", "max_failures"):
+        for key in ("start_timeout", "hang_after", "timeout", "max_failures"):
             if getattr(self, key) <= 0:
                 raise ServerSettingsError(f"{_path(key)} is {getattr(self, key)}; it must be above 0.")
         for key in ("restart_every_episodes", "restart_above_gb"):
@@ -106,9 +111,14 @@ class ServerSettings:
             raise ServerSettingsError(
                 f"env_config.carla.server.gpu is {self.gpu!r}; allowed are an index, 'auto' or null."
             )
-        if isinstance(self.pin_to_core, str) and self.pin_to_core != "auto":
+        for key in ("pin_to_core", "spare"):
+            value = getattr(self, key)
+            if isinstance(value, str) and value != "auto":
+                raise ServerSettingsError(f"{_path(key)} is {value!r}; allowed are true, false or 'auto'.")
+        if self.spare is True and self.kind == "external":
             raise ServerSettingsError(
-                f"env_config.carla.server.pin_to_core is {self.pin_to_core!r}; allowed are true, false or 'auto'."
+                "env_config.carla.server.spare is true, but a server of kind 'external' is never started here. "
+                "Leave it out, or choose a kind that is started: embedded, packaged or docker."
             )
 
 
@@ -122,6 +132,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "image": (str,),
     "gpu": (int, str, type(None)),
     "start_timeout": (int, float),
+    "hang_after": (int, float),
+    "spare": (bool, str),
     "ignore_version": (bool,),
     "pin_to_core": (bool, str),
     "restart_every_episodes": (int,),

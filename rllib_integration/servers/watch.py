@@ -22,7 +22,8 @@ from rllib_integration.servers.errors import ServerDiedError, ServerHangError
 from rllib_integration.servers.placement import pin_process
 
 Result = TypeVar("Result")
-_LIFE_SECONDS = 0.5  # over which a working server uses some processor time
+_LIFE_SECONDS = 0.5  # over which a working server does something
+_QUESTION_SECONDS = 2.0  # that a new client waits for a server that seems to do nothing
 _CLIENT_TIME_OUT = "time-out of"  # how the client's own error about a silent server begins
 
 
@@ -65,9 +66,9 @@ class ServerWatch:
 
         Raises:
             ServerDiedError: the server's process has ended, before or during the call.
-            ServerHangError: neither happened in time, or, in a call that may take longer than the watch's timeout, the
-                server neither works nor answers. The function may still be running on its thread, which is given
-                up: every later call raises this error too.
+            ServerHangError: neither happened in time, or the server was silent for `hang_after` seconds and neither
+                works nor answers any more. The function may still be running on its thread, which is given up:
+                every later call raises this error too.
             Exception: whatever the function raised.
         """
         if self._lost is not None:
@@ -80,7 +81,7 @@ class ServerWatch:
         seconds = self.timeout if timeout is None else timeout
         before = time.monotonic()
         try:
-            self._wait(call, seconds)
+            symptom = self._wait(call, seconds)
         finally:
             self._stuck = not call.done
         self._current = None
@@ -88,7 +89,7 @@ class ServerWatch:
             self._refuse_if_dead()
             name = getattr(function, "__qualname__", None) or getattr(function, "__name__", repr(function))
             waited = time.monotonic() - before
-            self._lost = f"{name} got no answer from the {self.server.describe()} within {waited:.1f} s."
+            self._lost = f"{name} got no answer from the {self.server.describe()} within {waited:.1f} s{symptom}."
             raise ServerHangError(self._lost)
         if call.error is not None:
             if isinstance(call.error, RuntimeError) and str(call.error).startswith(_CLIENT_TIME_OUT):
@@ -108,22 +109,36 @@ class ServerWatch:
         if not self._stuck:
             self._client_thread.join()
 
-    def _wait(self, call: _Call, seconds: float) -> None:
-        """Wait for news; through a call that may take long, such as loading a town, only while the server lives."""
-        deadline = time.monotonic() + seconds
+    def _wait(self, call: _Call, seconds: float) -> str:
+        """Wait for news, at most so long, and only while the server lives; return what it lacked, if that is known."""
+        begin = time.monotonic()
+        patience = min(self.timeout, self.server.settings.hang_after)
         while not (call.done or self._dead):
-            remaining = deadline - time.monotonic()
+            remaining = begin + seconds - time.monotonic()
             if remaining <= 0:
-                return
-            call.wait(min(remaining, self.timeout))
-            if time.monotonic() < deadline and not (call.done or self._dead or self._shows_life(call)):
-                return
+                break
+            call.wait(min(remaining, patience))
+            waited = time.monotonic() - begin
+            if waited < seconds and not (call.done or self._dead) and (symptom := self._lack_of_life(call, waited)):
+                return symptom
+        return ""
 
-    def _shows_life(self, call: _Call) -> bool:
-        """Whether the server works or answers; a frozen one does neither, a loading one at least one of the two."""
-        before = self.server.processor_seconds()
+    def _lack_of_life(self, call: _Call, waited: float) -> str:
+        """What shows that an answer will never come; empty while it may.
+
+        A server on a busy machine uses little processor time but would use more, one that loads a town uses much, one
+        that waits for something answers at least a new client: only a frozen or dead-locked one does none of these.
+        """
+        before = self.server.vital_signs()
+        if before is None:  # of a server elsewhere nothing is known but its answers
+            return "" if waited < self.timeout or self.server.answers(_QUESTION_SECONDS) else ", nor did a new client"
         call.wait(_LIFE_SECONDS)
-        return call.done or self.server.processor_seconds() > before or self.server.answers()
+        after = self.server.vital_signs()
+        if call.done or self._dead or after is None or after.work_since(before):
+            return ""
+        if before.stopped and after.stopped:
+            return ": a process of it was stopped (SIGSTOP, or a debugger)"
+        return "" if self.server.answers(_QUESTION_SECONDS) else ": it neither works nor answers a new client"
 
     def _refuse_if_dead(self) -> None:
         if self._dead or self.server.exit_status() is not None:

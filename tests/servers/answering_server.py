@@ -1,9 +1,10 @@
 """A program that answers a CARLA client's question for the version, and can be told to misbehave.
 
-    python answering_server.py -carla-rpc-port=PORT [--version V] [--die-after N] [--freeze-after N] [--children N]
+    python answering_server.py -carla-rpc-port=PORT [--version V] [--ACT-after N] [--children N]
 
-It starts within some 30 ms, which keeps tests of starting and ending servers short. `--die-after` and
-`--freeze-after` count answered requests. What it was started with is its first line of output.
+It starts within some 30 ms, which keeps tests of starting and ending servers short. After so many answered requests
+it acts: `die`, `freeze`, `lock` itself up, or `spin` without answering any more. What it was started with is its first
+line of output.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 
 import msgpack
 
@@ -26,12 +28,25 @@ def answer(connection: socket.socket, message_id: int, method: str, version: str
         connection.sendall(msgpack.packb([1, message_id, f"no method {method}", None]))
 
 
+def spin() -> None:
+    while True:
+        pass
+
+
+ACTS = {
+    "die": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+    "freeze": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "lock": lambda: threading.Event().wait(),
+    "spin": spin,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("-carla-rpc-port", type=int, required=True)
     parser.add_argument("--version", default="0.9.16")
-    parser.add_argument("--die-after", type=int, default=0)
-    parser.add_argument("--freeze-after", type=int, default=0)
+    for act in ACTS:
+        parser.add_argument(f"--{act}-after", type=int, default=0)
     parser.add_argument("--children", type=int, default=0)
     options, _ = parser.parse_known_args()
     print("arguments:", sys.argv[1:], flush=True)
@@ -63,10 +78,9 @@ def main() -> None:
             for _, message_id, method, _ in unpackers[connection]:
                 answer(connection, message_id, method, options.version)
                 answered += 1
-                if answered == options.die_after:
-                    os.kill(os.getpid(), signal.SIGSEGV)
-                if answered == options.freeze_after:
-                    os.kill(os.getpid(), signal.SIGSTOP)
+                for name, act in ACTS.items():
+                    if answered == getattr(options, f"{name}_after"):
+                        act()
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from rllib_integration.carla_env import CarlaEnv
-from rllib_integration.servers import is_port_free
 from rllib_integration.servers.ownership import await_ends
+from rllib_integration.servers.readiness import is_listening
 from tests.experiments import PoseExperiment
 from tests.servers.stand_ins import EMBEDDED, make_install
 
@@ -124,7 +124,7 @@ def test_each_loss_costs_one_episode_of_one_environment_and_leaves_nothing_behin
     assert threads - held[0] < 3
     assert descriptors - held[1] < 12
     assert await_ends(servers, 2.0) == []
-    assert all(is_port_free(port) for port in ports)
+    assert not any(is_listening("127.0.0.1", port, 0.5) for port in ports)
 
 
 def test_a_server_that_starves_for_less_than_the_timeout_loses_nothing(fleet: Fleet) -> None:

@@ -20,6 +20,7 @@ from rllib_integration.servers import (
     keeper,
 )
 from rllib_integration.servers.ownership import await_ends
+from rllib_integration.servers.packaged import PackagedServer
 from tests.servers.conftest import ServerFactory
 from tests.servers.stand_ins import below
 
@@ -129,6 +130,56 @@ def test_a_server_that_has_grown_is_replaced_at_an_episodes_end(new_keeper: Keep
         kept.acquire()
     assert not modest.episode_ended()
     assert greedy.episode_ended()
+
+
+def ready_spare(kept: ServerKeeper) -> CarlaServer:
+    kept.episode_began()
+    return kept._next.result()
+
+
+def test_a_spare_server_takes_over_at_once_and_is_replaced_when_the_next_episode_has_begun(
+    new_keeper: KeeperFactory,
+) -> None:
+    kept = new_keeper(spare=True)
+    first = kept.acquire()
+    spare = ready_spare(kept)
+    assert spare is not first
+    assert ready_spare(kept) is spare
+    kill(first)
+    assert kept.acquire() is spare
+    another = ready_spare(kept)
+    assert another not in (first, spare)
+    kept.close()
+    assert another.exit_status() is not None
+
+
+def test_a_spare_server_that_died_while_it_waited_is_told_and_another_started(
+    new_keeper: KeeperFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = new_keeper(spare=True)
+    first = kept.acquire()
+    spare = ready_spare(kept)
+    kill(spare)
+    kill(first)
+    assert kept.acquire() not in (first, spare)
+    assert f":{spare.port}" in caplog.text
+    assert kept.metrics()["servers_other_failures"] == 1
+
+
+@pytest.mark.parametrize("light", [True, False])
+def test_only_light_servers_get_a_spare_unasked_and_only_after_a_loss(
+    light: bool, new_keeper: KeeperFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PackagedServer, "light", light)
+    monkeypatch.setattr(keeper, "_MEMORY_FOR_SPARES", 100.1)
+    kept = new_keeper()
+    first = kept.acquire()
+    kept.episode_began()
+    assert kept._next is None
+    kill(first)
+    kept.acquire()
+    kept.episode_began()
+    assert (kept._next is not None) is light
 
 
 def test_closing_ends_the_present_server_and_the_one_in_preparation(new_keeper: KeeperFactory) -> None:

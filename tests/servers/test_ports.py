@@ -79,11 +79,24 @@ def test_leases_of_one_process_never_overlap(narrow: range) -> None:
         lease.release()
 
 
-def test_a_released_block_can_be_leased_again_and_releasing_twice_is_harmless(narrow: range) -> None:
-    for _ in range(20):
-        lease = ports.lease_port_block()
-        lease.release()
-        lease.release()
+def test_a_released_block_can_be_leased_again_and_releasing_twice_frees_nobody_elses(narrow: range) -> None:
+    first = ports.lease_port_block()
+    for _ in range(100):
+        first.release()
+        second = ports.lease_port_block()
+        if second.first == first.first:
+            break
+        second.release()
+    first.release()
+    assert second.first == first.first
+    assert not ports._LOCKS.try_lock(second.first, 3)
+    second.release()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
+def test_a_port_on_which_anybody_listens_is_not_free(address: str) -> None:
+    with socket.create_server((address, 0)) as listener:
+        assert not ports.is_port_free(listener.getsockname()[1])
 
 
 def test_a_retired_block_is_not_leased_again_soon_but_in_the_end(narrow: range) -> None:

@@ -105,7 +105,9 @@ def test_another_version_gets_a_sentence_and_can_be_allowed(new_server: ServerFa
 
 
 def test_builds_of_the_clients_release_are_its_version(new_server: ServerFactory) -> None:
-    new_server(extra_arguments=["--version", "0.9.16-21-gabcdef-dirty"]).start()
+    server = new_server(extra_arguments=["--version", "0.9.16-21-gabcdef-dirty"])
+    server.start()
+    assert server.version == "0.9.16-21-gabcdef-dirty"
 
 
 def test_a_port_taken_after_the_lease_costs_another_attempt(new_server: ServerFactory, monkeypatch) -> None:

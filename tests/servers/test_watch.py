@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from rllib_integration.servers import CarlaServer, ServerDiedError, ServerHangError, ServerWatch
+from rllib_integration.servers import watch as watch_module
 from tests.servers.conftest import ServerFactory
 
 LONG = 600.0
@@ -77,22 +78,45 @@ def test_a_frozen_server_is_noticed_within_the_time_allowed(server: CarlaServer,
     server_process(server).send_signal(signal.SIGCONT)
 
 
-def test_a_server_that_freezes_in_a_long_call_is_noticed_long_before_its_bound(server: CarlaServer) -> None:
-    watch = ServerWatch(server, 0.3)
+@pytest.mark.parametrize(
+    ("act", "symptom"),
+    [("freeze", r"a process of it was stopped \(SIGSTOP"), ("lock", "it neither works nor answers a new client")],
+)
+def test_a_server_that_does_nothing_is_noticed_long_before_its_bound(
+    act: str, symptom: str, new_server: ServerFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_module, "_QUESTION_SECONDS", 0.3)
+    server = new_server(hang_after=0.3, extra_arguments=[f"--{act}-after", "2"])
+    server.start()  # which asks once
+    watch = ServerWatch(server, LONG)
+    client = watch.call(carla.Client, server.host, server.port)
+    assert watch.call(client.get_server_version) == "0.9.16"
     never = threading.Event()
-    server_process(server).send_signal(signal.SIGSTOP)
     before = time.monotonic()
-    with pytest.raises(ServerHangError):
-        watch.call(never.wait, LONG, timeout=LONG)
+    with pytest.raises(ServerHangError, match=symptom):
+        watch.call(never.wait, LONG)
     assert time.monotonic() - before < LONG / 10
     never.set()
     watch.close()
 
 
+def test_a_server_that_only_works_is_waited_for_until_the_bound(new_server: ServerFactory) -> None:
+    server = new_server(hang_after=0.1, extra_arguments=["--spin-after", "2"])
+    server.start()
+    watch = ServerWatch(server, LONG)
+    client = watch.call(carla.Client, server.host, server.port)
+    watch.call(client.get_server_version)
+    never = threading.Event()
+    with pytest.raises(ServerHangError, match=r"within \d\.\d s\.$"):
+        watch.call(never.wait, LONG, timeout=2.0)
+    never.set()
+    watch.close()
+
+
 def test_a_long_call_is_waited_for_while_the_server_answers(server: CarlaServer) -> None:
-    watch = ServerWatch(server, 0.1)
+    watch = ServerWatch(server, 0.1)  # after which it asks
     enough = threading.Event()
-    threading.Timer(1.5, enough.set).start()
+    threading.Timer(1.2, enough.set).start()
     assert watch.call(enough.wait, LONG, timeout=LONG)
     watch.close()
 
