@@ -153,7 +153,7 @@ def lease_traffic_manager_port() -> PortLease:
 
 
 def is_port_free(port: int) -> bool:
-    """Whether a server could listen on `port` of this machine's loopback; one that has just ended may bar it a minute."""
+    """Whether a server could listen on `port` on loopback; one that has just ended may bar it for a minute."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         try:
             probe.bind(("127.0.0.1", port))
