@@ -19,6 +19,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import statistics
 import subprocess
@@ -42,7 +43,8 @@ _RECORDS = "CHAOS_RECORDS"  # names the folder of records, and marks every proce
 _FAREWELL_SECONDS = 5.0
 _START_SECONDS = 300.0
 _STARVED_SECONDS = 1.0
-_LOOK_SECONDS = 10.0  # between two looks at the memory
+_INTERRUPTED = 130  # exit status after Ctrl-C
+_LOOK_SECONDS = 5.0  # between two looks at the memory
 
 
 class RecordedExperiment(DQNExperiment):
@@ -149,7 +151,8 @@ class Run:
                     training.wait(self._random.uniform(0.5, 1.5) * self._options.every)
                 self._look_and_disturb(training.pid)
             outcome.seconds = time.monotonic() - outcome.begin
-            outcome.environments = self._records()
+            # The training also tries one environment out before it begins, which never steps.
+            outcome.environments = {name: one for name, one in self._records().items() if one[-1].steps}
             training.send_signal(signal.SIGINT)
             outcome.status = training.wait(180.0)
         finally:
@@ -227,6 +230,8 @@ class Run:
             psutil.wait_procs(left, timeout=0.2)
         self._outcome.processes_left = len(left)
         self._outcome.ports_left = sum(is_listening("127.0.0.1", port, 0.5) for port in self._ports)
+        if self._outcome.status == _INTERRUPTED and not left:
+            shutil.rmtree(self._folder)
 
 
 def find_servers(root: int) -> dict[int, psutil.Process]:
@@ -301,7 +306,7 @@ def report(peace: Outcome, chaos: Outcome) -> bool:
         print(f"{name}: exit status {one.status}, processes left {one.processes_left}, ports left {one.ports_left}")
         for group, samples in one.memory.items():
             print(f"{name}: memory of {group} {memory_growth(samples)}")
-    return all(one.status == 130 and one.processes_left == one.ports_left == 0 for one in (peace, chaos))
+    return all(one.status == _INTERRUPTED and one.processes_left == one.ports_left == 0 for one in (peace, chaos))
 
 
 def memory_growth(samples: list[tuple[float, float]]) -> str:

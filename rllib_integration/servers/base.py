@@ -16,7 +16,7 @@ from pathlib import Path
 import platformdirs
 import psutil
 
-from rllib_integration.servers.errors import ServerStartError
+from rllib_integration.servers.errors import ServerSettingsError, ServerStartError
 from rllib_integration.servers.placement import Slot, choose_gpu
 from rllib_integration.servers.ports import PortLease, lease_port_block
 from rllib_integration.servers.process import SupervisedProcess
@@ -46,6 +46,7 @@ class CarlaServer(abc.ABC):
         version: what it answered when asked for its version, None before `start`.
         single_core: whether it does its work on one thread, so that one core is enough for it.
         light: whether one more of it costs a machine little.
+        started_here: whether `start` starts it; else it waits for one that somebody else starts.
     """
 
     kind: str
@@ -55,6 +56,7 @@ class CarlaServer(abc.ABC):
     version: str | None = None
     single_core = False
     light = False
+    started_here = True
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
@@ -292,7 +294,13 @@ def memory_of(process: psutil.Process) -> int:
 def new_log_path(folder: Path | None, kind: str, port: int) -> Path:
     """Path of a new log file; logs older than a week are removed on the way."""
     folder = folder or platformdirs.user_cache_path("rllib_integration") / "servers"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ServerSettingsError(
+            f"The folder {folder} for the servers' logs can't be made: {error.strerror}. Set "
+            "env_config.carla.server.log_folder to one that can be written to."
+        ) from error
     oldest = time.time() - _LOG_DAYS * 86400
     for path in folder.glob("carla-*.log"):
         with contextlib.suppress(OSError):

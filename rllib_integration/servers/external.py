@@ -15,6 +15,7 @@ class ExternalServer(CarlaServer):
     """The server at `host` and `port`. Its end can't be seen, only that it no longer answers."""
 
     kind = "external"
+    started_here = False
 
     def __init__(self, settings: ServerSettings) -> None:
         super().__init__(settings)

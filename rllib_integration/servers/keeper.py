@@ -87,6 +87,8 @@ class ServerKeeper:
                 raise
             except ServerError as error:
                 self._note_failure(error, "other_failures")
+                if not preparation.server.started_here:  # it has been waited for; who is to start it is not here
+                    raise ServerGaveUpError(str(error)) from error
                 logger.warning("Start %d of at most %d: %s", self._failures, self._settings.max_failures, str(error))
                 self._pause()
                 continue
@@ -223,7 +225,7 @@ class _Preparation:
     """A server being started in the background, which then waits for being asked for."""
 
     def __init__(self, server: CarlaServer) -> None:
-        self._server = server
+        self.server = server
         self._abandoned = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._start, name="carla-server-start", daemon=True)
@@ -238,21 +240,21 @@ class _Preparation:
             raise
         if self._error is not None:
             raise self._error
-        if self._server.exit_status() is not None:
-            self._server.stop(grace=0.0)
-            raise ServerDiedError(self._server.obituary())
-        return self._server
+        if self.server.exit_status() is not None:
+            self.server.stop(grace=0.0)
+            raise ServerDiedError(self.server.obituary())
+        return self.server
 
     def abandon(self) -> None:
         """End the server, started or not."""
         self._abandoned = True
-        self._server.stop(grace=0.0)
+        self.server.stop(grace=0.0)
         self._thread.join(_JOIN_SECONDS)
 
     def _start(self) -> None:
         try:
-            self._server.start()
+            self.server.start()
         except BaseException as error:  # it belongs to whoever asks for the result
             self._error = error
         if self._abandoned:
-            self._server.stop(grace=0.0)
+            self.server.stop(grace=0.0)

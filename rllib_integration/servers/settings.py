@@ -99,6 +99,11 @@ class ServerSettings:
     def _check(self) -> None:
         if self.kind not in KINDS:
             raise ServerSettingsError(_unknown("kind", self.kind, KINDS))
+        if not self.host or any(character in self.host for character in ":/ "):
+            raise ServerSettingsError(
+                f"env_config.carla.server.host is {self.host!r}; it must be a host's name or IPv4 address, and the RPC "
+                "port goes under env_config.carla.server.port."
+            )
         if not 0 < self.port < 65536:
             raise ServerSettingsError(f"env_config.carla.server.port is {self.port}; allowed are 1 to 65535.")
         for key in ("start_timeout", "hang_after", "timeout", "max_failures"):

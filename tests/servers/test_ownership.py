@@ -119,7 +119,7 @@ def test_a_server_outlives_the_thread_that_started_it(new_server: ServerFactory)
 
 
 def test_a_frozen_server_is_ended_too(new_server: ServerFactory) -> None:
-    server = new_server(extra_arguments=["--freeze-after", "1"])
+    server = new_server(extra_arguments=["--freeze-after", "2"])
     server.start()
     tree = below(server.supervisor_pid)
     server.stop()

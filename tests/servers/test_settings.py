@@ -39,6 +39,7 @@ def test_an_external_server_does_not_start_anything_and_cannot_be_seen_ending() 
         ({"start_timeout": "long"}, r"start_timeout is 'long', of type str; it must be int or float"),
         ({"start_timeout": 0}, r"start_timeout is 0; it must be above 0"),
         ({"max_failures": True}, r"max_failures is True, of type bool; it must be int"),
+        ({"host": "simulator:2000"}, r"host is 'simulator:2000'; .* goes under env_config.carla.server.port"),
         ({"port": 70000}, r"port is 70000; allowed are 1 to 65535"),
         ({"gpu": "fastest"}, r"gpu is 'fastest'; allowed are an index, 'auto' or null"),
         ({"pin_to_core": "yes"}, r"pin_to_core is 'yes'"),

@@ -92,8 +92,34 @@ def test_a_server_that_takes_its_time_is_waited_for(new_server: ServerFactory) -
 def test_a_program_that_listens_but_stays_silent_is_not_ready() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         section = {"kind": "external", "port": listener.getsockname()[1], "start_timeout": 0.5}
-        with pytest.raises(ServerStartError, match=r"no answer within 0\.5 s.*names its host and RPC port"):
+        with pytest.raises(ServerStartError, match=r"within 0\.5 s \(something listens.*names its host and RPC port"):
             create_server({"server": section}).start()
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(range(200, 256)), b"\x94\x01"],
+    ids=["ssh", "http", "bytes", "half an answer"],
+)
+def test_another_kind_of_server_gets_a_sentence_and_no_client_which_would_end_the_process(greeting: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(greeting)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        section = {"kind": "external", "port": listener.getsockname()[1], "start_timeout": 5}
+        with pytest.raises(ServerStartError, match=r"is no CARLA server: asked for its version, it answered b'"):
+            create_server({"server": section}).start()
+        thread.join()
+
+
+def test_a_log_folder_that_cannot_be_made_gets_a_sentence(new_server: ServerFactory) -> None:
+    with pytest.raises(ServerSettingsError, match=r"/dev/null/logs for the servers' logs can't be made: .*log_folder"):
+        new_server(log_folder="/dev/null/logs").start()
 
 
 def test_another_version_gets_a_sentence_and_can_be_allowed(new_server: ServerFactory) -> None:
@@ -144,7 +170,7 @@ def test_a_start_can_be_cancelled_from_another_thread(new_server: ServerFactory)
 
 
 def test_a_server_answers_until_it_freezes_or_dies(new_server: ServerFactory) -> None:
-    frozen, dead = new_server(extra_arguments=["--freeze-after", "2"]), new_server()
+    frozen, dead = new_server(extra_arguments=["--freeze-after", "3"]), new_server()
     for server in (frozen, dead):
         server.start()
         assert server.answers()

@@ -86,8 +86,8 @@ def test_a_server_that_does_nothing_is_noticed_long_before_its_bound(
     act: str, symptom: str, new_server: ServerFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch_module, "_QUESTION_SECONDS", 0.3)
-    server = new_server(hang_after=0.3, extra_arguments=[f"--{act}-after", "2"])
-    server.start()  # which asks once
+    server = new_server(hang_after=0.3, extra_arguments=[f"--{act}-after", "3"])
+    server.start()  # which asks twice
     watch = ServerWatch(server, LONG)
     client = watch.call(carla.Client, server.host, server.port)
     assert watch.call(client.get_server_version) == "0.9.16"
@@ -101,7 +101,7 @@ def test_a_server_that_does_nothing_is_noticed_long_before_its_bound(
 
 
 def test_a_server_that_only_works_is_waited_for_until_the_bound(new_server: ServerFactory) -> None:
-    server = new_server(hang_after=0.1, extra_arguments=["--spin-after", "2"])
+    server = new_server(hang_after=0.1, extra_arguments=["--spin-after", "3"])
     server.start()
     watch = ServerWatch(server, LONG)
     client = watch.call(carla.Client, server.host, server.port)
