@@ -55,9 +55,17 @@ class DQNInferenceModel(nn.Module):
             return advantage
         return self.value(features) + advantage - advantage.mean(dim=-1, keepdim=True)
 
-    @torch.inference_mode()
     def compute_action(self, observation: np.ndarray) -> int:
         """The greedy action for one observation, uint8 (H, W, C).
+
+        Raises:
+            InferenceModelError: the observation has another shape than those of the training.
+        """
+        return int(self.compute_values(observation).argmax())
+
+    @torch.inference_mode()
+    def compute_values(self, observation: np.ndarray) -> np.ndarray:
+        """Q-values float32 (actions,) of one observation, uint8 (H, W, C).
 
         Raises:
             InferenceModelError: the observation has another shape than those of the training.
@@ -70,7 +78,7 @@ class DQNInferenceModel(nn.Module):
             )
         device = next(self.parameters()).device
         picture = torch.from_numpy(np.ascontiguousarray(observation)).to(device)
-        return int(self(picture[None]).argmax(dim=-1)[0])
+        return self(picture[None])[0].cpu().numpy()
 
 
 def load_inference_model(path: str | Path, device: str | None = None) -> DQNInferenceModel:

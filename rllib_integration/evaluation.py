@@ -8,6 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+INFRACTIONS = (
+    "collisions_pedestrian",
+    "collisions_vehicle",
+    "collisions_static",
+    "red_lights_run",
+    "stop_signs_run",
+)
+"""Those that the library's figures of an episode count, by name."""
+
 
 def read_episodes(file: Path) -> list[dict[str, Any]]:
     """The episodes of `episodes.jsonl` or `evaluation.jsonl`; none if there is no such file."""
@@ -59,3 +68,94 @@ def evaluation_table(episodes: Sequence[Mapping[str, Any]]) -> str:
                 f"{summary['mean_distance']:>8.1f} {summary['speed']:>6.1f} {summary['return']:>8.2f}  {ends}"
             )
     return "\n".join(lines)
+
+
+def worst_tenth(distances: Sequence[float]) -> float:
+    """Mean of the shortest tenth of the distances, of at least one."""
+    return statistics.fmean(sorted(distances)[: max(1, round(len(distances) / 10))])
+
+
+def driving_summary(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What `drive_test` recorded of several episodes, in the figures of a table's line.
+
+    Returns:
+        episodes; median, mean and worst tenth of the distances [m]; `off_lane`, `off_road`: shares of all decisions;
+        `speed` [km/h]; `ends`: share of the episodes by their end; and, where there were routes, `route_completion`
+        [%], `driving_score` and `faultless`: the share that reached its route's end without any infraction.
+    """
+    distances = [float(record["distance"]) for record in records]
+    steps = sum(int(record["steps"]) for record in records)
+    ends: dict[str, float] = {}
+    for record in records:
+        ends[record["end"]] = ends.get(record["end"], 0.0) + 1.0 / len(records)
+    summary: dict[str, Any] = {
+        "episodes": len(records),
+        "median": statistics.median(distances),
+        "mean": statistics.fmean(distances),
+        "worst_tenth": worst_tenth(distances),
+        "off_lane": sum(record["off_lane"] * record["steps"] for record in records) / steps,
+        "off_road": sum(record["off_road"] * record["steps"] for record in records) / steps,
+        "speed": sum(record["speed"] * record["steps"] for record in records) / steps,
+        "ends": dict(sorted(ends.items())),
+    }
+    figures = [record["metrics"] for record in records if "driving_score" in (record.get("metrics") or {})]
+    if figures:
+        summary |= _route_summary(figures)
+    return summary
+
+
+def _route_summary(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    kilometres = sum(float(figure["distance"]) for figure in figures) / 1000.0
+    faultless = [figure["penalty"] == 1.0 and figure["route_completion"] > 99.0 for figure in figures]
+    return {
+        "route_completion": statistics.fmean(figure["route_completion"] for figure in figures),
+        "driving_score": statistics.fmean(figure["driving_score"] for figure in figures),
+        "faultless": statistics.fmean(faultless),
+        "infractions_per_km": {
+            name: sum(figure[name] for figure in figures) / max(kilometres, 1e-9) for name in INFRACTIONS
+        },
+    }
+
+
+def driving_table(records: Sequence[Mapping[str, Any]]) -> str:
+    """A line for each town and policy; with several policies also their mean and standard deviation."""
+    policies = list(dict.fromkeys(record["policy"] for record in records))
+    wide = max([len("mean"), *map(len, policies)])
+    lines = [
+        f"{'town':<10} {'policy':<{wide}} {'episodes':>8} {'median m':>9} {'mean m':>7} {'worst 10 %':>10} "
+        f"{'off lane %':>10} {'km/h':>5}  ended by"
+    ]
+    for town in dict.fromkeys(record["town"] for record in records):
+        here = [record for record in records if record["town"] == town]
+        summaries = {name: driving_summary(part) for name in policies if (part := _of_policy(here, name))}
+        lines += [_line(town, f"{name:<{wide}}", summary) for name, summary in summaries.items()]
+        if len(summaries) > 1:
+            lines += _spread_lines(town, wide, list(summaries.values()))
+    return "\n".join(lines)
+
+
+def _of_policy(records: Sequence[Mapping[str, Any]], name: str) -> list[Mapping[str, Any]]:
+    return [record for record in records if record["policy"] == name]
+
+
+def _line(town: str, policy: str, summary: Mapping[str, Any]) -> str:
+    ends = ", ".join(f"{name} {100 * share:.0f} %" for name, share in summary["ends"].items())
+    if "driving_score" in summary:
+        ends += f"; routes without fault {100 * summary['faultless']:.0f} %, score {summary['driving_score']:.1f}"
+    return (
+        f"{town:<10} {policy} {summary['episodes']:>8} {summary['median']:>9.0f} {summary['mean']:>7.0f} "
+        f"{summary['worst_tenth']:>10.0f} {100 * summary['off_lane']:>10.3f} {summary['speed']:>5.1f}  {ends}"
+    )
+
+
+def _spread_lines(town: str, wide: int, summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = []
+    names = sorted({name for summary in summaries for name in summary["ends"]})
+    for title, figure in (("mean", statistics.fmean), ("sd", statistics.stdev)):
+        values = {
+            name: figure([summary[name] for summary in summaries])
+            for name in ("median", "mean", "worst_tenth", "off_lane", "speed")
+        }
+        ends = {name: figure([summary["ends"].get(name, 0.0) for summary in summaries]) for name in names}
+        lines.append(_line(town, f"{title:<{wide}}", {**values, "episodes": "", "ends": ends}))
+    return lines

@@ -1,0 +1,224 @@
+"""Drives policies through many episodes on all processors, and says how well they drove.
+
+Every episode has a seed of its own, which decides where it starts: each policy gets the same starts, whatever the
+number of workers. A worker is a process with one environment that stays in a town for as long as there is work there.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import queue
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from rllib_integration.config import ConfigError, overlay
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import Queue
+
+    from rllib_integration.carla_env import CarlaEnv
+
+VALUES_EVERY = 10  # decisions between two that are kept to compare the predicted with the realised return
+TRACK_EVERY = 20  # decisions between two places of a record's track
+_NEGLIGIBLE = 0.02  # share of a return that may be missing at a cut-off episode's end
+_ANSWER_SECONDS = 5.0  # after which the workers' health is looked at
+
+
+class DrivingPolicy(Protocol):
+    """What drives: an action for each observation, and what it expects of it."""
+
+    def act(self, observation: np.ndarray) -> tuple[Any, float]:
+        """The action and the return that is expected of it, NaN where the policy tells none."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One episode to drive.
+
+    Attributes:
+        policy: Name of the policy.
+        town: Where.
+        seed: Of the episode.
+    """
+
+    policy: str
+    town: str
+    seed: int
+
+
+def drive_settings(document: Mapping[str, Any], towns: Sequence[str] = ()) -> tuple[dict[str, Any], list[str]]:
+    """The environment and the towns of a driving test.
+
+    Args:
+        document: A configuration; what its `evaluation.evaluation_config.env_config` says is laid over `env_config`.
+        towns: Instead of the configuration's.
+
+    Returns:
+        The environment's configuration, and the towns.
+
+    Raises:
+        ConfigError: Neither names a town.
+    """
+    evaluation = (document.get("evaluation") or {}).get("evaluation_config") or {}
+    env_config = overlay(document["env_config"], evaluation.get("env_config") or {})
+    named = list(towns) or env_config["experiment"].get("town")
+    named = [named] if isinstance(named, str) else list(named or ())
+    if not named:
+        raise ConfigError("No town is named: give --towns, or env_config.experiment.town in the configuration.")
+    return env_config, named
+
+
+def drive_tasks(
+    env_config: Mapping[str, Any],
+    policies: Mapping[str, str],
+    load_policy: Callable[[str], DrivingPolicy],
+    tasks: Sequence[Task],
+    *,
+    workers: int,
+    gamma: float,
+) -> Iterator[dict[str, Any]]:
+    """Drive episodes on several processes and yield the record of each one when it has ended, in any order.
+
+    Args:
+        env_config: Of the environment.
+        policies: Name -> what `load_policy` loads it from.
+        load_policy: A function of a module's top level, because the workers import it.
+        tasks: What to drive.
+        workers: Number of processes, each with a server of its own.
+        gamma: Discount of one decision, for the realised returns.
+
+    Raises:
+        RuntimeError: A worker failed; the message is its own.
+    """
+    context = multiprocessing.get_context("spawn")
+    shares = _share_out(tasks, min(workers, len(tasks)))
+    answers: Queue[Any] = context.Queue()
+    plan = (dict(env_config), dict(policies), load_policy, gamma, answers)
+    processes = [context.Process(target=_work, args=(share, *plan), daemon=True) for share in shares]
+    for process in processes:
+        process.start()
+    try:
+        missing = len(tasks)
+        while missing:
+            answer = _next_answer(answers, processes)
+            if isinstance(answer, str):
+                raise RuntimeError(answer)
+            missing -= 1
+            yield answer
+        for process in processes:
+            process.join()
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+
+
+def _share_out(tasks: Sequence[Task], workers: int) -> list[list[Task]]:
+    """Each worker's tasks: by town, so that few change their town, and equally many."""
+    ordered = sorted(tasks, key=lambda task: (task.town, task.seed, task.policy))
+    bounds = np.linspace(0, len(ordered), workers + 1).round().astype(int)
+    return [ordered[begin:end] for begin, end in zip(bounds, bounds[1:])]
+
+
+def _next_answer(answers: Queue[Any], processes: Sequence[Any]) -> Any:
+    while True:
+        try:
+            return answers.get(timeout=_ANSWER_SECONDS)
+        except queue.Empty:
+            dead = [process for process in processes if process.exitcode not in (None, 0)]
+            if dead:
+                raise RuntimeError(f"A worker ended with status {dead[0].exitcode} and without a word.") from None
+
+
+def _work(
+    tasks: Sequence[Task],
+    env_config: dict[str, Any],
+    policies: Mapping[str, str],
+    load_policy: Callable[[str], DrivingPolicy],
+    gamma: float,
+    answers: Queue[Any],
+) -> None:
+    """A worker's life: its tasks, one after another; an error is an answer, too."""
+    from rllib_integration.carla_env import CarlaEnv
+
+    loaded: dict[str, DrivingPolicy] = {}
+    try:
+        experiment = {**env_config["experiment"], "town": tasks[0].town}
+        env = CarlaEnv({**env_config, "experiment": experiment})
+        try:
+            for task in tasks:
+                if task.policy not in loaded:
+                    loaded[task.policy] = load_policy(policies[task.policy])
+                answers.put(drive_episode(env, loaded[task.policy], task, gamma))
+        finally:
+            env.close()
+    except KeyboardInterrupt:
+        return
+    except Exception as error:
+        answers.put(" ".join(str(error).split()) or type(error).__name__)
+
+
+def drive_episode(env: CarlaEnv, policy: DrivingPolicy, task: Task, gamma: float) -> dict[str, Any]:
+    """Drive one episode and return its record.
+
+    Returns:
+        policy, town, seed; `distance` [m], `speed` [km/h], `steps`, `return`, `off_lane` and `off_road` (shares of
+        the decisions outside of the lanes of its direction, and off every lane), `end`, `position` (of the
+        end, [x, y] in m), `track` (places on the way), `values` (pairs of expected and realised discounted return) and `metrics` (the library's own
+        figures of the episode).
+    """
+    observation, info = env.reset(seed=task.seed, options={"town": task.town})
+    rewards: list[float] = []
+    expected: list[float] = []
+    speeds: list[float] = []
+    off_lane = off_road = 0
+    places: list[tuple[int, int]] = []
+    ended = terminated = False
+    while not ended:
+        action, value = policy.act(observation)
+        observation, reward, terminated, truncated, info = env.step(action)
+        ended = terminated or truncated
+        rewards.append(reward)
+        expected.append(value)
+        speeds.append(float(info.get("speed", 0.0)))
+        off_lane += not info.get("in_lane", True)
+        off_road += bool(info.get("off_road", False))
+        if (len(rewards) - 1) % TRACK_EVERY == 0 and "position" in info:
+            places.append((round(info["position"][0]), round(info["position"][1])))
+    metrics = info.get("episode_metrics") or {}
+    return {
+        "policy": task.policy,
+        "town": task.town,
+        "seed": task.seed,
+        "distance": float(info.get("distance", metrics.get("distance", 0.0))),
+        "speed": float(np.mean(speeds)),
+        "steps": len(rewards),
+        "return": float(np.sum(rewards)),
+        "off_lane": off_lane / len(rewards),
+        "off_road": off_road / len(rewards),
+        "end": str(info.get("end") or ("terminated" if terminated else "truncated")),
+        "track": places,
+        "position": [round(number, 1) for number in info.get("position", ())],
+        "values": expected_and_realised(expected, rewards, gamma, terminated),
+        "metrics": metrics,
+    }
+
+
+def expected_and_realised(
+    expected: Sequence[float], rewards: Sequence[float], gamma: float, terminated: bool
+) -> list[tuple[float, float]]:
+    """Pairs of the return that was expected and the discounted return that came, of some decisions.
+
+    Of an episode that was cut off, the last decisions are left out: what would have followed is not known.
+    """
+    realised = np.zeros(len(rewards) + 1)
+    for step in range(len(rewards) - 1, -1, -1):
+        realised[step] = rewards[step] + gamma * realised[step + 1]
+    known = len(rewards)
+    if not terminated and gamma < 1.0:
+        known -= int(np.ceil(np.log(_NEGLIGIBLE) / np.log(gamma)))
+    steps = range(0, max(known, 0), VALUES_EVERY)
+    return [(round(expected[n], 3), round(float(realised[n]), 3)) for n in steps if np.isfinite(expected[n])]
