@@ -8,6 +8,7 @@ certain speed, and starts all over the town.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,34 +17,43 @@ import carla
 import numpy as np
 from gymnasium import spaces
 
-from dqn_example.dqn_rewards import is_in_lane, lane_reward, original_reward
+from dqn_example.dqn_rewards import is_in_lane, lane_reward, original_reward, route_reward
 from rllib_integration.base_experiment import BaseExperiment
 from rllib_integration.config import ConfigError, Rule, merge
 from rllib_integration.lanes import LaneIndex, LanePosition
 from rllib_integration.sensors import SensorFactory
+from rllib_integration.sensors.bird_view_manager import read_planes
 
 if TYPE_CHECKING:
     from rllib_integration.carla_core import CarlaCore
+    from rllib_integration.routes import Route
 
 OTHERS: dict[str, Any] = {
     "framestack": 4,  # pictures in an observation, oldest first
     "speed_plane": False,  # one more plane that shows the speed, 255 = 15 m/s
     "actions": "original",  # "original": 29 of throttle x steer; "fine": 21 with gentler steering
-    "reward": "original",  # "original", or "lane": see dqn_rewards.py
-    "target_speed": 8.0,  # [m/s] of the "lane" reward
+    "previous_planes": [],  # masks that are shown once more as they were a decision ago, so that motion is seen
+    "reward": "original",  # "original", "lane" or "route": see dqn_rewards.py
+    "target_speed": 8.0,  # [m/s] of the "lane" and "route" rewards
     "max_time_idle": 600,  # steps at 1 km/h or less before the episode ends
     "max_time_episode": 6400,  # steps before it is cut off
     "end_off_lane": False,  # the episode ends where the hero leaves the lanes of its direction
     "max_time_off_lane": 0,  # steps that it may do so in a row before that
+    "end_off_route": 0.0,  # [m] the episode ends so far away from the route; 0 = it does not
+    "end_on_red_light": False,  # the episode ends where a red light is run
     "end_on_collision": True,  # needs a sensor.other.collision
-    "collision_penalty": 40.0,  # taken off the "original" reward; "lane" takes 1
+    "collision_penalty": 40.0,  # taken off the "original" reward; the others take 1
     "start": "spawn_points",  # "spawn_points", or "lanes": anywhere on a lane, roughly along it
     "start_speed": 0.0,  # [m/s] starts on lanes have a speed up to this, three in ten none
+    "retry_share": 0.0,  # of the starts on lanes that go back to some seconds before an episode ended badly
     "distance_limit": 0.0,  # [m] the episode is cut off after this distance; 0 = no limit
 }
 _RULES = {
     "actions": Rule(str, accepts=lambda name: name in ("original", "fine"), expected="original or fine"),
-    "reward": Rule(str, accepts=lambda name: name in ("original", "lane"), expected="original or lane"),
+    "reward": Rule(
+        str, accepts=lambda name: name in ("original", "lane", "route"), expected="original, lane or route"
+    ),
+    "retry_share": Rule(float, accepts=lambda share: 0 <= share <= 1, expected="a share from 0 to 1"),
     "start": Rule(str, accepts=lambda name: name in ("spawn_points", "lanes"), expected="spawn_points or lanes"),
     "framestack": Rule(int, accepts=lambda count: count >= 1, expected="a whole number, 1 or more"),
     "max_time_idle": Rule(int, accepts=lambda count: count >= 1, expected="a whole number of steps, 1 or more"),
@@ -61,6 +71,27 @@ START_SPACING = 5.0  # [m] between the lane points that starts are drawn from
 START_OFFSET = 0.5  # [m] sideways, at most
 START_ANGLE = math.degrees(0.15)  # [degrees] off the lane's direction, at most
 TRAFFIC_MARGIN = 10.0  # [m] starts on lanes keep this far from other vehicles
+BAD_ENDS = ("left_lane", "left_route", "collision", "red_light", "fell")
+RETRIES_KEPT = 40  # poses before bad ends that an environment remembers of a town
+RETRY_STEPS = (6, 22)  # decisions before a bad end that a retry starts at
+BEND_AHEAD = 12.0  # [m] of the route whose bends the "route" reward slows down for
+
+
+@dataclass
+class RoutePose:
+    """How the hero lies to its route.
+
+    Attributes:
+        lateral: To the right of the route [m].
+        heading_error: Its direction less the route's [degrees].
+        deviation: Distance from the route [m].
+        bend: Sharpest curvature of the next metres [1/m].
+    """
+
+    lateral: float
+    heading_error: float
+    deviation: float
+    bend: float
 
 
 @dataclass
@@ -74,6 +105,7 @@ class HeroState:
         lane: The lane it is on, chosen by direction where lanes overlap; None off the driving lanes.
         on_road: On a driving or parking lane.
         steer: Of the last control, -1..1, to the right positive.
+        route: How it lies to its route, where it has one.
     """
 
     x: float
@@ -84,6 +116,7 @@ class HeroState:
     lane: LanePosition | None
     on_road: bool
     steer: float
+    route: RoutePose | None = None
 
 
 class DQNExperiment(BaseExperiment):
@@ -94,9 +127,14 @@ class DQNExperiment(BaseExperiment):
         where = "env_config.experiment.others"
         self.others = merge(OTHERS, self.config["others"], where, rules=_RULES)
         self.config["others"] = self.others
+        if self.others["reward"] == "route" and not self.config["route"]:
+            raise ConfigError(f"{where}.reward is route, which needs env_config.experiment.route, as {{length: 500}}.")
         self.actions = self._fine_actions() if self.others["actions"] == "fine" else self._original_actions()
         self.birdview = self._find_birdview()
         self._frames: list[np.ndarray] = []
+        self._previous = self._previous_channels()
+        self._trail: deque[tuple[carla.Transform, float]] = deque(maxlen=RETRY_STEPS[1])
+        self._retries: dict[str, deque[tuple[carla.Transform, float]]] = {}
         self._starts: dict[str, list[carla.Waypoint]] = {}
         self._lane_indices: dict[str, LaneIndex] = {}
         self._core: CarlaCore | None = None
@@ -124,6 +162,7 @@ class DQNExperiment(BaseExperiment):
         self.end_reason: str | None = None
         self.last_control = carla.VehicleControl()
         self._frames = []
+        self._trail.clear()
         self._info: dict[str, Any] = {}
         self._collided = False
 
@@ -133,26 +172,37 @@ class DQNExperiment(BaseExperiment):
         if self.others["start"] != "lanes":
             return
         rng = core.rng
-        waypoint = self._free_start(core, rng)
-        yaw = waypoint.transform.rotation.yaw
-        right = waypoint.transform.get_right_vector()
+        transform, speed = self._draw_start(core, rng)
+        right, yaw = transform.get_right_vector(), transform.rotation.yaw
         offset = float(rng.uniform(-START_OFFSET, START_OFFSET))
-        location = waypoint.transform.location + carla.Location(right.x * offset, right.y * offset, 0.05)
+        location = transform.location + carla.Location(right.x * offset, right.y * offset, 0.05)
         heading = math.radians(yaw + float(rng.uniform(-START_ANGLE, START_ANGLE)))
-        pitch = waypoint.transform.rotation.pitch
+        pitch = transform.rotation.pitch
         core.hero.set_transform(carla.Transform(location, carla.Rotation(pitch=pitch, yaw=math.degrees(heading))))
-        speed = float(rng.uniform(0.0, self.others["start_speed"])) * float(rng.random() < 0.7)
         core.hero.set_target_velocity(carla.Vector3D(speed * math.cos(heading), speed * math.sin(heading), 0.0))
+
+    def _draw_start(self, core: CarlaCore, rng: np.random.Generator) -> tuple[carla.Transform, float]:
+        """A pose on a lane and a speed [m/s]: anywhere, or shortly before an earlier episode's bad end."""
+        retries = self._retries.get(core.map.name)
+        if retries and rng.random() < self.others["retry_share"]:
+            pose, speed = retries[int(rng.integers(len(retries)))]
+            if self._is_free(core, pose.location):
+                return pose, speed
+        speed = float(rng.uniform(0.0, self.others["start_speed"])) * float(rng.random() < 0.7)
+        return self._free_start(core, rng).transform, speed
 
     def _free_start(self, core: CarlaCore, rng: np.random.Generator) -> carla.Waypoint:
         starts = self._lane_starts(core.map)
-        others = [actor.get_location() for actor in core.world.get_actors().filter("vehicle.*")]
-        others = [place for place in others if place.distance(core.hero.get_location()) > 0.1]
         for index in rng.permutation(len(starts)):
-            place = starts[index].transform.location
-            if all(place.distance(other) > TRAFFIC_MARGIN for other in others):
+            if self._is_free(core, starts[index].transform.location):
                 return starts[index]
         return starts[int(rng.integers(len(starts)))]
+
+    @staticmethod
+    def _is_free(core: CarlaCore, place: carla.Location) -> bool:
+        others = [actor.get_location() for actor in core.world.get_actors().filter("vehicle.*")]
+        hero = core.hero.get_location()
+        return all(place.distance(other) > TRAFFIC_MARGIN for other in others if other.distance(hero) > 0.1)
 
     def _lane_starts(self, carla_map: carla.Map) -> list[carla.Waypoint]:
         if carla_map.name not in self._starts:
@@ -172,8 +222,20 @@ class DQNExperiment(BaseExperiment):
         picture = SensorFactory.space(self.config["hero"]["sensors"][self.birdview])
         assert picture.shape is not None
         height, width, planes = picture.shape
-        channels = planes * self.others["framestack"] + int(self.others["speed_plane"])
+        channels = planes * self.others["framestack"] + len(self._previous) + int(self.others["speed_plane"])
         return spaces.Box(0, 255, (height, width, channels), np.uint8)
+
+    def _previous_channels(self) -> list[int]:
+        """Where the masks lie that are shown as they were a decision ago."""
+        names = list(self.others["previous_planes"])
+        planes = read_planes(self.config["hero"]["sensors"][self.birdview].get("planes", ())) if names else ()
+        for name in names:
+            if name not in planes:
+                raise ConfigError(
+                    f"env_config.experiment.others.previous_planes names {name!r}, but the bird view's planes are "
+                    f"{', '.join(planes)}."
+                )
+        return [planes.index(name) for name in names]
 
     def get_actions(self) -> dict[int, list[float | bool]]:
         """Number -> throttle, steer, brake, reverse, hand brake."""
@@ -210,10 +272,12 @@ class DQNExperiment(BaseExperiment):
         self._collided = any(
             self.config["hero"]["sensors"][name].get("type") == "sensor.other.collision" for name in sensor_data
         )
-        missing = self.others["framestack"] - len(self._frames)
-        self._frames = [picture] * missing + self._frames if missing > 1 else self._frames + [picture]
-        self._frames = self._frames[-self.others["framestack"] :]
-        planes = list(self._frames)
+        kept = max(self.others["framestack"], 2)
+        self._frames = [*self._frames, picture] if self._frames else [picture] * kept
+        self._frames = self._frames[-kept:]
+        planes = self._frames[-self.others["framestack"] :]
+        if self._previous:
+            planes.append(self._frames[-2][..., self._previous])
         if self.others["speed_plane"]:
             planes.append(np.full((*picture.shape[:2], 1), self._shown_speed(), np.uint8))
         self._info = {}
@@ -230,7 +294,9 @@ class DQNExperiment(BaseExperiment):
         """Whether the hero crashed, fell, stood idle for too long or, if that ends it, left its lane."""
         self.last_state, self.state = self.state, self._read_state(core)
         self._count(self.state)
-        self.end_reason = self._reason_to_end(self.state)
+        self.end_reason = self._reason_to_end(self.state, core)
+        if self.others["retry_share"] > 0.0:
+            self._note_retry(core)
         self._tell(self.state, core.map.name.rsplit("/", 1)[-1])
         return self.end_reason is not None
 
@@ -248,7 +314,16 @@ class DQNExperiment(BaseExperiment):
             lane=lanes.locate(place.x, place.y, place.z, transform.rotation.yaw),
             on_road=lanes.on_road(place.x, place.y, place.z),
             steer=self.last_control.steer,
+            route=_route_pose(core.sensor_interface.route, transform),
         )
+
+    def _note_retry(self, core: CarlaCore) -> None:
+        """Keep a pose from some seconds before a bad end, to start from again."""
+        if self.end_reason in BAD_ENDS and len(self._trail) > RETRY_STEPS[0]:
+            kept = self._retries.setdefault(core.map.name, deque(maxlen=RETRIES_KEPT))
+            kept.append(self._trail[int(core.rng.integers(len(self._trail) - RETRY_STEPS[0]))])
+        elif self.state is not None and self.state.on_road:
+            self._trail.append((core.hero.get_transform(), max(self.state.forward_speed, 0.0)))
 
     def _lanes(self, carla_map: carla.Map) -> LaneIndex:
         name = carla_map.name
@@ -259,19 +334,22 @@ class DQNExperiment(BaseExperiment):
     def _count(self, state: HeroState) -> None:
         self.steps += 1
         self.idle_steps = self.idle_steps + 1 if state.speed <= IDLE_SPEED else 0
-        in_lane = state.on_road and is_in_lane(state.lane)
-        self.off_lane_steps = 0 if in_lane else self.off_lane_steps + 1
+        self.off_lane_steps = 0 if is_in_lane(state.lane) else self.off_lane_steps + 1
         if self.last_state is not None:
             self.distance += math.hypot(state.x - self.last_state.x, state.y - self.last_state.y)
         self.last_heading_deviation = abs(math.radians(state.lane.heading_error)) if state.lane else math.pi / 2
 
-    def _reason_to_end(self, state: HeroState) -> str | None:
+    def _reason_to_end(self, state: HeroState, core: CarlaCore) -> str | None:
         if state.z < FALLEN_HEIGHT and state.lane is None:  # some towns have roads below sea level
             return "fell"
         if self._collided and self.others["end_on_collision"]:
             return "collision"
         if self.others["end_off_lane"] and self.off_lane_steps > self.others["max_time_off_lane"]:
             return "left_lane"
+        if state.route is not None and 0 < self.others["end_off_route"] < state.route.deviation:
+            return "left_route"
+        if self.others["end_on_red_light"] and core.metrics and core.metrics.counts["red_lights_run"] > 0:
+            return "red_light"
         if self.idle_steps > self.others["max_time_idle"]:
             return "idle"
         return None
@@ -294,6 +372,8 @@ class DQNExperiment(BaseExperiment):
             reason = "time_limit"
         elif 0 < self.others["distance_limit"] <= self.distance:
             reason = "distance_limit"
+        elif core.sensor_interface.route is not None and core.sensor_interface.route.finished:
+            reason = "route_done"
         if reason is not None and self.end_reason is None:
             self._info["end"] = reason
         return reason is not None
@@ -303,6 +383,8 @@ class DQNExperiment(BaseExperiment):
         assert self.state is not None
         if self.others["reward"] == "lane":
             return lane_reward(self.state, self.end_reason, self.others["target_speed"])
+        if self.others["reward"] == "route":
+            return route_reward(self.state, self.end_reason, self.others["target_speed"])
         penalty = self.others["collision_penalty"] if self._collided else 0.0
         return original_reward(self.state, self.last_state, self.end_reason, penalty)
 
@@ -310,6 +392,15 @@ class DQNExperiment(BaseExperiment):
 def _forward_speed(hero: carla.Vehicle) -> float:
     """Speed along the vehicle's own axis [m/s]."""
     return hero.get_velocity().dot(hero.get_transform().get_forward_vector())
+
+
+def _route_pose(route: Route | None, transform: carla.Transform) -> RoutePose | None:
+    if route is None:
+        return None
+    place = transform.location
+    route.update(place.x, place.y)
+    lateral, error = route.locate(place.x, place.y, transform.rotation.yaw)
+    return RoutePose(lateral, error, route.deviation, route.bend(BEND_AHEAD))
 
 
 def _is_clear_of_junctions(point: carla.Waypoint) -> bool:

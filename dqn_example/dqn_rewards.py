@@ -1,4 +1,4 @@
-"""The two rewards of the DQN example, as named parts whose sum is the reward of a step."""
+"""The rewards of the DQN example, as named parts whose sum is the reward of a step."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ STEERING_ERROR = 0.4  # sine of the heading error from which on the steering has
 EDGE_TOLERANCE = 0.3  # [m] the vehicle's middle may be so far beyond the lane's edge
 HEADING_TOLERANCE = 0.8  # [rad] where the reward for heading along the lane reaches zero
 OVERSPEED_SLOPE = 2.5  # the reward is gone at 1.4 times the target speed
+LANE_WIDTH = 3.5  # [m] where there is no lane
+LATERAL_ACCELERATION = 3.5  # [m/s^2] that bends of the route are to be driven with at most
 
 
 def original_reward(
@@ -53,13 +55,29 @@ def lane_reward(state: HeroState, end_reason: str | None, target_speed: float) -
     lane = state.lane
     if lane is None:
         return {"progress": 0.0, "centre": 0.0, "heading": 0.0, "end": 0.0}
-    error = math.radians(lane.heading_error)
-    relative = state.forward_speed * math.cos(error) / target_speed
+    return _along(state.forward_speed / target_speed, lane.lateral, lane.heading_error, lane.width)
+
+
+def route_reward(state: HeroState, end_reason: str | None, target_speed: float) -> dict[str, float]:
+    """As `lane_reward`, along the route instead of the nearest lane, and slower where the route bends."""
+    if end_reason is not None:
+        return {"progress": 0.0, "centre": 0.0, "heading": 0.0, "end": -1.0}
+    assert state.route is not None
+    bend = max(state.route.bend, 1e-6)
+    wanted = min(target_speed, math.sqrt(LATERAL_ACCELERATION / bend))
+    width = state.lane.width if state.lane is not None else LANE_WIDTH
+    return _along(state.forward_speed / wanted, state.route.lateral, state.route.heading_error, width)
+
+
+def _along(relative_speed: float, lateral: float, heading_error: float, width: float) -> dict[str, float]:
+    """Parts of the reward for moving along a line: offsets in m and degrees, speed relative to the target."""
+    error = math.radians(heading_error)
+    relative = relative_speed * math.cos(error)
     if relative <= 0.0:
-        return {"progress": 0.5 * relative, "centre": 0.0, "heading": 0.0, "end": 0.0}
+        return {"progress": 0.5 * max(relative, -1.0), "centre": 0.0, "heading": 0.0, "end": 0.0}
     if relative > 1.0:
         relative = max(0.0, 1.0 - OVERSPEED_SLOPE * (relative - 1.0))
-    centred = max(0.0, 1.0 - abs(lane.lateral) / (lane.width / 2 + EDGE_TOLERANCE))
+    centred = max(0.0, 1.0 - abs(lateral) / (width / 2 + EDGE_TOLERANCE))
     aligned = max(0.0, 1.0 - abs(error) / HEADING_TOLERANCE)
     return {
         "progress": 0.25 * relative,

@@ -1,12 +1,15 @@
 """DQN for pictures: RLlib's learner and env runners around a flat replay buffer.
 
 The env runners sample the next round while the learner trains on the rounds before, and every checkpoint
-carries the network for inference without Ray.
+carries the network for inference without Ray: with `model.weight_average`, the moving average of its weights,
+which drives more evenly than any of them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +57,8 @@ class DQNTrainer(DQN):
         self._update_debt = 0.0
         self._empty_rounds = 0
         self._round_requested = False
+        module = self._local_module()
+        self._average = WeightAverage(module.model_config.get("weight_average") if module is not None else None)
         if isinstance(self.local_replay_buffer, RingReplayBuffer):
             self.local_replay_buffer.device = self._learner_device()
 
@@ -123,10 +128,23 @@ class DQNTrainer(DQN):
                 num_epochs=1,
                 timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: steps},
             )
+        self._average.add(self._local_module(), count)
         for result in results:
             for metrics in result.values():
                 metrics.pop(TD_ERROR_KEY, None)  # one number a sample, which nothing here reads
         self.metrics.aggregate(results, key=LEARNER_RESULTS)
+
+    def _local_module(self) -> Any:
+        """The network that learns in this process; None where learners are processes of their own."""
+        return self.learner_group._learner.module[DEFAULT_MODULE_ID] if self.learner_group.is_local else None
+
+    def evaluate(self, *arguments: Any, **keywords: Any) -> Any:
+        """Evaluate as RLlib does, with the averaged weights where they are kept."""
+        module = self._local_module()
+        if module is None:
+            return super().evaluate(*arguments, **keywords)
+        with self._average.put_into(module):
+            return super().evaluate(*arguments, **keywords)
 
     def _send_weights(self) -> None:
         with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
@@ -144,7 +162,7 @@ class DQNTrainer(DQN):
         )[COMPONENT_LEARNER][COMPONENT_RL_MODULE][DEFAULT_MODULE_ID]
         description = describe_network(module, module.observation_space.shape)
         (folder / DESCRIPTION_FILE).write_text(json.dumps(description, indent=1), encoding="utf-8")
-        torch.save(extract_weights(module, state), folder / WEIGHTS_FILE)
+        torch.save(extract_weights(module, self._average.over(state)), folder / WEIGHTS_FILE)
         buffer = self.local_replay_buffer
         if self.config.store_buffer_in_checkpoints and isinstance(buffer, RingReplayBuffer):
             np.savez(folder / REPLAY_FILE, **buffer.get_state())  # type: ignore[arg-type]
@@ -156,6 +174,53 @@ class DQNTrainer(DQN):
         if file.is_file() and isinstance(self.local_replay_buffer, RingReplayBuffer):
             with np.load(file) as state:
                 self.local_replay_buffer.set_state(dict(state))
+
+
+class WeightAverage:
+    """An exponential moving average of a network's weights.
+
+    Args:
+        decay: Of one update, such as 0.999; None keeps no average.
+    """
+
+    def __init__(self, decay: float | None) -> None:
+        if decay is not None and not 0.0 <= decay < 1.0:
+            raise ValueError(f"model.weight_average is {decay}, but a number from 0 up to below 1 was expected.")
+        self._decay = decay
+        self._updates = 0
+        self._weights: dict[str, torch.Tensor] = {}
+
+    @torch.no_grad()
+    def add(self, module: torch.nn.Module | None, updates: int) -> None:
+        """Take in the weights after some updates; begins quickly, like a plain mean."""
+        if self._decay is None or module is None:
+            return
+        self._updates += updates
+        current = dict(module.named_parameters())
+        if not self._weights:
+            self._weights = {name: weight.detach().clone() for name, weight in current.items()}
+            return
+        share = max(1.0 - self._decay**updates, updates / self._updates)
+        torch._foreach_lerp_(list(self._weights.values()), [current[name].detach() for name in self._weights], share)
+
+    def over(self, state: dict[str, Any]) -> dict[str, Any]:
+        """A state dictionary with the averaged weights in place of the newest."""
+        return {**state, **{name: weight.cpu().numpy() for name, weight in self._weights.items() if name in state}}
+
+    @contextlib.contextmanager
+    def put_into(self, module: torch.nn.Module) -> Iterator[None]:
+        """Let a network have the averaged weights for a while."""
+        weights = dict(module.named_parameters())
+        newest = {name: weights[name].detach().clone() for name in self._weights}
+        try:
+            with torch.no_grad():
+                for name, average in self._weights.items():
+                    weights[name].copy_(average)
+            yield
+        finally:
+            with torch.no_grad():
+                for name, weight in newest.items():
+                    weights[name].copy_(weight)
 
 
 def _sample(runner: EnvRunner) -> tuple[Any, Any]:

@@ -10,6 +10,7 @@ import multiprocessing
 import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -120,7 +121,7 @@ def _share_out(tasks: Sequence[Task], workers: int) -> list[list[Task]]:
     """Each worker's tasks: by town, so that few change their town, and equally many."""
     ordered = sorted(tasks, key=lambda task: (task.town, task.seed, task.policy))
     bounds = np.linspace(0, len(ordered), workers + 1).round().astype(int)
-    return [ordered[begin:end] for begin, end in zip(bounds, bounds[1:])]
+    return [ordered[begin:end] for begin, end in pairwise(bounds)]
 
 
 def _next_answer(answers: Queue[Any], processes: Sequence[Any]) -> Any:
@@ -166,9 +167,9 @@ def drive_episode(env: CarlaEnv, policy: DrivingPolicy, task: Task, gamma: float
 
     Returns:
         policy, town, seed; `distance` [m], `speed` [km/h], `steps`, `return`, `off_lane` and `off_road` (shares of
-        the decisions outside of the lanes of its direction, and off every lane), `end`, `position` (of the
-        end, [x, y] in m), `track` (places on the way), `values` (pairs of expected and realised discounted return) and `metrics` (the library's own
-        figures of the episode).
+        the decisions outside of the lanes of its direction, and off every lane), `end`, `position` of the end and
+        `track`, places on the way ([x, y] in m), `values` (pairs of expected and realised discounted return) and
+        `metrics` (the library's own figures of the episode).
     """
     observation, info = env.reset(seed=task.seed, options={"town": task.town})
     rewards: list[float] = []

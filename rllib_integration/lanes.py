@@ -373,8 +373,9 @@ def _best_lane(
                     continue
                 error = heading - sample[3] - sample[5] * ahead
                 error -= 2.0 * math.pi * math.floor(error / (2.0 * math.pi) + 0.5)
-                # Of the samples of one lane the nearest is the most exact.
-                cost = abs(lateral) + 0.1 * abs(ahead) + _HEADING_COST * abs(error)
+                # Measured from its edge, a lane ends where the next one begins, however wide the two are. Of the
+                # samples of one lane the nearest is the most exact.
+                cost = abs(lateral) - 0.5 * sample[4] + 0.1 * abs(ahead) + _HEADING_COST * abs(error)
                 if abs(error) >= math.pi / 2.0:
                     cost += _AGAINST_COST
                 if cost < best_cost:

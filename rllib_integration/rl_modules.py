@@ -42,10 +42,11 @@ class PictureModule:
 class PictureDQNModule(PictureModule, DefaultDQNTorchRLModule):
     """DQN on pictures, exploring epsilon-greedily or, with `model.softq_temperature`, by soft-Q.
 
-    Soft-Q draws an action with probability softmax(Q / temperature).
+    Soft-Q draws an action with probability softmax(Q / temperature). `model.weight_average` is the decay of the
+    moving average of the weights that a trainer may keep beside them.
     """
 
-    EXTRA_MODEL_KEYS = ("softq_temperature",)
+    EXTRA_MODEL_KEYS = ("softq_temperature", "weight_average")
 
     def _forward_exploration(self, batch: dict[str, Any], t: int | None = None, **kwargs: Any) -> dict[str, Any]:
         temperature = self.model_config.get("softq_temperature")

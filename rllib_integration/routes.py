@@ -118,6 +118,29 @@ class Route:
             self._travelled = max(self._travelled, at)
         return self.progress
 
+    def locate(self, x: float, y: float, yaw: float) -> tuple[float, float]:
+        """How a pose (m, degrees) lies to the route where the hero was last seen.
+
+        Returns:
+            Distance to the right of the route (m), and the pose's direction less the route's, degrees in [-180, 180).
+        """
+        at = min(max(int(np.searchsorted(self._distance, self._travelled, "right")) - 1, 0), len(self.points) - 2)
+        here, following = self.points[at], self.points[at + 1]
+        share = (self._travelled - self._distance[at]) / max(self._distance[at + 1] - self._distance[at], 1e-9)
+        turn = (following[3] - here[3] + math.pi) % (2.0 * math.pi) - math.pi
+        direction = here[3] + share * turn
+        dx = x - here[0] - share * (following[0] - here[0])
+        dy = y - here[1] - share * (following[1] - here[1])
+        lateral = dy * math.cos(direction) - dx * math.sin(direction)
+        return lateral, (yaw - math.degrees(direction) + 180.0) % 360.0 - 180.0
+
+    def bend(self, ahead: float, over: float = 4.0) -> float:
+        """The sharpest curvature (1/m) of the next metres, each taken over some metres."""
+        at = np.minimum(self._travelled + np.arange(0.0, ahead + over, over), self.length)
+        rows = np.minimum(np.searchsorted(self._distance, at), len(self.points) - 1)
+        turns = (np.diff(self.points[rows, 3]) + math.pi) % (2.0 * math.pi) - math.pi
+        return float(np.abs(turns).max()) / over
+
     def stretch(self, behind: float, ahead: float) -> NDArray[np.float64]:
         """``float64 (n, 2)`` points x, y from some metres behind the hero to some ahead of it."""
         first = np.searchsorted(self._distance, self._travelled - behind)

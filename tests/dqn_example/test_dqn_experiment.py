@@ -76,7 +76,7 @@ def test_the_settings_of_old_files_are_understood_and_wrong_ones_refused() -> No
     assert task.others["max_time_episode"] == 20
     with pytest.raises(ConfigError, match=r"did you mean env_config\.experiment\.others\.framestack"):
         experiment(frame_stack=2)
-    with pytest.raises(ConfigError, match="original or lane"):
+    with pytest.raises(ConfigError, match="original, lane or route"):
         experiment(reward="fast")
     with pytest.raises(ConfigError, match=r"sensor\.birdview"):
         DQNExperiment({"hero": {"sensors": {}}})
@@ -88,7 +88,11 @@ class Drive:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **others: Any) -> None:
         self.task = experiment(**others)
         self.states: list[HeroState] = []
-        self.core = SimpleNamespace(map=SimpleNamespace(name="Carla/Maps/Town05"))
+        self.core = SimpleNamespace(
+            map=SimpleNamespace(name="Carla/Maps/Town05"),
+            sensor_interface=SimpleNamespace(route=None),
+            metrics=SimpleNamespace(counts={"red_lights_run": 0}),
+        )
         monkeypatch.setattr(self.task, "_read_state", lambda core: self.states.pop(0))
 
     def step(self, hero: HeroState, collided: bool = False) -> tuple[bool, bool, dict[str, float], dict[str, Any]]:
