@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rllib_integration.config import ConfigError, load_config
-from rllib_integration.drive_test import DrivingPolicy, Task, drive_tasks, drive_settings
+from rllib_integration.drive_test import DrivingPolicy, Task, drive_settings, drive_tasks
 from rllib_integration.driving import resolve_checkpoint
 from rllib_integration.evaluation import driving_summary, driving_table
 from rllib_integration.machine import available_cpus
