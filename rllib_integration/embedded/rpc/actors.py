@@ -59,8 +59,11 @@ def spawn_actor_with_parent(
 
 @value
 def destroy_actor(server: Server, number: int) -> bool:
-    """End an actor."""
-    destroy(server, number)
+    """End an actor; one that ended with its parent, as CARLA's do not, is taken for ended just now."""
+    if number in server.simulation.ended_with_parent:
+        server.simulation.ended_with_parent.discard(number)
+    else:
+        destroy(server, number)
     return True
 
 

@@ -36,6 +36,7 @@ from rllib_integration.embedded.rpc import (  # noqa: F401  these register the c
 from rllib_integration.embedded.rpc.complaints import Complaints
 from rllib_integration.embedded.rpc.descriptions import Lookup, describe
 from rllib_integration.embedded.rpc.errors import EXPECTED_ERRORS
+from rllib_integration.embedded.rpc.frame_gate import FrameGate
 from rllib_integration.embedded.rpc.load_guard import LoadGuard
 from rllib_integration.embedded.rpc.registry import REMOTE_CALLS, RemoteError, Returns
 from rllib_integration.embedded.rpc.tick_gate import TickGate
@@ -66,6 +67,7 @@ class Server:
         self.complaints = Complaints()
         self._loop = EventLoop()
         self._gate = TickGate()
+        self._frame_gate = FrameGate(self._gate.has_traffic_manager)
         self._load_guard = LoadGuard()
         self._settings: Any = None
         self._settings_wire: list[Any] = []
@@ -131,6 +133,9 @@ class Server:
             due.append(self._load_guard.next_due())
         if not self.simulation.settings.synchronous_mode:
             due.append(self._tick_by_clock())
+            if self._frame_gate and not self._load_guard:
+                self._frame_gate.answer_due(time.monotonic())
+                due.append(self._frame_gate.next_due())
         return min((moment for moment in due if moment is not None), default=None)
 
     def _tick_by_clock(self) -> float:
@@ -145,6 +150,7 @@ class Server:
                 self.tick(delta)
             except Exception as error:
                 self._complain_of_tick(error)
+            self._frame_gate.frame_is_out()
         return self.clock.next_tick
 
     def tick(self, delta: float) -> int:
@@ -202,8 +208,10 @@ class Server:
             return
         if loaded and self._gate.has_traffic_manager(connection):
             self._load_guard.begin(connection, answer)
-        else:
+        elif self.simulation.settings.synchronous_mode or not self._frame_gate.hold(connection, method, answer):
             connection.write(answer)
+        if method == "set_episode_settings" and self.simulation.settings.synchronous_mode:
+            self._frame_gate.answer_all()
 
     def _failure(self, request: Request, text: str, returns_value: bool) -> bytes:
         if request.is_async:

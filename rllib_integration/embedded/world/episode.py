@@ -165,9 +165,16 @@ class Episode:
 
     def _follow(self, dt: float) -> None:
         if len(self._attachments):
-            follow_parents(
-                self._attachments, self.vehicles.rows, self.walkers.rows, self.props.rows, self.fixtures.rows, dt
-            )
+            self._follow_parents(dt)
+
+    def _follow_parents(self, dt: float) -> None:
+        tables = (self.vehicles, self.walkers, self.props, self.fixtures)
+        follow_parents(self._attachments, *(table.rows for table in tables), dt)
+
+    def warm_up(self, gravity: float) -> None:
+        """Compile, or read from their cache, the kernels that move bodies and what hangs on them."""
+        self.step(0.0, 0.01, 1, gravity)
+        self._follow_parents(0.0)
 
     def pose(self, actor: Actor) -> Pose:
         """Where an actor is, as CARLA writes it."""

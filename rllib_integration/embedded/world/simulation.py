@@ -24,7 +24,7 @@ from rllib_integration.embedded.world.replayer import Replayer, ReplayOptions
 from rllib_integration.embedded.world.sensors import Publisher, SensorBoard
 from rllib_integration.embedded.world.settings import EpisodeSettings, Weather
 from rllib_integration.embedded.world.snapshot import Snapshot
-from rllib_integration.embedded.world.spawning import SpawnError
+from rllib_integration.embedded.world.spawning import SpawnError, is_free
 from rllib_integration.embedded.world.town_view import ALL_LAYERS, hidden_by_layers, without
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Simulation:
         sensors: Its sensors.
         publisher: Where sensor messages go.
         lookup: Facts about actors for the sensors.
+        ended_with_parent: Ids of actors that ended because what they hung on did; the client may still end them.
         gravity: Acceleration of free fall.
         map_changed: Whether the next snapshot is the first one of an episode.
     """
@@ -70,6 +71,7 @@ class Simulation:
         self.map_changed = False
         self.sensors = SensorBoard(self)
         self.graves: dict[int, Any] = {}
+        self.ended_with_parent: set[int] = set()
         self.town_folder = town_folder
         self.recordings_folder = Path(recordings_folder) if recordings_folder else _default_recordings_folder()
         self.replay_options = ReplayOptions()
@@ -181,15 +183,19 @@ class Simulation:
     def destroy(self, actor: Actor) -> None:
         """End an actor and what hangs on it."""
         for ended in self.episode.destroy(actor):
+            if ended is not actor:
+                self.ended_with_parent.add(ended.id)
             self.sensors.remove(ended)
             if len(self.graves) >= _MAX_TOMBSTONES:
                 del self.graves[next(iter(self.graves))]
             self.graves[ended.id] = ended.box
 
     def warm_up(self) -> None:
-        """Compile, or read from their cache, the kernels of a tick, so that no client waits for it."""
+        """Compile, or read from their cache, the kernels of spawning and of a tick, so that no client waits for it."""
         episode = self.episode
-        episode.step(0.0, 0.01, 1, self.gravity)
+        origin = (0.0, 0.0, 0.0)
+        is_free(episode, box=(origin, (1.0, 1.0, 1.0), origin), pose=(origin, origin))
+        episode.warm_up(self.gravity)
         self.snapshot(announce_map=False)
 
     def set_weather(self, weather: Weather) -> None:

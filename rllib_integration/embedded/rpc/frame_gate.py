@@ -1,0 +1,100 @@
+"""Answers some calls of a client with an asynchronous Traffic Manager after the next frame, as CARLA does.
+
+Such a Traffic Manager asks for the settings over and over until it sees a new frame, which would keep both sides busy
+for nothing. Answered after a frame, it rests in between.
+
+The client knows a vehicle to be gone as soon as `destroy_actor` is answered, and a thread that works on it at that
+moment ends the client. So that answer goes out when the frame without the vehicle is out and the thread rests.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rllib_integration.embedded.protocol.rpc_server import RpcConnection
+
+LONGEST_WAIT = 0.2
+"""[s] after which an answer goes out whatever happens."""
+LONGEST_CYCLE = 0.1
+"""[s] of work on one frame; a thread that takes longer does other things, such as reading the map."""
+GRACE = 500e-6
+"""[s] for a client to take in a frame."""
+
+_END = "destroy_actor"
+_REST = "get_episode_settings"
+
+
+class _Held:
+    """An answer that waits."""
+
+    __slots__ = ("answer", "connection", "method", "since")
+
+    def __init__(self, connection: RpcConnection, method: str, answer: bytes) -> None:
+        self.since = time.monotonic()
+        self.connection = connection
+        self.method = method
+        self.answer = answer
+
+
+class FrameGate:
+    """Keeps answers until the world's next frame.
+
+    Args:
+        has_traffic_manager: Tells whether a connection's client runs a Traffic Manager.
+    """
+
+    def __init__(self, has_traffic_manager: Callable[[RpcConnection], bool]) -> None:
+        self._has_traffic_manager = has_traffic_manager
+        self._held: list[_Held] = []
+        self._awake: dict[RpcConnection, float] = {}
+        self._last_frame = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self._held)
+
+    def hold(self, connection: RpcConnection, method: str, answer: bytes) -> bool:
+        """Keep an answer for later; False if it is to be sent now."""
+        if (method != _REST and method != _END) or not self._has_traffic_manager(connection):
+            return False
+        if method == _REST:
+            self._awake.pop(connection, None)
+        self._held.append(_Held(connection, method, answer))
+        return True
+
+    def frame_is_out(self) -> None:
+        """All subscribers were sent a frame."""
+        self._last_frame = time.monotonic()
+
+    def answer_due(self, now: float) -> None:
+        """Send the answers that need wait no longer; ends of actors first, while the threads rest."""
+        waiting = sorted(self._held, key=lambda held: held.method != _END)
+        self._held = []
+        self._awake = {connection: since for connection, since in self._awake.items() if now < since + LONGEST_CYCLE}
+        for held in waiting:
+            if now < self._due(held):
+                self._held.append(held)
+                continue
+            if held.method == _REST:
+                self._awake[held.connection] = now
+            held.connection.write(held.answer)
+
+    def answer_all(self) -> None:
+        """Send everything: from now on the world ticks when a client says so."""
+        held, self._held = self._held, []
+        self._awake.clear()
+        for one in held:
+            one.connection.write(one.answer)
+
+    def _due(self, held: _Held) -> float:
+        latest = held.since + LONGEST_WAIT
+        if held.since >= self._last_frame:
+            return latest
+        due = self._last_frame + GRACE
+        if held.method == _END:
+            due = max(due, self._awake.get(held.connection, 0.0) + LONGEST_CYCLE)
+        return min(due, latest)
+
+    def next_due(self) -> float | None:
+        """When to look again, None if nothing waits."""
+        return min((self._due(held) for held in self._held), default=None)

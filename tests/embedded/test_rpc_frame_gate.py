@@ -1,0 +1,107 @@
+"""Clients with an asynchronous Traffic Manager are answered in step with the frames."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from rllib_integration.embedded.rpc import frame_gate
+from rllib_integration.embedded.rpc.frame_gate import FrameGate
+from tests.conftest import free_port_pair
+
+
+class _Connection:
+    """Notes what is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    def write(self, message: bytes) -> None:
+        self.sent.append(message)
+
+
+@pytest.fixture
+def connection():
+    return _Connection()
+
+
+@pytest.fixture
+def gate():
+    return FrameGate(lambda _: True)
+
+
+def test_the_settings_wait_for_a_frame_and_its_grace(gate, connection):
+    assert gate.hold(connection, "get_episode_settings", b"settings")
+    gate.answer_due(time.monotonic())
+    assert connection.sent == []
+    gate.frame_is_out()
+    gate.answer_due(time.monotonic() + frame_gate.GRACE)
+    assert connection.sent == [b"settings"]
+    assert not gate
+
+
+def test_other_calls_and_clients_without_a_traffic_manager_do_not_wait(gate, connection):
+    assert not gate.hold(connection, "get_actors_by_id", b"")
+    assert not FrameGate(lambda _: False).hold(connection, "get_episode_settings", b"")
+
+
+def test_the_end_of_an_actor_is_told_while_the_thread_rests(gate, connection):
+    gate.hold(connection, "get_episode_settings", b"settings")
+    gate.frame_is_out()
+    now = time.monotonic() + frame_gate.GRACE
+    gate.answer_due(now)
+    gate.hold(connection, "destroy_actor", b"ended")
+    gate.frame_is_out()
+    now = time.monotonic() + frame_gate.GRACE
+    gate.answer_due(now)
+    assert connection.sent == [b"settings"], "the thread works on a frame"
+    gate.hold(connection, "get_episode_settings", b"settings again")
+    gate.answer_due(now)
+    assert connection.sent == [b"settings", b"ended"]
+
+
+def test_nothing_waits_for_ever_nor_when_the_world_becomes_synchronous(gate, connection):
+    gate.hold(connection, "get_episode_settings", b"late")
+    gate.answer_due(time.monotonic() + frame_gate.LONGEST_WAIT)
+    assert connection.sent == [b"late"]
+    gate.hold(connection, "destroy_actor", b"ended")
+    gate.answer_all()
+    assert connection.sent == [b"late", b"ended"]
+
+
+_CLIENT = """
+import sys, time, carla
+client = carla.Client(sys.argv[1], int(sys.argv[2]))
+client.set_timeout(20.0)
+world = client.get_world()
+manager = client.get_trafficmanager(int(sys.argv[3]))
+library = world.get_blueprint_library()
+cars = [world.spawn_actor(library.find("vehicle.tesla.model3"), p) for p in world.get_map().get_spawn_points()[:8]]
+camera = world.spawn_actor(library.find("sensor.other.imu"), carla.Transform(), attach_to=cars[0])
+for car in cars:
+    car.set_autopilot(True, manager.get_port())
+began = time.monotonic()
+while max(car.get_velocity().length() for car in cars) < 1.0 and time.monotonic() - began < 15.0:
+    world.wait_for_tick()
+assert max(car.get_velocity().length() for car in cars) >= 1.0
+busy, wall = time.process_time(), time.monotonic()
+time.sleep(1.0)
+print((time.process_time() - busy) / (time.monotonic() - wall))
+for car in cars:
+    assert car.destroy()
+assert camera.destroy()
+"""
+
+
+def test_a_client_that_ends_its_driven_vehicles_lives_and_does_not_spin(start_server):
+    server = start_server()
+    finished = subprocess.run(
+        [sys.executable, "-c", _CLIENT, server.host, str(server.port), str(free_port_pair())],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    assert "failed to destroy" not in finished.stdout + finished.stderr
+    assert float(finished.stdout.split()[-1]) < 0.7, "the Traffic Manager's thread spins"
