@@ -23,6 +23,10 @@ from rllib_integration.embedded.physics.tyres import HOLD_RATE
 from rllib_integration.embedded.physics.vehicle_specs import VehicleSpec, vehicle_spec
 
 GRAVITY = 9.81
+STANDARD_LONG_STIFFNESS = 1000.0
+"""CARLA's default `long_stiff_value` ..."""
+SLIP_AT_LIMIT = 0.1
+"""... with which a tyre slips by a tenth of its speed at the limit of its grip."""
 DRY_TIRE_FRICTION = 3.5
 """CARLA's default `tire_friction`; it stands for a friction coefficient of 1."""
 AIR_DENSITY = 1.225
@@ -199,7 +203,7 @@ def _fill_wheels(row: np.void, spec: VehicleSpec) -> None:
     row["wheel_hand_brake_torque"] = np.array((0.0, 0.0, 2.0, 2.0)) * weight_torque
     row["wheel_lat_stiff_max_load"] = 2.0
     row["wheel_lat_stiff_value"] = 17.0
-    row["wheel_long_stiff_value"] = 1000.0
+    row["wheel_long_stiff_value"] = STANDARD_LONG_STIFFNESS
     front = {"front": 0.5, "all": 0.25, "rear": 0.0}[spec.drive]
     row["wheel_cosine"] = 1.0
     row["wheel_drive"] = (front, front, 0.5 - front, 0.5 - front)
@@ -267,6 +271,9 @@ def derive(row: np.void) -> None:
     row["wheel_mass"] = row["wheel_rest_load"] / GRAVITY
     row["wheel_inverse_radius"] = 1.0 / row["wheel_radius"]
     row["wheel_foot"] = row["wheel_mass"] * HOLD_RATE**2 * (0.1 + 0.9e-3 * row["wheel_long_stiff_value"])
+    # A tread softer than CARLA's standard one has to slip more for the same force, and that share of it is lost.
+    softness = np.minimum(STANDARD_LONG_STIFFNESS / np.maximum(row["wheel_long_stiff_value"], 1e-9), 1e3) - 1.0
+    row["wheel_softness"] = SLIP_AT_LIMIT * np.maximum(softness, 0.0) / row["wheel_rest_load"]
     # Argument of the tyre's degressive stiffness: 3 from the highest load on, where it stays level.
     highest = row["wheel_lat_stiff_max_load"] * row["wheel_rest_load"]
     row["wheel_load_scale"] = 3.0 / np.maximum(highest, 1e-9)
@@ -346,6 +353,17 @@ def _drag_area(row: np.void, coefficient: float) -> float:
     return 0.5 * AIR_DENSITY * coefficient * FRONT_SHARE * 4.0 * float(row["extent_y"] * row["extent_z"])
 
 
+def tire_friction(row: np.void, wheel: int) -> float:
+    """CARLA's `tire_friction` of a wheel now: that of the friction trigger it is in, else its own.
+
+    Args:
+        row: One row of an array of dtype `state.VEHICLE`.
+        wheel: Its number.
+    """
+    override = float(row["friction_override"])
+    return override if override >= 0.0 else float(row["wheel_friction"][wheel])
+
+
 def _wheel_control(row: np.void, wheel: int) -> WheelControl:
     cosine, sine = math.cos(row["yaw"]), math.sin(row["yaw"])
     x, y = float(row["wheel_x"][wheel]), float(row["wheel_y"][wheel])
@@ -355,7 +373,7 @@ def _wheel_control(row: np.void, wheel: int) -> WheelControl:
         100.0 * float(row["z"] + row["wheel_radius"][wheel]),
     ]
     return WheelControl(
-        tire_friction=float(row["wheel_friction"][wheel]),
+        tire_friction=tire_friction(row, wheel),
         damping_rate=float(row["wheel_damping"][wheel]),
         max_steer_angle=math.degrees(row["wheel_max_steer"][wheel]),
         radius=100.0 * float(row["wheel_radius"][wheel]),
@@ -418,7 +436,8 @@ def apply_physics_control(row: np.void, control: Sequence) -> None:
 
 
 def _apply_wheel(row: np.void, index: int, wheel: WheelControl) -> None:
-    row["wheel_friction"][index] = wheel.tire_friction
+    if wheel.tire_friction != np.float32(tire_friction(row, index)):
+        row["wheel_friction"][index] = wheel.tire_friction
     row["wheel_damping"][index] = wheel.damping_rate
     row["wheel_max_steer"][index] = math.radians(wheel.max_steer_angle)
     row["wheel_radius"][index] = wheel.radius / 100.0

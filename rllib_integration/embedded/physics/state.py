@@ -142,6 +142,7 @@ VEHICLE = np.dtype(
         ("wheel_mass", _f8, (WHEELS,)),  # resting on it, kg
         ("wheel_inverse_radius", _f8, (WHEELS,)),
         ("wheel_load_scale", _f8, (WHEELS,)), ("wheel_foot", _f8, (WHEELS,)),
+        ("wheel_softness", _f8, (WHEELS,)),  # share of the drive force lost per newton of it
         # friction coefficient of this tick
         ("wheel_grip", _f8, (WHEELS,)),
         # the ground as last looked at: from which pose, under each wheel its place, height and slopes, mean normal
@@ -152,7 +153,9 @@ VEHICLE = np.dtype(
         ("slope_x", _f8, (WHEELS,)), ("slope_y", _f8, (WHEELS,)),
         # wheels, as the last substep left them
         ("wheel_cosine", _f8, (WHEELS,)), ("wheel_sine", _f8, (WHEELS,)),  # of the steering angle
-        ("wheel_steer_offset", _f8, (WHEELS,)),  # angle shown while physics is off
+        # angles that were set from outside, shown while physics is off
+        ("wheel_steer_offset", _f8, (WHEELS,)), ("wheel_pitch_offset", _f8, (WHEELS,)),
+        ("rolled", _f8),  # way along the own axis since it was spawned, forward less backward, m
         ("wheel_load", _f8, (WHEELS,)),
         ("wheel_compression", _f8, (WHEELS,)),
         ("wheel_stretch_x", _f8, (WHEELS,)), ("wheel_stretch_y", _f8, (WHEELS,)),  # tyre deflection

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rllib_integration.embedded.physics.parameters import SLIP_AT_LIMIT, tire_friction
 from rllib_integration.embedded.physics.state import WHEELS
 
 
@@ -86,14 +87,13 @@ def _wheel(row: np.void, wheel: int) -> WheelTelemetry:
     along, across = float(row["wheel_along"][wheel]), float(row["wheel_across"][wheel])
     load = float(row["wheel_load"][wheel])
     push, side = float(row["wheel_force_x"][wheel]), float(row["wheel_force_y"][wheel])
-    friction = row["friction_override"] if row["friction_override"] >= 0.0 else row["wheel_friction"][wheel]
     grip = float(row["wheel_grip"][wheel])
     # Tyres do not spin on their own here. The slip is what a real one would need for this force: a tenth at the
     # limit of friction.
     share = push / (grip * load) if grip * load > 0.0 else 0.0
-    slip = 0.1 * share
+    slip = SLIP_AT_LIMIT * share
     return WheelTelemetry(
-        tire_friction=float(friction),
+        tire_friction=tire_friction(row, wheel),
         lat_slip=math.atan2(across, max(abs(along), 0.5)),
         long_slip=slip,
         omega=along * (1.0 + slip) / float(row["wheel_radius"][wheel]),
@@ -117,3 +117,17 @@ def wheel_steer_angle(row: np.void, wheel: int) -> float:
     if not row["physics"]:
         return math.degrees(row["wheel_steer_offset"][wheel])
     return math.degrees(math.atan2(row["wheel_sine"][wheel], row["wheel_cosine"][wheel]))
+
+
+def wheel_pitch_angle(row: np.void, wheel: int) -> float:
+    """Degrees, -180 to 180, by which a wheel has turned about its axle, backwards positive as Unreal counts; while
+    physics is off, what was set from outside is added.
+
+    Args:
+        row: One row of an array of dtype `state.VEHICLE`.
+        wheel: As in `wheel_steer_angle`.
+    """
+    angle = -float(row["rolled"]) / float(row["wheel_radius"][wheel])
+    if not row["physics"]:
+        angle += float(row["wheel_pitch_offset"][wheel])
+    return math.degrees(math.remainder(angle, 2.0 * math.pi))

@@ -25,8 +25,9 @@ CALM_TURN_RATE = 0.5
 """Fastest pitching and rolling of a vehicle that needs no short substeps, rad/s."""
 ROLLING_RESISTANCE = 0.012
 """Share of the load."""
-FRICTION_UNIT = 1.0 / 3.5
-"""Friction coefficient per unit of CARLA's `tire_friction`: 3.5 is dry asphalt."""
+MOST_GRIP, HALF_GRIP = 3.0, 7.0
+"""A wheel with CARLA's `tire_friction` f has the friction coefficient MOST_GRIP * f / (HALF_GRIP + f): 1 with 3.5, dry
+asphalt, and less than in proportion beyond, as PhysX's tyres at their brakes' limit."""
 REAR_GRIP = 1.15
 """Rear tyres grip better than the front ones, so that a car at its limit pushes outwards instead of spinning."""
 STEERING_RATE = 5.0
@@ -96,7 +97,7 @@ def begin_tick(v: Vehicle, dt: float) -> None:
     _add_spin(v, v.angular_impulse_x, v.angular_impulse_y, v.angular_impulse_z)
     for wheel in range(WHEELS):
         friction = v.friction_override if v.friction_override >= 0.0 else v.wheel_friction[wheel]
-        v.wheel_grip[wheel] = friction * FRICTION_UNIT * (REAR_GRIP if wheel >= 2 else 1.0)
+        v.wheel_grip[wheel] = MOST_GRIP * friction / (HALF_GRIP + friction) * (REAR_GRIP if wheel >= 2 else 1.0)
     speed = v.vx * v.rotation[0] + v.vy * v.rotation[3] + v.vz * v.rotation[6]
     still = v.vx * v.vx + v.vy * v.vy < HOLDING_SPEED * HOLDING_SPEED
     v.holding = v.parked or (idle and not pushed and still)
@@ -377,7 +378,10 @@ def _wheel_force(
     locked = hand_brake > 0.0
     if v.holding:
         hold, locked = math.inf, True
-    return tyre_force(v, wheel, load, along, across, torque * inverse_radius, hold, locked, h)
+    push = torque * inverse_radius
+    if v.wheel_softness[wheel] > 0.0:
+        push /= 1.0 + abs(push) * v.wheel_softness[wheel]
+    return tyre_force(v, wheel, load, along, across, push, hold, locked, h)
 
 
 @kernel
@@ -467,6 +471,7 @@ def end_tick(v: Vehicle, dt: float) -> None:
         _follow_pose(v, dt)
     elif not v.asleep:
         v.roll, v.pitch, v.yaw = angles_from_rotation(v.rotation)
+        v.rolled += (v.vx * v.rotation[0] + v.vy * v.rotation[3] + v.vz * v.rotation[6]) * dt
         _fall_asleep(v, dt)
     elif v.last_vx == 0.0 and v.last_vy == 0.0 and v.last_vz == 0.0 and v.ax == 0.0 and v.ay == 0.0 and v.az == 0.0:
         return
@@ -493,7 +498,10 @@ def _follow_pose(v: Vehicle, dt: float) -> None:
     v.vx, v.vy, v.vz = vx, vy, vz
     turned = (v.yaw - v.last_yaw + math.pi) % (2.0 * math.pi) - math.pi
     v.wz = turned / dt
-    v.rpm = abs(vx * math.cos(v.yaw) + vy * math.sin(v.yaw)) / driven_radius(v) * 30.0 / math.pi
+    r = v.rotation
+    speed = vx * r[0] + vy * r[3] + vz * r[6]
+    v.rolled += speed * dt
+    v.rpm = abs(speed) / driven_radius(v) * 30.0 / math.pi
 
 
 @kernel

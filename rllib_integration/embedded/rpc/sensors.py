@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
 @value
 def get_sensor_token(server: Server, stream_id: int) -> list[bytes]:
-    """The token of a stream."""
-    number = values.integer(stream_id, "stream id")
-    return [server.token(number & 0xFFFFFFFF)]
+    """The token of a stream, to which the client now subscribes."""
+    number = values.integer(stream_id, "stream id") & 0xFFFFFFFF
+    if number in server.simulation.sensors.stream_ids:
+        server.awaited_streams.announce(number)
+    return [server.token(number)]
 
 
 @void

@@ -33,6 +33,7 @@ from rllib_integration.embedded.rpc import (  # noqa: F401  these register the c
     walkers,
     world,
 )
+from rllib_integration.embedded.rpc.awaited_streams import AwaitedStreams
 from rllib_integration.embedded.rpc.complaints import Complaints
 from rllib_integration.embedded.rpc.descriptions import Lookup, describe
 from rllib_integration.embedded.rpc.errors import EXPECTED_ERRORS
@@ -57,6 +58,7 @@ class Server:
         clock: Paces the world while no client does.
         connection: The connection whose request is being answered.
         traffic_managers: Registry of the Traffic Managers that clients run.
+        awaited_streams: Subscriptions that clients have begun.
     """
 
     def __init__(self, simulation: Simulation, host: str, port: int, streaming_port: int, clock: Clock) -> None:
@@ -65,6 +67,7 @@ class Server:
         self.traffic_managers = TrafficManagers()
         self.connection: RpcConnection
         self.complaints = Complaints()
+        self.awaited_streams = AwaitedStreams()
         self._loop = EventLoop()
         self._gate = TickGate()
         self._frame_gate = FrameGate(self._gate.has_traffic_manager)
@@ -110,6 +113,7 @@ class Server:
             self.simulation.settings.synchronous_mode
             and not self._gate
             and not self._load_guard
+            and not self.awaited_streams
             and not self._rpc.backlog
             and not self._rpc.listener.paused
             and not self.streams.listener.paused
@@ -131,6 +135,10 @@ class Server:
             for connection, message_id in self._load_guard.rested_ticks(time.monotonic()):
                 self._tick_and_answer(connection, message_id)
             due.append(self._load_guard.next_due())
+        if self.awaited_streams:
+            for connection, message_id in self.awaited_streams.due_ticks(time.monotonic()):
+                self._on_tick_cue(connection, message_id, is_async=False)
+            due.append(self.awaited_streams.next_due())
         if not self.simulation.settings.synchronous_mode:
             due.append(self._tick_by_clock())
             if self._frame_gate and not self._load_guard:
@@ -224,7 +232,10 @@ class Server:
         elif not self.simulation.settings.synchronous_mode:
             # The next frame comes by itself.
             connection.write(encode_value(message_id, self.simulation.episode.frame + 1))
-        elif self._load_guard.delay_tick(connection, message_id) or self._gate.must_wait(connection, message_id):
+        elif any(
+            keeper(connection, message_id)
+            for keeper in (self.awaited_streams.delay_tick, self._load_guard.delay_tick, self._gate.must_wait)
+        ):
             pass
         else:
             self._tick_and_answer(connection, message_id)
@@ -252,6 +263,7 @@ class Server:
             connection.write(self.simulation.snapshot(announce_map=False))
             self._load_guard.resume()
         else:
+            self.awaited_streams.arrived(stream_id)
             self.simulation.sensors.catch_up(stream_id)
 
     @property

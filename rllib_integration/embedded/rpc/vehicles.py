@@ -9,7 +9,7 @@ import numpy as np
 
 from rllib_integration.embedded.physics import parameters
 from rllib_integration.embedded.physics.state import WHEELS
-from rllib_integration.embedded.physics.telemetry import telemetry, wheel_steer_angle
+from rllib_integration.embedded.physics.telemetry import telemetry, wheel_pitch_angle, wheel_steer_angle
 from rllib_integration.embedded.protocol import values
 from rllib_integration.embedded.protocol.values import clamp, number
 from rllib_integration.embedded.rpc.registry import RemoteError, value, void
@@ -139,10 +139,9 @@ def set_wheel_steer_direction(server: Server, actor_id: int, wheel: int, degrees
 
 @void
 def set_wheel_pitch_angle(server: Server, actor_id: int, wheel: int, degrees: float) -> None:
-    """Accept how far a wheel shall look rolled: wheels here roll by themselves."""
-    _wheel(wheel)
-    find_vehicle(server, actor_id)
-    number(degrees, "wheel angle")
+    """Turn a wheel about its axle by some degrees besides what rolling does."""
+    row = vehicle_row(server, actor_id)
+    row["wheel_pitch_offset"][_wheel(wheel)] = math.radians(number(degrees, "wheel angle"))
 
 
 @value
@@ -153,10 +152,8 @@ def get_wheel_steer_angle(server: Server, actor_id: int, wheel: int) -> float:
 
 @value
 def get_wheel_pitch_angle(server: Server, actor_id: int, wheel: int) -> float:
-    """Degrees by which a wheel is rolled: its speed is simulated, its angle is not."""
-    _wheel(wheel)
-    find_vehicle(server, actor_id)
-    return 0.0
+    """Degrees by which a wheel has turned about its axle."""
+    return float(wheel_pitch_angle(vehicle_row(server, actor_id), _wheel(wheel)))
 
 
 @void

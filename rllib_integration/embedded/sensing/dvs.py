@@ -75,8 +75,8 @@ class DvsCamera(RgbCamera):
     stream_type = 3
     ATTRIBUTES: ClassVar[Mapping[str, Attribute]] = {
         **COLOUR_ATTRIBUTES,
-        "positive_threshold": Attribute(0.3, SMALLEST_THRESHOLD, 100.0),
-        "negative_threshold": Attribute(0.3, SMALLEST_THRESHOLD, 100.0),
+        "positive_threshold": Attribute(0.3, SMALLEST_THRESHOLD, 255.0),
+        "negative_threshold": Attribute(0.3, SMALLEST_THRESHOLD, 255.0),
         "sigma_positive_threshold": Attribute(0.0, 0.0, 1.0),
         "sigma_negative_threshold": Attribute(0.0, 0.0, 1.0),
         "refractory_period_ns": Attribute(0, 0, 1e12),
@@ -93,8 +93,9 @@ class DvsCamera(RgbCamera):
         self._events = np.zeros(4096, EVENT)
 
     def capture(self, view: View, mount: Mount) -> tuple[bytes, ...]:
-        """Body: header, then the events."""
-        return (self._header + self.events(view, mount).tobytes(),)
+        """Body: header, then the events; nothing at all without events."""
+        events = self.events(view, mount)
+        return (self._header + events.tobytes(),) if len(events) else ()
 
     def events(self, view: View, mount: Mount) -> NDArray[np.void]:
         """The events since the last capture: structured array of `EVENT`."""
@@ -120,8 +121,9 @@ class DvsCamera(RgbCamera):
         return found[np.argsort(found["t"], kind="stable")]
 
     def _brightness(self, picture: NDArray[np.uint8]) -> NDArray[np.float64]:
-        grey = picture[..., :3] @ np.array([0.114, 0.587, 0.299]) / 255.0
-        return np.log(self.number("log_eps") + grey) if self.values["use_log"] else grey
+        """Grey 0..255, or the logarithm of 0..1, as the thresholds are meant."""
+        grey = picture[..., :3] @ np.array([0.114, 0.587, 0.299])
+        return np.log(self.number("log_eps") + grey / 255.0) if self.values["use_log"] else grey
 
     def _thresholds(self, sign: str) -> NDArray[np.float64]:
         shape = (self.height, self.width)

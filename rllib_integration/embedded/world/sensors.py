@@ -92,6 +92,11 @@ class SensorBoard:
         """Stop asking a destroyed sensor."""
         self._mounted.pop(actor.id, None)
 
+    @property
+    def stream_ids(self) -> set[int]:
+        """The streams of all sensors."""
+        return {mounted.actor.stream_id for mounted in self._mounted.values()}
+
     def capture(self, dt: float) -> None:
         """Ask all sensors that are due and that somebody listens to."""
         publisher = self._simulation.publisher

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rllib_integration.embedded.physics.telemetry import wheel_steer_angle
+from rllib_integration.embedded.physics.telemetry import wheel_pitch_angle, wheel_steer_angle
 from rllib_integration.embedded.world.actors import Actor
 from rllib_integration.embedded.world.poses import angles_of, multiply, write_rotation
 
@@ -17,9 +17,32 @@ if TYPE_CHECKING:
 
 _NO_ROTATION = (0.0, 0.0, 0.0)
 
+_Bones = dict[str, tuple[str | None, tuple[float, float, float]]]
+
+# First joint of every finger from the wrist, and the way to each further one: forward and down, as shares of height.
+_FINGERS = {
+    "Thumb": ((0.02, -0.015), 0.015),
+    "Index": ((0.015, -0.055), 0.018),
+    "Middle": ((0.005, -0.057), 0.02),
+    "Ring": ((-0.005, -0.055), 0.018),
+    "Pinky": ((-0.015, -0.05), 0.014),
+}
+
+
+def _hand(side: str) -> _Bones:
+    """The bones of the fingers of one hand ("L" or "R")."""
+    bones: _Bones = {}
+    for finger, ((ahead, up), joint) in _FINGERS.items():
+        parent, place = f"crl_hand__{side}", (ahead, 0.0, up)
+        for part in ("", "01", "02", "End"):
+            bones[f"crl_hand{finger}{part}__{side}"] = parent, place
+            parent, place = f"crl_hand{finger}{part}__{side}", (0.0, 0.0, -joint)
+    return bones
+
+
 # Bone of CARLA's pedestrians: its parent, then its place beside that parent as shares of the walker's height
 # (forward, right, up), feet at the bottom.
-_WALKER_BONES: dict[str, tuple[str | None, tuple[float, float, float]]] = {
+_WALKER_BONES: _Bones = {
     "crl_root": (None, (0.0, 0.0, -0.5)),
     "crl_hips__C": ("crl_root", (0.0, 0.0, 0.53)),
     "crl_spine__C": ("crl_hips__C", (0.0, 0.0, 0.06)),
@@ -28,6 +51,7 @@ _WALKER_BONES: dict[str, tuple[str | None, tuple[float, float, float]]] = {
     "crl_arm__L": ("crl_shoulder__L", (0.0, -0.08, 0.0)),
     "crl_foreArm__L": ("crl_arm__L", (0.0, -0.02, -0.16)),
     "crl_hand__L": ("crl_foreArm__L", (0.0, -0.01, -0.15)),
+    **_hand("L"),
     "crl_neck__C": ("crl_spine01__C", (0.0, 0.0, 0.14)),
     "crl_Head__C": ("crl_neck__C", (0.0, 0.0, 0.05)),
     "crl_eye__L": ("crl_Head__C", (0.05, -0.02, 0.05)),
@@ -36,6 +60,7 @@ _WALKER_BONES: dict[str, tuple[str | None, tuple[float, float, float]]] = {
     "crl_arm__R": ("crl_shoulder__R", (0.0, 0.08, 0.0)),
     "crl_foreArm__R": ("crl_arm__R", (0.0, 0.02, -0.16)),
     "crl_hand__R": ("crl_foreArm__R", (0.0, 0.01, -0.15)),
+    **_hand("R"),
     "crl_thigh__R": ("crl_hips__C", (0.0, 0.05, -0.02)),
     "crl_leg__R": ("crl_thigh__R", (0.0, 0.0, -0.24)),
     "crl_foot__R": ("crl_leg__R", (0.0, 0.0, -0.23)),
@@ -140,7 +165,7 @@ class Skeletons:
         return [
             (
                 (float(row["wheel_x"][i]), float(row["wheel_y"][i]), float(row["wheel_radius"][i])),
-                (0.0, float(wheel_steer_angle(row, i)), 0.0),
+                (wheel_pitch_angle(row, i), float(wheel_steer_angle(row, i)), 0.0),
             )
             for i in range(len(_WHEEL_BONES))
         ]
