@@ -108,6 +108,39 @@ def test_a_sensor_needs_no_parent(fresh_world, spawn, spawn_points):
     assert data.transform.location.distance(spawn_points[0].location) < 0.01
 
 
+def test_no_frame_is_missed_from_the_first_tick_on(fresh_world, spawn, spawn_points):
+    sensors = [spawn("sensor.other.gnss", spawn_points[index]) for index in range(4)]
+    inboxes = [Inbox(sensor) for sensor in sensors]
+    frames = []
+    for index in range(30):
+        for sensor in sensors:
+            sensor.set_transform(carla.Transform(carla.Location(x=float(index))))
+        frames.append(fresh_world.tick())
+    for inbox in inboxes:
+        messages = [inbox.get(timeout=_TIMEOUT) for _ in frames]
+        assert [message.frame for message in messages] == frames
+        assert [message.transform.location.x for message in messages] == list(range(30))
+
+
+def test_an_event_camera_speaks_only_of_events(fresh_world, spawn, spawn_points):
+    place = spawn_points[0]
+    place.location.z += 1.6
+    sizes = {"image_size_x": "64", "image_size_y": "48"}
+    cameras = [spawn("sensor.camera.dvs", place, **sizes) for _ in range(2)]
+    inboxes = [Inbox(camera) for camera in cameras]
+    ticks = Inbox(spawn("sensor.other.gnss", place))
+    forward = place.get_forward_vector()
+    for _ in range(10):
+        place.location += carla.Location(x=0.5 * forward.x, y=0.5 * forward.y)
+        cameras[0].set_transform(place)
+        ticks.of_frame(fresh_world.tick())
+    moving, still = inboxes
+    assert moving.qsize() >= 7
+    assert still.empty()
+    while not moving.empty():
+        assert len(moving.get()) > 0
+
+
 def test_a_stopped_sensor_is_silent(fresh_world, spawn, car):
     sensor = spawn("sensor.other.imu", carla.Transform(), car)
     inbox = Inbox(sensor)

@@ -82,6 +82,33 @@ def test_a_physics_control_comes_back_as_it_was_applied(fresh_world, car):
     assert len(car.get_physics_control().wheels) == 4
 
 
+def test_a_friction_trigger_shows_in_the_wheels_while_a_car_is_inside(fresh_world, spawn, car):
+    own = car.get_physics_control().wheels[0].tire_friction
+    sizes = {f"extent_{axis}": "2000" for axis in "xyz"}
+    trigger = spawn("static.trigger.friction", car.get_transform(), friction="0.5", **sizes)
+    run(fresh_world, 0.2)
+    assert car.get_physics_control().wheels[0].tire_friction == pytest.approx(0.5)
+    trigger.destroy()
+    run(fresh_world, 0.2)
+    assert car.get_physics_control().wheels[0].tire_friction == pytest.approx(own)
+
+
+def test_wheel_bones_turn_as_the_car_rolls(fresh_world, car):
+    wheels = [index for index, name in enumerate(car.get_bone_names()) if name.lower().startswith("wheel")]
+    assert len(wheels) == 4
+    radius = car.get_physics_control().wheels[0].radius / 100.0
+    car.apply_control(carla.VehicleControl(throttle=0.35))
+    run(fresh_world, 1.2)
+    here, before = car.get_location(), car.get_bone_relative_transforms()
+    fresh_world.tick()
+    rolled = math.degrees(car.get_location().distance(here) / radius)
+    after = car.get_bone_relative_transforms()
+    for index in wheels:
+        turns = [transform[index].get_forward_vector() for transform in (before, after)]
+        first, second = (math.degrees(math.atan2(vector.z, vector.x)) for vector in turns)
+        assert (first - second + 180.0) % 360.0 - 180.0 == pytest.approx(rolled, rel=0.3)
+
+
 def test_ackermann_control_reaches_its_speed(fresh_world, car):
     car.apply_ackermann_control(carla.VehicleAckermannControl(steer=0.0, speed=5.0, acceleration=3.0))
     run(fresh_world, 4.0)
@@ -123,6 +150,15 @@ def test_a_collision_is_reported_to_its_sensor(fresh_world, spawn, spawn_points)
     assert events[0].actor.id == car.id
     assert events[0].other_actor.id == other.id
     assert events[0].normal_impulse.length() > 100.0
+
+
+def test_a_walker_has_the_bones_of_carla_s_pedestrians(fresh_world, spawn, spawn_points):
+    walker = spawn("walker.pedestrian.0001", carla.Transform(spawn_points[0].location + carla.Location(z=0.7)))
+    fresh_world.tick()
+    names, world = walker.get_bone_names(), walker.get_bone_world_transforms()
+    assert len(names) == len(world) == len(walker.get_bone_relative_transforms()) > 60
+    height = {name: transform.location.z for name, transform in zip(names, world)}
+    assert height["crl_Head__C"] > height["crl_hand__L"] > height["crl_handIndexEnd__L"] > height["crl_foot__L"]
 
 
 def test_walkers_walk_as_told(fresh_world, spawn, spawn_points):

@@ -22,7 +22,9 @@ KICK_DOWN_THROTTLE = 0.8
 LAZY_SHIFT = 0.6
 """Share of the speed for changing up that counts without throttle."""
 ENGINE_BRAKE = 0.3
-"""Most that an engine brakes with, as a share of its highest torque."""
+"""Most that an engine brakes with, as a share of its highest torque ..."""
+COASTING = 0.65
+"""... and as the deceleration of the vehicle, m/s^2: automatic boxes let a car roll, whatever the gear."""
 
 
 @kernel
@@ -152,5 +154,5 @@ def wheel_torque(v: Vehicle, speed: float, h: float) -> float:
         )
         push *= min(max((v.speed_limiter - abs(speed)) * 2.0, 0.0), 1.0)
     drag = v.damping_full_throttle + (1.0 - v.throttle) * (v.damping_clutch_engaged - v.damping_full_throttle)
-    most = ENGINE_BRAKE * v.peak_torque
-    return (push - min(max(drag * coupled, -most), most)) * ratio
+    most = min(ENGINE_BRAKE * v.peak_torque * abs(ratio), COASTING * v.mass * driven_radius(v))
+    return push * ratio - min(max(drag * coupled * ratio, -most), most)

@@ -61,6 +61,12 @@ _DIGIT_BARS = [
 ]
 
 
+RUN_UPS = {"Town10HD": ((30.0, -6.0, -90.0),)}
+"""Places beside the roads of CARLA's towns from which its own tests drive a car against a wall: x, y [m], heading."""
+_RUN_UP, _RUN_UP_WIDTH = 14.0, 5.0
+"""[m] Way to the wall, and how wide it is free."""
+
+
 class Furniture:
     """Puts objects on the ground: each gets an environment object, a mesh and, if it is solid, obstacle boxes."""
 
@@ -87,6 +93,16 @@ class Furniture:
                 self._traffic_light(signal)
             else:
                 self._sign(signal)
+
+    def add_run_ups(self, town: str) -> None:
+        """A free way and a wall where CARLA's town has one, see `RUN_UPS`."""
+        for x, y, heading in RUN_UPS.get(town, ()):
+            yaw = math.radians(heading)
+            start, ahead = np.array([x, y]), np.array([math.cos(yaw), math.sin(yaw)])
+            half = np.array([4.0, 7.0])
+            self._building(start + ahead * (_RUN_UP + half[0]), half, yaw)
+            middle = start + ahead * (0.5 * _RUN_UP - 3.0)
+            self.free.take_rectangle(middle[0], middle[1], yaw, 0.5 * _RUN_UP + 3.0, 0.5 * _RUN_UP_WIDTH)
 
     def add_roadside(self, lanes: LaneTable) -> None:
         """Buildings and street lights along sidewalks, trees along the other roads, rails and pillars at bridges."""

@@ -53,7 +53,7 @@ def build_town(name: str, opendrive: str) -> Town:
     path = cache.entry_path(name.removesuffix("_Opt"), opendrive, ".npz")
     arrays = cache.load_arrays(path)
     if arrays is None:
-        arrays = _derive(opendrive)
+        arrays = _derive(name.removesuffix("_Opt"), opendrive)
         cache.save_arrays(path, arrays)
     return _town(name, opendrive, arrays)
 
@@ -64,14 +64,14 @@ def _roads(opendrive: str) -> tuple[RoadNetwork, ReferenceLines, LaneTable]:
     return network, lines, sample_lanes(network, lines)
 
 
-def _derive(opendrive: str) -> cache.Arrays:
+def _derive(name: str, opendrive: str) -> cache.Arrays:
     """Everything that a text gives, as arrays."""
     network, lines, lanes = _roads(opendrive)
     surface, gores = build_surface(lane_quads(lanes))
     signals, zones = find_signals(network, lines, lanes, surface)
     crosswalks = crosswalk_polygons(network, lines)
     seed = zlib.crc32(opendrive.encode("utf-8"))
-    surroundings = build_surroundings(network, lanes, surface, gores, signals, zones, crosswalks, seed)
+    surroundings = build_surroundings(network, lanes, surface, gores, signals, zones, crosswalks, seed, name)
     scenery = surroundings.scenery
     return {
         "spawn_points": spawn_points(network, lanes),

@@ -38,8 +38,9 @@ def build_surroundings(
     zones: NDArray[np.void],
     crosswalks: list[Array],
     seed: int,
+    name: str,
 ) -> Surroundings:
-    """Make the scenery of a town; the same arguments give the same scenery."""
+    """Make the scenery of the town `name`; the same arguments give the same scenery."""
     mesh = MeshBuilder()
     marking_start = mesh.triangle_count
     for quads, colour in lane_lines(network, lanes):
@@ -52,6 +53,7 @@ def build_surroundings(
     add_terrain(mesh, surface, seed)
     furniture = Furniture(mesh, surface, seed)
     furniture.add_signals(signals)
+    furniture.add_run_ups(name)
     furniture.add_roadside(lanes)
     return Surroundings(
         mesh.build(marking_start, marking_stop),

@@ -12,7 +12,7 @@ from rllib_integration.embedded.physics.parameters import (
     apply_physics_control,
     physics_control,
 )
-from rllib_integration.embedded.physics.telemetry import telemetry, wheel_steer_angle
+from rllib_integration.embedded.physics.telemetry import telemetry, wheel_pitch_angle, wheel_steer_angle
 
 from .scene import GRAVITY, Scene, launch, sedan, vehicle_facts, vehicles
 
@@ -72,6 +72,68 @@ def test_a_friction_trigger_acts_until_it_is_left():
     scene.vehicles["friction_override"][1] = -1.0
     scene.tick(40)
     assert scene.speed()[1] < 0.1
+
+
+def test_a_slippery_road_still_brakes():
+    scene = Scene(vehicles("vehicle.carlamotors.european_hgv", "vehicle.carlamotors.european_hgv"))
+    _with_wheels(scene.vehicles[0], tire_friction=0.0)
+    _with_wheels(scene.vehicles[1], tire_friction=0.5)
+    launch(scene.vehicles, 27.0)
+    scene.tick()
+    scene.vehicles["brake"] = 1.0
+    scene.tick(150)
+    x = scene.vehicles["x"]
+    assert x[0] > 190.0
+    assert x[1] < 0.75 * x[0]
+
+
+def test_a_trigger_s_friction_is_what_the_wheels_show_and_ends_with_it():
+    row = sedan()[0]
+    own = physics_control(row).wheels[0].tire_friction
+    row["friction_override"] = 0.2
+    assert {wheel.tire_friction for wheel in physics_control(row).wheels} == {0.2}
+    _with(row, mass=1500.0)  # what was read inside the trigger is applied there
+    row["friction_override"] = -1.0
+    assert physics_control(row).wheels[0].tire_friction == own
+
+
+def test_a_soft_tread_accelerates_less():
+    scene = Scene(sedan(3))
+    for row, stiffness in zip(scene.vehicles, (100.0, 500.0, 1000.0)):
+        _with_wheels(row, long_stiff_value=stiffness)
+    scene.vehicles["throttle"] = 1.0
+    scene.tick(80)
+    soft, medium, standard = scene.vehicles["x"]
+    assert soft < 0.8 * medium < 0.9 * standard
+
+
+def test_cars_roll_on_without_throttle():
+    scene = Scene(vehicles(*(name for name, facts in vehicle_facts().items() if facts["base"] == "car")))
+    launch(scene.vehicles, 13.9)
+    scene.tick(220)
+    assert scene.vehicles["x"].min() > 90.0
+    assert scene.vehicles["vx"].max() < 13.0
+
+
+def test_wheels_turn_with_the_way_driven():
+    scene = Scene(sedan(2))
+    scene.vehicles["physics"][1] = 0
+    launch(scene.vehicles[:1], 5.0)
+    scene.tick()
+    eighth = 2.0 * math.pi * float(scene.vehicles["wheel_radius"][1, 0]) / 8.0
+    before = [wheel_pitch_angle(row, 0) for row in scene.vehicles]
+    start = float(scene.vehicles["x"][0])
+    for _ in range(10):
+        scene.vehicles["x"][1] += eighth / 10.0
+        scene.tick()
+    assert wheel_pitch_angle(scene.vehicles[1], 0) - before[1] == pytest.approx(-45.0, abs=0.1)
+    driven = float(scene.vehicles["x"][0]) - start
+    turned = math.radians(wheel_pitch_angle(scene.vehicles[0], 0) - before[0])
+    way = -turned * float(scene.vehicles["wheel_radius"][0, 0])
+    assert math.remainder(way - driven, 16.0 * eighth / 2.0) == pytest.approx(0.0, abs=0.02)
+    scene.vehicles["x"][1] += 50.0
+    scene.tick()
+    assert wheel_pitch_angle(scene.vehicles[1], 0) - before[1] == pytest.approx(-45.0, abs=0.1)  # teleported
 
 
 def test_mass_torque_gears_drag_and_brakes_have_their_effect():
