@@ -2,7 +2,8 @@
 
 numba looks only at the file of the function that is called when it decides whether a cached kernel is still good.
 A kernel that calls functions of other files would run old code after an update, so every state of the sources has
-a folder of its own. It also serves installations that can't be written to.
+a folder of its own. It also serves installations that can't be written to. Two installations share no kernels: numba
+keys them by the path of their source, too.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def use_own_folder() -> None:
 def kernel_folder() -> Path:
     """The folder for the sources as they are now."""
     package = Path(__file__).parent
-    digest = hashlib.sha1()
+    digest = hashlib.sha1(str(package).encode())
     for path in sorted(package.rglob("*.py")):
         source = path.read_bytes()
         if b"njit" in source or path.parent.name == "physics":
