@@ -1,7 +1,7 @@
 """Collisions between everything that has a body: upright oriented boxes, impulses at contact points.
 
-Once a tick the broad phase lists the pairs that could meet during it: moving bodies through a hashed grid, static
-boxes through theirs. Every substep the narrow phase looks at these pairs only.
+Once a tick the broad phase lists the pairs that could meet during it: moving bodies by strips of ground, static boxes
+through their grid. Every substep the narrow phase looks at these pairs only.
 
 Boxes are upright: a footprint turned by yaw, and an interval of height, so that what drives on a bridge does not
 touch what drives below it. Of the axes that separate two boxes, the one on which they have overlapped for the
@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from rllib_integration.embedded.physics.kernels import kernel
+from rllib_integration.embedded.physics.kernels import entry, kernel
 from rllib_integration.embedded.physics.obstacles import ObstacleGrid
 from rllib_integration.embedded.physics.prop import yaw_inertia
 from rllib_integration.embedded.physics.state import (
@@ -24,6 +24,7 @@ from rllib_integration.embedded.physics.state import (
     PROP_KIND,
     VEHICLE_KIND,
     WALKER_KIND,
+    Floats,
     Integers,
     Prop,
     Rows,
@@ -190,12 +191,14 @@ def store_prop(p: Prop, body: Body) -> None:
 
 
 @kernel
-def load_all(vehicles: Rows, walkers: Rows, props: Rows) -> Rows:
-    """Bodies of all actors: `BODY` (vehicles + walkers + props + 1,); the last one is for an obstacle."""
-    bodies = np.zeros(len(vehicles) + len(walkers) + len(props) + 1, BODY)
-    for i in range(len(bodies) - 1):
-        _load(vehicles, walkers, props, bodies, i, -1)
-    return bodies
+def load_rest(walkers: Rows, props: Rows, bodies: Rows, first: int) -> None:
+    """Fills the bodies of walkers and props, which lie from row `first` on."""
+    for i in range(len(walkers)):
+        load_walker(walkers[i], bodies[first + i])
+    for i in range(len(props)):
+        load_prop(props[i], bodies[first + len(walkers) + i])
+    for i in range(first, len(bodies)):
+        bodies[i].loaded = 0
 
 
 @kernel
@@ -225,16 +228,7 @@ def _collides(vehicles: Rows, walkers: Rows, props: Rows, i: int) -> bool:
     return props[row - len(walkers)].collisions != 0
 
 
-@kernel
-def _grown(array: Integers) -> Integers:
-    # Written out: slices would make compiling three seconds longer.
-    larger = np.empty((2 * array.shape[0], 3), np.int64)
-    for i in range(array.shape[0]):
-        larger[i, 0], larger[i, 1], larger[i, 2] = array[i, 0], array[i, 1], array[i, 2]
-    return larger
-
-
-@kernel
+@entry
 def find_pairs(
     vehicles: Rows,
     walkers: Rows,
@@ -249,64 +243,105 @@ def find_pairs(
 
     Returns:
         int64 (n, 3): body; smaller body or ``-1 - row`` of an obstacle; contact of this tick, -1 so far. Ordered by
-        body.
+        body, then bodies before obstacles, then by partner.
     """
     count = len(bodies) - 1
+    strips = np.empty(2 * count + 2, np.int64)
+    below = np.empty(count, np.int64)
     reach = np.empty(count)
+    room = 4 * count + 16
+    while True:
+        pairs = np.empty((room, 3), np.int64)
+        found = _list_pairs(vehicles, walkers, props, obstacles, grid, bodies, dt, gravity, strips, below, reach, pairs)
+        if found <= room:
+            return pairs[:found]
+        room = 2 * found
+
+
+@kernel
+def _list_pairs(
+    vehicles: Rows,
+    walkers: Rows,
+    props: Rows,
+    obstacles: Rows,
+    grid: ObstacleGrid,
+    bodies: Rows,
+    dt: float,
+    gravity: float,
+    strips: Integers,
+    below: Integers,
+    reach: Floats,
+    pairs: Integers,
+) -> int:
+    """Writes the pairs that fit into `pairs`; returns how many there are, or more.
+
+    Bodies are sorted into strips across the longer side of the place where they are. Strips are so wide that what is
+    within reach of a body lies in its own strip or in those beside it.
+    """
+    count = len(bodies) - 1
     drop = gravity * dt * dt
     largest = 1.0
+    low_x = low_y = math.inf
+    high_x = high_y = -math.inf
     for i in range(count):
         b = bodies[i]
-        speed = math.sqrt(b.vx * b.vx + b.vy * b.vy)
-        reach[i] = b.radius + speed * dt + MARGIN
+        reach[i] = b.radius + math.sqrt(b.vx * b.vx + b.vy * b.vy) * dt + MARGIN
         largest = max(largest, reach[i])
-    # Large cells: what is within reach of a body lies in two of them or three, not in nine.
-    per_metre = 0.25 / largest
-    buckets = 64
-    while buckets < 2 * count:
-        buckets *= 2
-    head = np.empty(buckets, np.int64)
-    for i in range(buckets):
-        head[i] = -1
-    chain = np.empty(count, np.int64)
-    cells = np.empty((count, 2), np.int64)
-    pairs = np.empty((4 * count + 16, 3), np.int64)
-    found = np.int64(0)
+        low_x, high_x = min(low_x, b.x), max(high_x, b.x)
+        low_y, high_y = min(low_y, b.y), max(high_y, b.y)
+    along_x = high_x - low_x > high_y - low_y
+    low = low_x if along_x else low_y
+    length = high_x - low_x if along_x else high_y - low_y
+    # Comparisons that also hold the strips together should a pose not be a number.
+    number = 1
+    if length > 2.0 * largest:
+        number = int(length / (2.0 * largest)) if length < 4.0 * largest * count else 2 * count
+    per_metre = number / max(length, 1.0)
+    for strip in range(number + 1):
+        strips[strip] = -1
+    found = 0
     for i in range(count):
         if not _collides(vehicles, walkers, props, i):
             continue
         b = bodies[i]
-        column, line = math.floor(b.x * per_metre), math.floor(b.y * per_metre)
-        cells[i, 0], cells[i, 1] = column, line
-        around = reach[i] + largest
-        last_column, last_line = math.floor((b.x + around) * per_metre), math.floor((b.y + around) * per_metre)
         climb = abs(b.vz) * dt + drop + MARGIN
-        for near_column in range(math.floor((b.x - around) * per_metre), last_column + 1):
-            for near_line in range(math.floor((b.y - around) * per_metre), last_line + 1):
-                j = head[_bucket(near_column, near_line, buckets)]
-                while j >= 0:
-                    if cells[j, 0] == near_column and cells[j, 1] == near_line:
-                        o = bodies[j]
-                        dx, dy, apart = o.x - b.x, o.y - b.y, reach[i] + reach[j]
-                        up = climb + abs(o.vz) * dt
-                        if (
-                            dx * dx + dy * dy < apart * apart
-                            and b.low - up < o.high
-                            and o.low - up < b.high
-                            and (b.awake * b.lightness > 0.0 or o.awake * o.lightness > 0.0)
-                            and _could_meet(b, o, dt)
-                        ):
-                            if found == len(pairs):
-                                pairs = _grown(pairs)
-                            pairs[found, 0], pairs[found, 1], pairs[found, 2] = i, j, -1
-                            found += 1
-                    j = chain[j]
-        bucket = _bucket(column, line, buckets)
-        chain[i] = head[bucket]
-        head[bucket] = i
-        if b.awake * b.lightness > 0.0:
-            pairs, found = _find_obstacles(obstacles, grid, b, i, reach[i], climb, pairs, found)
-    return pairs[:found]
+        moves = b.awake * b.lightness > 0.0
+        first = found
+        at = ((b.x if along_x else b.y) - low) * per_metre
+        place = int(at) if 0.0 <= at < number else number
+        for strip in range(max(place - 1, 0), min(place + 2, number + 1)):
+            j = strips[strip]
+            while j >= 0:
+                o = bodies[j]
+                dx, dy, apart = o.x - b.x, o.y - b.y, reach[i] + reach[j]
+                if dx * dx + dy * dy < apart * apart:
+                    up = climb + abs(o.vz) * dt
+                    if (
+                        (moves or o.awake * o.lightness > 0.0)
+                        and b.low - up < o.high
+                        and o.low - up < b.high
+                        and _could_meet(b, o, dt)
+                    ):
+                        found = _insert(pairs, first, found, i, j)
+                j = below[j]
+        below[i] = strips[place]
+        strips[place] = i
+        if moves:
+            found = _list_obstacles(obstacles, grid, b, i, reach[i], climb, pairs, found)
+    return found
+
+
+@kernel
+def _insert(pairs: Integers, first: int, found: int, body: int, partner: int) -> int:
+    """Notes a pair so that the partners of a body are in ascending order from row `first` on."""
+    if found < len(pairs):
+        row = found
+        while row > first and pairs[row - 1, 1] > partner:
+            pairs[row, 1] = pairs[row - 1, 1]
+            row -= 1
+        pairs[row, 1] = partner
+        pairs[found, 0], pairs[found, 2] = body, -1
+    return found + 1
 
 
 @kernel
@@ -326,12 +361,7 @@ def _could_meet(a: Body, b: Body, dt: float) -> bool:
 
 
 @kernel
-def _bucket(column: int, line: int, buckets: int) -> int:
-    return (column * 73856093 ^ line * 19349663) & (buckets - 1)
-
-
-@kernel
-def _find_obstacles(
+def _list_obstacles(
     obstacles: Rows,
     grid: ObstacleGrid,
     body: Body,
@@ -340,12 +370,13 @@ def _find_obstacles(
     climb: float,
     pairs: Integers,
     found: int,
-) -> tuple[Integers, int]:
+) -> int:
     first_pair = found
-    first_column = max(math.floor((body.x - reach - grid.origin_x) / grid.cell), 0)
-    last_column = min(math.floor((body.x + reach - grid.origin_x) / grid.cell), grid.columns - 1)
-    first_row = max(math.floor((body.y - reach - grid.origin_y) / grid.cell), 0)
-    last_row = min(math.floor((body.y + reach - grid.origin_y) / grid.cell), grid.rows - 1)
+    per_metre = 1.0 / grid.cell
+    first_column = max(math.floor((body.x - reach - grid.origin_x) * per_metre), 0)
+    last_column = min(math.floor((body.x + reach - grid.origin_x) * per_metre), grid.columns - 1)
+    first_row = max(math.floor((body.y - reach - grid.origin_y) * per_metre), 0)
+    last_row = min(math.floor((body.y + reach - grid.origin_y) * per_metre), grid.rows - 1)
     for row in range(first_row, last_row + 1):
         for column in range(first_column, last_column + 1):
             place = row * grid.columns + column
@@ -365,15 +396,14 @@ def _find_obstacles(
                 ):
                     continue
                 known = False
-                for pair in range(first_pair, found):
+                for pair in range(first_pair, min(found, len(pairs))):
                     known = known or pairs[pair, 1] == -1 - item
                 if known:
                     continue
-                if found == len(pairs):
-                    pairs = _grown(pairs)
-                pairs[found, 0], pairs[found, 1], pairs[found, 2] = index, -1 - item, -1
+                if found < len(pairs):
+                    pairs[found, 0], pairs[found, 1], pairs[found, 2] = index, -1 - item, -1
                 found += 1
-    return pairs, found
+    return found
 
 
 @kernel
@@ -393,7 +423,7 @@ def collide(
 
     Args:
         vehicles, walkers, props, obstacles: The state.
-        bodies: From `load_all`; brought up to date here.
+        bodies: One `BODY` an actor and one for an obstacle; brought up to date here.
         pairs: From `find_pairs`; their contacts are noted here.
         contacts: Array of `state.CONTACT`, filled up to `contact_count`.
         contact_count: Contacts so far in this tick.

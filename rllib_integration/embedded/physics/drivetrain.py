@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from rllib_integration.embedded.physics.kernels import kernel
+from rllib_integration.embedded.physics.kernels import inlined, kernel
 from rllib_integration.embedded.physics.state import Floats, Vehicle
 
 RPM = math.pi / 30.0
@@ -38,7 +38,7 @@ def interpolate(xs: Floats, ys: Floats, count: int, x: float) -> float:
     return ys[count - 1]
 
 
-@kernel
+@inlined
 def overall_ratio(v: Vehicle) -> float:
     """Turns of the engine per turn of the wheels in the gear that is in; negative in reverse, 0 in neutral."""
     if v.gear == 0:
@@ -48,7 +48,7 @@ def overall_ratio(v: Vehicle) -> float:
     return v.gear_ratio[v.gear - 1] * v.final_ratio
 
 
-@kernel
+@inlined
 def driving_wheel(v: Vehicle) -> int:
     """A wheel of the axle that gets most of the engine's torque."""
     return 0 if v.wheel_drive[0] > v.wheel_drive[2] else 2
@@ -122,7 +122,7 @@ def _automatic_gear(v: Vehicle, speed: float) -> int:
     return gear
 
 
-@kernel
+@inlined
 def wheel_torque(v: Vehicle, speed: float, h: float) -> float:
     """Torque that all driven wheels share, N m; turns the engine on by `h` seconds.
 

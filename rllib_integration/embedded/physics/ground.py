@@ -53,7 +53,7 @@ class Surface(NamedTuple):
     label: NDArray[np.uint8]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy", _nrt=False)
 def ground_at(surface: Surface, x: float, y: float, z: float) -> tuple[float, float, float, float, int]:
     """Find the ground that carries a point.
 

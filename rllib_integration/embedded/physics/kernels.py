@@ -6,6 +6,19 @@ gives IEEE infinities instead of a Python exception: no kernel needs the check, 
 
 from __future__ import annotations
 
+from typing import Any
+
 from numba import njit
 
-kernel = njit(cache=True, error_model="numpy")
+_EXACT: dict[str, Any] = {"cache": True, "error_model": "numpy"}
+_BARE: dict[str, Any] = {**_EXACT, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+entry = njit(**_EXACT)
+"""For what Python calls, and for what makes arrays or returns them."""
+
+kernel = njit(**_BARE)
+"""For what only kernels call: no Python wrapper to compile, and no reference counts. It must neither make arrays nor
+return them."""
+
+inlined = njit(**_BARE, forceinline=True)
+"""For small kernels that every substep of every vehicle calls."""

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.physics.kernels import kernel
+from rllib_integration.embedded.physics.kernels import inlined, kernel
 
 
 @kernel
@@ -41,7 +41,7 @@ def angles_from_rotation(rotation: NDArray[np.float64]) -> tuple[float, float, f
     return math.atan2(-rotation[7], rotation[8]), pitch, math.atan2(rotation[3], rotation[0])
 
 
-@kernel
+@inlined
 def turn(rotation: NDArray[np.float64], wx: float, wy: float, wz: float, h: float) -> None:
     """Turns a rotation by the angular velocity (world frame, rad/s) over `h` seconds, exactly."""
     rate = math.sqrt(wx * wx + wy * wy + wz * wz)

@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from rllib_integration.embedded.physics import prop, vehicle, walker
-from rllib_integration.embedded.physics.collisions import collide, find_pairs, load_all
+from rllib_integration.embedded.physics.collisions import BODY, collide, find_pairs, load_rest, load_vehicle
 from rllib_integration.embedded.physics.ground import Surface
-from rllib_integration.embedded.physics.kernels import kernel
+from rllib_integration.embedded.physics.kernels import entry, kernel
 from rllib_integration.embedded.physics.obstacles import ObstacleGrid
 from rllib_integration.embedded.physics.state import Integers, Rows
 
@@ -28,38 +28,56 @@ begin_prop, advance_prop, end_prop = prop.begin_tick, prop.advance, prop.end_tic
 
 
 @kernel
-def count_substeps(vehicles: Rows, props: Rows, dt: float, substep: float, max_substeps: int) -> int:
+def begin(vehicles: Rows, walkers: Rows, props: Rows, bodies: Rows, busy: Integers, dt: float) -> None:
+    """Begins the tick of every body.
+
+    Args:
+        vehicles, walkers, props: The state.
+        bodies: `collisions.BODY`, one an actor; filled.
+        busy: One a vehicle: 1 for those that do not stand firmly, and so need every substep.
+        dt: Length of the tick, seconds.
+    """
+    for i in range(len(vehicles)):
+        v = vehicles[i]
+        begin_vehicle(v, dt)
+        load_vehicle(v, bodies[i])
+        bodies[i].loaded = 0
+        busy[i] = not is_calm(v)
+    for i in range(len(walkers)):
+        begin_walker(walkers[i], dt)
+    for i in range(len(props)):
+        begin_prop(props[i], dt)
+    load_rest(walkers, props, bodies, len(vehicles))
+
+
+@kernel
+def count_substeps(bodies: Rows, pairs: Integers, dt: float, substep: float, max_substeps: int) -> int:
     """Substeps of a tick under CARLA's settings, but enough for springs to be stable and for nothing to tunnel."""
     wanted = min(max(math.ceil(dt / substep - 1e-6), 1), max_substeps)
     wanted = max(wanted, math.ceil(dt / LONGEST_SUBSTEP - 1e-6))
-    # Within a substep no body moves further than the middle of what it could hit.
+    # Within a substep no body that could hit another moves further than the middle of it.
     fastest = 0.0
-    for i in range(len(vehicles)):
-        v = vehicles[i]
-        way = (abs(v.vx) + abs(v.vy) + abs(v.vz)) * dt
-        fastest = max(fastest, way / (0.1 + 0.6 * min(v.extent_x, v.extent_y)))
-    for i in range(len(props)):
-        p = props[i]
-        if p.physics:
-            way = (abs(p.vx) + abs(p.vy) + abs(p.vz)) * dt
-            fastest = max(fastest, way / (0.1 + 0.6 * min(p.extent_x, p.extent_y)))
+    for pair in range(len(pairs)):
+        for side in range(2):
+            if pairs[pair, side] >= 0:
+                b = bodies[pairs[pair, side]]
+                way = (abs(b.vx) + abs(b.vy) + abs(b.vz)) * dt
+                fastest = max(fastest, way / (0.1 + 0.6 * min(b.extent_x, b.extent_y)))
     return max(wanted, min(math.ceil(fastest - 1e-6), MOST_EXTRA_SUBSTEPS))
 
 
 @kernel
-def find_busy(vehicles: Rows, pairs: Integers) -> Integers:
-    """Which vehicles need every substep: those that could touch something and those that do not stand firmly."""
-    busy = np.empty(len(vehicles), np.int64)
+def drive_calm(vehicles: Rows, busy: Integers, surface: Surface, dt: float, substeps: int, gravity: float) -> None:
+    """The whole tick of the vehicles that need no short substeps."""
+    substeps = min(substeps, math.ceil(dt / CALM_SUBSTEP - 1e-6))
     for i in range(len(vehicles)):
-        busy[i] = not is_calm(vehicles[i])
-    for pair in range(len(pairs)):
-        for side in range(2):
-            if 0 <= pairs[pair, side] < len(vehicles):
-                busy[pairs[pair, side]] = 1
-    return busy
+        if not busy[i]:
+            for _ in range(substeps):
+                advance_vehicle(vehicles[i], surface, dt / substeps, gravity)
+            end_vehicle(vehicles[i], dt)
 
 
-@kernel
+@entry
 def step(
     vehicles: Rows,
     walkers: Rows,
@@ -92,23 +110,18 @@ def step(
     Returns:
         How many contacts there were; what did not fit into `contacts` is not reported.
     """
-    for i in range(len(vehicles)):
-        begin_vehicle(vehicles[i], dt)
-    for i in range(len(walkers)):
-        begin_walker(walkers[i], dt)
-    for i in range(len(props)):
-        begin_prop(props[i], dt)
-    bodies = load_all(vehicles, walkers, props)
+    bodies = np.empty(len(vehicles) + len(walkers) + len(props) + 1, BODY)
+    busy = np.empty(len(vehicles), np.int64)
+    begin(vehicles, walkers, props, bodies, busy, dt)
     pairs = find_pairs(vehicles, walkers, props, obstacles, obstacle_grid, bodies, dt, gravity)
-    touched = np.int64(0)
-    substeps = count_substeps(vehicles, props, dt, substep, max_substeps)
+    for pair in range(len(pairs)):
+        for side in range(2):
+            if 0 <= pairs[pair, side] < len(vehicles):
+                busy[pairs[pair, side]] = 1
+    substeps = count_substeps(bodies, pairs, dt, substep, max_substeps)
     h = dt / substeps
-    busy = find_busy(vehicles, pairs)
-    calm_substeps = min(substeps, math.ceil(dt / CALM_SUBSTEP - 1e-6))
-    for i in range(len(vehicles)):
-        if not busy[i]:
-            for _ in range(calm_substeps):
-                advance_vehicle(vehicles[i], surface, dt / calm_substeps, gravity)
+    drive_calm(vehicles, busy, surface, dt, substeps, gravity)
+    touched = np.int64(0)
     for number in range(1, substeps + 1):
         for i in range(len(vehicles)):
             if busy[i]:
@@ -120,7 +133,8 @@ def step(
         if len(pairs):
             touched = collide(vehicles, walkers, props, obstacles, bodies, pairs, contacts, touched, number, h)
     for i in range(len(vehicles)):
-        end_vehicle(vehicles[i], dt)
+        if busy[i]:
+            end_vehicle(vehicles[i], dt)
     for i in range(len(walkers)):
         end_walker(walkers[i], dt)
     for i in range(len(props)):

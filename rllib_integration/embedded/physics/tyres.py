@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 
-from rllib_integration.embedded.physics.kernels import kernel
+from rllib_integration.embedded.physics.kernels import inlined, kernel
 from rllib_integration.embedded.physics.state import Vehicle
 
 RELAXATION_LENGTH = 0.35
@@ -34,14 +34,14 @@ _TWENTY_SEVENTH = 1.0 / 27.0
 _INVERSE_RELAXATION = 1.0 / RELAXATION_LENGTH
 
 
-@kernel
+@inlined
 def degressive(k: float) -> float:
     """Rises from 0 with slope 1 and stays at 1 from 3 on, smoothly: the curve of the brush model and of PhysX's
     `PxVehicleTireData`."""
     return k * (1.0 - k * _THIRD + k * k * _TWENTY_SEVENTH) if k < 3.0 else 1.0
 
 
-@kernel
+@inlined
 def tyre_force(
     v: Vehicle,
     wheel: int,

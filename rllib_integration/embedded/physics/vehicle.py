@@ -16,7 +16,7 @@ import math
 from rllib_integration.embedded.physics.ackermann import follow_ackermann
 from rllib_integration.embedded.physics.drivetrain import choose_gear, driven_radius, interpolate, wheel_torque
 from rllib_integration.embedded.physics.ground import Surface, ground_at
-from rllib_integration.embedded.physics.kernels import kernel
+from rllib_integration.embedded.physics.kernels import inlined, kernel
 from rllib_integration.embedded.physics.rigid_body import angles_from_rotation, rotation_from_angles, turn
 from rllib_integration.embedded.physics.state import WHEELS, Floats, Vehicle
 from rllib_integration.embedded.physics.tyres import tyre_force
@@ -265,7 +265,7 @@ def advance(v: Vehicle, surface: Surface, h: float, gravity: float) -> None:
     _move(v, h)
 
 
-@kernel
+@inlined
 def _to_body(r: Floats, x: float, y: float, z: float) -> tuple[float, float, float]:
     """A vector of the world in the frame of a body with rotation `r`."""
     return r[0] * x + r[3] * y + r[6] * z, r[1] * x + r[4] * y + r[7] * z, r[2] * x + r[5] * y + r[8] * z
@@ -279,7 +279,7 @@ def _lift_wheel(v: Vehicle, wheel: int) -> None:
     v.wheel_stretch_x[wheel] = v.wheel_stretch_y[wheel] = 0.0
 
 
-@kernel
+@inlined
 def _push(v: Vehicle, x: float, y: float, z: float, h: float, gravity: float) -> None:
     """Changes the velocity by the ground's force (own frame, N), and by air, gravity and what was asked for."""
     r = v.rotation
@@ -326,7 +326,7 @@ def _look_down(v: Vehicle, surface: Surface, h: float) -> None:
     v.seen_ahead_x, v.seen_ahead_y, v.seen_ahead_z = r[0], r[3], r[6]
 
 
-@kernel
+@inlined
 def _move(v: Vehicle, h: float) -> None:
     """Moves the centre of mass, turns the body about it, and puts the origin where it then is."""
     r = v.rotation
@@ -338,7 +338,7 @@ def _move(v: Vehicle, h: float) -> None:
     v.z += v.vz * h + before_z - after_z
 
 
-@kernel
+@inlined
 def _to_centre_of_mass(v: Vehicle) -> tuple[float, float, float]:
     """From the origin to the centre of mass, whose velocity the state holds; in the world frame."""
     r = v.rotation
@@ -349,7 +349,7 @@ def _to_centre_of_mass(v: Vehicle) -> tuple[float, float, float]:
     )
 
 
-@kernel
+@inlined
 def _spring_load(v: Vehicle, wheel: int, compression: float, rising: float) -> float:
     """Force of spring, damper and bump stop, N; 0 where the wheel hangs in the air or the vehicle lies on its side."""
     rate = v.suspension_frequency
@@ -363,7 +363,7 @@ def _spring_load(v: Vehicle, wheel: int, compression: float, rising: float) -> f
     return max(0.0, v.wheel_rest_load[wheel] + push)
 
 
-@kernel
+@inlined
 def _wheel_force(
     v: Vehicle, wheel: int, load: float, along: float, across: float, drive: float, h: float
 ) -> tuple[float, float]:

@@ -26,6 +26,21 @@ def test_every_vehicle_settles_on_the_road_and_keeps_its_pose():
     assert np.all(v["asleep"] == 1)
 
 
+def test_what_falls_for_long_far_away_changes_nothing_for_those_who_collide():
+    def crash(others: np.ndarray) -> bytes:
+        scene = Scene(np.concatenate([sedan(3), others]), surface=flat_surface(60.0))
+        v = scene.vehicles
+        v["x"][:3], v["y"][:3], v["yaw"][1] = (-30.0, 0.0, 30.0), 0.0, 0.4
+        launch(v[:1], 12.0)
+        scene.tick(80)
+        assert np.abs(v["wz"][:2]).max() > 0.0
+        return b"".join(v[name][:3].tobytes() for name in ("x", "y", "yaw", "vx", "rpm"))
+
+    falling = sedan(1)
+    falling["x"], falling["z"], falling["vz"] = 300.0, 500.0, -150.0
+    assert crash(falling) == crash(sedan(0))
+
+
 def test_off_the_edge_of_the_world_a_car_falls_freely():
     scene = Scene(sedan(), surface=flat_surface(20.0))
     edge = -scene.surface.origin_x
