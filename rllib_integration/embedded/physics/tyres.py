@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 
-from rllib_integration.embedded.physics.kernels import inlined, kernel
+from rllib_integration.embedded.physics.kernels import inlined
 from rllib_integration.embedded.physics.state import Vehicle
 
 RELAXATION_LENGTH = 0.35
