@@ -116,6 +116,7 @@ class CarlaCore:
         self._bird_view: BirdviewManager | None = None
         self._bird_view_size = 0
         self._forgotten: list[Any] = []
+        self._left_behind: dict[int, list[int]] = {}
         try:
             self.connect()
         except BaseException:
@@ -160,6 +161,7 @@ class CarlaCore:
         self._apply_settings()
         self._available_towns = list(self._call(client.get_available_maps))
         self._enter_world()
+        self._remove_left_behind()
         self.client = client
         self._forgotten = []
 
@@ -228,6 +230,7 @@ class CarlaCore:
     def _forget_world(self) -> None:
         """Let go of a client that never recovers, without asking its server for anything."""
         if self.client is not None:
+            self._left_behind = {self.world.id: self._own_actors()}
             # The client aborts the process if one of its own threads drops the last reference to it, as one that
             # still ends a sensor does. So all of it is kept until the next client is there.
             sensors = self.sensor_interface.abandon()
@@ -238,6 +241,21 @@ class CarlaCore:
         self.metrics = self._bird_view = None
         self.client = self.world = self.map = self.hero = self.spectator = None
         self._town = self._weather = None
+
+    def _own_actors(self) -> list[int]:
+        """Ids of the hero, its sensors and the traffic, each after what is attached to it."""
+        traffic = [*self._traffic.controllers, *self._traffic.walkers, *self._traffic.vehicles] if self._traffic else []
+        of_carla = (getattr(sensor, "sensor", None) for sensor in self.sensor_interface.sensors.values())
+        sensors = [actor.id for actor in of_carla if actor is not None]
+        return [*traffic, *sensors, *([self.hero.id] if self.hero is not None else [])]
+
+    def _remove_left_behind(self) -> None:
+        """Destroy what was ours on a server that hung and answers again; one that we started would have been ended."""
+        ours = self._left_behind.pop(self.world.id, [])
+        self._left_behind = {}
+        if ours and not self._server().started_here:
+            for actor in self._call(self.world.get_actors, ours):
+                self._call(actor.destroy)
 
     def close(self) -> None:
         """Destroy what is ours, end the server if it was started here. Twice is fine."""
@@ -292,6 +310,9 @@ class CarlaCore:
         # Only the towns named _Opt are built in layers; of the others, NONE would be an empty promise.
         if town_name(town).endswith("_Opt") and not self.config["enable_map_assets"]:
             layers = carla.MapLayer.NONE
+        if self._is_there(town, layers):
+            self._town = town
+            return
         client, seconds = self.client, self.config["load_timeout"]
         assert client is not None
         client.set_timeout(seconds)
@@ -302,6 +323,12 @@ class CarlaCore:
         self._weather = None
         self._enter_world()
         self._town = town
+
+    def _is_there(self, town: str, layers: carla.MapLayer) -> bool:
+        """Whether the server came with this town: loading it would take time, and from others their actors."""
+        if self._town is not None or town_name(self.map.name) != town_name(town):
+            return False
+        return layers == carla.MapLayer.All or not self._server().started_here
 
     def _set_weather(self, weather: carla.WeatherParameters) -> None:
         if weather != self._weather:

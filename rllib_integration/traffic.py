@@ -46,6 +46,7 @@ class Traffic:
     Attributes:
         vehicles: Actor ids of the vehicles.
         walkers: Actor ids of the walkers.
+        controllers: Actor ids of what makes them walk.
 
     Raises:
         TrafficError: The process could not be started.
@@ -54,6 +55,7 @@ class Traffic:
     def __init__(self, host: str, port: int, tm_port: int, timeout: float, log_path: Path | None = None) -> None:
         self.vehicles: list[int] = []
         self.walkers: list[int] = []
+        self.controllers: list[int] = []
         self._timeout = timeout
         self._owner = os.getpid()
         self._buffer = b""
@@ -114,13 +116,14 @@ class Traffic:
             keep_clear=[list(place) for place in keep_clear],
         )
         self.vehicles, self.walkers = answer["vehicles"], answer["walkers"]
+        self.controllers = answer["controllers"]
         return answer["notes"]
 
     def clear(self) -> None:
         """Destroy all vehicles and walkers."""
         if self.vehicles or self.walkers:
             self._ask("clear", self._timeout + _SPARE_SECONDS)
-            self.vehicles, self.walkers = [], []
+            self.vehicles, self.walkers, self.controllers = [], [], []
 
     def tick(self) -> int:
         """Tick the world and let the Traffic Manager decide; return the frame."""

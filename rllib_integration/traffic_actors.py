@@ -59,7 +59,8 @@ class TrafficActors:
             self._direct_vehicles(client_seed, hybrid)
         self._world.set_pedestrians_seed(client_seed)
         notes = self._spawn_vehicles(n_vehicles, keep_clear, rng) + self._spawn_walkers(n_walkers, rng)
-        return {"vehicles": self._vehicles, "walkers": self._walkers, "notes": notes}
+        actors = {"vehicles": self._vehicles, "walkers": self._walkers, "controllers": self._controllers}
+        return {**actors, "notes": notes}
 
     def _direct_vehicles(self, seed: int, hybrid: bool) -> None:
         """Have a Traffic Manager. Not without vehicles: it costs time at every tick."""

@@ -176,7 +176,9 @@ def test_fault_7_unseeded_resets_go_on_from_the_seed(make_env):
 
 
 def test_the_configured_seed_is_that_of_the_first_episode(make_env):
-    configured = make_env(carla={"seed": 21}).reset()[0]
+    env = make_env(carla={"seed": 21})
+    configured = env.reset()[0]
+    env.close()
     assert configured.tobytes() == make_env().reset(seed=21)[0].tobytes()
 
 

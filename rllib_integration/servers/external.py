@@ -7,8 +7,13 @@ import contextlib
 import carla
 
 from rllib_integration.servers.base import CarlaServer
-from rllib_integration.servers.readiness import is_listening, wait_until_ready
+from rllib_integration.servers.readiness import wait_until_ready
 from rllib_integration.servers.settings import ServerSettings
+
+_QUESTION_SECONDS = 1.0
+# By host and port: the settings that each server had before the first of this process's environments came, also when
+# it was lost and found again in between, with our settings by then.
+_found: dict[tuple[str, int], carla.WorldSettings] = {}
 
 
 class ExternalServer(CarlaServer):
@@ -21,19 +26,19 @@ class ExternalServer(CarlaServer):
         super().__init__(settings)
         self.host = settings.host
         self.port = settings.port
-        self._found: carla.WorldSettings | None = None
 
     def start(self) -> None:
         self.version = wait_until_ready(self)
-        self._found = self._client().get_world().get_settings()
+        _found.setdefault((self.host, self.port), self._client().get_world().get_settings())
 
     def stop(self, grace: float = 0.0) -> None:
-        """Give the server back the world settings that `start` found, if it still answers."""
-        found, self._found = self._found, None
-        if found is None or not is_listening(self.host, self.port, 1.0):
+        """Give the server back the world settings that the first `start` found, if it still answers."""
+        address = self.host, self.port
+        if address not in _found or not self.answers(_QUESTION_SECONDS):
             return
         with contextlib.suppress(RuntimeError):  # it stopped answering: there is nobody to give them back to
-            self._client().get_world().apply_settings(found)
+            self._client().get_world().apply_settings(_found[address])
+            del _found[address]
 
     def _client(self) -> carla.Client:
         client = carla.Client(self.host, self.port, 1)

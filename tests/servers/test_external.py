@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
 import carla
 import pytest
 
+from rllib_integration.carla_env import CarlaEnv
 from rllib_integration.servers import ServerGaveUpError, ServerHangError, ServerKeeper, ServerWatch, create_server
+from tests.experiments import PoseExperiment
 
 
 @pytest.fixture
@@ -33,6 +37,39 @@ def test_it_is_used_without_a_process_of_ours_and_gets_its_settings_back(section
     server.stop()
     assert world.get_settings() == found
     assert client.get_server_version() == server.version
+
+
+def test_its_town_and_the_actors_of_others_stay_also_when_it_hangs_for_a_while(
+    start_server: Callable[..., Any],
+) -> None:
+    running = start_server()
+    client = carla.Client(*running.address)
+    client.set_timeout(20.0)
+    world = client.get_world()
+    settings = world.get_settings()
+    settings.max_substeps = 7
+    world.apply_settings(settings)
+    found = world.get_settings()
+    library = world.get_blueprint_library()
+    theirs = world.spawn_actor(library.find("vehicle.tesla.model3"), world.get_map().get_spawn_points()[0])
+    env = CarlaEnv(
+        {
+            "carla": {"timeout": 2.0, "server": {"kind": "external", "port": running.port}},
+            "experiment": {"type": PoseExperiment, "town": "Minitown", "background_activity": {"n_vehicles": 2}},
+        }
+    )
+    env.reset(seed=1)
+    assert world.get_settings().synchronous_mode
+    running.process.send_signal(signal.SIGSTOP)
+    before = time.monotonic()
+    assert env.step(1)[4]["server_restarted"] is True
+    assert time.monotonic() - before < 2 * 2.0 + 4.0  # of the tick, and of the traffic's process that ticks
+    running.process.send_signal(signal.SIGCONT)
+    env.reset(seed=1)
+    env.close()
+    client.get_world().wait_for_tick()
+    assert client.get_world().get_settings() == found
+    assert [actor.id for actor in client.get_world().get_actors().filter("vehicle.*")] == [theirs.id]
 
 
 def test_calls_to_it_are_bounded_though_its_process_cannot_be_watched(section: dict[str, Any]) -> None:
