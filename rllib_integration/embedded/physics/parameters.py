@@ -174,8 +174,8 @@ def _clear(row: np.void) -> None:
 
 def _fill_body(row: np.void, spec: VehicleSpec) -> None:
     width, height = 2.0 * row["extent_y"], 2.0 * row["extent_z"]
-    wheelbase = min(spec.wheelbase, 0.9 * 2.0 * row["extent_x"])
-    row["com_x"] = row["box_x"] + wheelbase * (_FRONT_LOAD[spec.drive] - 0.5)
+    middle, wheelbase = _axles(row, spec)
+    row["com_x"] = middle + wheelbase * (_FRONT_LOAD[spec.drive] - 0.5)
     row["com_y"] = row["box_y"]
     row["com_z"] = height * _MASS_HEIGHT[spec.sort]
     row["clearance"] = min(0.35, 0.12 * height)
@@ -187,10 +187,21 @@ def _fill_body(row: np.void, spec: VehicleSpec) -> None:
     row["suspension_damping"] = 0.45
 
 
+def _axles(row: np.void, spec: VehicleSpec) -> tuple[float, float]:
+    """Place of the middle between the axles along the vehicle, and their distance [m]."""
+    length = 2.0 * float(row["extent_x"])
+    wheelbase = min(spec.wheelbase, 0.9 * length)
+    middle = float(row["box_x"])
+    if spec.front_overhang is not None:
+        middle += 0.5 * (length - wheelbase) - min(spec.front_overhang, length - wheelbase)
+    return middle, wheelbase
+
+
 def _fill_wheels(row: np.void, spec: VehicleSpec) -> None:
-    half_base = 0.5 * min(spec.wheelbase, 0.9 * 2.0 * row["extent_x"])
+    middle, wheelbase = _axles(row, spec)
+    half_base = 0.5 * wheelbase
     half_track = 0.15 if spec.two_wheeler else 0.8 * row["body_extent_y"]
-    row["wheel_x"] = row["box_x"] + np.array((half_base, half_base, -half_base, -half_base))
+    row["wheel_x"] = middle + np.array((half_base, half_base, -half_base, -half_base))
     row["wheel_y"] = row["box_y"] + np.array((-half_track, half_track, -half_track, half_track))
     row["wheel_radius"] = spec.wheel_radius
     row["wheel_friction"] = DRY_TIRE_FRICTION * _GRIP[spec.sort]

@@ -27,7 +27,8 @@ class VehicleSpec:
         gears: Forward gears.
         spread: Ratio of the lowest to the highest gear.
         electric: Full torque from standstill.
-        max_steer: Steering angle of the inner front wheel at full lock [degrees]; CARLA's cars say 70.
+        max_steer: Steering angle of the inner front wheel at full lock [degrees]; CARLA gives 70 to all on four wheels.
+        front_overhang: From the front axle to the front end [m]; None where both ends reach as far beyond their axles.
         sort: car, van, truck, bus, motorcycle or bicycle.
     """
 
@@ -44,6 +45,7 @@ class VehicleSpec:
     spread: float = 5.5
     electric: bool = False
     max_steer: float = 70.0
+    front_overhang: float | None = None
     sort: str = "car"
 
     @property
@@ -53,13 +55,23 @@ class VehicleSpec:
 
 
 _CAR = VehicleSpec(1500, 120, 250, 6000, 2.70, 0.33, 205)
-_VAN = VehicleSpec(2400, 120, 360, 4500, 3.60, 0.35, 160, drag=0.38, drive="rear", sort="van")
+_VAN = VehicleSpec(2400, 120, 360, 4500, 3.60, 0.35, 160, drag=0.38, drive="rear", front_overhang=1.0, sort="van")
 _TRUCK = VehicleSpec(
-    9000, 230, 1300, 2600, 4.30, 0.50, 115, drag=0.65, drive="rear", gears=10, spread=12.0, max_steer=60.0, sort="truck"
+    9000,
+    230,
+    1300,
+    2600,
+    4.30,
+    0.50,
+    115,
+    drag=0.65,
+    drive="rear",
+    gears=10,
+    spread=12.0,
+    front_overhang=1.4,
+    sort="truck",
 )
-_BUS = VehicleSpec(
-    8500, 165, 700, 3000, 5.30, 0.45, 115, drag=0.60, drive="rear", spread=7.0, max_steer=60.0, sort="bus"
-)
+_BUS = VehicleSpec(8500, 165, 700, 3000, 5.30, 0.45, 115, drag=0.60, drive="rear", spread=7.0, sort="bus")
 _MOTORCYCLE = VehicleSpec(
     290, 65, 90, 9000, 1.45, 0.31, 200, drag=0.60, drive="rear", spread=3.2, max_steer=45.0, sort="motorcycle"
 )
@@ -87,7 +99,7 @@ SPECS = {
     "vehicle.bh.crossbike": replace(_BICYCLE, mass=90, wheelbase=1.02, top_speed=36),
     "vehicle.bmw.grandtourer": VehicleSpec(1570, 110, 230, 6000, 2.78, 0.33, 205),
     "vehicle.carlamotors.carlacola": VehicleSpec(
-        5500, 150, 610, 3000, 3.10, 0.42, 120, drag=0.60, drive="rear", spread=7.0, max_steer=65.0, sort="truck"
+        5500, 150, 610, 3000, 3.10, 0.42, 120, drag=0.60, drive="rear", spread=7.0, sort="truck"
     ),
     "vehicle.carlamotors.european_hgv": VehicleSpec(
         8500,
@@ -101,7 +113,7 @@ SPECS = {
         drive="rear",
         gears=12,
         spread=14.0,
-        max_steer=60.0,
+        front_overhang=1.4,
         sort="truck",
     ),
     "vehicle.carlamotors.firetruck": VehicleSpec(
@@ -116,7 +128,7 @@ SPECS = {
         drive="rear",
         gears=8,
         spread=10.0,
-        max_steer=60.0,
+        front_overhang=1.4,
         sort="truck",
     ),
     "vehicle.chevrolet.impala": VehicleSpec(1890, 205, 430, 5500, 3.02, 0.35, 195, drag=0.38, drive="rear", gears=4),
@@ -127,7 +139,9 @@ SPECS = {
     "vehicle.dodge.charger_police_2020": VehicleSpec(
         2050, 276, 535, 6000, 3.05, 0.36, 240, drag=0.34, drive="rear", gears=8
     ),
-    "vehicle.ford.ambulance": VehicleSpec(4700, 242, 800, 4000, 4.00, 0.40, 150, drag=0.45, drive="rear", sort="van"),
+    "vehicle.ford.ambulance": VehicleSpec(
+        4700, 242, 800, 4000, 4.00, 0.40, 150, drag=0.45, drive="rear", front_overhang=0.95, sort="van"
+    ),
     "vehicle.ford.crown": VehicleSpec(1950, 186, 380, 5500, 2.92, 0.34, 205, drag=0.34, drive="rear", gears=4),
     "vehicle.ford.mustang": VehicleSpec(1450, 200, 410, 5800, 2.74, 0.33, 205, drag=0.40, drive="rear", gears=4),
     "vehicle.gazelle.omafiets": replace(_BICYCLE, mass=98, wheelbase=1.12, top_speed=30),
@@ -145,7 +159,7 @@ SPECS = {
     "vehicle.mercedes.coupe": VehicleSpec(1780, 215, 400, 6300, 2.87, 0.34, 245, drag=0.26, drive="rear", gears=7),
     "vehicle.mercedes.coupe_2020": VehicleSpec(1750, 190, 400, 6300, 2.84, 0.34, 245, drag=0.26, drive="rear", gears=8),
     "vehicle.mercedes.sprinter": VehicleSpec(
-        2450, 120, 360, 4600, 3.67, 0.35, 160, drag=0.35, drive="rear", sort="van"
+        2450, 120, 360, 4600, 3.67, 0.35, 160, drag=0.35, drive="rear", front_overhang=1.0, sort="van"
     ),
     "vehicle.micro.microlino": VehicleSpec(
         600, 19, 110, 10000, 1.57, 0.27, 90, drag=0.35, drive="rear", gears=1, electric=True
@@ -153,7 +167,7 @@ SPECS = {
     "vehicle.mini.cooper_s": VehicleSpec(1240, 128, 240, 6500, 2.47, 0.31, 220, drag=0.36),
     "vehicle.mini.cooper_s_2021": VehicleSpec(1330, 141, 280, 6500, 2.67, 0.33, 228, drag=0.34),
     "vehicle.mitsubishi.fusorosa": VehicleSpec(
-        7200, 130, 430, 3600, 5.30, 0.42, 115, drag=0.32, drive="rear", spread=7.0, max_steer=60.0, sort="bus"
+        7200, 130, 430, 3600, 5.30, 0.42, 115, drag=0.32, drive="rear", spread=7.0, front_overhang=1.6, sort="bus"
     ),
     "vehicle.nissan.micra": VehicleSpec(1010, 59, 110, 6200, 2.43, 0.30, 165, drag=0.32, gears=5, spread=4.8),
     "vehicle.nissan.patrol": VehicleSpec(2350, 170, 400, 5500, 2.97, 0.40, 185, drag=0.42, drive="all"),

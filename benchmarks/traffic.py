@@ -1,0 +1,316 @@
+"""How the client's Traffic Manager drives: collisions, red lights run, cars that stand, speeds against the limits.
+
+    python benchmarks/traffic.py [--towns Town01,Town02,Town03,Town04,Town05] [--cars 50] [--minutes 10] [--processes 1]
+
+Each town gets a server and a client of its own, synchronous, with steps of 0.05 s. All vehicle blueprints take part,
+as in CARLA's own traffic generator. A collision is counted for every car that took part in it; another one with the
+same partner counts after three seconds without touch. A car stands if it has not moved for two minutes without
+being at a red light, or if the Traffic Manager took it away as stuck. `--port` measures a CARLA that is already
+running instead, and `--events FILE` keeps what happened to whom.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import carla
+import numpy as np
+
+_REPOSITORY = Path(__file__).resolve().parents[1]
+_STEP = 0.05
+_STANDING_SPEED, _STANDING_SECONDS = 0.1, 120.0
+_NEW_TOUCH_SECONDS = 3.0
+_TIMEOUT = 120.0
+_STOP_LINE_AHEAD = 1.0  # of a stop waypoint [m]
+_SPEEDING = 1.1  # times the limit
+_COLUMNS = ("town", "cars", "car hours", "collisions/h", "red lights run", "standing %", "lost", "speeding %", "km/h")
+
+
+@dataclass
+class Traffic:
+    """What one town showed."""
+
+    town: str
+    cars: int = 0
+    car_hours: float = 0.0
+    red_lights_run: int = 0
+    stood: set[int] = field(default_factory=set)
+    lost: set[int] = field(default_factory=set)
+    speeding: float = 0.0
+    speed: float = 0.0
+    ticks_per_second: float = 0.0
+    events: list[dict] = field(default_factory=list)
+
+    @property
+    def collisions(self) -> int:
+        """How often a car hit something or was hit."""
+        return sum(event["what"] == "collision" for event in self.events)
+
+    def row(self) -> tuple[str, ...]:
+        """Its line of the table."""
+        return (
+            self.town,
+            f"{self.cars}",
+            f"{self.car_hours:.2f}",
+            f"{self.collisions / max(self.car_hours, 1e-9):.2f}",
+            f"{self.red_lights_run}",
+            f"{100.0 * len(self.stood | self.lost) / max(self.cars, 1):.1f}",
+            f"{len(self.lost)}",
+            f"{100.0 * self.speeding:.2f}",
+            f"{self.speed:.1f}",
+        )
+
+
+class Touches:
+    """Collisions of all cars, each counted once however long it lasts."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[int, int], float] = {}
+        self.new: list[dict] = []
+
+    def add(self, event: carla.CollisionEvent) -> None:
+        """Take the message of a sensor."""
+        pair = event.actor.id, event.other_actor.id
+        last, self._last[pair] = self._last.get(pair, -1e9), event.timestamp
+        if event.timestamp - last < _NEW_TOUCH_SECONDS:
+            return
+        impulse = event.normal_impulse
+        self.new.append(
+            {
+                "what": "collision",
+                "frame": event.frame,
+                "car": event.actor.id,
+                "type": event.actor.type_id,
+                "other": event.other_actor.id,
+                "other_type": event.other_actor.type_id,
+                "impulse": round(impulse.length()),
+                "place": [round(event.transform.location.x, 1), round(event.transform.location.y, 1)],
+            }
+        )
+
+
+class State(NamedTuple):
+    """All living cars in one tick: rows as in `ids`."""
+
+    ids: list[int]
+    front: np.ndarray  # (n, 3) middle of the front bumper
+    ahead: np.ndarray  # (n, 2) unit vector
+    speed: np.ndarray  # (n,) m/s
+
+
+class StopLines:
+    """The stop lines of all traffic lights."""
+
+    def __init__(self, world: carla.World) -> None:
+        self._lights = list(world.get_actors().filter("traffic.traffic_light*"))
+        lines = []
+        for number, light in enumerate(self._lights):
+            for waypoint in light.get_stop_waypoints():
+                place, ahead = waypoint.transform.location, waypoint.transform.get_forward_vector()
+                x, y = place.x + _STOP_LINE_AHEAD * ahead.x, place.y + _STOP_LINE_AHEAD * ahead.y
+                lines.append((x, y, place.z, ahead.x, ahead.y, 0.5 * waypoint.lane_width, number))
+        self._lines = np.array(lines).reshape(-1, 7)
+        self._before: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._were_red = np.zeros(len(self._lights), bool)
+
+    def crossed_at_red(self, state: State) -> list[int]:
+        """Which cars have passed a line since the last tick although its light was red then already."""
+        red = np.array([light.state == carla.TrafficLightState.Red for light in self._lights], bool)
+        both, self._were_red = red & self._were_red, red
+        x, y, z, ahead_x, ahead_y, half_width, light = self._lines.T
+        passed = []
+        before, self._before = self._before, {}
+        for number, front, ahead in zip(state.ids, state.front, state.ahead):
+            dx, dy = front[0] - x, front[1] - y
+            along, across = dx * ahead_x + dy * ahead_y, dy * ahead_x - dx * ahead_y
+            self._before[number] = along, front
+            if number not in before:
+                continue
+            crossing = (before[number][0] < 0.0) & (along >= 0.0) & (np.abs(across) < half_width)
+            crossing &= (np.abs(front[2] - z) < 3.0) & (ahead[0] * ahead_x + ahead[1] * ahead_y > 0.7)
+            if np.hypot(*(front - before[number][1])[:2]) < 5.0 and both[light[crossing].astype(int)].any():
+                passed.append(number)
+        return passed
+
+
+class Measurement:
+    """Drives cars in one town and watches them."""
+
+    def __init__(self, client: carla.Client, town: str, count: int, seed: int, only: str) -> None:
+        self.client = client
+        self.traffic = Traffic(town)
+        self.world = client.load_world(town)
+        settings = self.world.get_settings()
+        settings.synchronous_mode, settings.fixed_delta_seconds = True, _STEP
+        settings.no_rendering_mode = True
+        self.world.apply_settings(settings)
+        self.manager = client.get_trafficmanager(_free_port())
+        self.manager.set_synchronous_mode(True)
+        self.manager.set_random_device_seed(seed)
+        self.manager.set_global_distance_to_leading_vehicle(2.5)
+        self.cars = {car.id: car for car in self._spawn(count, seed, only)}
+        self.traffic.cars = len(self.cars)
+        self._boxes = {number: car.bounding_box for number, car in self.cars.items()}
+        self._stood = dict.fromkeys(self.cars, 0.0)
+        self._lines = StopLines(self.world)
+        self._touches = Touches()
+        self._sensors = self._watch_collisions()
+
+    def _spawn(self, count: int, seed: int, only: str) -> list[carla.Vehicle]:
+        rng = np.random.default_rng(seed)
+        blueprints = sorted(self.world.get_blueprint_library().filter(only), key=lambda one: one.id)
+        points = self.world.get_map().get_spawn_points()
+        batch = [
+            carla.command.SpawnActor(blueprints[rng.integers(len(blueprints))], points[place]).then(
+                carla.command.SetAutopilot(carla.command.FutureActor, True, self.manager.get_port())
+            )
+            for place in rng.permutation(len(points))[:count]
+        ]
+        made = self.client.apply_batch_sync(batch, True)
+        return list(self.world.get_actors([answer.actor_id for answer in made if not answer.error]))
+
+    def _watch_collisions(self) -> list[carla.Sensor]:
+        blueprint = self.world.get_blueprint_library().find("sensor.other.collision")
+        sensors = [self.world.spawn_actor(blueprint, carla.Transform(), attach_to=car) for car in self.cars.values()]
+        for sensor in sensors:
+            sensor.listen(self._touches.add)
+        return sensors
+
+    def run(self, seconds: float) -> Traffic:
+        """Drive and return what happened."""
+        ticks = round(seconds / _STEP)
+        began = time.perf_counter()
+        for _ in range(ticks):
+            self.world.tick()
+            self._look(self.world.get_snapshot())
+        traffic = self.traffic
+        traffic.ticks_per_second = ticks / (time.perf_counter() - began)
+        seen = max(traffic.car_hours * 3600.0 / _STEP, 1.0)
+        traffic.speeding /= seen
+        traffic.speed *= 3.6 / seen
+        return traffic
+
+    def _look(self, snapshot: carla.WorldSnapshot) -> None:
+        traffic = self.traffic
+        state = self._state(snapshot)
+        traffic.lost.update(self.cars.keys() - set(state.ids))
+        traffic.car_hours += len(state.ids) * _STEP / 3600.0
+        traffic.speed += float(state.speed.sum())
+        for number, speed in zip(state.ids, state.speed.tolist()):
+            car = self.cars[number]
+            traffic.speeding += speed > _SPEEDING * car.get_speed_limit() / 3.6
+            waits = car.is_at_traffic_light() and car.get_traffic_light_state() != carla.TrafficLightState.Green
+            self._stood[number] = 0.0 if speed > _STANDING_SPEED or waits else self._stood[number] + _STEP
+            if self._stood[number] > _STANDING_SECONDS:
+                traffic.stood.add(number)
+        for number in self._lines.crossed_at_red(state):
+            traffic.red_lights_run += 1
+            place = state.front[state.ids.index(number)].round(1).tolist()
+            event = {"what": "red light", "frame": snapshot.frame, "car": number, "place": place}
+            traffic.events.append({**event, "type": self.cars[number].type_id})
+        traffic.events += self._touches.new
+        self._touches.new = []
+
+    def _state(self, snapshot: carla.WorldSnapshot) -> State:
+        ids, front, ahead, speed = [], [], [], []
+        for number, box in self._boxes.items():
+            actor = snapshot.find(number)
+            if actor is None:
+                continue
+            pose, velocity = actor.get_transform(), actor.get_velocity()
+            nose = pose.transform(carla.Location(box.location.x + box.extent.x, box.location.y, 0.0))
+            forward = pose.get_forward_vector()
+            ids.append(number)
+            front.append((nose.x, nose.y, nose.z))
+            ahead.append((forward.x, forward.y))
+            speed.append(velocity.length())
+        return State(ids, np.array(front).reshape(-1, 3), np.array(ahead).reshape(-1, 2), np.array(speed))
+
+    def close(self) -> None:
+        """Take everything away again."""
+        for sensor in self._sensors:
+            sensor.stop()
+        ended = [*(sensor.id for sensor in self._sensors), *self.cars]
+        # Not with a tick: the client would wait for it with the lock that the ends of its sensors need.
+        self.client.apply_batch_sync([carla.command.DestroyActor(number) for number in ended], False)
+        self.world.tick()
+        self.manager.shut_down()
+        settings = self.world.get_settings()
+        settings.synchronous_mode, settings.fixed_delta_seconds, settings.no_rendering_mode = False, None, False
+        self.world.apply_settings(settings)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _start_server(town: str) -> tuple[subprocess.Popen[bytes], int]:
+    command = [sys.executable, "-m", "rllib_integration.embedded", "-carla-rpc-port=0", f"--parent-pid={os.getpid()}"]
+    process = subprocess.Popen([*command, "--town", town], cwd=_REPOSITORY, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    line = process.stdout.readline().decode()
+    return process, int(line.split(":")[1].split()[0])
+
+
+def measure(town: str, options: argparse.Namespace) -> Traffic:
+    """Traffic in one town, on a server of its own unless one is named."""
+    process, port = (None, options.port) if options.port else _start_server(town)
+    try:
+        client = carla.Client(options.host, port)
+        client.set_timeout(_TIMEOUT)
+        measurement = Measurement(client, town, options.cars, options.seed, options.filter)
+        traffic = measurement.run(60.0 * options.minutes)
+        measurement.close()
+        return traffic
+    finally:
+        if process is not None:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+
+
+def _print(cells: tuple[str, ...]) -> None:
+    print("  ".join(f"{cell:>{max(len(head), 7)}}" for cell, head in zip(cells, _COLUMNS)), flush=True)
+
+
+def main() -> None:
+    """Print the table, one line a town."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--towns", default="Town01,Town02,Town03,Town04,Town05")
+    parser.add_argument("--cars", type=int, default=50)
+    parser.add_argument("--minutes", type=float, default=10.0, help="simulated")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--filter", default="vehicle.*", help="which blueprints drive")
+    parser.add_argument("--processes", type=int, default=1, help="towns at the same time")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, help="of a CARLA that is running; default: embedded servers are started")
+    parser.add_argument("--events", type=Path, help="JSON file for collisions and red lights run")
+    options = parser.parse_args()
+    if options.port and options.processes > 1:
+        parser.error("--port names one server, which can show one town at a time: leave --processes out")
+    towns = options.towns.split(",")
+    _print(_COLUMNS)
+    found = []
+    # A process for each town: a Traffic Manager lives and ends with its process.
+    with ProcessPoolExecutor(options.processes, max_tasks_per_child=1) as pool:
+        for traffic in pool.map(measure, towns, [options] * len(towns)):
+            _print(traffic.row())
+            found.append(traffic)
+    if options.events:
+        options.events.write_text(json.dumps([asdict(one) for one in found], default=sorted, indent=1))
+
+
+if __name__ == "__main__":
+    main()
