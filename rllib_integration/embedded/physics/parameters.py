@@ -28,7 +28,7 @@ STANDARD_LONG_STIFFNESS = 1000.0
 SLIP_AT_LIMIT = 0.1
 """... with which a tyre slips by a tenth of its speed at the limit of its grip."""
 DRY_TIRE_FRICTION = 3.5
-"""CARLA's default `tire_friction`; it stands for a friction coefficient of 1."""
+"""CARLA's default `tire_friction`."""
 AIR_DENSITY = 1.225
 FRONT_SHARE = 0.72
 """Front area over that of the bounding box, which holds the mirrors too."""
@@ -208,9 +208,9 @@ def _fill_wheels(row: np.void, spec: VehicleSpec) -> None:
     row["wheel_damping"] = 0.25 if spec.mass > 400.0 else 0.02
     lock = math.radians(spec.max_steer)
     row["wheel_max_steer"] = (lock, lock, 0.0, 0.0)
-    # Enough for the front wheels to reach the limit of friction at full pedal, with the load that braking brings.
+    # A full pedal brakes with 1 g, two thirds of it in front.
     weight_torque = spec.mass * GRAVITY * spec.wheel_radius / WHEELS
-    row["wheel_brake_torque"] = np.array((1.6, 1.6, 1.1, 1.1)) * weight_torque
+    row["wheel_brake_torque"] = np.array((1.25, 1.25, 0.75, 0.75)) * weight_torque
     row["wheel_hand_brake_torque"] = np.array((0.0, 0.0, 2.0, 2.0)) * weight_torque
     row["wheel_lat_stiff_max_load"] = 2.0
     row["wheel_lat_stiff_value"] = 17.0

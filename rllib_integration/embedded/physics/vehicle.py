@@ -25,9 +25,10 @@ CALM_TURN_RATE = 0.5
 """Fastest pitching and rolling of a vehicle that needs no short substeps, rad/s."""
 ROLLING_RESISTANCE = 0.012
 """Share of the load."""
-MOST_GRIP, HALF_GRIP = 3.0, 7.0
-"""A wheel with CARLA's `tire_friction` f has the friction coefficient MOST_GRIP * f / (HALF_GRIP + f): 1 with 3.5, dry
-asphalt, and less than in proportion beyond, as PhysX's tyres at their brakes' limit."""
+MOST_GRIP, HALF_GRIP = 4.5, 7.0
+"""A wheel with CARLA's `tire_friction` f has the friction coefficient MOST_GRIP * f / (HALF_GRIP + f): 1.5 with 3.5, dry
+asphalt, and less than in proportion beyond. Unreal's tyres hold far more than rubber does, and the Traffic Manager
+relies on it when it drives through tight turns at thirty kilometres an hour; braking is limited by the brakes."""
 REAR_GRIP = 1.15
 """Rear tyres grip better than the front ones, so that a car at its limit pushes outwards instead of spinning."""
 STEERING_RATE = 5.0

@@ -140,7 +140,7 @@ SPECS = {
         2050, 276, 535, 6000, 3.05, 0.36, 240, drag=0.34, drive="rear", gears=8
     ),
     "vehicle.ford.ambulance": VehicleSpec(
-        4700, 242, 800, 4000, 4.00, 0.40, 150, drag=0.45, drive="rear", front_overhang=0.95, sort="van"
+        4700, 227, 570, 5000, 4.00, 0.40, 150, drag=0.45, drive="rear", front_overhang=0.95, sort="van"
     ),
     "vehicle.ford.crown": VehicleSpec(1950, 186, 380, 5500, 2.92, 0.34, 205, drag=0.34, drive="rear", gears=4),
     "vehicle.ford.mustang": VehicleSpec(1450, 200, 410, 5800, 2.74, 0.33, 205, drag=0.40, drive="rear", gears=4),

@@ -23,7 +23,8 @@ TRAFFIC_LIGHT_TYPE, STOP_TYPE, YIELD_TYPE, SPEED_TYPE = "1000001", "206", "205",
 
 STOP_ZONE_BEFORE, STOP_ZONE_BEYOND = 7.0, 1.0
 """[m] A vehicle whose front is within this reach of the stop line stands at the light. There is room for one vehicle:
-the Traffic Manager takes a light that a vehicle saw green for green until the vehicle has left its reach."""
+the Traffic Manager takes a light that a vehicle saw green for green until the vehicle has left its reach. Who stops
+at its beginning leaves room for the swing of long vehicles that turn into the street."""
 
 SPEED_ZONE_REACH = 4.0
 """[m] Half length of a speed-limit sign's zone: longer than a fast vehicle's way in one tick."""

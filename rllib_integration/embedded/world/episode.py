@@ -231,7 +231,9 @@ class Episode:
         )
         self.contacts = self._contact_storage[:count]
         self._follow(dt)
-        look_at_signals(self._zones, self.vehicles.rows, self.lights.rows, self._light_ids, self.vehicles.companion)
+        look_at_signals(
+            self._zones, self.vehicles.rows, self.lights.rows, self._light_ids, self.vehicles.companion, dt
+        )
 
     def _let_controls_go(self) -> None:
         """End the controls of vehicles whose `sticky_control` is off after one tick."""

@@ -24,6 +24,7 @@ GREEN_TIME, YELLOW_TIME, RED_TIME = 10.0, 3.0, 2.0
 
 _SAME_HEADING = math.cos(math.radians(60.0))
 _LEVEL_REACH = 3.0
+_WAITING_SPEED = 0.5
 _CELL = 16.0
 
 
@@ -230,16 +231,21 @@ def index_zones(zones: NDArray[np.void], signals: Sequence[Signal]) -> SignalZon
 
 
 @njit(cache=True)
-def look_at_signals(zones, vehicles, lights, light_ids, status):  # type: ignore[no-untyped-def]
+def look_at_signals(zones, vehicles, lights, light_ids, status, dt):  # type: ignore[no-untyped-def]
     """Note for every vehicle the traffic light that its front stands at, and the speed limit that it passes.
+
+    The Traffic Manager takes a light that was green when a vehicle came to it for green until the vehicle has left
+    it. One that could not go meanwhile, because its way was blocked, would set off at red: it is away from its light
+    for the one tick in which this turns red, and so sees it anew.
 
     Args:
         zones: `SignalZones`.
-        vehicles: structured array with x, y, z [m], yaw [rad] and extent_x [m] (half length).
+        vehicles: structured array with x, y, z [m], yaw [rad], vx, vy [m/s] and extent_x [m] (half length).
         lights: `TrafficLights.rows`.
         light_ids: uint32, actor ids of the lights.
         status: structured array with has_light, light_id, light_state, and speed_limit [km/h] (changed only where a
             sign is passed), one row a vehicle.
+        dt: length of the tick [s].
     """
     for i in range(vehicles.shape[0]):
         vehicle = vehicles[i]
@@ -253,7 +259,7 @@ def look_at_signals(zones, vehicles, lights, light_ids, status):  # type: ignore
         if not (u >= 0.0 and v >= 0.0 and u < zones.columns and v < zones.rows):
             continue
         cell = int(v) * zones.columns + int(u)
-        nearest = math.inf
+        nearest, nearest_light = math.inf, 0
         for k in range(zones.starts[cell], zones.starts[cell + 1]):
             zone = zones.items[k]
             dx = x - zones.x[zone]
@@ -270,7 +276,11 @@ def look_at_signals(zones, vehicles, lights, light_ids, status):  # type: ignore
             if light < 0:
                 status[i].speed_limit = zones.limit[zone]
             elif abs(across) < nearest:
-                nearest = abs(across)
+                nearest, nearest_light = abs(across), light
                 status[i].has_light = 1
                 status[i].light_id = light_ids[light]
                 status[i].light_state = lights[light].state
+        if status[i].has_light and status[i].light_state == RED:
+            speed = math.sqrt(vehicle.vx * vehicle.vx + vehicle.vy * vehicle.vy)
+            if speed < _WAITING_SPEED and lights[nearest_light].elapsed < 0.999 * dt:
+                status[i].has_light = 0

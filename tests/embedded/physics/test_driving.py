@@ -73,11 +73,11 @@ def test_no_steering_makes_a_car_spin_or_exceed_its_grip(speed: float, steer: fl
         lateral = v["ay"] * np.cos(v["yaw"]) - v["ax"] * np.sin(v["yaw"])
         sideways = v["vy"] * np.cos(v["yaw"]) - v["vx"] * np.sin(v["yaw"])
         rear_axle = sideways - v["wz"] * (v["com_x"] - v["wheel_x"][:, 2])
-        assert np.all(np.abs(lateral) < 12.0)
+        assert np.all(np.abs(lateral) < 16.5)
         assert np.all(np.abs(rear_axle) < 0.25 * np.maximum(scene.speed(), 4.0))
 
 
-def test_the_lateral_limit_is_about_nine_metres_per_second_squared():
+def test_the_lateral_limit_is_above_one_g_as_that_of_unreals_tyres():
     scene = Scene(sedan())
     launch(scene.vehicles, 20.0)
     scene.vehicles["steer"], scene.vehicles["throttle"] = 0.25, 0.5
@@ -87,7 +87,7 @@ def test_the_lateral_limit_is_about_nine_metres_per_second_squared():
     for _ in range(20):
         scene.tick()
         peak.append(abs(float(v["wz"][0])) * scene.speed()[0])
-    assert 8.0 <= np.mean(peak) <= 11.0
+    assert 11.0 <= np.mean(peak) <= 14.5
 
 
 def test_positive_steer_turns_right_and_lowers_the_left_side():
@@ -160,8 +160,10 @@ def test_the_hand_brake_swings_the_tail_out_where_the_foot_brake_does_not():
     scene.vehicles["steer"] = 0.3
     scene.tick(5)
     scene.vehicles["hand_brake"][0], scene.vehicles["brake"][1] = 1, 1.0
-    scene.tick(25)
-    turned = scene.vehicles["yaw"]
+    turned = np.zeros(2)
+    for _ in range(25):
+        scene.tick()
+        turned += scene.vehicles["wz"] * TICK
     assert turned[0] > 1.3 * turned[1] > 0.0
 
 

@@ -27,6 +27,7 @@ from rllib_integration.embedded.world.traffic_lights import (
 )
 
 TOWNS = ["Minitown", "Town03", "Town05"]
+_STEP = 0.05
 
 
 def lights_of(town: Town) -> list[Signal]:
@@ -164,8 +165,9 @@ def look(town: Town, x: float, y: float, z: float, yaw: float, half_length: floa
     vehicles["x"], vehicles["y"], vehicles["z"], vehicles["yaw"] = x, y, z, yaw
     vehicles["extent_x"] = half_length
     lights = TrafficLights(town.signals)
+    lights.tick(_STEP)
     ids = np.arange(1000, 1000 + len(lights.rows), dtype=np.uint32)
-    look_at_signals(index_zones(town.signal_zones, town.signals), vehicles, lights.rows, ids, status)
+    look_at_signals(index_zones(town.signal_zones, town.signals), vehicles, lights.rows, ids, status, _STEP)
     return status[0]
 
 
@@ -184,6 +186,29 @@ def test_a_vehicle_at_the_stop_line_stands_at_its_light(name: str, town_named: C
             assert not look(town, *at, yaw + math.pi)["has_light"]
             past = (location.x + 8.0 * math.cos(yaw), location.y + 8.0 * math.sin(yaw), location.z)
             assert not look(town, *past, yaw)["has_light"]
+
+
+def test_a_vehicle_that_waits_while_its_light_turns_red_leaves_it_for_that_tick(minitown: Town) -> None:
+    signal = lights_of(minitown)[0]
+    pose = minitown.carla_map.get_waypoint_xodr(*signal.stop_lanes[0]).transform
+    vehicles, status = np.zeros(2, VEHICLE), np.zeros(2, VEHICLE_STATUS)
+    vehicles["x"], vehicles["y"], vehicles["z"] = pose.location.x, pose.location.y, pose.location.z
+    vehicles["yaw"] = math.radians(pose.rotation.yaw)
+    vehicles["vx"][1] = 5.0
+    lights = TrafficLights(minitown.signals)
+    ids = np.arange(1000, 1000 + len(lights.rows), dtype=np.uint32)
+    zones = index_zones(minitown.signal_zones, minitown.signals)
+    states, seen = [], []
+    for _ in range(round(80.0 / _STEP)):
+        lights.tick(_STEP)
+        look_at_signals(zones, vehicles, lights.rows, ids, status, _STEP)
+        states.append(int(lights.rows["state"][0]))
+        seen.append(status["has_light"].copy())
+    turned_red = [tick for tick in range(1, len(states)) if states[tick] == RED != states[tick - 1]]
+    waiting, passing = np.array(seen).T
+    assert turned_red
+    assert [tick for tick in np.flatnonzero(waiting == 0).tolist() if tick] == turned_red
+    assert passing[1:].all()
 
 
 def test_a_vehicle_takes_the_speed_limit_of_the_sign_that_it_passes(minitown: Town) -> None:
