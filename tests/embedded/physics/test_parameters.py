@@ -51,7 +51,7 @@ def test_vehicles_differ_as_their_models_do():
 
 def test_less_tire_friction_brakes_longer():
     scene = Scene(sedan(2))
-    _with_wheels(scene.vehicles[1], tire_friction=1.0)
+    _with_wheels(scene.vehicles[1], tire_friction=0.6)
     launch(scene.vehicles, 15.0)
     scene.tick()
     scene.vehicles["brake"] = 1.0
