@@ -26,8 +26,8 @@ CALM_TURN_RATE = 0.5
 ROLLING_RESISTANCE = 0.012
 """Share of the load."""
 MOST_GRIP, HALF_GRIP = 4.5, 7.0
-"""A wheel with CARLA's `tire_friction` f has the friction coefficient MOST_GRIP * f / (HALF_GRIP + f): 1.5 with 3.5, dry
-asphalt, and less than in proportion beyond. Unreal's tyres hold far more than rubber does, and the Traffic Manager
+"""A wheel with CARLA's `tire_friction` f has the friction coefficient MOST_GRIP * f / (HALF_GRIP + f): 1.5 with 3.5,
+dry asphalt, and less than in proportion beyond. Unreal's tyres hold far more than rubber does, and the Traffic Manager
 relies on it when it drives through tight turns at thirty kilometres an hour; braking is limited by the brakes."""
 REAR_GRIP = 1.15
 """Rear tyres grip better than the front ones, so that a car at its limit pushes outwards instead of spinning."""
