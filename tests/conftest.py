@@ -11,7 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import carla
 import pytest
+
+from rllib_integration.sensors import SensorInterface
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _START_TIMEOUT = 180.0
@@ -119,13 +122,11 @@ def embedded_server(start_server: Callable[..., EmbeddedServer]) -> Iterator[Ser
 
 
 @pytest.fixture
-def carla_client(embedded_server: ServerAddress):  # type: ignore[no-untyped-def]
+def carla_client(embedded_server: ServerAddress) -> Iterator[carla.Client]:
     """A client of the file's server, in a freshly loaded synchronous world of the built-in town (0.05 s a tick).
 
     The world is asynchronous again, and empty, after the test.
     """
-    import carla
-
     # One thread, as the library has it: what was sent first is then seen first, events before their tick's end.
     client = carla.Client(*embedded_server, worker_threads=1)
     client.set_timeout(20.0)
@@ -136,3 +137,28 @@ def carla_client(embedded_server: ServerAddress):  # type: ignore[no-untyped-def
     world.apply_settings(settings)
     yield client
     client.reload_world(reset_settings=True)
+
+
+@pytest.fixture
+def world(carla_client: carla.Client) -> carla.World:
+    """A fresh synchronous world."""
+    return carla_client.get_world()
+
+
+@pytest.fixture
+def hero(world: carla.World) -> carla.Actor:
+    """A car on the first spawn point, after one tick."""
+    blueprint = world.get_blueprint_library().find("vehicle.lincoln.mkz_2017")
+    blueprint.set_attribute("role_name", "hero")
+    actor = world.spawn_actor(blueprint, world.get_map().get_spawn_points()[0])
+    world.tick()
+    return actor
+
+
+@pytest.fixture
+def interface(world: carla.World) -> Iterator[SensorInterface]:
+    """An interface whose sensors end with the test."""
+    sensors = SensorInterface()
+    sensors.map = world.get_map()
+    yield sensors
+    sensors.destroy()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import carla
 import numpy as np
 import pytest
@@ -11,27 +9,6 @@ import pytest
 from rllib_integration.metrics import COLLISION_SENSOR, EpisodeMetrics
 from rllib_integration.routes import plan_route
 from rllib_integration.sensors import SensorFactory, SensorInterface
-
-
-@pytest.fixture
-def world(carla_client: carla.Client) -> carla.World:
-    return carla_client.get_world()
-
-
-@pytest.fixture
-def hero(world: carla.World) -> carla.Actor:
-    blueprint = world.get_blueprint_library().find("vehicle.lincoln.mkz_2017")
-    actor = world.spawn_actor(blueprint, world.get_map().get_spawn_points()[0])
-    world.tick()
-    return actor
-
-
-@pytest.fixture
-def interface(world: carla.World) -> Iterator[SensorInterface]:
-    sensors = SensorInterface()
-    sensors.map = world.get_map()
-    yield sensors
-    sensors.destroy()
 
 
 class Drive:

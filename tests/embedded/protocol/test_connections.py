@@ -160,6 +160,8 @@ def test_a_client_that_floods_gives_way_to_others_after_a_turn(running, monkeypa
 
 def test_a_loop_that_was_stopped_before_it_began_does_not_begin():
     loop = EventLoop()
+    turns = []
     loop.stop()
-    loop.run(lambda: None)
+    loop.run(lambda: turns.append(1))
     loop.close()
+    assert turns == []
