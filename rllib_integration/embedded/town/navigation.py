@@ -419,23 +419,12 @@ class _Mesh:
         return points, polygons, self._components(polygons, owner)
 
     def _components(self, polygons: list[list[int]], owner: list[int]) -> NDArray[np.int64]:
-        """Number of the connected part that each strip belongs to; one walks over edges that two polygons share."""
-        parent = list(range(len(polygons)))
-
-        def root(k: int) -> int:
-            while parent[k] != k:
-                parent[k] = parent[parent[k]]
-                k = parent[k]
-            return k
-
-        for index, row in enumerate(neighbours(polygons)):
-            for other in row:
-                if other >= 0:
-                    parent[root(index)] = root(other)
+        """Number of the connected part that each strip belongs to."""
+        part = _connected_parts(polygons)
         component = np.zeros(len(self.strips), np.int64)
         for index, strip in enumerate(owner):
             if strip >= 0:
-                component[strip] = root(index)
+                component[strip] = part[index]
         return component
 
     def polygons(self) -> tuple[Array, list[list[int]], list[int]]:
@@ -450,7 +439,36 @@ class _Mesh:
                 continue
             kept.append(corners)
             kept_areas.append(area)
-        return vertices, kept, kept_areas
+        return vertices, *_without_islands(kept, kept_areas)
+
+
+def _connected_parts(polygons: list[list[int]]) -> list[int]:
+    """For each polygon the number of the part it belongs to; one walks over edges that two polygons share."""
+    parent = list(range(len(polygons)))
+
+    def root(k: int) -> int:
+        while parent[k] != k:
+            parent[k] = parent[parent[k]]
+            k = parent[k]
+        return k
+
+    for index, row in enumerate(neighbours(polygons)):
+        for other in row:
+            if other >= 0:
+                parent[root(index)] = root(other)
+    return [root(k) for k in range(len(polygons))]
+
+
+def _without_islands(polygons: list[list[int]], areas: list[int]) -> tuple[list[list[int]], list[int]]:
+    """Leave out crossings from which no sidewalk can be reached.
+
+    The client looks for another goal while a walker's way has no point on a sidewalk: on such a crossing for ever,
+    until its stack overflows.
+    """
+    part = _connected_parts(polygons)
+    walkable = {part[k] for k, area in enumerate(areas) if area == SIDEWALK_AREA}
+    kept = [k for k in range(len(polygons)) if part[k] in walkable]
+    return [polygons[k] for k in kept], [areas[k] for k in kept]
 
 
 def _is_flat(points: Array) -> bool:

@@ -54,6 +54,13 @@ def test_walkers_reach_every_sidewalk(name: str, town_named: Callable[[str], Tow
     assert areas.count(CROSSWALK_AREA) > 10
 
 
+@pytest.mark.parametrize("name", TOWNS)
+def test_every_crossing_leads_to_a_sidewalk(name: str, town_named: Callable[[str], Town]) -> None:
+    _, _, neighbours, areas = decode(town_named(name).navigation_mesh()[1])
+    for crossing in np.flatnonzero(np.array(areas) == CROSSWALK_AREA).tolist():
+        assert any(areas[k] == SIDEWALK_AREA for k in reachable(neighbours, crossing)), "walkers' clients end on it"
+
+
 def _area(points: np.ndarray) -> float:
     x, y = points[:, 0], points[:, 1]
     return 0.5 * float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
