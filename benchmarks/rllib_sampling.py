@@ -31,6 +31,7 @@ from ray.tune.registry import register_env  # noqa: E402
 from dqn_example.dqn_callbacks import DQNCallbacks  # noqa: E402
 from dqn_example.dqn_trainer import DQNTrainer  # noqa: E402
 from rllib_integration.config import load_config  # noqa: E402
+from rllib_integration.env_runner import step_together  # noqa: E402
 from rllib_integration.rl_modules import PictureDQNModule  # noqa: E402
 from rllib_integration.rllib_config import build_algorithm_config, read_document  # noqa: E402
 from rllib_integration.training import make_env  # noqa: E402
@@ -59,6 +60,8 @@ def steps_per_second(document: dict[str, Any], env: str, envs: int, steps: int) 
     """Environment steps a second of one env runner in this process, the first ones left out."""
     config = build_algorithm_config(document, env, PictureDQNModule, DQNCallbacks, algorithm_class=DQNTrainer)
     config.env_runners(num_env_runners=0, num_envs_per_env_runner=envs)
+    if env == "carla":
+        step_together(config, document.get("env_runners"))
     runner = SingleAgentEnvRunner(config=config)
     runner.sample(num_timesteps=50 * envs)
     begin = time.perf_counter()

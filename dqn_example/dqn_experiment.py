@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import carla
+import cv2
 import numpy as np
 from gymnasium import spaces
 
@@ -279,9 +280,10 @@ class DQNExperiment(BaseExperiment):
         if self._previous:
             planes.append(self._frames[-2][..., self._previous])
         if self.others["speed_plane"]:
-            planes.append(np.full((*picture.shape[:2], 1), self._shown_speed(), np.uint8))
+            planes.append(np.full(picture.shape[:2], self._shown_speed(), np.uint8))
         self._info = {}
-        return np.concatenate(planes, axis=-1), self._info
+        # numpy joins along the last axis byte by byte, several times slower.
+        return cv2.merge(planes) if len(planes) > 1 else picture, self._info
 
     def _shown_speed(self) -> int:
         """Forward speed as the brightness of the speed plane."""

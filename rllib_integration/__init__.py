@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rllib_integration.carla_core import BASE_CORE_CONFIG, CarlaCore
     from rllib_integration.carla_env import CarlaEnv
     from rllib_integration.config import ConfigError, load_config
+    from rllib_integration.vector_env import CarlaVectorEnv
 
 _HOMES = {
     "BASE_CORE_CONFIG": "carla_core",
@@ -22,6 +23,7 @@ _HOMES = {
     "BaseExperiment": "base_experiment",
     "CarlaCore": "carla_core",
     "CarlaEnv": "carla_env",
+    "CarlaVectorEnv": "vector_env",
     "ConfigError": "config",
     "load_config": "config",
 }
@@ -32,6 +34,7 @@ __all__ = [
     "BaseExperiment",
     "CarlaCore",
     "CarlaEnv",
+    "CarlaVectorEnv",
     "ConfigError",
     "load_config",
     "register_environments",
@@ -59,7 +62,11 @@ def register_environments() -> None:
     import gymnasium
 
     if ENVIRONMENT_ID not in gymnasium.registry:
-        gymnasium.register(ENVIRONMENT_ID, entry_point="rllib_integration.carla_env:CarlaEnv")
+        gymnasium.register(
+            ENVIRONMENT_ID,
+            entry_point="rllib_integration.carla_env:CarlaEnv",
+            vector_entry_point="rllib_integration.vector_env:CarlaVectorEnv",
+        )
 
 
 if "gymnasium" in sys.modules:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import carla
 import numpy as np
 
-from rllib_integration.clock import Clock, FrameWatch, tick_and_collect
+from rllib_integration.clock import Clock, FrameWatch, finish_and_collect
 from rllib_integration.core_config import BASE_CORE_CONFIG, resolve_core_config
 from rllib_integration.metrics import COLLISION_SENSOR, EpisodeMetrics
 from rllib_integration.routes import plan_route
@@ -33,6 +33,7 @@ from rllib_integration.servers import (
     lease_traffic_manager_port,
 )
 from rllib_integration.servers.keeper import ServerKeeper
+from rllib_integration.servers.watch import PendingCall
 from rllib_integration.spawning import (
     SpawnError,
     choose_blueprint,
@@ -117,6 +118,7 @@ class CarlaCore:
         self._bird_view_size = 0
         self._forgotten: list[Any] = []
         self._left_behind: dict[int, list[int]] = {}
+        self._ticking: PendingCall[tuple[int, dict[str, tuple[int, Any]]]] | None = None
         try:
             self.connect()
         except BaseException:
@@ -197,11 +199,16 @@ class CarlaCore:
 
     def _call(self, function: Callable[..., Result], *arguments: Any, timeout: float | None = None) -> Result:
         """Call something that waits for the server, no longer than allowed."""
+        return self._begin(function, *arguments, timeout=timeout).result()
+
+    def _begin(
+        self, function: Callable[..., Result], *arguments: Any, timeout: float | None = None
+    ) -> PendingCall[Result]:
         if self.keeper.watch is None:
             raise ServerDiedError("There is no CARLA server: the last one failed, and no other has been acquired.")
         # The client's own time-outs come first: their messages say more.
         seconds = (timeout or self.config["timeout"]) + 1.0
-        return self.keeper.watch.call(function, *arguments, timeout=seconds)
+        return self.keeper.watch.begin(function, *arguments, timeout=seconds)
 
     def as_server_error(self, error: RuntimeError) -> ServerError | None:
         """The loss of the server that an error of the client means; None if it means something else."""
@@ -237,7 +244,7 @@ class CarlaCore:
             self.sensor_interface = SensorInterface()
             self._forgotten = [self.client, self.world, self.map, self.hero, self.spectator, sensors]
         self._stop_traffic()
-        self._traffic_manager = None
+        self._traffic_manager = self._ticking = None
         self.metrics = self._bird_view = None
         self.client = self.world = self.map = self.hero = self.spectator = None
         self._town = self._weather = None
@@ -262,6 +269,7 @@ class CarlaCore:
         server = self.keeper.server
         if self.client is not None and server is not None and server.exit_status() is None:
             try:
+                self._end_tick()
                 self._clear_world()
                 if self._traffic_manager is not None and self._traffic is None:
                     self._call(self._traffic_manager.shut_down)
@@ -287,6 +295,7 @@ class CarlaCore:
             ServerError: The server failed.
         """
         self.connect()
+        self._end_tick()
         for_town, for_weather, hero_rng, for_traffic = (
             np.random.default_rng(sequence) for sequence in np.random.SeedSequence(seed).spawn(4)
         )
@@ -507,14 +516,33 @@ class CarlaCore:
         Raises:
             ServerError: The server died or hung, or a sensor fell silent.
         """
+        self.begin_tick(control, repeat)
+        return self.finish_tick()
+
+    def begin_tick(self, control: carla.VehicleControl | None, repeat: int = 1) -> None:
+        """Begin what `tick` does, and return while the server works; `finish_tick` has to follow.
+
+        Raises:
+            ServerError: The server is lost.
+        """
         if control is not None:
             self.apply_hero_control(control)
         clock = self.clock()
-        self.frame, data = self._call(
-            tick_and_collect,
-            *(clock, repeat, self.sensor_interface, self._sensors_are_new),
+        self._ticking = self._begin(
+            finish_and_collect,
+            *(clock, repeat, clock.begin(repeat), self.sensor_interface, self._sensors_are_new),
             timeout=clock.timeout * (repeat + 1),
         )
+
+    def finish_tick(self) -> dict[str, tuple[int, Any]]:
+        """Wait for the tick that has begun; return the sensors' data of its frame as `tick` does.
+
+        Raises:
+            ServerError: The server died or hung, or a sensor fell silent.
+        """
+        assert self._ticking is not None, "finish_tick() without begin_tick()"
+        ticking, self._ticking = self._ticking, None
+        self.frame, data = ticking.result()
         self._sensors_are_new = False
         data.pop(COLLISION_SENSOR, None)  # it is there for the metrics alone
         if self.metrics is not None:
@@ -523,13 +551,22 @@ class CarlaCore:
             self.set_spectator_camera_view()
         return data
 
+    def _end_tick(self) -> None:
+        """Wait for a tick that nobody has finished."""
+        if self._ticking is not None:
+            self.finish_tick()
+
     def _tick_world(self) -> None:
         """Tick without looking at the sensors."""
         self.frame = self._call(self.clock().tick)
 
     def clock(self) -> Clock:
         """What ticks the world as it is now: this client, or the traffic's process while there is traffic."""
-        return Clock(self.world, self.config["timeout"], self._traffic, self._frames)
+        alone = self._traffic is None and self._traffic_manager is None
+        # Pictures of several ticks at once would take longer than the time allowed for one.
+        queues = alone and self._server().queues_ticks and not self.sensor_interface.has_streams
+        queue = self.client if queues else None
+        return Clock(self.world, self.config["timeout"], self._traffic, self._frames, queue)
 
     def apply_hero_control(self, control: carla.VehicleControl) -> None:
         """Set the hero's control for the ticks to come. Does not wait for the server."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import carla
+import cv2
 import gymnasium
 import numpy as np
 from gymnasium import spaces
@@ -73,17 +75,21 @@ class CarlaEnv(gymnasium.Env):
         self.config: dict[str, Any] = {"carla": core_config, "experiment": self.experiment.config}
         self.action_space = self.experiment.get_action_space()
         self.observation_space = self.experiment.get_observation_space()
-        self._first_seed: int | None = core_config["seed"]
-        if self._first_seed is not None:
-            # RLlib gives all of its env runners one configuration; each is to see episodes of its own.
-            self._first_seed += _SEEDS_APART * getattr(config, "worker_index", 0)
+        # RLlib gives all of its env runners one configuration.
+        runner = getattr(config, "worker_index", 0)
+        self._first_seed: int | None = seeded_apart(core_config, runner)["seed"]
         self.render_mode = render_mode
         step_seconds = core_config["timestep"] * core_config["ticks_per_step"]
         self.metadata = {**self.metadata, "render_fps": max(1, round(1.0 / step_seconds))}
         self._check_observation = observation_guard(self.observation_space)
+        if "OPENCV_FOR_THREADS_NUM" not in os.environ:
+            # To share an observation's small picture among threads takes longer than to draw it.
+            cv2.setNumThreads(1)
         self._core: CarlaCore | None = None
         self._in_episode = False
         self._lost_at: float | None = None
+        self._action: Any = None
+        self._loss: str | None = None  # of the server, in the present step
         self._last_observation: Any = None
         self._sensor_data: dict[str, Any] = {}
         self._picture = Picture(core_config["resolution_x"], core_config["resolution_y"])
@@ -172,27 +178,46 @@ class CarlaEnv(gymnasium.Env):
             gymnasium.error.ResetNeeded: The episode has ended, or none has begun.
             gymnasium.error.InvalidAction: A discrete action is out of range.
         """
+        self.begin_step(action)
+        return self.finish_step()
+
+    def begin_step(self, action: Any) -> None:
+        """Begin what `step` does, and return while the simulator works; `finish_step` has to follow.
+
+        So that several environments' simulators can work at the same time; raises as `step` does.
+        """
         if not self._in_episode:
             raise gymnasium.error.ResetNeeded("Call reset() before step(): no episode has begun, or it has ended.")
         if isinstance(self.action_space, spaces.Discrete) and not self.action_space.contains(action):
             raise gymnasium.error.InvalidAction(f"The action is {action!r}, which is not in {self.action_space}.")
+        self._action, self._loss = action, None
         try:
-            observation, reward, terminated, truncated, info = self._advance(action)
+            self.core.begin_tick(self.experiment.compute_action(action), self.core.config["ticks_per_step"])
         except RuntimeError as error:
             self._recover_from(error)
+            self._loss = str(error)
+
+    def finish_step(self) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Wait for the simulator; return what `step` returns."""
+        if self._loss is None:
+            try:
+                observation, reward, terminated, truncated, info = self._advance()
+            except RuntimeError as error:
+                self._recover_from(error)
+                self._loss = str(error)
+        if self._loss is not None:
             observation, reward, terminated, truncated = self._last_observation, 0.0, False, True
-            info = {"server_restarted": True, "server_failure": str(error), "end": "server_lost"}
+            info = {"server_restarted": True, "server_failure": self._loss, "end": "server_lost"}
         self._in_episode = not (terminated or truncated)
         self._last_observation = observation
-        self._picture.note_step(action, reward)
+        self._picture.note_step(self._action, reward)
         if self.render_mode == "human":
             self.render()
         return observation, reward, terminated, truncated, info
 
-    def _advance(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def _advance(self) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         experiment, core = self.experiment, self.core
-        control = experiment.compute_action(action)
-        self._sensor_data = core.tick(control, core.config["ticks_per_step"])
+        self._sensor_data = core.finish_tick()
         observation, info = experiment.get_observation(self._sensor_data)
         self._check_observation(observation)
         terminated = bool(experiment.get_done_status(observation, core))
@@ -254,6 +279,18 @@ class CarlaEnv(gymnasium.Env):
         if self._core is not None:
             self._core.close()
             self._core = None
+
+
+def seeded_apart(core_config: Mapping[str, Any], runner: int = 0, number: int = 0) -> dict[str, Any]:
+    """A `carla` section whose environment sees other episodes than those of other runners and numbers.
+
+    Args:
+        core_config: The section that they share; without a seed nothing has to be done.
+        runner: Number of the env runner.
+        number: Of the environment within its runner.
+    """
+    seed = core_config.get("seed")
+    return {**core_config, "seed": None if seed is None else seed + _SEEDS_APART * runner + number}
 
 
 def _with_options(config: dict[str, Any], options: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -51,12 +51,22 @@ class FrameWatch:
 @dataclass(frozen=True)
 class Clock:
     """Ticks one world. Holds all that it needs: a tick that was given up may still end in its thread when the
-    core has long moved on to another world."""
+    core has long moved on to another world.
+
+    Attributes:
+        world: The world.
+        timeout: Seconds that a tick may take.
+        traffic: The traffic's process, which ticks while there is traffic.
+        frames: Notices the frames that it ticks.
+        queue: A client of a server that takes several ticks at once, which saves the way there and back for all but
+            the last; None where each has to be waited for.
+    """
 
     world: Any
     timeout: float
-    traffic: Traffic | None
-    frames: FrameWatch | None
+    traffic: Traffic | None = None
+    frames: FrameWatch | None = None
+    queue: carla.Client | None = None
 
     def tick(self) -> int:
         """Advance the world by one step; return the frame."""
@@ -69,13 +79,31 @@ class Clock:
         self.frames.wait_for(frame, self.timeout)
         return frame
 
+    def begin(self, repeat: int) -> int:
+        """Ask for as many of the ticks as need no waiting; return the frame that the last one leads to, or 0 if each
+        is still to be made."""
+        if self.queue is None or repeat < 2:
+            return 0
+        goal = self.world.get_snapshot().frame + repeat
+        for _ in range(repeat - 1):
+            self.queue.apply_batch([], True)
+        return goal
 
-def tick_and_collect(
-    clock: Clock, repeat: int, interface: SensorInterface, sensors_are_new: bool
+    def finish(self, repeat: int, goal: int) -> int:
+        """Make the remaining ticks; return the frame."""
+        if goal:
+            frame = self.world.tick(self.timeout * repeat)
+            repeat = goal - frame  # of a queued tick that failed nobody has heard yet
+        for _ in range(repeat):
+            frame = self.tick()
+        return frame
+
+
+def finish_and_collect(
+    clock: Clock, repeat: int, goal: int, interface: SensorInterface, sensors_are_new: bool
 ) -> tuple[int, dict[str, tuple[int, Any]]]:
     """Tick, then wait for the sensors: as one call, so that the end of the server cuts any part of it short."""
-    for _ in range(repeat):
-        frame = clock.tick()
+    frame = clock.finish(repeat, goal)
     if sensors_are_new:
         # Listening begins some time after it was asked for, so a simulator may have ticked without it.
         for _ in range(_SUBSCRIPTION_TICKS):

@@ -11,6 +11,8 @@ import logging
 import os
 import shutil
 import tempfile
+import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +68,6 @@ def write_entry(path: Path, write: Callable[[Path], None]) -> None:
 class _Remembered(Generic[Value]):
     """A value and the town that it belongs to."""
 
-    carla_map: carla.Map
     text: str
     folder: Path | None
     value: Value
@@ -80,23 +81,27 @@ class TownMemory(Generic[Value]):
 
     def __init__(self) -> None:
         self._towns: list[_Remembered[Value]] = []
+        self._maps: weakref.WeakKeyDictionary[carla.Map, _Remembered[Value]] = weakref.WeakKeyDictionary()
+        self._lock = threading.Lock()
 
     def get(self, carla_map: carla.Map, make: Callable[[], Value], folder: Path | None = None) -> Value:
-        """The value of a town, made now if it is not known.
+        """The value of a town, made now if it is not known; another thread that wants one waits meanwhile.
 
         Args:
             carla_map: The town.
             make: Makes the value.
             folder: Cache folder that the value comes out of: another folder, another value.
         """
-        for town in self._towns:
-            if town.carla_map is carla_map and town.folder == folder:
-                return town.value
-        text = carla_map.to_opendrive()
+        with self._lock:
+            town = self._maps.get(carla_map)
+            if town is None or town.folder != folder:
+                town = self._maps[carla_map] = self._find(carla_map.to_opendrive(), make, folder)
+            return town.value
+
+    def _find(self, text: str, make: Callable[[], Value], folder: Path | None) -> _Remembered[Value]:
         for town in self._towns:
             if town.text == text and town.folder == folder:
-                return town.value
-        value = make()
-        self._towns.append(_Remembered(carla_map, text, folder, value))
-        del self._towns[:-TOWNS_REMEMBERED]
-        return value
+                return town
+        town = _Remembered(text, folder, make())
+        self._towns = [*self._towns[1 - TOWNS_REMEMBERED :], town]
+        return town

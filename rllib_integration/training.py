@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm import Algorithm
 
     from rllib_integration.carla_env import CarlaEnv
+    from rllib_integration.vector_env import CarlaVectorEnv
 
 INTERRUPTED = 128 + signal.SIGINT
 NATIVE_LOG = "native.log"
@@ -129,32 +131,47 @@ def report_failure(error: BaseException, folder: Path) -> int:
     return 1
 
 
-def make_env(context: Mapping[str, Any]) -> CarlaEnv:
+def make_env(context: Mapping[str, Any]) -> CarlaEnv | CarlaVectorEnv:
     """RLlib's environment creator: a CarlaEnv that stays in one town where several are listed.
 
     The towns are dealt out to the environments in turn, because changing the town takes longer than an episode.
 
     Args:
-        context: RLlib's `EnvContext`, or a plain dictionary, with `carla` and `experiment`.
+        context: RLlib's `EnvContext`, or a plain dictionary, with `carla` and `experiment`. RLlib adds `num_envs`
+            where it wants a vector environment (`gym_env_vectorize_mode: vector_entry_point`).
     """
-    from rllib_integration.carla_env import CarlaEnv
+    if "num_envs" in context:
+        from rllib_integration.vector_env import CarlaVectorEnv
 
+        return CarlaVectorEnv(context["num_envs"], make=lambda number: _make_single_env(context))
+    return _make_single_env(context)
+
+
+def _make_single_env(context: Mapping[str, Any]) -> CarlaEnv:
+    from rllib_integration.carla_env import CarlaEnv, seeded_apart
+
+    runner = getattr(context, "worker_index", None) or worker_index.get()
+    number = _number_of_environment(runner)
     config = {"carla": dict(context.get("carla") or {}), "experiment": dict(context.get("experiment") or {})}
+    config["carla"] = seeded_apart(config["carla"], runner, number)
     town = config["experiment"].get("town")
     if isinstance(town, (list, tuple)) and town:
-        config["experiment"]["town"] = town[_number_of_environment(context) % len(town)]
+        config["experiment"]["town"] = town[number % len(town)]
     return CarlaEnv(config)
 
 
 _environments_made = 0
 
+worker_index: ContextVar[int] = ContextVar("worker_index", default=0)
+"""Number of the env runner that makes environments, for those whose context does not say it."""
 
-def _number_of_environment(context: Mapping[str, Any]) -> int:
-    """A number that differs between the environments of a run: RLlib itself numbers only the env runners."""
+
+def _number_of_environment(runner: int) -> int:
+    """A number that differs between the environments of an env runner, and begins higher in each further one."""
     global _environments_made
     _environments_made += 1
-    # Counting down interleaves the runners' sequences without knowing how many environments each one has.
-    return max(getattr(context, "worker_index", 0) - 1, 0) + (_environments_made - 1)
+    # Counting on interleaves the runners' sequences without knowing how many environments each one has.
+    return max(runner - 1, 0) + (_environments_made - 1)
 
 
 class Interruption:
@@ -270,6 +287,7 @@ class TrainingRun:
     def _build(self) -> Algorithm:
         from ray.tune.registry import register_env
 
+        from rllib_integration.env_runner import step_together
         from rllib_integration.rl_modules import PICTURE_MODULES
         from rllib_integration.rllib_config import build_algorithm_config, named_algorithm
 
@@ -284,6 +302,7 @@ class TrainingRun:
             algorithm_class=self.parts.algorithm_class,
             extra_model_keys=self._extra_model_keys(),
         )
+        step_together(config, self.document.get("env_runners"))
         return config.build_algo()
 
     def _share_processors(self) -> None:

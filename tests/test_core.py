@@ -143,7 +143,7 @@ def test_the_spectator_follows_five_metres_behind_and_three_above(core):
 def test_a_step_is_one_hand_over_and_one_request(core, monkeypatch):
     episode(core, hero={"sensors": {"imu": {"type": "sensor.other.imu"}}})
     calls, requests = [], []
-    hand_over = type(core.keeper.watch).call
+    hand_over = type(core.keeper.watch).begin
     world = core.world
 
     def record(watch, function, *arguments, timeout=None):
@@ -155,7 +155,7 @@ def test_a_step_is_one_hand_over_and_one_request(core, monkeypatch):
             requests.append(name)
             return getattr(world, name)
 
-    monkeypatch.setattr(type(core.keeper.watch), "call", record)
+    monkeypatch.setattr(type(core.keeper.watch), "begin", record)
     monkeypatch.setattr(core, "world", Recorder())
     data = core.tick(carla.VehicleControl(throttle=0.1))
     assert len(calls) == 1

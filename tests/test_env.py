@@ -209,6 +209,38 @@ def test_ticks_per_step_holds_an_action_for_several_ticks(make_env):
     assert first.shape == (5,)
 
 
+def test_queued_ticks_are_the_same_as_single_ticks():
+    sensors = {"lines": {"type": "sensor.other.lane_invasion"}}
+    config = {
+        "carla": {"server": {"kind": "embedded"}},
+        "experiment": {"type": PoseExperiment, "town": TOWN, "hero": {"sensors": sensors}},
+    }
+    seen = {}
+    for repeat in (1, 4):
+        env = CarlaEnv(config)
+        try:
+            env.reset(seed=3)
+            core, frames, states, events = env.core, [], [], []
+            core.world.on_tick(lambda snapshot, frames=frames: frames.append(snapshot.frame))
+            begin = core.frame
+            for _ in range(40 // repeat):
+                core.tick(carla.VehicleControl(throttle=0.8, steer=0.4), repeat)
+                assert core.clock().queue is not None
+                states.append((core.frame - begin, *tuple_of(core.hero.get_transform())))
+                events += [frame - begin for frame, _ in core.sensor_interface.events.get("lines", [])]
+            assert frames == list(range(begin + 1, begin + 41))
+            seen[repeat] = (states[4 // repeat - 1 :: 4 // repeat], events)
+        finally:
+            env.close()
+    assert seen[1] == seen[4]
+    assert seen[1][1], "the hero crosses a line"
+
+
+def tuple_of(transform):
+    place, rotation = transform.location, transform.rotation
+    return place.x, place.y, place.z, rotation.roll, rotation.pitch, rotation.yaw
+
+
 def test_ticks_per_step_reaches_the_same_state_as_single_ticks(make_env):
     one = make_env()
     single = observations(drive(one, [1] * 12, seed=3))

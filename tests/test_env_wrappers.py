@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
-from rllib_integration import CarlaEnv
+from rllib_integration import CarlaEnv, CarlaVectorEnv
 from tests.experiments import PoseExperiment
 
 
 def make_config(**experiment):
     return {
-        "carla": {"server": {"kind": "embedded"}},
+        "carla": {"server": {"kind": "embedded"}, "timeout": 3.0},
         "experiment": {"type": PoseExperiment, "town": "Minitown", **experiment},
     }
 
@@ -22,9 +24,14 @@ def make_env():
     return CarlaEnv(make_config(others={"last_step": 5}))
 
 
-@pytest.mark.parametrize("vector", [SyncVectorEnv, AsyncVectorEnv])
-def test_vectors_of_environments_step_each_in_its_own_world(vector):
-    environments = vector([make_env, make_env])
+def make_vec(mode, number=2, **others):
+    config = make_config(others=others)
+    return gymnasium.make_vec("rllib_integration/Carla-v0", num_envs=number, vectorization_mode=mode, config=config)
+
+
+@pytest.mark.parametrize("mode", ["sync", "async", "vector_entry_point"])
+def test_vectors_of_environments_step_each_in_its_own_world(mode):
+    environments = make_vec(mode, last_step=5)
     try:
         first, _ = environments.reset(seed=[1, 2])
         assert first.shape == (2, 5)
@@ -40,6 +47,62 @@ def test_vectors_of_environments_step_each_in_its_own_world(vector):
     finally:
         environments.close()
     assert again.tobytes() == first[::-1].tobytes()
+
+
+def outcomes(environments, steps):
+    """All that a vector of environments returns, over the end of episodes and a reset of one alone."""
+    try:
+        found = [environments.reset(seed=4)]
+        found += [environments.step(np.array([1, 2])) for _ in range(steps)]
+        found.append(environments.reset(seed=[None, 5], options={"reset_mask": np.array([False, True])}))
+        found.append(environments.step(np.array([1, 2])))
+    finally:
+        environments.close()
+    for outcome in found:
+        outcome[-1].pop("servers", None)  # the embedded servers' ports differ
+    return found
+
+
+def test_environments_that_step_together_return_what_they_return_one_after_the_other():
+    together = make_vec(None, step_limit=3)
+    assert isinstance(together, CarlaVectorEnv)
+    found, expected = outcomes(together, 7), outcomes(make_vec("sync", step_limit=3), 7)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_equal(ours, theirs)
+    assert found[3][3].tolist() == [True, True]
+    observations = [outcome[0] for outcome in found]
+    assert len({id(observation) for observation in observations}) == len(observations)
+
+
+def test_a_server_lost_in_a_vector_costs_its_own_episode_alone():
+    environments = make_vec(None)
+    try:
+        environments.reset(seed=1)
+        os.kill(environments.envs[0].core.keeper.server.pid, signal.SIGKILL)
+        truncated = np.zeros(2, bool)
+        while not truncated.any():
+            before = environments.envs[1].core.frame
+            _, _, _, truncated, infos = environments.step(np.array([1, 1]))
+            assert environments.envs[1].core.frame == before + 1
+        assert truncated.tolist() == [True, False]
+        assert infos["server_restarted"].tolist() == [True, False]
+        _, _, _, truncated, infos = environments.step(np.array([1, 1]))
+        assert not truncated.any()
+        assert infos["server_recovery_seconds"][0] > 0.0
+    finally:
+        environments.close()
+
+
+def test_an_error_in_one_environment_of_a_vector_leaves_the_others_usable():
+    environments = make_vec(None)
+    try:
+        first, _ = environments.reset(seed=6)
+        with pytest.raises(gymnasium.error.InvalidAction):
+            environments.step([1, 99])
+        again, _ = environments.reset(seed=6)
+    finally:
+        environments.close()
+    assert again.tobytes() == first.tobytes()
 
 
 def test_gymnasiums_time_limit_truncates():

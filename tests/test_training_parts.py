@@ -139,7 +139,8 @@ def test_evaluations_are_shown_by_iteration_and_town() -> None:
 
 def test_environments_of_a_run_are_dealt_different_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rllib_integration.training._environments_made", 0)
-    assert [_number_of_environment({}) for _ in range(3)] == [0, 1, 2]
+    assert [_number_of_environment(0) for _ in range(3)] == [0, 1, 2]
+    assert _number_of_environment(3) == 5
 
 
 GUARDED = """

@@ -32,6 +32,9 @@ class ActorStates(NamedTuple):
     kinds: NDArray[np.int64]
 
 
+NO_ACTORS = ActorStates(np.zeros((0, 4)), np.zeros((0, 2)), np.zeros(0, np.int64))
+
+
 class Box(NamedTuple):
     """A blueprint's bounding box: half sizes and offset of its middle from the actor's origin (m)."""
 
@@ -61,6 +64,7 @@ class ActorRoster:
         self._hero_id = hero.id
         self._boxes = {} if boxes is None else boxes
         self._ids: list[int] = []
+        self._count = -1
         self._moving: list[carla.Actor] = []
         self._facts = np.zeros((0, 4))
         self._kinds = np.zeros(0, np.int64)
@@ -68,6 +72,16 @@ class ActorRoster:
         self.lights: list[carla.TrafficLight] = []
         self.signs: list[carla.TrafficSign] = []
         self.version = 0
+
+    def update(self) -> None:
+        """Look who came and went, in the newest frame that the client has received."""
+        snapshot = self._world.get_snapshot()
+        # To read every id takes longer than to draw the picture; lights and signs, most of them, never leave.
+        if len(snapshot) != self._count or not all(map(snapshot.has_actor, self._ids)):
+            self._meet()
+            self._count = len(snapshot)
+            fixed = {signal.id for signal in (*self.lights, *self.signs)}
+            self._ids = [state.id for state in snapshot if state.id not in fixed]
 
     def read(self, x: float, y: float, reach: float) -> ActorStates:
         """The actors within reach of a place, in the newest frame that the client has received.
@@ -77,10 +91,7 @@ class ActorRoster:
             y: Same, m.
             reach: Distance along each axis, m.
         """
-        ids = [state.id for state in self._world.get_snapshot()]
-        if ids != self._ids:
-            self._meet()
-            self._ids = ids
+        self.update()
         left, right, top, bottom = x - reach, x + reach, y - reach, y + reach
         rows, poses = [], []
         for row, actor in enumerate(self._moving):

@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.sensors.actor_roster import ActorRoster, ActorStates, Box
+from rllib_integration.sensors.actor_roster import NO_ACTORS, ActorRoster, ActorStates, Box
 from rllib_integration.sensors.base import PseudoSensor, nearest_hint
 from rllib_integration.sensors.bird_view_painter import (
     ACTOR_MARGIN,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _STOP_LINE_DEPTH = 0.5  # [m] half of a stop line's depth in the masks
 _SIGN_MARGIN = 4.0  # [m] signs whose middle is this far beyond the picture may reach into it
 _LINE_MARGIN = 40.0  # [m] a light's post may be this far from its stop lines
+_NEAR_SLACK = 5.0  # [m] that the hero may move before lights and signs are looked up anew
 
 
 class BirdviewManager:
@@ -67,6 +68,9 @@ class BirdviewManager:
         self._seen_version = -1
         self._light_places = np.zeros((0, 3))
         self._light_lines: list[NDArray[np.float64]] = []
+        self._near_place = (math.inf, math.inf)
+        self._near: list[int] = []
+        self._near_signals = Signals()
 
     def render(self, route: Route | None = None) -> NDArray[np.uint8]:
         """The view, ``uint8 (size, size, channels)``.
@@ -76,9 +80,14 @@ class BirdviewManager:
         """
         transform = self._hero.get_transform()
         x, y, z = transform.location.x, transform.location.y, transform.location.z
-        actors = self._roster.read(x, y, self._painter.reach + ACTOR_MARGIN)
-        if self._roster.version != self._seen_version:
-            self._meet_signals()
+        actors, signals = NO_ACTORS, Signals()
+        if self._painter.shows_actors:
+            actors = self._roster.read(x, y, self._painter.reach + ACTOR_MARGIN)
+        if self._painter.shows_signals:
+            self._roster.update()
+            if self._roster.version != self._seen_version:
+                self._meet_signals()
+            signals = self._signals_near(x, y)
         radius = self._painter.radius
         scene = Scene(
             x,
@@ -88,7 +97,7 @@ class BirdviewManager:
             self._hero.get_velocity().length(),
             self._roster.hero_box,
             actors,
-            self._signals_near(x, y),
+            signals,
             None if route is None else route.stretch(radius, 3.0 * radius),
         )
         return self._painter.paint(scene)
@@ -96,6 +105,7 @@ class BirdviewManager:
     def _meet_signals(self) -> None:
         """Note where lights and signs are; they do not move."""
         self._seen_version = self._roster.version
+        self._near_place = (math.inf, math.inf)
         places = [light.get_location() for light in self._roster.lights]
         self._light_places = np.array([(p.x, p.y, p.z) for p in places]).reshape(-1, 3)
         self._signs.place(self._roster.signs)
@@ -103,15 +113,24 @@ class BirdviewManager:
             self._light_lines = [_stop_lines(light) for light in self._roster.lights]
 
     def _signals_near(self, x: float, y: float) -> Signals:
-        reach = self._painter.reach
+        if max(abs(x - self._near_place[0]), abs(y - self._near_place[1])) > _NEAR_SLACK:
+            self._find_near(x, y)
+        states = tuple(int(self._roster.lights[number].state) for number in self._near)
+        return self._near_signals._replace(states=states)
+
+    def _find_near(self, x: float, y: float) -> None:
+        """Note what may be seen from within some metres of a place."""
+        self._near_place = (x, y)
+        reach = self._painter.reach + _NEAR_SLACK
         margin = _SIGN_MARGIN if self._painter.planes is None else _LINE_MARGIN
-        places = self._light_places
-        near = np.flatnonzero((np.abs(places[:, 0] - x) < reach + margin) & (np.abs(places[:, 1] - y) < reach + margin))
-        states = tuple(int(self._roster.lights[number].state) for number in near)
+        off = np.abs(self._light_places[:, :2] - (x, y)).max(axis=1, initial=0.0)
+        self._near = np.flatnonzero(off < reach + margin).tolist()
+        lights = self._light_places[self._near]
         if self._painter.planes is None:
-            return Signals(self._light_places[near], states, stamps=self._signs.near(x, y, reach + _SIGN_MARGIN))
-        lines = tuple(self._light_lines[number] for number in near)
-        return Signals(self._light_places[near], states, lines, tuple(self._signs.stop_lines))
+            self._near_signals = Signals(lights, stamps=self._signs.near(x, y, reach + _SIGN_MARGIN))
+        else:
+            lines = tuple(self._light_lines[number] for number in self._near)
+            self._near_signals = Signals(lights, (), lines, tuple(self._signs.stop_lines))
 
 
 def _stop_lines(light: carla.TrafficLight) -> NDArray[np.float64]:

@@ -139,6 +139,8 @@ class BirdviewPainter:
     Attributes:
         scale: Pixels a metre.
         reach: Farthest that a picture sees from the hero along each axis (m).
+        shows_actors: Whether anything is drawn of actors other than the hero.
+        shows_signals: Whether anything is drawn of traffic lights and signs.
     """
 
     def __init__(
@@ -155,6 +157,8 @@ class BirdviewPainter:
         self.scale = size / (2.0 * radius)
         # The hero is a quarter of the picture below the middle, so the upper corners are the farthest.
         self.reach = radius * math.hypot(1.0, 1.5)
+        self.shows_actors = planes is None or not set(planes).isdisjoint(_KIND_PLANES)
+        self.shows_signals = planes is None or not set(planes).isdisjoint((*LIGHT_PLANES.values(), "stop_sign"))
         self._show_route = show_route
         self._pyramid = pyramid
         self._map_channels: list[int] = []
@@ -208,11 +212,12 @@ class BirdviewPainter:
                 (self.size, self.size),
                 flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             )
-            if self.planes is None:
+            channels_of_map = self._map_channels[4 * number : 4 * number + 4]
+            if self.planes is None or (channels == 3 and channels_of_map == [0, 1, 2]):
                 cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB, dst=picture)
             else:
-                for column, channel in enumerate(self._map_channels[4 * number : 4 * number + 4]):
-                    picture[..., channel] = warped[..., column]
+                pairs = [index for pair in enumerate(channels_of_map) for index in pair]
+                cv2.mixChannels([warped], [picture], pairs)
         return picture
 
     def _channel(self, plane: str) -> int | None:
@@ -265,6 +270,8 @@ class BirdviewPainter:
             draw_boxes(picture, view, np.array(boxes, np.float64), COLOURS)
 
     def _paint_actors(self, picture: NDArray[np.uint8], view: View, storey: float, actors: ActorStates) -> None:
+        if not len(actors.poses):
+            return
         near = self._near(actors.poses, view, ACTOR_MARGIN)
         if not len(near):
             return

@@ -98,6 +98,7 @@ class SensorInterface:
         route: The hero's route, if it has one; the bird view draws it.
         map: The town, if whoever made the interface has it at hand; asking the server for it takes a while.
         memory: What sensors keep from one episode to the next; emptied with :meth:`abandon`.
+        has_streams: Whether a sensor sends something at every tick, or at every few.
     """
 
     def __init__(self) -> None:
@@ -108,6 +109,7 @@ class SensorInterface:
         self._arrived = threading.Condition()
         self._mailboxes: dict[str, _Mailbox] = {}
         self._wanted: int | None = None
+        self.has_streams = False
 
     @property
     def sensors(self) -> dict[str, BaseSensor]:
@@ -125,6 +127,7 @@ class SensorInterface:
                 taken = type(self._mailboxes[name].sensor).__name__
                 raise ValueError(f"There is already a sensor called '{name}' ({taken}): give each its own name.")
             self._mailboxes[name] = _Mailbox(sensor)
+            self._note_streams()
 
     def unregister(self, name: str, sensor: BaseSensor | None = None) -> None:
         """Forget a sensor and its messages; unknown names, or another sensor's, are left alone."""
@@ -132,8 +135,12 @@ class SensorInterface:
             mailbox = self._mailboxes.get(name)
             if mailbox is not None and (sensor is None or mailbox.sensor is sensor):
                 del self._mailboxes[name]
+                self._note_streams()
                 self.events.pop(name, None)
                 self._arrived.notify_all()
+
+    def _note_streams(self) -> None:
+        self.has_streams = any(not mailbox.sensor.is_event_sensor() for mailbox in self._waiting())
 
     def push(self, sensor: BaseSensor, frame: int, data: Any) -> None:
         """Take a raw message from a sensor. Called by the client's threads; messages of sensors that have left
@@ -265,6 +272,7 @@ class SensorInterface:
     def _forget(self) -> None:
         with self._arrived:
             self._mailboxes.clear()
+            self._note_streams()
             self.events = {}
             self.route = None
             self._arrived.notify_all()

@@ -19,6 +19,7 @@ class EmbeddedServer(StartedServer):
     renders = False
     single_core = True
     light = True
+    queues_ticks = True
 
     def command(self, ports: PortLease) -> Command:
         arguments = [

@@ -15,7 +15,7 @@ import select
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from rllib_integration.servers.base import CarlaServer
 from rllib_integration.servers.errors import ServerDiedError, ServerHangError
@@ -42,8 +42,8 @@ class ServerWatch:
         self.server = server
         self.timeout = timeout
         self._core = core
-        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
-        self._current: _Call | None = None
+        self._calls: queue.SimpleQueue[PendingCall[Any] | None] = queue.SimpleQueue()
+        self._current: PendingCall[Any] | None = None
         self._dead = False
         self._lost: str | None = None
         self._stuck = False
@@ -71,32 +71,45 @@ class ServerWatch:
                 every later call raises this error too.
             Exception: whatever the function raised.
         """
+        return self.begin(function, *arguments, timeout=timeout).result()
+
+    def begin(
+        self, function: Callable[..., Result], *arguments: Any, timeout: float | None = None
+    ) -> PendingCall[Result]:
+        """Begin such a call, and do other things while the server works; calls are made one after the other.
+
+        Raises:
+            ServerDiedError, ServerHangError: the server is lost already.
+        """
         if self._lost is not None:
             raise ServerHangError(self._lost)
         self._refuse_if_dead()
-        call = self._current = _Call(function, arguments)
+        call = self._current = PendingCall(self, function, arguments, self.timeout if timeout is None else timeout)
         self._calls.put(call)
         if self._dead:
             call.wake()
-        seconds = self.timeout if timeout is None else timeout
+        return call
+
+    def _finish(self, call: PendingCall[Result]) -> Result:
+        """Wait for a call's end, and return or raise what came of it."""
         before = time.monotonic()
         try:
-            symptom = self._wait(call, seconds)
+            symptom = self._wait(call, call.seconds)
         finally:
             self._stuck = not call.done
-        self._current = None
+        if self._current is call:
+            self._current = None
         if not call.done:
             self._refuse_if_dead()
-            name = getattr(function, "__qualname__", None) or getattr(function, "__name__", repr(function))
             waited = time.monotonic() - before
-            self._lost = f"{name} got no answer from the {self.server.describe()} within {waited:.1f} s{symptom}."
+            self._lost = f"{call.name} got no answer from the {self.server.describe()} within {waited:.1f} s{symptom}."
             raise ServerHangError(self._lost)
         if call.error is not None:
             if isinstance(call.error, RuntimeError) and str(call.error).startswith(_CLIENT_TIME_OUT):
                 self._refuse_if_dead()
                 raise ServerHangError(f"The {self.server.describe()} did not answer: {call.error}") from call.error
             raise call.error
-        return call.result
+        return cast(Result, call.value)
 
     def close(self) -> None:
         """End the watch's threads. One that hangs in the client is left behind; it holds no lock of ours."""
@@ -109,7 +122,7 @@ class ServerWatch:
         if not self._stuck:
             self._client_thread.join()
 
-    def _wait(self, call: _Call, seconds: float) -> str:
+    def _wait(self, call: PendingCall[Any], seconds: float) -> str:
         """Wait for news, at most so long, and only while the server lives; return what it lacked, if that is known."""
         begin = time.monotonic()
         patience = min(self.timeout, self.server.settings.hang_after)
@@ -123,7 +136,7 @@ class ServerWatch:
                 return symptom
         return ""
 
-    def _lack_of_life(self, call: _Call, waited: float) -> str:
+    def _lack_of_life(self, call: PendingCall[Any], waited: float) -> str:
         """What shows that an answer will never come; empty while it may.
 
         A server on a busy machine uses little processor time but would use more, one that loads a town uses much, one
@@ -166,29 +179,48 @@ class ServerWatch:
             os.close(self._exit_event)
 
 
-class _Call:
-    """One function on its way through the client's thread."""
+class PendingCall(Generic[Result]):
+    """One function on its way through the client's thread.
 
-    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    Attributes:
+        done: whether it has returned or raised.
+        seconds: that it may take.
+    """
+
+    def __init__(
+        self, watch: ServerWatch, function: Callable[..., Result], arguments: tuple[Any, ...], seconds: float
+    ) -> None:
         self.done = False
-        self.result: Any = None
+        self.value: Result | None = None
         self.error: BaseException | None = None
+        self.seconds = seconds
+        self._watch = watch
         self._function = function
         self._arguments = arguments
         self._news = threading.Lock()
         self._news.acquire()
 
+    @property
+    def name(self) -> str:
+        """What messages call the function."""
+        named = getattr(self._function, "__qualname__", None) or getattr(self._function, "__name__", None)
+        return str(named or repr(self._function))
+
+    def result(self) -> Result:
+        """Wait for the end; return what the function returned, or raise as `ServerWatch.call` does."""
+        return self._watch._finish(self)
+
     def run(self) -> None:
-        """Call the function and wake the caller."""
+        """Call the function and wake whoever waits."""
         try:
-            self.result = self._function(*self._arguments)
+            self.value = self._function(*self._arguments)
         except BaseException as error:  # it belongs to the caller, who raises it
             self.error = error
         self.done = True
         self.wake()
 
     def wake(self) -> None:
-        """Let the caller look: at the result, or at a server that has ended."""
+        """Let whoever waits look: at the result, or at a server that has ended."""
         with contextlib.suppress(RuntimeError):  # woken already
             self._news.release()
 

@@ -1,0 +1,139 @@
+"""Several CARLA environments that step together: while one is waited for, the others' simulators work too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import SyncVectorEnv
+from gymnasium.vector.utils import concatenate, create_empty_array, iterate
+from numpy.typing import NDArray
+
+from rllib_integration.carla_env import CarlaEnv, seeded_apart
+from rllib_integration.config import ConfigError
+
+Flags = NDArray[np.bool_]
+
+
+class CarlaVectorEnv(SyncVectorEnv):
+    """Environments of one process, each with a simulator of its own.
+
+    `SyncVectorEnv` steps one environment after the other, so that all simulators but one stand idle. Here each is
+    set to work before the first is waited for, servers start side by side, and so do episodes. What `step` and
+    `reset` return is the same, also that an ended episode is followed by a reset in the next step.
+
+    Args:
+        num_envs: How many.
+        config: As for `CarlaEnv`.
+        render_mode: As for `CarlaEnv`.
+        make: Makes the environment of a number; `CarlaEnv(config, render_mode)` if left out, but for the seed.
+
+    Attributes:
+        envs: The environments.
+
+    Raises:
+        ConfigError: The configuration can't be used.
+    """
+
+    envs: list[CarlaEnv]  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        config: Mapping[str, Any] | None = None,
+        render_mode: str | None = None,
+        make: Callable[[int], CarlaEnv] | None = None,
+    ) -> None:
+        if num_envs < 1:
+            raise ConfigError(f"num_envs is {num_envs}, but it has to be 1 or more.")
+
+        def make_default(number: int) -> CarlaEnv:
+            sections = dict(config or {})
+            carla = seeded_apart(sections.get("carla") or {}, number=number)
+            return CarlaEnv({**sections, "carla": carla}, render_mode)
+
+        super().__init__([partial(make or make_default, number) for number in range(num_envs)])
+        self._threads = ThreadPoolExecutor(num_envs, thread_name_prefix="carla-reset")
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode in every environment, or in those that `options["reset_mask"]` (bool) chooses.
+
+        Args:
+            seed: One for each environment, or the first one's; the others' count on from it.
+            options: As for `CarlaEnv.reset`.
+
+        Returns:
+            The batched observations, and further information in Gymnasium's vector form.
+        """
+        seeds = [seed + number for number in range(self.num_envs)] if isinstance(seed, int) else seed
+        if seeds is not None and len(seeds) != self.num_envs:
+            raise ValueError(f"There are {len(seeds)} seeds for {self.num_envs} environments.")
+        for_each = dict(options or {})
+        chosen = np.asarray(for_each.pop("reset_mask", np.ones(self.num_envs, bool)), bool)
+        if chosen.shape != (self.num_envs,):
+            raise ValueError(f"reset_mask has the shape {chosen.shape}, but it has to be ({self.num_envs},).")
+        found = self._reset_chosen(chosen, seeds, for_each or None)
+        infos: dict[str, Any] = {}
+        for number, info in found.items():
+            infos = self._add_info(infos, info, number)
+        self._terminations[chosen] = self._truncations[chosen] = self._autoreset_envs[chosen] = False
+        return self._batch(), infos
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Act in every environment; where an episode has ended, begin the next one instead.
+
+        Args:
+            actions: One for each environment, batched.
+
+        Returns:
+            Observations, rewards (float64), terminations and truncations (bool), all batched, and further information
+            in Gymnasium's vector form.
+        """
+        ended = self._autoreset_envs
+        for env, action, has_ended in zip(self.envs, iterate(self.action_space, actions), ended):
+            if not has_ended:
+                env.begin_step(action)
+        found: dict[int, dict[str, Any]] = {}
+        for number in np.flatnonzero(~ended).tolist():
+            result = self.envs[number].finish_step()
+            self._env_obs[number], self._rewards[number] = result[:2]
+            self._terminations[number], self._truncations[number], found[number] = result[2:]
+        if ended.any():
+            found |= self._reset_chosen(ended)
+            self._rewards[ended] = 0.0
+            self._terminations[ended] = self._truncations[ended] = False
+        infos: dict[str, Any] = {}
+        for number, info in found.items():
+            infos = self._add_info(infos, info, number)
+        self._autoreset_envs = self._terminations | self._truncations
+        return self._batch(), self._rewards.copy(), self._terminations.copy(), self._truncations.copy(), infos
+
+    def _reset_chosen(
+        self, chosen: Flags, seeds: Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> dict[int, dict[str, Any]]:
+        """Begin episodes side by side; return what further information each gives."""
+
+        def begin(number: int) -> dict[str, Any]:
+            seed = seeds[number] if seeds is not None else None
+            self._env_obs[number], info = self.envs[number].reset(seed=seed, options=options)
+            return info
+
+        numbers = np.flatnonzero(chosen).tolist()
+        # A window belongs to the thread that opened it.
+        is_single = len(numbers) == 1 or self.render_mode == "human"
+        infos = list(map(begin, numbers) if is_single else self._threads.map(begin, numbers))
+        return dict(zip(numbers, infos))
+
+    def _batch(self) -> Any:
+        space = self.single_observation_space
+        return concatenate(space, self._env_obs, create_empty_array(space, self.num_envs, np.empty))
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Close every environment."""
+        self._threads.shutdown()
+        super().close_extras(**kwargs)
