@@ -115,8 +115,8 @@ def ray(*words: str) -> str:
     return output
 
 
-def drive(file: Path, node: SshServer, tmp_path: Path, cpus: int) -> None:
-    """The life of a cluster; `cpus` is what its head says it has."""
+def drive(file: Path, node: SshServer, tmp_path: Path, cpus: int, words: tuple[str, ...], said: str) -> None:
+    """The life of a cluster, whose head has `cpus`: `dqn_train.py` is submitted with some words and says something."""
     notes = tmp_path / "notes.txt"
     notes.write_text("for the cluster")
     ray("up", "-y", "--no-config-cache", str(file))
@@ -125,9 +125,7 @@ def drive(file: Path, node: SshServer, tmp_path: Path, cpus: int) -> None:
     assert not list(node.folder.glob("rllib_integration/**/__pycache__"))
     ray("rsync-up", str(file), str(notes), str(node.folder / "notes.txt"))
     assert (node.folder / "notes.txt").read_text() == "for the cluster"
-    output = ray("submit", str(file), "dqn_train.py", "--", *TRAINING)
-    assert "iteration    1 |" in output
-    assert list((node.folder / "ray_results" / "carla_rllib" / "cluster").glob("checkpoint_*/weights.pth"))
+    assert said in ray("submit", str(file), "dqn_train.py", "--", *words)
     assert f"/{cpus}.0 CPU" in ray("exec", str(file), "ray status")
     assert ray_wrapper.own_ray_processes(node.environment[ray_wrapper.MARK])
     ray("down", "-y", str(file))
@@ -135,11 +133,12 @@ def drive(file: Path, node: SshServer, tmp_path: Path, cpus: int) -> None:
 
 
 def test_a_cluster_on_aws(cluster_file: Path, node: SshServer, aws: Any, tmp_path: Path) -> None:
-    drive(cluster_file, node, tmp_path, cpus=8)
+    drive(cluster_file, node, tmp_path, 8, TRAINING, "iteration    1 |")
+    assert list((node.folder / "ray_results" / "carla_rllib" / "cluster").glob("checkpoint_*/weights.pth"))
     instances = [i for r in aws.describe_instances()["Reservations"] for i in r["Instances"]]
     assert [instance["State"]["Name"] for instance in instances] == ["terminated"]
     assert instances[0]["MetadataOptions"]["HttpTokens"] == "required"
 
 
 def test_a_cluster_of_ones_own(local_cluster_file: Path, node: SshServer, tmp_path: Path) -> None:
-    drive(local_cluster_file, node, tmp_path, cpus=2)
+    drive(local_cluster_file, node, tmp_path, 2, ("--help",), "--stop-duration")
