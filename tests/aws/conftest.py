@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import os
 import socket
@@ -38,9 +39,15 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def moto_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a moto server that lives as long as the test session."""
+    with moto_server(tmp_path_factory.mktemp("moto") / "log") as address:
+        yield address
+
+
+@contextlib.contextmanager
+def moto_server(log: Path, **settings: str) -> Iterator[str]:
+    """A moto server and its address; `settings` are variables of its environment."""
     port = free_port()
-    log = tmp_path_factory.mktemp("moto") / "log"
-    environment = os.environ | {"MOTO_IAM_LOAD_MANAGED_POLICIES": "true"}
+    environment = os.environ | settings
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out, env=environment) as server:
         deadline = time.monotonic() + 60
@@ -53,8 +60,10 @@ def moto_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                     server.kill()
                     pytest.fail(f"moto's server did not come up: {log.read_text()[-2000:]}")
                 time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-        server.terminate()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import yaml
 
 from aws import autoscaler_file, keys
 from tests.aws import ray_wrapper
-from tests.aws.conftest import CIDR, REGION, ROOT, SshServer, free_port
+from tests.aws.conftest import CIDR, REGION, ROOT, SshServer, free_port, moto_server
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("ssh") and shutil.which("rsync")), reason="Ray's cluster commands need the programs ssh and rsync"
@@ -31,6 +31,13 @@ TRAINING = (
     "--set", "env_runners.num_envs_per_env_runner=1",
     "--set", "reporting.min_sample_timesteps_per_iteration=100",
 )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def moto_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A moto server that knows AWS's own policies, which `ray up` attaches; they take a second at every reset."""
+    with moto_server(tmp_path_factory.mktemp("moto") / "log", MOTO_IAM_LOAD_MANAGED_POLICIES="true") as address:
+        yield address
 
 
 @pytest.fixture
