@@ -6,6 +6,7 @@ import itertools
 import queue
 
 import carla
+import numpy as np
 import pytest
 
 from .conftest import STEP, run
@@ -55,6 +56,21 @@ def test_cameras_send_pictures_of_the_size_asked_for(fresh_world, spawn, car, ki
     image = inbox.of_frame(frame)
     assert (image.width, image.height, len(image.raw_data)) == (64, 48, 64 * 48 * 4)
     assert len(set(bytes(image.raw_data))) > 4
+
+
+@pytest.mark.parametrize("blueprint_id", ["vehicle.ford.ambulance", "vehicle.audi.tt", "static.prop.trafficcone01"])
+def test_an_instance_camera_shows_an_actors_tag_and_number(fresh_world, spawn, car, blueprint_id):
+    ahead = car.get_transform().transform(carla.Location(x=12.0, z=0.5))
+    seen = spawn(blueprint_id, carla.Transform(ahead, car.get_transform().rotation))
+    assert seen.semantic_tags
+    pose = carla.Transform(carla.Location(x=2.5, z=1.5), carla.Rotation(pitch=-5.0))
+    camera = spawn("sensor.camera.instance_segmentation", pose, car)
+    inbox = Inbox(camera)
+    image = inbox.of_frame(fresh_world.tick())
+    pixels = np.frombuffer(image.raw_data, np.uint8).reshape(image.height, image.width, 4).astype(int)
+    shown = pixels[..., 1] + 256 * pixels[..., 0] == seen.id & 0xFFFF
+    assert shown.any()
+    assert set(pixels[shown][:, 2]) == set(seen.semantic_tags)
 
 
 def test_an_accelerometer_at_rest_feels_gravity(fresh_world, spawn, car):

@@ -13,6 +13,8 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rllib_integration.embedded.sensing.actors import label_of
+
 _FACTS = Path(__file__).with_name("blueprints.json")
 
 
@@ -24,20 +26,6 @@ class AttributeType(enum.IntEnum):
     FLOAT = 3
     STRING = 4
     COLOR = 5
-
-
-class SemanticTag(enum.IntEnum):
-    """CARLA's semantic tags of what can be spawned."""
-
-    NONE = 0
-    PEDESTRIANS = 12
-    CAR = 14
-    TRUCK = 15
-    BUS = 16
-    MOTORCYCLE = 18
-    BICYCLE = 19
-    STATIC = 20
-    DYNAMIC = 21
 
 
 class Attribute(NamedTuple):
@@ -68,14 +56,6 @@ class BlueprintError(ValueError):
 
 
 _ROLES_OF_SENSORS = ("front", "back", "left", "right", "front_left", "front_right", "back_left", "back_right")
-_TAG_OF_BASE_TYPE = {
-    "car": SemanticTag.CAR,
-    "van": SemanticTag.CAR,
-    "truck": SemanticTag.TRUCK,
-    "bus": SemanticTag.BUS,
-    "motorcycle": SemanticTag.MOTORCYCLE,
-    "bicycle": SemanticTag.BICYCLE,
-}
 _DRIVERS = tuple(str(number) for number in range(1, 8))
 _TYPES = {
     "bool": AttributeType.BOOL,
@@ -94,14 +74,14 @@ class Blueprint:
         id: Its id, such as "vehicle.tesla.model3".
         attributes: What it can be given.
         extent: Half sizes in metres along the actor's x, y and z; zero for what has no body.
-        semantic_tag: How cameras and lidars label it.
+        semantic_tag: How cameras and lidars label it, 0 for what they do not see.
     """
 
     uid: int
     id: str
     attributes: tuple[Attribute, ...]
     extent: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    semantic_tag: int = SemanticTag.NONE
+    semantic_tag: int = 0
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -298,19 +278,19 @@ def load_library() -> BlueprintLibrary:
         blueprint_id: str,
         attributes: tuple[Attribute, ...],
         size: list[float] | None = None,
-        tag: int = SemanticTag.NONE,
         about: Mapping[str, Any] | None = None,
     ) -> None:
         extent = _half(size) if size else (0.0, 0.0, 0.0)
+        tag = label_of(blueprint_id) if size else 0
         blueprints.append(Blueprint(len(blueprints) + 1, blueprint_id, attributes, extent, tag, about or {}))
 
     for name, about in facts["vehicles"].items():
-        add(f"vehicle.{name}", _vehicle(about), about["size"], _TAG_OF_BASE_TYPE[about["base"]], about)
+        add(f"vehicle.{name}", _vehicle(about), about["size"], about)
     for name, about in facts["walkers"].items():
-        add(f"walker.pedestrian.{name}", _walker(about), about["size"], SemanticTag.PEDESTRIANS, about)
+        add(f"walker.pedestrian.{name}", _walker(about), about["size"], about)
     for name, size in facts["props"].items():
-        add(f"static.prop.{name}", _prop({"size": size}), size, SemanticTag.STATIC)
-    add("static.prop.mesh", _MESH, [1.0, 1.0, 1.0], SemanticTag.STATIC)
+        add(f"static.prop.{name}", _prop({"size": size}), size)
+    add("static.prop.mesh", _MESH, [1.0, 1.0, 1.0])
     add("static.trigger.friction", _FRICTION_TRIGGER)
     for name, about in facts["sensors"].items():
         add(name, _sensor(about))
