@@ -10,8 +10,8 @@ from typing import Any
 
 from numba import njit
 
-_EXACT: dict[str, Any] = {"cache": True, "error_model": "numpy"}
-_BARE: dict[str, Any] = {**_EXACT, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_EXACT: dict[str, Any] = {"cache": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+_BARE: dict[str, Any] = {**_EXACT, "_nrt": False, "no_cpython_wrapper": True}
 
 entry = njit(**_EXACT)
 """For what Python calls, and for what makes arrays or returns them."""

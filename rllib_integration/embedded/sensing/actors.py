@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from . import labels
-from .compiling import BARE, KERNEL
+from .compiling import INNER, KERNEL
 from .view import View
 
 VEHICLE, WALKER, PROP, OBSTACLE = range(4)
@@ -103,7 +103,7 @@ def rotation_matrix(roll: Any, pitch: Any, yaw: Any) -> NDArray[np.float64]:
     )
 
 
-@njit(**BARE)
+@njit(**INNER)
 def pose_of(actor, turn, centre):  # type: ignore[no-untyped-def]
     """Write an actor's axes (columns of `turn`, (3, 3)) and the middle of its box (`centre`, (3,)) in the world."""
     cr, sr = math.cos(actor["roll"]), math.sin(actor["roll"])

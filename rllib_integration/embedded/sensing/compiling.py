@@ -7,6 +7,7 @@ from typing import Any
 KERNEL: dict[str, Any] = {
     "cache": True,
     "error_model": "numpy",
+    "no_cfunc_wrapper": True,
     "fastmath": {"contract", "arcp", "nsz", "afn", "reassoc"},
 }
 """Options of a kernel that may allocate arrays. Reordered sums are no harm in a picture; infinities stay exact."""
@@ -15,5 +16,8 @@ BARE: dict[str, Any] = {**KERNEL, "_nrt": False}
 """Options of a kernel that allocates nothing. Without reference counts, the named tuples that carry dozens of arrays
 cost nothing to hand on; with them, shading a pixel takes ten times as long."""
 
-INLINE: dict[str, Any] = {**BARE, "forceinline": True}
+INNER: dict[str, Any] = {**BARE, "no_cpython_wrapper": True}
+"""Options of what only such kernels call: there is no wrapper to compile with which Python could call it."""
+
+INLINE: dict[str, Any] = {**INNER, "forceinline": True}
 """Options of what such a kernel calls for every pixel."""

@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .compiling import BARE, INLINE, KERNEL
+from .compiling import BARE, INLINE, INNER, KERNEL
 
 NEAR = 0.08
 """[m] Depth at which triangles are cut off."""
@@ -124,7 +124,7 @@ ground under it, meshes by detail, first number of its triangles, paint, tag, la
 materials), light it gives off, id."""
 
 
-@njit(**BARE)
+@njit(**INNER)
 def fill(x0, y0, w0, x1, y1, w1, x2, y2, w2, number, nearness, ids):
     """Write one triangle, given by columns, rows and nearness of its corners, wherever it is the nearest."""
     height, width = ids.shape
@@ -178,7 +178,7 @@ def fill(x0, y0, w0, x1, y1, w1, x2, y2, w2, number, nearness, ids):
             value += step_x
 
 
-@njit(**BARE)
+@njit(**INNER)
 def _clipped(corners, focal, centre_x, centre_y, number, nearness, ids):
     """`fill` for a triangle in the camera's frame that reaches nearer than `NEAR`.
 
@@ -210,7 +210,7 @@ def _clipped(corners, focal, centre_x, centre_y, number, nearness, ids):
         )  # fmt: skip
 
 
-@njit(**BARE)
+@njit(**INNER)
 def _draw(
     triangles, first, stop, base, culled, cull_all, view, offset, focal, centre_x, centre_y, nearness, ids, corners
 ):
@@ -267,7 +267,7 @@ def _project(x, y, z, focal, centre_x, centre_y, view, row):
         view[row, 5] = inverse
 
 
-@njit(**BARE)
+@njit(**INNER)
 def _sort(order, distance, count):
     """Sort both by the first `count` distances (Shell's sort: numpy's own takes seconds to compile)."""
     gap = 301
@@ -282,7 +282,7 @@ def _sort(order, distance, count):
         gap = gap // 3 if gap > 1 else 0
 
 
-@njit(**BARE)
+@njit(**INNER)
 def _visible_chunks(camera, boxes, order, distance):
     """Chunks that the picture may show, nearest first: their number; `order` gets them, `distance` their depth."""
     axes, place = camera.axes, camera.position
@@ -312,7 +312,7 @@ def _visible_chunks(camera, boxes, order, distance):
     return count
 
 
-@njit(**BARE)
+@njit(**INNER)
 def _farthest(nearness, tiles):
     """Write the smallest nearness of every square of `TILE` samples: what is farther than that is hidden there."""
     height, width = nearness.shape
@@ -325,7 +325,7 @@ def _farthest(nearness, tiles):
             tiles[row, column] = least
 
 
-@njit(**BARE)
+@njit(**INNER)
 def _hidden(camera, boxes, chunk, tiles):
     """Whether all of a chunk's box lies behind what is drawn already."""
     axes, place, focal = camera.axes, camera.position, camera.focal

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..physics.ground import TILE_CELLS, Surface
 from ..physics.obstacles import ObstacleGrid
-from .compiling import BARE, INLINE, KERNEL
+from .compiling import BARE, INLINE, INNER, KERNEL
 
 NOTHING, GROUND, STATIC, MOVING = -1, 0, 1, 2
 """What a ray met."""
@@ -263,7 +263,7 @@ def _statics(obstacles, grid, ox, oy, oz, dx, dy, dz, inflate, limit):
     return best, index, cosine
 
 
-@njit(**BARE)
+@njit(**INNER)
 def _near_boxes(boxes, ox, oy, oz, limit, skip_kind, skip_row, near):
     """Write the rows of the moving boxes that rays of length `limit` from a point may meet; returns how many."""
     count = 0

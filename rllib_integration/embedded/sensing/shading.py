@@ -17,7 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from . import labels
-from .compiling import BARE, INLINE
+from .compiling import BARE, INLINE, INNER
 from .mesh import GLASS, HEADLIGHT, LEFT_BLINKER, PAINT, RIGHT_BLINKER, SIREN, TAIL_LIGHT
 from .raster import MeshPool
 from .scene import FAR_CELL, GRASS, LAMP, LEAVES, PANE, PAVEMENT, PLAIN, ROAD, WALL, GroundLight, Markings, Surfaces
@@ -89,7 +89,7 @@ def world_normal(stage, number):
     )
 
 
-@njit(**BARE)
+@njit(**INNER)
 def _texture(noise, u, v):
     """Smooth repeating noise, 0..1, one value a unit."""
     iu, iv = math.floor(u), math.floor(v)
@@ -100,21 +100,21 @@ def _texture(noise, u, v):
     return low + fv * (high - low)
 
 
-@njit(**BARE)
+@njit(**INNER)
 def _pulse(x, low, high):
     """Integral from 0 to x of a train of pulses of period 1 that is 1 between low and high."""
     whole = math.floor(x)
     return whole * (high - low) + min(max(x - whole - low, 0.0), high - low)
 
 
-@njit(**BARE)
+@njit(**INNER)
 def _striped(x, width, low, high):
     """Share of [x - width / 2, x + width / 2] that lies on the pulses of period 1 between low and high."""
     width = max(width, 1e-3)
     return (_pulse(x + 0.5 * width, low, high) - _pulse(x - 0.5 * width, low, high)) / width
 
 
-@njit(**BARE)
+@njit(**INNER)
 def _overlap(x, width, half):
     """Share of [x - width / 2, x + width / 2] that lies within [-half, half]."""
     return max(min(x + 0.5 * width, half) - max(x - 0.5 * width, -half), 0.0) / width
@@ -157,7 +157,7 @@ def marking_cover(markings, x, y, z, ax, ay, bx, by):
     return min(cover, 1.0), red / cover, green / cover, blue / cover
 
 
-@njit(**BARE)
+@njit(**INNER)
 def _within(value, high):
     """The value between 0 and `high`; 0 for NaN."""
     if not value > 0.0:
@@ -165,7 +165,7 @@ def _within(value, high):
     return min(value, high)
 
 
-@njit(**BARE)
+@njit(**INNER)
 def _lookup(field, origin_x, origin_y, cell, x, y):
     """Bilinear value, 0..1, of a uint8 map of the ground."""
     u, v = (x - origin_x) / cell - 0.5, (y - origin_y) / cell - 0.5
@@ -178,7 +178,7 @@ def _lookup(field, origin_x, origin_y, cell, x, y):
     return (low + fv * (high - low)) / 255.0
 
 
-@njit(**BARE)
+@njit(**INNER)
 def _sky(sky, x, y, z):
     """Sky in a direction (any length), without the sun's disc; below the horizon the far air."""
     upward = max(z, 0.0)
@@ -286,7 +286,7 @@ def _pane(stage, x, y, z, nx, ny, size, identity):
     return frame, lit
 
 
-@njit(**BARE)
+@njit(**INNER)
 def _lamp_glow(material, lamps, night):
     """Light that a lamp of a vehicle gives off: red, green, blue."""
     bright = 1.6 + 1.6 * night
@@ -481,7 +481,7 @@ def _radiance(stage, camera, number, u, v, near, spread, shadow):
     )
 
 
-@njit(**BARE)
+@njit(**INNER)
 def _tone(value, table):
     if not value > 0.0:
         return table[0]
