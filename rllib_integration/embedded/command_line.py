@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from rllib_integration.embedded.rpc.server import Server
-    from rllib_integration.embedded.world.simulation import Simulation
 
 logger = logging.getLogger(__name__)
 
@@ -148,6 +147,7 @@ def _raise_descriptor_limit() -> None:
 
 
 def _create_server(options: argparse.Namespace) -> Server:
+    from rllib_integration.embedded import kernel_cache
     from rllib_integration.embedded.rpc.server import Server
     from rllib_integration.embedded.town import BUILT_IN_TOWN, TownError
     from rllib_integration.embedded.world.clock import Clock
@@ -166,37 +166,20 @@ def _create_server(options: argparse.Namespace) -> Server:
             _fail(f"port {_busy_port(options.host, options.rpc_port, streaming_port)} is in use; choose another one "
                   "with -carla-rpc-port or -carla-streaming-port")  # fmt: skip
         _fail(f"cannot listen on {options.host}, ports {ports}: {error}")
+    town = options.town or BUILT_IN_TOWN
+    if not kernel_cache.is_complete():
+        # No client may wait for a compiler inside a call.
+        from rllib_integration.embedded.warming import compile_all
+
+        compile_all(town, options.town_folder)
     try:
-        simulation.load(options.town or BUILT_IN_TOWN)
+        simulation.load(town)
     except TownError as error:
         _fail(str(error))
-    _warm_up(simulation)
+    simulation.warm_up()
     # What is there now stays: the collector need not look at it again.
     gc.freeze()
     return server
-
-
-def _warm_up(simulation: Simulation) -> None:
-    """Compile all kernels, or see that they have been: no client may wait for that inside a call.
-
-    The sensors' are compiled by a second process at the same time, as threads of one would take turns.
-    """
-    from rllib_integration.embedded.sensing.warming import warm_up_in_background
-
-    view = simulation.sensors.view(0.0)
-    child = os.fork()
-    if child == 0:
-        # It holds the ports, too: it must not outlive the server, nor run what the server runs at its end.
-        _set_parent_death_signal(signal.SIGKILL)
-        try:
-            thread = warm_up_in_background(view)
-            if thread is not None:
-                thread.join()
-        except Exception:
-            logger.exception("the sensors' kernels cannot be compiled beforehand")
-        os._exit(0)
-    simulation.warm_up()
-    os.waitpid(child, 0)
 
 
 def _set_parent_death_signal(number: int) -> None:

@@ -22,7 +22,7 @@ import boto3
 import pytest
 
 from aws import aws_helper, utils
-from rllib_integration.embedded.kernel_cache import kernel_folder
+from rllib_integration.embedded.kernel_cache import base_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 REGION = "eu-west-1"
@@ -72,7 +72,7 @@ def aws(moto_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     home = tmp_path / "home"
     home.mkdir()
     settings = {
-        "NUMBA_CACHE_DIR": str(kernel_folder()),  # compiled kernels are the machine's, not this home's
+        "NUMBA_CACHE_DIR": str(base_folder()),  # compiled kernels are the machine's, not this home's
         "HOME": str(home),
         "AWS_ENDPOINT_URL": moto_endpoint,
         "AWS_ACCESS_KEY_ID": "testing",

@@ -14,8 +14,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from rllib_integration.embedded.kernel_cache import njit
 
 TILE_CELLS = 32
 """Cells along one side of a tile."""
@@ -53,7 +54,7 @@ class Surface(NamedTuple):
     label: NDArray[np.uint8]
 
 
-@njit(cache=True, error_model="numpy", _nrt=False)
+@njit(error_model="numpy", _nrt=False)
 def ground_at(surface: Surface, x: float, y: float, z: float) -> tuple[float, float, float, float, int]:
     """Find the ground that carries a point.
 
@@ -107,7 +108,7 @@ def ground_at(surface: Surface, x: float, y: float, z: float) -> tuple[float, fl
     return best_height, -slope_x * scale, -slope_y * scale, scale, int(surface.label[best, iv, iu])
 
 
-@njit(cache=True)
+@njit()
 def ground_heights(
     surface: Surface, x: NDArray[np.float64], y: NDArray[np.float64], z: NDArray[np.float64]
 ) -> NDArray[np.float64]:

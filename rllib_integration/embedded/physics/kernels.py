@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
+from rllib_integration.embedded.kernel_cache import njit
 
-_EXACT: dict[str, Any] = {"cache": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+_EXACT: dict[str, Any] = {"error_model": "numpy"}
 _BARE: dict[str, Any] = {**_EXACT, "_nrt": False, "no_cpython_wrapper": True}
 
 entry = njit(**_EXACT)

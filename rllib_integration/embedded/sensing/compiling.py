@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 KERNEL: dict[str, Any] = {
-    "cache": True,
     "error_model": "numpy",
-    "no_cfunc_wrapper": True,
     "fastmath": {"contract", "arcp", "nsz", "afn", "reassoc"},
 }
 """Options of a kernel that may allocate arrays. Reordered sums are no harm in a picture; infinities stay exact."""

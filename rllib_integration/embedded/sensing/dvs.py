@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from rllib_integration.embedded.kernel_cache import njit
 
 from .cameras import COLOUR_ATTRIBUTES, RgbCamera
 from .compiling import BARE

@@ -13,10 +13,11 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from .compiling import BARE, INLINE, INNER, KERNEL
+from rllib_integration.embedded.kernel_cache import njit
+
+from .compiling import INLINE, INNER, KERNEL
 
 NEAR = 0.08
 """[m] Depth at which triangles are cut off."""

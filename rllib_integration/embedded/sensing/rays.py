@@ -7,8 +7,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from rllib_integration.embedded.kernel_cache import njit
 
 from ..physics.ground import TILE_CELLS, Surface
 from ..physics.obstacles import ObstacleGrid

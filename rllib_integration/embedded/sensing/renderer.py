@@ -7,8 +7,9 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from rllib_integration.embedded.kernel_cache import njit
 
 from . import labels, raster, scene, weather
 from .actors import PROP, VEHICLE, WALKER, label_of, pose_of

@@ -13,8 +13,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from rllib_integration.embedded.kernel_cache import njit
 
 from . import labels
 from .compiling import BARE, INLINE, INNER

@@ -6,9 +6,9 @@ import math
 
 import cv2
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rllib_integration.embedded.kernel_cache import njit
 from rllib_integration.embedded.physics.ground import TERRAIN_LABEL, TILE_CELLS, Surface, ground_at
 from rllib_integration.embedded.physics.state import OBSTACLE
 from rllib_integration.embedded.town.lanes import NONE, SIDEWALK, LaneTable
@@ -393,7 +393,7 @@ def _rectangle_points(x: float, y: float, yaw: float, half_x: float, half_y: flo
     return (x + a * cos - b * sin).ravel(), (y + a * sin + b * cos).ravel()
 
 
-@njit(cache=True)
+@njit()
 def _free_map(surface):  # type: ignore[no-untyped-def]
     rows, columns = surface.tile_first.shape
     side = round(surface.cell * TILE_CELLS / RASTER)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rllib_integration.embedded.kernel_cache import njit
 from rllib_integration.embedded.physics.ground import (
     ROAD_LABEL,
     TERRAIN_LABEL,
@@ -42,7 +42,7 @@ _SUNK = 0.15
 """[m] Terrain dives this much below the edges of lanes, which are drawn from the exact road geometry."""
 
 
-@njit(cache=True)
+@njit()
 def label_at(surface, x, y, z):  # type: ignore[no-untyped-def]
     """Semantic tags of the ground below points (n,)."""
     out = np.zeros(len(x), np.uint8)
@@ -110,7 +110,7 @@ def _add_deck_undersides(mesh: MeshBuilder, quads: Array, surface: Surface) -> N
         )
 
 
-@njit(cache=True)
+@njit()
 def _heights(surface, x, y, z):  # type: ignore[no-untyped-def]
     """Heights of the ground at points, strictly of levels below them: -inf where there is none."""
     out = np.empty(len(x))
@@ -148,7 +148,7 @@ def _lowest_tiles(surface: Surface) -> NDArray[np.int32]:
         lowest = np.where(following >= 0, following, lowest)
 
 
-@njit(cache=True)
+@njit()
 def _is_terrain(label, lowest, v, u):  # type: ignore[no-untyped-def]
     """Whether a cell, counted over all tiles, is terrain."""
     row = v // TILE_CELLS
@@ -159,7 +159,7 @@ def _is_terrain(label, lowest, v, u):  # type: ignore[no-untyped-def]
     return tile >= 0 and label[tile, v - row * TILE_CELLS, u - column * TILE_CELLS] == TERRAIN_LABEL
 
 
-@njit(cache=True)
+@njit()
 def _is_plain(height, label, tile, v, u):  # type: ignore[no-untyped-def]
     """Whether a coarse square of a tile is nothing but evenly sloped terrain."""
     field = height[tile]
@@ -177,7 +177,7 @@ def _is_plain(height, label, tile, v, u):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True)
+@njit()
 def _terrain_quads(height, label, lowest, origin_x, origin_y, cell):  # type: ignore[no-untyped-def]
     """Squares that hold terrain, with corners on lanes sunk: nodes (n, 3) and their rows (m, 4)."""
     tiles = 0
@@ -209,7 +209,7 @@ def _terrain_quads(height, label, lowest, origin_x, origin_y, cell):  # type: ig
     return nodes, quads[: counts[1]]
 
 
-@njit(cache=True)
+@njit()
 def _add_square(  # type: ignore[no-untyped-def]
     height, label, lowest, row, column, v, u, span, index, nodes, quads, counts
 ):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from rllib_integration.embedded.kernel_cache import njit
 
 
-@njit(cache=True)
+@njit()
 def straight_stretches(lane, inner, outer, tolerance, longest):  # type: ignore[no-untyped-def]
     """Find pairs of stations between which a lane is straight and evenly sloped, as far apart as possible.
 

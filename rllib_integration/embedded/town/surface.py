@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rllib_integration.embedded.kernel_cache import njit
 from rllib_integration.embedded.physics.ground import ROAD_LABEL, TERRAIN_LABEL, TILE_CELLS, Surface
 from rllib_integration.embedded.town.lanes import BORDER, MEDIAN, NONE, SIDEWALK, Array, LaneTable
 
@@ -324,7 +324,7 @@ def _rank(label: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.select([label == ROAD_LABEL, label == SIDEWALK_LABEL], [0, 1], 2)
 
 
-@njit(cache=True)
+@njit()
 def _draw_quads(  # type: ignore[no-untyped-def]
     corners, quad_label, quad_raised, quad_junction, total, weight, label, raised, in_junction, gap
 ):
@@ -391,7 +391,7 @@ def _extract_decks(heights: NDArray[np.float32], labels: NDArray[np.uint8], reac
         labels[level][lifted] = 0
 
 
-@njit(cache=True)
+@njit()
 def _follow(lower, reached, distance, reach):  # type: ignore[no-untyped-def]
     """Flood from known deck nodes over `lower` wherever it continues the deck's surface."""
     rows, columns = lower.shape
@@ -470,7 +470,7 @@ def _lay_ground(
     return ground, label
 
 
-@njit(cache=True)
+@njit()
 def _relax(field, fixed, rounds):  # type: ignore[no-untyped-def]
     """Move free nodes to the mean of their neighbours, `rounds` times (Jacobi): edges of roads are joined smoothly."""
     rows, columns = field.shape

@@ -22,7 +22,7 @@ from rllib_integration.embedded.physics.step import step
 from rllib_integration.embedded.town import Town
 from rllib_integration.embedded.world.actors import FIXTURE, FIXTURE_KIND, LIGHT_KIND, VEHICLE_STATUS, Actor, Table
 from rllib_integration.embedded.world.friction import TRIGGER, apply_friction
-from rllib_integration.embedded.world.poses import ATTACHMENT, follow_parents
+from rllib_integration.embedded.world.poses import ATTACHMENT, follow_parents, write_rotation
 from rllib_integration.embedded.world.skeletons import Skeletons
 from rllib_integration.embedded.world.street_lights import StreetLights
 from rllib_integration.embedded.world.traffic_lights import UNKNOWN, TrafficLights, index_zones, look_at_signals
@@ -173,8 +173,10 @@ class Episode:
 
     def warm_up(self, gravity: float) -> None:
         """Compile, or read from their cache, the kernels that move bodies and what hangs on them."""
+        apply_friction(self._triggers(), self.vehicles.rows)
         self.step(0.0, 0.01, 1, gravity)
         self._follow_parents(0.0)
+        write_rotation(0.0, 0.0, 0.0, np.empty(9))
 
     def pose(self, actor: Actor) -> Pose:
         """Where an actor is, as CARLA writes it."""

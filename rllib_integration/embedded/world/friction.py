@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from rllib_integration.embedded.kernel_cache import njit
 
 NO_OVERRIDE = -1.0
 
@@ -24,7 +25,7 @@ TRIGGER = np.dtype(
 """Centre and half sizes in metres, heading in radians, CARLA's tire_friction inside."""
 
 
-@njit(cache=True)
+@njit()
 def apply_friction(triggers: NDArray[np.void], vehicles: NDArray[np.void]) -> None:
     """Set `friction_override` of every vehicle: that of the last trigger that holds its origin, or none."""
     for i in range(len(vehicles)):

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from rllib_integration.embedded.kernel_cache import njit
 
 SPRING_ARM_TYPES = 1
 SPRING_ARM_RATE = 8.0
@@ -35,7 +36,7 @@ ATTACHMENT = np.dtype(
 """One attached actor: rows of child and parent, and the child's pose relative to the parent."""
 
 
-@njit(cache=True)
+@njit()
 def write_rotation(roll: float, pitch: float, yaw: float, matrix: NDArray[np.float64]) -> None:
     """Fill a 9-vector with the rotation matrix of three Euler angles (FRotationMatrix of Unreal)."""
     cr, sr = math.cos(roll), math.sin(roll)
@@ -46,7 +47,7 @@ def write_rotation(roll: float, pitch: float, yaw: float, matrix: NDArray[np.flo
     matrix[2], matrix[5], matrix[8] = -(cy * sp * cr + sy * sr), cy * sr - sy * sp * cr, cp * cr
 
 
-@njit(cache=True)
+@njit()
 def angles_of(matrix: NDArray[np.float64]) -> tuple[float, float, float]:
     """Roll, pitch, yaw of a rotation matrix."""
     pitch = math.asin(min(1.0, max(-1.0, matrix[6])))
@@ -55,7 +56,7 @@ def angles_of(matrix: NDArray[np.float64]) -> tuple[float, float, float]:
     return roll, pitch, yaw
 
 
-@njit(cache=True)
+@njit()
 def multiply(a: NDArray[np.float64], b: NDArray[np.float64], out: NDArray[np.float64]) -> None:
     """Product of two rotation matrices."""
     for i in range(3):
@@ -63,13 +64,13 @@ def multiply(a: NDArray[np.float64], b: NDArray[np.float64], out: NDArray[np.flo
             out[3 * i + j] = a[3 * i] * b[j] + a[3 * i + 1] * b[3 + j] + a[3 * i + 2] * b[6 + j]
 
 
-@njit(cache=True)
+@njit()
 def _turn_towards(angle: float, goal: float, share: float) -> float:
     difference = (goal - angle + math.pi) % (2.0 * math.pi) - math.pi
     return angle + share * difference
 
 
-@njit(cache=True)
+@njit()
 def follow_parents(attachments, vehicles, walkers, props, fixtures, dt):  # type: ignore[no-untyped-def]
     """Move every attached actor to its parent; parents come before their children.
 
@@ -141,7 +142,7 @@ def follow_parents(attachments, vehicles, walkers, props, fixtures, dt):  # type
             fixtures[row].vx, fixtures[row].vy, fixtures[row].vz = vx, vy, vz
 
 
-@njit(cache=True)
+@njit()
 def _bounds_overlap(  # type: ignore[no-untyped-def]
     ax, ay, ayaw, aex, aey, bx, by, byaw, bex, bey
 ):
@@ -162,7 +163,7 @@ def _bounds_overlap(  # type: ignore[no-untyped-def]
     return abs(-dx * sb + dy * cb) <= bey + aex * s + aey * c
 
 
-@njit(cache=True)
+@njit()
 def first_overlap(rows, x, y, z, yaw, ex, ey, ez, skip):  # type: ignore[no-untyped-def]
     """Row of the first body that an upright box (centre, heading, half sizes) touches, -1 for none.
 
@@ -187,7 +188,7 @@ def first_overlap(rows, x, y, z, yaw, ex, ey, ez, skip):  # type: ignore[no-unty
     return -1
 
 
-@njit(cache=True)
+@njit()
 def first_obstacle(obstacles, grid, x, y, z, yaw, ex, ey, ez):  # type: ignore[no-untyped-def]
     """Row of the first static obstacle that an upright box touches, -1 for none."""
     reach = math.hypot(ex, ey)

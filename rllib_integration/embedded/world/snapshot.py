@@ -7,9 +7,9 @@ import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rllib_integration.embedded.kernel_cache import njit
 from rllib_integration.embedded.protocol.layouts import (
     ACTOR_ACTIVE,
     ACTOR_DORMANT,
@@ -37,7 +37,7 @@ assert _HEAD.size == 28
 assert MESSAGE_HEADER.itemsize == 88
 
 
-@njit(cache=True)
+@njit()
 def _pack_motion(row, record):  # type: ignore[no-untyped-def]
     record.x, record.y, record.z = row.x, row.y, row.z
     record.pitch = row.pitch * _DEGREES
@@ -48,7 +48,7 @@ def _pack_motion(row, record):  # type: ignore[no-untyped-def]
     record.ax, record.ay, record.az = row.ax, row.ay, row.az
 
 
-@njit(cache=True)
+@njit()
 def _pack(  # type: ignore[no-untyped-def]
     vehicles, status, walkers, props, fixtures, lights, vehicle_out, walker_out, prop_out, fixture_out, light_out
 ):

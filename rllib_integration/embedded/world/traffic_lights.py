@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from rllib_integration.embedded.kernel_cache import njit
 from rllib_integration.embedded.town.town import Signal
 
 RED, YELLOW, GREEN, OFF, UNKNOWN = range(5)
@@ -135,7 +135,7 @@ _CYCLE = np.dtype(
 )
 
 
-@njit(cache=True)
+@njit()
 def _advance(rows, members, starts, phase, cycles, dt):  # type: ignore[no-untyped-def]
     for row in range(rows.shape[0]):
         rows[row].elapsed += dt
@@ -230,7 +230,7 @@ def index_zones(zones: NDArray[np.void], signals: Sequence[Signal]) -> SignalZon
     )
 
 
-@njit(cache=True)
+@njit()
 def look_at_signals(zones, vehicles, lights, light_ids, status, dt):  # type: ignore[no-untyped-def]
     """Note for every vehicle the traffic light that its front stands at, and the speed limit that it passes.
 
