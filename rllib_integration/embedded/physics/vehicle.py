@@ -251,7 +251,7 @@ def advance(v: Vehicle, surface: Surface, h: float, gravity: float) -> None:
     torque_y = centre * tyre_x - ahead_z * ahead_at_x - right_z * right_at_x + low * nx * load_sum - nz * load_x
     torque_z = ahead_y * ahead_at_x + right_y * right_at_x - ahead_x * ahead_at_y - right_x * right_at_y
     torque_z += ny * load_x - nx * load_y
-    if v.balance > 0.0 and r[8] > 0.4:
+    if v.balance > 0.0 and grounded > 0 and r[8] > 0.4:
         # A rider turns the axis of the vehicle towards the normal of the ground, with critical damping.
         torque_x -= v.inertia_x * v.balance * (v.balance * ny + 2.0 * wx)
     spin_x, spin_y, spin_z = torque_x * v.spinness_x * h, torque_y * v.spinness_y * h, torque_z * v.spinness_z * h

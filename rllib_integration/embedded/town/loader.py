@@ -74,7 +74,7 @@ def _derive(name: str, opendrive: str) -> cache.Arrays:
     surroundings = build_surroundings(network, lanes, surface, gores, signals, zones, crosswalks, seed, name)
     scenery = surroundings.scenery
     return {
-        "spawn_points": spawn_points(network, lanes),
+        "spawn_points": spawn_points(network, lanes, surroundings.obstacles),
         "surface_frame": np.array([surface.origin_x, surface.origin_y, surface.cell]),
         "tile_first": surface.tile_first,
         "tile_next": surface.tile_next,

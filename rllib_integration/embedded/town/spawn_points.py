@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rllib_integration.embedded.town.lanes import DRIVING, Array, LaneTable
 from rllib_integration.embedded.town.opendrive import RoadNetwork
@@ -29,10 +30,14 @@ MOST = 400
 """About as many as CARLA's towns have at most."""
 
 
-def spawn_points(network: RoadNetwork, lanes: LaneTable) -> Array:
+TALLEST = 4.5
+"""[m] Height that holds every vehicle blueprint."""
+
+
+def spawn_points(network: RoadNetwork, lanes: LaneTable, obstacles: NDArray[np.void]) -> Array:
     """Choose spawn points.
 
-    Every vehicle blueprint fits on all of them at once without touching another vehicle.
+    Every vehicle blueprint fits on all of them at once without touching another vehicle or an obstacle.
 
     Returns:
         float64 (n, 6): x, y, z [m], pitch, yaw, roll [degrees], CARLA's frame.
@@ -41,7 +46,34 @@ def spawn_points(network: RoadNetwork, lanes: LaneTable) -> Array:
     if len(candidates) == 0:
         candidates = _middles(lanes)
     chosen = _without_overlaps(_thinned(candidates, 10 * MOST))
-    return _thinned(chosen, MOST)
+    return _clear_of(obstacles, _thinned(chosen, MOST))
+
+
+def _clear_of(obstacles: NDArray[np.void], poses: Array) -> Array:
+    """Keep poses whose largest vehicle overlaps no obstacle (structured array `OBSTACLE`)."""
+    half = np.array([0.5 * (LONGEST + CLEARANCE), 0.5 * (WIDEST + CLEARANCE)])
+    size = np.column_stack([obstacles["extent_x"], obstacles["extent_y"]])
+    yaw = obstacles["yaw"]
+    their_forward = np.column_stack([np.cos(yaw), np.sin(yaw)])
+    their_right = np.column_stack([-np.sin(yaw), np.cos(yaw)])
+    place = np.column_stack([obstacles["x"], obstacles["y"]])
+    reach = np.hypot(*half) + np.hypot(*size.T)
+    kept = np.ones(len(poses), bool)
+    for i, (x, y, z, _, heading, _) in enumerate(poses):
+        near = np.abs(place - (x, y)).max(axis=1) < reach
+        near &= obstacles["z"] - obstacles["extent_z"] < z + TALLEST
+        near &= obstacles["z"] + obstacles["extent_z"] > z
+        rows = np.flatnonzero(near)
+        angle = np.radians(heading)
+        forward, right = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+        apart = np.zeros(len(rows), bool)
+        for axis in (forward[None], right[None], their_forward[rows], their_right[rows]):
+            room = half[0] * np.abs(np.sum(forward * axis, 1)) + half[1] * np.abs(np.sum(right * axis, 1))
+            room = room + size[rows, 0] * np.abs(np.sum(their_forward[rows] * axis, 1))
+            room = room + size[rows, 1] * np.abs(np.sum(their_right[rows] * axis, 1))
+            apart |= np.abs(np.sum((place[rows] - (x, y)) * axis, 1)) > room
+        kept[i] = apart.all()
+    return poses[kept]
 
 
 def _thinned(poses: Array, most: int) -> Array:
