@@ -11,8 +11,8 @@ from rllib_integration.embedded.town.opendrive import RoadNetwork
 RAISED = 0.5
 """[m] Above the road, as in CARLA's towns, so that wheels settle instead of starting inside the ground."""
 
-LONGEST, WIDEST = 10.3, 3.94
-"""[m] Length and width that hold every vehicle blueprint."""
+LONGEST, WIDEST, TALLEST = 10.3, 3.94, 4.5
+"""[m] Length, width and height that hold every vehicle blueprint."""
 
 CLEARANCE = 0.04
 """[m] Left free between two of the largest vehicles."""
@@ -28,10 +28,6 @@ NARROWEST = 2.4
 
 MOST = 400
 """About as many as CARLA's towns have at most."""
-
-
-TALLEST = 4.5
-"""[m] Height that holds every vehicle blueprint."""
 
 
 def spawn_points(network: RoadNetwork, lanes: LaneTable, obstacles: NDArray[np.void]) -> Array:
