@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rllib_integration.embedded.protocol import values
 from rllib_integration.embedded.rpc.registry import value, void
 from rllib_integration.embedded.world.recording_reports import describe_blocked, describe_collisions, describe_file
+from rllib_integration.embedded.world.recordings import RecordingError
 
 if TYPE_CHECKING:
     from rllib_integration.embedded.rpc.server import Server
@@ -15,8 +17,7 @@ if TYPE_CHECKING:
 @value
 def start_recorder(server: Server, name: str, additional_data: bool = False) -> str:
     """Record the episode from now on; returns where."""
-    path = server.simulation.start_recorder(values.text(name, "the file's name"))
-    return f"Recording to file: {path}"
+    return str(server.simulation.start_recorder(values.text(name, "the file's name"), bool(additional_data)))
 
 
 @void
@@ -25,24 +26,33 @@ def stop_recorder(server: Server) -> None:
     server.simulation.stop_recorder()
 
 
+def _told(tell: Callable[..., str], *arguments: Any) -> str:
+    """The answer of a query; a file that is none is no error in CARLA, but told in its place."""
+    try:
+        return tell(*arguments)
+    except RecordingError as error:
+        return f"{error}\n"
+
+
 @value
 def show_recorder_file_info(server: Server, name: str, everything: bool) -> str:
     """What happens in a recording."""
-    return describe_file(server.simulation.recording_path(values.text(name)), bool(everything))
+    return _told(describe_file, server.simulation.recording_path(values.text(name)), bool(everything))
 
 
 @value
 def show_recorder_collisions(server: Server, name: str, first: int, second: int) -> str:
     """Collisions between two categories of actors, given as the codes of CARLA's letters."""
     letters = [chr(values.integer(code) & 0x7F) for code in (first, second)]
-    return describe_collisions(server.simulation.recording_path(values.text(name)), *letters)
+    return _told(describe_collisions, server.simulation.recording_path(values.text(name)), *letters)
 
 
 @value
 def show_recorder_actors_blocked(server: Server, name: str, shortest: float, distance: float) -> str:
     """Actors that stood still for some seconds, within some centimetres."""
     path = server.simulation.recording_path(values.text(name))
-    return describe_blocked(path, values.number(shortest, "minimum time"), values.number(distance, "minimum distance"))
+    limits = values.number(shortest, "minimum time"), values.number(distance, "minimum distance")
+    return _told(describe_blocked, path, *limits)
 
 
 @value
@@ -57,7 +67,8 @@ def replay_file(
 ) -> str:
     """Play a recording."""
     pose = values.transform(offset) if offset is not None else ((-10.0, 0.0, 5.0), (-20.0, 0.0, 0.0))
-    return server.simulation.start_replayer(
+    return _told(
+        server.simulation.start_replayer,
         values.text(name, "the file's name"),
         values.number(start, "start"),
         values.number(duration, "duration"),

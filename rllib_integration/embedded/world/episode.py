@@ -69,7 +69,7 @@ class Episode:
         self.fixtures = Table(FIXTURE)
         self.lights = TrafficLights(town.signals)
         self.light_actors: list[Actor] = []
-        self._light_ids: NDArray[np.uint32] = np.zeros(len(self.lights.rows), np.uint32)
+        self.light_ids: NDArray[np.uint32] = np.zeros(len(self.lights.rows), np.uint32)
         self.street_lights = StreetLights(town.street_lights)
         self.skeletons = Skeletons(self)
         self._has_triggers = False
@@ -114,7 +114,7 @@ class Episode:
         self.changed = True
         if actor.kind == LIGHT_KIND:
             actor.row = len(self.light_actors)
-            self._light_ids[actor.row] = actor.id
+            self.light_ids[actor.row] = actor.id
             self.light_actors.append(actor)
             return None
         self._has_triggers |= actor.type_id == FRICTION_TRIGGER
@@ -234,7 +234,7 @@ class Episode:
         self.contacts = self._contact_storage[:count]
         self._follow(dt)
         look_at_signals(
-            self._zones, self.vehicles.rows, self.lights.rows, self._light_ids, self.vehicles.companion, dt
+            self._zones, self.vehicles.rows, self.lights.rows, self.light_ids, self.vehicles.companion, dt
         )
 
     def _let_controls_go(self) -> None:

@@ -28,12 +28,17 @@ if TYPE_CHECKING:
 class Recorder:
     """Records one episode from now on.
 
+    Args:
+        path: The file.
+        episode: The episode.
+        additional: Whether reports tell speeds and boxes, too.
+
     Raises:
         RecordingError: The file cannot be written.
     """
 
-    def __init__(self, path: Path, episode: Episode) -> None:
-        self._writer = RecordingWriter(path, episode.town.map_name)
+    def __init__(self, path: Path, episode: Episode, additional: bool = False) -> None:
+        self._writer = RecordingWriter(path, episode.town.map_name, additional)
         self._began = episode.elapsed
         self._known: dict[int, Actor] = {}
         self._record(episode, self._take_stock(episode))
@@ -63,6 +68,7 @@ class Recorder:
                 [list(actor.attachment.location), list(actor.attachment.rotation), actor.attachment.type]
                 if actor.attachment
                 else None,
+                [list(part) for part in actor.box[:2]],
             ]
             for actor in episode.actors.values()
             if actor.id not in self._known
@@ -83,6 +89,8 @@ class Recorder:
         return events
 
     def _record(self, episode: Episode, events: list[list[Any]]) -> None:
+        lights = _copied(episode.lights.rows, LIGHT_FRAME)
+        lights["id"] = episode.light_ids
         vehicles = _copied(episode.vehicles.rows, VEHICLE_FRAME)
         vehicles["lamps"] = episode.vehicles.companion["lamps"]
         self._writer.append(
@@ -93,7 +101,7 @@ class Recorder:
                 vehicles,
                 _copied(episode.walkers.rows, BODY_FRAME),
                 _copied(episode.props.rows, BODY_FRAME),
-                _copied(episode.lights.rows, LIGHT_FRAME),
+                lights,
             )
         )
 

@@ -1,4 +1,4 @@
-"""What `show_recorder_*` say about a recording, in CARLA's words."""
+"""What `show_recorder_*` say about a recording, in CARLA's words: programs take them apart."""
 
 from __future__ import annotations
 
@@ -10,81 +10,135 @@ import numpy as np
 
 from rllib_integration.embedded.world.recordings import COLLIDE, CREATE, DESTROY, Frame, Header, read_recording
 
+_RECORDER_VERSION = 1
 _CENTIMETRES = 100.0
+_NO_ACTOR = 2**32 - 1
+"""Id of what is hit but is no actor."""
+
+_KINDS = (("vehicle.", 1, "v"), ("walker.", 2, "w"), ("traffic.traffic_light", 3, "t"), ("sensor.", 5, "o"))
+_OTHER = (0, "o")
+_HERO_ROLES = ("hero", "ego_vehicle")
+_LAMPS = (
+    "Position", "LowBeam", "HighBeam", "Brake", "RightBlinker", "LeftBlinker", "Reverse", "Fog", "Interior", "Special1",
+    "Special2",
+)  # fmt: skip
+
+
+def _kind(type_id: str) -> tuple[int, str]:
+    """CARLA's number and letter for a sort of actor."""
+    return next(((number, letter) for start, number, letter in _KINDS if type_id.startswith(start)), _OTHER)
 
 
 def _head(header: Header) -> list[str]:
-    return [f"Version: {header.version}", f"Map: {header.map_name.split('/')[-1]}", f"Date: {header.date}", ""]
+    return [f"Version: {_RECORDER_VERSION}", f"Map: {header.map_name.split('/')[-1]}", f"Date: {header.date}", ""]
 
 
 def _foot(frames: int, seconds: float) -> list[str]:
     return ["", f"Frames: {frames}", f"Duration: {seconds:g} seconds", ""]
 
 
-def describe_file(path: Path, everything: bool) -> str:
-    """The events of a recording, and with `everything` all positions, too.
-
-    Raises:
-        RecordingError: There is no such recording.
-    """
-    header, frames = read_recording(path)
-    lines = _head(header)
-    count, seconds = 0, 0.0
-    for frame in frames:
-        count, seconds = count + 1, frame.seconds
-        told = [line for event in frame.events if (line := _event_line(event))]
-        if everything:
-            told += _position_lines(frame)
-        if told:
-            lines += [f"Frame {count} at {seconds:g} seconds", *told]
-    return "\n".join(lines + _foot(count, seconds))
-
-
-def _event_line(event: list[Any]) -> str:
-    if event[0] == CREATE:
-        x, y, z = (value * _CENTIMETRES for value in event[4][0])
-        role = event[3].get("role_name", "")
-        line = f" Create {event[1]}: {event[2]} ({role}) at ({x:g}, {y:g}, {z:g})"
-        return line + (f"\n Parenting {event[1]} with {event[5]} (parent)" if event[5] else "")
-    if event[0] == DESTROY:
-        return f" Destroy {event[1]}"
-    return f" Collision between {event[1]} and {event[2]}"
-
-
-def _position_lines(frame: Frame) -> list[str]:
-    rows = [row for table in (frame.vehicles, frame.walkers, frame.props) for row in table]
-    lines = [f" Positions: {len(rows)}"]
-    for row in rows:
-        x, y, z = (float(row[axis]) * _CENTIMETRES for axis in "xyz")
-        roll, pitch, yaw = (float(np.degrees(row[angle])) for angle in ("roll", "pitch", "yaw"))
-        place = f"Location: ({x:.1f}, {y:.1f}, {z:.1f}) Rotation ({roll:.2f}, {pitch:.2f}, {yaw:.2f})"
-        lines.append(f"  Id: {row['id']} {place}")
-    return lines
+def _vector(parts: Iterable[float], scale: float = 1.0) -> str:
+    return f"({', '.join(f'{float(part) * scale:g}' for part in parts)})"
 
 
 class _Cast:
     """Who plays in a recording."""
 
     def __init__(self) -> None:
-        self.types: dict[int, str] = {0: "static"}
+        self.types: dict[int, str] = {}
         self.heroes: set[int] = set()
 
     def follow(self, frame: Frame) -> None:
+        """Take note of the actors that come."""
         for event in frame.events:
             if event[0] == CREATE:
                 self.types[event[1]] = event[2]
-                if event[3].get("role_name") in ("hero", "ego_vehicle"):
+                if event[3].get("role_name") in _HERO_ROLES:
                     self.heroes.add(event[1])
 
-    def category(self, number: int) -> str:
-        """One letter of CARLA's: hero, vehicle, walker, traffic light, other."""
-        if number in self.heroes:
-            return "h"
-        type_id = self.types.get(number, "")
-        for prefix, letter in (("vehicle.", "v"), ("walker.", "w"), ("traffic.traffic_light", "t")):
-            if type_id.startswith(prefix):
-                return letter
-        return "o"
+    def letter(self, number: int) -> str:
+        """One letter of CARLA's: vehicle, walker, traffic light, other."""
+        return _kind(self.types.get(number, ""))[1]
+
+    def is_in(self, category: str, number: int) -> bool:
+        """Whether an actor belongs to a category: a letter, "h" for heroes, "a" for any."""
+        return category in ("a", self.letter(number)) or (category == "h" and number in self.heroes)
+
+
+def describe_file(path: Path, everything: bool) -> str:
+    """The events of a recording, and with `everything` all that moved, too.
+
+    Raises:
+        RecordingError: There is no such recording.
+    """
+    header, frames = read_recording(path)
+    lines, cast = _head(header), _Cast()
+    count, seconds = 0, 0.0
+    for frame in frames:
+        count, seconds = count + 1, frame.seconds
+        cast.follow(frame)
+        told = _event_lines(frame, cast)
+        if everything:
+            told += _state_lines(frame)
+            told += _additional_lines(frame) if header.additional else []
+        if told or everything:
+            lines += [f"Frame {count} at {seconds:g} seconds", *told]
+    return "\n".join(lines + _foot(count, seconds))
+
+
+def _event_lines(frame: Frame, cast: _Cast) -> list[str]:
+    created = [event for event in frame.events if event[0] == CREATE]
+    lines: list[str] = []
+    for _, number, type_id, attributes, pose, *_ in created:
+        lines.append(f" Create {number}: {type_id} ({_kind(type_id)[0]}) at {_vector(pose[0], _CENTIMETRES)}")
+        lines += [f"  {name} = {value}" for name, value in attributes.items()]
+    lines += [f" Destroy {event[1]}" for event in frame.events if event[0] == DESTROY]
+    lines += [f" Parenting {event[1]} with {event[5]} (parent)" for event in created if event[5]]
+    collisions = (event for event in frame.events if event[0] == COLLIDE)
+    for index, (_, *pair) in enumerate(collisions):
+        one, other = (f"{number or _NO_ACTOR}{' (hero) ' if number in cast.heroes else ''}" for number in pair)
+        lines.append(f" Collision id {index} between {one} with {other}")
+    return lines
+
+
+def _state_lines(frame: Frame) -> list[str]:
+    bodies = [row for table in (frame.vehicles, frame.walkers, frame.props) for row in table]
+    lines = [f" Positions: {len(bodies)}"]
+    for row in bodies:
+        place = _vector((row[axis] for axis in "xyz"), _CENTIMETRES)
+        turn = _vector(np.degrees(row[angle]) for angle in ("roll", "pitch", "yaw"))
+        lines.append(f"  Id: {row['id']} Location: {place} Rotation: {turn}")
+    lines.append(f" State traffic lights: {len(frame.lights)}")
+    for row in frame.lights:
+        lines.append(f"  Id: {row['id']} state: {row['state']} frozen: {row['frozen']} elapsedTime: {row['elapsed']:g}")
+    lines.append(f" Vehicle animations: {len(frame.vehicles)}")
+    for row in frame.vehicles:
+        pedals = f"Throttle: {row['throttle']:g} Brake: {row['brake']:g} Handbrake: {row['hand_brake']}"
+        lines.append(f"  Id: {row['id']} Steering: {row['steer']:g} {pedals} Gear: {row['gear']}")
+    lines.append(f" Walker animations: {len(frame.walkers)}")
+    for row in frame.walkers:
+        lines.append(f"  Id: {row['id']} speed: {float(np.hypot(row['vx'], row['vy'])):g}")
+    lines.append(f" Vehicle light animations: {len(frame.vehicles)}")
+    for row in frame.vehicles:
+        lit = [name for bit, name in enumerate(_LAMPS) if int(row["lamps"]) >> bit & 1]
+        lines.append(f"  Id: {row['id']} {' '.join(lit) or 'None'}")
+    return lines
+
+
+def _additional_lines(frame: Frame) -> list[str]:
+    bodies = [row for table in (frame.vehicles, frame.walkers) for row in table]
+    lines = [f" Dynamic actors: {len(bodies)}"]
+    for row in bodies:
+        speed = _vector((row[axis] for axis in ("vx", "vy", "vz")), _CENTIMETRES)
+        spin = _vector(np.degrees(row[axis]) for axis in ("wx", "wy", "wz"))
+        lines.append(f"  Id: {row['id']} linear_velocity: {speed} angular_velocity: {spin}")
+    boxes = [(event[1], event[7]) for event in frame.events if event[0] == CREATE and any(event[7][1])]
+    if boxes:
+        lines.append(f" Actor bounding boxes: {len(boxes)}")
+    for number, (centre, half) in boxes:
+        origin, extension = _vector(centre, _CENTIMETRES), _vector(half, _CENTIMETRES)
+        lines.append(f"  Id: {number} origin: {origin} extension: {extension}")
+    return lines
 
 
 def describe_collisions(path: Path, first: str, second: str) -> str:
@@ -94,7 +148,7 @@ def describe_collisions(path: Path, first: str, second: str) -> str:
         RecordingError: There is no such recording.
     """
     header, frames = read_recording(path)
-    lines = [*_head(header), f"{'Time':>8} Types {'Id':>6} {'Actor 1':<35} {'Id':>6} {'Actor 2':<35}"]
+    lines = [*_head(header), f"{'Time':>8} {'Types':>6} {'Id':>6} {'Actor 1':<35} {'Id':>6} {'Actor 2':<35}"]
     cast = _Cast()
     touching: set[tuple[int, int]] = set()
     count, seconds = 0, 0.0
@@ -104,10 +158,11 @@ def describe_collisions(path: Path, first: str, second: str) -> str:
         now = {(event[1], event[2]) for event in frame.events if event[0] == COLLIDE}
         for one, other in sorted(now - touching):
             for a, b in ((one, other), (other, one)):
-                if first in ("a", cast.category(a)) and second in ("a", cast.category(b)):
+                if cast.is_in(first, a) and cast.is_in(second, b):
                     lines.append(
-                        f"{seconds:8.0f}  {cast.category(a)} {cast.category(b)}  {a:6} {cast.types.get(a, ''):<35} "
-                        f"{b:6} {cast.types.get(b, ''):<35}"
+                        f"{seconds:8.0f}   {cast.letter(a)} {cast.letter(b)}  "
+                        f"{a or _NO_ACTOR:6} {cast.types.get(a, ''):<35} "
+                        f"{b or _NO_ACTOR:6} {cast.types.get(b, ''):<35}"
                     )
                     break
         touching = now

@@ -16,7 +16,8 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 1
+FORMAT = 2
+"""Of these files; others are not read."""
 _MAX_OBJECT_BYTES = 256 * 2**20
 
 _BODY = [
@@ -30,6 +31,9 @@ _BODY = [
     ("vx", "<f4"),
     ("vy", "<f4"),
     ("vz", "<f4"),
+    ("wx", "<f4"),
+    ("wy", "<f4"),
+    ("wz", "<f4"),
 ]
 BODY_FRAME = np.dtype(_BODY)
 VEHICLE_FRAME = np.dtype(
@@ -44,7 +48,7 @@ VEHICLE_FRAME = np.dtype(
         ("lamps", "<u4"),
     ]
 )
-LIGHT_FRAME = np.dtype([("state", "u1"), ("frozen", "u1"), ("elapsed", "<f4")])
+LIGHT_FRAME = np.dtype([("id", "<u4"), ("state", "u1"), ("frozen", "u1"), ("elapsed", "<f4")])
 
 CREATE, DESTROY, COLLIDE = "create", "destroy", "collide"
 
@@ -54,11 +58,11 @@ class RecordingError(ValueError):
 
 
 class Header(NamedTuple):
-    """What a recording is of."""
+    """What a recording is of, and whether CARLA's additional data was asked for."""
 
-    version: int
     map_name: str
     date: str
+    additional: bool
 
 
 class Frame(NamedTuple):
@@ -92,14 +96,14 @@ class RecordingWriter:
         RecordingError: The file cannot be written.
     """
 
-    def __init__(self, path: Path, map_name: str) -> None:
+    def __init__(self, path: Path, map_name: str, additional: bool) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("wb")
         except OSError as error:
             raise RecordingError(f"cannot write {path}: {error.strerror}") from error
         date = datetime.datetime.now().strftime("%x %X")
-        self._write({"version": VERSION, "map": map_name, "date": date})
+        self._write({"format": FORMAT, "map": map_name, "date": date, "additional": additional})
 
     def _write(self, entry: Any) -> None:
         try:
@@ -129,9 +133,9 @@ def read_recording(path: Path) -> tuple[Header, Iterator[Frame]]:
         raise RecordingError(f"File {path.name} not found on server")
     entries = _read_entries(path)
     header = next(entries, None)
-    if not isinstance(header, dict) or header.get("version") != VERSION:
-        raise RecordingError(f"File {path.name} is not a recording of version {VERSION}")
-    return Header(VERSION, str(header.get("map")), str(header.get("date"))), _frames(entries)
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise RecordingError(f"File {path.name} is not a recording of this server")
+    return Header(str(header.get("map")), str(header.get("date")), header.get("additional") is True), _frames(entries)
 
 
 def _read_entries(path: Path) -> Iterator[Any]:

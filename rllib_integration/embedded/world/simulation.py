@@ -236,7 +236,7 @@ class Simulation:
         """
         return path_of(self.recordings_folder, name)
 
-    def start_recorder(self, name: str) -> Path:
+    def start_recorder(self, name: str, additional: bool = False) -> Path:
         """Record the episode from now on; returns the file.
 
         Raises:
@@ -244,7 +244,7 @@ class Simulation:
         """
         self.stop_recorder()
         path = self.recording_path(name)
-        self._recorder = Recorder(path, self.episode)
+        self._recorder = Recorder(path, self.episode, additional)
         return path
 
     def stop_recorder(self) -> None:
