@@ -103,6 +103,24 @@ def test_a_lidar_sees_the_ground(fresh_world, spawn, car):
     assert any(abs(detection.point.z + 2.4) < 0.4 for detection in sweep)
 
 
+def test_a_lidar_looks_through_the_vehicles_it_ignores(fresh_world, spawn, car):
+    forward = car.get_transform().get_forward_vector()
+    ahead = carla.Transform(car.get_location() + carla.Location(9.0 * forward.x, 9.0 * forward.y, 0.5))
+    ahead.rotation.yaw = car.get_transform().rotation.yaw
+    other = spawn("vehicle.audi.tt", ahead)
+    run(fresh_world, 0.5)
+    lidar = spawn(
+        "sensor.lidar.ray_cast_semantic", carla.Transform(carla.Location(z=2.4)), car,
+        rotation_frequency=str(1 / STEP), range="40", points_per_second="200000",
+    )  # fmt: skip
+    inbox = Inbox(lidar)
+    assert other.id in {detection.object_idx for detection in inbox.of_frame(fresh_world.tick())}
+    lidar.set_ignored_vehicles([other.id])
+    assert other.id not in {detection.object_idx for detection in inbox.of_frame(fresh_world.tick())}
+    lidar.set_ignored_vehicles([])
+    assert other.id in {detection.object_idx for detection in inbox.of_frame(fresh_world.tick())}
+
+
 def test_a_slow_sensor_sends_at_its_own_pace(fresh_world, spawn, car):
     inbox = Inbox(spawn("sensor.other.gnss", carla.Transform(), car, sensor_tick="0.2"))
     run(fresh_world, 2.0)

@@ -22,10 +22,12 @@ def get_sensor_token(server: Server, stream_id: int) -> list[bytes]:
 
 @void
 def set_ignored_vehicles(server: Server, actor_id: int, ids: Any) -> None:
-    """Let a lidar look through some vehicles."""
+    """Let the rays of a lidar, a radar or an obstacle detector pass through some vehicles."""
     actor = server.simulation.episode.get(values.actor_id(actor_id))
     if not actor.stream_id:
         raise RemoteError(f"actor {actor_id} is a {actor.type_id}, not a sensor")
     if not isinstance(ids, list):
         raise values.MalformedValueError("vehicle ids must be a list")
-    raise RemoteError(f"set_ignored_vehicles is not available for {actor.type_id}")
+    if not actor.payload.sends_rays:
+        raise RemoteError(f"{actor.type_id} sends no rays and cannot ignore vehicles")
+    actor.payload.ignored = frozenset(values.actor_id(number) for number in ids)

@@ -50,6 +50,7 @@ class ObstacleSensor(Sensor):
 
     type_id = "sensor.other.obstacle"
     stream_type = 7
+    sends_rays = True
     ATTRIBUTES: ClassVar[Mapping[str, Attribute]] = {
         "distance": Attribute(5.0, 0.0, 1e4),
         "hit_radius": Attribute(0.5, 0.0, 50.0),
@@ -71,6 +72,7 @@ class ObstacleSensor(Sensor):
             inflate=self.number("hit_radius"),
             see_ground=False,
             see_static=not self.values["only_dynamics"],
+            ignored=self.ignored,
         )
         if hits.kind[0] < 0:
             return ()

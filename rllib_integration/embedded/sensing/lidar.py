@@ -42,6 +42,7 @@ class SemanticLidar(Sensor):
 
     type_id = "sensor.lidar.ray_cast_semantic"
     stream_type = 10
+    sends_rays = True
     ATTRIBUTES: ClassVar[Mapping[str, Attribute]] = _SCAN_ATTRIBUTES
 
     def __init__(self, attributes: Mapping[str, str], seed: int = 0) -> None:
@@ -54,7 +55,7 @@ class SemanticLidar(Sensor):
     def capture(self, view: View, mount: Mount) -> tuple[bytes, ...]:
         """Body: angle, channel count, points per channel, points."""
         local, world = self._next_directions(self.elapsed(view), mount.rotation)
-        hits, boxes = cast_from(view, mount, world, self.number("range"), see_parent=True)
+        hits, boxes = cast_from(view, mount, world, self.number("range"), see_parent=True, ignored=self.ignored)
         keep = self._returns(hits)
         return (self._body(local, hits, boxes, keep, view),)
 

@@ -27,6 +27,7 @@ class Radar(Sensor):
 
     type_id = "sensor.other.radar"
     stream_type = 9
+    sends_rays = True
     ATTRIBUTES: ClassVar[Mapping[str, Attribute]] = {
         "horizontal_fov": Attribute(30.0, 0.0, 179.0),
         "vertical_fov": Attribute(30.0, 0.0, 179.0),
@@ -41,7 +42,8 @@ class Radar(Sensor):
         count = min(int(self.number("points_per_second") * self.elapsed(view) + 1e-6), MAX_POINTS)
         local = self._directions(count)
         directions = local @ mount.rotation.T
-        hits, boxes = cast_from(view, mount, directions, self.number("range"), see_parent=False)
+        reach = self.number("range")
+        hits, boxes = cast_from(view, mount, directions, reach, see_parent=False, ignored=self.ignored)
         chosen = np.flatnonzero(hits.kind >= 0)
         target = np.zeros((len(chosen), 3))
         moving = np.flatnonzero(hits.kind[chosen] == MOVING)

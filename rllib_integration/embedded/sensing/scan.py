@@ -42,6 +42,7 @@ def cast_from(
     inflate: float = 0.0,
     see_ground: bool = True,
     see_static: bool = True,
+    ignored: frozenset[int] = frozenset(),
 ) -> tuple[Hits, NDArray[np.void]]:
     """Cast rays from a sensor.
 
@@ -53,12 +54,15 @@ def cast_from(
         see_parent: whether the parent itself can be met.
         inflate: [m] radius of the ball that is swept along each ray.
         see_ground, see_static: whether the ground and the town's boxes count.
+        ignored: ids of actors through which the rays pass.
 
     Returns:
         The hits, and the moving boxes that `Hits.target` refers to.
     """
     town = view.town
     boxes = moving_boxes(view)
+    if ignored:
+        boxes = boxes[~np.isin(boxes["actor_id"], list(ignored))]
     hits = cast_rays(
         mount.position,
         directions,

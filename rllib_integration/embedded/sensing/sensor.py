@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import math
 from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
@@ -10,6 +11,8 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from .view import Mount, View
+
+logger = logging.getLogger(__name__)
 
 Value = bool | int | float | str
 
@@ -25,9 +28,8 @@ class Attribute(NamedTuple):
         default: value when the blueprint does not set it; its type is the attribute's type.
         low, high: smallest and largest number allowed.
         choices: for texts, the words allowed (empty: any).
-        only: if given, these are the only numbers allowed, because other values ask for an effect that is
-            not drawn; `effect` names it.
-        effect: what other values would have asked for.
+        only: if given, other numbers ask for an effect that is not drawn: they are taken, with a warning.
+        effect: the name of that effect.
     """
 
     default: Value
@@ -51,17 +53,22 @@ class Sensor:
         attributes: blueprint attributes as the client sent them, all texts.
         seed: of everything random in it; with the same seed and the same world it sends the same bytes.
 
+    Attributes:
+        ignored: ids of the actors through which its rays pass, if it sends any.
+
     Raises:
-        SensorError: an attribute is unknown, malformed, out of range or asks for an effect that is not drawn.
+        SensorError: an attribute is unknown, malformed or out of range.
     """
 
     type_id: ClassVar[str]
     stream_type: ClassVar[int]
+    sends_rays: ClassVar[bool] = False
     ATTRIBUTES: ClassVar[Mapping[str, Attribute]] = {}
 
     def __init__(self, attributes: Mapping[str, str], seed: int = 0) -> None:
         self.values = self._read(attributes)
         noise_seed = self.values.get("noise_seed", 0)
+        self.ignored: frozenset[int] = frozenset()
         self._last_time: float | None = None
         self.random = np.random.Generator(np.random.SFC64([seed % 2**63, int(noise_seed) % 2**63]))
 
@@ -121,7 +128,7 @@ class Sensor:
             raise SensorError(f"{where}, allowed is {_range(spec)}.")
         if spec.only and not any(math.isclose(value, float(other), abs_tol=1e-6) for other in spec.only):
             allowed = " or ".join(str(other) for other in spec.only)
-            raise SensorError(f"{where}: {spec.effect} is not drawn; leave it at {allowed}.")
+            logger.warning("%s: %s is not drawn, whatever this says besides %s", where, spec.effect, allowed)
         return value
 
 

@@ -279,8 +279,6 @@ def test_colour_temperature_warms_the_picture(open_street):
 @pytest.mark.parametrize(
     ("attributes", "sentence"),
     [
-        ({"blur_radius": "3"}, "blur with distance is not drawn"),
-        ({"motion_blur_intensity": "0.9"}, "'motion_blur_intensity' is '0.9': motion blur is not drawn"),
         ({"image_size_x": "0"}, "allowed is 1 to 8192"),
         ({"image_size_x": "8000", "image_size_y": "8000"}, "at most"),
         ({"fov": "180"}, "allowed is 0.1 to 175"),
@@ -293,5 +291,17 @@ def test_what_cannot_be_drawn_is_refused_by_name(attributes, sentence):
         SENSORS["sensor.camera.rgb"](attributes)
 
 
-def test_switching_an_effect_off_is_allowed():
-    SENSORS["sensor.camera.rgb"]({"motion_blur_intensity": "0", "lens_flare_intensity": "0.0", "blade_count": "0"})
+@pytest.mark.parametrize(
+    ("attributes", "warning"),
+    [
+        ({"blur_radius": "3"}, "blur with distance is not drawn"),
+        ({"motion_blur_intensity": "0.9"}, "'motion_blur_intensity' is '0.9': motion blur is not drawn"),
+        ({"motion_blur_intensity": "0", "lens_flare_intensity": "0.0", "blade_count": "0"}, ""),
+    ],
+)
+def test_an_effect_that_is_not_drawn_is_named_unless_it_is_off(open_street, caplog, attributes, warning):
+    view, mount = make_view(open_street), make_mount(z=2.0)
+    image = picture("rgb", view, mount, **attributes)
+    assert np.array_equal(image, picture("rgb", view, mount))
+    assert warning in caplog.text
+    assert bool(warning) == bool(caplog.text)
