@@ -40,7 +40,8 @@ def test_the_list_tells_who_came_and_what_collided(crash):
     text = client.show_recorder_file_info("crash.log", False)
     assert text.startswith("Version: 1\nMap: Minitown\n")
     assert re.search(rf"\n Create {hero}: vehicle.tesla.model3 \(1\) at \(.*\n(  .* = .*\n)*  role_name = hero\n", text)
-    assert re.search(rf" Collision id 0 between {hero} \(hero\)  with {parked}|between {parked} with {hero} \(hero\) ", text)
+    pair = (rf"{hero} \(hero\) ", str(parked))
+    assert re.search(rf"\n Collision id 0 between ({' with '.join(pair)}|{' with '.join(pair[::-1])})\n", text)
     assert "Frames: 101" in text
     assert "Duration: 5 seconds" in text
 
