@@ -6,7 +6,6 @@ import contextlib
 import random
 import socket
 import struct
-from typing import Any
 
 import carla
 import msgpack
@@ -18,6 +17,8 @@ from rllib_integration.embedded.rpc import server as _register_calls  # noqa: F4
 from rllib_integration.embedded.rpc.batch import COMMANDS
 from rllib_integration.embedded.rpc.registry import REMOTE_CALLS
 
+from .raw_client import RawClient
+
 _TIMEOUT = 20.0
 # Loading towns again and again would make a slow test of a quick one.
 _METHODS = sorted(set(REMOTE_CALLS) - {"load_new_episode", "copy_opendrive_to_file", "add_traffic_manager_running"})
@@ -25,44 +26,6 @@ _METHODS = sorted(set(REMOTE_CALLS) - {"load_new_episode", "copy_opendrive_to_fi
 _numbers = st.sampled_from([0, 1, -1, 2**31, 2**32, 2**63, -(2**63), 0.5, 1e308, float("nan"), float("inf")])
 _scalars = st.none() | st.booleans() | _numbers | st.text(max_size=8) | st.binary(max_size=8)
 _values = st.recursive(_scalars, lambda inner: st.lists(inner, max_size=5), max_leaves=12)
-
-
-class RawClient:
-    """Speaks MessagePack-RPC without any of the real client's care."""
-
-    def __init__(self, address: tuple[str, int]) -> None:
-        self._socket = socket.create_connection(address, timeout=_TIMEOUT)
-        self._unpacker = msgpack.Unpacker(strict_map_key=False, unicode_errors="surrogateescape")
-
-    def send(self, data: bytes) -> None:
-        """Send bytes as they are."""
-        self._socket.sendall(data)
-
-    def answer(self) -> list[Any]:
-        """The next answer."""
-        while True:
-            for message in self._unpacker:
-                return message
-            data = self._socket.recv(1 << 16)
-            if not data:
-                raise ConnectionError("the server closed the connection")
-            self._unpacker.feed(data)
-
-    def call(self, method: str, *arguments: Any) -> list[Any]:
-        """Send a request and wait for its answer."""
-        self.send(msgpack.packb([0, 1, method, [[False], *arguments]], unicode_errors="surrogateescape"))
-        return self.answer()
-
-    def is_closed(self) -> bool:
-        """Whether the server closes the connection, perhaps after some last bytes."""
-        with contextlib.suppress(ConnectionResetError):
-            while self._socket.recv(1 << 16):
-                pass
-        return True
-
-    def close(self) -> None:
-        """End."""
-        self._socket.close()
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,8 @@ import pytest
 from rllib_integration.embedded.rpc import rescue, tick_gate
 from rllib_integration.embedded.rpc.tick_gate import TickGate
 
+from .raw_client import RawClient
+
 _TIMEOUT = 20.0
 
 
@@ -125,6 +127,55 @@ def test_a_long_silence_after_a_cycle_is_broken_once(manager):
     assert manager.calls == [("synchronous_tick", [])]
     gate.rescue_lost(later + 10 * tick_gate.PATIENCE_AFTER_CYCLE)
     assert gate.next_due() is None
+
+
+def test_a_tick_that_waits_for_a_traffic_manager_outlives_it(manager):
+    gate, connection, other = TickGate(), _Connection(), _Connection()
+    gate.register(connection, "127.0.0.1", manager.port)
+    gate.observe(connection, "get_vehicle_light_states")
+    gate.observe(connection, "apply_batch")
+    assert gate.must_wait(other, 5)
+    gate.unregister(manager.port)
+    assert gate
+    assert gate.next_due() is not None
+    assert gate.due_ticks(time.monotonic()) == [(other, 5)]
+    assert not gate
+
+
+def test_a_tick_waits_for_all_traffic_managers_of_a_connection(manager):
+    gate, connection = TickGate(), _Connection()
+    for port in (1, manager.port):
+        gate.register(connection, "127.0.0.1", port)
+        gate.observe(connection, "get_vehicle_light_states")
+    for _ in range(2):
+        gate.observe(connection, "apply_batch")
+    gate.observe(connection, "get_episode_settings")
+    assert gate.must_wait(connection, 5)
+    assert gate.due_ticks(time.monotonic()) == []
+    gate.observe(connection, "get_episode_settings")
+    assert gate.due_ticks(time.monotonic() + tick_gate.GRACE) == [(connection, 5)]
+    gate.ticked(connection)
+    gate.observe(connection, "get_vehicle_light_states")
+    gate.rescue_lost(time.monotonic() + 2 * tick_gate.PATIENCE_AFTER_TICK)
+    assert manager.called.acquire(timeout=_TIMEOUT), "one of the two threads missed its wake-up"
+    gate.unregister(1)
+    assert gate.has_traffic_manager(connection)
+
+
+def test_the_end_of_a_client_forgets_no_traffic_manager_of_another_one(embedded_server):
+    port = 61234
+    with RawClient(embedded_server) as first, RawClient(embedded_server) as second, RawClient(embedded_server) as third:
+        assert first.call("add_traffic_manager_running", ["127.0.0.1", port])[3] == [[1, True]]
+        assert second.call("add_traffic_manager_running", ["127.0.0.1", port])[3] == [[1, False]]
+        first.call("destroy_traffic_manager", port)
+        assert second.call("add_traffic_manager_running", ["127.0.0.1", port])[3] == [[1, True]]
+        first.close()
+        third.call("version")
+        assert third.call("is_traffic_manager_running", port)[3] == [[1, True]]
+        second.close()
+        deadline = time.monotonic() + _TIMEOUT
+        while third.call("is_traffic_manager_running", port)[3] != [[1, False]]:
+            assert time.monotonic() < deadline
 
 
 @pytest.mark.parametrize("wake", [rescue.wake_traffic_manager, rescue.wake_main_thread])

@@ -282,14 +282,19 @@ class Server:
             raise RemoteError("a Traffic Manager's address must be a host and a port") from None
         # The client names an address of its network card, at which it does not always listen; the one it calls from
         # reaches it.
-        host = self.connection.peer.rsplit(":", 1)[0]
+        owner = self.connection
+        host = owner.peer.rsplit(":", 1)[0]
         number = integer(port, "port")
-        added = self.traffic_managers.add(host, number)
+        added = self.traffic_managers.add(host, number, owner)
         if added:
-            self._gate.register(self.connection, host, number)
-            # A Traffic Manager ends with its client; nobody could reach it any longer.
-            self.connection.at_close.append(lambda: self.forget_traffic_manager(number))
+            self._gate.register(owner, host, number)
+            owner.at_close.append(lambda: self._forget_traffic_manager_of(owner, number))
         return added
+
+    def _forget_traffic_manager_of(self, owner: RpcConnection, port: int) -> None:
+        """A client is gone, and its Traffic Manager with it; by now another one may have the port."""
+        if self.traffic_managers.is_of(port, owner):
+            self.forget_traffic_manager(port)
 
     def forget_traffic_manager(self, port: int) -> None:
         """A Traffic Manager was shut down."""

@@ -31,25 +31,30 @@ _MOST_RESCUES = 5
 Waiting = tuple[RpcConnection, int]
 
 
-class _Cycle:
-    """How far one Traffic Manager is in its cycle; times are those of `time.monotonic`, None for not now."""
+class _Cycles:
+    """How far the Traffic Managers of one connection are in their cycles; mostly it has one.
+
+    Times are those of `time.monotonic`, None for not now. Calls of several threads can't be told apart, but counted.
+    """
 
     __slots__ = (
-        "address",
-        "began",
+        "addresses",
+        "begun",
         "ended",
-        "owes_settings",
+        "owed_settings",
         "rescues",
         "silent_since",
         "ticked",
         "turns",
+        "under_way",
         "woke_main",
     )
 
-    def __init__(self, address: tuple[str, int]) -> None:
-        self.address = address
-        self.began = False
-        self.owes_settings = False
+    def __init__(self) -> None:
+        self.addresses: dict[int, str] = {}
+        self.begun = 0
+        self.under_way = 0
+        self.owed_settings = 0
         self.ended = 0.0
         self.turns = 0
         self.ticked: float | None = None
@@ -57,8 +62,28 @@ class _Cycle:
         self.rescues = 0
         self.woke_main = False
 
+    def begin(self) -> None:
+        """A thread begins a cycle."""
+        self.begun += 1
+        self.under_way = min(self.under_way + 1, len(self.addresses))
+        if self.begun >= len(self.addresses):
+            self.ticked, self.rescues = None, 0
+
+    def send_batch(self) -> None:
+        """A thread, or the user, sends commands; those of the user are not part of a cycle."""
+        if self.under_way:
+            self.under_way -= 1
+            self.owed_settings = min(self.owed_settings + 1, len(self.addresses))
+            self.turns += 1
+
+    def end(self) -> None:
+        """A thread, or the user, asks for the settings, which is the last thing in a cycle."""
+        if self.owed_settings:
+            self.owed_settings -= 1
+            self.ended = self.silent_since = time.monotonic()
+
     def next_rescue(self) -> float | None:
-        """When it is to be woken unless it gives a sign."""
+        """When the threads are to be woken unless they give a sign."""
         if self.rescues >= _MOST_RESCUES or self.woke_main:
             return None
         if self.ticked is not None:
@@ -68,31 +93,32 @@ class _Cycle:
     def rescue(self) -> None:
         """Wake whichever thread missed its wake-up."""
         self.rescues += 1
-        if self.ticked is not None:
-            wake_traffic_manager(*self.address)
-        else:
-            self.woke_main = True
-            wake_main_thread(*self.address)
+        wake = wake_main_thread if self.ticked is None else wake_traffic_manager
+        self.woke_main = self.ticked is None
+        for port, host in self.addresses.items():
+            wake(host, port)
 
 
 class TickGate:
     """Decides when ticks may happen and when batches are answered."""
 
     def __init__(self) -> None:
-        self._cycles: dict[RpcConnection, _Cycle] = {}
+        self._cycles: dict[RpcConnection, _Cycles] = {}
         self._waiting: list[tuple[float, float, Waiting]] = []
 
     def __bool__(self) -> bool:
-        return bool(self._cycles)
+        # Ticks that wait for a Traffic Manager outlive it.
+        return bool(self._cycles or self._waiting)
 
     def register(self, connection: RpcConnection, host: str, port: int) -> None:
         """A Traffic Manager was started on this connection."""
-        self._cycles[connection] = _Cycle((host, port))
+        self._cycles.setdefault(connection, _Cycles()).addresses[port] = host
 
     def unregister(self, port: int) -> None:
         """A Traffic Manager ended."""
-        for connection, cycle in list(self._cycles.items()):
-            if cycle.address[1] == port:
+        for connection, cycles in list(self._cycles.items()):
+            cycles.addresses.pop(port, None)
+            if not cycles.addresses:
                 del self._cycles[connection]
 
     def has_traffic_manager(self, connection: RpcConnection) -> bool:
@@ -106,16 +132,11 @@ class TickGate:
             return
         cycle.silent_since = None
         if method == "get_vehicle_light_states":
-            cycle.began = True
-            cycle.ticked, cycle.rescues = None, 0
+            cycle.begin()
         elif method == "apply_batch":
-            # Batches of the user's own thread are not part of the cycle.
-            if cycle.began:
-                cycle.began, cycle.owes_settings = False, True
-                cycle.turns += 1
-        elif method == "get_episode_settings" and cycle.owes_settings:
-            cycle.owes_settings = False
-            cycle.ended = cycle.silent_since = time.monotonic()
+            cycle.send_batch()
+        elif method == "get_episode_settings":
+            cycle.end()
 
     def must_wait(self, connection: RpcConnection, message_id: int) -> bool:
         """Whether a tick has to wait; if so, `due_ticks` returns it later."""
@@ -132,16 +153,17 @@ class TickGate:
         """A tick was answered: the Traffic Manager of the same client should begin a cycle now."""
         cycle = self._cycles.get(connection)
         if cycle is not None:
-            # Only one that ran once after the last tick is known to be synchronous.
-            cycle.ticked = time.monotonic() if cycle.turns == 1 else None
-            cycle.turns, cycle.rescues, cycle.woke_main = 0, 0, False
+            # Only those that ran once after the last tick are known to be synchronous.
+            cycle.ticked = time.monotonic() if cycle.turns == len(cycle.addresses) else None
+            cycle.begun = cycle.turns = cycle.rescues = 0
+            cycle.woke_main = False
 
     def _forget_closed(self) -> None:
         for connection in [connection for connection in self._cycles if connection.closed]:
             del self._cycles[connection]
 
     def _is_busy(self, now: float) -> bool:
-        return any(cycle.owes_settings or now < cycle.ended + GRACE for cycle in self._cycles.values())
+        return any(cycle.owed_settings or now < cycle.ended + GRACE for cycle in self._cycles.values())
 
     def due_ticks(self, now: float) -> list[Waiting]:
         """Take out the ticks that may happen now."""
@@ -164,7 +186,7 @@ class TickGate:
         moments = [due for cycle in self._cycles.values() if (due := cycle.next_rescue()) is not None]
         if self._waiting:
             latest = min(item[1] for item in self._waiting)
-            if not any(cycle.owes_settings for cycle in self._cycles.values()):
+            if not any(cycle.owed_settings for cycle in self._cycles.values()):
                 latest = min(latest, max((cycle.ended + GRACE for cycle in self._cycles.values()), default=latest))
             moments.append(latest)
         return min(moments, default=None)

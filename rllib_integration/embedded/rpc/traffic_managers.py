@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+
+class _Entry(NamedTuple):
+    host: str
+    owner: object
+
 
 class TrafficManagers:
     """Traffic Managers by port. They run in client processes; the server only knows where."""
 
     def __init__(self) -> None:
-        self._hosts: dict[int, str] = {}
+        self._entries: dict[int, _Entry] = {}
 
     def __len__(self) -> int:
-        return len(self._hosts)
+        return len(self._entries)
 
     def is_running(self, port: int) -> bool:
         """Whether one is registered at a port."""
-        return port in self._hosts
+        return port in self._entries
+
+    def is_of(self, port: int, owner: object) -> bool:
+        """Whether the one at a port was registered by `owner`."""
+        entry = self._entries.get(port)
+        return entry is not None and entry.owner is owner
 
     def find(self, port: int) -> tuple[str, int]:
         """Host and port of a registered one, ("", 0) if there is none."""
-        host = self._hosts.get(port)
-        return ("", 0) if host is None else (host, port)
+        entry = self._entries.get(port)
+        return ("", 0) if entry is None else (entry.host, port)
 
-    def add(self, host: str, port: int) -> bool:
-        """Register one; False if the port is taken."""
-        if port in self._hosts:
+    def add(self, host: str, port: int, owner: object) -> bool:
+        """Register one of a client, whose connection is `owner`; False if the port is taken."""
+        if port in self._entries:
             return False
-        self._hosts[port] = host
+        self._entries[port] = _Entry(host, owner)
         return True
 
     def remove(self, port: int) -> None:
         """Forget one."""
-        self._hosts.pop(port, None)
+        self._entries.pop(port, None)
