@@ -9,9 +9,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 from ray.rllib.callbacks.callbacks import RLlibCallback
 
 SMOOTHING = 100  # episodes that a mean is taken over
+ENDS = (
+    *("left_lane", "left_route", "collision", "red_light", "idle", "fell"),
+    *("time_limit", "distance_limit", "route_done", "server_lost"),
+)
 _PER_STEP = "steps_of_dqn_callbacks"
 
 
@@ -63,7 +68,7 @@ class DQNCallbacks(RLlibCallback):
             metrics_logger.log_value(name, value, reduce="mean", window=SMOOTHING)
         reason = str(info.get("end", "unknown"))
         metrics_logger.log_value("servers_lost", int(bool(info.get("server_restarted"))), reduce="lifetime_sum")
-        for name in ("left_lane", "collision", "idle", "fell", "time_limit", "distance_limit", "server_lost"):
+        for name in ENDS:
             metrics_logger.log_value(f"end_{name}", float(reason == name), reduce="mean", window=SMOOTHING)
         position = [round(float(number), 2) for number in info.get("position", ())]
         record = {**values, "return": sums["return"], "length": sums["steps"], "end": reason, "position": position}
@@ -72,6 +77,6 @@ class DQNCallbacks(RLlibCallback):
 
 
 def _driving_metrics(summary: dict[str, Any]) -> dict[str, float]:
-    """The numbers among the library's figures of an episode."""
-    numbers = {name: value for name, value in summary.items() if isinstance(value, (int, float))}
-    return {f"drive_{name}": float(value) for name, value in numbers.items()}
+    """The numbers among the library's figures of an episode; RLlib hands them on as numpy's."""
+    figures = {name: value for name, value in summary.items() if isinstance(value, (int, float, np.number))}
+    return {f"drive_{name}": float(value) for name, value in figures.items()}
