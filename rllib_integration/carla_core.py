@@ -190,6 +190,8 @@ class CarlaCore:
     def _enter_world(self) -> None:
         self.map = self._call(self.world.get_map, timeout=self.config["load_timeout"])
         self.sensor_interface.map = self.map
+        if self.sensor_interface.blueprints is None:
+            self.sensor_interface.blueprints = self._call(self.world.get_blueprint_library)
         self.spectator = self._call(self.world.get_spectator)
 
     def _server(self) -> Any:
@@ -330,6 +332,7 @@ class CarlaCore:
         finally:
             client.set_timeout(self.config["timeout"])
         self._weather = None
+        self.sensor_interface.memory = {}
         self._enter_world()
         self._town = town
 
@@ -380,8 +383,7 @@ class CarlaCore:
             self._tick_world()
         poses = self._start_poses or hero_transforms(hero_config["spawn_points"], self.map, self.rng)
         self._start_poses = []
-        library = self._call(self.world.get_blueprint_library)
-        blueprint = choose_blueprint(library, hero_config["blueprint"], self.rng)
+        blueprint = choose_blueprint(self.sensor_interface.blueprints, hero_config["blueprint"], self.rng)
         if blueprint.has_attribute("role_name"):
             blueprint.set_attribute("role_name", "hero")
         self.hero = self._spawn_on_first_free(blueprint, poses)

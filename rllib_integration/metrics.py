@@ -198,7 +198,7 @@ def _find_lines(
 ) -> tuple[list[carla.TrafficLight], _Lines, _Lines]:
     """Traffic lights, their stop lines and those of stop signs; kept by the interface, as none of them moves."""
     signals = world.get_actors().filter("traffic.*")
-    ids = [signal.id for signal in signals]
+    ids = {signal.id for signal in signals}  # in an order that changes with every actor that comes
     known = interface.memory.get("signal_lines")
     if known is not None and known[0] == ids:
         return known[1]

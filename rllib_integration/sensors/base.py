@@ -178,12 +178,13 @@ class CarlaSensor(BaseSensor):
 
     def _blueprint(self, world: carla.World, attributes: Mapping[str, Any]) -> carla.ActorBlueprint:
         type_id = self.type_id or str(attributes.get("type", ""))
+        library = self.interface.blueprints or world.get_blueprint_library()
         try:
-            blueprint = world.get_blueprint_library().find(type_id)
+            blueprint = library.find(type_id)
         except IndexError:
             raise RuntimeError(
                 f"Sensor '{self.name}': the simulator has no blueprint '{type_id}'; the sensors it has are: "
-                + ", ".join(sorted(b.id for b in world.get_blueprint_library().filter("sensor.*")))
+                + ", ".join(sorted(b.id for b in library.filter("sensor.*")))
             ) from None
         for key, value in self.attributes.items():
             if key not in self.OPTIONS:

@@ -7,6 +7,8 @@ The centre of the picture lies ``radius / 2`` ahead of the hero and the visible 
 from __future__ import annotations
 
 import math
+import threading
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,16 +28,15 @@ from rllib_integration.sensors.bird_view_painter import (
     Signals,
 )
 from rllib_integration.sensors.map_pyramid import MapPyramid
-from rllib_integration.sensors.road_signs import SignStamps, Stamp
+from rllib_integration.sensors.road_signs import Stamp
+from rllib_integration.sensors.signal_book import SignalBook
 
 if TYPE_CHECKING:
     from rllib_integration.routes import Route
     from rllib_integration.sensors.sensor_interface import SensorInterface
 
-_STOP_LINE_DEPTH = 0.5  # [m] half of a stop line's depth in the masks
-_SIGN_MARGIN = 4.0  # [m] signs whose middle is this far beyond the picture may reach into it
-_LINE_MARGIN = 40.0  # [m] a light's post may be this far from its stop lines
-_NEAR_SLACK = 5.0  # [m] that the hero may move before lights and signs are looked up anew
+_PREPARED: weakref.WeakKeyDictionary[MapPyramid, set[tuple[Any, ...]]] = weakref.WeakKeyDictionary()
+_PREPARED_LOCK = threading.Lock()
 
 
 class BirdviewManager:
@@ -48,7 +49,7 @@ class BirdviewManager:
         radius: Visible half width (m).
         planes: Names of masks out of :data:`PLANES`, or None for a coloured picture.
         show_route: Whether a coloured picture shows the route.
-        boxes: Bounding boxes of blueprints known already; added to.
+        memory: What managers of this world found out before, such as where the lights are; added to.
     """
 
     def __init__(
@@ -59,18 +60,17 @@ class BirdviewManager:
         radius: float,
         planes: tuple[str, ...] | None = None,
         show_route: bool = False,
-        boxes: dict[str, Box] | None = None,
+        memory: dict[Any, Any] | None = None,
     ) -> None:
+        memory = {} if memory is None else memory
+        style = (size, radius, planes, show_route)
+        if ("painter", style) not in memory:
+            painter = BirdviewPainter(MapPyramid.of_map(carla_map), *style)
+            memory["painter", style] = painter, SignalBook(carla_map, painter)
         self._hero = hero
-        self._painter = BirdviewPainter(MapPyramid.of_map(carla_map), size, radius, planes, show_route)
-        self._roster = ActorRoster(hero.get_world(), hero, boxes)
-        self._signs = SignStamps(carla_map, self._painter.scale)
+        self._painter, self._signals = memory["painter", style]
+        self._roster = ActorRoster(hero.get_world(), hero, memory.setdefault("boxes", {}))
         self._seen_version = -1
-        self._light_places = np.zeros((0, 3))
-        self._light_lines: list[NDArray[np.float64]] = []
-        self._near_place = (math.inf, math.inf)
-        self._near: list[int] = []
-        self._near_signals = Signals()
 
     def render(self, route: Route | None = None) -> NDArray[np.uint8]:
         """The view, ``uint8 (size, size, channels)``.
@@ -86,8 +86,9 @@ class BirdviewManager:
         if self._painter.shows_signals:
             self._roster.update()
             if self._roster.version != self._seen_version:
-                self._meet_signals()
-            signals = self._signals_near(x, y)
+                self._seen_version = self._roster.version
+                self._signals.meet(self._roster.lights, self._roster.signs)
+            signals = self._signals.near(x, y)
         radius = self._painter.radius
         scene = Scene(
             x,
@@ -101,46 +102,6 @@ class BirdviewManager:
             None if route is None else route.stretch(radius, 3.0 * radius),
         )
         return self._painter.paint(scene)
-
-    def _meet_signals(self) -> None:
-        """Note where lights and signs are; they do not move."""
-        self._seen_version = self._roster.version
-        self._near_place = (math.inf, math.inf)
-        places = [light.get_location() for light in self._roster.lights]
-        self._light_places = np.array([(p.x, p.y, p.z) for p in places]).reshape(-1, 3)
-        self._signs.place(self._roster.signs)
-        if self._painter.planes is not None:
-            self._light_lines = [_stop_lines(light) for light in self._roster.lights]
-
-    def _signals_near(self, x: float, y: float) -> Signals:
-        if max(abs(x - self._near_place[0]), abs(y - self._near_place[1])) > _NEAR_SLACK:
-            self._find_near(x, y)
-        states = tuple(int(self._roster.lights[number].state) for number in self._near)
-        return self._near_signals._replace(states=states)
-
-    def _find_near(self, x: float, y: float) -> None:
-        """Note what may be seen from within some metres of a place."""
-        self._near_place = (x, y)
-        reach = self._painter.reach + _NEAR_SLACK
-        margin = _SIGN_MARGIN if self._painter.planes is None else _LINE_MARGIN
-        off = np.abs(self._light_places[:, :2] - (x, y)).max(axis=1, initial=0.0)
-        self._near = np.flatnonzero(off < reach + margin).tolist()
-        lights = self._light_places[self._near]
-        if self._painter.planes is None:
-            self._near_signals = Signals(lights, stamps=self._signs.near(x, y, reach + _SIGN_MARGIN))
-        else:
-            lines = tuple(self._light_lines[number] for number in self._near)
-            self._near_signals = Signals(lights, (), lines, tuple(self._signs.stop_lines))
-
-
-def _stop_lines(light: carla.TrafficLight) -> NDArray[np.float64]:
-    """``(n, 5)`` boxes across the lanes that a light stops: x, y, yaw, half length, half width."""
-    rows = []
-    for waypoint in light.get_stop_waypoints() or light.get_affected_lane_waypoints():
-        location, rotation = waypoint.transform.location, waypoint.transform.rotation
-        half = waypoint.lane_width / 2.0
-        rows.append((location.x, location.y, math.radians(rotation.yaw), _STOP_LINE_DEPTH, half))
-    return np.array(rows, np.float64).reshape(-1, 5)
 
 
 def _rehearsal(scale: float) -> Scene:
@@ -200,7 +161,7 @@ class BirdviewSensor(PseudoSensor):
                 self.options["radius"],
                 self.options["planes"] if self.options["format"] == "masks" else None,
                 self.options["route"],
-                interface.memory.setdefault("boxes", {}),
+                interface.memory,
             )
         except BaseException:
             interface.unregister(name, self)
@@ -231,8 +192,13 @@ class BirdviewSensor(PseudoSensor):
         """Draw the town, if it has not been drawn before, and compile what paints."""
         options = cls.read_options(attributes)
         planes = options["planes"] if options["format"] == "masks" else None
-        painter = BirdviewPainter(MapPyramid.of_map(carla_map), options["size"], options["radius"], planes, True)
-        painter.paint(_rehearsal(painter.scale))
+        pyramid = MapPyramid.of_map(carla_map)
+        with _PREPARED_LOCK:
+            style = (options["size"], options["radius"], planes)
+            if style not in _PREPARED.setdefault(pyramid, set()):
+                painter = BirdviewPainter(pyramid, *style, True)
+                painter.paint(_rehearsal(painter.scale))
+                _PREPARED[pyramid].add(style)
 
     def compute(self, frame: int) -> NDArray[np.uint8]:
         return self.manager.render(self.interface.route)

@@ -97,6 +97,7 @@ class SensorInterface:
         events: After :meth:`get_data`, every event of the step: ``{sensor name: [(frame, data), ...]}`` in order.
         route: The hero's route, if it has one; the bird view draws it.
         map: The town, if whoever made the interface has it at hand; asking the server for it takes a while.
+        blueprints: The simulator's blueprints, as ``map``.
         memory: What sensors keep from one episode to the next; emptied with :meth:`abandon`.
         has_streams: Whether a sensor sends something at every tick, or at every few.
     """
@@ -105,6 +106,7 @@ class SensorInterface:
         self.events: dict[str, list[tuple[int, Any]]] = {}
         self.route: Route | None = None
         self.map: carla.Map | None = None
+        self.blueprints: carla.BlueprintLibrary | None = None
         self.memory: dict[str, Any] = {}
         self._arrived = threading.Condition()
         self._mailboxes: dict[str, _Mailbox] = {}
@@ -265,7 +267,7 @@ class SensorInterface:
         for sensor in sensors:
             sensor.abandon()
         self._forget()
-        self.map = None
+        self.map = self.blueprints = None
         self.memory = {}
         return sensors
 
