@@ -102,7 +102,7 @@ SPECS = {
         5500, 150, 610, 3000, 3.10, 0.42, 120, drag=0.60, drive="rear", spread=7.0, sort="truck"
     ),
     "vehicle.carlamotors.european_hgv": VehicleSpec(
-        8500,
+        15000,
         350,
         2300,
         2200,
