@@ -37,6 +37,15 @@ class PictureModule:
         for module in self.modules():  # type: ignore[attr-defined]
             if isinstance(module, TorchCNNEncoder):
                 module.register_forward_pre_hook(scale_picture)
+        if self.inference_only:  # type: ignore[attr-defined]
+            self.eval()  # type: ignore[attr-defined]
+
+    def train(self, mode: bool = True) -> Any:
+        """Switch to training or evaluation, and do nothing where that is so already.
+
+        RLlib asks at every step, and visiting each layer takes as long as a small network's pass.
+        """
+        return super().train(mode) if mode != self.training else self  # type: ignore[misc, attr-defined]
 
 
 class PictureDQNModule(PictureModule, DefaultDQNTorchRLModule):

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import carla
 import numpy as np
 import pytest
 
-from dqn_example.dqn_experiment import DQNExperiment, HeroState
-from dqn_example.dqn_rewards import is_in_lane, lane_reward, original_reward
+from dqn_example.dqn_experiment import DQNExperiment, HeroState, RoutePose
+from dqn_example.dqn_rewards import is_in_lane, lane_reward, original_reward, route_reward
+from rllib_integration.carla_env import CarlaEnv
 from rllib_integration.config import ConfigError
 from rllib_integration.lanes import LanePosition
 
 BIRDVIEW = {"type": "sensor.birdview", "size": 84, "radius": 15}
+
+
+@pytest.fixture
+def minitown_env() -> Iterator[CarlaEnv]:
+    """A task whose every start goes back to where an episode went wrong, if one did."""
+    others = {"start": "lanes", "start_speed": 0.0, "end_off_lane": True, "retry_share": 1.0, "framestack": 1}
+    task = {"type": DQNExperiment, "town": "Minitown", "hero": {"sensors": {"birdview": BIRDVIEW}}, "others": others}
+    env = CarlaEnv({"carla": {"timeout": 60.0, "ticks_per_step": 4, "enable_rendering": False}, "experiment": task})
+    yield env
+    env.close()
 
 
 def experiment(**others: Any) -> DQNExperiment:
@@ -197,3 +210,61 @@ def test_the_lane_reward_is_best_in_the_middle_at_the_target_speed() -> None:
 )
 def test_a_lane_counts_when_the_hero_is_within_it_in_its_direction(position: LanePosition | None, inside: bool) -> None:
     assert is_in_lane(position) is inside
+
+
+def on_route(lateral: float = 0.0, heading_error: float = 0.0, bend: float = 0.0) -> RoutePose:
+    return RoutePose(lateral, heading_error, abs(lateral), bend)
+
+
+def test_the_route_reward_wants_the_route_and_slows_down_for_its_bends() -> None:
+    def paid(speed: float = 8.0, **pose: float) -> float:
+        hero = state(forward_speed=speed, lane=lane(lateral=1.0), route=on_route(**pose))
+        return sum(route_reward(hero, None, 8.0).values())
+
+    assert paid() == pytest.approx(1.0)  # the middle of the route, not of the lane
+    assert paid(lateral=1.0) < paid(lateral=0.3) < 1.0
+    assert paid(heading_error=20.0) < 1.0
+    assert paid(bend=0.15) == 0.0
+    assert paid(speed=math.sqrt(3.5 / 0.15), bend=0.15) == pytest.approx(1.0)
+    assert sum(route_reward(state(route=on_route()), "left_route", 8.0).values()) == -1.0
+
+
+def test_a_route_reward_needs_a_route() -> None:
+    with pytest.raises(ConfigError, match=r"needs env_config\.experiment\.route"):
+        experiment(reward="route")
+
+
+def test_leaving_the_route_and_a_red_light_end_the_episode(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: dict[str, Any] = {"end_off_route": 4.0, "end_on_red_light": True, "reward": "lane"}
+    assert not Drive(monkeypatch, **settings).step(state(route=on_route(3.9)))[0]
+    assert Drive(monkeypatch, **settings).step(state(route=on_route(4.1)))[3]["end"] == "left_route"
+    drive = Drive(monkeypatch, **settings)
+    drive.core.metrics.counts["red_lights_run"] = 1
+    assert drive.step(state(route=on_route()))[3]["end"] == "red_light"
+
+
+def test_masks_of_what_moves_are_shown_as_they_were_before() -> None:
+    sensor = {**BIRDVIEW, "format": "masks", "planes": ["road", "vehicles", "walkers"]}
+    config = {"hero": {"sensors": {"birdview": sensor}}, "others": {"framestack": 1, "previous_planes": ["walkers"]}}
+    task = DQNExperiment(config)
+    assert task.get_observation_space().shape == (84, 84, 4)
+    pictures = [np.full((84, 84, 3), (10 * number, 1, number), np.uint8) for number in range(1, 4)]
+    shown = [task.get_observation({"birdview": (0, picture)})[0][0, 0].tolist() for picture in pictures]
+    assert shown == [[10, 1, 1, 1], [20, 1, 2, 1], [30, 1, 3, 2]]
+    config["others"] = {"previous_planes": ["sky"]}
+    with pytest.raises(ConfigError, match="'sky'"):
+        DQNExperiment(config)
+
+
+def test_what_went_wrong_is_tried_again(minitown_env: CarlaEnv) -> None:
+    minitown_env.reset(seed=3)
+    done = False
+    while not done:
+        _, _, done, _, info = minitown_env.step(9)  # throttle and full lock
+    assert info["end"] == "left_lane"
+    end = carla.Location(*info["position"], 0.0)
+    tried = []
+    for _ in range(3):
+        minitown_env.reset()
+        tried.append(minitown_env.hero.get_location().distance_2d(end))
+    assert max(tried) < 25.0
