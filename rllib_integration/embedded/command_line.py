@@ -9,6 +9,7 @@ import errno
 import gc
 import logging
 import os
+import re
 import resource
 import signal
 import socket
@@ -30,7 +31,7 @@ _IGNORED_FLAGS = {
 }  # fmt: skip
 _IGNORED_OPTIONS = {
     "-quality-level", "-resx", "-resy", "-graphicsadapter", "-carla-settings", "-carla-primary-host",
-    "-carla-primary-port", "-carla-secondary-port", "-trafficmanager-port", "-execcmds", "-abslog", "-carla-world-port",
+    "-carla-primary-port", "-carla-secondary-port", "-trafficmanager-port", "-execcmds", "-abslog",
 }  # fmt: skip
 _REFUSED = {
     "-ros2": "this server does not publish to ROS 2",
@@ -63,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
 
 _SPELLINGS = {
     "-carla-rpc-port": "--rpc-port",
+    "-carla-world-port": "--rpc-port",
+    "-world-port": "--rpc-port",
     "-carla-port": "--rpc-port",
     "-carla-streaming-port": "--streaming-port",
     "-carla-host": "--host",
@@ -79,7 +82,8 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     """
     parser = _parser()
     translated: list[str] = []
-    for argument in arguments:
+    words = iter(_words(arguments))
+    for argument in words:
         name, equals, text = argument.partition("=")
         lower = name.lower()
         if lower in _REFUSED:
@@ -87,7 +91,8 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         if lower in _SPELLINGS:
             translated.append(_SPELLINGS[lower] + equals + text)
         elif lower in _IGNORED_FLAGS or lower in _IGNORED_OPTIONS:
-            continue
+            if equals and not text:
+                next(words, None)  # "-ResX= 800", which Unreal puts up with, too
         elif argument.startswith("-") and not argument.startswith("--") and len(name) > 2:
             raise UsageError(_unknown(name))
         elif argument.startswith("/"):
@@ -104,6 +109,11 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     if not 0.1 <= options.frame_rate <= 10000.0:
         raise UsageError(f"the frame rate must be between 0.1 and 10000, not {options.frame_rate}")
     return options
+
+
+def _words(arguments: list[str]) -> list[str]:
+    """The arguments one by one: Unreal reads its command line as one text, so programs hand over several in one."""
+    return [word for argument in arguments for word in re.split(r"\s+(?=-)", argument)]
 
 
 def _unknown(name: str) -> str:

@@ -42,6 +42,15 @@ def test_a_map_may_be_the_first_argument():
     assert parse_arguments(["/Game/Carla/Maps/Town03", "-carla-rpc-port=3000"]).town == "/Game/Carla/Maps/Town03"
 
 
+def test_several_options_in_one_argument_are_taken_apart():
+    options = parse_arguments(
+        ["/Game/Carla/Maps/Town01", "-windowed", "-ResX=", "800", "-ResY=", "600", "-benchmark -fps=20",
+         "-carla-server", "-carla-world-port=3000 -carla-streaming-port=0"]
+    )  # fmt: skip
+    assert (options.town, options.rpc_port, options.streaming_port) == ("/Game/Carla/Maps/Town01", 3000, 0)
+    assert (options.frame_rate, options.benchmark) == (20.0, True)
+
+
 @pytest.mark.parametrize(
     ("argument", "hint"),
     [
