@@ -10,8 +10,8 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
-SIDEWALK_AREA, CROSSWALK_AREA = 1, 2
-_FLAGS = {SIDEWALK_AREA: 0x02, CROSSWALK_AREA: 0x04}
+SIDEWALK_AREA, CROSSWALK_AREA, ROAD_AREA = 1, 2, 3
+_FLAGS = {SIDEWALK_AREA: 0x02, CROSSWALK_AREA: 0x04, ROAD_AREA: 0x08}
 
 MOST_POLYGONS, MOST_VERTICES = 0x7FFE, 0xFFFF
 """Neighbours are numbered in 15 bits, vertices in 16."""
@@ -28,7 +28,7 @@ def encode(vertices: NDArray[np.float64], polygons: list[list[int]], areas: list
     Args:
         vertices: float64 (n, 3) [m], CARLA's frame.
         polygons: convex polygons of 3 to 6 rows of `vertices`; where two share an edge, walkers pass.
-        areas: SIDEWALK_AREA or CROSSWALK_AREA of each polygon.
+        areas: SIDEWALK_AREA, CROSSWALK_AREA or ROAD_AREA of each polygon.
 
     Raises:
         ValueError: there are more polygons or vertices than the format can number.

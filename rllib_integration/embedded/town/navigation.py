@@ -1,4 +1,5 @@
-"""Where walkers go: sidewalks, the crosswalks that join them, and crossings where a town has none.
+"""Where walkers go: sidewalks, the crosswalks that join them, crossings where a town has none, and ways straight over
+the road for those whom `World.set_pedestrians_cross_factor` lets walk there.
 
 A sidewalk is a strip of long quadrilaterals between "rungs" (one point on either edge). A crossing is a quadrilateral
 between two pieces of strip edges, which are cut to its width, so that walkers pass over shared edges.
@@ -16,6 +17,7 @@ from rllib_integration.embedded.physics.ground import ROAD_LABEL, Surface
 from rllib_integration.embedded.town.detour import (
     CROSSWALK_AREA,
     MOST_POLYGONS,
+    ROAD_AREA,
     SIDEWALK_AREA,
     encode,
     face_up,
@@ -45,6 +47,8 @@ JOIN_REACH = 9.0
 
 WIDEST_CROSSING = 45.0
 ARM_SETBACK = 3.0
+ROAD_CROSSING_SPACING, WIDEST_ROAD_CROSSING = 40.0, 25.0
+"""[m] Ways over a road away from junctions and crosswalks."""
 _GRID = 10.0
 
 
@@ -89,6 +93,10 @@ def build_navigation(network: RoadNetwork, lanes: LaneTable, surface: Surface, c
         mesh.cross(start, end, width, CROSSWALK_REACH)
     mesh.join_neighbours(surface)
     mesh.join_components()
+    # Last, as everything has to be within reach of those, too, who stay off the roads.
+    room = (MOST_POLYGONS - 3 * len(mesh.crossings)) // 2 - sum(len(strip.rungs) for strip in mesh.strips)
+    for start, end in _road_crossings(lanes)[: max(room // 5, 0)]:
+        mesh.cross(start, end, CROSSING_WIDTH, 1.5, ROAD_AREA)
     return encode(*mesh.polygons())
 
 
@@ -193,23 +201,38 @@ def _crosswalk_ends(polygon: Array) -> tuple[Array, Array, float]:
 def _arm_crossings(network: RoadNetwork, lanes: LaneTable, crosswalks: list[Array]) -> list[tuple[Array, Array, float]]:
     """Crossings just before junctions, on roads with sidewalks on both sides and no crosswalk nearby."""
     painted = np.array([polygon.mean(axis=0) for polygon in crosswalks]).reshape(-1, 3)
-    sides: dict[tuple[int, int], dict[int, int]] = {}
-    for row in np.flatnonzero((lanes.type == SIDEWALK) & (lanes.junction < 0)):
-        key = (int(lanes.road[row]), int(lanes.section[row]))
-        sides.setdefault(key, {})[int(np.sign(lanes.lane_id[row]))] = int(row)
     crossings = []
-    for (road_index, section), rows in sides.items():
+    for (road_index, section), rows in _between_sidewalks(lanes).items():
         road = network.roads[road_index]
-        if len(rows) < 2:
-            continue
         for link, s in ((road.predecessor, ARM_SETBACK), (road.successor, road.length - ARM_SETBACK)):
             last = section == len(road.sections) - 1
             if link is None or link.kind != "junction" or not (last if s > 0.5 * road.length else section == 0):
                 continue
-            ends = [_at(lanes, row, s) for row in rows.values()]
+            ends = [_at(lanes, row, s) for row in rows]
             middle = 0.5 * (ends[0] + ends[1])
             if len(painted) == 0 or np.linalg.norm(painted - middle, axis=1).min() > 15.0:
                 crossings.append((ends[0], ends[1], CROSSING_WIDTH))
+    return crossings
+
+
+def _between_sidewalks(lanes: LaneTable) -> dict[tuple[int, int], list[int]]:
+    """Road and section of every piece of road with sidewalks on both sides: rows of the two."""
+    sides: dict[tuple[int, int], dict[int, int]] = {}
+    for row in np.flatnonzero((lanes.type == SIDEWALK) & (lanes.junction < 0)):
+        key = (int(lanes.road[row]), int(lanes.section[row]))
+        sides.setdefault(key, {})[int(np.sign(lanes.lane_id[row]))] = int(row)
+    return {key: list(rows.values()) for key, rows in sides.items() if len(rows) == 2}
+
+
+def _road_crossings(lanes: LaneTable) -> list[tuple[Array, Array]]:
+    """Lines over roads with sidewalks on both sides, away from their ends."""
+    crossings = []
+    for rows in _between_sidewalks(lanes).values():
+        s = lanes.s[lanes.stations(rows[0])]
+        for place in np.arange(s[0] + 0.5 * ROAD_CROSSING_SPACING, s[-1] - 15.0, ROAD_CROSSING_SPACING):
+            start, end = (_at(lanes, row, float(place)) for row in rows)
+            if np.hypot(*(end - start)[:2]) < WIDEST_ROAD_CROSSING:
+                crossings.append((start, end))
     return crossings
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from rllib_integration.embedded.physics.ground import ROAD_LABEL, ground_at
 from rllib_integration.embedded.town import Town
-from rllib_integration.embedded.town.detour import CROSSWALK_AREA, SIDEWALK_AREA, encode
+from rllib_integration.embedded.town.detour import CROSSWALK_AREA, ROAD_AREA, SIDEWALK_AREA, encode
 
 TOWNS = ["Minitown", "Town02", "Town05"]
 
@@ -32,7 +32,7 @@ def decode(data: bytes) -> tuple[np.ndarray, list[list[int]], list[list[int]], l
         polygons.append(list(fields[1 : 1 + count]))
         neighbours.append([other - 1 for other in fields[7 : 7 + count]])
         areas.append(fields[15])
-        assert fields[13] == {SIDEWALK_AREA: 0x02, CROSSWALK_AREA: 0x04}[areas[-1]]
+        assert fields[13] == {SIDEWALK_AREA: 0x02, CROSSWALK_AREA: 0x04, ROAD_AREA: 0x08}[areas[-1]]
     return vertices, polygons, neighbours, areas
 
 
@@ -48,7 +48,10 @@ def reachable(neighbours: list[list[int]], start: int = 0) -> set[int]:
 @pytest.mark.parametrize("name", TOWNS)
 def test_walkers_reach_every_sidewalk(name: str, town_named: Callable[[str], Town]) -> None:
     vertices, polygons, neighbours, areas = decode(town_named(name).navigation_mesh()[1])
-    area = np.array([abs(_area(vertices[polygon])) for polygon in polygons])
+    # Most walkers stay off the roads.
+    on_road = {k for k, area in enumerate(areas) if area == ROAD_AREA}
+    neighbours = [[-1 if k in on_road or other in on_road else other for other in row] for k, row in enumerate(neighbours)]
+    area = np.array([abs(_area(vertices[polygon])) * (k not in on_road) for k, polygon in enumerate(polygons)])
     largest = max((reachable(neighbours, start) for start in range(0, len(polygons), 50)), key=len)
     assert area[list(largest)].sum() / area.sum() > 0.97
     assert areas.count(CROSSWALK_AREA) > 10
@@ -59,6 +62,14 @@ def test_every_crossing_leads_to_a_sidewalk(name: str, town_named: Callable[[str
     _, _, neighbours, areas = decode(town_named(name).navigation_mesh()[1])
     for crossing in np.flatnonzero(np.array(areas) == CROSSWALK_AREA).tolist():
         assert any(areas[k] == SIDEWALK_AREA for k in reachable(neighbours, crossing)), "walkers' clients end on it"
+
+
+@pytest.mark.parametrize("name", TOWNS)
+def test_ways_over_roads_join_two_sidewalks(name: str, town_named: Callable[[str], Town]) -> None:
+    _, _, neighbours, areas = decode(town_named(name).navigation_mesh()[1])
+    joined = [sum(other >= 0 for other in neighbours[k]) for k, area in enumerate(areas) if area == ROAD_AREA]
+    assert len(joined) > 5
+    assert np.mean(np.array(joined) >= 2) > 0.9
 
 
 def _area(points: np.ndarray) -> float:
