@@ -50,7 +50,9 @@ def test_walkers_reach_every_sidewalk(name: str, town_named: Callable[[str], Tow
     vertices, polygons, neighbours, areas = decode(town_named(name).navigation_mesh()[1])
     # Most walkers stay off the roads.
     on_road = {k for k, area in enumerate(areas) if area == ROAD_AREA}
-    neighbours = [[-1 if k in on_road or other in on_road else other for other in row] for k, row in enumerate(neighbours)]
+    neighbours = [
+        [-1 if k in on_road or other in on_road else other for other in row] for k, row in enumerate(neighbours)
+    ]
     area = np.array([abs(_area(vertices[polygon])) * (k not in on_road) for k, polygon in enumerate(polygons)])
     largest = max((reachable(neighbours, start) for start in range(0, len(polygons), 50)), key=len)
     assert area[list(largest)].sum() / area.sum() > 0.97
