@@ -15,7 +15,7 @@ import os
 import random
 import sys
 import time
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -74,7 +74,9 @@ def rate(workers: int, options: argparse.Namespace) -> float:
     begin = time.perf_counter()
     for pipe in pipes:
         pipe.send("go")
-    time.sleep(options.seconds)
+    failed = wait(pipes, options.seconds)  # until then nobody has anything to say
+    if failed:
+        raise SystemExit(f"{len(failed)} of {workers} workers failed; what they wrote stands above.")
     for pipe in pipes:
         pipe.send("enough")
     seconds = time.perf_counter() - begin
