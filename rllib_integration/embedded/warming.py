@@ -23,7 +23,7 @@ from rllib_integration.embedded.physics import collisions, prop, step, walker
 from rllib_integration.embedded.physics.ground import Surface, flat_surface
 from rllib_integration.embedded.physics.obstacles import OBSTACLE, build_obstacle_grid
 from rllib_integration.embedded.physics.state import CONTACT, PROP, VEHICLE, WALKER
-from rllib_integration.embedded.sensing import Mount, View, cameras, dvs, rays, shading
+from rllib_integration.embedded.sensing import Mount, View, cameras, dvs, edges, rays, shading
 from rllib_integration.embedded.sensing.actors import MovingBoxes
 from rllib_integration.embedded.sensing.renderer import Renderer
 from rllib_integration.embedded.town import TownError, load_town
@@ -206,6 +206,9 @@ def _draw_shapes() -> None:
 
 def _shade() -> None:
     _draw(cameras.RgbCamera)
+    edge = np.zeros((2, 2), np.int32)
+    pictures = np.zeros((2, 2, 2, 4), np.uint8)
+    edges.smooth_edges(edge, np.zeros(1, np.uint32), 1, pictures[0], pictures[1])
 
 
 def _draw_labels() -> None:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from . import exposure, labels, lens, shading
+from . import edges, exposure, labels, lens, shading
 from .raster import Camera
 from .renderer import Renderer, Seen, camera_at, renderer_of
 from .sensor import SENSOR_TICK, Attribute, Sensor, SensorError
@@ -163,7 +163,8 @@ class OpticalFlowCamera(PictureSensor):
 class RgbCamera(PictureSensor):
     """A colour camera with weather, night, lens and exposure.
 
-    Small pictures are drawn with several samples a pixel, so that edges do not crawl from frame to frame.
+    Small pictures are drawn with several samples a pixel, so that edges do not crawl from frame to frame; the outlines
+    of large ones are smoothed afterwards.
     """
 
     type_id = "sensor.camera.rgb"
@@ -186,6 +187,9 @@ class RgbCamera(PictureSensor):
         shadow = renderer.shadows(seen, stage.light)
         table = self.exposure.table(stage.light, view.time)
         shading.shade(stage, camera, self.samples, seen.nearness, seen.ids, shadow, table, self._scratch, picture)
+        if self.samples == 1:
+            rough, picture = picture, picture.copy()
+            edges.smooth_edges(seen.ids, stage.surfaces.look, stage.base, rough, picture)
         if self.values["enable_postprocess_effects"]:
             picture = self.lens.finish(picture, stage.light.night)
         if stage.light.rain > 0.02:

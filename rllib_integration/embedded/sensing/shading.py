@@ -523,6 +523,11 @@ def shade(stage, camera, samples, nearness, ids, shadow, table, seen, picture):
         for column in range(width):
             top, left = row * samples, column * samples
             number = ids[top, left]
+            if samples == 1 and number < 0 and column & 1 and ids[top, left - 1] < 0:
+                # The sky is smooth: in large pictures, every other pixel of it is its neighbour's.
+                for channel in range(4):
+                    picture[row, column, channel] = picture[row, column - 1, channel]
+                continue
             same = True
             near, dark = float(nearness[top, left]), float(shadow[top, left])
             if samples > 1:

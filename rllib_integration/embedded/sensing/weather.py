@@ -117,8 +117,13 @@ def make_light(weather: Mapping[str, float]) -> Light:
         rain=rain,
         night=1.0 - _smooth(-4.0, 4.0, altitude),
         sky=sky.astype(np.float32),
-        sun_disc=(sun_colour * 12.0 * (1.0 - cover)).astype(np.float32) if altitude > -2.0 else np.zeros(3, np.float32),
+        sun_disc=(sun_colour * 12.0 * _sun_seen(cover, density) * (altitude > -2.0)).astype(np.float32),
     )
+
+
+def _sun_seen(cover: float, fog: float) -> float:
+    """Share of the sun's disc that clouds and fog let through; the light around it is part of the sky."""
+    return (1.0 - _smooth(0.3, 0.75, cover)) * (1.0 - _smooth(0.05, 0.4, fog))
 
 
 def _directions() -> NDArray[np.float64]:
