@@ -13,6 +13,7 @@ from numba import njit
 
 from .compiling import BARE, INLINE
 
+
 @njit(**INLINE)
 def _differ(one, other, look, base):
     """Whether two triangles look different; those from `base` on belong to actors."""
