@@ -263,7 +263,7 @@ class CarlaEnv(gymnasium.Env):
         if self._core is None or self._core.hero is None:
             return None
         shown = choose_picture(self._sensor_data, self._core.sensor_interface.sensors)
-        if shown is None and self._in_episode:
+        if shown is None:
             try:
                 shown = self._core.bird_view(self._picture.side)
             except ServerError as error:

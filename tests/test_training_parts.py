@@ -46,7 +46,7 @@ def progress(**changes: float | None) -> Progress:
         (StopRules(), {"ram_percent": 85.0}, "memory"),
     ],
 )
-def test_a_run_ends_when_a_bound_is_reached(rules: StopRules, changes: dict[str, float], flag: str) -> None:
+def test_fault_24_a_run_ends_when_a_bound_is_reached(rules: StopRules, changes: dict[str, float], flag: str) -> None:
     assert flag in (rules.reason(progress(**changes)) or "")
 
 

@@ -190,9 +190,7 @@ DRIVEN: dict[str, list[str]] = {}
         ("dqn_inference_ray.py", [QUICKSTART, str(ROOT)], "There is no checkpoint in"),
     ],
 )
-def test_a_mistake_gets_a_sentence_and_a_status(
-    script: str, arguments: list[str], words: str, tmp_path: Path
-) -> None:
+def test_a_mistake_gets_a_sentence_and_a_status(script: str, arguments: list[str], words: str, tmp_path: Path) -> None:
     if script == "dqn_train.py":
         arguments = [*arguments, "--directory", str(tmp_path), "--tboff"]
     command = Command(script, *arguments)

@@ -42,7 +42,7 @@ def test_launch_makes_a_private_instance(helper: Run, aws: Any, image: str) -> N
     assert volume["Size"] == 150
 
 
-def test_only_the_given_address_reaches_ssh(helper: Run, aws: Any, image: str) -> None:
+def test_fault_26_only_the_given_address_reaches_ssh(helper: Run, aws: Any, image: str) -> None:
     instance = launched(helper, image)
     group = aws.describe_security_groups(GroupIds=instance["security_groups"])["SecurityGroups"][0]
     from_outside = [rule for rule in group["IpPermissions"] if rule["IpRanges"]]
@@ -140,19 +140,19 @@ def test_stop_start_list_terminate(helper: Run, image: str) -> None:
     assert json.loads(helper("list", "--json").out) == []
 
 
-def test_info_prints_one_field_and_exits_zero(helper: Run, image: str) -> None:
+def test_fault_27_info_prints_one_field_and_exits_zero(helper: Run, image: str) -> None:
     instance = launched(helper, image)
     result = helper("info", "--instance-id", instance["instance_id"], "--field", "public_ip")
     assert (result.status, result.out.strip()) == (0, instance["public_ip"])
 
 
-def test_info_refuses_an_unknown_field(helper: Run) -> None:
+def test_fault_27_info_refuses_an_unknown_field(helper: Run) -> None:
     result = helper("info", "--instance-id", "i-1", "--field", "colour")
     assert result.status == 2
     assert "public_ip" in result.err
 
 
-def test_a_missing_instance_id_is_noticed(helper: Run) -> None:
+def test_fault_27_a_missing_instance_id_is_noticed(helper: Run) -> None:
     result = helper("stop")
     assert result.status == 2
     assert "--instance-id" in result.err
@@ -209,7 +209,7 @@ def test_create_image_runs_the_scripts_and_prints_the_ids(
     assert "# Nodes beside the head, at the most." in text
 
 
-def test_a_failing_script_makes_no_image_and_gives_its_status(
+def test_fault_27_a_failing_script_makes_no_image_and_gives_its_status(
     helper: Run, aws: Any, image: str, ssh_server: SshServer, tmp_path: Path
 ) -> None:
     result = helper(
@@ -257,7 +257,7 @@ def test_a_region_without_a_base_image_gets_a_sentence(helper: Run) -> None:
     assert "--base-ami-id" in result.err
 
 
-def test_put_get_and_exec(helper: Run, image: str, ssh_server: SshServer, tmp_path: Path) -> None:
+def test_fault_27_put_get_and_exec(helper: Run, image: str, ssh_server: SshServer, tmp_path: Path) -> None:
     identity = ("--instance-id", launched(helper, image)["instance_id"])
     source = tmp_path / "project"
     for name in ("a.txt", "deep/b.txt", "deep/skip/c.txt", "deep/d.pyc", "skip/e.txt"):
@@ -277,7 +277,7 @@ def test_put_get_and_exec(helper: Run, image: str, ssh_server: SshServer, tmp_pa
     assert "got a b" in result.out
 
 
-def test_a_changed_host_key_is_refused(helper: Run, image: str, ssh_server: SshServer, tmp_path: Path) -> None:
+def test_fault_26_a_changed_host_key_is_refused(helper: Run, image: str, ssh_server: SshServer, tmp_path: Path) -> None:
     identity = ("--instance-id", launched(helper, image)["instance_id"])
     run = ("exec", *identity, "--script", script(tmp_path, "echo fine"))
     assert helper(*run).status == 0
@@ -289,7 +289,7 @@ def test_a_changed_host_key_is_refused(helper: Run, image: str, ssh_server: SshS
     assert len(ssh_server.commands) == 1
 
 
-def test_a_wrong_key_is_a_sentence(helper: Run, image: str, ssh_server: SshServer, tmp_path: Path) -> None:
+def test_fault_26_a_wrong_key_is_a_sentence(helper: Run, image: str, ssh_server: SshServer, tmp_path: Path) -> None:
     instance = launched(helper, image)
     other = launched_with_key(helper, image, "other")
     ssh_server.authorized_keys = Path(other["pem_file"])

@@ -39,7 +39,7 @@ def test_ray_accepts_the_cluster_file(aws: Any, monkeypatch: pytest.MonkeyPatch)
     assert config["head_node_type"] == "head"
 
 
-def test_it_holds_nobodys_ids() -> None:
+def test_fault_25_it_holds_nobodys_ids() -> None:
     text = AUTOSCALER.read_text()
     for prefix in ("ami-", "sg-", "subnet-", "vpc-", "arn:"):
         assert prefix not in text

@@ -23,7 +23,7 @@ def test_shellcheck_finds_nothing() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_it_installs_the_ranges_that_were_tried() -> None:
+def test_fault_28_it_installs_the_ranges_that_were_tried() -> None:
     tried = ranges((ROOT / "requirements.txt").read_text())
     listed = re.search(r"cat <<REQUIREMENTS\n(.*?)\nREQUIREMENTS", SCRIPT.read_text(), flags=re.DOTALL)
     assert listed is not None
@@ -51,7 +51,7 @@ def test_twice_is_as_good_as_once(tmp_path: Path) -> None:
         program.chmod(0o755)
     home = tmp_path / "home"
     home.mkdir()
-    (home / ".bashrc").write_text('case $- in *i*) ;; *) return ;; esac\n')
+    (home / ".bashrc").write_text("case $- in *i*) ;; *) return ;; esac\n")
     environment = {"HOME": str(home), "PATH": f"{programs}:/usr/bin:/bin", "PYTHON": "fakepython"}
     for _ in range(2):
         done = subprocess.run(

@@ -80,14 +80,16 @@ def test_the_callers_address_comes_from_a_service_unless_given(helper: Run, imag
     assert "--ssh-cidr" in result.err
 
 
-def test_the_base_image_is_the_published_one(helper: Run, image: str, faulty: FaultyAws) -> None:
+def test_fault_25_the_base_image_is_the_published_one(helper: Run, image: str, faulty: FaultyAws) -> None:
     faulty.parameters[utils.BASE_AMI_PARAMETERS[1]] = image
     result = helper("create-image", "--name", "test", "--ssh-cidr", CIDR, "--dry-run")
     assert result.status == 0, result.err
     assert f"of {image} " in result.out
 
 
-def test_without_a_published_one_it_is_the_newest_of_amazons(helper: Run, image: str, faulty: FaultyAws) -> None:
+def test_fault_25_without_a_published_one_it_is_the_newest_of_amazons(
+    helper: Run, image: str, faulty: FaultyAws
+) -> None:
     row = "<item><imageId>{}</imageId><creationDate>{}</creationDate><rootDeviceName>/dev/sda1</rootDeviceName></item>"
     rows = row.format("ami-0000000000000000a", "2024-01-01T00:00:00.000Z")
     rows += row.format(image, "2026-01-01T00:00:00.000Z")

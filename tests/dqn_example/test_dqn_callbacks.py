@@ -44,7 +44,7 @@ class CountingEnv(gymnasium.Env):
         return np.zeros(2, np.float32), 1.0, ended, False, info
 
 
-def test_every_environment_of_a_runner_is_counted() -> None:
+def test_fault_20_every_environment_of_a_runner_is_counted() -> None:
     config = (
         DQNConfig()
         .environment(CountingEnv)

@@ -67,7 +67,7 @@ def test_an_action_becomes_its_control() -> None:
 
 
 @pytest.mark.parametrize("framestack", [1, 4, 6])
-def test_pictures_are_stacked_oldest_first(framestack: int) -> None:
+def test_fault_19_pictures_are_stacked_oldest_first(framestack: int) -> None:
     task = experiment(framestack=framestack)
     shown = []
     for value in range(1, 8):
@@ -130,7 +130,7 @@ def test_moving_resets_the_idle_count(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not drive.step(state(speed=speed))[0]
 
 
-def test_the_time_limit_cuts_off_and_pays_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_18_the_time_limit_cuts_off_and_pays_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     drive = Drive(monkeypatch, max_time_episode=2)
     outcomes = [drive.step(state()) for _ in range(3)]
     assert [(done, cut) for done, cut, _, _ in outcomes] == [(False, False), (False, False), (False, True)]
@@ -138,7 +138,7 @@ def test_the_time_limit_cuts_off_and_pays_nothing(monkeypatch: pytest.MonkeyPatc
     assert outcomes[-1][3]["end"] == "time_limit"
 
 
-def test_falling_and_crashing_end_the_episode(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_19_falling_and_crashing_end_the_episode(monkeypatch: pytest.MonkeyPatch) -> None:
     done, _, parts, info = Drive(monkeypatch).step(state(z=-0.6, lane=None, on_road=False))
     assert (done, parts["end"], info["end"]) == (True, -40.0, "fell")
     assert not Drive(monkeypatch).step(state(z=-8.0))[0], "a road below sea level is no abyss"

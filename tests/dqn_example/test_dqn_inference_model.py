@@ -59,7 +59,9 @@ def save(module: PictureDQNModule, folder: Path) -> None:
         {"conv_filters": SMALL, "head_fcnet_hiddens": [16], "head_fcnet_activation": "silu"},
     ],
 )
-def test_q_values_are_those_of_the_trained_network(model: dict[str, Any], dueling: bool, tmp_path: Path) -> None:
+def test_fault_22_q_values_are_those_of_the_trained_network(
+    model: dict[str, Any], dueling: bool, tmp_path: Path
+) -> None:
     torch.manual_seed(1)
     module = build_module(model, dueling)
     save(module, tmp_path)
@@ -73,7 +75,7 @@ def test_q_values_are_those_of_the_trained_network(model: dict[str, Any], duelin
     assert load_inference_model(tmp_path / WEIGHTS_FILE, "cpu").compute_action(pictures[0]) == int(chosen[0])
 
 
-def test_the_network_needs_no_ray(tmp_path: Path) -> None:
+def test_fault_22_the_network_needs_no_ray(tmp_path: Path) -> None:
     save(build_module({"conv_filters": SMALL, "head_fcnet_hiddens": [32]}), tmp_path)
     code = f"""
 import sys
@@ -119,7 +121,7 @@ class Harmful:
         return (print, ("executed",))
 
 
-def test_weights_that_would_execute_code_are_not_loaded(
+def test_fault_22_weights_that_would_execute_code_are_not_loaded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save(build_module({"conv_filters": SMALL, "head_fcnet_hiddens": [32]}), tmp_path)
@@ -133,7 +135,7 @@ def test_weights_that_would_execute_code_are_not_loaded(
     assert "executed" not in capsys.readouterr().out
 
 
-def test_the_processor_is_used_where_there_is_no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_22_the_processor_is_used_where_there_is_no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert choose_device(None) == torch.device("cpu")

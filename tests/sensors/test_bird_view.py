@@ -124,7 +124,7 @@ def test_every_surface_of_the_picture_is_in_the_palette(pyramid: MapPyramid, bui
     assert {"ground", "road", "sidewalk", "white"} <= shown
 
 
-def test_the_picture_is_the_same_drawn_or_cached_and_whatever_size_came_first(
+def test_fault_17_the_picture_is_the_same_drawn_or_cached_and_whatever_size_came_first(
     built_in_town: carla.Map, tmp_path: Path
 ) -> None:
     spot = built_in_town.generate_waypoints(40.0)[5].transform
@@ -137,7 +137,7 @@ def test_the_picture_is_the_same_drawn_or_cached_and_whatever_size_came_first(
     assert np.array_equal(BirdviewPainter(cached, 84, 15.0).paint(pose), small_first)
 
 
-def test_workers_that_draw_at_once_leave_one_complete_entry(built_in_town: carla.Map, tmp_path: Path) -> None:
+def test_fault_17_workers_that_draw_at_once_leave_one_complete_entry(built_in_town: carla.Map, tmp_path: Path) -> None:
     drawing = draw_map(town_lanes(built_in_town, tmp_path))
 
     def draw(_: int) -> MapPyramid:
@@ -289,7 +289,7 @@ def test_the_view_follows_the_world_through_the_real_client(
     assert not (picture == blue).all(axis=2).any()
 
 
-def test_a_step_asks_nothing_of_the_server(start_server: Callable[..., Any]) -> None:
+def test_fault_17_a_step_asks_nothing_of_the_server(start_server: Callable[..., Any]) -> None:
     server = start_server()
     client = carla.Client(*server.address)
     client.set_timeout(20.0)

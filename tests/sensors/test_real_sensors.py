@@ -49,7 +49,7 @@ CASES: list[tuple[dict[str, Any], tuple[int | None, ...], Any]] = [
 ]
 
 
-def test_every_sensor_has_its_documented_shape_type_space_and_frame(
+def test_fault_16_every_sensor_has_its_documented_shape_type_space_and_frame(
     carla_client: carla.Client, world: carla.World, hero: carla.Actor, interface: SensorInterface
 ) -> None:
     carla_client.set_timeout(120.0)  # the first pictures on a machine are compiled
@@ -70,7 +70,7 @@ def test_every_sensor_has_its_documented_shape_type_space_and_frame(
                 assert space.contains(value), (attributes, value.min(), value.max(), space)
 
 
-def test_depth_semantics_and_lidar_agree_about_the_ground_and_a_car_ahead(
+def test_fault_16_depth_semantics_and_lidar_agree_about_the_ground_and_a_car_ahead(
     world: carla.World, hero: carla.Actor, interface: SensorInterface
 ) -> None:
     pose = hero.get_transform()
@@ -102,7 +102,7 @@ def test_depth_semantics_and_lidar_agree_about_the_ground_and_a_car_ahead(
     assert np.median(ground[:, 2]) == pytest.approx(-2.4, abs=0.3)
 
 
-def test_a_longer_sensor_tick_gives_the_latest_data_with_its_own_frame(
+def test_fault_15_a_longer_sensor_tick_gives_the_latest_data_with_its_own_frame(
     world: carla.World, hero: carla.Actor, interface: SensorInterface
 ) -> None:
     SensorFactory.spawn("slow", {"type": "sensor.other.gnss", "sensor_tick": 0.2}, interface, hero)
@@ -118,7 +118,7 @@ def test_a_longer_sensor_tick_gives_the_latest_data_with_its_own_frame(
     assert set(np.diff(ages)) == {1, -3}
 
 
-def test_every_collision_is_delivered_in_its_own_frame_and_the_strongest_is_shown(
+def test_fault_13_every_collision_is_delivered_in_its_own_frame_and_the_strongest_is_shown(
     world: carla.World, hero: carla.Actor, interface: SensorInterface
 ) -> None:
     pose = hero.get_transform()
@@ -233,7 +233,7 @@ def test_a_users_own_camera_is_one_small_class(
     assert sensor.space().contains(brightness)
 
 
-def test_sensors_can_be_destroyed_and_made_anew_between_episodes(
+def test_fault_14_sensors_can_be_destroyed_and_made_anew_between_episodes(
     world: carla.World, hero: carla.Actor, interface: SensorInterface
 ) -> None:
     for episode in range(3):

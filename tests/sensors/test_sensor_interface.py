@@ -81,7 +81,7 @@ events = st.lists(
     order=st.permutations(range(3)),
     delays=st.lists(st.sampled_from([0.0, 0.0, 0.001, 0.003]), min_size=3 * STEPS, max_size=3 * STEPS),
 )
-def test_every_sensor_gives_exactly_the_ticked_frame(noise: Any, order: Any, delays: Any) -> None:
+def test_fault_12_every_sensor_gives_exactly_the_ticked_frame(noise: Any, order: Any, delays: Any) -> None:
     interface = SensorInterface()
     sensors = [Steady(f"sensor{i}", interface) for i in range(3)]
     for step in range(STEPS):
@@ -103,7 +103,7 @@ def test_every_sensor_gives_exactly_the_ticked_frame(noise: Any, order: Any, del
 
 @settings(max_examples=30, deadline=None)
 @given(dropped=st.sets(st.tuples(st.integers(0, 2), st.integers(0, STEPS - 1)), max_size=4))
-def test_a_dropped_message_fails_its_own_step_by_name_and_no_other(dropped: set[tuple[int, int]]) -> None:
+def test_fault_12_a_dropped_message_fails_its_own_step_by_name_and_no_other(dropped: set[tuple[int, int]]) -> None:
     interface = SensorInterface()
     sensors = [Steady(f"sensor{i}", interface) for i in range(3)]
     for step in range(STEPS):
@@ -122,7 +122,7 @@ def test_a_dropped_message_fails_its_own_step_by_name_and_no_other(dropped: set[
 
 @settings(max_examples=100, deadline=None)
 @given(events=events)
-def test_every_event_is_delivered_once_in_order_in_the_first_step_that_can_have_it(events: Any) -> None:
+def test_fault_13_every_event_is_delivered_once_in_order_in_the_first_step_that_can_have_it(events: Any) -> None:
     interface = SensorInterface()
     sensor = Eventful("bang", interface)
     expected: dict[int, list[tuple[int, int]]] = {}
@@ -172,7 +172,7 @@ def test_an_event_of_a_coming_frame_waits_for_its_own_step() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(ticks=st.integers(2, 5), stale=st.lists(st.integers(0, 9), max_size=5))
-def test_a_slow_sensor_gives_its_latest_data_with_that_datas_frame(ticks: int, stale: list[int]) -> None:
+def test_fault_15_a_slow_sensor_gives_its_latest_data_with_that_datas_frame(ticks: int, stale: list[int]) -> None:
     interface = SensorInterface()
     sensor = Steady("slow", interface, ticks)
     for frame in stale:
@@ -225,7 +225,7 @@ def test_the_same_frame_can_be_read_twice_and_pseudo_sensors_are_computed_once()
     assert pseudo.calls == 1
 
 
-def test_destroying_renaming_and_adding_sensors_between_episodes() -> None:
+def test_fault_14_destroying_renaming_and_adding_sensors_between_episodes() -> None:
     interface = SensorInterface()
     first, event = Steady("camera", interface), Eventful("bang", interface)
     event.callback(Message(1, 1.0))
