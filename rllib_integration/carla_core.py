@@ -324,6 +324,7 @@ class CarlaCore:
         if self._is_there(town, layers):
             self._town = town
             return
+        self._server().prepare_town(town)
         client, seconds = self.client, self.config["load_timeout"]
         assert client is not None
         client.set_timeout(seconds)

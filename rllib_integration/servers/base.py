@@ -80,6 +80,13 @@ class CarlaServer(abc.ABC):
             grace: seconds that it may take to end by itself.
         """
 
+    def prepare_town(self, town: str) -> None:  # noqa: B027  most have nothing to prepare
+        """Do what the server would do unseen, and take long over, before a town can be loaded the first time.
+
+        Args:
+            town: as the server names it.
+        """
+
     @property
     def pid(self) -> int | None:
         """Process id of the server (of its launcher, where there is one); None when it does not run here."""

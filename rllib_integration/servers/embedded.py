@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from rllib_integration.embedded.town.sources import ensure_town
 from rllib_integration.servers.base import LOOPBACK, Command, StartedServer
 from rllib_integration.servers.ports import PortLease
 
@@ -33,3 +34,12 @@ class EmbeddedServer(StartedServer):
         ]
         search_path = [str(_PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         return Command(arguments, environment={"PYTHONPATH": os.pathsep.join(search_path)})
+
+    def prepare_town(self, town: str) -> None:
+        """Fetch the town here if it has to be: what the server says of it stands in its log, where nobody looks.
+
+        Raises:
+            TownError: it could not be fetched.
+        """
+        if not any(argument.startswith("--town-folder") for argument in self.settings.extra_arguments):
+            ensure_town(town)

@@ -12,6 +12,7 @@ from pathlib import Path
 import carla
 import pytest
 
+from rllib_integration.embedded.town import TownError
 from rllib_integration.servers import (
     ServerSettingsError,
     ServerStartError,
@@ -256,3 +257,18 @@ def test_carla_is_told_to_open_a_window_of_the_size_asked_for(new_server: Server
     told = command_line(server.log_path)
     assert "-RenderOffScreen" not in told
     assert all(f"'{word}'" in told for word in ("-windowed", "-ResX=600", "-ResY=600"))
+
+
+def test_a_town_is_fetched_where_its_user_can_read_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.delenv("CARLA_ROOT", raising=False)
+    server = create_server({"server": {"kind": "embedded"}})
+    with pytest.raises(TownError, match="Three ways out"):
+        server.prepare_town("Carla/Maps/Town07_Opt")
+    assert "Computer Vision Center" in capsys.readouterr().err
+    server.prepare_town("Minitown")
+    assert capsys.readouterr().err == ""

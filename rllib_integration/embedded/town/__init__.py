@@ -1,7 +1,32 @@
-"""OpenDRIVE text -> roads, ground, spawn points, signals, scenery: all that a simulation needs of a town."""
+"""OpenDRIVE text -> roads, ground, spawn points, signals, scenery: all that a simulation needs of a town.
 
-from rllib_integration.embedded.town.loader import available_towns, build_town, load_town
+What builds towns is heavy to import and loaded when it is first used: clients ask only where towns come from.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from rllib_integration.embedded.town.sources import BUILT_IN_TOWN, TownError
-from rllib_integration.embedded.town.town import Scenery, Signal, Town
+
+if TYPE_CHECKING:
+    from rllib_integration.embedded.town.loader import available_towns, build_town, load_town
+    from rllib_integration.embedded.town.town import Scenery, Signal, Town
+
+_HOMES = {
+    "Scenery": "town",
+    "Signal": "town",
+    "Town": "town",
+    "available_towns": "loader",
+    "build_town": "loader",
+    "load_town": "loader",
+}
 
 __all__ = ["BUILT_IN_TOWN", "Scenery", "Signal", "Town", "TownError", "available_towns", "build_town", "load_town"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

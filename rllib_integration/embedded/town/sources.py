@@ -103,6 +103,21 @@ def read_opendrive(name: str, folder: str | Path | None = None) -> str:
     return _decompress(_cached_town(base), base)
 
 
+def ensure_town(name: str, folder: str | Path | None = None) -> None:
+    """Fetch a town of CARLA's that is not on this machine yet; says so on stderr.
+
+    Args:
+        name: the town, as CARLA names it; unknown ones are left to `read_opendrive`.
+        folder: as for `read_opendrive`.
+
+    Raises:
+        TownError: it could not be fetched.
+    """
+    base = town_base_name(name)
+    if base in TOWN_SHA256 and not any(_find_xodr(place, name) for place in _local_folders(folder)):
+        _cached_town(base)
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a reader, or a second writer, never sees a part of it."""
     with atomic_file(path) as file:
