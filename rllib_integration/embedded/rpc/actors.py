@@ -60,7 +60,7 @@ def spawn_actor_with_parent(
 @value
 def destroy_actor(server: Server, number: int) -> bool:
     """End an actor; one that ended with its parent, as CARLA's do not, is taken for ended just now."""
-    if number in server.simulation.ended_with_parent:
+    if actor_id(number) in server.simulation.ended_with_parent:
         server.simulation.ended_with_parent.discard(number)
     else:
         destroy(server, number)
@@ -81,20 +81,20 @@ def destroy(server: Server, number: Any) -> None:
 def set_actor_location(server: Server, number: int, location: Any) -> None:
     """Teleport, keeping the rotation."""
     episode = server.simulation.episode
-    episode.place(episode.get(number), vector(location, "location"))
+    episode.place(episode.get(actor_id(number)), vector(location, "location"))
 
 
 @void
 def set_actor_transform(server: Server, number: int, transform: Any) -> None:
     """Teleport."""
     episode = server.simulation.episode
-    episode.place(episode.get(number), *values.transform(transform))
+    episode.place(episode.get(actor_id(number)), *values.transform(transform))
 
 
 @value
 def get_actor_bounding_box(server: Server, number: int) -> list[Any]:
-    """Bounding box in the actor's frame. Never refused: an error would end a client that runs a Traffic Manager."""
-    actor = server.simulation.episode.actors.get(number) if type(number) is int else None
+    """Bounding box in the actor's frame. Of any id: an error would end a client that runs a Traffic Manager."""
+    actor = server.simulation.episode.actors.get(actor_id(number))
     box = actor.box if actor is not None else server.simulation.graves.get(number, _NO_BOX)
     return pack_box(box, number)
 
@@ -102,7 +102,7 @@ def get_actor_bounding_box(server: Server, number: int) -> list[Any]:
 @value
 def get_actor_component_names(server: Server, number: int) -> list[str]:
     """Names of an actor's parts."""
-    return server.simulation.episode.skeletons.component_names(server.simulation.episode.get(number))
+    return server.simulation.episode.skeletons.component_names(server.simulation.episode.get(actor_id(number)))
 
 
 @value
@@ -119,13 +119,13 @@ def get_actor_component_relative_transform(server: Server, number: int, name: st
 
 def _component(server: Server, number: Any, name: Any, in_world: bool) -> Any:
     episode = server.simulation.episode
-    return episode.skeletons.component(episode.get(number), values.text(name, "the component's name"), in_world)
+    return episode.skeletons.component(episode.get(actor_id(number)), values.text(name, "the component's name"), in_world)
 
 
 @value
 def get_actor_bone_names(server: Server, number: int) -> list[str]:
     """Names of an actor's bones."""
-    return server.simulation.episode.skeletons.bone_names(server.simulation.episode.get(number))
+    return server.simulation.episode.skeletons.bone_names(server.simulation.episode.get(actor_id(number)))
 
 
 @value
@@ -147,24 +147,24 @@ def get_vehicle_bone_world_transforms(server: Server, number: int) -> list[Any]:
 
 
 def _bones(server: Server, number: int, in_world: bool) -> list[Any]:
-    return server.simulation.episode.skeletons.bones(server.simulation.episode.get(number), in_world)
+    return server.simulation.episode.skeletons.bones(server.simulation.episode.get(actor_id(number)), in_world)
 
 
 @value
 def get_actor_socket_names(server: Server, number: int) -> list[str]:
     """Names of the places where something can be attached."""
-    return server.simulation.episode.skeletons.socket_names(server.simulation.episode.get(number))
+    return server.simulation.episode.skeletons.socket_names(server.simulation.episode.get(actor_id(number)))
 
 
 @value
 def get_actor_socket_world_transforms(server: Server, number: int) -> list[Any]:
     """World poses of the sockets."""
-    actor = server.simulation.episode.get(number)
+    actor = server.simulation.episode.get(actor_id(number))
     return [pack_transform(*pose) for pose in server.simulation.episode.skeletons.sockets(actor, True)]
 
 
 @value
 def get_actor_socket_relative_transforms(server: Server, number: int) -> list[Any]:
     """Poses of the sockets in the actor's frame."""
-    actor = server.simulation.episode.get(number)
+    actor = server.simulation.episode.get(actor_id(number))
     return [pack_transform(*pose) for pose in server.simulation.episode.skeletons.sockets(actor, False)]

@@ -44,7 +44,7 @@ def _spawn(
     parent_id = values.optional(parent)
     owner = None
     if parent_id is not None:
-        owner = server.simulation.episode.actors.get(parent_id)
+        owner = server.simulation.episode.actors.get(values.actor_id(parent_id))
         if owner is None:
             raise RemoteError("unable to attach actor: parent actor not found")
     actor = actors.spawn_described(server, description, transform, owner, attachment)

@@ -106,7 +106,7 @@ def get_required_files(server: Server, folder: str = "") -> list[str]:
 def request_file(server: Server, name: str) -> bytes:
     """Content of a required file."""
     mesh_name, content = server.simulation.episode.town.navigation_mesh()
-    if name != mesh_name:
+    if values.text(name, "the file's name") != mesh_name:
         raise RemoteError(f"there is no file '{name:.100}'; the required files are '{mesh_name}'")
     return content
 
