@@ -119,7 +119,8 @@ def get_actor_component_relative_transform(server: Server, number: int, name: st
 
 def _component(server: Server, number: Any, name: Any, in_world: bool) -> Any:
     episode = server.simulation.episode
-    return episode.skeletons.component(episode.get(actor_id(number)), values.text(name, "the component's name"), in_world)
+    actor = episode.get(actor_id(number))
+    return episode.skeletons.component(actor, values.text(name, "the component's name"), in_world)
 
 
 @value
