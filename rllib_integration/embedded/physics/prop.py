@@ -6,6 +6,7 @@ import math
 
 from rllib_integration.embedded.physics.ground import Surface, ground_at
 from rllib_integration.embedded.physics.kernels import kernel
+from rllib_integration.embedded.physics.pushes import note_motion, take_push
 from rllib_integration.embedded.physics.state import Prop
 
 GROUND_FRICTION = 0.6
@@ -30,19 +31,13 @@ def begin_tick(p: Prop, dt: float) -> None:
         return
     if p.x != p.last_x or p.y != p.last_y or p.z != p.last_z:
         p.asleep = 0
-    if p.target_velocity:
-        p.vx, p.vy, p.vz = p.target_vx, p.target_vy, p.target_vz
+    if take_push(p, dt) or p.target_velocity:
         p.asleep = 0
     if p.target_angular_velocity:
         p.wz = p.target_wz
         p.asleep = 0
-    kick_x, kick_y = p.impulse_x + p.force_x * dt, p.impulse_y + p.force_y * dt
-    kick_z = p.impulse_z + p.force_z * dt
     spin = p.angular_impulse_z + p.torque_z * dt
-    if kick_x != 0.0 or kick_y != 0.0 or kick_z != 0.0 or spin != 0.0:
-        p.vx += kick_x / p.mass
-        p.vy += kick_y / p.mass
-        p.vz += kick_z / p.mass
+    if spin != 0.0:
         p.wz += spin / yaw_inertia(p)
         p.asleep = 0
 
@@ -90,13 +85,4 @@ def end_tick(p: Prop, dt: float) -> None:
         p.vx = p.vy = p.vz = 0.0
         p.wz = 0.0
     p.yaw = (p.yaw + math.pi) % (2.0 * math.pi) - math.pi
-    p.ax = (p.vx - p.last_vx) / dt
-    p.ay = (p.vy - p.last_vy) / dt
-    p.az = (p.vz - p.last_vz) / dt
-    p.last_vx, p.last_vy, p.last_vz = p.vx, p.vy, p.vz
-    p.last_x, p.last_y, p.last_z, p.last_yaw = p.x, p.y, p.z, p.yaw
-    p.force_x = p.force_y = p.force_z = 0.0
-    p.torque_z = 0.0
-    p.impulse_x = p.impulse_y = p.impulse_z = 0.0
-    p.angular_impulse_z = 0.0
-    p.target_velocity = p.target_angular_velocity = 0
+    note_motion(p, dt)

@@ -12,6 +12,7 @@ have it in the centre of mass and stay upright, as CARLA's do.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from rllib_integration.embedded.physics.ackermann import follow_ackermann
 from rllib_integration.embedded.physics.drivetrain import choose_gear, driven_radius, interpolate, wheel_torque
@@ -61,6 +62,43 @@ HOLDING_SPEED = 0.1
 not rolled by gravity, only by a push; m/s."""
 LARGEST_DERIVED_SPEED = 150.0
 """A pose that moved faster was teleported, not driven; m/s."""
+
+
+class Plane(NamedTuple):
+    """The plane that the wheels stand on, in the vehicle's own frame: unit vectors ahead, right, and its normal."""
+
+    ahead_x: float
+    ahead_y: float
+    ahead_z: float
+    right_x: float
+    right_y: float
+    right_z: float
+    nx: float
+    ny: float
+    nz: float
+
+
+class Support(NamedTuple):
+    """Sums over the wheels that stand on the ground.
+
+    Attributes:
+        load, ahead, right: Loads and tyre forces ahead and to the right, N.
+        load_x, load_y, ...: The same times the wheels' places, N m.
+        grounded: Number of these wheels.
+        deepest: How far the spring is pushed in that is so most, metres.
+    """
+
+    load: float
+    load_x: float
+    load_y: float
+    ahead: float
+    ahead_at_x: float
+    ahead_at_y: float
+    right: float
+    right_at_x: float
+    right_at_y: float
+    grounded: int
+    deepest: float
 
 
 @kernel
@@ -200,29 +238,43 @@ def advance(v: Vehicle, surface: Surface, h: float, gravity: float) -> None:
     if v.asleep:
         return
     _look_down(v, surface, h)
-    r = v.rotation
-    vx, vy, vz = _to_body(r, v.vx, v.vy, v.vz)
-    wx, wy, wz = _to_body(r, v.wx, v.wy, v.wz)
-    nx, ny, nz = _to_body(r, v.normal_x, v.normal_y, v.normal_z)
-    # Ahead and right in the plane of the ground.
+    spin = _to_body(v.rotation, v.wx, v.wy, v.wz)
+    plane = _plane(v)
+    support = _stand(v, spin, plane, h)
+    _accelerate(v, spin, plane, support, h, gravity)
+    if support.grounded < WHEELS or support.deepest > BUMP_TRAVEL or v.rotation[8] < 0.8:
+        _lie_on_ground(v, surface, h)
+    if v.constant_velocity:
+        _keep_velocity(v, support.grounded)
+    _move(v, h)
+
+
+@inlined
+def _plane(v: Vehicle) -> Plane:
+    """The plane that the wheels stand on."""
+    nx, ny, nz = _to_body(v.rotation, v.normal_x, v.normal_y, v.normal_z)
     scale = 1.0 / math.sqrt(max(1.0 - nx * nx, 1e-6))
     ahead_x, ahead_y, ahead_z = (1.0 - nx * nx) * scale, -nx * ny * scale, -nx * nz * scale
     right_x, right_y, right_z = ny * ahead_z - nz * ahead_y, nz * ahead_x - nx * ahead_z, nx * ahead_y - ny * ahead_x
-    drive = wheel_torque(v, vx, h)
+    return Plane(ahead_x, ahead_y, ahead_z, right_x, right_y, right_z, nx, ny, nz)
 
+
+@inlined
+def _stand(v: Vehicle, spin: tuple[float, float, float], plane: Plane, h: float) -> Support:
+    """Sums up what springs and tyres do to the body, and notes for each wheel what it does."""
+    vx, vy, vz = _to_body(v.rotation, v.vx, v.vy, v.vz)
+    wx, wy, wz = spin
+    p = plane
+    drive = wheel_torque(v, vx, h)
     low = -v.com_z
     load_sum = load_x = load_y = ahead_sum = ahead_at_x = ahead_at_y = right_sum = right_at_x = right_at_y = 0.0
     grounded = 0
     deepest = 0.0
     for wheel in range(WHEELS):
-        wheel_x, wheel_y = v.wheel_x[wheel], v.wheel_y[wheel]
-        x, y = v.x + r[0] * wheel_x + r[1] * wheel_y, v.y + r[3] * wheel_x + r[4] * wheel_y
-        height = v.ground_z[wheel]
-        height += (x - v.ground_x[wheel]) * v.slope_x[wheel] + (y - v.ground_y[wheel]) * v.slope_y[wheel]
-        compression = (height - v.z - r[6] * wheel_x - r[7] * wheel_y) * v.normal_z
-        x, y = wheel_x - v.com_x, wheel_y - v.com_y
+        compression = _compression(v, wheel)
+        x, y = v.wheel_x[wheel] - v.com_x, v.wheel_y[wheel] - v.com_y
         speed_x, speed_y, speed_z = vx + wy * low - wz * y, vy + wz * x - wx * low, vz + wx * y - wy * x
-        load = _spring_load(v, wheel, compression, speed_x * nx + speed_y * ny + speed_z * nz)
+        load = _spring_load(v, wheel, compression, speed_x * p.nx + speed_y * p.ny + speed_z * p.nz)
         v.wheel_load[wheel] = load
         if load <= 0.0:
             _lift_wheel(v, wheel)
@@ -230,40 +282,69 @@ def advance(v: Vehicle, surface: Surface, h: float, gravity: float) -> None:
         grounded += 1
         deepest = max(deepest, compression)
         v.wheel_compression[wheel] = compression
-        cosine, sine = v.wheel_cosine[wheel], v.wheel_sine[wheel]
-        forward = speed_x * ahead_x + speed_y * ahead_y + speed_z * ahead_z
-        sideways = speed_x * right_x + speed_y * right_y + speed_z * right_z
-        along, across = forward * cosine + sideways * sine, sideways * cosine - forward * sine
-        push, side = _wheel_force(v, wheel, load, along, across, drive, h)
-        v.wheel_along[wheel], v.wheel_across[wheel] = along, across
-        v.wheel_force_x[wheel], v.wheel_force_y[wheel] = push, side
-        push, side = push * cosine - side * sine, push * sine + side * cosine
+        forward = speed_x * p.ahead_x + speed_y * p.ahead_y + speed_z * p.ahead_z
+        sideways = speed_x * p.right_x + speed_y * p.right_y + speed_z * p.right_z
+        push, side = _roll(v, wheel, load, forward, sideways, drive, h)
         load_sum, load_x, load_y = load_sum + load, load_x + x * load, load_y + y * load
         ahead_sum, ahead_at_x, ahead_at_y = ahead_sum + push, ahead_at_x + x * push, ahead_at_y + y * push
         right_sum, right_at_x, right_at_y = right_sum + side, right_at_x + x * side, right_at_y + y * side
+    return Support(
+        load_sum, load_x, load_y,
+        ahead_sum, ahead_at_x, ahead_at_y,
+        right_sum, right_at_x, right_at_y,
+        grounded, deepest,
+    )  # fmt: skip
 
-    # Force and torque on the body, in its frame; tyres pull at the roll centre, springs push at the ground.
-    tyre_x = ahead_x * ahead_sum + right_x * right_sum
-    tyre_y = ahead_y * ahead_sum + right_y * right_sum
-    tyre_z = ahead_z * ahead_sum + right_z * right_sum
+
+@inlined
+def _compression(v: Vehicle, wheel: int) -> float:
+    """How far the ground pushes a wheel's spring in, metres."""
+    r = v.rotation
+    wheel_x, wheel_y = v.wheel_x[wheel], v.wheel_y[wheel]
+    x, y = v.x + r[0] * wheel_x + r[1] * wheel_y, v.y + r[3] * wheel_x + r[4] * wheel_y
+    height = v.ground_z[wheel]
+    height += (x - v.ground_x[wheel]) * v.slope_x[wheel] + (y - v.ground_y[wheel]) * v.slope_y[wheel]
+    return (height - v.z - r[6] * wheel_x - r[7] * wheel_y) * v.normal_z
+
+
+@inlined
+def _roll(
+    v: Vehicle, wheel: int, load: float, forward: float, sideways: float, drive: float, h: float
+) -> tuple[float, float]:
+    """Force of the ground on a wheel, ahead and to the right of the vehicle, N, from the velocities in these."""
+    cosine, sine = v.wheel_cosine[wheel], v.wheel_sine[wheel]
+    along, across = forward * cosine + sideways * sine, sideways * cosine - forward * sine
+    push, side = _wheel_force(v, wheel, load, along, across, drive, h)
+    v.wheel_along[wheel], v.wheel_across[wheel] = along, across
+    v.wheel_force_x[wheel], v.wheel_force_y[wheel] = push, side
+    return push * cosine - side * sine, push * sine + side * cosine
+
+
+@inlined
+def _accelerate(
+    v: Vehicle, spin: tuple[float, float, float], plane: Plane, support: Support, h: float, gravity: float
+) -> None:
+    """Changes velocity and turn rate of the body; tyres pull at the roll centre, springs push at the ground."""
+    r, p, s = v.rotation, plane, support
+    low = -v.com_z
+    tyre_x = p.ahead_x * s.ahead + p.right_x * s.right
+    tyre_y = p.ahead_y * s.ahead + p.right_y * s.right
+    tyre_z = p.ahead_z * s.ahead + p.right_z * s.right
     centre = low * (1.0 - v.roll_centre)
-    torque_x = ahead_z * ahead_at_y + right_z * right_at_y - centre * tyre_y + nz * load_y - low * ny * load_sum
-    torque_y = centre * tyre_x - ahead_z * ahead_at_x - right_z * right_at_x + low * nx * load_sum - nz * load_x
-    torque_z = ahead_y * ahead_at_x + right_y * right_at_x - ahead_x * ahead_at_y - right_x * right_at_y
-    torque_z += ny * load_x - nx * load_y
-    if v.balance > 0.0 and grounded > 0 and r[8] > 0.4:
+    torque_x = p.ahead_z * s.ahead_at_y + p.right_z * s.right_at_y - centre * tyre_y + p.nz * s.load_y
+    torque_x -= low * p.ny * s.load
+    torque_y = centre * tyre_x - p.ahead_z * s.ahead_at_x - p.right_z * s.right_at_x + low * p.nx * s.load
+    torque_y -= p.nz * s.load_x
+    torque_z = p.ahead_y * s.ahead_at_x + p.right_y * s.right_at_x - p.ahead_x * s.ahead_at_y - p.right_x * s.right_at_y
+    torque_z += p.ny * s.load_x - p.nx * s.load_y
+    if v.balance > 0.0 and s.grounded > 0 and r[8] > 0.4:
         # A rider turns the axis of the vehicle towards the normal of the ground, with critical damping.
-        torque_x -= v.inertia_x * v.balance * (v.balance * ny + 2.0 * wx)
+        torque_x -= v.inertia_x * v.balance * (v.balance * p.ny + 2.0 * spin[0])
     spin_x, spin_y, spin_z = torque_x * v.spinness_x * h, torque_y * v.spinness_y * h, torque_z * v.spinness_z * h
-    _push(v, tyre_x + nx * load_sum, tyre_y + ny * load_sum, tyre_z + nz * load_sum, h, gravity)
+    _push(v, tyre_x + p.nx * s.load, tyre_y + p.ny * s.load, tyre_z + p.nz * s.load, h, gravity)
     v.wx += r[0] * spin_x + r[1] * spin_y + r[2] * spin_z
     v.wy += r[3] * spin_x + r[4] * spin_y + r[5] * spin_z
     v.wz += r[6] * spin_x + r[7] * spin_y + r[8] * spin_z
-    if grounded < WHEELS or deepest > BUMP_TRAVEL or r[8] < 0.8:
-        _lie_on_ground(v, surface, h)
-    if v.constant_velocity:
-        _keep_velocity(v, grounded)
-    _move(v, h)
 
 
 @inlined

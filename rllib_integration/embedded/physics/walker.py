@@ -6,6 +6,7 @@ import math
 
 from rllib_integration.embedded.physics.ground import Surface, ground_at
 from rllib_integration.embedded.physics.kernels import kernel
+from rllib_integration.embedded.physics.pushes import note_motion, take_push
 from rllib_integration.embedded.physics.state import Walker
 
 ACCELERATION = 20.0
@@ -33,14 +34,7 @@ def begin_tick(w: Walker, dt: float) -> None:
         w.ticked = 1
     if w.physics == 0:
         return
-    if w.target_velocity:
-        w.vx, w.vy, w.vz = w.target_vx, w.target_vy, w.target_vz
-    kick_x, kick_y = w.impulse_x + w.force_x * dt, w.impulse_y + w.force_y * dt
-    kick_z = w.impulse_z + w.force_z * dt
-    if kick_x != 0.0 or kick_y != 0.0 or kick_z != 0.0:
-        w.vx += kick_x / w.mass
-        w.vy += kick_y / w.mass
-        w.vz += kick_z / w.mass
+    if take_push(w, dt):
         w.stagger = max(w.stagger, 0.5)
     if w.jump and w.standing:
         w.vz = JUMP_SPEED
@@ -111,11 +105,4 @@ def end_tick(w: Walker, dt: float) -> None:
             w.vx = w.vy = w.vz = 0.0
     turned = (w.yaw - w.last_yaw + math.pi) % (2.0 * math.pi) - math.pi
     w.wz = turned / dt
-    w.ax = (w.vx - w.last_vx) / dt
-    w.ay = (w.vy - w.last_vy) / dt
-    w.az = (w.vz - w.last_vz) / dt
-    w.last_vx, w.last_vy, w.last_vz = w.vx, w.vy, w.vz
-    w.last_x, w.last_y, w.last_z, w.last_yaw = w.x, w.y, w.z, w.yaw
-    w.force_x = w.force_y = w.force_z = 0.0
-    w.impulse_x = w.impulse_y = w.impulse_z = 0.0
-    w.target_velocity = w.target_angular_velocity = 0
+    note_motion(w, dt)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rllib_integration.embedded.kernel_cache import njit
+from rllib_integration.embedded.physics.rigid_body import angles_from_rotation, rotation_from_angles
 
 SPRING_ARM_TYPES = 1
 SPRING_ARM_RATE = 8.0
@@ -38,22 +39,14 @@ ATTACHMENT = np.dtype(
 
 @njit()
 def write_rotation(roll: float, pitch: float, yaw: float, matrix: NDArray[np.float64]) -> None:
-    """Fill a 9-vector with the rotation matrix of three Euler angles (FRotationMatrix of Unreal)."""
-    cr, sr = math.cos(roll), math.sin(roll)
-    cp, sp = math.cos(pitch), math.sin(pitch)
-    cy, sy = math.cos(yaw), math.sin(yaw)
-    matrix[0], matrix[3], matrix[6] = cp * cy, cp * sy, sp
-    matrix[1], matrix[4], matrix[7] = cy * sp * sr - sy * cr, sy * sp * sr + cy * cr, -cp * sr
-    matrix[2], matrix[5], matrix[8] = -(cy * sp * cr + sy * sr), cy * sr - sy * sp * cr, cp * cr
+    """`rotation_from_angles` for Python and for the kernels of this module."""
+    rotation_from_angles(roll, pitch, yaw, matrix)
 
 
 @njit()
 def angles_of(matrix: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Roll, pitch, yaw of a rotation matrix."""
-    pitch = math.asin(min(1.0, max(-1.0, matrix[6])))
-    yaw = math.atan2(matrix[3], matrix[0])
-    roll = math.atan2(-matrix[7], matrix[8])
-    return roll, pitch, yaw
+    """`angles_from_rotation` for Python and for the kernels of this module."""
+    return angles_from_rotation(matrix)
 
 
 @njit()
