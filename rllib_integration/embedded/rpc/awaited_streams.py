@@ -1,4 +1,4 @@
-"""Lets a tick wait for the subscriptions that a client has begun.
+"""Lets a client's tick wait for the subscriptions that it has begun.
 
 `sensor.listen` asks for the stream's token and returns; the connection to the stream follows in the background. A world
 that ticks within microseconds would have sent the sensor's first messages before anybody heard them.
@@ -17,51 +17,63 @@ PATIENCE = 0.25
 Tick = tuple[RpcConnection, int]
 
 
+class _Awaited:
+    """The streams to which one client is about to subscribe, and until when that is believed."""
+
+    def __init__(self, now: float) -> None:
+        self.streams: Counter[int] = Counter()
+        self.until = now + PATIENCE
+
+    def is_over(self, now: float) -> bool:
+        return not self.streams or now >= self.until
+
+
 class AwaitedStreams:
-    """Knows which streams are about to be subscribed to, and the ticks that wait for them."""
+    """Knows which client is about to subscribe to which streams, and keeps its ticks meanwhile; nobody else waits."""
 
     def __init__(self) -> None:
-        self._awaited: Counter[int] = Counter()
-        self._until = 0.0
+        self._awaited: dict[RpcConnection, _Awaited] = {}
         self._ticks: list[Tick] = []
 
     def __bool__(self) -> bool:
         return bool(self._ticks)
 
-    def announce(self, stream_id: int) -> None:
+    def announce(self, connection: RpcConnection, stream_id: int) -> None:
         """A client asked for a stream's token."""
-        if not self._awaited:
-            self._until = time.monotonic() + PATIENCE
-        self._awaited[stream_id] += 1
+        now = time.monotonic()
+        self._forget(now)
+        self._awaited.setdefault(connection, _Awaited(now)).streams[stream_id] += 1
 
     def arrived(self, stream_id: int) -> None:
         """A client subscribed to a stream."""
-        self._awaited[stream_id] -= 1
-        if self._awaited[stream_id] <= 0:
-            del self._awaited[stream_id]
+        for awaited in self._awaited.values():
+            if stream_id in awaited.streams:
+                awaited.streams[stream_id] -= 1
+                if awaited.streams[stream_id] == 0:
+                    del awaited.streams[stream_id]
+                return
 
     def delay_tick(self, connection: RpcConnection, message_id: int) -> bool:
-        """Keep a tick until the awaited subscriptions are there; False if it may happen now."""
-        if not self._awaited or self._is_over(time.monotonic()):
+        """Keep a tick until its client's subscriptions are there; False if it may happen now."""
+        self._forget(time.monotonic())
+        if connection not in self._awaited:
             return False
         self._ticks.append((connection, message_id))
         return True
 
-    def _is_over(self, now: float) -> bool:
-        if now >= self._until:
-            # Whoever has not come until now did not want to: a token alone costs a world nothing more.
-            self._awaited.clear()
-        return not self._awaited
+    def _forget(self, now: float) -> None:
+        """Whoever has not come until now did not want to: a token alone costs its client one wait, and no other's."""
+        for connection in [key for key, awaited in self._awaited.items() if key.closed or awaited.is_over(now)]:
+            del self._awaited[connection]
 
     def due_ticks(self, now: float) -> list[Tick]:
-        """Take out the ticks that were kept, once nobody is awaited."""
-        if not self._ticks or not self._is_over(now):
-            return []
-        ticks, self._ticks = self._ticks, []
-        return [(connection, message_id) for connection, message_id in ticks if not connection.closed]
+        """Take out the ticks that were kept and whose clients need not be awaited any longer."""
+        self._forget(now)
+        due = [tick for tick in self._ticks if tick[0] not in self._awaited]
+        self._ticks = [tick for tick in self._ticks if tick[0] in self._awaited]
+        return [tick for tick in due if not tick[0].closed]
 
     def next_due(self) -> float | None:
         """When to look again, None if nothing waits."""
-        if not self._ticks:
-            return None
-        return self._until if self._awaited else time.monotonic()
+        waits = (self._awaited.get(client) for client, _ in self._ticks)
+        return min((wait.until if wait is not None and wait.streams else 0.0 for wait in waits), default=None)

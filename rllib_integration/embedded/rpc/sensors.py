@@ -16,7 +16,7 @@ def get_sensor_token(server: Server, stream_id: int) -> list[bytes]:
     """The token of a stream, to which the client now subscribes."""
     number = values.integer(stream_id, "stream id") & 0xFFFFFFFF
     if number in server.simulation.sensors.stream_ids:
-        server.awaited_streams.announce(number)
+        server.awaited_streams.announce(server.connection, number)
     return [server.token(number)]
 
 
