@@ -39,6 +39,22 @@ def test_reloading_ends_all_actors_and_begins_another_episode(client, fresh_worl
     assert world.get_actor(vehicle.id) is None
 
 
+def test_reloading_with_reset_brings_back_all_settings_and_the_weather(client, fresh_world):
+    kept = fresh_world.get_settings()
+    changed = fresh_world.get_settings()
+    changed.no_rendering_mode, changed.max_substeps = True, 7
+    fresh_world.apply_settings(changed)
+    fresh_world.set_weather(carla.WeatherParameters.HardRainNight)
+    world = client.reload_world(True)
+    try:
+        settings = world.get_settings()
+        assert (settings.synchronous_mode, settings.fixed_delta_seconds) == (False, None)
+        assert (settings.no_rendering_mode, settings.max_substeps) == (False, 10)
+        assert world.get_weather().precipitation == 0.0
+    finally:
+        world.apply_settings(kept)
+
+
 def test_a_world_can_be_made_of_an_opendrive_text(client, fresh_world):
     name = fresh_world.get_map().name
     text = fresh_world.get_map().to_opendrive()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import logging
 import time
@@ -131,7 +130,7 @@ class Simulation:
         self.lights_changed = True
 
     def begin(self, town: Town, layers: int = ALL_LAYERS) -> None:
-        """Begin an episode in a loaded town; all actors of the old one end.
+        """Begin an episode in a loaded town; all actors of the old one end, and so does its weather.
 
         Args:
             town: Where.
@@ -152,7 +151,7 @@ class Simulation:
         gc.collect()
         self.map_changed = True
         self._add_fixed_actors()
-        self.follow_sun()
+        self.set_weather(Weather())  # CARLA's weather belongs to the level that was closed
 
     def _add_fixed_actors(self) -> None:
         self.spectator = Actor(self.new_actor_id(), "spectator", FIXTURE_KIND)
@@ -209,8 +208,8 @@ class Simulation:
         self.settings = settings
 
     def reset_settings(self) -> None:
-        """Back to an asynchronous world with a variable step, as after starting; rendering stays as it is."""
-        self.settings = dataclasses.replace(EpisodeSettings(), no_rendering_mode=self.settings.no_rendering_mode)
+        """Back to an asynchronous world with a variable step, as after starting."""
+        self.settings = EpisodeSettings()
 
     def tick(self, dt: float) -> None:
         """Advance the world by `dt` seconds and let the sensors perceive it."""
