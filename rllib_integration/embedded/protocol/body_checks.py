@@ -49,8 +49,35 @@ def _numbers(value: object, count: int) -> bool:
     return isinstance(value, list) and len(value) == count and all(type(part) in (float, int) for part in value)
 
 
+def _list(value: object, count: int) -> list[object]:
+    """`value`, if it is a list of so many; else one that fits nothing."""
+    return value if isinstance(value, list) and len(value) == count else [None] * count
+
+
+def _whole(*values: object) -> bool:
+    return all(type(value) is int and 0 <= value < 2**32 for value in values)
+
+
+def _text(*values: object) -> bool:
+    return all(isinstance(value, (bytes, str)) for value in values)
+
+
+def _attribute(value: object) -> bool:
+    name, kind, text = _list(value, 3)
+    return _text(name, text) and _whole(kind)
+
+
 def _actor(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 6 and isinstance(value[2], list) and len(value[2]) == 3
+    number, parent, description, box, tags, token = _list(value, 6)
+    definition, type_id, attributes = _list(description, 3)
+    *vectors, owner = _list(box, 4)
+    return (
+        _whole(number, parent, definition, owner)
+        and _text(type_id, tags, token)
+        and isinstance(attributes, list)
+        and all(_attribute(attribute) for attribute in attributes)
+        and all(_numbers(vector, 3) for vector in vectors)
+    )
 
 
 def _check_packed(body: bytes, fits: Callable[[list[object]], bool]) -> None:
@@ -95,5 +122,5 @@ def check_body(stream_type: int, body: bytes) -> None:
         raise MalformedBodyError(f"there is no body for stream type {stream_type}")
     try:
         check(body)
-    except (struct.error, ValueError, msgpack.UnpackException) as error:
+    except (struct.error, TypeError, ValueError, msgpack.UnpackException) as error:
         raise MalformedBodyError(str(error)) from error

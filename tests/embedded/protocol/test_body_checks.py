@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rllib_integration.embedded.protocol.body_checks import MalformedBodyError, check_body
 from rllib_integration.embedded.protocol.stream_framing import StreamType
+from rllib_integration.embedded.sensing import SENSORS
 
 _ACTOR = [1, 0, [1, "vehicle.x", []], [[0, 0, 0], [1, 1, 1], [0, 0, 0], 1], b"\x0e", b""]
 _GOOD = {
@@ -35,14 +36,67 @@ def test_bodies_of_the_right_layout_pass_and_with_a_byte_too_many_or_too_few_are
             check_body(stream_type, body)
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.sampled_from(sorted(_GOOD)), st.binary(max_size=64))
-def test_random_bytes_are_refused_or_decodable(stream_type, body):
+_PIXELS = {StreamType.RGB_CAMERA: 4, StreamType.OPTICAL_FLOW_CAMERA: 8}
+_POINTS = {StreamType.LIDAR: 16, StreamType.SEMANTIC_LIDAR: 24}
+_RECORDS = {StreamType.RADAR: (0, 16), StreamType.DVS_CAMERA: (12, 13)}
+
+
+def _decode_as_the_client_does(stream_type: StreamType, body: bytes) -> None:
+    """Reads a body by the sizes that it tells itself; raises where the client would read beyond its end."""
+    if stream_type in _PIXELS:
+        width, height, _ = struct.unpack_from("<IIf", body)
+        rest = struct.unpack_from(f"<{width * height * _PIXELS[stream_type]}B", body, 12)
+        assert len(rest) == len(body) - 12
+    elif stream_type in _POINTS:
+        _, channels = struct.unpack_from("<fI", body)
+        counts = struct.unpack_from(f"<{channels}I", body, 8)
+        points = struct.unpack_from(f"<{sum(counts) * _POINTS[stream_type]}B", body, 8 + 4 * channels)
+        assert len(points) == len(body) - 8 - 4 * channels
+    elif stream_type in _RECORDS:
+        head, size = _RECORDS[stream_type]
+        assert (len(body) - head) % size == 0
+    else:
+        _reads_as(_GOOD_VALUES[stream_type], msgpack.unpackb(body))
+
+
+def _reads_as(pattern: object, value: object) -> None:
+    if isinstance(pattern, list):
+        assert isinstance(value, list)
+        assert len(value) == len(pattern)
+        for part, one in zip(pattern, value):
+            _reads_as(part, one)
+    elif isinstance(pattern, (int, float)):
+        assert type(value) in (int, float)
+    else:
+        assert type(value) in (str, bytes)
+
+
+_GOOD_VALUES = {
+    stream_type: msgpack.unpackb(_GOOD[stream_type])
+    for stream_type in (StreamType.GNSS, StreamType.IMU, StreamType.COLLISION, StreamType.OBSTACLE)
+}
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(sorted(_GOOD)), st.binary(max_size=64) | st.integers(0, 2**32), st.integers(0, 255))
+def test_what_passes_can_be_decoded(stream_type, change, value):
+    """Random bytes, and good bodies with one byte changed."""
+    if isinstance(change, int):
+        body = bytearray(_GOOD[stream_type])
+        body[change % len(body)] = value
+        change = bytes(body)
     try:
-        check_body(stream_type, body)
+        check_body(stream_type, change)
     except MalformedBodyError:
         return
-    assert stream_type in _GOOD
+    _decode_as_the_client_does(stream_type, change)
+
+
+def test_every_stream_that_sensors_send_has_a_check():
+    types = {sensor.stream_type for sensor in SENSORS.values()} - {StreamType.LANE_INVASION}
+    for stream_type in types:
+        with pytest.raises(MalformedBodyError):
+            check_body(stream_type, b"\x01")
 
 
 def test_streams_that_the_server_does_not_have_have_no_bodies():

@@ -163,5 +163,6 @@ def test_a_loop_that_was_stopped_before_it_began_does_not_begin():
     turns = []
     loop.stop()
     loop.run(lambda: turns.append(1))
+    assert turns == []
     loop.close()
     assert turns == []
