@@ -36,18 +36,20 @@ class StreamConnection(Connection):
                 self._server.subscribe(self, self.stream_id)
 
     def make_room(self, size: int) -> None:
-        """Drop the oldest messages until the new one fits the limits."""
-        while (
-            self.queued_bytes + size > MAX_QUEUED_PER_SUBSCRIBER
-            or self._server.queued_bytes() + size > MAX_QUEUED_IN_ALL
-        ):
-            if not self.drop_oldest():
-                return
-            if not self._lossy:
-                self._lossy = True
-                logger.warning(
-                    "%s reads stream %s too slowly: its oldest messages are dropped", self.peer, self.stream_id
-                )
+        """Drop this subscriber's oldest messages for its own limit, the greediest subscriber's for that of all."""
+        while self.queued_bytes + size > MAX_QUEUED_PER_SUBSCRIBER and self.drop_message():
+            pass
+        while self._server.queued_bytes() + size > MAX_QUEUED_IN_ALL and self._server.greediest().drop_message():
+            pass
+
+    def drop_message(self) -> bool:
+        """Forget the oldest message that waits; False when there is none."""
+        if not self.drop_oldest():
+            return False
+        if not self._lossy:
+            self._lossy = True
+            logger.warning("%s reads stream %s too slowly: its oldest messages are dropped", self.peer, self.stream_id)
+        return True
 
     def on_close(self) -> None:
         """End the subscription."""
@@ -81,15 +83,21 @@ class StreamServer:
     def unsubscribe(self, connection: StreamConnection) -> None:
         """Remove a subscriber whose connection ended."""
         self._connections.discard(connection)
-        listeners = self.subscribers.get(connection.stream_id or -1)
+        if connection.stream_id is None:
+            return
+        listeners = self.subscribers.get(connection.stream_id)
         if listeners is not None and connection in listeners:
             listeners.remove(connection)
             if not listeners:
-                del self.subscribers[connection.stream_id or -1]
+                del self.subscribers[connection.stream_id]
 
     def queued_bytes(self) -> int:
         """Bytes that wait for slow subscribers."""
         return sum(connection.queued_bytes for connection in self._connections)
+
+    def greediest(self) -> StreamConnection:
+        """The subscriber for whom most waits."""
+        return max(self._connections, key=lambda connection: connection.queued_bytes)
 
     def publish(self, stream_id: int, message: bytes | memoryview, body: bytes | memoryview | None = None) -> None:
         """Send one framed message to all subscribers of a stream."""

@@ -122,6 +122,26 @@ def test_a_subscriber_that_vanishes_is_forgotten(running):
     assert 9 not in running.server.subscribers
 
 
+def test_one_that_reads_nothing_takes_no_room_from_one_that_reads_late(running, monkeypatch):
+    monkeypatch.setattr(stream_server, "MAX_QUEUED_PER_SUBSCRIBER", 16 * 2**20)
+    monkeypatch.setattr(stream_server, "MAX_QUEUED_IN_ALL", 16 * 2**20)
+    size, count = 2**17, 64
+    with running.subscribe(5) as stalled, running.subscribe(6) as late:
+        running.in_loop(lambda: [running.server.publish(5, bytes(2**20)) for _ in range(40)])
+        running.in_loop(
+            lambda: [running.server.publish(6, struct.pack("<I", number) + bytes(size - 4)) for number in range(count)]
+        )
+        queued = {}
+        running.in_loop(
+            lambda: queued.update({c.stream_id: c.queued_bytes for c in running.server._connections})
+        )
+        assert queued[6] > 2**20, "all of it went into the socket's own buffers"
+        assert sum(queued.values()) <= 16 * 2**20
+        numbers = [struct.unpack_from("<I", _read(late, size))[0] for _ in range(count)]
+        stalled.close()
+    assert numbers == list(range(count))
+
+
 def test_a_stream_id_may_come_in_pieces(running):
     client = socket.create_connection(("127.0.0.1", running.server.listener.port), timeout=_TIMEOUT)
     for byte in struct.pack("<I", 77):
