@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import threading
 import warnings
 
 import carla
@@ -439,3 +441,19 @@ def test_gymnasium_makes_it_by_name(embedded_server, name):
     episode = drive(env, [1, 1, 1])
     env.close()
     assert [outcome[3] for outcome in episode[1:]] == [False, False, True]
+
+
+def test_steps_and_episodes_leave_nothing_behind(make_env):
+    sensors = {"bird": {"type": "sensor.birdview", "size": 84}, "imu": {"type": "sensor.other.imu"}}
+    env = make_env(hero={"sensors": sensors}, others={"step_limit": 20})
+
+    def live_objects(episodes):
+        for seed in range(episodes):
+            drive(env, [1] * 20, seed)
+        gc.collect()
+        return len(gc.get_objects())
+
+    live_objects(2)
+    before, threads = live_objects(2), threading.active_count()
+    assert live_objects(8) - before < 8 * 20  # less than one a step
+    assert threading.active_count() == threads

@@ -83,8 +83,9 @@ class BirdviewManager:
         actors, signals = NO_ACTORS, Signals()
         if self._painter.shows_actors:
             actors = self._roster.read(x, y, self._painter.reach + ACTOR_MARGIN)
-        if self._painter.shows_signals:
+        elif self._painter.shows_signals:
             self._roster.update()
+        if self._painter.shows_signals:
             if self._roster.version != self._seen_version:
                 self._seen_version = self._roster.version
                 self._signals.meet(self._roster.lights, self._roster.signs)
