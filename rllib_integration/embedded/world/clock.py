@@ -43,8 +43,13 @@ class Clock:
 
     def _schedule(self, now: float, period: float) -> None:
         self._last_tick = now
-        # A tick that came late does not shift the following ones.
-        self.next_tick = now if self.as_fast_as_possible else max(self.next_tick + period, now)
+        if self.as_fast_as_possible:
+            self.next_tick = now
+            return
+        # A tick that came late does not shift the following ones, unless it came so late that they have passed, too.
+        self.next_tick += period
+        if self.next_tick <= now:
+            self.next_tick = now + period
 
     def synchronous_delta(self, settings: EpisodeSettings) -> float:
         """Seconds that one tick of a synchronous world advances."""
