@@ -34,10 +34,10 @@ from ray.rllib.utils.metrics import (
 
 from dqn_example.dqn_inference_model import DESCRIPTION_FILE, WEIGHTS_FILE, describe_network, extract_weights
 from dqn_example.dqn_replay import RingReplayBuffer
+from dqn_example.dqn_rounds import SamplingRounds
 
 REPLAY_FILE = "replay_buffer.npz"
 UPDATES_AT_ONCE = 8  # batches drawn together: enough to hide the draw, few enough to fit into memory
-EMPTY_ROUNDS_TOLERATED = 5
 
 
 class DQNTrainer(DQN):
@@ -55,8 +55,7 @@ class DQNTrainer(DQN):
         """Build as RLlib does, and put the ring where the learner works."""
         super().setup(config)
         self._update_debt = 0.0
-        self._empty_rounds = 0
-        self._round_requested = False
+        self._rounds: SamplingRounds | None = None
         module = self._local_module()
         self._average = WeightAverage(module.model_config.get("weight_average") if module is not None else None)
         if isinstance(self.local_replay_buffer, RingReplayBuffer):
@@ -89,22 +88,12 @@ class DQNTrainer(DQN):
                 self._send_weights()
 
     def _sample_round(self) -> list[tuple[Any, Any]]:
-        """Episode chunks and metrics of each env runner; remote ones start on their next round at once."""
-        group = self.env_runner_group
-        if group.num_remote_workers() == 0:
+        """Episode chunks and metrics of each env runner that is done; remote ones start on their next round at once."""
+        if self.env_runner_group.num_remote_workers() == 0:
             return [_sample(self.env_runner)]
-        if not self._round_requested:
-            group.foreach_env_runner_async(_sample, tag="sample")
-        answers = group.fetch_ready_async_reqs(tags="sample", timeout_seconds=self.config.sample_timeout_s)
-        group.foreach_env_runner_async(_sample, tag="sample")
-        self._round_requested = True
-        self._empty_rounds = 0 if answers else self._empty_rounds + 1
-        if self._empty_rounds > EMPTY_ROUNDS_TOLERATED:
-            raise RuntimeError(
-                f"No env runner delivered anything in {self._empty_rounds} rounds of at most "
-                f"{self.config.sample_timeout_s:g} s (env_runners.sample_timeout_s)."
-            )
-        return [answer for _, answer in answers]
+        if self._rounds is None:
+            self._rounds = SamplingRounds(self, _sample)
+        return self._rounds.next()
 
     def _updates_due(self, added: int) -> int:
         """Updates that keep the ratio of trained to sampled steps at `training_intensity`; one if it is unset."""

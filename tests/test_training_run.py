@@ -132,7 +132,9 @@ def test_the_folder_of_a_run_is_not_used_twice(interrupted: tuple[Path, Command]
     assert "Traceback" not in command.output
 
 
-def test_a_restored_run_goes_on_counting_and_nothing_survives_its_kill(interrupted: tuple[Path, Command]) -> None:
+def test_a_restored_run_goes_on_counting_also_when_its_env_runner_dies_and_nothing_survives_its_kill(
+    interrupted: tuple[Path, Command],
+) -> None:
     directory, command = interrupted
     before = [match.groups() for match in map(LINE.match, command.lines) if match][-1]
     restored = train(directory, "--restore", **{"env_runners.num_env_runners": 1})
@@ -142,6 +144,10 @@ def test_a_restored_run_goes_on_counting_and_nothing_survives_its_kill(interrupt
     assert line is not None
     assert int(line[1]) == int(before[0]) + 1
     assert int(line[2].replace(",", "")) >= int(before[1].replace(",", "")) + 120
+    below = psutil.Process(restored.process.pid).children(recursive=True)
+    (runner,) = (process for process in below if "EnvRunner" in " ".join(process.cmdline()[:1]))
+    runner.kill()
+    assert LINE.match(restored.read_until(f"^iteration +{int(line[1]) + 3}"))
     left = psutil.Process(restored.process.pid).children(recursive=True)
     assert any("raylet" in process.name() for process in left)
     restored.process.kill()
