@@ -77,6 +77,7 @@ class ServerKeeper:
             if self.server.exit_status() is None:
                 return self.server
             self.failed(ServerDiedError(self.server.obituary()))
+        failed_starts = 0
         while True:
             self._give_up_if_hopeless()
             preparation = self._next or _Preparation(self._create())
@@ -89,8 +90,11 @@ class ServerKeeper:
                 self._note_failure(error, "other_failures")
                 if not preparation.server.started_here:  # it has been waited for; who is to start it is not here
                     raise ServerGaveUpError(str(error)) from error
-                logger.warning("Start %d of at most %d: %s", self._failures, self._settings.max_failures, str(error))
-                self._pause()
+                allowed = self._settings.max_failures
+                logger.warning("Failure %d in a row, of at most %d: %s", self._failures, allowed, str(error))
+                if not isinstance(error, ServerDiedError):  # as a spare server does, after a start that went well
+                    failed_starts += 1
+                    self._pause(failed_starts)
                 continue
             return self._adopt(server)
 
@@ -176,6 +180,11 @@ class ServerKeeper:
             self._core = None
 
     def _prepare(self) -> None:
+        if self._next is not None and self._next.has_died():
+            self._counts["other_failures"] += 1
+            logger.warning("The spare server is lost. %s", self._next.server.obituary())
+            self._next.abandon()
+            self._next = None
         if self._next is None:
             self._next = _Preparation(self._create())
 
@@ -205,9 +214,9 @@ class ServerKeeper:
                 f"allows no further. The last one: {self._last_failure}"
             )
 
-    def _pause(self) -> None:
+    def _pause(self, failed_starts: int) -> None:
         """Wait before the next attempt, longer each time; what failed at once may need a moment to clear."""
-        self._closed.wait(min(_FIRST_PAUSE * 2 ** (self._failures - 1), _LONGEST_PAUSE))
+        self._closed.wait(min(_FIRST_PAUSE * 2 ** (failed_starts - 1), _LONGEST_PAUSE))
 
 
 def give_free_memory_back() -> None:
@@ -244,6 +253,10 @@ class _Preparation:
             self.server.stop(grace=0.0)
             raise ServerDiedError(self.server.obituary())
         return self.server
+
+    def has_died(self) -> bool:
+        """Whether the server came up, and has ended since."""
+        return not self._thread.is_alive() and self._error is None and self.server.exit_status() is not None
 
     def abandon(self) -> None:
         """End the server, started or not."""

@@ -153,9 +153,11 @@ def test_a_spare_server_takes_over_at_once_and_is_replaced_when_the_next_episode
     assert another.exit_status() is not None
 
 
-def test_a_spare_server_that_died_while_it_waited_is_told_and_another_started(
-    new_keeper: KeeperFactory, caplog: pytest.LogCaptureFixture
+def test_a_spare_server_that_died_while_it_waited_is_told_and_another_started_at_once(
+    new_keeper: KeeperFactory, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(keeper, "_FIRST_PAUSE", 1000.0)
+    monkeypatch.setattr(keeper, "_LONGEST_PAUSE", 1000.0)
     kept = new_keeper(spare=True)
     first = kept.acquire()
     spare = ready_spare(kept)
@@ -163,7 +165,11 @@ def test_a_spare_server_that_died_while_it_waited_is_told_and_another_started(
     kill(first)
     assert kept.acquire() not in (first, spare)
     assert f":{spare.port}" in caplog.text
-    assert kept.metrics()["servers_other_failures"] == 1
+    spare = ready_spare(kept)
+    kill(spare)
+    kept.episode_began()
+    assert ready_spare(kept).exit_status() is None
+    assert kept.metrics()["servers_other_failures"] == 2
 
 
 @pytest.mark.parametrize("light", [True, False])
