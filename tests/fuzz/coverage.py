@@ -7,7 +7,8 @@
 - streams: bytes of a connection to the streaming port.
 - bodies: the checks of what is about to be sent.
 
-Found inputs go to `tests/fuzz/seeds/TARGET`, where the next run begins. An exception that is no refusal is a find.
+Begins with the seeds of `tests/fuzz/seeds/TARGET` and what earlier runs found, which is in the user's cache folder
+`rllib_integration/fuzz/TARGET`. An exception that is no refusal is a find, and its input is written to a file.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 import atheris
 import msgpack
+import platformdirs
 
 # Before the instrumented ones, or what these import would be instrumented, too, and numba could not compile it.
 from rllib_integration.embedded.world.clock import Clock
@@ -181,23 +183,16 @@ def _bodies() -> Callable[[bytes], None]:
 _TARGETS = {"requests": _requests, "calls": _calls, "streams": _streams, "bodies": _bodies}
 
 
-def _write_first_seeds(folder: Path) -> None:
-    """Calls of every method without arguments, where there are no seeds yet."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if not any(folder.iterdir()):
-        for method in ("version", "get_episode_settings", "apply_batch", "spawn_actor", "set_weather_parameters"):
-            (folder / method).write_bytes(msgpack.packb([0, 1, method, [[False], [1.0, 2.0, 3.0], 1]]))
-
-
 def main() -> None:
     """Fuzz one target until libFuzzer ends."""
     if len(sys.argv) < 2 or sys.argv[1] not in _TARGETS:
         raise SystemExit(__doc__)
     target = sys.argv[1]
-    _write_first_seeds(_SEEDS / target)
+    found = Path(platformdirs.user_cache_dir("rllib_integration")) / "fuzz" / target
+    found.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("ASAN_OPTIONS", "detect_leaks=0")
     run = _TARGETS[target]()
-    atheris.Setup([sys.argv[0], *sys.argv[2:], str(_SEEDS / target)], run)
+    atheris.Setup([sys.argv[0], *sys.argv[2:], str(found), str(_SEEDS / target)], run)
     atheris.Fuzz()
 
 
