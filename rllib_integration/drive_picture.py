@@ -77,6 +77,7 @@ def _draw_values(axis: Axes, records: Sequence[Mapping[str, Any]]) -> None:
     axis.plot([low, high], [low, high], color="#cc0000", linewidth=1)
     correlation = np.corrcoef(pairs.T)[0, 1] if len(pairs) > 2 and pairs.std(axis=0).all() else float("nan")
     error = float(np.mean(pairs[:, 0] - pairs[:, 1]))
-    axis.set_title(f"returns: correlation {correlation:.2f}, expected {error:+.2f} too high", fontsize=10)
+    side = "high" if error > 0.0 else "low"
+    axis.set_title(f"correlation {correlation:.2f}, expected {abs(error):.2f} too {side}", fontsize=10)
     axis.set_xlabel("expected: the Q-value")
     axis.set_ylabel("realised discounted return")

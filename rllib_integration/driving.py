@@ -241,7 +241,7 @@ def _print_summary(episodes: list[DrivenEpisode]) -> None:
 
 
 def resolve_checkpoint(path: str) -> Path:
-    """A checkpoint's folder: the one given, or the newest one of the run folder that is given.
+    """A checkpoint's or policy's folder: the one given, or the newest one of the run folder that is given.
 
     Raises:
         ConfigError: there is none.
@@ -249,7 +249,7 @@ def resolve_checkpoint(path: str) -> Path:
     given = Path(path).expanduser()
     if not given.exists():
         raise ConfigError(f"There is no checkpoint {given}.")
-    if given.is_dir() and not given.name.startswith("checkpoint_"):
+    if given.is_dir() and not given.name.startswith("checkpoint_") and not (given / "weights.pth").is_file():
         newest = find_latest_checkpoint(given)
         if newest is None:
             raise ConfigError(f"There is no checkpoint in {given}; give a checkpoint_... folder or a run's folder.")

@@ -152,6 +152,7 @@ def _draw_curves(axis: Axes, groups: Mapping[str, Sequence[Run]], name: str, lab
             low, high = _band(curves[:, known])
             axis.fill_between(steps[known], low, high, color=line.get_color(), alpha=0.2, linewidth=0)
     axis.set_xlabel("environment steps")
+    axis.locator_params(axis="x", nbins=5)
     axis.set_ylabel(label)
     axis.grid(alpha=0.3)
 
