@@ -17,7 +17,10 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rllib_integration.embedded.rpc.server import Server
+    from rllib_integration.embedded.town import Town
 
 logger = logging.getLogger(__name__)
 
@@ -192,6 +195,18 @@ def _create_server(options: argparse.Namespace) -> Server:
     return server
 
 
+def _idle_work(town: Town) -> list[Callable[[], object]]:
+    """What the first camera needs, read in while nobody waits for the server."""
+
+    def plan() -> None:
+        from rllib_integration.embedded.warming import camera_jobs
+
+        work.extend(camera_jobs(town))
+
+    work: list[Callable[[], object]] = [plan]
+    return work
+
+
 def _set_parent_death_signal(number: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
@@ -237,5 +252,6 @@ def main(arguments: list[str] | None = None) -> int:
         f"town {server.simulation.episode.town.name}",
         flush=True,
     )
+    server.idle_work = _idle_work(server.simulation.episode.town)
     server.run()
     return 0

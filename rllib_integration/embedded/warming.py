@@ -25,8 +25,8 @@ from rllib_integration.embedded.physics.obstacles import OBSTACLE, build_obstacl
 from rllib_integration.embedded.physics.state import CONTACT, PROP, VEHICLE, WALKER
 from rllib_integration.embedded.sensing import Mount, View, cameras, dvs, edges, rays, shading
 from rllib_integration.embedded.sensing.actors import MovingBoxes
-from rllib_integration.embedded.sensing.renderer import Renderer
-from rllib_integration.embedded.town import TownError, load_town
+from rllib_integration.embedded.sensing.renderer import Renderer, renderer_of
+from rllib_integration.embedded.town import Town, TownError, load_town
 from rllib_integration.embedded.world.settings import Weather
 
 logger = logging.getLogger(__name__)
@@ -72,6 +72,14 @@ def jobs(town: str, town_folder: str | None) -> list[tuple[str, Job]]:
         ("motion", _draw_motion),
         ("labels", _draw_labels),
     ]
+
+
+def camera_jobs(town: Town) -> list[Job]:
+    """What reads the kernels of cameras from disk and makes a town's renderer, in pieces of a fraction of a second.
+
+    The first camera would otherwise keep every client waiting for as long as all of them take.
+    """
+    return [lambda: renderer_of(town), _draw_shapes, _shade, _draw_labels]
 
 
 def share(jobs: Sequence[Job], processes: int) -> bool:

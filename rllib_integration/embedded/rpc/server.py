@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rllib_integration.embedded.protocol.body_checks import MalformedBodyError, check_body
@@ -49,6 +50,9 @@ from rllib_integration.embedded.world.simulation import Simulation
 
 logger = logging.getLogger(__name__)
 
+IDLE_TIME = 0.25
+"""[s] without any client before idle work is begun: one that started the server connects sooner."""
+
 
 class Server:
     """Serves one simulation on an RPC and a streaming port.
@@ -68,6 +72,8 @@ class Server:
         self.connection: RpcConnection
         self.complaints = Complaints()
         self.awaited_streams = AwaitedStreams()
+        self.idle_work: list[Callable[[], object]] = []
+        self._idle_since = time.monotonic()
         self._loop = EventLoop()
         self._gate = TickGate()
         self._frame_gate = FrameGate(self._gate.has_traffic_manager)
@@ -139,12 +145,28 @@ class Server:
             for connection, message_id in self.awaited_streams.due_ticks(time.monotonic()):
                 self._on_tick_cue(connection, message_id, is_async=False)
             due.append(self.awaited_streams.next_due())
+        if self.idle_work:
+            due.append(self._work_when_idle())
         if not self.simulation.settings.synchronous_mode:
             due.append(self._tick_by_clock())
             if self._frame_gate and not self._load_guard:
                 self._frame_gate.answer_due(time.monotonic())
                 due.append(self._frame_gate.next_due())
         return min((moment for moment in due if moment is not None), default=None)
+
+    def _work_when_idle(self) -> float:
+        """Do a piece of idle work if no client is there; returns when to look again."""
+        now = time.monotonic()
+        if self._rpc.connections:
+            self._idle_since = now
+        elif now >= self._idle_since + IDLE_TIME:
+            piece = self.idle_work.pop(0)
+            try:
+                piece()
+            except Exception:
+                logger.exception("idle work failed; it is done when it is needed")
+            return time.monotonic()
+        return self._idle_since + IDLE_TIME
 
     def _tick_by_clock(self) -> float:
         """Tick an asynchronous world if it is time; returns when to look again."""
