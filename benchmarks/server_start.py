@@ -1,18 +1,21 @@
 """How long servers take to come and to go.
 
-    python benchmarks/server_start.py [--kind embedded] [--at-once 8] [--repeats 3]
+    python benchmarks/server_start.py [--kind embedded] [--at-once 8] [--repeats 3] [--cold]
 
 Prints, for the kind of server chosen: seconds from `start()` to the first answer, as a ratio to a Python
 interpreter that only imports numpy and numba; seconds until so many workers, started in the same moment, all
-have a server; and milliseconds from a worker's SIGKILL until nothing of its server is left.
+have a server; and milliseconds from a worker's SIGKILL until nothing of its server is left. With `--cold` it first
+times a start of the embedded server that finds no compiled kernels, on the cores it may use.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -49,6 +52,19 @@ def start_seconds(kind: str) -> float:
         return seconds_of(server.start)
     finally:
         server.stop()
+
+
+def cold_seconds() -> float:
+    """A start with an empty folder for kernels, which compiles them all."""
+    before = os.environ.get("NUMBA_CACHE_DIR")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["NUMBA_CACHE_DIR"] = folder
+        try:
+            return start_seconds("embedded")
+        finally:
+            del os.environ["NUMBA_CACHE_DIR"]
+            if before is not None:
+                os.environ["NUMBA_CACHE_DIR"] = before
 
 
 def import_seconds() -> float:
@@ -93,7 +109,11 @@ def main() -> None:
     parser.add_argument("--kind", default="embedded")
     parser.add_argument("--at-once", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--cold", action="store_true", help="time a start that compiles everything, too")
     options = parser.parse_args()
+    if options.cold:
+        cores = len(os.sched_getaffinity(0))
+        print(f"embedded server that compiles all kernels ready after {cold_seconds():.1f} s on {cores} cores", flush=True)
     alone = statistics.median(start_seconds(options.kind) for _ in range(options.repeats))
     imports = statistics.median(import_seconds() for _ in range(options.repeats))
     print(f"{options.kind} server ready after {alone:.2f} s; ratio to importing numpy and numba: {alone / imports:.2f}")
