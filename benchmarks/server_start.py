@@ -113,7 +113,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.cold:
         cores = len(os.sched_getaffinity(0))
-        print(f"embedded server ready after compiling everything in {cold_seconds():.1f} s on {cores} cores", flush=True)
+        print(f"embedded server compiled and ready after {cold_seconds():.1f} s on {cores} cores", flush=True)
     alone = statistics.median(start_seconds(options.kind) for _ in range(options.repeats))
     imports = statistics.median(import_seconds() for _ in range(options.repeats))
     print(f"{options.kind} server ready after {alone:.2f} s; ratio to importing numpy and numba: {alone / imports:.2f}")
