@@ -224,7 +224,7 @@ def _add_picture(sensors: dict[str, Any]) -> None:
         is_picture = sensor.get("type") == "sensor.birdview" and sensor.get("format", "rgb") == "rgb"
         if is_picture or sensor.get("type") == "sensor.camera.rgb":
             return
-    sensors["film"] = {"type": "sensor.birdview", "size": 300, "radius": 20}
+    sensors["film"] = {"type": "sensor.birdview", "size": 300, "radius": 20, "route": True}
 
 
 def _print_summary(episodes: list[DrivenEpisode]) -> None:
