@@ -8,6 +8,7 @@ server's process, or the time allowed. Handing a call over costs some 5 us on on
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import queue
@@ -25,6 +26,8 @@ Result = TypeVar("Result")
 _LIFE_SECONDS = 0.5  # over which a working server does something
 _QUESTION_SECONDS = 2.0  # that a new client waits for a server that seems to do nothing
 _CLIENT_TIME_OUT = "time-out of"  # how the client's own error about a silent server begins
+_EXIT_SECONDS = 5.0  # that the interpreter's end waits for threads left behind in the client
+_left_behind: list[threading.Thread] = []
 
 
 class ServerWatch:
@@ -119,7 +122,9 @@ class ServerWatch:
         os.close(self._close_event)
         self._close_event = -1
         self._exit_thread.join()
-        if not self._stuck:
+        if self._stuck:
+            _left_behind[:] = [thread for thread in (*_left_behind, self._client_thread) if thread.is_alive()]
+        else:
             self._client_thread.join()
 
     def _wait(self, call: PendingCall[Any], seconds: float) -> str:
@@ -227,3 +232,11 @@ class PendingCall(Generic[Result]):
     def wait(self, seconds: float) -> None:
         """Wait for news, at most so long."""
         self._news.acquire(timeout=seconds)
+
+
+@atexit.register
+def _await_left_behind() -> None:
+    """A thread that comes back from C++ while the interpreter ends would abort the process; most return in time."""
+    deadline = time.monotonic() + _EXIT_SECONDS
+    for thread in _left_behind:
+        thread.join(max(0.0, deadline - time.monotonic()))

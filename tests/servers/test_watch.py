@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -157,3 +159,23 @@ def test_closing_leaves_no_thread_and_no_descriptor(server: CarlaServer) -> None
         watch.close()
     assert threading.active_count() == threads
     assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+LEAVES_A_CALL_BEHIND = """
+import sys, time
+from rllib_integration.servers import ServerHangError, create_server
+from rllib_integration.servers.watch import ServerWatch
+
+server = create_server({"server": {"kind": "external", "host": sys.argv[1], "port": int(sys.argv[2])}})
+watch = ServerWatch(server, 0.1)
+try:
+    watch.call(lambda: (time.sleep(1.0), print("came back")), timeout=0.1)
+except ServerHangError:
+    watch.close()
+"""
+
+
+def test_the_interpreter_waits_for_a_call_left_behind(server: CarlaServer) -> None:
+    command = [sys.executable, "-c", LEAVES_A_CALL_BEHIND, server.host, str(server.port)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout.strip()) == (0, "came back"), ended.stderr
