@@ -6,6 +6,7 @@ bastion host works here as it does for `ssh`.
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import os
 import shlex
@@ -240,7 +241,8 @@ class _copying:
         return self.sftp
 
     def __exit__(self, kind: Any, error: BaseException | None, _: object) -> None:
-        self.sftp.close()
+        with contextlib.suppress(paramiko.SSHException, EOFError, OSError):  # the connection may be what broke
+            self.sftp.close()
         if isinstance(error, (paramiko.SSHException, EOFError, OSError)):
             raise AwsHelperError(
                 f"Copying {self.what} stopped ({error or type(error).__name__}); what had arrived is still there: "
