@@ -53,11 +53,12 @@ def summarise(episodes: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 def evaluation_table(episodes: Sequence[Mapping[str, Any]]) -> str:
     """A table with one line for each evaluation and town."""
     head = f"{'evaluation':>10} {'town':<14} {'episodes':>8} {'median m':>9} {'mean m':>8} {'km/h':>6} {'return':>8}"
-    lines = [f"{head}  ends"]
+    lines = [f"{head}  ends; infractions a km"]
     for iteration, group in by_iteration(episodes).items():
         towns = sorted({str(episode.get("town") or "-") for episode in group})
         for town in towns:
-            summary = summarise([episode for episode in group if str(episode.get("town") or "-") == town])
+            here = [episode for episode in group if str(episode.get("town") or "-") == town]
+            summary = summarise(here)
             ends = ", ".join(
                 f"{name.removeprefix('end_')} {100 * share:.0f} %"
                 for name, share in sorted(summary.items())
@@ -65,9 +66,20 @@ def evaluation_table(episodes: Sequence[Mapping[str, Any]]) -> str:
             )
             lines.append(
                 f"{iteration:>10} {town:<14} {summary['episodes']:>8.0f} {summary['median_distance']:>9.1f} "
-                f"{summary['mean_distance']:>8.1f} {summary['speed']:>6.1f} {summary['return']:>8.2f}  {ends}"
+                f"{summary['mean_distance']:>8.1f} {summary['speed']:>6.1f} {summary['return']:>8.2f}  "
+                f"{ends}; {infractions_text(here)}"
             )
     return "\n".join(lines)
+
+
+def infractions_text(episodes: Sequence[Mapping[str, Any]]) -> str:
+    """How many of each kind a kilometre, those that happened; "-" if the episodes don't tell their driving metrics."""
+    kilometres = sum(float(episode.get("drive_distance") or 0.0) for episode in episodes) / 1000.0
+    if not kilometres:
+        return "-"
+    counts = {name: sum(float(episode.get(f"drive_{name}") or 0.0) for episode in episodes) for name in INFRACTIONS}
+    told = [f"{name.replace('_', ' ')} {count / kilometres:.2f}" for name, count in counts.items() if count]
+    return ", ".join(told) or "none"
 
 
 def worst_tenth(distances: Sequence[float]) -> float:

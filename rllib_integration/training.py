@@ -8,6 +8,7 @@ its GPU. The run's folder is described in `run_log`.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import tempfile
@@ -303,7 +304,9 @@ class TrainingRun:
             extra_model_keys=self._extra_model_keys(),
         )
         step_together(config, self.document.get("env_runners"))
-        return config.build_algo()
+        algorithm = config.build_algo()
+        os.rmdir(algorithm.logdir)  # Ray makes it beside the runs' folders, and nothing is written there
+        return algorithm
 
     def _share_processors(self) -> None:
         """Leave the simulators their processors: torch's threads wait for each other at full speed."""
@@ -339,7 +342,7 @@ class TrainingRun:
         interruption.patient = True
         print(f"Run folder: {self.folder}", flush=True)
         board = None
-        reason = None
+        reason = self.options.stop.reason(meter.progress(None))  # a restored run may have come far enough
         try:
             while reason is None:
                 try:

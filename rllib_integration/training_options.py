@@ -57,8 +57,8 @@ def add_training_arguments(parser: argparse.ArgumentParser, default_name: str) -
         "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
         help="override a setting, such as env_config.carla.timeout=60; may be given several times",
     )  # fmt: skip
-    parser.add_argument("--stop-iterations", type=_positive_int, metavar="N", help="end after N iterations")
-    parser.add_argument("--stop-timesteps", type=_positive_int, metavar="N", help="end after N environment steps")
+    parser.add_argument("--stop-iterations", type=_positive_int, metavar="N", help="end after N iterations in all")
+    parser.add_argument("--stop-timesteps", type=_positive_int, metavar="N", help="end after N steps in all")
     parser.add_argument("--stop-duration", type=parse_duration, metavar="TIME", help="end after 90s, 10m, 1h30m, ...")
     parser.add_argument("--stop-reward", type=float, metavar="R", help="end when the mean return reaches R")
     parser.add_argument(

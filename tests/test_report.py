@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rllib_integration.report import group_runs, learning_curve, main, read_run
+from rllib_integration.report import main
+from rllib_integration.report_figure import Measure, draw, learning_curve
 from rllib_integration.run_log import RunLog
-
-pytest.importorskip("matplotlib")
+from rllib_integration.run_record import group_runs, read_run
 
 
 def write_run(folder: Path, seed: int, rate: float = 0.001) -> Path:
@@ -20,6 +20,7 @@ def write_run(folder: Path, seed: int, rate: float = 0.001) -> Path:
     log.describe({"training": {"lr": rate}, "debugging": {"seed": seed}}, {"seed": seed})
     for iteration in range(1, 11):
         episode = {"distance": 10.0 * iteration + seed, "return": float(iteration), "speed": 20.0, "town": "Town05"}
+        episode |= {"drive_distance": 500.0, "drive_collisions_vehicle": float(iteration == 10), "reward_speed": 2.0}
         episode |= {"heading_deviation": 0.1, "end": "left_lane", "position": [float(iteration), -5.0]}
         runners = {"episodes": [json.dumps(episode)]}
         result = {"training_iteration": iteration, "num_env_steps_sampled_lifetime": 1000 * iteration}
@@ -37,9 +38,23 @@ def test_runs_that_differ_only_in_their_seed_are_one_curve(tmp_path: Path) -> No
 
 def test_a_curve_is_the_mean_of_the_episodes_of_its_steps(tmp_path: Path) -> None:
     run = read_run(write_run(tmp_path / "a", 0))
-    curve = learning_curve(run, "distance", np.array([500.0, 2000.0, 4000.0, 4500.0]))
+    curve = learning_curve(run, Measure("distance [m]", "distance"), np.array([500.0, 2000.0, 2500.0, 4000.0]))
     assert np.isnan(curve[0])
-    assert curve[1:].tolist() == [15.0, 35.0, 35.0]
+    assert curve[1:].tolist() == [20.0, 25.0, 40.0]
+    per_km = Measure("collisions a km", "drive_collisions_vehicle", per="drive_distance", scale=1000.0)
+    assert learning_curve(run, per_km, np.array([9000.0, 9500.0, 10000.0])).tolist() == [0.0, 1.0, 2.0]
+
+
+def test_the_picture_has_a_panel_for_all_that_the_runs_tell(tmp_path: Path) -> None:
+    figure = draw(group_runs([read_run(write_run(tmp_path / "a", 0)), read_run(write_run(tmp_path / "b", 1))]))
+    shown = {axis.get_ylabel(): axis for axis in figure.axes if axis.get_visible()}
+    assert "driving score" not in shown
+    assert "distance of an episode [m]" in shown
+    collisions = {line.get_label(): line.get_ydata() for line in shown["infractions a kilometre"].get_lines()}
+    assert collisions["collisions vehicle"][-1] == pytest.approx(2.0)
+    assert max(collisions["red lights run"], default=0.0) == 0.0
+    assert [line.get_label() for line in shown["sum over an episode"].get_lines()] == ["speed"]
+    assert list(shown["greedy: median distance [m]"].get_lines()[1].get_ydata()) == [101.0]
 
 
 def test_the_page_holds_the_picture_and_the_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,7 +64,7 @@ def test_the_page_holds_the_picture_and_the_tables(tmp_path: Path, capsys: pytes
     page = (tmp_path / "report.html").read_text()
     assert "data:image/png;base64," in page
     assert "http" not in page.split("base64,")[0]
-    for word in ("first", "second", "Evaluation of first", "left_lane 100 %", "torch"):
+    for word in ("first", "second", "Evaluation of first", "left_lane 100 %", "torch", "collisions vehicle 0.20"):
         assert word in page
     assert "report.html" in capsys.readouterr().out
 
