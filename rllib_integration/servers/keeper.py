@@ -30,6 +30,7 @@ _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
 _JOIN_SECONDS = 30.0
 _GIGABYTE = 1e9
+_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 _MEMORY_FOR_SPARES = 80.0  # [%] in use above which no spare is started unasked: servers may be dying of it
 
 
@@ -225,9 +226,8 @@ def give_free_memory_back() -> None:
     Every client has threads of its own, and glibc keeps for a thread what it has freed; a worker that loses many
     servers would seem to leak some 5 MB with each. Other C libraries have no such function and no such habit.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    if _malloc_trim is not None:
+        _malloc_trim(0)
 
 
 class _Preparation:

@@ -100,19 +100,25 @@ class ServerWatch:
             symptom = self._wait(call, call.seconds)
         finally:
             self._stuck = not call.done
+            if self._stuck:
+                call.give_up()
         if self._current is call:
             self._current = None
-        if not call.done:
+        if self._stuck:
             self._refuse_if_dead()
             waited = time.monotonic() - before
             self._lost = f"{call.name} got no answer from the {self.server.describe()} within {waited:.1f} s{symptom}."
             raise ServerHangError(self._lost)
-        if call.error is not None:
-            if isinstance(call.error, RuntimeError) and str(call.error).startswith(_CLIENT_TIME_OUT):
+        error = call.take_error()
+        if error is None:
+            return cast(Result, call.value)
+        try:
+            if isinstance(error, RuntimeError) and str(error).startswith(_CLIENT_TIME_OUT):
                 self._refuse_if_dead()
-                raise ServerHangError(f"The {self.server.describe()} did not answer: {call.error}") from call.error
-            raise call.error
-        return cast(Result, call.value)
+                raise ServerHangError(f"The {self.server.describe()} did not answer: {error}") from error
+            raise error
+        finally:
+            del error  # it leads to this frame
 
     def close(self) -> None:
         """End the watch's threads. One that hangs in the client is left behind; it holds no lock of ours."""
@@ -199,6 +205,7 @@ class PendingCall(Generic[Result]):
         self.value: Result | None = None
         self.error: BaseException | None = None
         self.seconds = seconds
+        self._given_up = False
         self._watch = watch
         self._function = function
         self._arguments = arguments
@@ -215,6 +222,20 @@ class PendingCall(Generic[Result]):
         """Wait for the end; return what the function returned, or raise as `ServerWatch.call` does."""
         return self._watch._finish(self)
 
+    def take_error(self) -> BaseException | None:
+        """What the function raised, handed over: its traceback leads to this call and to all that it was about.
+
+        Kept here it would be a cycle, and a lost client with its map, some 25 MB, would stay until the collector comes.
+        """
+        error, self.error = self.error, None
+        return error
+
+    def give_up(self) -> None:
+        """Nobody waits for the end any more: what the function may still raise is nobody's."""
+        self._given_up = True
+        if self.done:
+            self.error = None
+
     def run(self) -> None:
         """Call the function and wake whoever waits."""
         try:
@@ -222,6 +243,8 @@ class PendingCall(Generic[Result]):
         except BaseException as error:  # it belongs to the caller, who raises it
             self.error = error
         self.done = True
+        if self._given_up:
+            self.error = None
         self.wake()
 
     def wake(self) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 
 import carla
@@ -147,6 +149,33 @@ def test_a_client_library_that_never_answers_again_is_a_hang(watch: ServerWatch)
     with pytest.raises(ServerHangError):
         watch.call(for_ever.acquire, timeout=0.1)
     for_ever.release()
+
+
+class Client:
+    """Stands for a lost client with all that hangs on it."""
+
+    def fail(self, answer: threading.Event) -> None:
+        answer.wait()
+        raise RuntimeError("time-out of 100ms while waiting for the simulator")
+
+
+@pytest.mark.parametrize("seconds", [LONG, 0.1], ids=["raises", "is given up and raises later"])
+def test_a_lost_client_is_let_go_of_without_the_collector(server: CarlaServer, seconds: float) -> None:
+    watch, client, answer = ServerWatch(server, LONG), Client(), threading.Event()
+    alive = weakref.ref(client)
+    gc.disable()
+    try:
+        if seconds == LONG:
+            answer.set()
+        with contextlib.suppress(ServerHangError):
+            watch.call(client.fail, answer, timeout=seconds)
+        answer.set()
+        watch.close()
+        watch._client_thread.join()
+        del client
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 def test_server_and_client_thread_share_the_core_they_are_given(new_server: ServerFactory) -> None:
