@@ -23,11 +23,9 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
-from rllib_integration.servers.supervisor import descendants, prctl
+from rllib_integration.servers.supervisor import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, descendants, prctl
 
 SCRATCH_VARIABLE = "RLLIB_INTEGRATION_SCRATCH"
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
 _PARENT_IS_GONE = signal.SIGUSR1
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _WATCHED = (*_PASSED_ON, signal.SIGCHLD, _PARENT_IS_GONE)
@@ -50,7 +48,7 @@ def run_guarded(work: Callable[[], int]) -> int:
     if not sys.platform.startswith("linux"):
         return work()
     sys.stdout.flush()
-    prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
     signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     command = os.getpid()
     # Ray puts sockets there, whose whole path may have about 100 characters: the folder's name is kept short.
@@ -66,7 +64,7 @@ def run_guarded(work: Callable[[], int]) -> int:
 
 def _be_the_guard(command: int, scratch: str, work: Callable[[], int]) -> NoReturn:
     os.setsid()  # a Ctrl-C in the terminal goes to the command, which passes it on
-    prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
     _die_with_parent(_PARENT_IS_GONE, command)
     guard = os.getpid()
     child = os.fork()
@@ -155,6 +153,6 @@ def end_descendants(first: int | None = None) -> None:
 
 def _die_with_parent(number: int, parent: int) -> None:
     """Ask the kernel for a signal at the parent's end, which may already have come."""
-    prctl(_PR_SET_PDEATHSIG, number)
+    prctl(PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os.kill(os.getpid(), number)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import difflib
 import errno
 import gc
@@ -16,6 +15,8 @@ import socket
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from rllib_integration.embedded.parent_death import set_parent_death_signal
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _DEFAULT_PORT = 2000
-_PR_SET_PDEATHSIG = 1
 
 _IGNORED_FLAGS = {
     "-nosound", "-renderoffscreen", "-windowed", "-fullscreen", "-opengl", "-vulkan", "-prefernvidia", "-nullrhi",
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (-carla-host)")
     parser.add_argument("--town", help="town to begin with; default: the small built-in town")
     parser.add_argument("--town-folder", help="folder with OpenDRIVE files of further towns")
+    parser.add_argument("--fetch-town", metavar="TOWN", help="only have this town ready in the cache, start no server")
     parser.add_argument("--recordings-folder", help="where recordings are written and read")
     parser.add_argument("--frame-rate", type=float, default=30.0, help="ticks a second in asynchronous mode (-fps)")
     parser.add_argument("--benchmark", action="store_true", help="asynchronous ticks as fast as possible (-benchmark)")
@@ -141,7 +142,7 @@ def _watch_parent(parent: int) -> int:
         _fail(f"the process {parent} given by --parent-pid cannot be watched: {error}")
     if os.getppid() == parent:
         # Acts even while the loop is busy; the descriptor above also serves parents that start us from a thread.
-        _set_parent_death_signal(signal.SIGUSR1)
+        set_parent_death_signal(signal.SIGUSR1)
     return descriptor
 
 
@@ -157,6 +158,15 @@ def _end_when_orphaned(parent: int) -> None:
 def _raise_descriptor_limit() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _fetch_town(name: str, folder: str | None) -> None:
+    from rllib_integration.embedded.town.sources import TownError, ensure_town
+
+    try:
+        ensure_town(name, folder)
+    except TownError as error:
+        _fail(str(error))
 
 
 def _create_server(options: argparse.Namespace) -> Server:
@@ -207,10 +217,6 @@ def _idle_work(town: Town) -> list[Callable[[], object]]:
     return work
 
 
-def _set_parent_death_signal(number: int) -> None:
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
-
-
 def _busy_port(host: str, *ports: int) -> int:
     for port in ports:
         with socket.socket() as probe:
@@ -231,6 +237,9 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(
         level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    if options.fetch_town is not None:
+        _fetch_town(options.fetch_town, options.town_folder)
+        return 0
     parent = None
     if options.parent_pid is not None:
         _end_when_orphaned(options.parent_pid)

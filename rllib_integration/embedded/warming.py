@@ -7,7 +7,6 @@ compiled the others find on disk.
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
@@ -19,6 +18,7 @@ import numba
 import numpy as np
 
 from rllib_integration.embedded import kernel_cache
+from rllib_integration.embedded.parent_death import set_parent_death_signal
 from rllib_integration.embedded.physics import collisions, prop, step, walker
 from rllib_integration.embedded.physics.ground import Surface, flat_surface
 from rllib_integration.embedded.physics.obstacles import OBSTACLE, build_obstacle_grid
@@ -31,7 +31,6 @@ from rllib_integration.embedded.world.settings import Weather
 
 logger = logging.getLogger(__name__)
 
-_PR_SET_PDEATHSIG = 1
 _MOST_PROCESSES = 4
 _SMALL = {"image_size_x": "16", "image_size_y": "16"}
 
@@ -112,7 +111,7 @@ def _fork(jobs: Sequence[Job], waiting: int) -> int:
     # It holds the server's ports, too: it must not outlive the server, nor run what the server runs at its end.
     status = 1
     try:
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        set_parent_death_signal(signal.SIGKILL)
         if os.getppid() == parent:
             status = 0 if _work(jobs, waiting) else 1
     finally:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import subprocess
 import sys
 from pathlib import Path
 
-from rllib_integration.embedded.town.sources import ensure_town
 from rllib_integration.servers.base import LOOPBACK, Command, StartedServer
+from rllib_integration.servers.errors import ServerSettingsError
 from rllib_integration.servers.ports import PortLease
 
+_PROGRAM = (sys.executable, "-m", "rllib_integration.embedded")
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+_ERROR = "error: "  # how the program's last words begin
 
 
 class EmbeddedServer(StartedServer):
@@ -24,22 +28,40 @@ class EmbeddedServer(StartedServer):
 
     def command(self, ports: PortLease) -> Command:
         arguments = [
-            sys.executable,
-            "-m",
-            "rllib_integration.embedded",
+            *_PROGRAM,
             f"-carla-rpc-port={ports.first}",
             f"-carla-streaming-port={ports.first + 1}",
             f"-carla-host={LOOPBACK}",
             *self.settings.extra_arguments,
         ]
-        search_path = [str(_PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        return Command(arguments, environment={"PYTHONPATH": os.pathsep.join(search_path)})
+        return Command(arguments, environment=_environment())
 
     def prepare_town(self, town: str) -> None:
         """Fetch the town here if it has to be: what the server says of it stands in its log, where nobody looks.
 
         Raises:
-            TownError: it could not be fetched.
+            ServerSettingsError: it could not be fetched.
         """
-        if not any(argument.startswith("--town-folder") for argument in self.settings.extra_arguments):
-            ensure_town(town)
+        _fetch_town(town, tuple(self.settings.extra_arguments))
+
+
+def _environment() -> dict[str, str]:
+    search_path = [str(_PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(search_path)}
+
+
+@functools.cache
+def _fetch_town(town: str, options: tuple[str, ...]) -> None:
+    command = [*_PROGRAM, f"--fetch-town={town}", *options]
+    refusal = ""
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **_environment()}
+    ) as fetching:
+        assert fetching.stderr is not None
+        for line in fetching.stderr:
+            if line.startswith(_ERROR):
+                refusal = line.removeprefix(_ERROR).strip()
+            else:
+                print(line, end="", file=sys.stderr, flush=True)
+    if fetching.returncode:
+        raise ServerSettingsError(refusal or f"{town} could not be fetched: {' '.join(command)} failed.")

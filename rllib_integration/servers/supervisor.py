@@ -30,8 +30,8 @@ import subprocess
 import sys
 import time
 
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+PR_SET_CHILD_SUBREAPER = 36
 _KILL_SECONDS = 5.0
 _CLEANUP_SECONDS = 20.0
 _PARENT_CHECK_MS = 250  # only where there is no pidfd_open
@@ -134,7 +134,7 @@ def run_program(arguments: list[str]) -> int:
         return pid
     try:
         os.setsid()
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != me:
             os._exit(1)
         signal.set_wakeup_fd(-1)
@@ -196,7 +196,7 @@ def requested_grace(control: socket.socket) -> float:
 
 def run_inner(control: socket.socket, owner: int, outer: int, cleanup: list[str], program: list[str]) -> None:
     """Run the program, wait for a reason to end it, end all of it, report."""
-    prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
     children = Children()
     pid = run_program(program)
     send(control, {"pid": pid})
@@ -231,7 +231,7 @@ def main(arguments: list[str]) -> None:
     control = socket.socket(fileno=int(arguments[0]))
     os.set_inheritable(control.fileno(), False)
     owner, cleanup, program = int(arguments[1]), json.loads(arguments[2]), arguments[3:]
-    prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
     if os.getppid() != owner:  # the worker ended while this program was starting
         return
     outer = os.getpid()

@@ -12,7 +12,6 @@ from pathlib import Path
 import carla
 import pytest
 
-from rllib_integration.embedded.town import TownError
 from rllib_integration.servers import (
     ServerSettingsError,
     ServerStartError,
@@ -267,7 +266,7 @@ def test_a_town_is_fetched_where_its_user_can_read_of_it(
     monkeypatch.setenv("PIP_RETRIES", "0")
     monkeypatch.delenv("CARLA_ROOT", raising=False)
     server = create_server({"server": {"kind": "embedded"}})
-    with pytest.raises(TownError, match="Three ways out"):
+    with pytest.raises(ServerSettingsError, match="Three ways out"):
         server.prepare_town("Carla/Maps/Town07_Opt")
     assert "Computer Vision Center" in capsys.readouterr().err
     server.prepare_town("Minitown")

@@ -1,0 +1,101 @@
+"""The walls between the project's parts, read off the imports of every file."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LIBRARY = "rllib_integration"
+EMBEDDED = f"{LIBRARY}.embedded"
+FOLDERS = (LIBRARY, "dqn_example", "aws", "benchmarks", "tests")
+MAY_IMPORT = {
+    "kernel_cache": set(),
+    "parent_death": set(),
+    "protocol": set(),
+    "physics": {"kernel_cache"},
+    "town": {"kernel_cache", "physics"},
+    "sensing": {"kernel_cache", "physics"},
+    "world": {"kernel_cache", "physics", "protocol", "sensing", "town"},
+    "rpc": {"physics", "protocol", "sensing", "town", "world"},
+}
+"""What each part of the embedded server may import beside itself: all arrows point one way."""
+
+
+def name_of(file: Path) -> str:
+    """The dotted name of a file's module."""
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(file: Path) -> Iterator[str]:
+    """Dotted names that a file imports, those of functions and for type checkers alone included."""
+    folder = file.relative_to(ROOT).parent.parts
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = folder[: len(folder) - node.level + 1] if node.level else ()
+            source = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+
+
+@pytest.fixture(scope="module")
+def arrows() -> list[tuple[str, str]]:
+    """(module, what it imports), for every file of the repository."""
+    files = [*ROOT.glob("*.py"), *(file for folder in FOLDERS for file in sorted((ROOT / folder).rglob("*.py")))]
+    return [(name_of(file), name) for file in files for name in imports_of(file)]
+
+
+def is_in(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def test_nothing_but_the_wire_joins_library_and_embedded_server(arrows: list[tuple[str, str]]) -> None:
+    crossing = [
+        (module, name)
+        for module, name in arrows
+        if is_in(name, LIBRARY) and not is_in(module, "tests") and not is_in(module, "benchmarks")
+        if is_in(module, EMBEDDED) != is_in(name, EMBEDDED)
+    ]
+    assert crossing == []
+
+
+@pytest.mark.parametrize("part", MAY_IMPORT)
+def test_arrows_inside_the_embedded_server_point_one_way(arrows: list[tuple[str, str]], part: str) -> None:
+    against = [
+        (module, name)
+        for module, name in arrows
+        if is_in(module, f"{EMBEDDED}.{part}") and name.startswith(f"{EMBEDDED}.")
+        if name.split(".")[2] not in {part, *MAY_IMPORT[part]}
+    ]
+    assert against == []
+
+
+def test_library_and_example_know_the_public_names_below_them_only(arrows: list[tuple[str, str]]) -> None:
+    below = {LIBRARY: (LIBRARY,), "dqn_example": (LIBRARY, "dqn_example"), "aws": ("aws",)}
+    upwards = [
+        (module, name)
+        for module, name in arrows
+        if (home := module.split(".")[0]) in below and name.split(".")[0] in FOLDERS
+        if name.split(".")[0] not in below[home]
+    ]
+    private = [
+        (module, name)
+        for module, name in arrows
+        if is_in(module, "dqn_example") and is_in(name, LIBRARY) and any(part[0] == "_" for part in name.split("."))
+    ]
+    assert (upwards, private) == ([], [])
+
+
+def test_every_module_of_this_project_that_is_imported_exists(arrows: list[tuple[str, str]]) -> None:
+    modules = {name_of(file) for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")} | set(FOLDERS)
+    missing = [
+        (module, name)
+        for module, name in arrows
+        if name.split(".")[0] in FOLDERS and name not in modules and name.rpartition(".")[0] not in modules
+    ]
+    assert missing == []
