@@ -76,16 +76,24 @@ def ray_session(auto: bool) -> Iterator[Machine]:
 
     machine = this_machine()
     with scratch_folder() as files:
-        ray.init(
-            address="local",
-            num_cpus=machine.cpus,
-            num_gpus=machine.gpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _node_ip_address="127.0.0.1",
-            _temp_dir=files,
-        )
+        try:
+            ray.init(
+                address="local",
+                num_cpus=machine.cpus,
+                num_gpus=machine.gpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _node_ip_address="127.0.0.1",
+                _temp_dir=files,
+            )
+        except Exception as error:
+            if type(error) is Exception and "timed out during startup" in str(error):  # Ray has no type for it
+                raise RaySessionError(
+                    f"Ray's processes did not start within the half minute that Ray gives them; the machine's "
+                    f"load is {os.getloadavg()[0]:.0f} on {machine.cpus} processors. Start again when less is running."
+                ) from error
+            raise
         try:
             yield machine
         finally:
