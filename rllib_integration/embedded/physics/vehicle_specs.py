@@ -75,9 +75,10 @@ _BUS = VehicleSpec(8500, 165, 700, 3000, 5.30, 0.45, 115, drag=0.60, drive="rear
 _MOTORCYCLE = VehicleSpec(
     290, 65, 90, 9000, 1.45, 0.31, 200, drag=0.60, drive="rear", spread=3.2, max_steer=45.0, sort="motorcycle"
 )
-# A rider pushes about 500 W for a short while; "rpm" is the cadence of the pedals.
+# A rider pushes about 500 W for a short while, or stands on the pedals; "rpm" is their cadence. Gears as of a touring
+# bicycle: the steepest streets of the towns rise by 41 in 100.
 _BICYCLE = VehicleSpec(
-    92, 0.5, 75, 130, 1.05, 0.34, 40, drag=0.75, drive="rear", gears=7, spread=3.4, max_steer=45.0, sort="bicycle"
+    92, 0.5, 100, 130, 1.05, 0.34, 40, drag=0.75, drive="rear", gears=7, spread=5.5, max_steer=45.0, sort="bicycle"
 )
 
 CLASS_SPECS = {
@@ -167,7 +168,7 @@ SPECS = {
     "vehicle.mini.cooper_s": VehicleSpec(1240, 128, 240, 6500, 2.47, 0.31, 220, drag=0.36),
     "vehicle.mini.cooper_s_2021": VehicleSpec(1330, 141, 280, 6500, 2.67, 0.33, 228, drag=0.34),
     "vehicle.mitsubishi.fusorosa": VehicleSpec(
-        7200, 130, 430, 3600, 5.30, 0.42, 115, drag=0.32, drive="rear", spread=7.0, front_overhang=1.6, sort="bus"
+        7200, 130, 430, 3600, 5.30, 0.42, 115, drag=0.32, drive="rear", spread=12.0, front_overhang=1.6, sort="bus"
     ),
     "vehicle.nissan.micra": VehicleSpec(1010, 59, 110, 6200, 2.43, 0.30, 165, drag=0.32, gears=5, spread=4.8),
     "vehicle.nissan.patrol": VehicleSpec(2350, 170, 400, 5500, 2.97, 0.40, 185, drag=0.42, drive="all"),
@@ -190,12 +191,13 @@ SPECS = {
         wheel_radius=0.24,
         top_speed=95,
         gears=4,
+        spread=4.5,
     ),
     "vehicle.volkswagen.t2": VehicleSpec(
-        1400, 50, 140, 4800, 2.40, 0.33, 130, drag=0.45, drive="rear", gears=4, spread=4.5, sort="van"
+        1400, 50, 140, 4800, 2.40, 0.33, 130, drag=0.45, drive="rear", gears=4, spread=5.0, sort="van"
     ),
     "vehicle.volkswagen.t2_2021": VehicleSpec(
-        1400, 50, 140, 4800, 2.40, 0.33, 130, drag=0.45, drive="rear", gears=4, spread=4.5, sort="van"
+        1400, 50, 140, 4800, 2.40, 0.33, 130, drag=0.45, drive="rear", gears=4, spread=5.0, sort="van"
     ),
     "vehicle.yamaha.yzf": replace(
         _MOTORCYCLE, mass=270, power=87, torque=65, max_rpm=14500, wheelbase=1.38, top_speed=255

@@ -167,6 +167,20 @@ def test_the_hand_brake_swings_the_tail_out_where_the_foot_brake_does_not():
     assert turned[0] > 1.3 * turned[1] > 0.0
 
 
+def test_every_vehicle_sets_off_on_the_steepest_street_of_the_towns():
+    steepest = math.atan(0.42)  # Town03, road 41
+    rows = vehicles(*sorted(vehicle_facts()), gap=8.0)
+    rows["y"] -= rows["y"].mean()
+    rows["pitch"] = steepest
+    scene = Scene(rows, surface=slope(steepest))
+    scene.vehicles["brake"] = 1.0
+    scene.tick(20)
+    start = scene.vehicles["x"].copy()
+    scene.vehicles["brake"], scene.vehicles["throttle"] = 0.0, 0.85  # as the Traffic Manager, at most
+    scene.tick(200)
+    assert (scene.vehicles["x"] - start).min() > 5.0
+
+
 def test_a_car_stays_on_a_steep_slope_held_or_left_alone_and_rolls_when_pushed():
     scene = Scene(sedan(4), surface=slope(math.radians(12.0)))
     scene.vehicles["brake"], scene.vehicles["hand_brake"] = [1.0, 0.0, 0.0, 0.0], [0, 1, 0, 0]
