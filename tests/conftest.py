@@ -39,9 +39,9 @@ def free_port_pair() -> int:
 
 
 class EmbeddedServer:
-    """An embedded server as a process of its own, on a free port."""
+    """An embedded server as a process of its own, on a free port; `program` may start it in another way."""
 
-    def __init__(self, log: Path, *options: str) -> None:
+    def __init__(self, log: Path, *options: str, program: tuple[str, ...] = ("rllib_integration.embedded",)) -> None:
         self.host = "127.0.0.1"
         self.port = free_port_pair()
         self.log = log
@@ -50,7 +50,7 @@ class EmbeddedServer:
                 [
                     sys.executable,
                     "-m",
-                    "rllib_integration.embedded",
+                    *program,
                     f"-carla-rpc-port={self.port}",
                     f"--parent-pid={os.getpid()}",
                     *options,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import msgpack
 
+from rllib_integration.embedded.protocol.shapes import are_numbers, is_actor, is_number
 from rllib_integration.embedded.protocol.stream_framing import StreamType
 
 _IMAGE_HEADER = struct.Struct("<IIf")
@@ -45,41 +46,6 @@ def _check_radar(body: bytes) -> None:
         raise MalformedBodyError(f"{len(body)} bytes are no whole number of radar detections")
 
 
-def _numbers(value: object, count: int) -> bool:
-    return isinstance(value, list) and len(value) == count and all(type(part) in (float, int) for part in value)
-
-
-def _list(value: object, count: int) -> list[object]:
-    """`value`, if it is a list of so many; else one that fits nothing."""
-    return value if isinstance(value, list) and len(value) == count else [None] * count
-
-
-def _whole(*values: object) -> bool:
-    return all(type(value) is int and 0 <= value < 2**32 for value in values)
-
-
-def _text(*values: object) -> bool:
-    return all(isinstance(value, (bytes, str)) for value in values)
-
-
-def _attribute(value: object) -> bool:
-    name, kind, text = _list(value, 3)
-    return _text(name, text) and _whole(kind)
-
-
-def _actor(value: object) -> bool:
-    number, parent, description, box, tags, token = _list(value, 6)
-    definition, type_id, attributes = _list(description, 3)
-    *vectors, owner = _list(box, 4)
-    return (
-        _whole(number, parent, definition, owner)
-        and _text(type_id, tags, token)
-        and isinstance(attributes, list)
-        and all(_attribute(attribute) for attribute in attributes)
-        and all(_numbers(vector, 3) for vector in vectors)
-    )
-
-
 def _check_packed(body: bytes, fits: Callable[[list[object]], bool]) -> None:
     value = msgpack.unpackb(body, strict_map_key=False)
     if not (isinstance(value, list) and fits(value)):
@@ -88,17 +54,17 @@ def _check_packed(body: bytes, fits: Callable[[list[object]], bool]) -> None:
 
 _CHECKS: dict[int, Callable[[bytes], None]] = {
     StreamType.COLLISION: lambda body: _check_packed(
-        body, lambda v: len(v) == 3 and _actor(v[0]) and _actor(v[1]) and _numbers(v[2], 3)
+        body, lambda v: len(v) == 3 and is_actor(v[0]) and is_actor(v[1]) and are_numbers(v[2], 3)
     ),
     StreamType.DEPTH_CAMERA: lambda body: _check_image(body, 4),
     StreamType.NORMALS_CAMERA: lambda body: _check_image(body, 4),
     StreamType.DVS_CAMERA: _check_events,
-    StreamType.GNSS: lambda body: _check_packed(body, lambda v: _numbers(v, 3)),
+    StreamType.GNSS: lambda body: _check_packed(body, lambda v: are_numbers(v, 3)),
     StreamType.IMU: lambda body: _check_packed(
-        body, lambda v: len(v) == 3 and _numbers(v[0], 3) and _numbers(v[1], 3) and type(v[2]) in (float, int)
+        body, lambda v: len(v) == 3 and are_numbers(v[0], 3) and are_numbers(v[1], 3) and is_number(v[2])
     ),
     StreamType.OBSTACLE: lambda body: _check_packed(
-        body, lambda v: len(v) == 3 and _actor(v[0]) and _actor(v[1]) and type(v[2]) in (float, int)
+        body, lambda v: len(v) == 3 and is_actor(v[0]) and is_actor(v[1]) and is_number(v[2])
     ),
     StreamType.OPTICAL_FLOW_CAMERA: lambda body: _check_image(body, 8),
     StreamType.RADAR: _check_radar,

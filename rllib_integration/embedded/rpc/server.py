@@ -41,6 +41,7 @@ from rllib_integration.embedded.rpc.errors import EXPECTED_ERRORS
 from rllib_integration.embedded.rpc.frame_gate import FrameGate
 from rllib_integration.embedded.rpc.load_guard import LoadGuard
 from rllib_integration.embedded.rpc.registry import REMOTE_CALLS, RemoteError, Returns
+from rllib_integration.embedded.rpc.reply_guard import ReplyGuard
 from rllib_integration.embedded.rpc.tick_gate import TickGate
 from rllib_integration.embedded.rpc.traffic_managers import TrafficManagers
 from rllib_integration.embedded.rpc.world import settings_to_wire
@@ -52,6 +53,13 @@ logger = logging.getLogger(__name__)
 
 IDLE_TIME = 0.25
 """[s] without any client before idle work is begun: one that started the server connects sooner."""
+
+
+def _encode(message_id: int, returns: Returns, result: Any) -> bytes:
+    """The answer of a call that succeeded."""
+    if returns is Returns.VALUE:
+        return encode_value(message_id, result)
+    return encode_void(message_id) if returns is Returns.VOID else encode_bare(message_id, result)
 
 
 class Server:
@@ -78,6 +86,7 @@ class Server:
         self._gate = TickGate()
         self._frame_gate = FrameGate(self._gate.has_traffic_manager)
         self._load_guard = LoadGuard()
+        self._reply_guard = ReplyGuard()
         self._settings: Any = None
         self._settings_wire: list[Any] = []
         self._rpc = RpcServer(self._loop, host, port, self._handle)
@@ -218,22 +227,18 @@ class Server:
             if not call.at_least <= len(request.arguments) <= call.at_most:
                 raise RemoteError(f"{method} takes {call.at_least} arguments, {len(request.arguments)} were given")
             result = call.function(self, *request.arguments)
+            self._reply_guard.check(method, result)
             if method == "load_new_episode":
                 loaded = True
                 self._load_guard.rest()
             if request.is_async:
                 return
-            if call.returns is Returns.VALUE:
-                answer = encode_value(message_id, result)
-            elif call.returns is Returns.VOID:
-                answer = encode_void(message_id)
-            else:
-                answer = encode_bare(message_id, result)
+            answer = _encode(message_id, call.returns, result)
         except EXPECTED_ERRORS as error:
-            answer = self._failure(request, str(error), call.returns is not Returns.VOID)
+            answer = self._failure(connection, request, str(error), call.returns)
         except Exception as error:  # the one place where a bug must not end the server
             logger.exception("%s failed", method)
-            answer = self._failure(request, f"{method} failed: {error!r}", call.returns is not Returns.VOID)
+            answer = self._failure(connection, request, f"{method} failed: {error!r}", call.returns)
         if request.is_async:
             return
         if loaded and self._gate.has_traffic_manager(connection):
@@ -243,10 +248,13 @@ class Server:
         if method == "set_episode_settings" and self.simulation.settings.synchronous_mode:
             self._frame_gate.answer_all()
 
-    def _failure(self, request: Request, text: str, returns_value: bool) -> bytes:
-        if request.is_async:
+    def _failure(self, connection: RpcConnection, request: Request, text: str, returns: Returns) -> bytes:
+        instead = self._reply_guard.instead_of_failure(request.method, self._gate.has_traffic_manager(connection))
+        if request.is_async or instead is not None:
             self.complaints.log(request.method, text)
-        return encode_failure(request.message_id, text, returns_value)
+        if instead is not None:
+            return _encode(request.message_id, *instead)
+        return encode_failure(request.message_id, text, returns is not Returns.VOID)
 
     def _on_tick_cue(self, connection: RpcConnection, message_id: int, is_async: bool) -> None:
         if is_async:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _GREEN = 2
 _DEGREES = 180.0 / math.pi
+_LARGEST_FLOAT = 1e36
 # length, type, frame, time | (sensor pose stays zero) | episode, platform time, delta | (origin) | flags
 _HEAD = struct.Struct("<IQQd")
 _EPISODE_OFFSET = 52
@@ -39,6 +40,10 @@ assert MESSAGE_HEADER.itemsize == 88
 
 @njit()
 def _pack_motion(row, record):  # type: ignore[no-untyped-def]
+    """Writes pose and motion; what is not finite is not shown to clients, who keep what they saw last."""
+    total = row.x + row.y + row.z + row.pitch + row.yaw + row.roll + row.vx + row.vy + row.vz
+    if not abs(total + row.wx + row.wy + row.wz + row.ax + row.ay + row.az) < _LARGEST_FLOAT:
+        return
     record.x, record.y, record.z = row.x, row.y, row.z
     record.pitch = row.pitch * _DEGREES
     record.yaw = row.yaw * _DEGREES
