@@ -103,6 +103,11 @@ def test_a_lidar_sees_the_ground(fresh_world, spawn, car):
     assert any(abs(detection.point.z + 2.4) < 0.4 for detection in sweep)
 
 
+def test_a_whole_number_may_be_written_with_a_point(fresh_world, spawn, car):
+    inbox = Inbox(spawn("sensor.lidar.ray_cast", carla.Transform(carla.Location(z=2.4)), car, channels="64.0"))
+    assert inbox.of_frame(fresh_world.tick()).channels == 64
+
+
 def test_a_lidar_looks_through_the_vehicles_it_ignores(fresh_world, spawn, car):
     forward = car.get_transform().get_forward_vector()
     ahead = carla.Transform(car.get_location() + carla.Location(9.0 * forward.x, 9.0 * forward.y, 0.5))

@@ -43,7 +43,8 @@ class Attribute(NamedTuple):
 SENSOR_TICK = {"sensor_tick": Attribute(0.0, 0.0)}
 NOISE_SEED = {"noise_seed": Attribute(0)}
 _PASSIVE = {"role_name", "ros_name", "object_type", "size"}
-_TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
+BOOLEAN_TEXTS = {**dict.fromkeys(("true", "yes", "on", "1"), True), **dict.fromkeys(("false", "no", "off", "0"), False)}
+"""How a client may write a truth value, in upper or lower case."""
 
 
 class Sensor:
@@ -136,8 +137,8 @@ def _parse(text: str, default: Value, where: str) -> Value:
     """Turn the client's text into the type of `default`."""
     text = text.strip()
     if isinstance(default, bool):
-        if text.lower() in _TRUE | _FALSE:
-            return text.lower() in _TRUE
+        if text.lower() in BOOLEAN_TEXTS:
+            return BOOLEAN_TEXTS[text.lower()]
         raise SensorError(f"{where}, which is neither true nor false.")
     if isinstance(default, str):
         return text
@@ -147,11 +148,8 @@ def _parse(text: str, default: Value, where: str) -> Value:
         raise SensorError(f"{where}, which is not a number.") from None
     if not math.isfinite(number):
         raise SensorError(f"{where}; it has to be finite.")
-    if isinstance(default, int):
-        if number != int(number):
-            raise SensorError(f"{where}, which is not a whole number.")
-        return int(number)
-    return number
+    # As in CARLA, where programs set 64 channels as "64.0" and ask for half of 321 pixels.
+    return int(number) if isinstance(default, int) else number
 
 
 def _range(spec: Attribute) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rllib_integration.embedded.sensing.actors import label_of
+from rllib_integration.embedded.sensing.sensor import BOOLEAN_TEXTS
 
 _FACTS = Path(__file__).with_name("blueprints.json")
 
@@ -124,13 +125,12 @@ class Blueprint:
 def _check_value(blueprint_id: str, attribute: Attribute, value: str) -> None:
     kind = attribute.type
     try:
-        if kind is AttributeType.INT:
-            int(value)
-        elif kind is AttributeType.FLOAT:
+        # CARLA's server takes what follows the point off a whole number: programs set 64 channels as "64.0".
+        if kind in (AttributeType.INT, AttributeType.FLOAT):
             if not abs(float(value)) < 1e9:
                 raise ValueError
         elif kind is AttributeType.BOOL:
-            if value.strip().lower() not in ("true", "false"):
+            if value.strip().lower() not in BOOLEAN_TEXTS:
                 raise ValueError
         elif kind is AttributeType.COLOR:
             colour = [int(part) for part in value.split(",")]
@@ -138,7 +138,7 @@ def _check_value(blueprint_id: str, attribute: Attribute, value: str) -> None:
                 raise ValueError
     except ValueError:
         expected = {
-            AttributeType.INT: "an integer",
+            AttributeType.INT: "a number",
             AttributeType.FLOAT: "a number",
             AttributeType.BOOL: "'true' or 'false'",
             AttributeType.COLOR: "a colour such as '255,0,0'",

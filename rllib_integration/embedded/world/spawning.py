@@ -10,6 +10,7 @@ import numpy as np
 
 from rllib_integration.embedded.physics.parameters import init_vehicle
 from rllib_integration.embedded.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND
+from rllib_integration.embedded.sensing.sensor import BOOLEAN_TEXTS
 from rllib_integration.embedded.world.actors import FIXTURE_KIND, Actor, Attachment
 from rllib_integration.embedded.world.blueprints import Blueprint
 from rllib_integration.embedded.world.episode import Episode, Pose
@@ -124,7 +125,7 @@ def spawn(
     assert row is not None
     _fill_row(actor, row, blueprint, pose)
     if kind == VEHICLE_KIND:
-        actor.sticky = attributes["sticky_control"].strip().lower() == "true"
+        actor.sticky = BOOLEAN_TEXTS[attributes["sticky_control"].strip().lower()]
         episode.has_loose_controls |= not actor.sticky
         _fill_status(episode, actor, blueprint)
     if parent is not None:
