@@ -18,10 +18,11 @@ import cv2
 import numpy as np
 from gymnasium import spaces
 
-from dqn_example.dqn_rewards import is_in_lane, lane_reward, original_reward, route_reward
+from dqn_example.dqn_rewards import is_in_lane, lane_reward, original_reward, route_reward, traffic_reward
 from rllib_integration.base_experiment import BaseExperiment
 from rllib_integration.config import ConfigError, Rule, merge
 from rllib_integration.lanes import LaneIndex, LanePosition
+from rllib_integration.road_ahead import NOTHING, SIGHT, Ahead, RoadAhead
 from rllib_integration.sensors import SensorFactory
 from rllib_integration.sensors.bird_view_manager import read_planes
 
@@ -32,10 +33,11 @@ if TYPE_CHECKING:
 OTHERS: dict[str, Any] = {
     "framestack": 4,  # pictures in an observation, oldest first
     "speed_plane": False,  # one more plane that shows the speed, 255 = 15 m/s
-    "actions": "original",  # "original": 29 of throttle x steer; "fine": 21 with gentler steering
+    "ahead_planes": False,  # four more planes that show what is ahead on the route: its distance, speed, ... as numbers
+    "actions": "original",  # "original": 29 of throttle x steer; "fine": 21 with gentler steering; "braking": and a stop
     "previous_planes": [],  # masks that are shown once more as they were a decision ago, so that motion is seen
-    "reward": "original",  # "original", "lane" or "route": see dqn_rewards.py
-    "target_speed": 8.0,  # [m/s] of the "lane" and "route" rewards
+    "reward": "original",  # "original", "lane", "route" or "traffic": see dqn_rewards.py
+    "target_speed": 8.0,  # [m/s] of the rewards other than the original
     "max_time_idle": 600,  # steps at 1 km/h or less before the episode ends
     "max_time_episode": 6400,  # steps before it is cut off
     "end_off_lane": False,  # the episode ends where the hero leaves the lanes of its direction
@@ -50,9 +52,13 @@ OTHERS: dict[str, Any] = {
     "distance_limit": 0.0,  # [m] the episode is cut off after this distance; 0 = no limit
 }
 _RULES = {
-    "actions": Rule(str, accepts=lambda name: name in ("original", "fine"), expected="original or fine"),
+    "actions": Rule(
+        str, accepts=lambda name: name in ("original", "fine", "braking"), expected="original, fine or braking"
+    ),
     "reward": Rule(
-        str, accepts=lambda name: name in ("original", "lane", "route"), expected="original, lane or route"
+        str,
+        accepts=lambda name: name in ("original", "lane", "route", "traffic"),
+        expected="original, lane, route or traffic",
     ),
     "retry_share": Rule(float, accepts=lambda share: 0 <= share <= 1, expected="a share from 0 to 1"),
     "start": Rule(str, accepts=lambda name: name in ("spawn_points", "lanes"), expected="spawn_points or lanes"),
@@ -64,6 +70,7 @@ _RULES = {
 }
 STEERING = (0.0, 0.75, 0.5, 0.25, -0.75, -0.5, -0.25)
 FINE_STEERING = (0.0, 0.08, 0.2, 0.5, -0.08, -0.2, -0.5)
+FINE_PEDALS = ((0.0, 0.35), (0.0, 0.0), (0.45, 0.0))  # throttle, brake
 IDLE_SPEED = 1.0  # [km/h]
 FALLEN_HEIGHT = -0.5  # [m]
 FASTEST_SHOWN = 15.0  # [m/s] full brightness of the speed plane
@@ -107,6 +114,7 @@ class HeroState:
         on_road: On a driving or parking lane.
         steer: Of the last control, -1..1, to the right positive.
         route: How it lies to its route, where it has one.
+        ahead: What it has to slow down for.
     """
 
     x: float
@@ -118,6 +126,7 @@ class HeroState:
     on_road: bool
     steer: float
     route: RoutePose | None = None
+    ahead: Ahead = NOTHING
 
 
 class DQNExperiment(BaseExperiment):
@@ -128,9 +137,12 @@ class DQNExperiment(BaseExperiment):
         where = "env_config.experiment.others"
         self.others = merge(OTHERS, self.config["others"], where, rules=_RULES)
         self.config["others"] = self.others
-        if self.others["reward"] == "route" and not self.config["route"]:
-            raise ConfigError(f"{where}.reward is route, which needs env_config.experiment.route, as {{length: 500}}.")
-        self.actions = self._fine_actions() if self.others["actions"] == "fine" else self._original_actions()
+        if self.others["reward"] in ("route", "traffic") and not self.config["route"]:
+            raise ConfigError(
+                f"{where}.reward is {self.others['reward']}, which needs env_config.experiment.route, as {{length: 500}}."
+            )
+        self._looks_ahead = self.others["reward"] == "traffic" or self.others["ahead_planes"]
+        self.actions = _ACTIONS[self.others["actions"]]()
         self.birdview = self._find_birdview()
         self._frames: list[np.ndarray] = []
         self._previous = self._previous_channels()
@@ -166,6 +178,8 @@ class DQNExperiment(BaseExperiment):
         self._trail.clear()
         self._info: dict[str, Any] = {}
         self._collided = False
+        self._road_ahead: RoadAhead | None = None
+        self._ahead = NOTHING
 
     def place_hero(self, core: CarlaCore) -> None:
         """With `start: lanes`, move the hero to a random lane point, with a random speed."""
@@ -224,6 +238,7 @@ class DQNExperiment(BaseExperiment):
         assert picture.shape is not None
         height, width, planes = picture.shape
         channels = planes * self.others["framestack"] + len(self._previous) + int(self.others["speed_plane"])
+        channels += len(NOTHING) * int(self.others["ahead_planes"])
         return spaces.Box(0, 255, (height, width, channels), np.uint8)
 
     def _previous_channels(self) -> list[int]:
@@ -241,19 +256,6 @@ class DQNExperiment(BaseExperiment):
     def get_actions(self) -> dict[int, list[float | bool]]:
         """Number -> throttle, steer, brake, reverse, hand brake."""
         return self.actions
-
-    @staticmethod
-    def _original_actions() -> dict[int, list[float | bool]]:
-        rows: list[tuple[float, float, float]] = [(0.0, 0.0, 0.0), (0.0, 0.0, 1.0)]
-        rows += [(0.0, steer, 0.0) for steer in STEERING[1:]]
-        rows += [(throttle, steer, 0.0) for throttle in (0.3, 0.6, 1.0) for steer in STEERING]
-        return {number: [*row, False, False] for number, row in enumerate(rows)}
-
-    @staticmethod
-    def _fine_actions() -> dict[int, list[float | bool]]:
-        pedals = ((0.0, 0.35), (0.0, 0.0), (0.45, 0.0))
-        rows = [(throttle, steer, brake) for throttle, brake in pedals for steer in FINE_STEERING]
-        return {number: [*row, False, False] for number, row in enumerate(rows)}
 
     def compute_action(self, action: int) -> carla.VehicleControl:
         """The control of an action's number."""
@@ -281,9 +283,21 @@ class DQNExperiment(BaseExperiment):
             planes.append(self._frames[-2][..., self._previous])
         if self.others["speed_plane"]:
             planes.append(np.full(picture.shape[:2], self._shown_speed(), np.uint8))
+        if self._looks_ahead:
+            self._look_ahead()
+        if self.others["ahead_planes"]:
+            planes.extend(np.full(picture.shape[:2], level, np.uint8) for level in _shown_ahead(self._ahead))
         self._info = {}
         # numpy joins along the last axis byte by byte, several times slower.
         return cv2.merge(planes) if len(planes) > 1 else picture, self._info
+
+    def _look_ahead(self) -> None:
+        core = self._core
+        if core is None or core.hero is None or core.metrics is None:
+            return
+        if self._road_ahead is None:
+            self._road_ahead = RoadAhead(core.hero, core.sensor_interface, core.metrics)
+        self._ahead = self._road_ahead.look()
 
     def _shown_speed(self) -> int:
         """Forward speed as the brightness of the speed plane."""
@@ -317,6 +331,7 @@ class DQNExperiment(BaseExperiment):
             on_road=lanes.on_road(place.x, place.y, place.z),
             steer=self.last_control.steer,
             route=_route_pose(core.sensor_interface.route, transform),
+            ahead=self._ahead,
         )
 
     def _note_retry(self, core: CarlaCore) -> None:
@@ -387,13 +402,43 @@ class DQNExperiment(BaseExperiment):
             return lane_reward(self.state, self.end_reason, self.others["target_speed"])
         if self.others["reward"] == "route":
             return route_reward(self.state, self.end_reason, self.others["target_speed"])
+        if self.others["reward"] == "traffic":
+            return traffic_reward(self.state, self.end_reason, self.others["target_speed"])
         penalty = self.others["collision_penalty"] if self._collided else 0.0
         return original_reward(self.state, self.last_state, self.end_reason, penalty)
+
+
+def _numbered(rows: list[tuple[float, float, float]]) -> dict[int, list[float | bool]]:
+    return {number: [*row, False, False] for number, row in enumerate(rows)}
+
+
+def _original_actions() -> dict[int, list[float | bool]]:
+    rows: list[tuple[float, float, float]] = [(0.0, 0.0, 0.0), (0.0, 0.0, 1.0)]
+    rows += [(0.0, steer, 0.0) for steer in STEERING[1:]]
+    rows += [(throttle, steer, 0.0) for throttle in (0.3, 0.6, 1.0) for steer in STEERING]
+    return _numbered(rows)
+
+
+def _fine_actions() -> dict[int, list[float | bool]]:
+    return _numbered([(throttle, steer, brake) for throttle, brake in FINE_PEDALS for steer in FINE_STEERING])
+
+
+def _braking_actions() -> dict[int, list[float | bool]]:
+    return {**_fine_actions(), len(FINE_PEDALS) * len(FINE_STEERING): [0.0, 0.0, 1.0, False, False]}
+
+
+_ACTIONS = {"original": _original_actions, "fine": _fine_actions, "braking": _braking_actions}
 
 
 def _forward_speed(hero: carla.Vehicle) -> float:
     """Speed along the vehicle's own axis [m/s]."""
     return hero.get_velocity().dot(hero.get_transform().get_forward_vector())
+
+
+def _shown_ahead(ahead: Ahead) -> list[int]:
+    """Distances and the speed as brightness: 255 = nothing within sight, or the fastest speed shown."""
+    shares = (ahead.gap / SIGHT, ahead.gap_speed / FASTEST_SHOWN, ahead.crossing / SIGHT, ahead.line / SIGHT)
+    return [int(255 * min(max(share, 0.0), 1.0)) for share in shares]
 
 
 def _route_pose(route: Route | None, transform: carla.Transform) -> RoutePose | None:

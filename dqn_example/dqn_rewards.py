@@ -16,6 +16,8 @@ HEADING_TOLERANCE = 0.8  # [rad] where the reward for heading along the lane rea
 OVERSPEED_SLOPE = 2.5  # the reward is gone at 1.4 times the target speed
 LANE_WIDTH = 3.5  # [m] where there is no lane
 LATERAL_ACCELERATION = 3.5  # [m/s^2] that bends of the route are to be driven with at most
+BRAKING = 2.0  # [m/s^2] that the "traffic" reward wants to be enough before what is ahead
+NEAR_STANDSTILL = 1.0  # [m/s] added to both speeds of a ratio, so that it has a meaning where the hero is to stand
 
 
 def original_reward(
@@ -63,10 +65,33 @@ def route_reward(state: HeroState, end_reason: str | None, target_speed: float) 
     if end_reason is not None:
         return {"progress": 0.0, "centre": 0.0, "heading": 0.0, "end": -1.0}
     assert state.route is not None
-    bend = max(state.route.bend, 1e-6)
-    wanted = min(target_speed, math.sqrt(LATERAL_ACCELERATION / bend))
+    wanted = _route_speed(state, target_speed)
     width = state.lane.width if state.lane is not None else LANE_WIDTH
     return _along(state.forward_speed / wanted, state.route.lateral, state.route.heading_error, width)
+
+
+def traffic_reward(state: HeroState, end_reason: str | None, target_speed: float) -> dict[str, float]:
+    """As `route_reward`, at the speed that what is ahead allows: to wait where waiting is right pays as driving does.
+
+    Without that a policy does best to run a red light, as a minute of waiting is worth less than the metres until the
+    end that running it brings. The wanted speed is known to the reward alone, not to the policy.
+    """
+    if end_reason is not None:
+        return {"progress": 0.0, "centre": 0.0, "heading": 0.0, "end": -5.0}
+    assert state.route is not None
+    wanted = min(_route_speed(state, target_speed), state.ahead.safe_speed(BRAKING))
+    width = state.lane.width if state.lane is not None else LANE_WIDTH
+    relative = (max(state.forward_speed, -NEAR_STANDSTILL) + NEAR_STANDSTILL) / (wanted + NEAR_STANDSTILL)
+    if relative > 1.0:
+        relative = max(-1.0, 1.0 - OVERSPEED_SLOPE * (relative - 1.0))
+    parts = _share(max(relative, 0.0), state.route.lateral, math.radians(state.route.heading_error), width)
+    return {**parts, "progress": 0.25 * relative} if relative < 0.0 else parts
+
+
+def _route_speed(state: HeroState, target_speed: float) -> float:
+    """Speed [m/s] that the route's bends allow."""
+    assert state.route is not None
+    return min(target_speed, math.sqrt(LATERAL_ACCELERATION / max(state.route.bend, 1e-6)))
 
 
 def _along(relative_speed: float, lateral: float, heading_error: float, width: float) -> dict[str, float]:
@@ -77,6 +102,11 @@ def _along(relative_speed: float, lateral: float, heading_error: float, width: f
         return {"progress": 0.5 * max(relative, -1.0), "centre": 0.0, "heading": 0.0, "end": 0.0}
     if relative > 1.0:
         relative = max(0.0, 1.0 - OVERSPEED_SLOPE * (relative - 1.0))
+    return _share(relative, lateral, error, width)
+
+
+def _share(relative: float, lateral: float, error: float, width: float) -> dict[str, float]:
+    """Parts of the reward for a share of the wanted speed, metres off a line and radians off its direction."""
     centred = max(0.0, 1.0 - abs(lateral) / (width / 2 + EDGE_TOLERANCE))
     aligned = max(0.0, 1.0 - abs(error) / HEADING_TOLERANCE)
     return {

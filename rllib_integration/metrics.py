@@ -117,6 +117,16 @@ class EpisodeMetrics:
         self._last = (x, y, now)
         self._last_front = front
 
+    @property
+    def light_lines(self) -> NDArray[np.float64]:
+        """``float64 (n, 6)`` the stop lines of the traffic lights, each across a lane: x, y, z (m) of the middle, yaw of
+        the lane (rad), half width (m) and a number."""
+        return self._light_lines.table
+
+    def light_at(self, line: int) -> carla.TrafficLight:
+        """The light of a row of `light_lines`."""
+        return self._lights[int(self._light_lines.table[line, 5])]
+
     def _count_collisions(self, x: float, y: float, now: float) -> None:
         for _, (other, _) in self._interface.events.get(self._sensor.name, ()):
             kind = _kind_of(other)
@@ -128,8 +138,7 @@ class EpisodeMetrics:
 
     def _count_lines(self, front: tuple[float, float], z: float, yaw: float) -> None:
         for row in _crossed(self._light_lines.table, self._last_front, front, z, yaw):
-            light = self._lights[int(self._light_lines.table[row, 5])]
-            if light.state == carla.TrafficLightState.Red:
+            if self.light_at(row).state == carla.TrafficLightState.Red:
                 self.counts["red_lights_run"] += 1
         if not len(self._stop_lines.table):
             return

@@ -147,6 +147,12 @@ class Route:
         last = np.searchsorted(self._distance, self._travelled + ahead, "right")
         return self.points[first:last, :2]
 
+    def piece(self, behind: float, ahead: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Points ``float64 (n, 4)`` around the hero, and how far along the route each lies ``float64 (n,)`` (m)."""
+        first = np.searchsorted(self._distance, self._travelled - behind)
+        last = np.searchsorted(self._distance, self._travelled + ahead, "right")
+        return self.points[first:last], self._distance[first:last]
+
     def next_points(self, transform: carla.Transform, count: int, spacing: float = 2.0) -> NDArray[np.float32]:
         """Points of the route ahead, in the hero's frame.
 

@@ -68,6 +68,7 @@ class ActorRoster:
         self._moving: list[carla.Actor] = []
         self._facts = np.zeros((0, 4))
         self._kinds = np.zeros(0, np.int64)
+        self._read: list[int] = []
         self.hero_box = self._box(hero)
         self.lights: list[carla.TrafficLight] = []
         self.signs: list[carla.TrafficSign] = []
@@ -101,12 +102,18 @@ class ActorRoster:
                 yaw = math.radians(actor.get_transform().rotation.yaw)
                 rows.append(row)
                 poses.append((location.x, location.y, location.z, yaw))
+        self._read = rows
         table = np.array(poses, np.float64).reshape(-1, 4)
         facts = self._facts[rows]
         cos, sin = np.cos(table[:, 3]), np.sin(table[:, 3])
         table[:, 0] += facts[:, 2] * cos - facts[:, 3] * sin
         table[:, 1] += facts[:, 2] * sin + facts[:, 3] * cos
         return ActorStates(table, facts[:, :2], self._kinds[rows])
+
+    def velocities(self) -> NDArray[np.float64]:
+        """``float64 (n, 2)`` vx, vy (m/s) of the actors that the last :meth:`read` gave, in its order."""
+        found = [self._moving[row].get_velocity() for row in self._read]
+        return np.array([(velocity.x, velocity.y) for velocity in found], np.float64).reshape(-1, 2)
 
     def _meet(self) -> None:
         """Look up everybody who is there now."""

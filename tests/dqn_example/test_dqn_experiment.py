@@ -89,7 +89,7 @@ def test_the_settings_of_old_files_are_understood_and_wrong_ones_refused() -> No
     assert task.others["max_time_episode"] == 20
     with pytest.raises(ConfigError, match=r"did you mean env_config\.experiment\.others\.framestack"):
         experiment(frame_stack=2)
-    with pytest.raises(ConfigError, match="original, lane or route"):
+    with pytest.raises(ConfigError, match="original, lane, route or traffic"):
         experiment(reward="fast")
     with pytest.raises(ConfigError, match=r"sensor\.birdview"):
         DQNExperiment({"hero": {"sensors": {}}})

@@ -1,0 +1,192 @@
+"""What lies ahead of the hero on its route: whom it would run into, who is about to cross, where it has to stop.
+
+All of it is read from what the client already holds. Boxes are taken as rows of circles, and what moves is expected to
+go on as it does for some seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import carla
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from rllib_integration.metrics import EpisodeMetrics
+from rllib_integration.sensors import SensorInterface
+from rllib_integration.sensors.actor_roster import WALKER, ActorRoster
+
+SIGHT = 40.0  # [m] of the route that is looked at
+_BEHIND = 1.0  # [m] of the route behind the hero's middle that counts as ahead
+_VEHICLE_MARGIN, _WALKER_MARGIN = 0.3, 0.6  # [m] to the side of the hero
+_FORESIGHT, _TIME_STEP = 3.0, 0.25  # [s] that what moves is followed for, and how closely
+_STANDING = 0.3  # [m/s] below which nothing is expected of it
+_ALONG = 0.7  # share of a speed along the route from which on something drives ahead and does not cross
+_SAME_TIME = 1.0  # [s] between two at the same place that are in each other's way
+_SLOWEST = 2.0  # [m/s] that the hero is expected to drive at
+_SHARP_BRAKING = 3.5  # [m/s^2] a yellow light is to be stopped at if this is enough
+_STOREY = 3.0  # [m] what is further above or below is on another road
+_BRAKING = 2.0  # [m/s^2] that decides which of those ahead matters most
+
+
+class Ahead(NamedTuple):
+    """What lies ahead, each distance from the hero's front along the route, `SIGHT` or more where there is nothing.
+
+    Attributes:
+        gap: To the vehicle or walker on the route that forces the hero to be slowest [m].
+        gap_speed: Its speed along the route [m/s].
+        crossing: To where another is about to cross the route at the time when the hero would be there [m].
+        line: To the stop line of a light that is red, or yellow while there is time to stop [m].
+    """
+
+    gap: float
+    gap_speed: float
+    crossing: float
+    line: float
+
+    def safe_speed(self, braking: float) -> float:
+        """The speed [m/s] from which a braking [m/s^2] still stops the hero in time, infinite if nothing is ahead."""
+        before_gap = math.sqrt(self.gap_speed**2 + 2.0 * braking * max(self.gap - 2.0, 0.0))
+        before_crossing = math.sqrt(2.0 * braking * max(self.crossing - 2.0, 0.0))
+        before_line = math.sqrt(2.0 * braking * max(self.line - 1.0, 0.0))
+        limits = ((self.gap, before_gap), (self.crossing, before_crossing), (self.line, before_line))
+        return min((speed for distance, speed in limits if distance < SIGHT), default=math.inf)
+
+
+NOTHING = Ahead(SIGHT, 0.0, SIGHT, SIGHT)
+
+
+class RoadAhead:
+    """Looks along the hero's route.
+
+    Make it for each hero, once it has its sensors and its metrics; the metrics keep the route's progress.
+
+    Args:
+        hero: The vehicle.
+        interface: Its sensors, with its route.
+        metrics: Of the episode; they know the stop lines.
+    """
+
+    def __init__(self, hero: carla.Vehicle, interface: SensorInterface, metrics: EpisodeMetrics) -> None:
+        self._hero = hero
+        self._interface = interface
+        self._metrics = metrics
+        self._roster = ActorRoster(hero.get_world(), hero, interface.memory.setdefault("boxes", {}))
+
+    def look(self) -> Ahead:
+        """What lies ahead in the newest frame that the client has received; `NOTHING` without a route."""
+        route = self._interface.route
+        if route is None:
+            return NOTHING
+        place, velocity = self._hero.get_location(), self._hero.get_velocity()
+        speed = math.hypot(velocity.x, velocity.y)
+        points, distances = route.piece(_BEHIND, SIGHT)
+        if len(points) < 2:
+            return NOTHING
+        box = self._roster.hero_box
+        front = route.travelled + box.length + box.ahead
+        others = self._roster.read(place.x, place.y, SIGHT)
+        velocities = self._roster.velocities()
+        gap, gap_speed, crossing = _look(
+            *(points, distances, route.travelled, front, speed, box.length, box.width, place.z),
+            *(others.poses, others.sizes, others.kinds, velocities),
+        )
+        return Ahead(gap, gap_speed, crossing, self._stop_line(points, distances, front, speed))
+
+    def _stop_line(
+        self, points: NDArray[np.float64], distances: NDArray[np.float64], front: float, speed: float
+    ) -> float:
+        """Distance to the first stop line that has to be heeded."""
+        for distance, row in _lines_on(points, distances, self._metrics.light_lines, front):
+            state = self._metrics.light_at(row).state
+            must_stop = state == carla.TrafficLightState.Red
+            if state == carla.TrafficLightState.Yellow:
+                must_stop = distance > speed * speed / (2.0 * _SHARP_BRAKING)
+            if must_stop:
+                return float(distance)
+        return SIGHT
+
+
+@njit(cache=True)
+def _nearest(points: NDArray[np.float64], x: float, y: float) -> tuple[int, float]:
+    best, at = math.inf, 0
+    for k in range(points.shape[0]):
+        square = (points[k, 0] - x) ** 2 + (points[k, 1] - y) ** 2
+        if square < best:
+            best, at = square, k
+    return at, math.sqrt(best)
+
+
+@njit(cache=True)
+def _look(
+    points: NDArray[np.float64],
+    distances: NDArray[np.float64],
+    travelled: float,
+    front: float,
+    speed: float,
+    half_length: float,
+    half_width: float,
+    z: float,
+    poses: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+    kinds: NDArray[np.int64],
+    velocities: NDArray[np.float64],
+) -> tuple[float, float, float]:
+    """Gap and speed of the one ahead that matters most, and the distance of the nearest crossing."""
+    pace = max(speed, _SLOWEST)
+    gap, gap_speed, slowest, crossing = SIGHT, 0.0, math.inf, SIGHT
+    for n in range(poses.shape[0]):
+        if abs(poses[n, 2] - z) > _STOREY + 1.0:
+            continue
+        vx, vy = velocities[n, 0], velocities[n, 1]
+        moves = math.hypot(vx, vy)
+        c, s = math.cos(poses[n, 3]), math.sin(poses[n, 3])
+        length, width = max(sizes[n, 0], sizes[n, 1]), sizes[n, 1]
+        circles = max(1, round(length / width))
+        wide = width + half_width + (_WALKER_MARGIN if kinds[n] == WALKER else _VEHICLE_MARGIN)
+        steps = 1 if moves < _STANDING else 1 + round(_FORESIGHT / _TIME_STEP)
+        for step in range(steps):
+            after = step * _TIME_STEP
+            for circle in range(circles):
+                along_box = 0.0 if circles == 1 else (length - width) * (2.0 * circle / (circles - 1) - 1.0)
+                x, y = poses[n, 0] + vx * after + along_box * c, poses[n, 1] + vy * after + along_box * s
+                k, away = _nearest(points, x, y)
+                if away > wide or distances[k] < travelled - 0.5:
+                    continue
+                along = vx * math.cos(points[k, 3]) + vy * math.sin(points[k, 3])
+                free = distances[k] - front - width
+                if step == 0:
+                    if free > 0.5 - 2.0 * half_length:
+                        ahead_speed = max(along, 0.0)
+                        safe = math.sqrt(ahead_speed**2 + 2.0 * _BRAKING * max(free - 2.0, 0.0))
+                        if safe < slowest:
+                            slowest, gap, gap_speed = safe, max(free, 0.0), ahead_speed
+                elif along < _ALONG * moves and 0.0 < free < crossing:
+                    arrives = (free - 1.0) / pace
+                    leaves = (distances[k] + 2.0 * half_length - travelled) / pace
+                    if arrives < after + _SAME_TIME and leaves > after - _SAME_TIME:
+                        crossing = free
+    return min(gap, SIGHT), gap_speed, crossing
+
+
+@njit(cache=True)
+def _lines_on(
+    points: NDArray[np.float64], distances: NDArray[np.float64], lines: NDArray[np.float64], front: float
+) -> list[tuple[float, int]]:
+    """Distances and numbers of the stop lines that the route crosses ahead of the hero's front, nearest first."""
+    found = [(0.0, 0) for _ in range(0)]
+    for k in range(points.shape[0] - 1):
+        for n in range(lines.shape[0]):
+            dx, dy = points[k, 0] - lines[n, 0], points[k, 1] - lines[n, 1]
+            if abs(dx) > 6.0 or abs(dy) > 6.0 or abs(points[k, 2] - lines[n, 2]) > _STOREY:
+                continue
+            c, s = math.cos(lines[n, 3]), math.sin(lines[n, 3])
+            before = dx * c + dy * s
+            after = (points[k + 1, 0] - lines[n, 0]) * c + (points[k + 1, 1] - lines[n, 1]) * s
+            if before >= 0.0 or after < 0.0 or abs(dy * c - dx * s) > lines[n, 4]:
+                continue
+            if math.cos(points[k, 3] - lines[n, 3]) > 0.5 and distances[k] - before > front:
+                found.append((distances[k] - before - front, n))
+    return found
