@@ -34,7 +34,7 @@ OTHERS: dict[str, Any] = {
     "framestack": 4,  # pictures in an observation, oldest first
     "speed_plane": False,  # one more plane that shows the speed, 255 = 15 m/s
     "ahead_planes": False,  # four more planes that show what is ahead on the route: its distance, speed, ... as numbers
-    "actions": "original",  # "original": 29 of throttle x steer; "fine": 21 with gentler steering; "braking": and a stop
+    "actions": "original",  # "original": 29 of throttle x steer; "fine": 21 that steer gently; "braking": and a stop
     "previous_planes": [],  # masks that are shown once more as they were a decision ago, so that motion is seen
     "reward": "original",  # "original", "lane", "route" or "traffic": see dqn_rewards.py
     "target_speed": 8.0,  # [m/s] of the rewards other than the original
@@ -139,7 +139,8 @@ class DQNExperiment(BaseExperiment):
         self.config["others"] = self.others
         if self.others["reward"] in ("route", "traffic") and not self.config["route"]:
             raise ConfigError(
-                f"{where}.reward is {self.others['reward']}, which needs env_config.experiment.route, as {{length: 500}}."
+                f"{where}.reward is {self.others['reward']}, which needs env_config.experiment.route, as "
+                "{length: 500}."
             )
         self._looks_ahead = self.others["reward"] == "traffic" or self.others["ahead_planes"]
         self.actions = _ACTIONS[self.others["actions"]]()

@@ -119,8 +119,8 @@ class EpisodeMetrics:
 
     @property
     def light_lines(self) -> NDArray[np.float64]:
-        """``float64 (n, 6)`` the stop lines of the traffic lights, each across a lane: x, y, z (m) of the middle, yaw of
-        the lane (rad), half width (m) and a number."""
+        """Stop lines of the lights, ``float64 (n, 6)``: x, y, z (m) of the middle, yaw of the lane (rad), half width
+        (m) and a number."""
         return self._light_lines.table
 
     def light_at(self, line: int) -> carla.TrafficLight:
