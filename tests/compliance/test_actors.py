@@ -95,6 +95,15 @@ def test_a_batch_answers_every_command_on_its_own(client, fresh_world, spawn_poi
     assert not ended.has_error()
 
 
+def test_a_spawn_succeeds_whatever_becomes_of_the_commands_after_it(client, fresh_world, spawn_points):
+    command = carla.command
+    cone = fresh_world.get_blueprint_library().find("static.prop.constructioncone")
+    spawn = command.SpawnActor(cone, spawn_points[0]).then(command.SetAutopilot(command.FutureActor, False))
+    (response,) = client.apply_batch_sync([spawn.then(command.SetSimulatePhysics(command.FutureActor, True))], True)
+    assert not response.has_error()
+    assert fresh_world.get_actor(response.actor_id).type_id == "static.prop.constructioncone"
+
+
 def test_props_stand_where_they_are_put(fresh_world, spawn, spawn_points):
     place = spawn_points[0]
     cone = spawn("static.prop.constructioncone", place)

@@ -61,12 +61,35 @@ def test_everything_is_told_frame_by_frame_in_carla_s_form(crash):
         titles = [line.split(":")[0] for line in lines if re.match(r" [A-Z]", line) and not line.startswith(" Coll")]
         assert titles == [
             " Positions", " State traffic lights", " Vehicle animations", " Walker animations",
-            " Vehicle light animations", " Dynamic actors",
+            " Vehicle light animations", " Dynamic actors", " Current platform time",
         ]  # fmt: skip
     lights = {light.id for light in client.get_world().get_actors().filter("traffic.traffic_light")}
     told = {int(number) for number in re.findall(r"Id: (\d+) state: [0-4] frozen: [01] elapsedTime: ", frames[5])}
     assert told == lights
     assert re.search(rf"  Id: {parked} origin: \(.*\) extension: \(", frames[0])
+
+
+def test_additional_data_tells_speeds_physics_and_light_times(crash):
+    client, hero, _, track, _ = crash
+    frames = re.split(r"\nFrame ", client.show_recorder_file_info("crash.log", True))[1:]
+    told = re.search(rf"  Id: {hero} linear_velocity: \((\S+), (\S+), ", frames[30])
+    speed = (track[29] - track[28]) / _STEP
+    assert [float(part) for part in told.groups()] == pytest.approx([speed.x, speed.y], abs=0.3)  # [m/s]
+    physics = frames[0].split(f"  Id: {hero}\n   max_rpm = ")[1].split("\n  Id:")[0]
+    control = carla.VehiclePhysicsControl()
+    for line in physics.split("\n")[1:6]:
+        name, value = line.strip().split(" = ")
+        assert hasattr(control, {"use_gear_auto_box": "use_gear_autobox"}.get(name, name.lower()))
+        assert value in ("true", "false") or float(value) >= 0.0
+    assert len(re.findall(r"\n    gear \d: ratio \S+ down_ratio \S+ up_ratio \S+", physics)) >= 1
+    assert re.search(r"\n    wheel 3: tire_friction 3.5 damping_rate .* max_handbrake_torque \S+ position \(", physics)
+    lights = client.get_world().get_actors().filter("traffic.traffic_light")
+    times = re.findall(r"  Id: (\d+) green_time: (\S+) yellow_time: (\S+) red_time: (\S+)", frames[0])
+    assert {int(number): float(green) for number, green, *_ in times} == {
+        light.id: pytest.approx(light.get_green_time()) for light in lights
+    }
+    stands = frames[0].split(" Actor trigger volumes: ")[1]
+    assert all(f"  Id: {light.id} origin: (" in stands for light in lights)
 
 
 def test_collisions_are_found_by_category(crash):

@@ -48,10 +48,19 @@ def _spawn(
         if owner is None:
             raise RemoteError("unable to attach actor: parent actor not found")
     actor = actors.spawn_described(server, description, transform, owner, attachment)
-    for ((kind, payload),) in then:
-        # The id in the payload stands for the actor that was just spawned.
-        COMMANDS[kind](server, actor.id, *payload[1:])
+    for follower in then:
+        error = _follow(server, actor.id, follower)
+        if error:
+            # As in CARLA: programs append commands that only some actors understand to every spawn.
+            server.complaints.log("SpawnActor.then", error)
     return actor.id
+
+
+def _follow(server: Server, actor_id: int, command: Any) -> str | None:
+    """Run a command that follows a spawn, whose own id in the payload stands for the new actor's; returns what failed."""
+    ((kind, payload),) = command
+    ((_, answer),) = [_run(server, [[kind, [actor_id, *payload[1:]]]])]
+    return answer[0] if isinstance(answer, list) else None
 
 
 def _acting(function: Callable[..., Any]) -> Callable[..., int]:

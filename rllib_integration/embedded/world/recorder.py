@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.physics.state import OBSTACLE_KIND
-from rllib_integration.embedded.world.actors import Actor, Table
+from rllib_integration.embedded.physics import parameters
+from rllib_integration.embedded.physics.state import OBSTACLE_KIND, VEHICLE_KIND
+from rllib_integration.embedded.world.actors import LIGHT_KIND, Actor, Table
 from rllib_integration.embedded.world.recordings import (
     BODY_FRAME,
     COLLIDE,
@@ -31,7 +33,7 @@ class Recorder:
     Args:
         path: The file.
         episode: The episode.
-        additional: Whether reports tell speeds and boxes, too.
+        additional: Whether reports tell speeds, boxes, physics and times of traffic lights, too.
 
     Raises:
         RecordingError: The file cannot be written.
@@ -39,7 +41,9 @@ class Recorder:
 
     def __init__(self, path: Path, episode: Episode, additional: bool = False) -> None:
         self._writer = RecordingWriter(path, episode.town.map_name, additional)
+        self._additional = additional
         self._began = episode.elapsed
+        self._began_platform = time.monotonic()
         self._known: dict[int, Actor] = {}
         self._record(episode, self._take_stock(episode))
 
@@ -69,12 +73,23 @@ class Recorder:
                 if actor.attachment
                 else None,
                 [list(part) for part in actor.box[:2]],
+                self._details(episode, actor) if self._additional else None,
             ]
             for actor in episode.actors.values()
             if actor.id not in self._known
         ]
         self._known = dict(episode.actors)
         return gone + new
+
+    @staticmethod
+    def _details(episode: Episode, actor: Actor) -> list[Any] | None:
+        """Physics of a vehicle; green, yellow and red time of a traffic light."""
+        if actor.kind == VEHICLE_KIND:
+            return list(parameters.physics_control(episode.row(actor)))
+        if actor.kind == LIGHT_KIND:
+            row = episode.lights.rows[actor.row]
+            return [float(row[name]) for name in ("green", "yellow", "red")]
+        return None
 
     @staticmethod
     def _collisions(episode: Episode) -> list[list[Any]]:
@@ -97,6 +112,7 @@ class Recorder:
             Frame(
                 episode.frame,
                 episode.elapsed - self._began,
+                time.monotonic() - self._began_platform,
                 events,
                 vehicles,
                 _copied(episode.walkers.rows, BODY_FRAME),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rllib_integration.embedded.physics.parameters import PhysicsControl, WheelControl
 from rllib_integration.embedded.world.recordings import COLLIDE, CREATE, DESTROY, Frame, Header, read_recording
 
 _RECORDER_VERSION = 1
@@ -22,6 +23,25 @@ _LAMPS = (
     "Position", "LowBeam", "HighBeam", "Brake", "RightBlinker", "LeftBlinker", "Reverse", "Fog", "Interior", "Special1",
     "Special2",
 )  # fmt: skip
+
+_PHYSICS = (
+    ("max_rpm", "max_rpm"),
+    ("MOI", "moi"),
+    ("damping_rate_full_throttle", "damping_rate_full_throttle"),
+    ("damping_rate_zero_throttle_clutch_engaged", "damping_rate_zero_throttle_clutch_engaged"),
+    ("damping_rate_zero_throttle_clutch_disengaged", "damping_rate_zero_throttle_clutch_disengaged"),
+    ("use_gear_auto_box", "use_gear_autobox"),
+    ("gear_switch_time", "gear_switch_time"),
+    ("clutch_strength", "clutch_strength"),
+    ("final_ratio", "final_ratio"),
+    ("mass", "mass"),
+    ("drag_coefficient", "drag_coefficient"),
+    ("center_of_mass", "center_of_mass"),
+    ("torque_curve", "torque_curve"),
+    ("steering_curve", "steering_curve"),
+)
+"""How CARLA's report calls the fields of a `PhysicsControl`, in its order."""
+_WHEEL = ("tire_friction", "damping_rate", "max_steer_angle", "radius", "max_brake_torque", "max_handbrake_torque")
 
 
 def _kind(type_id: str) -> tuple[int, str]:
@@ -126,18 +146,67 @@ def _state_lines(frame: Frame) -> list[str]:
 
 
 def _additional_lines(frame: Frame) -> list[str]:
+    created = [event for event in frame.events if event[0] == CREATE]
+    return [
+        *_speed_lines(frame),
+        *_box_lines(" Actor bounding boxes", [event for event in created if any(event[7][1])]),
+        *_box_lines(" Actor trigger volumes", [event for event in created if event[2].startswith("traffic.")]),
+        f" Current platform time: {frame.platform_seconds:g}",
+        *_physics_lines([event for event in created if event[2].startswith("vehicle.")]),
+        *_light_time_lines([event for event in created if event[2].startswith("traffic.traffic_light")]),
+    ]
+
+
+def _speed_lines(frame: Frame) -> list[str]:
     bodies = [row for table in (frame.vehicles, frame.walkers) for row in table]
     lines = [f" Dynamic actors: {len(bodies)}"]
     for row in bodies:
-        speed = _vector((row[axis] for axis in ("vx", "vy", "vz")), _CENTIMETRES)
+        speed = _vector(row[axis] for axis in ("vx", "vy", "vz"))
         spin = _vector(np.degrees(row[axis]) for axis in ("wx", "wy", "wz"))
         lines.append(f"  Id: {row['id']} linear_velocity: {speed} angular_velocity: {spin}")
-    boxes = [(event[1], event[7]) for event in frame.events if event[0] == CREATE and any(event[7][1])]
-    if boxes:
-        lines.append(f" Actor bounding boxes: {len(boxes)}")
-    for number, (centre, half) in boxes:
-        origin, extension = _vector(centre, _CENTIMETRES), _vector(half, _CENTIMETRES)
-        lines.append(f"  Id: {number} origin: {origin} extension: {extension}")
+    return lines
+
+
+def _box_lines(title: str, created: list[list[Any]]) -> list[str]:
+    lines = [f"{title}: {len(created)}"] if created else []
+    for event in created:
+        origin, extension = (_vector(part, _CENTIMETRES) for part in event[7])
+        lines.append(f"  Id: {event[1]} origin: {origin} extension: {extension}")
+    return lines
+
+
+def _physics_lines(created: list[list[Any]]) -> list[str]:
+    lines = [f" Physics Control events: {len(created)}"] if created else []
+    for event in created:
+        control = PhysicsControl(*event[8])
+        lines.append(f"  Id: {event[1]}")
+        for title, name in _PHYSICS:
+            part = getattr(control, name)
+            lines.append(f"   {title} = {_physics_text(part)}")
+        lines.append("   forward_gears:")
+        for number, (ratio, down, up) in enumerate(control.forward_gears):
+            lines.append(f"    gear {number}: ratio {ratio:g} down_ratio {down:g} up_ratio {up:g}")
+        lines.append("   wheels:")
+        for number, values in enumerate(control.wheels):
+            wheel = WheelControl(*values)
+            parts = " ".join(f"{name} {getattr(wheel, name):g}" for name in _WHEEL)
+            lines.append(f"    wheel {number}: {parts} position {_vector(wheel.position)}")
+    return lines
+
+
+def _physics_text(part: Any) -> str:
+    if isinstance(part, bool):
+        return str(part).lower()
+    if not isinstance(part, list):
+        return f"{part:g}"
+    return " ".join(map(_vector, part)) if part and isinstance(part[0], list) else _vector(part)
+
+
+def _light_time_lines(created: list[list[Any]]) -> list[str]:
+    lines = [f" Traffic Light time events: {len(created)}"] if created else []
+    for event in created:
+        green, yellow, red = event[8]
+        lines.append(f"  Id: {event[1]} green_time: {green:g} yellow_time: {yellow:g} red_time: {red:g}")
     return lines
 
 

@@ -1,8 +1,8 @@
 """Recordings of episodes: files of frames that are whole up to their last complete frame, whatever happens.
 
 A file is a sequence of MessagePack objects: one header, then one list a frame:
-`[frame, seconds, events, vehicles, walkers, props, lights]`. Events are lists that begin with their kind; the last four
-are raw rows of `VEHICLE_FRAME`, `BODY_FRAME` (twice) and `LIGHT_FRAME`.
+`[frame, seconds, platform_seconds, events, vehicles, walkers, props, lights]`. Events are lists that begin with their
+kind; the last four are raw rows of `VEHICLE_FRAME`, `BODY_FRAME` (twice) and `LIGHT_FRAME`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-FORMAT = 2
+FORMAT = 3
 """Of these files; others are not read."""
 _MAX_OBJECT_BYTES = 256 * 2**20
 
@@ -66,10 +66,11 @@ class Header(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """One recorded tick."""
+    """One recorded tick; `seconds` are simulated ones, `platform_seconds` real ones, both since recording began."""
 
     frame: int
     seconds: float
+    platform_seconds: float
     events: list[list[Any]]
     vehicles: NDArray[np.void]
     walkers: NDArray[np.void]
@@ -116,7 +117,7 @@ class RecordingWriter:
     def append(self, frame: Frame) -> None:
         """Write one frame."""
         arrays = (frame.vehicles, frame.walkers, frame.props, frame.lights)
-        self._write([frame.frame, frame.seconds, frame.events, *(array.tobytes() for array in arrays)])
+        self._write([frame.frame, frame.seconds, frame.platform_seconds, frame.events, *(array.tobytes() for array in arrays)])
 
     def close(self) -> None:
         """End the recording."""
@@ -152,10 +153,11 @@ def _read_entries(path: Path) -> Iterator[Any]:
 def _frames(entries: Iterator[Any]) -> Iterator[Frame]:
     for entry in entries:
         try:
-            number, seconds, events, vehicles, walkers, props, lights = entry
+            number, seconds, platform_seconds, events, vehicles, walkers, props, lights = entry
             yield Frame(
                 int(number),
                 float(seconds),
+                float(platform_seconds),
                 list(events),
                 np.frombuffer(vehicles, VEHICLE_FRAME),
                 np.frombuffer(walkers, BODY_FRAME),

@@ -138,7 +138,7 @@ class Replayer:
                         self._simulation.destroy(actor)
 
     def _create(self, event: list[Any]) -> None:
-        _, number, type_id, attributes, pose, parent, attachment, _ = event
+        _, number, type_id, attributes, pose, parent, attachment, *_ = event
         simulation = self._simulation
         if type_id == "spectator":
             return
