@@ -57,9 +57,9 @@ def _spawn(
 
 
 def _follow(server: Server, actor_id: int, command: Any) -> str | None:
-    """Run a command that follows a spawn, whose own id in the payload stands for the new actor's; returns what failed."""
+    """Run a command that follows a spawn; the id in its payload stands for the new actor's. Returns what went wrong."""
     ((kind, payload),) = command
-    ((_, answer),) = [_run(server, [[kind, [actor_id, *payload[1:]]]])]
+    ((_, answer),) = _run(server, [[kind, [actor_id, *payload[1:]]]])
     return answer[0] if isinstance(answer, list) else None
 
 

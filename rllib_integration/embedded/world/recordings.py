@@ -116,8 +116,9 @@ class RecordingWriter:
 
     def append(self, frame: Frame) -> None:
         """Write one frame."""
+        head = [frame.frame, frame.seconds, frame.platform_seconds, frame.events]
         arrays = (frame.vehicles, frame.walkers, frame.props, frame.lights)
-        self._write([frame.frame, frame.seconds, frame.platform_seconds, frame.events, *(array.tobytes() for array in arrays)])
+        self._write([*head, *(array.tobytes() for array in arrays)])
 
     def close(self) -> None:
         """End the recording."""
