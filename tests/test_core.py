@@ -180,6 +180,27 @@ def test_fault_7_town_weather_and_traffic_are_drawn_for_each_episode(core):
     assert len(weathers) == 2
 
 
+def test_every_episode_begins_with_the_same_lights(core):
+    def lights():
+        found = core.world.get_actors().filter("traffic.traffic_light")
+        return {light.id: light.state for light in found}
+
+    episode(core)
+    first = lights()
+    for light in core.world.get_actors().filter("traffic.traffic_light"):
+        light.set_state(carla.TrafficLightState.Yellow)
+    core.tick(None)
+    assert lights() != first
+    episode(core)
+    assert lights() == first
+
+
+def test_the_weather_asked_for_also_holds_in_the_next_town(core):
+    for town in ("Town02", TOWN):
+        episode(core, town=town, weather="HardRainNoon")
+        assert core.world.get_weather() == carla.WeatherParameters.HardRainNoon
+
+
 def test_any_available_town_may_be_drawn(rng):
     available = ["/Game/Carla/Maps/Town01", "/Game/Carla/Maps/Town02", "/Game/Carla/Maps/Town02_Opt"]
     drawn = {choose_town("random", available, rng) for _ in range(60)}

@@ -334,11 +334,14 @@ def test_render_takes_no_stack_of_masks_for_a_picture(make_env):
     assert hero_green.sum() > 50
 
 
-def test_an_ended_episode_comes_with_its_metrics(make_env):
+def test_an_ended_episode_comes_with_its_metrics(make_env, monkeypatch):
+    observe = PoseExperiment.get_observation
+    monkeypatch.setattr(PoseExperiment, "get_observation", lambda *given: (observe(*given)[0], {"end": "arrived"}))
     outcome = drive(make_env(others={"last_step": 3}, route={"length": 200}), [1, 1, 1])[-1]
     metrics = outcome[4]["episode_metrics"]
     assert metrics["duration"] == pytest.approx(0.15)
     assert metrics["collisions_vehicle"] == 0
+    assert metrics["end_reason"] == "arrived"
     assert 0.0 <= metrics["driving_score"] <= 100.0
     assert "episode_metrics" not in drive(make_env(), [1])[-1][4]
 
