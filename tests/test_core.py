@@ -14,6 +14,7 @@ import pytest
 
 from rllib_integration.base_experiment import resolve_experiment_config
 from rllib_integration.carla_core import CarlaCore, is_used
+from rllib_integration.clock import Clock
 from rllib_integration.config import ConfigError
 from rllib_integration.spawning import (
     SpawnError,
@@ -161,6 +162,22 @@ def test_a_step_is_one_hand_over_and_one_request(core, monkeypatch):
     assert len(calls) == 1
     assert requests == ["tick"]
     assert data["imu"][0] == core.frame
+
+
+def test_a_queued_tick_that_fails_is_made_up_for(core):
+    class LosesTheSecond:
+        calls = 0
+
+        def apply_batch(self, commands, do_tick):
+            self.calls += 1
+            if self.calls != 2:
+                core.client.apply_batch(commands, do_tick)
+
+    episode(core)
+    before = core.world.get_snapshot().frame
+    clock = Clock(core.world, 5.0, queue=LosesTheSecond())
+    assert clock.finish(4, clock.begin(4)) == before + 4
+    assert core.world.get_snapshot().frame == before + 4
 
 
 # Towns and layers

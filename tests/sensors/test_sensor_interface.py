@@ -101,6 +101,15 @@ def test_fault_12_every_sensor_gives_exactly_the_ticked_frame(noise: Any, order:
         assert all(reading[1][1] == frame for reading in data.values())
 
 
+def test_a_message_that_comes_early_waits_for_its_own_step() -> None:
+    interface = SensorInterface()
+    sensor = Steady("camera", interface)
+    for frame in (2, 1, 3):
+        sensor.callback(Message(frame, frame))
+    for frame in (1, 2, 3):
+        assert interface.get_data(frame, timeout=0.1) == {"camera": (frame, frame)}
+
+
 @settings(max_examples=30, deadline=None)
 @given(dropped=st.sets(st.tuples(st.integers(0, 2), st.integers(0, STEPS - 1)), max_size=4))
 def test_fault_12_a_dropped_message_fails_its_own_step_by_name_and_no_other(dropped: set[tuple[int, int]]) -> None:
@@ -235,6 +244,7 @@ def test_fault_14_destroying_renaming_and_adding_sensors_between_episodes() -> N
     first.callback(Message(2, "late"))
     renamed, again = Steady("front", interface), Steady("camera", interface)
     first.callback(Message(3, "of the old camera"))
+    first.destroy()
     renamed.callback(Message(3, "front"))
     again.callback(Message(3, "camera"))
     assert interface.get_data(3) == {"front": (3, "front"), "camera": (3, "camera")}
