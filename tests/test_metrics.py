@@ -89,6 +89,22 @@ def test_a_collision_counts_once_by_what_was_hit(drive: Drive) -> None:
     assert COLLISION_SENSOR in drive.interface.sensors
 
 
+def test_leaning_on_something_is_one_collision(drive: Drive) -> None:
+    pose = drive.hero.get_transform()
+    ahead = pose.get_forward_vector()
+    pose.location += ahead * 8.0
+    pose.location.z += 0.2
+    drive.world.spawn_actor(drive.world.get_blueprint_library().find("static.prop.container"), pose)
+    drive.hero.set_target_velocity(ahead * 5.0)
+    drive.hero.apply_control(carla.VehicleControl(throttle=0.6))
+    touched = 0
+    for _ in range(60):
+        drive.tick()
+        touched += len(drive.interface.events.get(COLLISION_SENSOR, ()))
+    assert touched > 1
+    assert drive.metrics.counts["collisions_static"] == 1
+
+
 def test_hitting_a_walker_costs_half_the_score(drive: Drive) -> None:
     pose = drive.hero.get_transform()
     ahead = pose.get_forward_vector()
@@ -135,6 +151,21 @@ def test_crossing_the_line_of_a_light(drive: Drive, state: str, runs: int) -> No
     assert drive.metrics.counts["red_lights_run"] == runs
 
 
+@pytest.mark.parametrize(("turned", "raised"), [(180.0, 0.0), (0.0, 8.0)])
+def test_a_line_concerns_who_heads_along_its_lane_on_its_storey(drive: Drive, turned: float, raised: float) -> None:
+    lights = [a for a in drive.world.get_actors() if a.type_id == "traffic.traffic_light"]
+    pose = lights[0].get_stop_waypoints()[0].transform
+    for light in lights:
+        light.set_state(carla.TrafficLightState.Red)
+        light.freeze(True)
+    pose.rotation.yaw += turned
+    pose.location.z += raised
+    onwards = -1.0 if turned else 1.0
+    drive.put(pose, -12.0 * onwards)
+    drive.slide(pose, -12.0 * onwards, 8.0 * onwards, 0.5 * onwards)
+    assert drive.metrics.counts["red_lights_run"] == 0
+
+
 @pytest.mark.parametrize(("waits", "runs"), [(False, 1), (True, 0)])
 def test_a_stop_sign_wants_a_stop(drive: Drive, waits: bool, runs: int) -> None:
     signs = [a for a in drive.world.get_actors() if a.type_id == "traffic.stop"]
@@ -148,6 +179,9 @@ def test_a_stop_sign_wants_a_stop(drive: Drive, waits: bool, runs: int) -> None:
             drive.tick()
     drive.slide(waypoint.transform, -3.0, 8.0)
     assert drive.metrics.counts["stop_signs_run"] == runs
+    drive.put(waypoint.transform, -20.0)  # the next time round wants a stop of its own
+    drive.slide(waypoint.transform, -20.0, 8.0)
+    assert drive.metrics.counts["stop_signs_run"] == runs + 1
 
 
 def test_the_driving_score_is_completion_times_penalties(drive: Drive) -> None:
@@ -161,6 +195,11 @@ def test_the_driving_score_is_completion_times_penalties(drive: Drive) -> None:
     assert summary["route_completion"] == pytest.approx(50.0, abs=2.0)
     assert summary["route_length"] == pytest.approx(100.0, abs=3.0)
     assert summary["driving_score"] == pytest.approx(summary["route_completion"])
+    for aside in range(40, 62, 2):
+        drive.put(pose, aside=float(aside))
+    share_on_lane = 1.0 - 20.0 / drive.metrics.distance
+    assert drive.metrics.route_completion == pytest.approx(summary["route_completion"] * share_on_lane, abs=0.5)
+    summary = drive.metrics.summary()
     drive.metrics.counts.update(red_lights_run=2, collisions_vehicle=1)
     score = drive.metrics.summary()["driving_score"]
     assert score == pytest.approx(summary["route_completion"] * 0.7**2 * 0.6)
