@@ -8,9 +8,7 @@ certain speed, and starts all over the town.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import carla
@@ -18,17 +16,19 @@ import cv2
 import numpy as np
 from gymnasium import spaces
 
+from dqn_example.dqn_actions import ACTIONS
 from dqn_example.dqn_rewards import is_in_lane, lane_reward, original_reward, route_reward, traffic_reward
+from dqn_example.dqn_starts import LaneStarts
+from dqn_example.dqn_state import HeroState, forward_speed, route_pose
 from rllib_integration.base_experiment import BaseExperiment
 from rllib_integration.config import ConfigError, Rule, merge
-from rllib_integration.lanes import LaneIndex, LanePosition
+from rllib_integration.lanes import LaneIndex
 from rllib_integration.road_ahead import NOTHING, SIGHT, Ahead, RoadAhead
 from rllib_integration.sensors import SensorFactory
 from rllib_integration.sensors.bird_view_manager import read_planes
 
 if TYPE_CHECKING:
     from rllib_integration.carla_core import CarlaCore
-    from rllib_integration.routes import Route
 
 OTHERS: dict[str, Any] = {
     "framestack": 4,  # pictures in an observation, oldest first
@@ -51,13 +51,12 @@ OTHERS: dict[str, Any] = {
     "retry_share": 0.0,  # of the starts on lanes that go back to some seconds before an episode ended badly
     "distance_limit": 0.0,  # [m] the episode is cut off after this distance; 0 = no limit
 }
+_BOUNDED_REWARDS = {"lane": lane_reward, "route": route_reward, "traffic": traffic_reward}
 _RULES = {
-    "actions": Rule(
-        str, accepts=lambda name: name in ("original", "fine", "braking"), expected="original, fine or braking"
-    ),
+    "actions": Rule(str, accepts=lambda name: name in ACTIONS, expected="original, fine or braking"),
     "reward": Rule(
         str,
-        accepts=lambda name: name in ("original", "lane", "route", "traffic"),
+        accepts=lambda name: name == "original" or name in _BOUNDED_REWARDS,
         expected="original, lane, route or traffic",
     ),
     "retry_share": Rule(float, accepts=lambda share: 0 <= share <= 1, expected="a share from 0 to 1"),
@@ -68,65 +67,9 @@ _RULES = {
     "max_time_episode": Rule(int, accepts=lambda count: count >= 1, expected="a whole number of steps, 1 or more"),
     "target_speed": Rule(float, accepts=lambda speed: speed > 0, expected="a speed above 0 in m/s"),
 }
-STEERING = (0.0, 0.75, 0.5, 0.25, -0.75, -0.5, -0.25)
-FINE_STEERING = (0.0, 0.08, 0.2, 0.5, -0.08, -0.2, -0.5)
-FINE_PEDALS = ((0.0, 0.35), (0.0, 0.0), (0.45, 0.0))  # throttle, brake
 IDLE_SPEED = 1.0  # [km/h]
 FALLEN_HEIGHT = -0.5  # [m]
 FASTEST_SHOWN = 15.0  # [m/s] full brightness of the speed plane
-JUNCTION_MARGIN = 15.0  # [m] starts on lanes keep this far from junctions
-START_SPACING = 5.0  # [m] between the lane points that starts are drawn from
-START_OFFSET = 0.5  # [m] sideways, at most
-START_ANGLE = math.degrees(0.15)  # [degrees] off the lane's direction, at most
-TRAFFIC_MARGIN = 10.0  # [m] starts on lanes keep this far from other vehicles
-BAD_ENDS = ("left_lane", "left_route", "collision", "red_light", "fell")
-RETRIES_KEPT = 40  # poses before bad ends that an environment remembers of a town
-RETRY_STEPS = (6, 22)  # decisions before a bad end that a retry starts at
-BEND_AHEAD = 12.0  # [m] of the route whose bends the "route" reward slows down for
-
-
-@dataclass
-class RoutePose:
-    """How the hero lies to its route.
-
-    Attributes:
-        lateral: To the right of the route [m].
-        heading_error: Its direction less the route's [degrees].
-        deviation: Distance from the route [m].
-        bend: Sharpest curvature of the next metres [1/m].
-    """
-
-    lateral: float
-    heading_error: float
-    deviation: float
-    bend: float
-
-
-@dataclass
-class HeroState:
-    """The hero after a step, as the rewards see it.
-
-    Attributes:
-        x, y, z: Position in the world [m].
-        speed: [km/h].
-        forward_speed: Along the vehicle's own axis, negative in reverse [m/s].
-        lane: The lane it is on, chosen by direction where lanes overlap; None off the driving lanes.
-        on_road: On a driving or parking lane.
-        steer: Of the last control, -1..1, to the right positive.
-        route: How it lies to its route, where it has one.
-        ahead: What it has to slow down for.
-    """
-
-    x: float
-    y: float
-    z: float
-    speed: float
-    forward_speed: float
-    lane: LanePosition | None
-    on_road: bool
-    steer: float
-    route: RoutePose | None = None
-    ahead: Ahead = NOTHING
 
 
 class DQNExperiment(BaseExperiment):
@@ -143,13 +86,11 @@ class DQNExperiment(BaseExperiment):
                 "{length: 500}."
             )
         self._looks_ahead = self.others["reward"] == "traffic" or self.others["ahead_planes"]
-        self.actions = _ACTIONS[self.others["actions"]]()
+        self.actions = dict(ACTIONS[self.others["actions"]])
         self.birdview = self._find_birdview()
         self._frames: list[np.ndarray] = []
         self._previous = self._previous_channels()
-        self._trail: deque[tuple[carla.Transform, float]] = deque(maxlen=RETRY_STEPS[1])
-        self._retries: dict[str, deque[tuple[carla.Transform, float]]] = {}
-        self._starts: dict[str, list[carla.Waypoint]] = {}
+        self._starts = LaneStarts(self.others["start_speed"], self.others["retry_share"])
         self._lane_indices: dict[str, LaneIndex] = {}
         self._core: CarlaCore | None = None
         self.reset()
@@ -176,7 +117,7 @@ class DQNExperiment(BaseExperiment):
         self.end_reason: str | None = None
         self.last_control = carla.VehicleControl()
         self._frames = []
-        self._trail.clear()
+        self._starts.begin_episode()
         self._info: dict[str, Any] = {}
         self._collided = False
         self._road_ahead: RoadAhead | None = None
@@ -185,49 +126,8 @@ class DQNExperiment(BaseExperiment):
     def place_hero(self, core: CarlaCore) -> None:
         """With `start: lanes`, move the hero to a random lane point, with a random speed."""
         self._core = core
-        if self.others["start"] != "lanes":
-            return
-        rng = core.rng
-        transform, speed = self._draw_start(core, rng)
-        right, yaw = transform.get_right_vector(), transform.rotation.yaw
-        offset = float(rng.uniform(-START_OFFSET, START_OFFSET))
-        location = transform.location + carla.Location(right.x * offset, right.y * offset, 0.05)
-        heading = math.radians(yaw + float(rng.uniform(-START_ANGLE, START_ANGLE)))
-        pitch = transform.rotation.pitch
-        core.hero.set_transform(carla.Transform(location, carla.Rotation(pitch=pitch, yaw=math.degrees(heading))))
-        core.hero.set_target_velocity(carla.Vector3D(speed * math.cos(heading), speed * math.sin(heading), 0.0))
-
-    def _draw_start(self, core: CarlaCore, rng: np.random.Generator) -> tuple[carla.Transform, float]:
-        """A pose on a lane and a speed [m/s]: anywhere, or shortly before an earlier episode's bad end."""
-        retries = self._retries.get(core.map.name)
-        if retries and rng.random() < self.others["retry_share"]:
-            pose, speed = retries[int(rng.integers(len(retries)))]
-            if self._is_free(core, pose.location):
-                return pose, speed
-        speed = float(rng.uniform(0.0, self.others["start_speed"])) * float(rng.random() < 0.7)
-        return self._free_start(core, rng).transform, speed
-
-    def _free_start(self, core: CarlaCore, rng: np.random.Generator) -> carla.Waypoint:
-        starts = self._lane_starts(core.map)
-        for index in rng.permutation(len(starts)):
-            if self._is_free(core, starts[index].transform.location):
-                return starts[index]
-        return starts[int(rng.integers(len(starts)))]
-
-    @staticmethod
-    def _is_free(core: CarlaCore, place: carla.Location) -> bool:
-        others = [actor.get_location() for actor in core.world.get_actors().filter("vehicle.*")]
-        hero = core.hero.get_location()
-        return all(place.distance(other) > TRAFFIC_MARGIN for other in others if other.distance(hero) > 0.1)
-
-    def _lane_starts(self, carla_map: carla.Map) -> list[carla.Waypoint]:
-        if carla_map.name not in self._starts:
-            points = [point for point in carla_map.generate_waypoints(START_SPACING) if not point.is_junction]
-            clear = [point for point in points if _is_clear_of_junctions(point)]
-            if not clear:
-                raise ConfigError(f"others.start: lanes: {carla_map.name} has no lane away from junctions.")
-            self._starts[carla_map.name] = clear
-        return self._starts[carla_map.name]
+        if self.others["start"] == "lanes":
+            self._starts.place(core)
 
     def get_action_space(self) -> spaces.Discrete:
         """Numbers of `get_actions`."""
@@ -304,7 +204,7 @@ class DQNExperiment(BaseExperiment):
         """Forward speed as the brightness of the speed plane."""
         if self._core is None or self._core.hero is None:
             return 0
-        speed = _forward_speed(self._core.hero)
+        speed = forward_speed(self._core.hero)
         return int(255 * min(max(speed / FASTEST_SHOWN, 0.0), 1.0))
 
     def get_done_status(self, observation: np.ndarray, core: CarlaCore) -> bool:
@@ -312,8 +212,7 @@ class DQNExperiment(BaseExperiment):
         self.last_state, self.state = self.state, self._read_state(core)
         self._count(self.state)
         self.end_reason = self._reason_to_end(self.state, core)
-        if self.others["retry_share"] > 0.0:
-            self._note_retry(core)
+        self._starts.note(core, self.state, self.end_reason)
         self._tell(self.state, core.map.name.rsplit("/", 1)[-1])
         return self.end_reason is not None
 
@@ -327,21 +226,13 @@ class DQNExperiment(BaseExperiment):
             y=place.y,
             z=place.z,
             speed=3.6 * core.hero.get_velocity().length(),
-            forward_speed=_forward_speed(core.hero),
+            forward_speed=forward_speed(core.hero),
             lane=lanes.locate(place.x, place.y, place.z, transform.rotation.yaw),
             on_road=lanes.on_road(place.x, place.y, place.z),
             steer=self.last_control.steer,
-            route=_route_pose(core.sensor_interface.route, transform),
+            route=route_pose(core.sensor_interface.route, transform),
             ahead=self._ahead,
         )
-
-    def _note_retry(self, core: CarlaCore) -> None:
-        """Keep a pose from some seconds before a bad end, to start from again."""
-        if self.end_reason in BAD_ENDS and len(self._trail) > RETRY_STEPS[0]:
-            kept = self._retries.setdefault(core.map.name, deque(maxlen=RETRIES_KEPT))
-            kept.append(self._trail[int(core.rng.integers(len(self._trail) - RETRY_STEPS[0]))])
-        elif self.state is not None and self.state.on_road:
-            self._trail.append((core.hero.get_transform(), max(self.state.forward_speed, 0.0)))
 
     def _lanes(self, carla_map: carla.Map) -> LaneIndex:
         name = carla_map.name
@@ -399,58 +290,14 @@ class DQNExperiment(BaseExperiment):
     def compute_reward(self, observation: np.ndarray, core: CarlaCore) -> dict[str, float]:
         """The step's reward in named parts."""
         assert self.state is not None
-        if self.others["reward"] == "lane":
-            return lane_reward(self.state, self.end_reason, self.others["target_speed"])
-        if self.others["reward"] == "route":
-            return route_reward(self.state, self.end_reason, self.others["target_speed"])
-        if self.others["reward"] == "traffic":
-            return traffic_reward(self.state, self.end_reason, self.others["target_speed"])
+        if self.others["reward"] in _BOUNDED_REWARDS:
+            reward = _BOUNDED_REWARDS[self.others["reward"]]
+            return reward(self.state, self.end_reason, self.others["target_speed"])
         penalty = self.others["collision_penalty"] if self._collided else 0.0
         return original_reward(self.state, self.last_state, self.end_reason, penalty)
-
-
-def _numbered(rows: list[tuple[float, float, float]]) -> dict[int, list[float | bool]]:
-    return {number: [*row, False, False] for number, row in enumerate(rows)}
-
-
-def _original_actions() -> dict[int, list[float | bool]]:
-    rows: list[tuple[float, float, float]] = [(0.0, 0.0, 0.0), (0.0, 0.0, 1.0)]
-    rows += [(0.0, steer, 0.0) for steer in STEERING[1:]]
-    rows += [(throttle, steer, 0.0) for throttle in (0.3, 0.6, 1.0) for steer in STEERING]
-    return _numbered(rows)
-
-
-def _fine_actions() -> dict[int, list[float | bool]]:
-    return _numbered([(throttle, steer, brake) for throttle, brake in FINE_PEDALS for steer in FINE_STEERING])
-
-
-def _braking_actions() -> dict[int, list[float | bool]]:
-    return {**_fine_actions(), len(FINE_PEDALS) * len(FINE_STEERING): [0.0, 0.0, 1.0, False, False]}
-
-
-_ACTIONS = {"original": _original_actions, "fine": _fine_actions, "braking": _braking_actions}
-
-
-def _forward_speed(hero: carla.Vehicle) -> float:
-    """Speed along the vehicle's own axis [m/s]."""
-    return hero.get_velocity().dot(hero.get_transform().get_forward_vector())
 
 
 def _shown_ahead(ahead: Ahead) -> list[int]:
     """Distances and the speed as brightness: 255 = nothing within sight, or the fastest speed shown."""
     shares = (ahead.gap / SIGHT, ahead.gap_speed / FASTEST_SHOWN, ahead.crossing / SIGHT, ahead.line / SIGHT)
     return [int(255 * min(max(share, 0.0), 1.0)) for share in shares]
-
-
-def _route_pose(route: Route | None, transform: carla.Transform) -> RoutePose | None:
-    if route is None:
-        return None
-    place = transform.location
-    route.update(place.x, place.y)
-    lateral, error = route.locate(place.x, place.y, transform.rotation.yaw)
-    return RoutePose(lateral, error, route.deviation, route.bend(BEND_AHEAD))
-
-
-def _is_clear_of_junctions(point: carla.Waypoint) -> bool:
-    ahead, behind = point.next(JUNCTION_MARGIN), point.previous(JUNCTION_MARGIN)
-    return bool(ahead) and bool(behind) and not any(other.is_junction for other in [*ahead, *behind])

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dqn_example.dqn_experiment import HeroState
+    from dqn_example.dqn_state import HeroState
     from rllib_integration.lanes import LanePosition
 
 SLOW_SPEED = 20.0  # [km/h] below it, gaining speed is rewarded

@@ -175,6 +175,16 @@ def test_a_resolved_configuration_reads_back_from_its_file(document, tmp_path):
     assert again == resolved
 
 
+def test_who_reads_a_configuration_while_it_is_saved_reads_a_whole_one(tmp_path):
+    file = save_config({"text": "old" * 100_000}, tmp_path / "config.yaml")
+    with file.open() as reader:
+        first = reader.read(10)
+        save_config({"text": "new"}, file)
+        assert yaml.safe_load(first + reader.read())["text"] == "old" * 100_000
+    assert yaml.safe_load(file.read_text()) == {"text": "new"}
+    assert list(tmp_path.iterdir()) == [file]
+
+
 @pytest.mark.parametrize(
     ("override", "expected"),
     [

@@ -11,8 +11,9 @@ import carla
 import numpy as np
 import pytest
 
-from dqn_example.dqn_experiment import DQNExperiment, HeroState, RoutePose
+from dqn_example.dqn_experiment import DQNExperiment
 from dqn_example.dqn_rewards import is_in_lane, lane_reward, original_reward, route_reward
+from dqn_example.dqn_state import HeroState, RoutePose
 from rllib_integration.carla_env import CarlaEnv
 from rllib_integration.config import ConfigError
 from rllib_integration.lanes import LanePosition

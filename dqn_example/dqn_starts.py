@@ -1,0 +1,104 @@
+"""Where episodes of the DQN example start: anywhere on a lane, or shortly before an earlier episode ended badly."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING
+
+import carla
+import numpy as np
+
+from rllib_integration.config import ConfigError
+
+if TYPE_CHECKING:
+    from dqn_example.dqn_state import HeroState
+    from rllib_integration.carla_core import CarlaCore
+
+JUNCTION_MARGIN = 15.0  # [m] starts on lanes keep this far from junctions
+START_SPACING = 5.0  # [m] between the lane points that starts are drawn from
+START_OFFSET = 0.5  # [m] sideways, at most
+START_ANGLE = math.degrees(0.15)  # [degrees] off the lane's direction, at most
+TRAFFIC_MARGIN = 10.0  # [m] starts on lanes keep this far from other vehicles
+BAD_ENDS = ("left_lane", "left_route", "collision", "red_light", "fell")
+RETRIES_KEPT = 40  # poses before bad ends that an environment remembers of a town
+RETRY_STEPS = (6, 22)  # decisions before a bad end that a retry starts at
+
+
+class LaneStarts:
+    """Draws starts, and remembers what went before bad ends.
+
+    Args:
+        start_speed: Starts have a speed up to this [m/s], three in ten none.
+        retry_share: Share of the starts that go back to before a bad end of an earlier episode in the town.
+    """
+
+    def __init__(self, start_speed: float, retry_share: float) -> None:
+        self._start_speed = start_speed
+        self._retry_share = retry_share
+        self._trail: deque[tuple[carla.Transform, float]] = deque(maxlen=RETRY_STEPS[1])
+        self._retries: dict[str, deque[tuple[carla.Transform, float]]] = {}
+        self._points: dict[str, list[carla.Waypoint]] = {}
+
+    def begin_episode(self) -> None:
+        """Forget the last episode's way."""
+        self._trail.clear()
+
+    def place(self, core: CarlaCore) -> None:
+        """Move the hero to a start, roughly along its lane, with a speed."""
+        rng = core.rng
+        transform, speed = self._draw(core, rng)
+        right, yaw = transform.get_right_vector(), transform.rotation.yaw
+        offset = float(rng.uniform(-START_OFFSET, START_OFFSET))
+        location = transform.location + carla.Location(right.x * offset, right.y * offset, 0.05)
+        heading = math.radians(yaw + float(rng.uniform(-START_ANGLE, START_ANGLE)))
+        pitch = transform.rotation.pitch
+        core.hero.set_transform(carla.Transform(location, carla.Rotation(pitch=pitch, yaw=math.degrees(heading))))
+        core.hero.set_target_velocity(carla.Vector3D(speed * math.cos(heading), speed * math.sin(heading), 0.0))
+
+    def note(self, core: CarlaCore, state: HeroState, end_reason: str | None) -> None:
+        """Follow the hero; of an episode that ends badly, keep a pose from some seconds before."""
+        if self._retry_share == 0.0:
+            return
+        if end_reason in BAD_ENDS and len(self._trail) > RETRY_STEPS[0]:
+            kept = self._retries.setdefault(core.map.name, deque(maxlen=RETRIES_KEPT))
+            kept.append(self._trail[int(core.rng.integers(len(self._trail) - RETRY_STEPS[0]))])
+        elif state.on_road:
+            self._trail.append((core.hero.get_transform(), max(state.forward_speed, 0.0)))
+
+    def _draw(self, core: CarlaCore, rng: np.random.Generator) -> tuple[carla.Transform, float]:
+        """A pose on a lane and a speed [m/s]."""
+        retries = self._retries.get(core.map.name)
+        if retries and rng.random() < self._retry_share:
+            pose, speed = retries[int(rng.integers(len(retries)))]
+            if _is_free(core, pose.location):
+                return pose, speed
+        speed = float(rng.uniform(0.0, self._start_speed)) * float(rng.random() < 0.7)
+        return self._free_point(core, rng).transform, speed
+
+    def _free_point(self, core: CarlaCore, rng: np.random.Generator) -> carla.Waypoint:
+        points = self._lane_points(core.map)
+        for index in rng.permutation(len(points)):
+            if _is_free(core, points[index].transform.location):
+                return points[index]
+        return points[int(rng.integers(len(points)))]
+
+    def _lane_points(self, carla_map: carla.Map) -> list[carla.Waypoint]:
+        if carla_map.name not in self._points:
+            points = [point for point in carla_map.generate_waypoints(START_SPACING) if not point.is_junction]
+            clear = [point for point in points if _is_clear_of_junctions(point)]
+            if not clear:
+                raise ConfigError(f"others.start: lanes: {carla_map.name} has no lane away from junctions.")
+            self._points[carla_map.name] = clear
+        return self._points[carla_map.name]
+
+
+def _is_free(core: CarlaCore, place: carla.Location) -> bool:
+    others = [actor.get_location() for actor in core.world.get_actors().filter("vehicle.*")]
+    hero = core.hero.get_location()
+    return all(place.distance(other) > TRAFFIC_MARGIN for other in others if other.distance(hero) > 0.1)
+
+
+def _is_clear_of_junctions(point: carla.Waypoint) -> bool:
+    ahead, behind = point.next(JUNCTION_MARGIN), point.previous(JUNCTION_MARGIN)
+    return bool(ahead) and bool(behind) and not any(other.is_junction for other in [*ahead, *behind])

@@ -1,0 +1,74 @@
+"""The hero after a step, as the rewards of the DQN example see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import carla
+
+from rllib_integration.road_ahead import NOTHING, Ahead
+
+if TYPE_CHECKING:
+    from rllib_integration.lanes import LanePosition
+    from rllib_integration.routes import Route
+
+BEND_AHEAD = 12.0  # [m] of the route whose bends the "route" reward slows down for
+
+
+@dataclass
+class RoutePose:
+    """How the hero lies to its route.
+
+    Attributes:
+        lateral: To the right of the route [m].
+        heading_error: Its direction less the route's [degrees].
+        deviation: Distance from the route [m].
+        bend: Sharpest curvature of the next metres [1/m].
+    """
+
+    lateral: float
+    heading_error: float
+    deviation: float
+    bend: float
+
+
+@dataclass
+class HeroState:
+    """The hero after a step, as the rewards see it.
+
+    Attributes:
+        x, y, z: Position in the world [m].
+        speed: [km/h].
+        forward_speed: Along the vehicle's own axis, negative in reverse [m/s].
+        lane: The lane it is on, chosen by direction where lanes overlap; None off the driving lanes.
+        on_road: On a driving or parking lane.
+        steer: Of the last control, -1..1, to the right positive.
+        route: How it lies to its route, where it has one.
+        ahead: What it has to slow down for.
+    """
+
+    x: float
+    y: float
+    z: float
+    speed: float
+    forward_speed: float
+    lane: LanePosition | None
+    on_road: bool
+    steer: float
+    route: RoutePose | None = None
+    ahead: Ahead = NOTHING
+
+
+def forward_speed(hero: carla.Vehicle) -> float:
+    """Speed along the vehicle's own axis [m/s]."""
+    return hero.get_velocity().dot(hero.get_transform().get_forward_vector())
+
+
+def route_pose(route: Route | None, transform: carla.Transform) -> RoutePose | None:
+    if route is None:
+        return None
+    place = transform.location
+    route.update(place.x, place.y)
+    lateral, error = route.locate(place.x, place.y, transform.rotation.yaw)
+    return RoutePose(lateral, error, route.deviation, route.bend(BEND_AHEAD))
