@@ -171,6 +171,7 @@ def _fetch_town(name: str, folder: str | None) -> None:
 
 def _create_server(options: argparse.Namespace) -> Server:
     from rllib_integration.embedded import kernel_cache
+    from rllib_integration.embedded.announcements import announce
     from rllib_integration.embedded.rpc.server import Server
     from rllib_integration.embedded.town import BUILT_IN_TOWN, TownError
     from rllib_integration.embedded.world.clock import Clock
@@ -195,6 +196,7 @@ def _create_server(options: argparse.Namespace) -> Server:
         from rllib_integration.embedded.warming import compile_all
 
         compile_all(town, options.town_folder)
+    announce(f"it loads {town}")
     try:
         simulation.load(town)
     except TownError as error:

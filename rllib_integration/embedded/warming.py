@@ -7,17 +7,20 @@ compiled the others find on disk.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numba
 import numpy as np
 
 from rllib_integration.embedded import kernel_cache
+from rllib_integration.embedded.announcements import AWAITS_ANOTHER, COMPILES, announce
 from rllib_integration.embedded.parent_death import set_parent_death_signal
 from rllib_integration.embedded.physics import collisions, prop, step, walker
 from rllib_integration.embedded.physics.ground import Surface, flat_surface
@@ -38,14 +41,38 @@ Job = Callable[[], object]
 
 
 def compile_all(town: str, town_folder: str | None) -> None:
-    """Compile all kernels that are not on disk.
+    """Compile all kernels that are not on disk; of several servers that start at once, one does it for all.
 
     Args:
         town: The town that will be loaded; if it has to be built, that is one of the jobs.
         town_folder: As of `load_town`.
     """
+    with _one_at_a_time():
+        if not kernel_cache.is_complete():
+            announce(COMPILES)
+            _compile_all(town, town_folder)
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Let one of this user's servers compile; the lock ends with its process, however that ends."""
+    try:
+        kernel_cache.base_folder().mkdir(parents=True, exist_ok=True)
+        file = (kernel_cache.base_folder() / "compiling.lock").open("w")
+    except OSError:  # a folder that takes no lock takes no kernels for others either
+        yield
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            announce(AWAITS_ANOTHER)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _compile_all(town: str, town_folder: str | None) -> None:
     began = time.monotonic()
-    logger.info("compiling the kernels; the next start finds them on disk")
     done = share([job for _, job in jobs(town, town_folder)], min(len(os.sched_getaffinity(0)), _MOST_PROCESSES))
     logger.info("compiled the kernels in %.1f s", time.monotonic() - began)
     if done:

@@ -116,6 +116,10 @@ class CarlaServer(abc.ABC):
         """What the server's processes are doing; None where that can't be seen."""
         return None
 
+    def doing_at_start(self) -> str:
+        """What a server that does not answer yet says it is doing, such as "it loads Town05"; empty if it is silent."""
+        return ""
+
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of the server's log, without control characters."""
         if self.log_path is None or not self.log_path.exists():

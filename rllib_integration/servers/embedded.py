@@ -15,6 +15,7 @@ from rllib_integration.servers.ports import PortLease
 _PROGRAM = (sys.executable, "-m", "rllib_integration.embedded")
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _ERROR = "error: "  # how the program's last words begin
+_STARTING = "starting: "  # how it says what keeps it from listening
 
 
 class EmbeddedServer(StartedServer):
@@ -35,6 +36,10 @@ class EmbeddedServer(StartedServer):
             *self.settings.extra_arguments,
         ]
         return Command(arguments, environment=_environment())
+
+    def doing_at_start(self) -> str:
+        said = [line for line in self.log_tail().splitlines() if line.startswith(_STARTING)]
+        return said[-1].removeprefix(_STARTING) if said else ""
 
     def prepare_town(self, town: str) -> None:
         """Fetch the town here if it has to be: what the server says of it stands in its log, where nobody looks.

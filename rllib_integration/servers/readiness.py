@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import select
 import socket
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -13,16 +13,18 @@ import carla
 import msgpack
 
 from rllib_integration.servers.errors import ServerStartError, ServerVersionError
+from rllib_integration.servers.vital_signs import VitalSigns
 
 if TYPE_CHECKING:
     from rllib_integration.servers.base import CarlaServer
 
-logger = logging.getLogger(__name__)
-
 _FIRST_WAIT = 0.005
 _LONGEST_WAIT = 0.25
 _QUESTION_SECONDS = 2.0
-_SILENT_SECONDS = 10.0  # after which whoever waits is told what for
+_SILENT_SECONDS = 5.0  # after which whoever waits is told what for
+_LONGEST_STARTS = 5  # times start_timeout, for a server that is seen to be at it
+_AWAITS_ANOTHER = "it waits for another server"
+_LOOK_SECONDS = 20.0  # between two looks whether it is
 _QUESTION = msgpack.packb([0, 0, "version", [[False]]])  # request, its number, function, what the client sends with all
 
 
@@ -33,32 +35,69 @@ def wait_until_ready(server: CarlaServer) -> str:
     5 ms to 250 ms. A client is only made once something answers as a CARLA server does: a `carla.Client` does not
     retry, and an answer in another protocol ends its process.
 
+    A server that says what it is doing, and is at it, gets up to five times `settings.start_timeout`: on a machine
+    with much to do the first start compiles for minutes.
+
     Raises:
         ServerStartError: the server ended, `settings.start_timeout` seconds have passed, or what listens there is
             another kind of server.
         ServerVersionError: its version is not the client's.
     """
-    begin = time.monotonic()
-    seconds = server.settings.start_timeout
-    wait, told = _FIRST_WAIT, False
+    patience = _Patience(server)
+    wait = _FIRST_WAIT
     while True:
         if server.exit_status() is not None:
             raise ServerStartError(server.obituary())
-        version, reason = _try_to_ask(server, min(seconds, _QUESTION_SECONDS))
+        version, reason = _try_to_ask(server, min(patience.seconds, _QUESTION_SECONDS))
         if version is not None:
             check_version(server, version)
             return version
-        waited = time.monotonic() - begin
-        if waited >= seconds:
-            raise ServerStartError(
-                f"The {server.describe()} gave a client no answer within {seconds:g} s ({reason}). {_advice(server)}"
-            )
-        if waited > _SILENT_SECONDS and not told:
-            logger.warning("Still waiting for the %s: %s.", server.describe(), reason)
-            told = True
+        remaining = patience.remaining(reason)
         event = server.exit_event()
-        select.select([event] if event >= 0 else [], [], [], min(wait, seconds - waited))
+        select.select([event] if event >= 0 else [], [], [], min(wait, remaining))
         wait = min(2 * wait, _LONGEST_WAIT)
+
+
+class _Patience:
+    """How long a server is still waited for, and what whoever waits is told meanwhile."""
+
+    def __init__(self, server: CarlaServer) -> None:
+        self.seconds = server.settings.start_timeout
+        self._server = server
+        self._begin = time.monotonic()
+        self._limit = self._begin + self.seconds
+        self._signs: VitalSigns | None = None
+        self._told = ""
+
+    def remaining(self, reason: str) -> float:
+        """Seconds until the server is given up.
+
+        Args:
+            reason: why it is not ready, if it does not say itself what it is doing.
+
+        Raises:
+            ServerStartError: they have passed.
+        """
+        now, server = time.monotonic(), self._server
+        doing = server.doing_at_start()
+        if now >= self._limit:
+            if not (doing and now < self._begin + _LONGEST_STARTS * self.seconds and self._is_at_it(doing)):
+                raise ServerStartError(
+                    f"The {server.describe()} gave a client no answer within {now - self._begin:.1f} s "
+                    f"({doing or reason}). {_advice(server)}"
+                )
+            self._limit = now + min(self.seconds, _LOOK_SECONDS)
+        if now - self._begin > _SILENT_SECONDS and (doing or reason) != self._told and (doing or not self._told):
+            self._told = doing or reason
+            print(f"The {server.describe()} is not ready yet: {self._told}.", file=sys.stderr, flush=True)
+        return self._limit - now
+
+    def _is_at_it(self, doing: str) -> bool:
+        """Whether the server has worked since the last look, or waits for one that does its work."""
+        before, self._signs = self._signs, self._server.vital_signs()
+        if doing.startswith(_AWAITS_ANOTHER):  # whose end, too, would end the waiting
+            return True
+        return self._signs is not None and (before is None or self._signs.work_since(before))
 
 
 def _try_to_ask(server: CarlaServer, seconds: float) -> tuple[str | None, str]:
@@ -70,7 +109,7 @@ def _try_to_ask(server: CarlaServer, seconds: float) -> tuple[str | None, str]:
     except OSError as error:
         return None, str(error)
     version = ask_version(server.host, server.port, seconds) if answers else None
-    return version, "something listens there, but does not answer"
+    return version, "a client that asks for its version gets no answer"
 
 
 def is_listening(host: str, port: int, seconds: float) -> bool:

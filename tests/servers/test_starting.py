@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import signal
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import carla
 import pytest
 
 from rllib_integration.servers import (
+    ServerSettings,
     ServerSettingsError,
     ServerStartError,
     ServerVersionError,
@@ -23,6 +27,7 @@ from rllib_integration.servers import (
     placement,
     readiness,
 )
+from rllib_integration.servers.vital_signs import VitalSigns
 from tests.servers.conftest import ServerFactory
 from tests.servers.stand_ins import ANSWERING, make_install
 
@@ -78,7 +83,7 @@ def test_garbage_in_the_log_does_not_reach_the_terminal(new_server: ServerFactor
 
 def test_a_server_that_never_answers_is_ended_after_the_start_timeout(new_server: ServerFactory) -> None:
     server = new_server("never_answers", start_timeout=0.5)
-    with pytest.raises(ServerStartError, match=r"no answer within 0\.5 s.*start_timeout"):
+    with pytest.raises(ServerStartError, match=r"no answer within 0\.\d s.*start_timeout"):
         server.start()
     assert server.exit_status() is not None
 
@@ -92,7 +97,7 @@ def test_a_server_that_takes_its_time_is_waited_for(new_server: ServerFactory) -
 def test_a_program_that_listens_but_stays_silent_is_not_ready() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         section = {"kind": "external", "port": listener.getsockname()[1], "start_timeout": 0.5}
-        with pytest.raises(ServerStartError, match=r"within 0\.5 s \(something listens.*names its host and RPC port"):
+        with pytest.raises(ServerStartError, match=r"within 0\.\d s \(a client that asks.*names its host and RPC port"):
             create_server({"server": section}).start()
 
 
@@ -271,3 +276,79 @@ def test_a_town_is_fetched_where_its_user_can_read_of_it(
     assert "Computer Vision Center" in capsys.readouterr().err
     server.prepare_town("Minitown")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["another compiles", "it compiles"])
+def test_whoever_waits_for_a_first_start_is_told_what_the_server_does(
+    new_server: ServerFactory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    held: bool,
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))  # where no kernel has been compiled yet
+    monkeypatch.setattr(readiness, "_SILENT_SECONDS", 0.0)
+    server = new_server(kind="embedded", start_timeout=120)
+    with (tmp_path / "compiling.lock").open("w") as lock, ThreadPoolExecutor(1) as pool:
+        if held:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        starting = pool.submit(server.start)
+        expected = "it waits for another server that compiles" if held else "it compiles its kernels, once on this"
+        told = ""
+        while f"is not ready yet: {expected}" not in told and not starting.done():
+            with contextlib.suppress(TimeoutError):
+                starting.exception(0.1)
+            told += capfd.readouterr().err
+        server.stop()
+        assert isinstance(starting.exception(), ServerStartError)
+    assert f"is not ready yet: {expected}" in told
+
+
+class StartingServer:
+    """A server that never answers, seen through what it says and does."""
+
+    settings = ServerSettings(start_timeout=10.0)
+    log_path = None
+
+    def __init__(self, doing: str, seconds_of_work: float) -> None:
+        self._doing, self._seconds, self._now = doing, seconds_of_work, 0.0
+
+    def describe(self) -> str:
+        return "server"
+
+    def doing_at_start(self) -> str:
+        return self._doing
+
+    def log_tail(self) -> str:
+        return ""
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def vital_signs(self) -> VitalSigns:
+        return VitalSigns(min(self._now, self._seconds), at_it=False, stopped=False)
+
+    def wait_until_given_up(self) -> str:
+        patience = readiness._Patience(self)
+        try:
+            while True:
+                self._now += min(1.0, patience.remaining("silent"))
+        except ServerStartError as error:
+            return str(error)
+
+
+@pytest.mark.parametrize(
+    ("doing", "seconds_of_work", "expected"),
+    [
+        ("", 99.0, "no answer within 10.0 s (silent)"),
+        ("it loads Town05", 15.0, "no answer within 30.0 s (it loads Town05)"),
+        ("it loads Town05", 99.0, "no answer within 50.0 s (it loads Town05)"),
+        ("it waits for another server that compiles", 0.0, "no answer within 50.0 s (it waits for another"),
+    ],
+)
+def test_a_server_that_is_at_it_gets_more_time_but_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch, doing: str, seconds_of_work: float, expected: str
+) -> None:
+    server = StartingServer(doing, seconds_of_work)
+    monkeypatch.setattr(readiness, "time", server)
+    assert expected in server.wait_until_given_up()

@@ -1,0 +1,13 @@
+"""What a server that does not listen yet says about itself, in its log."""
+
+from __future__ import annotations
+
+_PREFIX = "starting: "  # by which whoever started the server finds these lines
+
+COMPILES = "it compiles its kernels, once on this machine, which takes about half a minute of processor time"
+AWAITS_ANOTHER = "it waits for another server that compiles the kernels, once on this machine"
+
+
+def announce(doing: str) -> None:
+    """Say what keeps the server from listening, until it says something else."""
+    print(_PREFIX + doing, flush=True)
