@@ -101,7 +101,10 @@ def test_a_spawn_succeeds_whatever_becomes_of_the_commands_after_it(client, fres
     spawn = command.SpawnActor(cone, spawn_points[0]).then(command.SetAutopilot(command.FutureActor, False))
     (response,) = client.apply_batch_sync([spawn.then(command.SetSimulatePhysics(command.FutureActor, True))], True)
     assert not response.has_error()
-    assert fresh_world.get_actor(response.actor_id).type_id == "static.prop.constructioncone"
+    spawned = fresh_world.get_actor(response.actor_id)
+    assert spawned.type_id == "static.prop.constructioncone"
+    assert spawned.destroy()
+    fresh_world.tick()
 
 
 def test_props_stand_where_they_are_put(fresh_world, spawn, spawn_points):
