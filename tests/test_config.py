@@ -175,6 +175,11 @@ def test_a_resolved_configuration_reads_back_from_its_file(document, tmp_path):
     assert again == resolved
 
 
+def test_a_whole_number_may_stand_for_a_number_and_becomes_one():
+    timeout = resolve_env_config({"carla": {"timeout": 60}})["carla"]["timeout"]
+    assert (timeout, type(timeout)) == (60.0, float)
+
+
 def test_who_reads_a_configuration_while_it_is_saved_reads_a_whole_one(tmp_path):
     file = save_config({"text": "old" * 100_000}, tmp_path / "config.yaml")
     with file.open() as reader:

@@ -305,10 +305,11 @@ def test_fault_8_a_short_spawn_point_starts_on_its_lane_or_up_to_five_metres_beh
     lane = core.map.get_waypoint(own)
     starts = []
     for seed in range(12):
-        points = [f"{own.x},{own.y},{own.z}"]
+        points = [f"{own.x},{own.y},{lane.transform.location.z + 0.7}"]
         pose = hero_transforms(points, core.map, np.random.default_rng(seed))[0]
         waypoint = core.map.get_waypoint(pose.location)
         assert pose.location.distance_2d(waypoint.transform.location) < 0.1
+        assert pose.location.z == pytest.approx(waypoint.transform.location.z + 0.7, abs=0.01)
         turn = (pose.rotation.yaw - waypoint.transform.rotation.yaw + 180) % 360 - 180
         assert abs(turn) < 1.0
         starts.append(pose.location.distance_2d(lane.transform.location))

@@ -105,6 +105,16 @@ def test_a_whole_episode_ends_a_row_of_failures(new_keeper: KeeperFactory) -> No
     assert kept.metrics()["servers_died"] == 4
 
 
+def test_long_work_ends_a_row_of_failures_although_no_episode_was_whole(
+    new_keeper: KeeperFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "_PROVEN_SECONDS", 0.0)
+    kept = new_keeper(max_failures=2)
+    for _ in range(3):
+        kill(kept.acquire())
+    assert kept.acquire().exit_status() is None
+
+
 def test_what_another_attempt_cannot_mend_is_raised_at_once(new_keeper: KeeperFactory) -> None:
     kept = new_keeper(extra_arguments=["--version", "0.9.12"])
     with pytest.raises(ServerVersionError):
@@ -172,12 +182,14 @@ def test_a_spare_server_that_died_while_it_waited_is_told_and_another_started_at
     assert kept.metrics()["servers_other_failures"] == 2
 
 
-@pytest.mark.parametrize("light", [True, False])
-def test_only_light_servers_get_a_spare_unasked_and_only_after_a_loss(
-    light: bool, new_keeper: KeeperFactory, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("light", "memory_limit", "has_spare"), [(True, 100.1, True), (False, 100.1, False), (True, 0.0, False)]
+)
+def test_a_spare_is_had_unasked_after_a_loss_of_a_light_server_while_there_is_memory(
+    light: bool, memory_limit: float, has_spare: bool, new_keeper: KeeperFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(PackagedServer, "light", light)
-    monkeypatch.setattr(keeper, "_MEMORY_FOR_SPARES", 100.1)
+    monkeypatch.setattr(keeper, "_MEMORY_FOR_SPARES", memory_limit)
     kept = new_keeper()
     first = kept.acquire()
     kept.episode_began()
@@ -185,7 +197,7 @@ def test_only_light_servers_get_a_spare_unasked_and_only_after_a_loss(
     kill(first)
     kept.acquire()
     kept.episode_began()
-    assert (kept._next is not None) is light
+    assert (kept._next is not None) is has_spare
 
 
 def test_closing_ends_the_present_server_and_the_one_in_preparation(new_keeper: KeeperFactory) -> None:

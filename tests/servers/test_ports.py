@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 
 import psutil
 import pytest
@@ -94,9 +95,10 @@ def test_a_released_block_can_be_leased_again_and_releasing_twice_frees_nobody_e
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
-def test_a_port_on_which_anybody_listens_is_not_free(address: str) -> None:
-    with socket.create_server((address, 0)) as listener:
-        assert not ports.is_port_free(listener.getsockname()[1])
+def test_a_port_that_anybody_has_is_not_free(address: str) -> None:
+    with socket.socket() as owner:  # that it listens, too, would make no difference
+        owner.bind((address, 0))
+        assert not ports.is_port_free(owner.getsockname()[1])
 
 
 def test_a_retired_block_is_not_leased_again_soon_but_in_the_end(narrow: range) -> None:
@@ -159,18 +161,24 @@ def test_a_lease_ends_with_a_killed_worker_although_its_forked_child_lives_on() 
         process.communicate()
 
 
-def _try_in_fork(first: int, results: multiprocessing.SimpleQueue) -> None:
-    before = ports._LOCKS.try_lock(first, 3)
-    ports._LOCKS.unlock(first, 3)
-    results.put((before, ports._LOCKS.try_lock(first, 3)))
+def _try_in_fork(
+    kept: ports.PortLease, given_back: ports.PortLease, results: multiprocessing.SimpleQueue, go: threading.Event
+) -> None:
+    kept.release()
+    results.put([ports._LOCKS.try_lock(lease.first, 3) for lease in (kept, given_back)])
+    go.wait()
+    results.put([ports._LOCKS.try_lock(lease.first, 3) for lease in (kept, given_back)])
 
 
 def test_a_forked_child_neither_holds_nor_frees_its_parents_lease() -> None:
-    lease = ports.lease_port_block()
+    kept, given_back = ports.lease_port_block(), ports.lease_port_block()
     context = multiprocessing.get_context("fork")
-    results = context.SimpleQueue()
-    child = context.Process(target=_try_in_fork, args=(lease.first, results))
+    results, go = context.SimpleQueue(), context.Event()
+    child = context.Process(target=_try_in_fork, args=(kept, given_back, results, go))
     child.start()
-    assert results.get() == (False, False)
+    assert results.get() == [False, False]
+    given_back.release()
+    go.set()
+    assert results.get() == [False, True]
     child.join()
-    lease.release()
+    kept.release()
