@@ -118,3 +118,24 @@ def test_a_recording_is_listed_and_replayed(client, fresh_world, spawn, spawn_po
     client.stop_replayer(False)
     fresh_world.tick()
     assert min(played) < 1.0
+
+
+def test_a_replay_moves_the_spectator_as_asked(client, fresh_world, spawn, spawn_points):
+    spectator = fresh_world.get_spectator()
+    car = spawn("vehicle.tesla.model3", spawn_points[0])
+    fresh_world.tick()
+    client.start_recorder("spectator.log")
+    seen = carla.Transform(carla.Location(30.0, 20.0, 60.0), carla.Rotation(pitch=-40.0, yaw=70.0))
+    spectator.set_transform(seen)
+    run(fresh_world, 1.0)
+    client.stop_recorder()
+    away = carla.Transform(carla.Location(z=500.0))
+    # An actor to follow is followed, whether the spectator's recorded places are ignored or not.
+    for ignored, followed, place in ((True, 0, away), (False, 0, seen), (True, car.id, spawn_points[0])):
+        client.set_replayer_ignore_spectator(ignored)
+        spectator.set_transform(away)
+        client.replay_file("spectator.log", 0.0, 0.0, followed)
+        run(fresh_world, 0.5)
+        assert spectator.get_location().distance(place.location) < (20.0 if followed else 0.1)
+        client.stop_replayer(True)
+    client.set_replayer_ignore_spectator(True)

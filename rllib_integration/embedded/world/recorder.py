@@ -45,6 +45,7 @@ class Recorder:
         self._began = episode.elapsed
         self._began_platform = time.monotonic()
         self._known: dict[int, Actor] = {}
+        self._spectator = next(actor for actor in episode.actors.values() if actor.type_id == "spectator")
         self._record(episode, self._take_stock(episode))
 
     def tick(self, episode: Episode) -> None:
@@ -118,6 +119,7 @@ class Recorder:
                 _copied(episode.walkers.rows, BODY_FRAME),
                 _copied(episode.props.rows, BODY_FRAME),
                 lights,
+                episode.pose(self._spectator),
             )
         )
 

@@ -1,8 +1,9 @@
 """Recordings of episodes: files of frames that are whole up to their last complete frame, whatever happens.
 
 A file is a sequence of MessagePack objects: one header, then one list a frame:
-`[frame, seconds, platform_seconds, events, vehicles, walkers, props, lights]`. Events are lists that begin with their
-kind; the last four are raw rows of `VEHICLE_FRAME`, `BODY_FRAME` (twice) and `LIGHT_FRAME`.
+`[frame, seconds, platform_seconds, events, vehicles, walkers, props, lights, spectator]`. Events are lists that begin
+with their kind, the four after them raw rows of `VEHICLE_FRAME`, `BODY_FRAME` (twice) and `LIGHT_FRAME`; the spectator
+is a location in metres and a rotation in degrees.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-FORMAT = 3
+from rllib_integration.embedded.protocol.values import Transform, transform
+
+FORMAT = 4
 """Of these files; others are not read."""
 _MAX_OBJECT_BYTES = 256 * 2**20
 
@@ -76,6 +79,7 @@ class Frame(NamedTuple):
     walkers: NDArray[np.void]
     props: NDArray[np.void]
     lights: NDArray[np.void]
+    spectator: Transform
 
 
 def path_of(folder: Path, name: str) -> Path:
@@ -118,7 +122,7 @@ class RecordingWriter:
         """Write one frame."""
         head = [frame.frame, frame.seconds, frame.platform_seconds, frame.events]
         arrays = (frame.vehicles, frame.walkers, frame.props, frame.lights)
-        self._write([*head, *(array.tobytes() for array in arrays)])
+        self._write([*head, *(array.tobytes() for array in arrays), frame.spectator])
 
     def close(self) -> None:
         """End the recording."""
@@ -154,7 +158,7 @@ def _read_entries(path: Path) -> Iterator[Any]:
 def _frames(entries: Iterator[Any]) -> Iterator[Frame]:
     for entry in entries:
         try:
-            number, seconds, platform_seconds, events, vehicles, walkers, props, lights = entry
+            number, seconds, platform_seconds, events, vehicles, walkers, props, lights, spectator = entry
             yield Frame(
                 int(number),
                 float(seconds),
@@ -164,6 +168,7 @@ def _frames(entries: Iterator[Any]) -> Iterator[Frame]:
                 np.frombuffer(walkers, BODY_FRAME),
                 np.frombuffer(props, BODY_FRAME),
                 np.frombuffer(lights, LIGHT_FRAME),
+                transform(spectator),
             )
         except (TypeError, ValueError):
             return

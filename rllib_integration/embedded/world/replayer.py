@@ -30,12 +30,12 @@ class ReplayOptions:
     Attributes:
         factor: Recorded seconds a simulated second.
         ignore_hero: Whether heroes keep to their own devices.
-        ignore_spectator: Whether the spectator stays where it is.
+        ignore_spectator: Whether the spectator keeps out of its recorded places; it follows an actor all the same.
     """
 
     factor: float = 1.0
     ignore_hero: bool = False
-    ignore_spectator: bool = False
+    ignore_spectator: bool = True
 
 
 class Replayer:
@@ -184,7 +184,7 @@ class Replayer:
         ):
             self._move_rows(now, then, share)
         self._set_lights(frame)
-        self._follow_with_spectator()
+        self._move_spectator(frame, later, share)
 
     def _move_rows(self, now: NDArray[np.void], then: NDArray[np.void], share: float) -> None:
         episode = self._simulation.episode
@@ -215,9 +215,13 @@ class Replayer:
             rows["state"] = frame.lights["state"]
             rows["elapsed"] = frame.lights["elapsed"]
 
-    def _follow_with_spectator(self) -> None:
+    def _move_spectator(self, frame: Frame, later: Frame, share: float) -> None:
+        episode, spectator = self._simulation.episode, self._simulation.spectator
         actor = self._actors.get(self._follow)
-        if actor is None or self._options.ignore_spectator or actor.id not in self._simulation.episode.actors:
-            return
-        episode = self._simulation.episode
-        episode.place(self._simulation.spectator, *compose(episode.pose(actor), self._offset))
+        if actor is not None and actor.id in episode.actors:
+            episode.place(spectator, *compose(episode.pose(actor), self._offset))
+        elif not self._options.ignore_spectator:
+            (here, turned), (there, turning) = frame.spectator, later.spectator
+            location = [a + share * (b - a) for a, b in zip(here, there, strict=True)]
+            rotation = [a + share * math.remainder(b - a, 360.0) for a, b in zip(turned, turning, strict=True)]
+            episode.place(spectator, location, rotation)
