@@ -58,6 +58,8 @@ class EmbeddedServer:
                 cwd=_REPOSITORY,
                 stdout=subprocess.PIPE,
                 stderr=errors,
+                # Unbuffered: a line that lay read in a buffer would not wake the selector.
+                bufsize=0,
             )
         try:
             self._wait_until_it_listens()
@@ -73,11 +75,13 @@ class EmbeddedServer:
     def _wait_until_it_listens(self) -> None:
         assert self.process.stdout is not None
         deadline = time.monotonic() + _START_TIMEOUT
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.process.stdout, selectors.EVENT_READ)
-            if not selector.select(max(0.0, deadline - time.monotonic())):
-                raise TimeoutError(f"the server did not listen within {_START_TIMEOUT} s")
-        line = self.process.stdout.readline().decode()
+        line = "starting:"
+        while line.startswith("starting:"):
+            with selectors.DefaultSelector() as selector:
+                selector.register(self.process.stdout, selectors.EVENT_READ)
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    raise TimeoutError(f"the server did not listen within {_START_TIMEOUT} s")
+            line = self.process.stdout.readline().decode()
         if "listening" not in line:
             status = self.process.wait(_STOP_TIMEOUT)
             raise RuntimeError(f"the server ended with status {status}: {line}{self.log.read_text()}")
