@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -20,12 +21,14 @@ class Machine:
         gpus: Number of CUDA devices.
         name: How a message calls it.
         own_gpus: Those of the machine that this process runs on, for a learner inside it; None means all.
+        ray_logs: Where Ray's processes write what they say; None where others look after that.
     """
 
     cpus: int
     gpus: int
     name: str = "this machine"
     own_gpus: int | None = None
+    ray_logs: Path | None = None
 
 
 def this_machine() -> Machine:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from rllib_integration.machine import Machine, this_machine
@@ -95,7 +96,7 @@ def ray_session(auto: bool) -> Iterator[Machine]:
                 ) from error
             raise
         try:
-            yield machine
+            yield replace(machine, ray_logs=Path(files, "session_latest", "logs"))
         finally:
             ray.shutdown()
 

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from rllib_integration.checkpoints import CheckpointKeeper
 from rllib_integration.config import ConfigError, load_config, save_config
 from rllib_integration.helper import get_checkpoint, launch_tensorboard
+from rllib_integration.lost_runners import LostRunners
 from rllib_integration.machine import Machine, ResourceError, available_cpus, fit_resources
 from rllib_integration.ray_session import native_output_in, prepare_process, quiet_ray, ray_session
 from rllib_integration.run_storage import RunStorage, StorageError
@@ -256,7 +257,8 @@ class TrainingRun:
             try:
                 if checkpoint is not None:
                     self._restore(algorithm, checkpoint)
-                return self._iterate(algorithm, interruption)
+                lost = LostRunners(machine.ray_logs, self.folder) if machine.ray_logs else None
+                return self._iterate(algorithm, interruption, lost)
             finally:
                 interruption.patient = False
                 algorithm.stop()
@@ -331,7 +333,7 @@ class TrainingRun:
             flush=True,
         )
 
-    def _iterate(self, algorithm: Algorithm, interruption: Interruption) -> int:
+    def _iterate(self, algorithm: Algorithm, interruption: Interruption, lost: LostRunners | None) -> int:
         from rllib_integration.run_log import RunLog
 
         log = RunLog(self.folder)
@@ -352,6 +354,7 @@ class TrainingRun:
                     break
                 log.add(result, evaluated=self._evaluated(algorithm))
                 progress = meter.progress(result)
+                tell_losses(lost)
                 print(progress_line(result, progress, self.options.stop.seconds_left(progress)), flush=True)
                 self._save(algorithm, result)
                 if board is None and self.options.tensorboard:
@@ -364,6 +367,7 @@ class TrainingRun:
             print_evaluations(self.folder)
             print(f"{reason} The last checkpoint is {checkpoint}", flush=True)
         finally:
+            tell_losses(lost)
             log.close()
             if board is not None:
                 board.stop()
@@ -479,6 +483,12 @@ def progress_line(result: Mapping[str, Any], progress: Progress, seconds_left: f
     if seconds_left is not None:
         parts.append(f"{format_duration(seconds_left)} left")
     return " | ".join(parts)
+
+
+def tell_losses(lost: LostRunners | None) -> None:
+    """Say which env runners have ended, and why."""
+    for runner in lost.new() if lost is not None else ():
+        print(runner, flush=True)
 
 
 def print_evaluations(folder: Path) -> None:
