@@ -66,11 +66,13 @@ def test_against_the_traffic_the_own_lane_is_preferred_and_far_away_there_is_non
         if not w.is_junction and w.get_left_lane() and w.get_left_lane().lane_id * w.lane_id < 0
     )  # fmt: skip
     other = waypoint.get_left_lane().transform
-    position = index.locate(other.location.x, other.location.y, other.location.z, waypoint.transform.rotation.yaw)
-    assert position is not None
-    assert position.lane_id == waypoint.lane_id
-    assert position.lateral < -2.0
-    assert not position.on_lane
+    for turned in (0.0, 80.0):  # also across the road, as long as it is rather the own direction
+        yaw = waypoint.transform.rotation.yaw + turned
+        position = index.locate(other.location.x, other.location.y, other.location.z, yaw)
+        assert position is not None
+        assert position.lane_id == waypoint.lane_id
+        assert position.lateral < -2.0
+        assert not position.on_lane
     assert index.locate(5000.0, 5000.0, 0.0, 0.0) is None
     assert not index.on_road(5000.0, 5000.0, 0.0)
 
@@ -92,6 +94,9 @@ def test_roads_above_one_another_are_told_apart() -> None:
     assert below is not None
     assert above is not None
     assert (below.road_id, above.road_id) == (1, 2)
+    across = crossing.locate(0.0, 1.5, BRIDGE_HEIGHT + 0.1, 0.0)
+    assert across is not None
+    assert across.road_id == 2
     assert not crossing.on_road(0.0, 20.0, 0.0)
     assert crossing.on_road(0.0, 20.0, BRIDGE_HEIGHT)
 

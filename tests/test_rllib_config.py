@@ -167,6 +167,19 @@ def test_runners_are_lowered_when_processors_are_few() -> None:
     assert "4 instead of 12" in notes[0]
 
 
+def test_runners_leave_processors_to_those_that_evaluate_unless_there_is_one_alone() -> None:
+    document = {
+        "env_runners": {"num_env_runners": 8},
+        "evaluation": {"evaluation_interval": 1, "evaluation_num_env_runners": 2},
+    }
+    fitted, _ = fit_resources(document, Machine(cpus=6, gpus=0))
+    assert fitted["env_runners"]["num_env_runners"] == 4
+    assert fitted["evaluation"]["evaluation_num_env_runners"] == 2
+    fitted, _ = fit_resources(document, Machine(cpus=2, gpus=0))
+    assert fitted["env_runners"]["num_env_runners"] == 1
+    assert fitted["evaluation"]["evaluation_num_env_runners"] == 0
+
+
 def test_what_fits_is_left_as_it_is() -> None:
     document = {"env_runners": {"num_env_runners": 8}, "learners": {"num_gpus_per_learner": 1}}
     assert fit_resources(document, Machine(cpus=16, gpus=1)) == (document, [])

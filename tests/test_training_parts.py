@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
+from rllib_integration.checkpoints import CheckpointKeeper
 from rllib_integration.evaluation import evaluation_table, read_episodes
 from rllib_integration.run_log import RunLog, flatten
 from rllib_integration.stop_rules import Progress, StopRules, format_duration, parse_duration
@@ -194,3 +195,42 @@ def test_an_interrupted_command_says_so_in_its_status() -> None:
     os.kill(command.pid, signal.SIGINT)
     assert command.wait(timeout=10) == 130
     assert not psutil.wait_procs(processes, timeout=5)[1]
+
+
+def saved(keeper: CheckpointKeeper, iteration: int, score: float | None) -> None:
+    def write(folder: str) -> None:
+        Path(folder).mkdir()
+        (Path(folder) / "state").write_text(str(iteration))
+
+    assert (keeper.save(iteration, write, score) / "state").read_text() == str(iteration)
+
+
+def test_the_newest_checkpoints_and_the_best_one_are_kept(tmp_path: Path) -> None:
+    def kept() -> list[int]:
+        return sorted(int(path.name.removeprefix("checkpoint_")) for path in tmp_path.glob("checkpoint_*"))
+
+    keeper = CheckpointKeeper(tmp_path, keep=2)
+    for iteration, score in enumerate([1.0, 5.0, 2.0, None], 1):
+        saved(keeper, iteration, score)
+    assert kept() == [2, 3, 4]
+    restored = CheckpointKeeper(tmp_path, keep=2)
+    saved(restored, 5, 4.0)
+    assert kept() == [2, 4, 5]
+    saved(restored, 6, 6.0)
+    saved(restored, 6, None)  # once more, as at the end of a run
+    assert kept() == [5, 6]
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one_alone(tmp_path: Path) -> None:
+    keeper = CheckpointKeeper(tmp_path, keep=1)
+    saved(keeper, 1, None)
+
+    def fail(folder: str) -> None:
+        Path(folder).mkdir()
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        keeper.save(2, fail)
+    assert [path.name for path in tmp_path.glob("checkpoint_*")] == ["checkpoint_000001"]
+    saved(keeper, 2, None)
+    assert [path.name for path in tmp_path.glob("checkpoint_*")] == ["checkpoint_000002"]
