@@ -453,13 +453,22 @@ def _edge(edge: Array, other: Array) -> tuple[Array, Array]:
 
 def _place(points: Array, outward: Array, at: float) -> tuple[Array, Array]:
     """Point and outward normal at a distance [m] along an edge."""
-    run = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points[:, :2], axis=0), axis=1))])
-    point = np.array([np.interp(at, run, points[:, k]) for k in range(3)])
-    normal = np.array([np.interp(at, run, outward[:, k]) for k in range(2)])
-    return point, normal / max(float(np.hypot(*normal)), 1e-9)
+    ((point, normal),) = _places_at(points, outward, np.array([at]))
+    return point, normal
 
 
 def _places(points: Array, outward: Array, spacing: float, inset: float) -> list[tuple[Array, Array]]:
     """Evenly spaced points and normals along an edge, `inset` [m] away from its ends."""
     length = float(np.linalg.norm(np.diff(points[:, :2], axis=0), axis=1).sum())
-    return [_place(points, outward, at) for at in np.arange(inset, length - inset, spacing)]
+    return _places_at(points, outward, np.arange(inset, length - inset, spacing))
+
+
+def _places_at(points: Array, outward: Array, at: Array) -> list[tuple[Array, Array]]:
+    """Points and outward normals at distances [m] along an edge."""
+    if len(at) == 0:
+        return []
+    run = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points[:, :2], axis=0), axis=1))])
+    places = np.column_stack([np.interp(at, run, points[:, k]) for k in range(3)])
+    normals = np.column_stack([np.interp(at, run, outward[:, k]) for k in range(2)])
+    normals /= np.maximum(np.hypot(normals[:, 0], normals[:, 1]), 1e-9)[:, None]
+    return list(zip(places, normals))

@@ -281,7 +281,7 @@ class _Mesh:
         first, second = self.nearest(start, reach), self.nearest(end, reach)
         if first is None or second is None or first[:2] == second[:2]:
             return False
-        a, b = self._cut(*first, width), self._cut(*second, width)
+        a, b = self._border(*first, end, width), self._border(*second, start, width)
         if a is None or b is None:
             return False
         # The corners in an order that does not cross itself.
@@ -289,6 +289,36 @@ class _Mesh:
             b = b[::-1]
         self.crossings.append(([a[0], a[1], b[1], b[0]], area))
         return True
+
+    def _border(self, index: int, edge: int, at: float, goal: Array, width: float) -> list[Array] | None:
+        """Corners of the piece of a strip's border, near a place on one edge, from which one goes to `goal`.
+
+        At the end of a strip that leads there this is its last rung; else a piece of the edge on that side.
+        """
+        rungs = self.strips[index].rungs
+        runs = [_run(rungs[:, side]) for side in range(2)]
+        for k, before in ((0, 1), (-1, -2)):
+            middle = rungs[k].mean(axis=0)
+            outward, way = (middle - rungs[before].mean(axis=0))[:2], (goal - middle)[:2]
+            leads_there = np.dot(outward, way) > 0.7 * np.hypot(*outward) * np.hypot(*way)
+            if abs(at - runs[edge][k]) < 1.0 and leads_there and not self._goes_on(index, middle):
+                return [rungs[k, 0].copy(), rungs[k, 1].copy()]
+        places = [at / runs[edge][-1] * run[-1] for run in runs]
+        points = [self._point(index, side, places[side]) for side in range(2)]
+        side = int(np.argmin([np.hypot(*(goal - point)[:2]) for point in points]))
+        return self._cut(index, side, places[side], width)
+
+    def _goes_on(self, index: int, point: Array) -> bool:
+        """Whether another strip lies at the end of one, which then is no border."""
+        near = self._around(point, WELD)
+        offset = self._points[near] - point
+        close = (np.hypot(offset[:, 0], offset[:, 1]) < 2.0 * WELD) & (np.abs(offset[:, 2]) < 1.0)
+        return bool((self._owners[near[close], 0] != index).any())
+
+    def _point(self, index: int, edge: int, at: float) -> Array:
+        """The point at a distance along an edge."""
+        line = self.strips[index].rungs[:, edge]
+        return np.array([np.interp(at, _run(line), line[:, axis]) for axis in range(3)])
 
     def _cut(self, index: int, edge: int, at: float, width: float) -> list[Array] | None:
         """Cut a strip so that a piece of about `width` around `at` begins and ends with rungs; its edge's corners."""
@@ -349,8 +379,7 @@ class _Mesh:
                 if found is None:
                     continue
                 other, edge, at = found
-                line = self.strips[other].rungs[:, edge]
-                goal = np.array([np.interp(at, _run(line), line[:, axis]) for axis in range(3)])
+                goal = self._point(other, edge, at)
                 way = middle + np.linspace(0.1, 0.9, 7)[:, None] * (goal - middle)
                 labels = label_at(surface, way[:, 0].copy(), way[:, 1].copy(), way[:, 2] + 0.3)
                 if (labels == ROAD_LABEL).any():
@@ -415,10 +444,12 @@ class _Mesh:
         def number(point: Array, reach: float) -> int:
             u, v = int(point[0] // WELD), int(point[1] // WELD)
             near = [k for a in (-1, 0, 1) for b in (-1, 0, 1) for k in cells.get((u + a, v + b), [])]
-            for k in near:
-                offset = np.abs(vertices[k] - point)
-                if np.hypot(offset[0], offset[1]) < reach and offset[2] < 1.0:
-                    return k
+            offsets = [(np.abs(vertices[k] - point), k) for k in near]
+            distances = [(float(np.hypot(offset[0], offset[1])), k) for offset, k in offsets if offset[2] < 1.0]
+            # The nearest, as sidewalks that overlap have points close to each other.
+            distance, k = min(distances, default=(np.inf, -1))
+            if distance < reach:
+                return k
             vertices.append(point)
             cells.setdefault((u, v), []).append(len(vertices) - 1)
             return len(vertices) - 1
@@ -427,10 +458,10 @@ class _Mesh:
         owner: list[int] = []
         for index, strip in enumerate(self.strips):
             last = len(strip.rungs) - 1
-            numbers = [
-                [number(point, WELD if k in (0, last) else 0.02) for point in rung]
-                for k, rung in enumerate(strip.rungs)
-            ]
+            numbers = []
+            for k, rung in enumerate(strip.rungs):
+                reach = min(WELD, 0.6 * float(np.hypot(*(rung[1] - rung[0])[:2]))) if k in (0, last) else 0.02
+                numbers.append([number(point, reach) for point in rung])
             for a, b in itertools.pairwise(numbers):
                 polygons.append([a[0], b[0], b[1], a[1]])
                 owner.append(index)

@@ -83,10 +83,15 @@ class GroundQuads:
 
     def __post_init__(self) -> None:
         self.low, self.high = self.corners[:, :, :2].min(axis=1), self.corners[:, :, :2].max(axis=1)
+        self._by_x = np.argsort(self.low[:, 0], kind="stable")
+        self._sorted_x = self.low[self._by_x, 0]
+        self._widest = float((self.high[:, 0] - self.low[:, 0]).max(initial=0.0))
 
     def within(self, low: Array, high: Array) -> NDArray[np.int64]:
         """Rows of those whose bounding rectangle meets another one [m]."""
-        return np.flatnonzero(np.all((self.high >= low) & (self.low <= high), axis=1))
+        first, last = np.searchsorted(self._sorted_x, (low[0] - self._widest, np.nextafter(high[0], np.inf)))
+        near = np.sort(self._by_x[first:last])
+        return near[np.all((self.high[near] >= low) & (self.low[near] <= high), axis=1)]
 
 
 def lane_quads(lanes: LaneTable) -> GroundQuads:
@@ -143,12 +148,8 @@ class _CoarseTerrain:
         lowest = np.full(shape, np.inf)
         middle = quads.corners.mean(axis=1)
         points = np.concatenate([middle, quads.corners.reshape(-1, 3)])
-        u, v = np.rint((points[:, :2] - origin) / COARSE).astype(int).T
-        np.minimum.at(lowest, (v, u), points[:, 2])
-        # Only the lower level shapes the land where roads cross above each other.
-        ground = points[:, 2] < lowest[v, u] + LEVEL_GAP
-        np.add.at(total, (v[ground], u[ground]), points[ground, 2])
-        np.add.at(weight, (v[ground], u[ground]), 1.0)
+        nodes = np.rint((points[:, :2] - origin) / COARSE).astype(np.int64)
+        _add_points(nodes, points[:, 2].copy(), LEVEL_GAP, lowest, total, weight)
         known = weight > 0
         self.height = _fill_smoothly(np.where(known, total / np.maximum(weight, 1.0), 0.0), known)
         self.mask = _terrain_mask(known).astype(np.float32)
@@ -166,6 +167,19 @@ class _CoarseTerrain:
         fine = cv2.remap(self.height, grid_u, grid_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         inside = cv2.remap(self.mask, grid_u, grid_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         return np.asarray(fine, np.float32), np.asarray(inside > 0.5)
+
+
+@njit()
+def _add_points(nodes, heights, gap, lowest, total, weight):  # type: ignore[no-untyped-def]
+    """Sum up heights at grid nodes (column, row), of the lowest level only: it shapes the land below a crossing."""
+    for k in range(len(nodes)):
+        u, v = nodes[k]
+        lowest[v, u] = min(lowest[v, u], heights[k])
+    for k in range(len(nodes)):
+        u, v = nodes[k]
+        if heights[k] < lowest[v, u] + gap:
+            total[v, u] += heights[k]
+            weight[v, u] += 1.0
 
 
 def _terrain_mask(known: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -258,13 +272,17 @@ def _build_block(
         tiles.gores.append(_gore_quads(gore[inner], ground[inner], low + cell * rim, cell))
     for level in range(LEVELS):
         field, label = (ground, ground_label) if level == 0 else (heights[level], labels[level])
+        there = np.isfinite(field)
+        if not there.any():
+            continue
+        tags = _cell_labels(label)
         for r in range(row, row_end):
             for c in range(column, column_end):
                 top, left = rim + (r - row) * TILE_CELLS, rim + (c - column) * TILE_CELLS
-                part = field[top : top + TILE_CELLS + 1, left : left + TILE_CELLS + 1]
-                if np.isfinite(part).any():
-                    tags = label[top : top + TILE_CELLS + 1, left : left + TILE_CELLS + 1]
-                    tiles.add(r, c, part.astype(np.float32), _cell_labels(tags))
+                nodes = slice(top, top + TILE_CELLS + 1), slice(left, left + TILE_CELLS + 1)
+                if there[nodes].any():
+                    cells = slice(top, top + TILE_CELLS), slice(left, left + TILE_CELLS)
+                    tiles.add(r, c, field[nodes].astype(np.float32), tags[cells].copy())
 
 
 def _cell_labels(node_label: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -311,12 +329,18 @@ def _draw(
         in_junction,
         LEVEL_GAP,
     )
-    with np.errstate(invalid="ignore", divide="ignore"):
-        heights = np.where(weight > 0, total / weight, np.nan).astype(np.float32) + raised
+    drawn = weight > 0
+    heights = np.full(total.shape, np.nan, np.float32)
+    heights[drawn] = (total[drawn] / weight[drawn]).astype(np.float32) + raised[drawn]
     if not weight[1].any():
         return heights, label, in_junction
-    order_up = np.argsort(np.where(np.isnan(heights), np.inf, heights), axis=0, kind="stable")
-    return np.take_along_axis(heights, order_up, axis=0), np.take_along_axis(label, order_up, axis=0), in_junction
+    # Few nodes have several levels.
+    several = weight[1] > 0
+    stacked, tags = heights[:, several], label[:, several]
+    order_up = np.argsort(np.where(np.isnan(stacked), np.inf, stacked), axis=0, kind="stable")
+    heights[:, several] = np.take_along_axis(stacked, order_up, axis=0)
+    label[:, several] = np.take_along_axis(tags, order_up, axis=0)
+    return heights, label, in_junction
 
 
 def _rank(label: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -475,15 +499,18 @@ def _relax(field, fixed, rounds):  # type: ignore[no-untyped-def]
     """Move free nodes to the mean of their neighbours, `rounds` times (Jacobi): edges of roads are joined smoothly."""
     rows, columns = field.shape
     other = field.copy()
+    quarter = np.float32(0.25)
     for _ in range(rounds):
         for v in range(rows):
-            up = max(v - 1, 0)
-            down = min(v + 1, rows - 1)
-            for u in range(columns):
-                if fixed[v, u]:
-                    other[v, u] = field[v, u]
-                else:
-                    left = field[v, max(u - 1, 0)]
-                    right = field[v, min(u + 1, columns - 1)]
-                    other[v, u] = 0.25 * (left + right + field[up, u] + field[down, u])
+            here, above, below = field[v], field[max(v - 1, 0)], field[min(v + 1, rows - 1)]
+            kept, out = fixed[v], other[v]
+            for u in (0, columns - 1):
+                mean = quarter * (here[max(u - 1, 0)] + here[min(u + 1, columns - 1)] + above[u] + below[u])
+                out[u] = here[u] if kept[u] else mean
+            # Slices, all indexed alike, are what the compiler makes vector instructions of.
+            left, middle, right = here[:-2], here[1:-1], here[2:]
+            top, bottom, held, inner = above[1:-1], below[1:-1], kept[1:-1], out[1:-1]
+            for u in range(columns - 2):
+                mean = quarter * (left[u] + right[u] + top[u] + bottom[u])
+                inner[u] = middle[u] if held[u] else mean
         field, other = other, field
