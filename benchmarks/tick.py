@@ -137,7 +137,7 @@ def _start_embedded(cpu: int) -> tuple[subprocess.Popen[bytes], int]:
         preexec_fn=lambda: os.sched_setaffinity(0, {cpu}),
     )
     assert process.stdout is not None
-    line = process.stdout.readline().decode()
+    line = next(line for line in process.stdout if b"listening" in line).decode()
     return process, int(line.split(":")[1].split()[0])
 
 

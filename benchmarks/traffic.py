@@ -261,7 +261,7 @@ def _start_server(town: str) -> tuple[subprocess.Popen[bytes], int]:
     command = [sys.executable, "-m", "rllib_integration.embedded", "-carla-rpc-port=0", f"--parent-pid={os.getpid()}"]
     process = subprocess.Popen([*command, "--town", town], cwd=_REPOSITORY, stdout=subprocess.PIPE)
     assert process.stdout is not None
-    line = process.stdout.readline().decode()
+    line = next(line for line in process.stdout if b"listening" in line).decode()
     return process, int(line.split(":")[1].split()[0])
 
 

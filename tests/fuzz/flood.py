@@ -131,7 +131,7 @@ def _start(port: int | None) -> tuple[subprocess.Popen[bytes] | None, int, int]:
         cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     assert process.stdout is not None
-    words = process.stdout.readline().decode().split(":")
+    words = next(line for line in process.stdout if b"listening" in line).decode().split(":")
     return process, int(words[1].split()[0]), int(words[2].split()[0])
 
 
