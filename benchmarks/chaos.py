@@ -45,6 +45,8 @@ _START_SECONDS = 300.0
 _STARVED_SECONDS = 1.0
 _INTERRUPTED = 130  # exit status after Ctrl-C
 _LOOK_SECONDS = 5.0  # between two looks at the memory
+_RUNNER_LOST = "An env runner (process"
+_LAST_LINES = 20
 
 
 class RecordedExperiment(DQNExperiment):
@@ -92,6 +94,8 @@ class Outcome:
     losses: list[Loss] = field(default_factory=list)
     starved: int = 0
     spares_lost: int = 0
+    runners_lost: list[str] = field(default_factory=list)
+    last_words: str = ""
     processes_left: int = 0
     ports_left: int = 0
     memory: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
@@ -159,6 +163,7 @@ class Run:
             if training.poll() is None:
                 training.kill()
             log.close()
+        self._note_what_was_said()
         self._note_what_is_left()
         return outcome
 
@@ -223,6 +228,12 @@ class Run:
                 self._outcome.losses.append(Loss(time.monotonic(), concerned[0], how))
             else:
                 self._outcome.spares_lost += 1
+
+    def _note_what_was_said(self) -> None:
+        lines = (self._folder / "training.log").read_text(errors="replace").splitlines()
+        self._outcome.runners_lost = [line for line in lines if line.startswith(_RUNNER_LOST)]
+        if self._outcome.status != _INTERRUPTED:
+            self._outcome.last_words = "\n".join([*lines[-_LAST_LINES:], f"All of it is in {self._folder}."])
 
     def _note_what_is_left(self) -> None:
         deadline = time.monotonic() + _FAREWELL_SECONDS
@@ -304,6 +315,7 @@ def report(peace: Outcome, chaos: Outcome) -> bool:
     print(f"steps lost against the undisturbed run: {lost:.0f}, that is {lost / max(1, len(chaos.losses)):.0f} a loss")
     for name, one in (("undisturbed", peace), ("disturbed", chaos)):
         print(f"{name}: exit status {one.status}, processes left {one.processes_left}, ports left {one.ports_left}")
+        print(f"{name}: {len(one.runners_lost)} env runners lost", *one.runners_lost, one.last_words, sep="\n")
         for group, samples in one.memory.items():
             print(f"{name}: memory of {group} {memory_growth(samples)}")
     return all(one.status == _INTERRUPTED and one.processes_left == one.ports_left == 0 for one in (peace, chaos))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 _PREFIX = "starting: "  # by which whoever started the server finds these lines
 
 COMPILES = "it compiles its kernels, once on this machine, which takes about half a minute of processor time"
@@ -9,5 +11,5 @@ AWAITS_ANOTHER = "it waits for another server that compiles the kernels, once on
 
 
 def announce(doing: str) -> None:
-    """Say what keeps the server from listening, until it says something else."""
-    print(_PREFIX + doing, flush=True)
+    """Say what keeps the server from listening, until it says something else; its first output is that it listens."""
+    print(_PREFIX + doing, file=sys.stderr, flush=True)

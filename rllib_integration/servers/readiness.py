@@ -107,7 +107,7 @@ def _try_to_ask(server: CarlaServer, seconds: float) -> tuple[str | None, str]:
     except ValueError as error:
         raise ServerStartError(f"What listens at {server.host}:{server.port} is no CARLA server: {error}") from None
     except OSError as error:
-        return None, str(error)
+        return None, f"nothing listens there yet ({error.strerror or error})"
     version = ask_version(server.host, server.port, seconds) if answers else None
     return version, "a client that asks for its version gets no answer"
 
