@@ -40,6 +40,8 @@ _REFUSED = {
     "-ros2": "this server does not publish to ROS 2",
     "-carla-primary-host": "this server does not share a world with other servers",
 }
+_TYPO = 0.8
+"""Likeness to a known option that makes an unknown one a mistake; Unreal has hundreds more, without meaning here."""
 
 
 class UsageError(ValueError):
@@ -89,7 +91,8 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     words = iter(_words(arguments))
     for argument in words:
         name, equals, text = argument.partition("=")
-        lower = name.lower()
+        # Unreal looks for "-carla-rpc-port=" anywhere in its command line: one dash more does no harm.
+        lower = name.lower().removeprefix("-") if name.startswith("--") else name.lower()
         if lower in _REFUSED:
             raise UsageError(f"{name}: {_REFUSED[lower]}")
         if lower in _SPELLINGS:
@@ -98,7 +101,9 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
             if equals and not text:
                 next(words, None)  # "-ResX= 800", which Unreal puts up with, too
         elif argument.startswith("-") and not argument.startswith("--") and len(name) > 2:
-            raise UsageError(_unknown(name))
+            if _near(name, _TYPO):
+                raise UsageError(_unknown(name))
+            logger.warning("%s is not an option of CARLA's that this server knows; it is ignored", argument)
         elif argument.startswith("/"):
             translated += ["--town", argument]  # CARLA takes the map as its first argument.
         else:
@@ -120,10 +125,14 @@ def _words(arguments: list[str]) -> list[str]:
     return [word for argument in arguments for word in re.split(r"\s+(?=-)", argument)]
 
 
-def _unknown(name: str) -> str:
+def _near(name: str, likeness: float = 0.6) -> list[str]:
     known = [*_SPELLINGS, *_IGNORED_FLAGS, *_IGNORED_OPTIONS]
     known += [option for action in _parser()._actions for option in action.option_strings]
-    near = difflib.get_close_matches(name.split("=")[0], known, 1)
+    return difflib.get_close_matches(name.split("=")[0], known, 1, likeness)
+
+
+def _unknown(name: str) -> str:
+    near = _near(name)
     return f"there is no option {name}" + (f"; did you mean {near[0]}?" if near else "; see --help")
 
 

@@ -42,6 +42,14 @@ def test_a_map_may_be_the_first_argument():
     assert parse_arguments(["/Game/Carla/Maps/Town03", "-carla-rpc-port=3000"]).town == "/Game/Carla/Maps/Town03"
 
 
+def test_carla_options_may_have_two_dashes_as_unreal_puts_up_with_them():
+    options = parse_arguments(
+        ["-windowed", "-ResX=600", "--carla-rpc-port=18204", "-quality-level=Low", "--no-rendering",
+         "--RenderOffScreen", "--fps=20", "-ini:[/Script/Engine.RendererSettings]:r.GraphicsAdapter=2", "-dx11"]
+    )  # fmt: skip
+    assert (options.rpc_port, options.frame_rate) == (18204, 20.0)
+
+
 def test_several_options_in_one_argument_are_taken_apart():
     options = parse_arguments(
         ["/Game/Carla/Maps/Town01", "-windowed", "-ResX=", "800", "-ResY=", "600", "-benchmark -fps=20",
