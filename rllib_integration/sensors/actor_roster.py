@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 VEHICLE, TWO_WHEELER, WALKER = range(3)
 
+_location_of = carla.Actor.get_location
 _SMALLEST = 0.2  # [m] half sizes below this are not seen; some walkers' boxes have none at all
 
 
@@ -63,12 +64,12 @@ class ActorRoster:
         self._world = world
         self._hero_id = hero.id
         self._boxes = {} if boxes is None else boxes
-        self._ids: list[int] = []
         self._count = -1
-        self._moving: list[carla.Actor] = []
-        self._facts = np.zeros((0, 4))
-        self._kinds = np.zeros(0, np.int64)
-        self._read: list[int] = []
+        self._moving: list[tuple[carla.Actor, Box, int]] = []
+        self._moving_actors: list[carla.Actor] = []
+        self._moving_ids: list[int] = []
+        self._other_ids: list[int] = []
+        self._read: list[carla.Actor] = []
         self.hero_box = self._box(hero)
         self.lights: list[carla.TrafficLight] = []
         self.signs: list[carla.TrafficSign] = []
@@ -77,12 +78,12 @@ class ActorRoster:
     def update(self) -> None:
         """Look who came and went, in the newest frame that the client has received."""
         snapshot = self._world.get_snapshot()
-        # To read every id takes longer than to draw the picture; lights and signs, most of them, never leave.
-        if len(snapshot) != self._count or not all(map(snapshot.has_actor, self._ids)):
-            self._meet()
-            self._count = len(snapshot)
-            fixed = {signal.id for signal in (*self.lights, *self.signs)}
-            self._ids = [state.id for state in snapshot if state.id not in fixed]
+        if self._someone_else_changed(snapshot) or not all(map(snapshot.has_actor, self._moving_ids)):
+            self._meet(snapshot)
+
+    def _someone_else_changed(self, snapshot: carla.WorldSnapshot) -> bool:
+        """Whether there are more or fewer actors, or other ones among those that neither move nor stay for ever."""
+        return len(snapshot) != self._count or not all(map(snapshot.has_actor, self._other_ids))
 
     def read(self, x: float, y: float, reach: float) -> ActorStates:
         """The actors within reach of a place, in the newest frame that the client has received.
@@ -92,47 +93,71 @@ class ActorRoster:
             y: Same, m.
             reach: Distance along each axis, m.
         """
-        self.update()
+        snapshot = self._world.get_snapshot()
+        if self._someone_else_changed(snapshot):
+            self._meet(snapshot)
+        near, someone_left = self._look_around(x, y, reach)
+        if someone_left:
+            self._meet(snapshot)
+            near, _ = self._look_around(x, y, reach)
+        self._read = [actor for actor, _, _ in near]
+        if not near:
+            return NO_ACTORS
+        poses, sizes, kinds = [], [], []
+        for actor, box, kind in near:
+            pose = actor.get_transform()
+            location, yaw = pose.location, math.radians(pose.rotation.yaw)
+            c, s = math.cos(yaw), math.sin(yaw)
+            poses.append(
+                (
+                    location.x + box.ahead * c - box.aside * s,
+                    location.y + box.ahead * s + box.aside * c,
+                    location.z,
+                    yaw,
+                )
+            )
+            sizes.append((box.length, box.width))
+            kinds.append(kind)
+        return ActorStates(np.array(poses), np.array(sizes), np.array(kinds, np.int64))
+
+    def _look_around(self, x: float, y: float, reach: float) -> tuple[list[tuple[carla.Actor, Box, int]], bool]:
+        """The actors within reach, and whether one of those that were there has left."""
         left, right, top, bottom = x - reach, x + reach, y - reach, y + reach
-        rows, poses = [], []
-        for row, actor in enumerate(self._moving):
-            location = actor.get_location()
-            # Most actors are far away, and every attribute read through the client costs a tenth of a microsecond.
+        near, at_origin = [], []
+        # Most actors are far away, and every look at one costs half a microsecond: hence one look, which also tells
+        # who has left, as the client puts those at the origin.
+        for entry, location in zip(self._moving, map(_location_of, self._moving_actors)):
             if left < location.x < right and top < location.y < bottom:
-                yaw = math.radians(actor.get_transform().rotation.yaw)
-                rows.append(row)
-                poses.append((location.x, location.y, location.z, yaw))
-        self._read = rows
-        table = np.array(poses, np.float64).reshape(-1, 4)
-        facts = self._facts[rows]
-        cos, sin = np.cos(table[:, 3]), np.sin(table[:, 3])
-        table[:, 0] += facts[:, 2] * cos - facts[:, 3] * sin
-        table[:, 1] += facts[:, 2] * sin + facts[:, 3] * cos
-        return ActorStates(table, facts[:, :2], self._kinds[rows])
+                near.append(entry)
+            if location.x == 0.0 and location.y == 0.0:
+                at_origin.append(entry[0].id)
+        someone_left = at_origin and not all(map(self._world.get_snapshot().has_actor, at_origin))
+        return near, bool(someone_left)
 
     def velocities(self) -> NDArray[np.float64]:
         """``float64 (n, 2)`` vx, vy (m/s) of the actors that the last :meth:`read` gave, in its order."""
-        found = [self._moving[row].get_velocity() for row in self._read]
+        found = [actor.get_velocity() for actor in self._read]
         return np.array([(velocity.x, velocity.y) for velocity in found], np.float64).reshape(-1, 2)
 
-    def _meet(self) -> None:
+    def _meet(self, snapshot: carla.WorldSnapshot) -> None:
         """Look up everybody who is there now."""
         self.version += 1
         self._moving, self.lights, self.signs = [], [], []
-        facts, kinds = [], []
         for actor in self._world.get_actors():
             kind = _kind(actor)
             if kind is not None:
                 if actor.id != self._hero_id:
-                    self._moving.append(actor)
-                    facts.append(self._box(actor))
-                    kinds.append(kind)
+                    self._moving.append((actor, self._box(actor), kind))
             elif actor.type_id.startswith("traffic.traffic_light"):
                 self.lights.append(actor)
             elif actor.type_id.startswith("traffic."):
                 self.signs.append(actor)
-        self._facts = np.array(facts, np.float64).reshape(-1, 4)
-        self._kinds = np.array(kinds, np.int64)
+        self._moving_actors = [entry[0] for entry in self._moving]
+        self._moving_ids = [actor.id for actor in self._moving_actors]
+        self._count = len(snapshot)
+        # Lights and signs, most of all actors, never leave.
+        known = {actor.id for actor in (*self._moving_actors, *self.lights, *self.signs)}
+        self._other_ids = [state.id for state in snapshot if state.id not in known]
 
     def _box(self, actor: carla.Actor) -> Box:
         box = self._boxes.get(actor.type_id)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.sensors.actor_roster import WALKER, ActorStates, Box
+from rllib_integration.sensors.actor_roster import TWO_WHEELER, VEHICLE, WALKER, ActorStates, Box
 from rllib_integration.sensors.bird_view_kernels import View, draw_boxes, draw_discs, draw_ribbon, draw_stamp
 from rllib_integration.sensors.map_drawing import PALETTE, SURFACES
 from rllib_integration.sensors.map_painter import MapPainter
@@ -76,7 +76,7 @@ _LIGHT_COLOURS = {
     int(carla.TrafficLightState.Yellow): YELLOW_COLOUR,
     int(carla.TrafficLightState.Green): GREEN_COLOUR,
 }
-_KIND_COLOURS = np.array([VEHICLE_COLOUR, TWO_WHEELER_COLOUR, WALKER_COLOUR])  # by VEHICLE, TWO_WHEELER, WALKER
+_KIND_COLOURS = (VEHICLE_COLOUR, TWO_WHEELER_COLOUR, WALKER_COLOUR)
 _KIND_PLANES = ("vehicles", "two_wheelers", "walkers")
 _NO_PLACES = np.zeros((0, 3))
 
@@ -163,6 +163,16 @@ class BirdviewPainter:
         self._pyramid = pyramid
         self._map_channels: list[int] = []
         self._painters = self._make_painters()
+        # By VEHICLE, TWO_WHEELER, WALKER: how much larger than their box, the nose, the colour, the channel.
+        self._kind_shapes = [
+            (
+                _WALKER_SCALE if kind == WALKER else 1.0,
+                0.0 if kind == WALKER else _NOSE,
+                _KIND_COLOURS[kind],
+                self._channel(_KIND_PLANES[kind]),
+            )
+            for kind in (VEHICLE, TWO_WHEELER, WALKER)
+        ]
 
     def _make_painters(self) -> list[MapPainter]:
         """Painters of four channels each, which is what warps fastest."""
@@ -188,8 +198,9 @@ class BirdviewPainter:
             self._paint_signals(picture, view, storey, scene.signals)
         else:
             self._mask_signals(picture, view, storey, scene.signals)
-        self._paint_actors(picture, view, storey, scene.actors)
-        self._paint_hero(picture, view, scene.hero_box)
+        boxes = self._actor_boxes(view, storey, scene.actors) + self._hero_boxes(view, scene.hero_box)
+        if boxes:
+            draw_boxes(picture, view, np.array(boxes), COLOURS)
         if self.planes is not None and "speed" in self.planes:
             picture[..., self.planes.index("speed")] = min(255, round(255.0 * scene.speed / FULL_SPEED))
         return picture
@@ -226,12 +237,6 @@ class BirdviewPainter:
             return -1
         return self.planes.index(plane) if plane in self.planes else None
 
-    def _near(self, places: NDArray[np.float64], view: View, margin: float) -> NDArray[np.intp]:
-        """Numbers of the places (x, y, ...) that may be seen."""
-        reach = self.reach + margin
-        near = (np.abs(places[:, 0] - view[0]) < reach) & (np.abs(places[:, 1] - view[1]) < reach)
-        return np.flatnonzero(near)
-
     def _paint_route(self, picture: NDArray[np.uint8], view: View, route: NDArray[np.float64] | None) -> None:
         channel = self._channel("route")
         if route is None or channel is None or (self.planes is None and not self._show_route):
@@ -246,14 +251,15 @@ class BirdviewPainter:
                 yaw = view[2] if stamp.upright else stamp.yaw
                 draw_stamp(picture, view, stamp.x, stamp.y, yaw, stamp.picture)
         discs = []
-        for number in self._near(signals.lights, view, _LIGHT_RADIUS):
-            x, y, z = signals.lights[number]
-            if not self._pyramid.is_hidden(x, y, z, storey):
-                colour = _LIGHT_COLOURS.get(signals.states[number], OFF_COLOUR)
-                discs.append((x, y, _LIGHT_RADIUS, RING_COLOUR, -1))
-                discs.append((x, y, _LIGHT_RADIUS - _RING, colour, -1))
+        reach = self.reach + _LIGHT_RADIUS
+        for (x, y, z), state in zip(signals.lights.tolist(), signals.states):
+            near = abs(x - view[0]) < reach and abs(y - view[1]) < reach
+            if near and not self._pyramid.is_hidden(x, y, z, storey):
+                colour = _LIGHT_COLOURS.get(state, OFF_COLOUR)
+                discs.append((x, y, _LIGHT_RADIUS, RING_COLOUR, -1.0))
+                discs.append((x, y, _LIGHT_RADIUS - _RING, colour, -1.0))
         if discs:
-            draw_discs(picture, view, np.array(discs, np.float64), COLOURS)
+            draw_discs(picture, view, np.array(discs), COLOURS)
 
     def _mask_signals(self, picture: NDArray[np.uint8], view: View, storey: float, signals: Signals) -> None:
         """Stop lines instead of discs: where to stop matters, not where the post is."""
@@ -269,31 +275,22 @@ class BirdviewPainter:
         if boxes:
             draw_boxes(picture, view, np.array(boxes, np.float64), COLOURS)
 
-    def _paint_actors(self, picture: NDArray[np.uint8], view: View, storey: float, actors: ActorStates) -> None:
-        if not len(actors.poses):
-            return
-        near = self._near(actors.poses, view, ACTOR_MARGIN)
-        if not len(near):
-            return
-        poses, sizes, kinds = actors.poses[near], actors.sizes[near], actors.kinds[near]
-        boxes = np.empty((len(near), 8))
-        boxes[:, :2], boxes[:, 2] = poses[:, :2], poses[:, 3]
-        boxes[:, 3:5] = sizes * np.where(kinds == WALKER, _WALKER_SCALE, 1.0)[:, None]
-        boxes[:, 5] = np.where(kinds == WALKER, 0.0, _NOSE)
-        boxes[:, 6] = _KIND_COLOURS[kinds]
-        channels = [self._channel(plane) for plane in _KIND_PLANES]
-        boxes[:, 7] = np.array([np.nan if channel is None else channel for channel in channels])[kinds]
-        seen = np.isfinite(boxes[:, 7])
-        for row in np.flatnonzero(seen):
-            x, y, z = poses[row, :3]
-            seen[row] = not self._pyramid.is_hidden(x, y, z, storey)
-        draw_boxes(picture, view, boxes[seen], COLOURS)
+    def _actor_boxes(self, view: View, storey: float, actors: ActorStates) -> list[tuple[float, ...]]:
+        """Boxes of the actors that may be seen. A loop: of fifty actors few are near, and for few numpy is slow."""
+        boxes: list[tuple[float, ...]] = []
+        reach = self.reach + ACTOR_MARGIN
+        for (x, y, z, yaw), (length, width), kind in zip(*(column.tolist() for column in actors)):
+            larger, nose, colour, channel = self._kind_shapes[kind]
+            if channel is None or abs(x - view[0]) >= reach or abs(y - view[1]) >= reach:
+                continue
+            if not self._pyramid.is_hidden(x, y, z, storey):
+                boxes.append((x, y, yaw, length * larger, width * larger, nose, colour, channel))
+        return boxes
 
-    def _paint_hero(self, picture: NDArray[np.uint8], view: View, box: Box) -> None:
+    def _hero_boxes(self, view: View, box: Box) -> list[tuple[float, ...]]:
         channel = self._channel("hero")
         if channel is None:
-            return
+            return []
         c, s = math.cos(view[2]), math.sin(view[2])
         x, y = view[0] + box.ahead * c - box.aside * s, view[1] + box.ahead * s + box.aside * c
-        shape = np.array([[x, y, view[2], box.length, box.width, _NOSE, HERO_COLOUR, channel]])
-        draw_boxes(picture, view, shape, COLOURS)
+        return [(x, y, view[2], box.length, box.width, _NOSE, HERO_COLOUR, channel)]

@@ -47,7 +47,9 @@ class MapPainter:
         self.level = pyramid.level_for(resolution)
         self.reach = reach
         self._decoded: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
-        self._key: tuple[int, ...] | None = None
+        self._key: tuple[int, int, int, int] | None = None
+        self._parted: list[float] = []  # heights between the storeys of the patch's tiles
+        self._below: list[bool] = []
         self._patch: Patch | None = None
 
     def patch(self, x: float, y: float, z: float) -> Patch:
@@ -60,14 +62,14 @@ class MapPainter:
         column, row = math.floor((x - reach - origin_x) / span), math.floor((y - reach - origin_y) / span)
         columns = math.floor((x + reach - origin_x) / span) - column + 1
         rows = math.floor((y + reach - origin_y) / span) - row + 1
-        storey = self.pyramid.tile_storeys(self.level)
-        inside = storey[max(row, 0) : max(row + rows, 0), max(column, 0) : max(column + columns, 0)]
-        parted = np.isfinite(inside)
-        below = tuple((z < inside[parted]).tolist()) if parted.any() else ()
-        key = (column, row, columns, rows, *below)
-        if self._patch is None or key != self._key:
-            self._patch = self._assemble(column, row, columns, rows, z)
-            self._key = key
+        key = (column, row, columns, rows)
+        if key != self._key:
+            storeys = self.pyramid.tile_storeys(self.level)
+            inside = storeys[max(row, 0) : max(row + rows, 0), max(column, 0) : max(column + columns, 0)]
+            self._key, self._parted, self._patch = key, inside[np.isfinite(inside)].tolist(), None
+        below = [z < height for height in self._parted]
+        if self._patch is None or below != self._below:
+            self._below, self._patch = below, self._assemble(column, row, columns, rows, z)
         return self._patch
 
     def _assemble(self, column: int, row: int, columns: int, rows: int, z: float) -> Patch:

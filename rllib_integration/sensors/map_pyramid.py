@@ -91,6 +91,8 @@ class MapPyramid:
         self.surfaces = surfaces
         self.storeys = storeys
         self.heights = heights
+        self._cell_size = CELL / resolution  # [m]
+        self._has_storeys = bool(np.isfinite(storeys).any())
         self._tile_storeys = [tile_storeys(storeys, TILE // CELL * 2**level) for level in range(len(levels))]
 
     @classmethod
@@ -184,7 +186,7 @@ class MapPyramid:
         return int(np.clip(math.floor(math.log2(self.resolution / resolution) + 0.4), 0, len(self.levels) - 1))
 
     def _cell(self, x: float, y: float) -> tuple[int, int] | None:
-        size = CELL / self.resolution
+        size = self._cell_size
         column, row = math.floor((x - self.origin[0]) / size), math.floor((y - self.origin[1]) / size)
         if 0 <= row < self.storeys.shape[0] and 0 <= column < self.storeys.shape[1]:
             return row, column
@@ -193,14 +195,16 @@ class MapPyramid:
     def road_height(self, x: float, y: float, z: float) -> float:
         """Height (m) of the road at a place that is nearest to ``z``; ``z`` itself where there is no road."""
         cell = self._cell(x, y)
-        if cell is None or math.isnan(self.heights[0][cell]):
+        if cell is None:
             return z
-        low, high = float(self.heights[0][cell]), float(self.heights[1][cell])
+        low, high = float(self.heights[0, cell[0], cell[1]]), float(self.heights[1, cell[0], cell[1]])
+        if math.isnan(low):
+            return z
         return low if abs(z - low) <= abs(z - high) else high
 
     def is_hidden(self, x: float, y: float, z: float, viewer: float) -> bool:
         """Whether something at a place is on another storey than what a viewer of road height ``viewer`` sees."""
-        cell = self._cell(x, y)
+        cell = self._cell(x, y) if self._has_storeys else None
         if cell is None or math.isnan(self.storeys[cell]):
             return False
         between = float(self.storeys[cell])
