@@ -11,7 +11,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import carla
 import numpy as np
@@ -54,6 +54,7 @@ _SPECTATOR_BEHIND = 5.0  # [m]
 _SPECTATOR_ABOVE = 3.0  # [m]
 _LONGEST_SUBSTEP = 0.01  # [s] CARLA's default; substeps are added for longer time steps
 _FEWEST_SUBSTEPS = 10
+_SILENCE = 1.0  # [s] after which a frame that was only asked for is asked after
 _BIRD_VIEW_RADIUS = 25.0  # [m] shown to people
 
 
@@ -98,7 +99,7 @@ class CarlaCore:
         self.map: Any = None
         self.hero: Any = None
         self.spectator: Any = None
-        self.sensor_interface = SensorInterface()
+        self.sensor_interface = SensorInterface(self._ask)
         self.metrics: EpisodeMetrics | None = None
         self.actors: list[int] = []
         self.frame = 0
@@ -119,6 +120,7 @@ class CarlaCore:
         self._forgotten: list[Any] = []
         self._left_behind: dict[int, list[int]] = {}
         self._ticking: PendingCall[tuple[int, dict[str, tuple[int, Any]]]] | None = None
+        self._expected: _ExpectedFrame | None = None
         try:
             self.connect()
         except BaseException:
@@ -194,6 +196,11 @@ class CarlaCore:
             self.sensor_interface.blueprints = self._call(self.world.get_blueprint_library)
         self.spectator = self._call(self.world.get_spectator)
 
+    def _ignore_frames(self) -> None:
+        if self._frames is not None:
+            self._frames.stop()
+            self._frames = None
+
     def _server(self) -> Any:
         if self.keeper.server is None:
             raise ServerDiedError("There is no CARLA server: the last one failed, and no other has been acquired.")
@@ -202,6 +209,11 @@ class CarlaCore:
     def _call(self, function: Callable[..., Result], *arguments: Any, timeout: float | None = None) -> Result:
         """Call something that waits for the server, no longer than allowed."""
         return self._begin(function, *arguments, timeout=timeout).result()
+
+    def _ask(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """`_call` for sensors, which are read here or in the client's own thread."""
+        watch = self.keeper.watch
+        return function(*arguments) if watch is not None and watch.is_calling() else self._call(function, *arguments)
 
     def _begin(
         self, function: Callable[..., Result], *arguments: Any, timeout: float | None = None
@@ -243,10 +255,11 @@ class CarlaCore:
             # The client aborts the process if one of its own threads drops the last reference to it, as one that
             # still ends a sensor does. So all of it is kept until the next client is there.
             sensors = self.sensor_interface.abandon()
-            self.sensor_interface = SensorInterface()
+            self.sensor_interface = SensorInterface(self._ask)
             self._forgotten = [self.client, self.world, self.map, self.hero, self.spectator, sensors]
         self._stop_traffic()
-        self._traffic_manager = self._ticking = None
+        self._ignore_frames()
+        self._traffic_manager = self._ticking = self._expected = None
         self.metrics = self._bird_view = None
         self.client = self.world = self.map = self.hero = self.spectator = None
         self._town = self._weather = None
@@ -317,6 +330,7 @@ class CarlaCore:
         if town == self._town:
             return
         self._stop_traffic()
+        self._ignore_frames()
         layers = carla.MapLayer.All
         # Only the towns named _Opt are built in layers; of the others, NONE would be an empty promise.
         if town_name(town).endswith("_Opt") and not self.config["enable_map_assets"]:
@@ -471,14 +485,10 @@ class CarlaCore:
         self._lease_tm_port()
         arguments = (server.host, server.port, self.tm_port, self.config["timeout"], server.log_path)
         self._traffic = self._call(Traffic, *arguments, timeout=self.config["load_timeout"])
-        self._frames = FrameWatch(self.world)
 
     def _stop_traffic(self) -> None:
-        traffic, frames = self._traffic, self._frames
-        self._traffic = self._frames = None
+        traffic, self._traffic = self._traffic, None
         self.actors = []
-        if frames is not None:
-            frames.stop()
         if traffic is not None:
             traffic.stop()
 
@@ -531,11 +541,23 @@ class CarlaCore:
         if control is not None:
             self.apply_hero_control(control)
         clock = self.clock()
-        self._ticking = self._begin(
-            finish_and_collect,
-            *(clock, repeat, clock.begin(repeat), self.sensor_interface, self._sensors_are_new),
-            timeout=clock.timeout * (repeat + 1),
-        )
+        self._expected = self._expect(clock, repeat)
+        if self._expected is None:
+            self._ticking = self._begin(
+                finish_and_collect,
+                *(clock, repeat, clock.begin(repeat), self.sensor_interface, self._sensors_are_new),
+                timeout=clock.timeout * (repeat + 1),
+            )
+
+    def _expect(self, clock: Clock, repeat: int) -> _ExpectedFrame | None:
+        """Ask for ticks of which only the frame has to be awaited; None where sensors or answers have to be, too."""
+        interface, watch = self.sensor_interface, self.keeper.watch
+        if self._sensors_are_new or interface.has_streams or interface.asks_server or watch is None:
+            return None
+        if self._traffic is not None and self._traffic_manager is not None:
+            return None  # what is asked of the Traffic Manager holds from the next tick on, so it has to be at rest
+        expected = clock.expect(repeat, watch)
+        return None if expected is None else _ExpectedFrame(clock, *expected)
 
     def finish_tick(self) -> dict[str, tuple[int, Any]]:
         """Wait for the tick that has begun; return the sensors' data of its frame as `tick` does.
@@ -543,10 +565,15 @@ class CarlaCore:
         Raises:
             ServerError: The server died or hung, or a sensor fell silent.
         """
-        assert self._ticking is not None, "finish_tick() without begin_tick()"
-        ticking, self._ticking = self._ticking, None
-        self.frame, data = ticking.result()
-        self._sensors_are_new = False
+        if self._expected is not None:
+            expected, self._expected = self._expected, None
+            self.frame = self._await(expected)
+            data = self.sensor_interface.get_data(self.frame, expected.clock.timeout)
+        else:
+            assert self._ticking is not None, "finish_tick() without begin_tick()"
+            ticking, self._ticking = self._ticking, None
+            self.frame, data = ticking.result()
+            self._sensors_are_new = False
         data.pop(COLLISION_SENSOR, None)  # it is there for the metrics alone
         if self.metrics is not None:
             self.metrics.update()
@@ -554,10 +581,21 @@ class CarlaCore:
             self.set_spectator_camera_view()
         return data
 
+    def _await(self, expected: _ExpectedFrame) -> int:
+        """Wait for a frame; ask why, should it be long in coming."""
+        if expected.call.came_within(_SILENCE):
+            return expected.call.result()
+        frame = self._call(expected.clock.make_up, expected.frame, timeout=expected.call.seconds)
+        if not expected.call.done:
+            self._ignore_frames()  # it has heard nothing, as when somebody else has loaded a world
+        return frame
+
     def _end_tick(self) -> None:
-        """Wait for a tick that nobody has finished."""
-        if self._ticking is not None:
+        """Wait for a tick that nobody has finished, and for what the traffic makes of it."""
+        if self._ticking is not None or self._expected is not None:
             self.finish_tick()
+        if self._traffic is not None:
+            self._call(self._traffic.settle)
 
     def _tick_world(self) -> None:
         """Tick without looking at the sensors."""
@@ -569,6 +607,8 @@ class CarlaCore:
         # Pictures of several ticks at once would take longer than the time allowed for one.
         queues = alone and self._server().queues_ticks and not self.sensor_interface.has_streams
         queue = self.client if queues else None
+        if self._frames is None and (queues or self._traffic is not None):
+            self._frames = FrameWatch(self.world)
         return Clock(self.world, self.config["timeout"], self._traffic, self._frames, queue)
 
     def apply_hero_control(self, control: carla.VehicleControl) -> None:
@@ -594,6 +634,14 @@ class CarlaCore:
         forward = pose.get_forward_vector()
         behind = pose.location - carla.Location(forward.x, forward.y, forward.z) * _SPECTATOR_BEHIND
         self.spectator.set_transform(carla.Transform(behind + carla.Location(z=_SPECTATOR_ABOVE), pose.rotation))
+
+
+class _ExpectedFrame(NamedTuple):
+    """A frame that has been asked for, and the wait for it."""
+
+    clock: Clock
+    frame: int
+    call: PendingCall[int]
 
 
 _said: set[str] = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from dataclasses import dataclass
@@ -10,21 +11,24 @@ from typing import Any
 import carla
 
 from rllib_integration.sensors import SensorInterface, SensorTimeoutError
-from rllib_integration.servers import ServerHangError
+from rllib_integration.servers import ServerHangError, ServerWatch
+from rllib_integration.servers.watch import PendingCall
 from rllib_integration.traffic import Traffic
 
 logger = logging.getLogger(__name__)
 
 _SUBSCRIPTION_SECONDS = 1.0  # for the first data of a new sensor, before the world is ticked once more for it
 _SUBSCRIPTION_TICKS = 3
+_STRAGGLER_SECONDS = 0.5  # for a frame on its way, before it counts as not ticked
 
 
 class FrameWatch:
-    """Waits for this client to receive a frame that another client has ticked."""
+    """Notices when this client receives a frame, whoever ticked it."""
 
     def __init__(self, world: carla.World) -> None:
         self._arrived = threading.Condition()
         self._frame = 0
+        self._expected: tuple[int, PendingCall[int]] | None = None
         self._world = world
         self._callback = world.on_tick(self._note)
 
@@ -32,6 +36,14 @@ class FrameWatch:
         with self._arrived:
             self._frame = snapshot.frame
             self._arrived.notify_all()
+            if self._expected is not None and self._frame >= self._expected[0]:
+                self._expected[1].complete(self._frame)
+                self._expected = None
+
+    def expect(self, frame: int, call: PendingCall[int]) -> None:
+        """Complete a call when the frame, or a later one, is here; before it is ticked."""
+        with self._arrived:
+            self._expected = frame, call
 
     def wait_for(self, frame: int, seconds: float) -> None:
         """Return when the frame, or a later one, is here.
@@ -57,9 +69,9 @@ class Clock:
         world: The world.
         timeout: Seconds that a tick may take.
         traffic: The traffic's process, which ticks while there is traffic.
-        frames: Notices the frames that it ticks.
-        queue: A client of a server that takes several ticks at once, which saves the way there and back for all but
-            the last; None where each has to be waited for.
+        frames: Notices the frames that arrive.
+        queue: A client of a server that takes several ticks at once, which saves the way there and back; None where
+            each has to be waited for.
     """
 
     world: Any
@@ -72,12 +84,15 @@ class Clock:
         """Advance the world by one step; return the frame."""
         if self.traffic is None or self.frames is None:
             return self.world.tick(self.timeout)
-        # The traffic's process has a connection of its own: what this client has sent without waiting for an
-        # answer, the hero's control above all, has to be there before the tick.
-        self.world.get_settings()
+        self._be_heard()
         frame = self.traffic.tick()
         self.frames.wait_for(frame, self.timeout)
         return frame
+
+    def _be_heard(self) -> None:
+        """Have the server know all that this client has sent without waiting for an answer, the hero's control above
+        all: the traffic's process, which is to tick, has a connection of its own."""
+        self.world.get_settings()
 
     def begin(self, repeat: int) -> int:
         """Ask for as many of the ticks as need no waiting; return the frame that the last one leads to, or 0 if each
@@ -85,9 +100,13 @@ class Clock:
         if self.queue is None or repeat < 2:
             return 0
         goal = self.world.get_snapshot().frame + repeat
-        for _ in range(repeat - 1):
-            self.queue.apply_batch([], True)
+        self._queue(repeat - 1)
         return goal
+
+    def _queue(self, count: int) -> None:
+        assert self.queue is not None
+        for _ in range(count):
+            self.queue.apply_batch([], True)
 
     def finish(self, repeat: int, goal: int) -> int:
         """Make the remaining ticks; return the frame."""
@@ -95,6 +114,47 @@ class Clock:
             frame = self.world.tick(self.timeout * repeat)
             repeat = goal - frame  # of a queued tick that failed nobody has heard yet
         for _ in range(repeat):
+            frame = self.tick()
+        return frame
+
+    def expect(self, repeat: int, watch: ServerWatch) -> tuple[int, PendingCall[int]] | None:
+        """Ask for all of the ticks, and only wait for the frame that the last one leads to: while this client looks at
+        it, a Traffic Manager already decides about the next one.
+
+        Returns:
+            The frame, and what ends with its arrival; None where ticks have to be waited for.
+        """
+        if self.frames is None or (self.traffic is None and self.queue is None):
+            return None
+        goal = self.world.get_snapshot().frame + repeat
+        call: PendingCall[int] = watch.expect(f"The tick to frame {goal}", self.timeout * (repeat + 1))
+        self.frames.expect(goal, call)
+        if self.traffic is None:
+            self._queue(repeat)
+        else:
+            watch.hand_over(call, self._let_traffic_tick, repeat)
+        return goal, call
+
+    def _let_traffic_tick(self, repeat: int) -> None:
+        assert self.traffic is not None
+        self.traffic.settle()
+        self._be_heard()
+        self.traffic.begin_ticks(repeat)
+
+    def make_up(self, goal: int) -> int:
+        """Find out why a frame does not arrive; return the frame when it is there after all.
+
+        Raises:
+            RuntimeError: What the tick has failed of, or makes it fail again.
+        """
+        if self.traffic is not None:
+            self.traffic.settle()
+        self._be_heard()  # answered after all ticks that were asked for
+        if self.frames is not None:
+            with contextlib.suppress(ServerHangError):
+                self.frames.wait_for(goal, _STRAGGLER_SECONDS)
+        frame = self.world.get_snapshot().frame
+        while frame < goal:
             frame = self.tick()
         return frame
 

@@ -59,6 +59,8 @@ class Traffic:
         self._timeout = timeout
         self._owner = os.getpid()
         self._buffer = b""
+        self._ticks_under_way = 0
+        self._frame = 0
         self._connection, theirs = socket.socketpair()
         self._connection.setblocking(False)
         arguments = [sys.executable, "-m", "rllib_integration.traffic", str(theirs.fileno()), str(os.getpid())]
@@ -127,12 +129,25 @@ class Traffic:
 
     def tick(self) -> int:
         """Tick the world and let the Traffic Manager decide; return the frame."""
-        try:
-            self._connection.send(b"tick\n")
-        except OSError as error:
-            raise TrafficError(self._obituary()) from error
-        answer = self._receive(self._timeout + _SPARE_SECONDS)
-        return answer["frame"]
+        self.settle()
+        self.begin_ticks(1)
+        return self.settle()
+
+    def begin_ticks(self, count: int) -> None:
+        """Begin to tick so many times; `settle`, or the next command, waits for the end.
+
+        A frame arrives at the worker before the Traffic Manager has decided what follows from it.
+        """
+        self._send("tick", count=count)
+        self._ticks_under_way = count
+
+    def settle(self) -> int:
+        """Wait until the traffic's process has nothing left to do; return the last frame that it ticked."""
+        if self._ticks_under_way:
+            seconds = (self._timeout + _SPARE_SECONDS) * self._ticks_under_way
+            self._ticks_under_way = 0
+            self._frame = self._receive(seconds)["frame"]
+        return self._frame
 
     def stop(self) -> None:
         """End the process; its actors go with the server or with `clear`. Twice is fine."""
@@ -144,11 +159,15 @@ class Traffic:
         self._process.wait()
 
     def _ask(self, command: str, seconds: float, **arguments: Any) -> dict[str, Any]:
+        self.settle()
+        self._send(command, **arguments)
+        return self._receive(seconds)
+
+    def _send(self, command: str, **arguments: Any) -> None:
         try:
             self._connection.send(f"{command} {json.dumps(arguments)}\n".encode())
         except OSError as error:
             raise TrafficError(self._obituary()) from error
-        return self._receive(seconds)
 
     def _receive(self, seconds: float) -> dict[str, Any]:
         deadline = time.monotonic() + seconds

@@ -33,9 +33,11 @@ class TrafficActors:
         self._walkers: list[int] = []
         self._controllers: list[int] = []
 
-    def tick(self) -> dict[str, Any]:
-        """Tick the world, then the Traffic Manager."""
-        return {"frame": self._world.tick(self._timeout)}
+    def tick(self, count: int = 1) -> dict[str, Any]:
+        """Tick the world, then the Traffic Manager, so many times."""
+        for _ in range(count):
+            frame = self._world.tick(self._timeout)
+        return {"frame": frame}
 
     def clear(self) -> dict[str, Any]:
         """Destroy all traffic; the world has forgotten it after the next tick."""

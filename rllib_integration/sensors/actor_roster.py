@@ -7,7 +7,8 @@ actors: ``bounding_box`` is the only thing here that asks the server. Poses and 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import carla
 import numpy as np
@@ -33,6 +34,11 @@ class ActorStates(NamedTuple):
     kinds: NDArray[np.int64]
 
 
+def call(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function at once."""
+    return function(*arguments)
+
+
 NO_ACTORS = ActorStates(np.zeros((0, 4)), np.zeros((0, 2)), np.zeros(0, np.int64))
 
 
@@ -52,6 +58,7 @@ class ActorRoster:
         world: The world.
         hero: The actor that is left out of :meth:`read`.
         boxes: Boxes of blueprints that are known already; added to.
+        ask: Calls a function that asks the server.
 
     Attributes:
         hero_box: Half length, half width of the hero and its middle's offset ahead and aside (m).
@@ -60,8 +67,15 @@ class ActorRoster:
         version: Grows whenever actors came or went.
     """
 
-    def __init__(self, world: carla.World, hero: carla.Actor, boxes: dict[str, Box] | None = None) -> None:
+    def __init__(
+        self,
+        world: carla.World,
+        hero: carla.Actor,
+        boxes: dict[str, Box] | None = None,
+        ask: Callable[..., Any] = call,
+    ) -> None:
         self._world = world
+        self._ask = ask
         self._hero_id = hero.id
         self._boxes = {} if boxes is None else boxes
         self._count = -1
@@ -79,7 +93,7 @@ class ActorRoster:
         """Look who came and went, in the newest frame that the client has received."""
         snapshot = self._world.get_snapshot()
         if self._someone_else_changed(snapshot) or not all(map(snapshot.has_actor, self._moving_ids)):
-            self._meet(snapshot)
+            self._ask(self._meet, snapshot)
 
     def _someone_else_changed(self, snapshot: carla.WorldSnapshot) -> bool:
         """Whether there are more or fewer actors, or other ones among those that neither move nor stay for ever."""
@@ -95,10 +109,10 @@ class ActorRoster:
         """
         snapshot = self._world.get_snapshot()
         if self._someone_else_changed(snapshot):
-            self._meet(snapshot)
+            self._ask(self._meet, snapshot)
         near, someone_left = self._look_around(x, y, reach)
         if someone_left:
-            self._meet(snapshot)
+            self._ask(self._meet, snapshot)
             near, _ = self._look_around(x, y, reach)
         self._read = [actor for actor, _, _ in near]
         if not near:

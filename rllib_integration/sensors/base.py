@@ -64,6 +64,9 @@ class BaseSensor:
     ticks_between_data: int = 1
     """World ticks from one datum to the next; above one, the latest datum is given with its own frame."""
 
+    asks_server: ClassVar[bool] = False
+    """Whether reading the sensor asks the server for anything other than through ``interface.ask``."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         type_id = cls.__dict__.get("type_id", "")
@@ -238,6 +241,9 @@ class EventSensor(CarlaSensor):
 
 class PseudoSensor(BaseSensor):
     """A sensor that the library computes itself from what the client already holds, once for each frame asked."""
+
+    asks_server = True
+    """Who never asks, or only through ``interface.ask``, says False here: such sensors take less time to read."""
 
     def __init__(
         self, name: str, attributes: Mapping[str, Any], interface: SensorInterface, parent: carla.Actor

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import carla
@@ -17,7 +17,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.sensors.actor_roster import NO_ACTORS, ActorRoster, ActorStates, Box
+from rllib_integration.sensors.actor_roster import NO_ACTORS, ActorRoster, ActorStates, Box, call
 from rllib_integration.sensors.base import PseudoSensor, nearest_hint
 from rllib_integration.sensors.bird_view_painter import (
     ACTOR_MARGIN,
@@ -50,6 +50,7 @@ class BirdviewManager:
         planes: Names of masks out of :data:`PLANES`, or None for a coloured picture.
         show_route: Whether a coloured picture shows the route.
         memory: What managers of this world found out before, such as where the lights are; added to.
+        ask: Calls a function that asks the server, once when actors have come or gone.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class BirdviewManager:
         planes: tuple[str, ...] | None = None,
         show_route: bool = False,
         memory: dict[Any, Any] | None = None,
+        ask: Callable[..., Any] = call,
     ) -> None:
         memory = {} if memory is None else memory
         style = (size, radius, planes, show_route)
@@ -69,7 +71,8 @@ class BirdviewManager:
             memory["painter", style] = painter, SignalBook(carla_map, painter)
         self._hero = hero
         self._painter, self._signals = memory["painter", style]
-        self._roster = ActorRoster(hero.get_world(), hero, memory.setdefault("boxes", {}))
+        self._ask = ask
+        self._roster = ActorRoster(hero.get_world(), hero, memory.setdefault("boxes", {}), ask)
         self._seen_version = -1
 
     def render(self, route: Route | None = None) -> NDArray[np.uint8]:
@@ -88,7 +91,7 @@ class BirdviewManager:
         if self._painter.shows_signals:
             if self._roster.version != self._seen_version:
                 self._seen_version = self._roster.version
-                self._signals.meet(self._roster.lights, self._roster.signs)
+                self._ask(self._signals.meet, self._roster.lights, self._roster.signs)
             signals = self._signals.near(x, y)
         radius = self._painter.radius
         scene = Scene(
@@ -142,6 +145,7 @@ class BirdviewSensor(PseudoSensor):
     """
 
     type_id = "sensor.birdview"
+    asks_server = False
     OPTIONS: ClassVar[Mapping[str, Any]] = {
         "size": 300,
         "radius": 15.0,
@@ -163,6 +167,7 @@ class BirdviewSensor(PseudoSensor):
                 self.options["planes"] if self.options["format"] == "masks" else None,
                 self.options["route"],
                 interface.memory,
+                interface.ask,
             )
         except BaseException:
             interface.unregister(name, self)

@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import carla
 
+from rllib_integration.sensors.actor_roster import call
 from rllib_integration.sensors.base import BaseSensor, PseudoSensor
 
 if TYPE_CHECKING:
@@ -93,16 +95,22 @@ class SensorInterface:
     Sensors whose names begin with an underscore are the library's own: their events are in :attr:`events`, but
     experiments do not find their data in ``sensor_data``.
 
+    Args:
+        ask: Calls a function, with its arguments, that asks the server for something, and bounds how long that takes.
+
     Attributes:
+        ask: That.
         events: After :meth:`get_data`, every event of the step: ``{sensor name: [(frame, data), ...]}`` in order.
         route: The hero's route, if it has one; the bird view draws it.
         map: The town, if whoever made the interface has it at hand; asking the server for it takes a while.
         blueprints: The simulator's blueprints, as ``map``.
         memory: What sensors keep from one episode to the next; emptied with :meth:`abandon`.
         has_streams: Whether a sensor sends something at every tick, or at every few.
+        asks_server: Whether a sensor that is computed here asks the server for something.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ask: Callable[..., Any] = call) -> None:
+        self.ask = ask
         self.events: dict[str, list[tuple[int, Any]]] = {}
         self.route: Route | None = None
         self.map: carla.Map | None = None
@@ -112,6 +120,7 @@ class SensorInterface:
         self._mailboxes: dict[str, _Mailbox] = {}
         self._wanted: int | None = None
         self.has_streams = False
+        self.asks_server = False
 
     @property
     def sensors(self) -> dict[str, BaseSensor]:
@@ -143,6 +152,7 @@ class SensorInterface:
 
     def _note_streams(self) -> None:
         self.has_streams = any(not mailbox.sensor.is_event_sensor() for mailbox in self._waiting())
+        self.asks_server = any(mailbox.sensor.asks_server for mailbox in self._mailboxes.values())
 
     def push(self, sensor: BaseSensor, frame: int, data: Any) -> None:
         """Take a raw message from a sensor. Called by the client's threads; messages of sensors that have left

@@ -93,18 +93,49 @@ class ServerWatch:
             call.wake()
         return call
 
+    def expect(self, name: str, timeout: float) -> PendingCall[Any]:
+        """Begin to wait for something that another thread reports by `PendingCall.complete`, with the same limits.
+
+        It saves the way through the client's thread, there and back.
+
+        Args:
+            name: what messages call it.
+            timeout: seconds that it may take.
+
+        Raises:
+            ServerDiedError, ServerHangError: the server is lost already.
+        """
+        if self._lost is not None:
+            raise ServerHangError(self._lost)
+        if self._dead:
+            self._refuse_if_dead()
+        call = self._current = PendingCall[Any](self, None, (), timeout, name)
+        if self._dead:
+            call.wake()
+        return call
+
+    def hand_over(self, call: PendingCall[Any], function: Callable[..., object], *arguments: Any) -> None:
+        """Let the client's thread call a function that leads to what `expect` waits for; an error ends the wait."""
+        call.function, call.arguments = function, arguments
+        self._calls.put(call)
+
+    def is_calling(self) -> bool:
+        """Whether this is asked within such a call."""
+        return threading.current_thread() is self._client_thread
+
     def _finish(self, call: PendingCall[Result]) -> Result:
         """Wait for a call's end, and return or raise what came of it."""
         before = time.monotonic()
         try:
             symptom = self._wait(call, call.seconds)
         finally:
-            self._stuck = not call.done
-            if self._stuck:
+            has_ended = call.done
+            if not has_ended:
                 call.give_up()
+            self._stuck = not has_ended and call.function is not None
         if self._current is call:
             self._current = None
-        if self._stuck:
+        if not has_ended:
             self._refuse_if_dead()
             waited = time.monotonic() - before
             self._lost = f"{call.name} got no answer from the {self.server.describe()} within {waited:.1f} s{symptom}."
@@ -191,32 +222,40 @@ class ServerWatch:
 
 
 class PendingCall(Generic[Result]):
-    """One function on its way through the client's thread.
+    """One function on its way through the client's thread, or something that another thread will report.
 
     Attributes:
-        done: whether it has returned or raised.
+        done: whether it has ended.
+        function: what the client's thread calls, if anything.
+        arguments: its positional arguments.
         seconds: that it may take.
     """
 
     def __init__(
-        self, watch: ServerWatch, function: Callable[..., Result], arguments: tuple[Any, ...], seconds: float
+        self,
+        watch: ServerWatch,
+        function: Callable[..., Result] | None,
+        arguments: tuple[Any, ...],
+        seconds: float,
+        reported_as: str = "",
     ) -> None:
         self.done = False
         self.value: Result | None = None
         self.error: BaseException | None = None
+        self.function: Callable[..., object] | None = function
+        self.arguments = arguments
         self.seconds = seconds
         self._given_up = False
         self._watch = watch
-        self._function = function
-        self._arguments = arguments
+        self._reported_as = reported_as
         self._news = threading.Lock()
         self._news.acquire()
 
     @property
     def name(self) -> str:
-        """What messages call the function."""
-        named = getattr(self._function, "__qualname__", None) or getattr(self._function, "__name__", None)
-        return str(named or repr(self._function))
+        """What messages call the function, or what is waited for."""
+        named = getattr(self.function, "__qualname__", None) or getattr(self.function, "__name__", None)
+        return self._reported_as or str(named or repr(self.function))
 
     def result(self) -> Result:
         """Wait for the end; return what the function returned, or raise as `ServerWatch.call` does."""
@@ -237,15 +276,32 @@ class PendingCall(Generic[Result]):
             self.error = None
 
     def run(self) -> None:
-        """Call the function and wake whoever waits."""
+        """Call the function; wake whoever waits for its end, or for what it could not lead to."""
+        assert self.function is not None
         try:
-            self.value = self._function(*self._arguments)
+            value = self.function(*self.arguments)
         except BaseException as error:  # it belongs to the caller, who raises it
             self.error = error
+        else:
+            if self._reported_as:
+                return
+            self.value = cast(Result, value)
         self.done = True
         if self._given_up:
             self.error = None
         self.wake()
+
+    def complete(self, value: Result) -> None:
+        """Report what `ServerWatch.expect` waits for. Called by any thread."""
+        self.value = value
+        self.done = True
+        self.wake()
+
+    def came_within(self, seconds: float) -> bool:
+        """Wait at most so long for the end; whether it has come."""
+        if not self.done:
+            self.wait(seconds)
+        return self.done
 
     def wake(self) -> None:
         """Let whoever waits look: at the result, or at a server that has ended."""
