@@ -604,8 +604,10 @@ class CarlaCore:
     def clock(self) -> Clock:
         """What ticks the world as it is now: this client, or the traffic's process while there is traffic."""
         alone = self._traffic is None and self._traffic_manager is None
-        # Pictures of several ticks at once would take longer than the time allowed for one.
-        queues = alone and self._server().queues_ticks and not self.sensor_interface.has_streams
+        # Pictures of several ticks at once would take longer than the time allowed for one, and of ticks at once only
+        # the last is told.
+        all_matter = self.sensor_interface.has_streams or self.sensor_interface.hears_every_frame
+        queues = alone and self._server().queues_ticks and not all_matter
         queue = self.client if queues else None
         if self._frames is None and (queues or self._traffic is not None):
             self._frames = FrameWatch(self.world)

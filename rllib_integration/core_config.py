@@ -14,7 +14,7 @@ BASE_CORE_CONFIG: dict[str, Any] = {
     "timeout": 10.0,  # [s] that a running server may take to answer
     "load_timeout": 120.0,  # [s] that it may take to load a town
     "timestep": 0.05,  # [s] simulated in one tick
-    "ticks_per_step": 1,  # ticks for which an action holds
+    "ticks_per_step": 1,  # ticks for which an action holds; a callback of `world.on_tick` may hear of the last only
     "retries_on_error": 10,  # attempts to connect to a server that runs
     "resolution_x": 600,  # [px] of the spectator's window and of rendered pictures
     "resolution_y": 600,

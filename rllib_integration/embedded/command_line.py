@@ -63,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--recordings-folder", help="where recordings are written and read")
     parser.add_argument("--frame-rate", type=float, default=30.0, help="ticks a second in asynchronous mode (-fps)")
     parser.add_argument("--benchmark", action="store_true", help="asynchronous ticks as fast as possible (-benchmark)")
+    parser.add_argument(
+        "--skip-overtaken-frames",
+        action="store_true",
+        help="of ticks that a client asks for at once, without waiting for an answer, tell only the last",
+    )
     parser.add_argument("--parent-pid", type=int, help="end when this process ends")
     parser.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
     return parser
@@ -199,6 +204,7 @@ def _create_server(options: argparse.Namespace) -> Server:
             _fail(f"port {_busy_port(options.host, options.rpc_port, streaming_port)} is in use; choose another one "
                   "with -carla-rpc-port or -carla-streaming-port")  # fmt: skip
         _fail(f"cannot listen on {options.host}, ports {ports}: {error}")
+    server.skips_overtaken_frames = options.skip_overtaken_frames
     town = options.town or BUILT_IN_TOWN
     if not kernel_cache.is_complete():
         # No client may wait for a compiler inside a call.

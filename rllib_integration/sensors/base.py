@@ -64,6 +64,9 @@ class BaseSensor:
     ticks_between_data: int = 1
     """World ticks from one datum to the next; above one, the latest datum is given with its own frame."""
 
+    hears_every_frame: ClassVar[bool] = False
+    """Whether the sensor has to hear of every tick of a step, not only of the last."""
+
     asks_server: ClassVar[bool] = False
     """Whether reading the sensor asks the server for anything other than through ``interface.ask``."""
 

@@ -55,6 +55,7 @@ class LaneInvasion(EventSensor):
     """
 
     type_id = "sensor.other.lane_invasion"
+    hears_every_frame = True
 
     def _spawn(self, attributes: Mapping[str, Any]) -> None:
         self._frame_seen = 0

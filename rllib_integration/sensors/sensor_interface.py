@@ -106,6 +106,7 @@ class SensorInterface:
         blueprints: The simulator's blueprints, as ``map``.
         memory: What sensors keep from one episode to the next; emptied with :meth:`abandon`.
         has_streams: Whether a sensor sends something at every tick, or at every few.
+        hears_every_frame: Whether a sensor has to hear of every tick.
         asks_server: Whether a sensor that is computed here asks the server for something.
     """
 
@@ -120,7 +121,7 @@ class SensorInterface:
         self._mailboxes: dict[str, _Mailbox] = {}
         self._wanted: int | None = None
         self.has_streams = False
-        self.asks_server = False
+        self.asks_server = self.hears_every_frame = False
 
     @property
     def sensors(self) -> dict[str, BaseSensor]:
@@ -153,6 +154,7 @@ class SensorInterface:
     def _note_streams(self) -> None:
         self.has_streams = any(not mailbox.sensor.is_event_sensor() for mailbox in self._waiting())
         self.asks_server = any(mailbox.sensor.asks_server for mailbox in self._mailboxes.values())
+        self.hears_every_frame = any(mailbox.sensor.hears_every_frame for mailbox in self._mailboxes.values())
 
     def push(self, sensor: BaseSensor, frame: int, data: Any) -> None:
         """Take a raw message from a sensor. Called by the client's threads; messages of sensors that have left

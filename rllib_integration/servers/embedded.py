@@ -33,6 +33,7 @@ class EmbeddedServer(StartedServer):
             f"-carla-rpc-port={ports.first}",
             f"-carla-streaming-port={ports.first + 1}",
             f"-carla-host={LOOPBACK}",
+            "--skip-overtaken-frames",
             *self.settings.extra_arguments,
         ]
         return Command(arguments, environment=_environment())

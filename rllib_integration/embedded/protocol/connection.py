@@ -48,6 +48,15 @@ class Connection:
     def make_room(self, size: int) -> None:
         """Called before `size` bytes are queued; may drop queued messages with `drop_oldest`."""
 
+    def has_input(self) -> bool:
+        """Whether the peer has sent something that is about to be read."""
+        if self.closed or self._reading_waits_for:
+            return False
+        try:
+            return bool(self._socket.recv(1, socket.MSG_PEEK))
+        except OSError:  # nothing, or a broken connection
+            return False
+
     def write(self, message: bytes | memoryview, body: bytes | memoryview | None = None) -> None:
         """Send one message, the part `body` after the part `message`.
 

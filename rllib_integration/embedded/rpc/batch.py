@@ -23,7 +23,7 @@ def apply_batch(server: Server, commands: Any, do_tick: bool = False) -> list[An
         raise values.MalformedValueError("a batch must be a list of commands")
     answers = [_run(server, command) for command in commands]
     if do_tick and server.simulation.settings.synchronous_mode:
-        server.tick_once()
+        server.tick_for_batch()
     return answers
 
 

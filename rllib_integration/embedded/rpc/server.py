@@ -51,6 +51,9 @@ from rllib_integration.embedded.world.simulation import Simulation
 
 logger = logging.getLogger(__name__)
 
+MOST_UNTOLD_TICKS = 32
+"""Of one client, before a frame is told although the next tick is there already."""
+
 IDLE_TIME = 0.25
 """[s] without any client before idle work is begun: one that started the server connects sooner."""
 
@@ -71,6 +74,9 @@ class Server:
         connection: The connection whose request is being answered.
         traffic_managers: Registry of the Traffic Managers that clients run.
         awaited_streams: Subscriptions that clients have begun.
+        skips_overtaken_frames: Whether a tick that its client did not wait for, and has followed up with another one
+            already, is told to nobody: of several ticks at once, clients hear of the last.
+        request: What is being answered.
     """
 
     def __init__(self, simulation: Simulation, host: str, port: int, streaming_port: int, clock: Clock) -> None:
@@ -81,6 +87,10 @@ class Server:
         self.complaints = Complaints()
         self.awaited_streams = AwaitedStreams()
         self.idle_work: list[Callable[[], object]] = []
+        self.skips_overtaken_frames = False
+        self.request: Request
+        self._untold: RpcConnection | None = None  # whose tick has not been told to anybody yet
+        self._untold_ticks = 0
         self._idle_since = time.monotonic()
         self._loop = EventLoop()
         self._gate = TickGate()
@@ -124,6 +134,8 @@ class Server:
 
     def _on_time(self) -> float | None:
         """Do what is due now; returns when the next thing is."""
+        if self._untold is not None and (self._untold_ticks >= MOST_UNTOLD_TICKS or not self._untold.has_input()):
+            self._tell()
         if (
             self.simulation.settings.synchronous_mode
             and not self._gate
@@ -194,10 +206,14 @@ class Server:
 
     def tick(self, delta: float) -> int:
         """Advance the world and tell all subscribers; returns the new frame."""
-        simulation = self.simulation
-        simulation.tick(delta)
-        self.streams.publish(WORLD_STREAM_ID, simulation.snapshot())
-        return simulation.episode.frame
+        self.simulation.tick(delta)
+        self._tell()
+        return self.simulation.episode.frame
+
+    def _tell(self) -> None:
+        """Send the newest frame to all subscribers."""
+        self._untold, self._untold_ticks = None, 0
+        self.streams.publish(WORLD_STREAM_ID, self.simulation.snapshot())
 
     def _handle(self, connection: RpcConnection, request: Request) -> None:
         if self._load_guard:
@@ -220,7 +236,9 @@ class Server:
                 connection.write(encode_unknown_method(message_id, method, len(request.arguments) + 1))
             self.complaints.log(method, "there is no such remote call")
             return
-        self.connection = connection
+        self.connection, self.request = connection, request
+        if self._untold is not None and not (request.is_async and method == "apply_batch"):
+            self._tell()
         self._gate.observe(connection, method)
         loaded = False
         try:
@@ -286,6 +304,15 @@ class Server:
     def tick_once(self) -> int:
         """One tick of a synchronous world; returns the new frame."""
         return self.tick(self.clock.synchronous_delta(self.simulation.settings))
+
+    def tick_for_batch(self) -> None:
+        """The tick that follows a batch; told later if nobody waits for it, as the next one may be here already."""
+        if not (self.skips_overtaken_frames and self.request.is_async):
+            self.tick_once()
+            return
+        self.simulation.tick(self.clock.synchronous_delta(self.simulation.settings))
+        self._untold = self.connection
+        self._untold_ticks += 1
 
     def _on_subscribe(self, connection: StreamConnection, stream_id: int) -> None:
         if stream_id == WORLD_STREAM_ID:
