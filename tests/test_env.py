@@ -211,12 +211,17 @@ def test_ticks_per_step_holds_an_action_for_several_ticks(make_env):
     assert first.shape == (5,)
 
 
-def test_queued_ticks_are_the_same_as_single_ticks():
-    sensors = {"lines": {"type": "sensor.other.lane_invasion"}}
+@pytest.mark.parametrize("sensor", ["collision", "lane_invasion"])
+def test_queued_ticks_are_the_same_as_single_ticks(sensor):
     config = {
         "carla": {"server": {"kind": "embedded"}},
-        "experiment": {"type": PoseExperiment, "town": TOWN, "hero": {"sensors": sensors}},
+        "experiment": {
+            "type": PoseExperiment,
+            "town": TOWN,
+            "hero": {"sensors": {"events": {"type": f"sensor.other.{sensor}"}}},
+        },
     }
+    needs_every_frame = sensor == "lane_invasion"
     seen = {}
     for repeat in (1, 4):
         env = CarlaEnv(config)
@@ -224,18 +229,38 @@ def test_queued_ticks_are_the_same_as_single_ticks():
             env.reset(seed=3)
             core, frames, states, events = env.core, [], [], []
             core.world.on_tick(lambda snapshot, frames=frames: frames.append(snapshot.frame))
+            ahead = core.hero.get_transform()
+            ahead.location += ahead.get_forward_vector() * 14.0
+            core.world.spawn_actor(core.world.get_blueprint_library().find("vehicle.audi.tt"), ahead)
             begin = core.frame
-            for _ in range(40 // repeat):
-                core.tick(carla.VehicleControl(throttle=0.8, steer=0.4), repeat)
-                assert core.clock().queue is not None
+            for _ in range(80 // repeat):
+                core.tick(carla.VehicleControl(throttle=0.8, steer=0.4 * needs_every_frame), repeat)
+                assert (core.clock().queue is None) == needs_every_frame
                 states.append((core.frame - begin, *tuple_of(core.hero.get_transform())))
-                events += [frame - begin for frame, _ in core.sensor_interface.events.get("lines", [])]
-            assert frames == list(range(begin + 1, begin + 41))
+                events += [frame - begin for frame, _ in core.sensor_interface.events.get("events", [])]
+            told = range(begin + repeat, begin + 81, repeat)
+            assert set(told) <= set(frames)
+            if needs_every_frame:
+                assert frames == list(range(begin + 1, begin + 81))
             seen[repeat] = (states[4 // repeat - 1 :: 4 // repeat], events)
         finally:
             env.close()
     assert seen[1] == seen[4]
-    assert seen[1][1], "the hero crosses a line"
+    assert seen[1][1], "it meets a line, or the car ahead"
+
+
+def test_a_world_loaded_by_somebody_else_does_not_stop_the_ticks(make_env):
+    """Such a load ends what listens to frames."""
+    env = make_env(carla={"server": {"kind": "embedded"}, "ticks_per_step": 2})
+    drive(env, [1] * 3, seed=3)
+    core = env.core
+    core.world = core.client.reload_world(False)
+    frame = core.world.get_snapshot().frame
+    core._remove_hero()
+    for step in range(1, 4):
+        core.begin_tick(None, 2)
+        core.finish_tick()
+        assert core.frame == frame + 2 * step
 
 
 def tuple_of(transform):

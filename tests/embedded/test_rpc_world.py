@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 
 import carla
 import psutil
@@ -186,3 +187,30 @@ def test_without_sticky_control_a_control_lasts_for_one_tick(carla_client):
     world.tick()
     assert car.get_control().throttle == 0.0
     assert car.get_control().steer == 0.0
+
+
+@pytest.mark.parametrize(("options", "heard"), [((), 20), (("--skip-overtaken-frames",), 1)])
+def test_ticks_at_once_are_told_one_by_one_or_the_last(start_server, options, heard):
+    server = start_server(*options)
+    client = carla.Client(*server.address, worker_threads=1)
+    client.set_timeout(20.0)
+    world = client.get_world()
+    settings = world.get_settings()
+    settings.synchronous_mode, settings.fixed_delta_seconds = True, _STEP
+    world.apply_settings(settings)
+    frames, last = [], threading.Event()
+    goal = world.tick() + 20
+
+    def note(snapshot):
+        frames.append(snapshot.frame)
+        if snapshot.frame == goal:
+            last.set()
+
+    world.on_tick(note)
+    for _ in range(20):
+        client.apply_batch([], True)
+    assert last.wait(20.0)
+    assert frames[-1] == goal
+    assert heard <= len(frames) <= max(heard, 15)
+    assert world.get_snapshot().timestamp.elapsed_seconds == pytest.approx(_STEP * 21, abs=1.0)
+    assert world.tick() == goal + 1

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rllib_integration.lanes import sample_lanes, town_lanes
 from rllib_integration.routes import plan_route
 from rllib_integration.sensors import SensorFactory, SensorInterface
-from rllib_integration.sensors.actor_roster import TWO_WHEELER, VEHICLE, WALKER, ActorStates, Box
+from rllib_integration.sensors.actor_roster import TWO_WHEELER, VEHICLE, WALKER, ActorRoster, ActorStates, Box
 from rllib_integration.sensors.bird_view_manager import BirdviewManager, read_planes
 from rllib_integration.sensors.bird_view_painter import COLOURS, HERO_COLOUR, BirdviewPainter, Scene, Signals
 from rllib_integration.sensors.map_drawing import DRAWING_VERSION, PALETTE, SURFACES, draw_map
@@ -292,6 +292,28 @@ def test_the_view_follows_the_world_through_the_real_client(
     other.destroy()
     picture = interface.get_data(world.tick())["view"][1]
     assert not (picture == blue).all(axis=2).any()
+
+
+def test_who_leaves_as_another_one_comes_is_seen_no_longer(world: carla.World, hero: carla.Actor) -> None:
+    roster, library = ActorRoster(world, hero), world.get_blueprint_library()
+    place, car = hero.get_transform(), library.find("vehicle.audi.tt")
+    leaving = world.spawn_actor(car, carla.Transform(place.location + carla.Location(x=8.0, z=0.5)))
+    camera = world.spawn_actor(library.find("sensor.other.collision"), carla.Transform(), attach_to=hero)
+    at_origin = world.spawn_actor(car, carla.Transform(carla.Location(z=30.0)))
+    world.tick()
+
+    def seen() -> list[float]:
+        x, y = place.location.x, place.location.y
+        return sorted(round(float(pose[0]) - x) for pose in roster.read(x, y, 15.0).poses)
+
+    alone = seen()
+    assert 8 in alone
+    for gone, ahead in ((leaving, 14.0), (camera, -8.0), (at_origin, -14.0)):
+        gone.destroy()
+        world.spawn_actor(car, carla.Transform(place.location + carla.Location(x=ahead, z=2.0)))
+        world.tick()
+        assert round(ahead) in seen()
+    assert 8 not in seen()
 
 
 def test_fault_17_a_step_asks_nothing_of_the_server(start_server: Callable[..., Any]) -> None:
