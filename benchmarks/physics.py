@@ -45,7 +45,7 @@ def microseconds(rows: np.ndarray, seconds: float = 1.0) -> tuple[float, float]:
     times, touched = [], 0
     start = time.perf_counter()
     while (now := time.perf_counter()) - start < seconds:
-        touched += step(rows, *world, TICK, 0.01, 10, 9.81, contacts)
+        touched += step(rows, *world, contacts, TICK, 0.01, 10, 9.81)
         times.append(time.perf_counter() - now)
         # the block stays where the poles are
         rows["x"] -= 500.0 * (rows["x"] > 600.0)

@@ -155,12 +155,14 @@ def _prepare(port: int, count: int) -> tuple[carla.Client, carla.World, list[int
     batch = [carla.command.SpawnActor(blueprint, point).then(drive) for point in points]
     responses = client.apply_batch_sync(batch, True)
     placed = [(response.actor_id, point) for response, point in zip(responses, points) if not response.error]
+    still = carla.Vector3D()
     back = [carla.command.ApplyTransform(number, point) for number, point in placed]
+    back += [carla.command.ApplyTargetVelocity(number, still) for number, _ in placed]
     return client, world, [number for number, _ in placed], back
 
 
 def _rate(client: carla.Client, world: carla.World, seconds: float, back: list[object], batch: list[object]) -> float:
-    """Ticks a second. The vehicles are set back before they could leave their roads."""
+    """Ticks a second. The vehicles are set back, and stopped, before they could leave their roads."""
     count, start = 0, time.perf_counter()
     while True:
         client.apply_batch_sync(back, False)

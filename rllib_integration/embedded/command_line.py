@@ -207,10 +207,7 @@ def _create_server(options: argparse.Namespace) -> Server:
     server.skips_overtaken_frames = options.skip_overtaken_frames
     town = options.town or BUILT_IN_TOWN
     if not kernel_cache.is_complete():
-        # No client may wait for a compiler inside a call.
-        from rllib_integration.embedded.warming import compile_all
-
-        compile_all(town, options.town_folder)
+        _compile(server, town, options.town_folder)
     announce(f"it loads {town}")
     try:
         simulation.load(town)
@@ -220,6 +217,25 @@ def _create_server(options: argparse.Namespace) -> Server:
     # What is there now stays: the collector need not look at it again.
     gc.freeze()
     return server
+
+
+def _compile(server: Server, town: str, town_folder: str | None) -> None:
+    """Compile what clients may ask for at once, and let sensors wait for the rest, which follows in the background."""
+    from rllib_integration.embedded.warming import LATE_SENSORS, compile_all
+
+    late = compile_all(town, town_folder)
+    if late is None:
+        return
+    sensors, descriptor = server.simulation.sensors, os.pidfd_open(late.process)
+    sensors.await_kernels = dict.fromkeys(LATE_SENSORS, late.finish)
+
+    def end(_events: int) -> None:
+        late.finish()
+        sensors.await_kernels = {}
+        server.loop.forget(descriptor)
+        os.close(descriptor)
+
+    server.loop.watch(descriptor, 1, end)
 
 
 def _idle_work(town: Town) -> list[Callable[[], object]]:

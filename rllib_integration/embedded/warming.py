@@ -1,14 +1,16 @@
-"""Compiles all kernels before the server listens, on a machine that has not compiled them yet: once, on all its cores.
+"""Compiles all kernels when the server starts on a machine that has not compiled them yet: once, on all its cores.
 
-A client that spawns a camera would wait for the kernels of cameras, and many do not wait that long. Threads of one
-process would take turns at compiling, so the work is cut into jobs that several processes share; what one of them
-compiled the others find on disk.
+A client that spawns a camera would wait for the kernels of cameras, and many do not wait that long: so the server
+listens only when they are there. The few of lidars and rarer sensors follow in the background, within seconds.
+Threads of one process would take turns at compiling, so the work is cut into jobs that several processes share; what
+one of them compiled the others find on disk.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -37,25 +39,61 @@ logger = logging.getLogger(__name__)
 _MOST_PROCESSES = 4
 _SMALL = {"image_size_x": "16", "image_size_y": "16"}
 
+LATE_SENSORS = frozenset(
+    {
+        "sensor.camera.dvs",
+        "sensor.camera.optical_flow",
+        "sensor.lidar.ray_cast",
+        "sensor.lidar.ray_cast_semantic",
+        "sensor.other.obstacle",
+        "sensor.other.radar",
+    }
+)
+"""Sensors whose kernels are compiled while the server already listens."""
+
 Job = Callable[[], object]
 
 
-def compile_all(town: str, town_folder: str | None) -> None:
+class Background:
+    """A job in a forked process, which begins at once and ends with this process.
+
+    Attributes:
+        process: Its id.
+    """
+
+    def __init__(self, job: Job) -> None:
+        waiting = _numbers(1)
+        self._ended = False
+        self.process = _fork([job], waiting)
+        os.close(waiting)
+
+    def finish(self) -> None:
+        """Wait until it is done; returns at once if it is."""
+        if not self._ended:
+            self._ended = True
+            os.waitpid(self.process, 0)
+
+
+def compile_all(town: str, town_folder: str | None) -> Background | None:
     """Compile all kernels that are not on disk; of several servers that start at once, one does it for all.
 
     Args:
         town: The town that will be loaded; if it has to be built, that is one of the jobs.
         town_folder: As of `load_town`.
+
+    Returns:
+        The late jobs, under way in the background; None if they are done.
     """
     with _one_at_a_time():
-        if not kernel_cache.is_complete():
-            announce(COMPILES)
-            _compile_all(town, town_folder)
+        if kernel_cache.is_complete():
+            return None
+        announce(COMPILES)
+        return _compile_all(town, town_folder)
 
 
 @contextlib.contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Let one of this user's servers compile; the lock ends with its process, however that ends."""
+    """Let one of this user's servers compile; the lock ends with it and its late jobs, however they end."""
     try:
         kernel_cache.base_folder().mkdir(parents=True, exist_ok=True)
         file = (kernel_cache.base_folder() / "compiling.lock").open("w")
@@ -71,11 +109,23 @@ def _one_at_a_time() -> Iterator[None]:
         yield
 
 
-def _compile_all(town: str, town_folder: str | None) -> None:
+def _compile_all(town: str, town_folder: str | None) -> Background:
     began = time.monotonic()
-    done = share([job for _, job in jobs(town, town_folder)], min(len(os.sched_getaffinity(0)), _MOST_PROCESSES))
-    logger.info("compiled the kernels in %.1f s", time.monotonic() - began)
-    if done:
+    # The collector would go through all that numba keeps, again and again, and find nothing: a tenth of the time.
+    gc.disable()
+    try:
+        early = [job for _, job in jobs(town, town_folder)]
+        done = share(early, min(len(os.sched_getaffinity(0)), _MOST_PROCESSES))
+        logger.info("compiled in %.1f s; lidars and rarer sensors follow in the background", time.monotonic() - began)
+        return Background(lambda: _compile_late(done))
+    finally:
+        gc.enable()
+
+
+def _compile_late(is_last: bool) -> None:
+    for _, job in late_jobs():
+        job()
+    if is_last:
         try:
             kernel_cache.note_complete()
         except OSError as error:
@@ -83,7 +133,7 @@ def _compile_all(town: str, town_folder: str | None) -> None:
 
 
 def jobs(town: str, town_folder: str | None) -> list[tuple[str, Job]]:
-    """All that is to be compiled, with a name; the arguments are those of `compile_all`.
+    """All that is to be compiled before a client may come, with a name; the arguments are those of `compile_all`.
 
     Long jobs come first; what a job calls that is a job of its own comes well before it.
     """
@@ -93,11 +143,14 @@ def jobs(town: str, town_folder: str | None) -> list[tuple[str, Job]]:
         ("collisions", _compile_collisions),
         ("town", lambda: _build(town, town_folder)),
         ("shading", _shade),
-        ("rays", _cast_rays),
         ("physics", _compile_step),
-        ("motion", _draw_motion),
         ("labels", _draw_labels),
     ]
+
+
+def late_jobs() -> list[tuple[str, Job]]:
+    """What only `LATE_SENSORS` need."""
+    return [("rays", _cast_rays), ("motion", _draw_motion)]
 
 
 def camera_jobs(town: Town) -> list[Job]:
@@ -118,16 +171,21 @@ def share(jobs: Sequence[Job], processes: int) -> bool:
     Returns:
         Whether all of them were done.
     """
-    # A byte in the pipe is the number of a job that nobody has begun.
-    waiting, numbers = os.pipe()
-    os.write(numbers, bytes(range(len(jobs))))
-    os.close(numbers)
+    waiting = _numbers(len(jobs))
     children = [_fork(jobs, waiting) for _ in range(processes - 1)]
     done = _work(jobs, waiting)
     os.close(waiting)
     for child in children:
         done &= os.waitpid(child, 0)[1] == 0
     return done
+
+
+def _numbers(count: int) -> int:
+    """Descriptor of a pipe in which each byte is the number of a job that nobody has begun."""
+    waiting, numbers = os.pipe()
+    os.write(numbers, bytes(range(count)))
+    os.close(numbers)
+    return waiting
 
 
 def _fork(jobs: Sequence[Job], waiting: int) -> int:
@@ -197,7 +255,7 @@ def _compile_collisions() -> None:
 def _compile_step() -> None:
     obstacles = np.zeros(1, OBSTACLE)
     world = (*_rows(), obstacles, build_obstacle_grid(obstacles), _surface())
-    _compile(step.step, *world, 0.05, 0.01, 10, 9.81, np.zeros(1, CONTACT))
+    _compile(step.step, *world, np.zeros(1, CONTACT), 0.05, 0.01, 10, 9.81)
 
 
 class _Ground:
@@ -242,6 +300,7 @@ def _shade() -> None:
     _draw(cameras.RgbCamera)
     edge = np.zeros((2, 2), np.int32)
     pictures = np.zeros((2, 2, 2, 4), np.uint8)
+    shading.draw_rain(np.zeros((1, 3)), 1.0, 0.1, np.zeros((16, 16, 4), np.uint8))
     edges.smooth_edges(edge, np.zeros(1, np.uint32), 1, pictures[0], pictures[1])
 
 
@@ -254,7 +313,6 @@ def _draw_motion() -> None:
     renderer, flow = Renderer(view.town), cameras.OpticalFlowCamera(_SMALL)
     for _ in range(2):
         flow.flow(renderer, view, _mount())
-    shading.draw_rain(np.zeros((1, 3)), 1.0, 0.1, np.zeros((16, 16, 4), np.uint8))
     dvs.compile_kernels()
 
 
@@ -263,7 +321,5 @@ def _cast_rays() -> None:
     town = view.town
     bounds = rays.tile_bounds(town.surface.height)
     boxes = MovingBoxes().of(view)
-    rays.cast_rays(
-        _mount().position, np.eye(3), 50.0, town.surface, bounds, town.obstacles, town.obstacle_grid, boxes
-    )
+    rays.cast_rays(_mount().position, np.eye(3), 50.0, town.surface, bounds, town.obstacles, town.obstacle_grid, boxes)
     rays.fan(np.zeros(1), np.zeros(1), np.eye(3), np.zeros((1, 3)), np.zeros((1, 3)))

@@ -34,7 +34,7 @@ def variants():
     found = {id(k): k for module in modules for k in vars(module).values() if isinstance(k, Dispatcher)}
     return {f"{k.__module__}.{k.__name__}": len(k.signatures) for k in found.values()}
 
-warming.share([job for _, job in warming.jobs("Minitown", None)], 1)
+warming.share([job for _, job in [*warming.jobs("Minitown", None), *warming.late_jobs()]], 1)
 simulation = Simulation()
 server = Server(simulation, "127.0.0.1", 0, 0, Clock())
 simulation.load("Minitown")

@@ -85,11 +85,11 @@ def step(
     obstacles: Rows,
     obstacle_grid: ObstacleGrid,
     surface: Surface,
+    contacts: Rows,
     dt: float,
     substep: float,
     max_substeps: int,
     gravity: float,
-    contacts: Rows,
 ) -> int:
     """Advances everything by one tick, in place. The same input gives the same bits.
 
@@ -100,12 +100,12 @@ def step(
         obstacles: Rows of `obstacles.OBSTACLE`.
         obstacle_grid: Their grid.
         surface: The ground.
+        contacts: Rows of `state.CONTACT`, written from the first on.
         dt: Length of the tick, seconds.
         substep: Longest substep asked for (CARLA's `max_substep_delta_time`), seconds.
         max_substeps: Most substeps asked for. More are made where stability or speed demand it, fewer for vehicles
             that have nothing near them (`CALM_SUBSTEP`).
         gravity: m/s^2.
-        contacts: Rows of `state.CONTACT`, written from the first on.
 
     Returns:
         How many contacts there were; what did not fit into `contacts` is not reported.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.embedded.direct_calls import DirectCall
 from rllib_integration.embedded.physics.state import (
     CONTACT,
     PROP,
@@ -76,6 +77,7 @@ class Episode:
         self.has_loose_controls = False
         self._light_signals = np.array([s.is_traffic_light for s in town.signals], bool)
         self._zones = index_zones(town.signal_zones, town.signals)
+        self._step, self._look_at_signals = DirectCall(step), DirectCall(look_at_signals)
         self.fixed_poses: dict[int, Pose] = {}
         self.actors: dict[int, Actor] = {}
         self.changed = True
@@ -218,24 +220,13 @@ class Episode:
             apply_friction(self._triggers(), self.vehicles.rows)
         self.lights.tick(dt)
         town = self.town
-        count = step(
-            self.vehicles.rows,
-            self.walkers.rows,
-            self.props.rows,
-            town.obstacles,
-            town.obstacle_grid,
-            town.surface,
-            dt,
-            substep,
-            max_substeps,
-            gravity,
-            self._contact_storage,
-        )
-        self.contacts = self._contact_storage[:count]
+        vehicles, contacts = self.vehicles, self._contact_storage
+        bodies = (vehicles.rows, self.walkers.rows, self.props.rows)
+        ground = (town.obstacles, town.obstacle_grid, town.surface)
+        count = self._step((*bodies, *ground, contacts), dt, substep, max_substeps, gravity)
+        self.contacts = contacts[:count]
         self._follow(dt)
-        look_at_signals(
-            self._zones, self.vehicles.rows, self.lights.rows, self.light_ids, self.vehicles.companion, dt
-        )
+        self._look_at_signals((self._zones, vehicles.rows, self.lights.rows, self.light_ids, vehicles.companion), dt)
 
     def _let_controls_go(self) -> None:
         """End the controls of vehicles whose `sticky_control` is off after one tick."""

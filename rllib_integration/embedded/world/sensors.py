@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -56,9 +57,14 @@ class _Mounted:
 
 
 class SensorBoard:
-    """Asks the sensors that are due after every tick."""
+    """Asks the sensors that are due after every tick.
+
+    Attributes:
+        await_kernels: What some sensors must wait for before they can be made, by their types; see `warming`.
+    """
 
     def __init__(self, simulation: Simulation) -> None:
+        self.await_kernels: Mapping[str, Callable[[], object]] = {}
         self._simulation = simulation
         self._mounted: dict[int, _Mounted] = {}
         self._last_dt = 0.0
@@ -80,6 +86,8 @@ class SensorBoard:
             return
         if actor.type_id not in SENSORS:
             raise SensorError(f"{actor.type_id} is not available on this server")
+        if actor.type_id in self.await_kernels:
+            self.await_kernels[actor.type_id]()
         # Seeded by its place among the living, so that sensors destroyed and spawned anew give the same noise again.
         actor.payload = SENSORS[actor.type_id](actor.attributes, len(self._mounted))
         actor.stream_id = self._simulation.new_stream_id()

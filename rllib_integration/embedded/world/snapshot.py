@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.embedded.direct_calls import DirectCall
 from rllib_integration.embedded.kernel_cache import njit
 from rllib_integration.embedded.protocol.layouts import (
     ACTOR_ACTIVE,
@@ -100,6 +101,7 @@ class Snapshot:
     def __init__(self) -> None:
         self._buffer: NDArray[np.uint8] = np.zeros(MESSAGE_HEADER.itemsize, np.uint8)
         self._outputs: tuple[NDArray[np.void], ...] = ()
+        self._pack = DirectCall(_pack)
         self._message = memoryview(self._buffer.data)
 
     def lay_out(self, episode: Episode) -> None:
@@ -145,13 +147,6 @@ class Snapshot:
         _EPISODE.pack_into(message, _EPISODE_OFFSET, episode.id, platform_time, delta_seconds)
         _FLAGS.pack_into(message, _FLAGS_OFFSET, flags)
         vehicles = episode.vehicles
-        _pack(
-            vehicles.rows,
-            vehicles.companion,
-            episode.walkers.rows,
-            episode.props.rows,
-            episode.fixtures.rows,
-            episode.lights.rows,
-            *self._outputs,
-        )
+        others = (episode.walkers.rows, episode.props.rows, episode.fixtures.rows, episode.lights.rows)
+        self._pack((vehicles.rows, vehicles.companion, *others, *self._outputs))
         return message

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.embedded.direct_calls import DirectCall
 from rllib_integration.embedded.kernel_cache import njit
 from rllib_integration.embedded.town.town import Signal
 
@@ -63,6 +64,7 @@ class TrafficLights:
         phases = [self.phase[self._group_rows(group)].max(initial=0) + 1 for group in range(groups)]
         self._cycle = np.zeros(groups, _CYCLE)
         self._cycle["phases"] = phases
+        self._advance = DirectCall(_advance)
         self.restore()
 
     def restore(self) -> None:
@@ -73,7 +75,7 @@ class TrafficLights:
 
     def tick(self, dt: float) -> None:
         """Let `dt` seconds pass."""
-        _advance(self.rows, self._members, self._starts, self.phase, self._cycle, float(dt))
+        self._advance((self.rows, self._members, self._starts, self.phase, self._cycle), float(dt))
 
     def group_rows(self, row: int) -> list[int]:
         """Rows of all lights that switch together with this one, itself included."""

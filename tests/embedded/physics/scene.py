@@ -120,7 +120,7 @@ class Scene:
         for _ in range(ticks):
             count = step(
                 self.vehicles, self.walkers, self.props, self.obstacles, self.grid, self.surface,
-                dt, substep, max_substeps, GRAVITY, self._room,
+                self._room, dt, substep, max_substeps, GRAVITY,
             )  # fmt: skip
             self.contacts = self._room[:count]
             seen.append(self.contacts.copy())
