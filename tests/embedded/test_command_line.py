@@ -110,7 +110,7 @@ def test_a_signal_right_after_the_first_line_is_not_lost():
         process = subprocess.Popen(command, cwd=_REPOSITORY, stdout=subprocess.PIPE)
         assert process.stdout is not None
         try:
-            assert b"listening" in process.stdout.readline()
+            assert any(line.startswith(b"listening") for line in process.stdout)
             process.terminate()
             assert process.wait(10.0) == 0
         finally:
