@@ -19,6 +19,7 @@ import numpy as np
 from rllib_integration.embedded.physics.kernels import entry, kernel
 from rllib_integration.embedded.physics.obstacles import ObstacleGrid
 from rllib_integration.embedded.physics.prop import yaw_inertia
+from rllib_integration.embedded.physics.rigid_body import turn
 from rllib_integration.embedded.physics.state import (
     OBSTACLE_KIND,
     PROP_KIND,
@@ -157,8 +158,17 @@ def load_obstacle(o: Any, body: Body) -> None:
 
 
 @kernel
-def store_vehicle(v: Vehicle, body: Body) -> None:
-    """Writes what a collision changed back to a record of `state.VEHICLE`."""
+def store_vehicle(v: Vehicle, body: Body, h: float) -> None:
+    """Writes what a collision changed back to a record of `state.VEHICLE`.
+
+    Within the substep, of `h` seconds, it has turned as it would have without the collision: that is taken back, so
+    that a car that pushes against a pole does not turn while its angular velocity says that it stands.
+    """
+    r = v.rotation
+    before_x, before_y = r[0] * v.com_x + r[1] * v.com_y, r[3] * v.com_x + r[4] * v.com_y
+    turn(r, 0.0, 0.0, body.wz - v.wz, h)
+    v.x += before_x - r[0] * v.com_x - r[1] * v.com_y
+    v.y += before_y - r[3] * v.com_x - r[4] * v.com_y
     v.x += body.shift_x
     v.y += body.shift_y
     v.z += body.shift_z
@@ -448,9 +458,9 @@ def collide(
         x, y = contact_point(bodies[a], bodies[other])
         jx, jy, jz, closing = exchange(bodies[a], bodies[other], nx, ny, nz, x, y)
         push_apart(bodies[a], bodies[other], nx, ny, nz, depth)
-        _store(vehicles, walkers, props, bodies, a)
+        _store(vehicles, walkers, props, bodies, a, h)
         if b >= 0:
-            _store(vehicles, walkers, props, bodies, b)
+            _store(vehicles, walkers, props, bodies, b, h)
         if closing <= 0.0:
             continue
         if pairs[pair, 2] < 0:
@@ -485,13 +495,13 @@ def _kind_and_row(vehicles: Rows, walkers: Rows, i: int) -> tuple[int, int]:
 
 
 @kernel
-def _store(vehicles: Rows, walkers: Rows, props: Rows, bodies: Rows, i: int) -> None:
+def _store(vehicles: Rows, walkers: Rows, props: Rows, bodies: Rows, i: int, h: float) -> None:
     body = bodies[i]
     if body.hit == 0.0:
         return
     row = i
     if row < len(vehicles):
-        store_vehicle(vehicles[row], body)
+        store_vehicle(vehicles[row], body, h)
     elif row < len(vehicles) + len(walkers):
         store_walker(walkers[row - len(vehicles)], body)
     else:
