@@ -119,6 +119,33 @@ def test_a_thread_that_begins_its_cycle_is_left_alone(manager):
     assert gate.next_due() is None
 
 
+def test_a_thread_that_follows_the_ticks_of_another_client_is_woken_too(manager):
+    gate, connection = _gate_after_one_cycle(manager.port)
+    other = _Connection()
+    for _ in range(tick_gate.SURELY_IN_STEP - 1):
+        gate.ticked(other)
+        assert gate.next_due() > time.monotonic() + 2 * tick_gate.PATIENCE_AFTER_TICK
+        for method in ("get_vehicle_light_states", "get_weather_parameters", "apply_batch", "get_episode_settings"):
+            gate.observe(connection, method)
+    gate.ticked(other)
+    gate.rescue_lost(time.monotonic() + 2 * tick_gate.PATIENCE_AFTER_TICK)
+    assert manager.called.acquire(timeout=_TIMEOUT)
+    assert manager.calls[0] == ("set_synchronous_mode", [False])
+
+
+def test_a_thread_that_takes_no_notice_of_another_clients_ticks_is_left_alone(manager):
+    gate, connection = _gate_after_one_cycle(manager.port)
+    other = _Connection()
+    for number in range(3 * tick_gate.SURELY_IN_STEP):
+        gate.ticked(other)
+        for _ in range(number % 3):
+            for method in ("get_vehicle_light_states", "apply_batch", "get_episode_settings"):
+                gate.observe(connection, method)
+    gate.ticked(other)
+    gate.rescue_lost(time.monotonic() + 2 * tick_gate.PATIENCE_AFTER_TICK)
+    assert not manager.called.acquire(timeout=0.2)
+
+
 def test_a_long_silence_after_a_cycle_is_broken_once(manager):
     gate, _ = _gate_after_one_cycle(manager.port)
     later = time.monotonic() + tick_gate.PATIENCE_AFTER_CYCLE

@@ -27,6 +27,8 @@ PATIENCE_AFTER_TICK = 0.5
 PATIENCE_AFTER_CYCLE = 20.0
 """[s] after a cycle without any request: "end" may be lost, or the user is busy with other things."""
 _MOST_RESCUES = 5
+SURELY_IN_STEP = 20
+"""Ticks of another client, each followed by one cycle, after which a Traffic Manager is taken for one of its process."""
 
 Waiting = tuple[RpcConnection, int]
 
@@ -40,7 +42,9 @@ class _Cycles:
     __slots__ = (
         "addresses",
         "begun",
+        "cycles_since_tick",
         "ended",
+        "in_step",
         "owed_settings",
         "rescues",
         "silent_since",
@@ -57,6 +61,8 @@ class _Cycles:
         self.owed_settings = 0
         self.ended = 0.0
         self.turns = 0
+        self.cycles_since_tick = 0
+        self.in_step = 0
         self.ticked: float | None = None
         self.silent_since: float | None = None
         self.rescues = 0
@@ -75,12 +81,24 @@ class _Cycles:
             self.under_way -= 1
             self.owed_settings = min(self.owed_settings + 1, len(self.addresses))
             self.turns += 1
+            self.cycles_since_tick += 1
 
     def end(self) -> None:
         """A thread, or the user, asks for the settings, which is the last thing in a cycle."""
         if self.owed_settings:
             self.owed_settings -= 1
             self.ended = self.silent_since = time.monotonic()
+
+    def expect(self, ticked: float | None) -> None:
+        """The next cycle should begin; `ticked` is None if the threads may not be waiting for it."""
+        self.ticked = ticked
+        self.begun = self.rescues = 0
+        self.woke_main = False
+
+    def keeps_step(self) -> bool:
+        """Count a tick that another client asked for; whether the threads follow that client's ticks."""
+        self.in_step = self.in_step + 1 if self.cycles_since_tick == len(self.addresses) else 0
+        return self.in_step >= SURELY_IN_STEP
 
     def next_rescue(self) -> float | None:
         """When the threads are to be woken unless they give a sign."""
@@ -150,13 +168,16 @@ class TickGate:
         return True
 
     def ticked(self, connection: RpcConnection) -> None:
-        """A tick was answered: the Traffic Manager of the same client should begin a cycle now."""
-        cycle = self._cycles.get(connection)
-        if cycle is not None:
-            # Only those that ran once after the last tick are known to be synchronous.
-            cycle.ticked = time.monotonic() if cycle.turns == len(cycle.addresses) else None
-            cycle.begun = cycle.turns = cycle.rescues = 0
-            cycle.woke_main = False
+        """A tick was answered: the Traffic Managers of the same process should begin a cycle now."""
+        now = time.monotonic()
+        for owner, cycle in self._cycles.items():
+            if owner is connection:
+                # Only those that ran once after the last tick are known to be synchronous.
+                cycle.expect(now if cycle.turns == len(cycle.addresses) else None)
+                cycle.turns = 0
+            elif cycle.keeps_step():
+                cycle.expect(now)
+            cycle.cycles_since_tick = 0
 
     def _forget_closed(self) -> None:
         for connection in [connection for connection in self._cycles if connection.closed]:
