@@ -572,8 +572,8 @@ def find_contact(a: Body, b: Body, h: float) -> tuple[float, float, float, float
 def contact_point(a: Body, b: Body) -> tuple[float, float]:
     """Middle of the corners of either box that lie in the other, in the ground plane."""
     sum_x, sum_y, count = 0.0, 0.0, 0
-    for turn in range(2):
-        inner, outer = (a, b) if turn == 0 else (b, a)
+    for which in range(2):
+        inner, outer = (a, b) if which == 0 else (b, a)
         for corner in range(4):
             x = inner.extent_x if corner & 1 else -inner.extent_x
             y = inner.extent_y if corner & 2 else -inner.extent_y

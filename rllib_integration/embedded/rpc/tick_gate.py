@@ -28,7 +28,7 @@ PATIENCE_AFTER_CYCLE = 20.0
 """[s] after a cycle without any request: "end" may be lost, or the user is busy with other things."""
 _MOST_RESCUES = 5
 SURELY_IN_STEP = 20
-"""Ticks of another client, each followed by one cycle, after which a Traffic Manager is taken for one of its process."""
+"""Ticks of another client, each followed by one cycle, after which a Traffic Manager is taken for that client's."""
 
 Waiting = tuple[RpcConnection, int]
 
