@@ -73,6 +73,23 @@ def test_an_instance_camera_shows_an_actors_tag_and_number(fresh_world, spawn, c
     assert set(pixels[shown][:, 2]) == set(seen.semantic_tags)
 
 
+def test_the_ground_has_no_holes(fresh_world, spawn, spawn_points):
+    camera = spawn("sensor.camera.depth", carla.Transform(), image_size_x="640", image_size_y="480")
+    inbox = Inbox(camera)
+    holes = 0
+    for point in spawn_points[:: max(1, len(spawn_points) // 10)]:
+        camera.set_transform(carla.Transform(point.location + carla.Location(z=2.0), point.rotation))
+        fresh_world.tick()
+        picture = inbox.of_frame(fresh_world.tick())
+        pixels = np.frombuffer(picture.raw_data, np.uint8).reshape(480, 640, 4).astype(float)
+        depth = pixels[..., 2] + 256.0 * pixels[..., 1] + 65536.0 * pixels[..., 0]
+        around = np.stack([depth[:-2, 1:-1], depth[2:, 1:-1], depth[1:-1, :-2], depth[1:-1, 2:]])
+        # Single pixels that are far behind all four neighbours, which are of one surface.
+        alone = (depth[1:-1, 1:-1] > 1.5 * around.max(axis=0)) & (around.max(axis=0) < 1.5 * around.min(axis=0))
+        holes += int(alone[300:].sum())
+    assert holes == 0
+
+
 def test_an_accelerometer_at_rest_feels_gravity(fresh_world, spawn, car):
     inbox = Inbox(spawn("sensor.other.imu", carla.Transform(), car))
     frame = run(fresh_world, 1.0)

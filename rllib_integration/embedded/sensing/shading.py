@@ -234,6 +234,9 @@ def _beam_light(stage, x, y, z, nx, ny, nz):
         height = pz / (0.7 + 0.06 * along)
         facing = -(nx * px + ny * py + nz * pz) / math.sqrt(px * px + py * py + pz * pz + 0.01)
         spread = math.exp(-across * across - (height * height if height > 0.0 else 0.0))
+        # The ground right in front of a lamp lies under its beam.
+        rise = min((along - 0.3) / 3.5, 1.0)
+        spread *= rise * rise * (3.0 - 2.0 * rise)
         total += lamp[5] * spread * (0.35 + 0.65 * max(facing, 0.0)) / (1.0 + (along / 13.0) ** 2)
     return total
 

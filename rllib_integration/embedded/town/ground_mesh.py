@@ -38,6 +38,9 @@ _GRASS, _DRY = np.array([88, 112, 58]), np.array([112, 112, 70])
 _FINE_SPAN, _COARSE_SPAN = 4, 16
 """Cells along the squares that terrain is drawn in, near other things and far from them."""
 
+_OVERLAP = 0.02
+"""[m] By how much lanes reach into their neighbours."""
+
 _SUNK = 0.15
 """[m] Terrain dives this much below the edges of lanes, which are drawn from the exact road geometry."""
 
@@ -56,7 +59,7 @@ def add_lanes(mesh: MeshBuilder, lanes: LaneTable, surface: Surface) -> None:
     first, last = straight_stretches(lanes.lane, lanes.inner, lanes.outer, 0.015, 20.0)
     kind = lanes.type[lanes.lane[first]]
     level = (kind != NONE) & (kind != SIDEWALK) & (kind != MEDIAN)
-    quads = _quads(lanes, first[level], last[level])
+    quads = _overlapping(_quads(lanes, first[level], last[level]))
     labels = np.where(kind[level] == BORDER, GROUND_LABEL, ROAD_LABEL).astype(np.uint8)
     mesh.add_quads(_upward(quads), labels, _colours(kind[level]))
     _add_deck_undersides(mesh, quads, surface)
@@ -74,6 +77,21 @@ def add_lanes(mesh: MeshBuilder, lanes: LaneTable, surface: Surface) -> None:
     for a, b in ((0, 1), (2, 3)):
         foot_a, foot_b = (quads[:, k] - (0.0, 0.0, KERB + 0.05) for k in (a, b))
         mesh.add_quads(np.stack([quads[:, a], quads[:, b], foot_b, foot_a], axis=1), labels, KERB_COLOUR)
+
+
+def _overlapping(quads: Array) -> Array:
+    """The same quadrilaterals, each a little longer and wider.
+
+    Neighbouring lanes are cut at different places, which leaves cracks of millimetres between them, through which
+    single samples of a picture would see what lies below.
+    """
+    ends = quads - quads[:, [1, 0, 3, 2]]
+    sides = quads - quads[:, [3, 2, 1, 0]]
+    moved = quads.copy()
+    for way in (ends, sides):
+        length = np.linalg.norm(way, axis=2, keepdims=True)
+        moved += np.divide(_OVERLAP * way, length, out=np.zeros_like(way), where=length > 0.05)
+    return moved
 
 
 def _quads(lanes: LaneTable, first: NDArray[np.int64], last: NDArray[np.int64]) -> Array:
