@@ -20,7 +20,6 @@ from rllib_integration.sensors.base import CarlaSensor, EventSensor
 
 DEPTH_RANGE = 1000.0  # [m] the far plane of CARLA's depth camera
 DEPTH_STEPS = 256**3 - 1  # its depth is a 24-bit fraction of the range
-SEMANTIC_TAGS = 29  # carla.CityObjectLabel, None = 0 to GuardRail = 28
 FLOW_RANGE = 2.0  # CARLA's optical flow is given in units of the picture, [-2, 2]
 
 _DVS_EVENT = np.dtype([("x", "<u2"), ("y", "<u2"), ("t", "<i8"), ("pol", "?")])

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from rllib_integration.lanes import sample_lanes, town_lanes
 from rllib_integration.routes import plan_route
-from rllib_integration.sensors import SensorFactory, SensorInterface
+from rllib_integration.sensors import SensorFactory, SensorInterface, map_pyramid
 from rllib_integration.sensors.actor_roster import TWO_WHEELER, VEHICLE, WALKER, ActorRoster, ActorStates, Box
 from rllib_integration.sensors.bird_view_manager import BirdviewManager, read_planes
 from rllib_integration.sensors.bird_view_painter import COLOURS, HERO_COLOUR, BirdviewPainter, Scene, Signals
@@ -264,6 +264,18 @@ def test_golden_pictures_of_every_town(carla_town: Callable[[str], carla.Map], t
     difference = np.abs(strip.astype(int) - golden[..., ::-1])
     assert (difference.max(axis=2) > 24).mean() < 0.002
     assert difference.mean() < 0.5
+
+
+def test_a_very_large_town_is_drawn_coarser_and_looks_alike(
+    built_in_town: carla.Map, pyramid: MapPyramid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(map_pyramid, "LARGE_TOWN_LENGTH", 1.0)
+    coarse = MapPyramid.draw(draw_map(sample_lanes(built_in_town)))
+    assert (pyramid.resolution, coarse.resolution) == (10.0, 2.5)
+    spot = built_in_town.generate_waypoints(10.0)[0].transform
+    pose = scene(spot.location.x, spot.location.y, math.radians(spot.rotation.yaw), spot.location.z)
+    fine, rough = (BirdviewPainter(drawn, 84, 15.0).paint(pose).astype(int) for drawn in (pyramid, coarse))
+    assert 0.0 < np.abs(fine - rough).mean() < 6.0
 
 
 def test_the_view_follows_the_world_through_the_real_client(

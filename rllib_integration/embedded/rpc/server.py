@@ -254,7 +254,7 @@ class Server:
             answer = _encode(message_id, call.returns, result)
         except EXPECTED_ERRORS as error:
             answer = self._failure(connection, request, str(error), call.returns)
-        except Exception as error:  # the one place where a bug must not end the server
+        except Exception as error:  # a bug in one call must not end the server
             logger.exception("%s failed", method)
             answer = self._failure(connection, request, f"{method} failed: {error!r}", call.returns)
         if request.is_async:

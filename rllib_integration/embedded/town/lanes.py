@@ -85,10 +85,6 @@ class LaneTable:
         """The stations of a lane, in order of rising s."""
         return slice(int(self.start[row]), int(self.start[row] + self.count[row]))
 
-    def travel_yaw(self) -> Array:
-        """Heading of traffic at every station [rad], CARLA's frame."""
-        return np.where(self.forward[self.lane], self.heading, self.heading + np.pi)
-
 
 class ReferenceLines:
     """Evaluates the reference lines, elevations and lane offsets of all roads of a network."""

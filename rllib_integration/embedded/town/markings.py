@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -150,7 +151,7 @@ def crosswalk_stripes(polygons: list[Array]) -> Array:
     return np.array(quads).reshape(-1, 4, 3)
 
 
-def _plane(polygon: Array):  # type: ignore[no-untyped-def]
+def _plane(polygon: Array) -> Callable[[Array], Array]:
     """Least-squares plane through a polygon's corners, as a function of (n, 2) points."""
     middle = polygon.mean(axis=0)
     slope, *_ = np.linalg.lstsq(polygon[:, :2] - middle[:2], polygon[:, 2] - middle[2], rcond=None)

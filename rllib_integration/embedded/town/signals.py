@@ -37,7 +37,6 @@ TRIGGER_DEPTH = 1.5
 
 LAMP_HEIGHT = 4.4
 LAMP_EXTENTS = (0.2, 0.2, 0.55)
-SIGN_HEIGHT = 2.3
 
 LaneRef = tuple[int, int, float]
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rllib_integration.embedded.kernel_cache import njit
+from rllib_integration.embedded.physics.state import Floats
 
 
 @njit()
-def straight_stretches(lane, inner, outer, tolerance, longest):  # type: ignore[no-untyped-def]
+def straight_stretches(
+    lane: NDArray[np.int32], inner: Floats, outer: Floats, tolerance: float, longest: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Find pairs of stations between which a lane is straight and evenly sloped, as far apart as possible.
 
     Args:

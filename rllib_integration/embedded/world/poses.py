@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rllib_integration.embedded.kernel_cache import njit
+from rllib_integration.embedded.physics.obstacles import ObstacleGrid
 from rllib_integration.embedded.physics.rigid_body import angles_from_rotation, rotation_from_angles
+from rllib_integration.embedded.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND, Rows
+from rllib_integration.embedded.world.actors import FIXTURE_KIND, SPRING_ARM
 
-SPRING_ARM_TYPES = 1
 SPRING_ARM_RATE = 8.0
 """1/s at which the heading of a spring arm follows its parent (Unreal's camera rotation lag speed)."""
 
@@ -64,7 +66,7 @@ def _turn_towards(angle: float, goal: float, share: float) -> float:
 
 
 @njit()
-def follow_parents(attachments, vehicles, walkers, props, fixtures, dt):  # type: ignore[no-untyped-def]
+def follow_parents(attachments: Rows, vehicles: Rows, walkers: Rows, props: Rows, fixtures: Rows, dt: float) -> None:
     """Move every attached actor to its parent; parents come before their children.
 
     A rigid child takes the parent's whole pose. A spring arm only takes its heading, which it follows with a lag,
@@ -72,7 +74,7 @@ def follow_parents(attachments, vehicles, walkers, props, fixtures, dt):  # type
 
     Args:
         attachments: Array of `ATTACHMENT`.
-        vehicles, walkers, props, fixtures: State arrays that the rows refer to (kinds 0, 1, 2 and 5).
+        vehicles, walkers, props, fixtures: State arrays that the rows refer to.
         dt: Seconds since the last call; 0 puts spring arms straight behind their parents.
     """
     parent_rotation = np.empty(9)
@@ -83,16 +85,16 @@ def follow_parents(attachments, vehicles, walkers, props, fixtures, dt):  # type
         link = attachments[i]
         row = link.parent_row
         wx, wy, wz = 0.0, 0.0, 0.0
-        if link.parent_kind == 0:
+        if link.parent_kind == VEHICLE_KIND:
             x, y, z = vehicles[row].x, vehicles[row].y, vehicles[row].z
             roll, pitch, yaw = vehicles[row].roll, vehicles[row].pitch, vehicles[row].yaw
             vx, vy, vz = vehicles[row].vx, vehicles[row].vy, vehicles[row].vz
             wx, wy, wz = vehicles[row].wx, vehicles[row].wy, vehicles[row].wz
-        elif link.parent_kind == 1:
+        elif link.parent_kind == WALKER_KIND:
             x, y, z = walkers[row].x, walkers[row].y, walkers[row].z
             roll, pitch, yaw = walkers[row].roll, walkers[row].pitch, walkers[row].yaw
             vx, vy, vz = walkers[row].vx, walkers[row].vy, walkers[row].vz
-        elif link.parent_kind == 2:
+        elif link.parent_kind == PROP_KIND:
             x, y, z = props[row].x, props[row].y, props[row].z
             roll, pitch, yaw = props[row].roll, props[row].pitch, props[row].yaw
             vx, vy, vz = props[row].vx, props[row].vy, props[row].vz
@@ -100,7 +102,7 @@ def follow_parents(attachments, vehicles, walkers, props, fixtures, dt):  # type
             x, y, z = fixtures[row].x, fixtures[row].y, fixtures[row].z
             roll, pitch, yaw = fixtures[row].roll, fixtures[row].pitch, fixtures[row].yaw
             vx, vy, vz = fixtures[row].vx, fixtures[row].vy, fixtures[row].vz
-        if link.type >= SPRING_ARM_TYPES and link.child_kind == 5:
+        if link.type >= SPRING_ARM and link.child_kind == FIXTURE_KIND:
             child = fixtures[link.child_row]
             if child.arm_ready == 0 or dt == 0.0:
                 child.arm_yaw = yaw
@@ -120,13 +122,13 @@ def follow_parents(attachments, vehicles, walkers, props, fixtures, dt):  # type
         vz += wx * dy - wy * dx
         x, y, z = x + dx, y + dy, z + dz
         row = link.child_row
-        if link.child_kind == 0:
+        if link.child_kind == VEHICLE_KIND:
             vehicles[row].x, vehicles[row].y, vehicles[row].z = x, y, z
             vehicles[row].roll, vehicles[row].pitch, vehicles[row].yaw = roll, pitch, yaw
-        elif link.child_kind == 1:
+        elif link.child_kind == WALKER_KIND:
             walkers[row].x, walkers[row].y, walkers[row].z = x, y, z
             walkers[row].roll, walkers[row].pitch, walkers[row].yaw = roll, pitch, yaw
-        elif link.child_kind == 2:
+        elif link.child_kind == PROP_KIND:
             props[row].x, props[row].y, props[row].z = x, y, z
             props[row].roll, props[row].pitch, props[row].yaw = roll, pitch, yaw
         else:
@@ -136,9 +138,10 @@ def follow_parents(attachments, vehicles, walkers, props, fixtures, dt):  # type
 
 
 @njit()
-def _bounds_overlap(  # type: ignore[no-untyped-def]
-    ax, ay, ayaw, aex, aey, bx, by, byaw, bex, bey
-):
+def _bounds_overlap(
+    ax: float, ay: float, ayaw: float, aex: float, aey: float,
+    bx: float, by: float, byaw: float, bex: float, bey: float,
+) -> bool:  # fmt: skip
     """Whether two rectangles overlap (separating axes)."""
     dx, dy = bx - ax, by - ay
     reach = math.hypot(aex, aey) + math.hypot(bex, bey)
@@ -157,7 +160,9 @@ def _bounds_overlap(  # type: ignore[no-untyped-def]
 
 
 @njit()
-def first_overlap(rows, x, y, z, yaw, ex, ey, ez, skip):  # type: ignore[no-untyped-def]
+def first_overlap(
+    rows: Rows, x: float, y: float, z: float, yaw: float, ex: float, ey: float, ez: float, skip: int
+) -> int:
     """Row of the first body that an upright box (centre, heading, half sizes) touches, -1 for none.
 
     Args:
@@ -182,7 +187,9 @@ def first_overlap(rows, x, y, z, yaw, ex, ey, ez, skip):  # type: ignore[no-unty
 
 
 @njit()
-def first_obstacle(obstacles, grid, x, y, z, yaw, ex, ey, ez):  # type: ignore[no-untyped-def]
+def first_obstacle(
+    obstacles: Rows, grid: ObstacleGrid, x: float, y: float, z: float, yaw: float, ex: float, ey: float, ez: float
+) -> int:
     """Row of the first static obstacle that an upright box touches, -1 for none."""
     reach = math.hypot(ex, ey)
     if grid.columns == 0 or grid.rows == 0:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rllib_integration.embedded.direct_calls import DirectCall
 from rllib_integration.embedded.kernel_cache import njit
+from rllib_integration.embedded.physics.state import Rows
 from rllib_integration.embedded.protocol.layouts import (
     ACTOR_ACTIVE,
     ACTOR_DORMANT,
@@ -40,7 +41,7 @@ assert MESSAGE_HEADER.itemsize == 88
 
 
 @njit()
-def _pack_motion(row, record):  # type: ignore[no-untyped-def]
+def _pack_motion(row: Any, record: Any) -> None:
     """Writes pose and motion; what is not finite is not shown to clients, who keep what they saw last."""
     total = row.x + row.y + row.z + row.pitch + row.yaw + row.roll + row.vx + row.vy + row.vz
     if not abs(total + row.wx + row.wy + row.wz + row.ax + row.ay + row.az) < _LARGEST_FLOAT:
@@ -55,9 +56,10 @@ def _pack_motion(row, record):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _pack(  # type: ignore[no-untyped-def]
-    vehicles, status, walkers, props, fixtures, lights, vehicle_out, walker_out, prop_out, fixture_out, light_out
-):
+def _pack(
+    vehicles: Rows, status: Rows, walkers: Rows, props: Rows, fixtures: Rows, lights: Rows,
+    vehicle_out: Rows, walker_out: Rows, prop_out: Rows, fixture_out: Rows, light_out: Rows,
+) -> None:  # fmt: skip
     for i in range(len(vehicles)):
         row, record = vehicles[i], vehicle_out[i]
         _pack_motion(row, record)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rllib_integration.embedded.direct_calls import DirectCall
 from rllib_integration.embedded.kernel_cache import njit
+from rllib_integration.embedded.physics.state import Rows
 from rllib_integration.embedded.town.town import Signal
 
 RED, YELLOW, GREEN, OFF, UNKNOWN = range(5)
@@ -138,7 +139,14 @@ _CYCLE = np.dtype(
 
 
 @njit()
-def _advance(rows, members, starts, phase, cycles, dt):  # type: ignore[no-untyped-def]
+def _advance(
+    rows: Rows,
+    members: NDArray[np.int32],
+    starts: NDArray[np.int32],
+    phase: NDArray[np.int32],
+    cycles: Rows,
+    dt: float,
+) -> None:
     for row in range(rows.shape[0]):
         rows[row].elapsed += dt
     for group in range(cycles.shape[0]):
@@ -233,7 +241,9 @@ def index_zones(zones: NDArray[np.void], signals: Sequence[Signal]) -> SignalZon
 
 
 @njit()
-def look_at_signals(zones, vehicles, lights, light_ids, status, dt):  # type: ignore[no-untyped-def]
+def look_at_signals(
+    zones: SignalZones, vehicles: Rows, lights: Rows, light_ids: NDArray[np.uint32], status: Rows, dt: float
+) -> None:
     """Note for every vehicle the traffic light that its front stands at, and the speed limit that it passes.
 
     The Traffic Manager takes a light that was green when a vehicle came to it for green until the vehicle has left
