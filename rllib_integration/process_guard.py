@@ -23,13 +23,20 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
-from rllib_integration.servers.supervisor import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, descendants, prctl
+from rllib_integration.servers.supervisor import (
+    PR_SET_CHILD_SUBREAPER,
+    PR_SET_PDEATHSIG,
+    descendants,
+    is_supervisor,
+    prctl,
+)
 
 SCRATCH_VARIABLE = "RLLIB_INTEGRATION_SCRATCH"
 _PARENT_IS_GONE = signal.SIGUSR1
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _WATCHED = (*_PASSED_ON, signal.SIGCHLD, _PARENT_IS_GONE)
 _TERMINATION_SECONDS = 1.5
+_SUPERVISORS_SECONDS = 5.0
 _KILL_SECONDS = 3.0
 
 
@@ -131,24 +138,35 @@ def _reap(child: int) -> int | None:
 def end_descendants(first: int | None = None) -> None:
     """End every process below this one: SIGTERM, then SIGKILL for what is still there after a moment.
 
+    Supervisors of servers get SIGTERM alone and a while longer: they end what is below them, and containers, which
+    are below nobody.
+
     Args:
         first: A direct child that gets SIGKILL at once, so that it starts nothing more.
     """
     if first is not None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(first, signal.SIGKILL)
-    for number, seconds in ((signal.SIGTERM, _TERMINATION_SECONDS), (signal.SIGKILL, _KILL_SECONDS)):
-        deadline = time.monotonic() + seconds
-        _reap(-1)
-        while left := descendants(os.getpid()):
-            for pid in left:
+    _signal_until_gone(signal.SIGTERM, _TERMINATION_SECONDS, spare_supervised=True)
+    _signal_until_gone(signal.SIGKILL, _SUPERVISORS_SECONDS, spare_supervised=True)
+    _signal_until_gone(signal.SIGKILL, _KILL_SECONDS, spare_supervised=False)
+
+
+def _signal_until_gone(number: int, seconds: float, spare_supervised: bool) -> None:
+    deadline = time.monotonic() + seconds
+    _reap(-1)
+    while left := descendants(os.getpid()):
+        supervisors = {pid for pid in left if is_supervisor(pid)} if spare_supervised else set()
+        supervised = {below for pid in supervisors for below in descendants(pid)}
+        for pid in left:
+            if pid not in supervised:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, number)
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                break
-            signal.sigtimedwait([signal.SIGCHLD], min(remaining, 0.2))
-            _reap(-1)
+                    os.kill(pid, signal.SIGTERM if pid in supervisors else number)
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            break
+        signal.sigtimedwait([signal.SIGCHLD], min(remaining, 0.2))
+        _reap(-1)
 
 
 def _die_with_parent(number: int, parent: int) -> None:

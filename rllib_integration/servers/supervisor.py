@@ -10,7 +10,8 @@ little memory. Two processes stand between the worker and the program:
 Both adopt orphans (`PR_SET_CHILD_SUBREAPER`), so a launcher script that forks and exits hides nothing. The
 inner one ends everything below it when the program exits, when the worker asks, when the worker is gone, or
 when the outer one is gone; the outer one ends everything below it when the inner one is gone. Ray kills a
-worker's direct children, and a person may kill any process: whichever of the two is hit, the other acts.
+worker's direct children, and a person may kill any process: whichever of the two is hit, the other acts. SIGTERM
+to either, or to both, ends the program and, with a container, what is not below them.
 
 The control socket carries lines of JSON to the worker, `{"pid": ...}` and `{"status": ...}` (as
 `subprocess.Popen.returncode`: the exit status, or minus the signal), and from it `stop SECONDS`, which
@@ -77,6 +78,15 @@ def descendants(root: int) -> list[int]:
     return found
 
 
+def is_supervisor(pid: int) -> bool:
+    """Whether a process runs this file; a zombie does not."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return os.fsencode(os.path.abspath(__file__)) in file.read().split(b"\0")[:5]
+    except OSError:
+        return False
+
+
 def signal_all(pids: list[int], number: int) -> None:
     """Send a signal to each process that still exists and is ours."""
     for pid in pids:
@@ -85,15 +95,26 @@ def signal_all(pids: list[int], number: int) -> None:
 
 
 class Children:
-    """The processes that this one has to reap, and an event for their endings."""
+    """The processes that this one has to reap, and an event for their endings.
+
+    Attributes:
+        statuses: of those that have ended, as `subprocess.Popen.returncode`.
+        event: descriptor that is readable when a child has ended or a SIGTERM has come.
+        told_to_end: whether this process has received SIGTERM: it then ends what is below it first.
+    """
 
     def __init__(self) -> None:
         self.statuses: dict[int, int] = {}
+        self.told_to_end = False
         self.event, write_end = os.pipe()
         os.set_blocking(self.event, False)
         os.set_blocking(write_end, False)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.signal(signal.SIGTERM, self._note_termination)
+
+    def _note_termination(self, number: int, frame: object) -> None:
+        self.told_to_end = True
 
     def reap(self) -> bool:
         """Collect what has ended; return whether any child is left."""
@@ -138,7 +159,7 @@ def run_program(arguments: list[str]) -> int:
         if os.getppid() != me:
             os._exit(1)
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
         os.execvp(arguments[0], arguments)
     except OSError as error:
@@ -175,7 +196,7 @@ def wait_for_end(control: socket.socket, owner: int, outer: int, program: int, c
         if os.getppid() != outer:
             return 0.0
         ready = {descriptor for descriptor, _ in poller.poll(timeout)}
-        if owner_fd in ready or outer_fd in ready:
+        if owner_fd in ready or outer_fd in ready or children.told_to_end:
             return 0.0
         if control.fileno() in ready:
             return requested_grace(control)
@@ -221,6 +242,10 @@ def run_outer(owner: int, inner: int, cleanup: list[str]) -> None:
             watched.remove(owner_fd)
             deadline = time.monotonic() + _OUTER_PATIENCE_SECONDS
         children.reap()
+        if children.told_to_end and inner not in children.statuses:
+            children.told_to_end = False
+            os.kill(inner, signal.SIGTERM)
+            deadline = time.monotonic() + _OUTER_PATIENCE_SECONDS
     children.end_all(0.0)
     if children.statuses.get(inner) != 0:
         clean_up(cleanup)

@@ -30,6 +30,20 @@ print(server.container, flush=True)
 sys.stdin.read()
 """
 
+# As a training command runs, with its server in a process further below.
+_GUARDED = f"""
+import os
+from rllib_integration.process_guard import run_guarded
+
+def work():
+    if os.fork() == 0:
+        exec({_WORKER!r})
+    os.wait()
+    return 0
+
+run_guarded(work)
+"""
+
 
 class Docker:
     """The stand-in's daemon and what was asked of it."""
@@ -119,9 +133,12 @@ def test_a_container_that_does_not_come_up_tells_why(
         new_server(kind="docker", image=image).start()
 
 
-def test_a_killed_workers_container_is_removed_within_two_seconds(docker: Docker, tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", [_WORKER, _GUARDED], ids=["alone", "under guard"])
+def test_a_killed_workers_container_is_removed_within_two_seconds(
+    docker: Docker, tmp_path: Path, program: str
+) -> None:
     worker = subprocess.Popen(
-        [sys.executable, "-c", _WORKER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
         assert worker.stdout.readline().startswith("rllib-integration-")
