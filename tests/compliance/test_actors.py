@@ -112,3 +112,19 @@ def test_props_stand_where_they_are_put(fresh_world, spawn, spawn_points):
     cone = spawn("static.prop.constructioncone", place)
     fresh_world.tick()
     assert cone.get_location().distance(place.location) < 1.0
+
+
+def test_the_level_s_bounding_boxes_have_those_of_the_actors_in_it(fresh_world, spawn, spawn_points):
+    car = spawn("vehicle.tesla.model3", spawn_points[0])
+    fresh_world.tick()
+    (box,) = (
+        box
+        for box in fresh_world.get_level_bbs(carla.CityObjectLabel.Car)
+        if box.location.distance(car.get_location()) < 2.0
+    )
+    pose = car.get_transform()
+    centre = carla.Location(car.bounding_box.location)
+    pose.transform(centre)
+    assert box.location.distance(centre) < 0.05
+    assert (box.extent.x, box.extent.z) == pytest.approx((car.bounding_box.extent.x, car.bounding_box.extent.z))
+    assert box.rotation.yaw == pytest.approx(pose.rotation.yaw, abs=0.1)

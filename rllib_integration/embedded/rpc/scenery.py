@@ -8,19 +8,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.embedded.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND
 from rllib_integration.embedded.protocol import values
 from rllib_integration.embedded.protocol.values import vector
 from rllib_integration.embedded.rpc.registry import value, void
 from rllib_integration.embedded.sensing import Mount
+from rllib_integration.embedded.world.poses import write_rotation
 from rllib_integration.embedded.world.street_lights import Lamp
 
 if TYPE_CHECKING:
     from rllib_integration.embedded.rpc.server import Server
+    from rllib_integration.embedded.world.actors import Actor
+    from rllib_integration.embedded.world.episode import Episode
 
 _ANY_LABEL = 255
 _MAX_RAY_POINTS = 64
 _PAST_SURFACE = 0.01
 _GROUND, _STATIC = 0, 1
+_BODIES = (VEHICLE_KIND, WALKER_KIND, PROP_KIND)
 
 
 @value
@@ -70,10 +75,24 @@ def _box(entry: np.void) -> list[Any]:
     return [location, extent, [0.0, float(entry["yaw"]), 0.0], 0]
 
 
+def _actor_box(episode: Episode, actor: Actor) -> list[Any]:
+    row, matrix = episode.row(actor), np.empty(9)
+    write_rotation(float(row["roll"]), float(row["pitch"]), float(row["yaw"]), matrix)
+    location, rotation = episode.pose(actor)
+    centre = np.asarray(location) + matrix.reshape(3, 3) @ np.asarray(actor.box[0])
+    return [centre.tolist(), list(actor.box[1]), list(rotation), actor.id]
+
+
 @value
 def get_all_level_BBs(server: Server, label: int) -> list[Any]:
-    """World bounding boxes of the town's objects with a semantic tag."""
-    return [_box(entry) for entry in _objects(server, label)]
+    """World bounding boxes of all with a semantic tag: the town's objects, and vehicles, walkers and props."""
+    episode = server.simulation.episode
+    present = [
+        _actor_box(episode, actor)
+        for actor in episode.actors.values()
+        if actor.kind in _BODIES and (label == _ANY_LABEL or label in actor.tags)
+    ]
+    return [_box(entry) for entry in _objects(server, label)] + present
 
 
 @value
