@@ -55,6 +55,12 @@ def test_reloading_with_reset_brings_back_all_settings_and_the_weather(client, f
         world.apply_settings(kept)
 
 
+def _load_again(client, name):
+    settings = client.load_world(name).get_settings()
+    settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
+    client.get_world().apply_settings(settings)
+
+
 def test_a_world_can_be_made_of_an_opendrive_text(client, fresh_world):
     name = fresh_world.get_map().name
     text = fresh_world.get_map().to_opendrive()
@@ -62,7 +68,25 @@ def test_a_world_can_be_made_of_an_opendrive_text(client, fresh_world):
     try:
         assert world.get_map().to_opendrive() == text
     finally:
-        restored = client.load_world(name)
-        settings = restored.get_settings()
-        settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
-        restored.apply_settings(settings)
+        _load_again(client, name)
+
+
+def test_a_world_can_be_made_of_a_street_map(client, fresh_world):
+    """Four residential streets around a block and one that leaves it, through the client's own converter."""
+    nodes = ((41.002, 2.002), (41.002, 2.008), (41.006, 2.008), (41.006, 2.002), (41.002, 2.005), (41.008, 2.005))
+    streets = ((1, 5, 2), (2, 3), (3, 4), (4, 1), (5, 6))
+    osm = '<osm version="0.6"><bounds minlat="41.0" minlon="2.0" maxlat="41.01" maxlon="2.01"/>'
+    for number, (latitude, longitude) in enumerate(nodes, 1):
+        osm += f'<node id="{number}" lat="{latitude}" lon="{longitude}" version="1"/>'
+    for number, ends in enumerate(streets, 10):
+        ways = "".join(f'<nd ref="{end}"/>' for end in ends)
+        osm += f'<way id="{number}" version="1">{ways}<tag k="highway" v="residential"/></way>'
+    name = fresh_world.get_map().name
+    world = client.generate_opendrive_world(carla.Osm2Odr.convert(osm + "</osm>", carla.Osm2OdrSettings()))
+    try:
+        point = world.get_map().get_spawn_points()[0]
+        vehicle = world.spawn_actor(world.get_blueprint_library().find("vehicle.tesla.model3"), point)
+        world.wait_for_tick(20.0)
+        assert vehicle.get_location().distance(point.location) < 2.0
+    finally:
+        _load_again(client, name)

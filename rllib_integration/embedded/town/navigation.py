@@ -358,6 +358,8 @@ class _Mesh:
     def _rung_at(self, strip: _Strip, edge: int, at: float) -> Array:
         """The rung at a distance along one edge, made if there is none within 0.3 m; returns its point."""
         run = _run(strip.rungs[:, edge])
+        # An edge that lost rungs is shorter than it was.
+        at = min(at, float(run[-1]))
         k = int(np.argmin(np.abs(run - at)))
         if abs(run[k] - at) > 0.3:
             k = int(np.searchsorted(run, at))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 from rllib_integration.embedded.physics.ground import Surface
 from rllib_integration.embedded.physics.state import ObstacleGrid
+
+logger = logging.getLogger(__name__)
 
 ENVIRONMENT_OBJECT = np.dtype(
     [
@@ -163,8 +166,13 @@ class Town:
 
     @cached_property
     def _navigation_mesh(self) -> tuple[str, bytes]:
-        return self.make_navigation_mesh()
+        try:
+            return self.make_navigation_mesh()
+        except (ArithmeticError, LookupError, ValueError):
+            # A client asks for the mesh on connecting: without an answer it could not even load another town.
+            logger.exception("there is no navigation mesh of %s: controllers of walkers stand still there", self.name)
+            return "", b""
 
     def navigation_mesh(self) -> tuple[str, bytes]:
-        """File name and content of the mesh that the client's walkers use (Detour, as CARLA serves it)."""
+        """File name and content of the mesh that the client's walkers use (Detour, as CARLA serves it), or nothing."""
         return self._navigation_mesh
