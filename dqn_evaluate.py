@@ -36,7 +36,7 @@ class GreedyPolicy:
 
 def main() -> int:
     """Read the command line and drive."""
-    from rllib_integration.drive_command import add_test_arguments, run_drive_test
+    from rllib_integration.driving.trial_command import add_test_arguments, run_drive_test
 
     parser = argparse.ArgumentParser(
         description="Drive greedily from many starts and tell distances, time off the lane and how it ended."

@@ -18,12 +18,12 @@ def main() -> int:
 
     def load_policy() -> Policy:
         checkpoint = resolve_checkpoint(arguments.checkpoint)
-        from rllib_integration.ray_session import prepare_process, quiet_ray
+        from rllib_integration.training.ray_session import prepare_process, quiet_ray
 
         prepare_process()
         import torch
 
-        from rllib_integration.rllib_policy import RLlibPolicy
+        from rllib_integration.driving.rllib_policy import RLlibPolicy
 
         quiet_ray()
         torch.set_num_threads(1)  # one picture at a time: more threads only wait for each other

@@ -8,15 +8,15 @@ import sys
 
 from rllib_integration.process_guard import run_guarded
 from rllib_integration.training import ExampleClasses, run_training
-from rllib_integration.training_options import add_training_arguments, options_from_arguments
+from rllib_integration.training.options import add_training_arguments, options_from_arguments
 
 
 def dqn_classes() -> ExampleClasses:
     """The example's network, training step and callbacks."""
     from dqn_example.dqn_callbacks import DQNCallbacks
     from dqn_example.dqn_trainer import DQNTrainer
-    from rllib_integration.rl_modules import PictureDQNModule
     from rllib_integration.training import AlgorithmParts
+    from rllib_integration.training.rl_modules import PictureDQNModule
 
     return ExampleClasses({"DQN": AlgorithmParts(DQNTrainer, PictureDQNModule)}, DQNCallbacks)
 

@@ -23,7 +23,7 @@ import gymnasium  # noqa: E402
 import numpy as np  # noqa: E402
 import psutil  # noqa: E402
 
-from rllib_integration.ray_session import prepare_process, quiet_ray  # noqa: E402
+from rllib_integration.training.ray_session import prepare_process, quiet_ray  # noqa: E402
 
 prepare_process()
 
@@ -33,10 +33,10 @@ from ray.tune.registry import register_env  # noqa: E402
 from dqn_example.dqn_callbacks import DQNCallbacks  # noqa: E402
 from dqn_example.dqn_trainer import DQNTrainer  # noqa: E402
 from rllib_integration.config import load_config  # noqa: E402
-from rllib_integration.env_runner import step_together  # noqa: E402
-from rllib_integration.rl_modules import PictureDQNModule  # noqa: E402
-from rllib_integration.rllib_config import build_algorithm_config, read_document  # noqa: E402
-from rllib_integration.training import make_env  # noqa: E402
+from rllib_integration.training.env_creator import make_env  # noqa: E402
+from rllib_integration.training.env_runner import step_together  # noqa: E402
+from rllib_integration.training.rl_modules import PictureDQNModule  # noqa: E402
+from rllib_integration.training.rllib_config import build_algorithm_config, read_document  # noqa: E402
 
 EPISODE_STEPS = 100
 

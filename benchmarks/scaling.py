@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from rllib_integration.config import load_config
-from rllib_integration.training import make_env
+from rllib_integration.training.env_creator import make_env
 
 _CONFIGURATION = Path(__file__).resolve().parents[1] / "dqn_example" / "dqn_quickstart.yaml"
 _PINNING = {"auto": "auto", "true": True, "false": False}

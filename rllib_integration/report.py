@@ -16,8 +16,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rllib_integration.evaluation import evaluation_table, infractions_text, summarise
-from rllib_integration.run_record import Groups, RunRecordError, group_runs, read_run
+from rllib_integration.driving.evaluation import evaluation_table, infractions_text, summarise
+from rllib_integration.training.run_record import Groups, RunRecordError, group_runs, read_run
 
 NEWEST = 100  # episodes that the summary is made of
 
@@ -98,7 +98,7 @@ def write_report(folders: Sequence[Path], output: Path) -> tuple[Path, Path]:
     """
     groups = group_runs([read_run(folder.expanduser()) for folder in folders])
     try:
-        from rllib_integration.report_figure import draw
+        from rllib_integration.training.report_figure import draw
     except ImportError:
         raise ReportError("The report needs matplotlib: pip install matplotlib") from None
     figure = draw(groups)

@@ -12,15 +12,15 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = "rllib_integration"
 EMBEDDED = f"{LIBRARY}.embedded"
 FOLDERS = (LIBRARY, "dqn_example", "aws", "benchmarks", "tests")
+TOOLS = {"announcements", "direct_calls", "kernel_cache", "parent_death"}
 MAY_IMPORT = {
-    "kernel_cache": set(),
-    "parent_death": set(),
+    **dict.fromkeys(TOOLS, set()),
     "protocol": set(),
-    "physics": {"kernel_cache"},
-    "town": {"kernel_cache", "physics"},
-    "sensing": {"kernel_cache", "physics"},
-    "world": {"kernel_cache", "physics", "protocol", "sensing", "town"},
-    "rpc": {"physics", "protocol", "sensing", "town", "world"},
+    "physics": TOOLS,
+    "town": {*TOOLS, "physics"},
+    "sensing": {*TOOLS, "physics"},
+    "world": {*TOOLS, "physics", "protocol", "sensing", "town"},
+    "rpc": {*TOOLS, "physics", "protocol", "sensing", "town", "world"},
 }
 """What each part of the embedded server may import beside itself: all arrows point one way."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 
-from rllib_integration.run_storage import RunStorage, StorageError
+from rllib_integration.training.run_storage import RunStorage, StorageError
 
 
 @pytest.fixture

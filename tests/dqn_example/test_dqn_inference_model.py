@@ -25,7 +25,7 @@ from dqn_example.dqn_inference_model import (
     extract_weights,
     load_inference_model,
 )
-from rllib_integration.rl_modules import PictureDQNModule
+from rllib_integration.training.rl_modules import PictureDQNModule
 
 SHAPE = (42, 42, 4)
 SMALL = [[8, [8, 8], 4, "valid"], [8, [3, 3], 2, "valid"]]

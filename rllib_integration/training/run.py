@@ -17,27 +17,24 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from rllib_integration.checkpoints import CheckpointKeeper
 from rllib_integration.config import ConfigError, load_config, save_config
 from rllib_integration.helper import get_checkpoint, launch_tensorboard
 from rllib_integration.lost_runners import LostRunners
-from rllib_integration.machine import Machine, ResourceError, available_cpus, fit_resources
-from rllib_integration.ray_session import native_output_in, prepare_process, quiet_ray, ray_session
-from rllib_integration.run_storage import RunStorage, StorageError
-from rllib_integration.stop_rules import Progress, StopRules, format_duration
-from rllib_integration.training_options import TrainingOptions
+from rllib_integration.training.checkpoints import CheckpointKeeper
+from rllib_integration.training.env_creator import make_env
+from rllib_integration.training.machine import Machine, ResourceError, available_cpus, fit_resources
+from rllib_integration.training.options import TrainingOptions
+from rllib_integration.training.ray_session import native_output_in, prepare_process, quiet_ray, ray_session
+from rllib_integration.training.run_storage import RunStorage, StorageError
+from rllib_integration.training.stop_rules import Progress, StopRules, format_duration
 
 if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm import Algorithm
-
-    from rllib_integration.carla_env import CarlaEnv
-    from rllib_integration.vector_env import CarlaVectorEnv
 
 INTERRUPTED = 128 + signal.SIGINT
 NATIVE_LOG = "native.log"
@@ -133,49 +130,6 @@ def report_failure(error: BaseException, folder: Path) -> int:
     return 1
 
 
-def make_env(context: Mapping[str, Any]) -> CarlaEnv | CarlaVectorEnv:
-    """RLlib's environment creator: a CarlaEnv that stays in one town where several are listed.
-
-    The towns are dealt out to the environments in turn, because changing the town takes longer than an episode.
-
-    Args:
-        context: RLlib's `EnvContext`, or a plain dictionary, with `carla` and `experiment`. RLlib adds `num_envs`
-            where it wants a vector environment (`gym_env_vectorize_mode: vector_entry_point`).
-    """
-    if "num_envs" in context:
-        from rllib_integration.vector_env import CarlaVectorEnv
-
-        return CarlaVectorEnv(context["num_envs"], make=lambda number: _make_single_env(context))
-    return _make_single_env(context)
-
-
-def _make_single_env(context: Mapping[str, Any]) -> CarlaEnv:
-    from rllib_integration.carla_env import CarlaEnv, seeded_apart
-
-    runner = getattr(context, "worker_index", None) or worker_index.get()
-    number = _number_of_environment(runner)
-    config = {"carla": dict(context.get("carla") or {}), "experiment": dict(context.get("experiment") or {})}
-    config["carla"] = seeded_apart(config["carla"], runner, number)
-    town = config["experiment"].get("town")
-    if isinstance(town, (list, tuple)) and town:
-        config["experiment"]["town"] = town[number % len(town)]
-    return CarlaEnv(config)
-
-
-_environments_made = 0
-
-worker_index: ContextVar[int] = ContextVar("worker_index", default=0)
-"""Number of the env runner that makes environments, for those whose context does not say it."""
-
-
-def _number_of_environment(runner: int) -> int:
-    """A number that differs between the environments of an env runner, and begins higher in each further one."""
-    global _environments_made
-    _environments_made += 1
-    # Counting on interleaves the runners' sequences without knowing how many environments each one has.
-    return max(runner - 1, 0) + (_environments_made - 1)
-
-
 class Interruption:
     """SIGINT, and SIGTERM, as a flag: the first asks for an orderly end, the second one forces it."""
 
@@ -204,7 +158,7 @@ class TrainingRun:
     def __init__(
         self, document: Mapping[str, Any], options: TrainingOptions, storage: RunStorage, example: ExampleClasses
     ) -> None:
-        from rllib_integration.rllib_config import named_algorithm, read_document
+        from rllib_integration.training.rllib_config import named_algorithm, read_document
 
         self.options = options
         self.storage = storage
@@ -290,9 +244,9 @@ class TrainingRun:
     def _build(self) -> Algorithm:
         from ray.tune.registry import register_env
 
-        from rllib_integration.env_runner import step_together
-        from rllib_integration.rl_modules import PICTURE_MODULES
-        from rllib_integration.rllib_config import build_algorithm_config, named_algorithm
+        from rllib_integration.training.env_runner import step_together
+        from rllib_integration.training.rl_modules import PICTURE_MODULES
+        from rllib_integration.training.rllib_config import build_algorithm_config, named_algorithm
 
         quiet_ray()
         self._share_processors()
@@ -334,7 +288,7 @@ class TrainingRun:
         )
 
     def _iterate(self, algorithm: Algorithm, interruption: Interruption, lost: LostRunners | None) -> int:
-        from rllib_integration.run_log import RunLog
+        from rllib_integration.training.run_log import RunLog
 
         log = RunLog(self.folder)
         seed = (self.document.get("debugging") or {}).get("seed")
@@ -493,7 +447,7 @@ def tell_losses(lost: LostRunners | None) -> None:
 
 def print_evaluations(folder: Path) -> None:
     """A table of the run's greedy evaluations, if it made any."""
-    from rllib_integration.evaluation import evaluation_table, read_episodes
+    from rllib_integration.driving.evaluation import evaluation_table, read_episodes
 
     episodes = read_episodes(folder / "evaluation.jsonl")
     if episodes:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rllib_integration.arguments import add_overrides, positive_int
 from rllib_integration.config import ConfigError, load_config
 from rllib_integration.helper import find_latest_checkpoint
 
@@ -155,20 +156,11 @@ class VideoWriter:
 def add_driving_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that both inference scripts share."""
     parser.add_argument("configuration_file", help="YAML file that the policy was trained with")
-    parser.add_argument("--episodes", type=_positive_int, metavar="N", help="drive N episodes (default: until Ctrl-C)")
-    parser.add_argument("--steps", type=_positive_int, metavar="N", help="drive N decisions at most")
+    parser.add_argument("--episodes", type=positive_int, metavar="N", help="drive N episodes (default: until Ctrl-C)")
+    parser.add_argument("--steps", type=positive_int, metavar="N", help="drive N decisions at most")
     parser.add_argument("--seed", type=int, help="seed of the episodes")
     parser.add_argument("--video", metavar="FILE.mp4", help="film the drive")
-    parser.add_argument(
-        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
-        help="override a setting, such as env_config.experiment.town=Town03",
-    )  # fmt: skip
-
-
-def _positive_int(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0.")
-    return int(text)
+    add_overrides(parser, "env_config.experiment.town=Town03")
 
 
 def run_driving(arguments: argparse.Namespace, load_policy: Callable[[], Policy]) -> int:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from rllib_integration.drive_test import expected_and_realised
-from rllib_integration.evaluation import driving_summary, driving_table
+from rllib_integration.driving.evaluation import driving_summary, driving_table
+from rllib_integration.driving.trials import expected_and_realised
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 LIMITS = "evaluation.evaluation_config.env_config.experiment.others"
 
 

@@ -14,13 +14,14 @@ import numpy as np
 import psutil
 import pytest
 
-from rllib_integration.checkpoints import CheckpointKeeper
-from rllib_integration.evaluation import evaluation_table, read_episodes
-from rllib_integration.run_log import RunLog, flatten
-from rllib_integration.stop_rules import Progress, StopRules, format_duration, parse_duration
-from rllib_integration.training import _number_of_environment, progress_line
+from rllib_integration.driving.evaluation import evaluation_table, read_episodes
+from rllib_integration.training.checkpoints import CheckpointKeeper
+from rllib_integration.training.env_creator import _number_of_environment
+from rllib_integration.training.run import progress_line
+from rllib_integration.training.run_log import RunLog, flatten
+from rllib_integration.training.stop_rules import Progress, StopRules, format_duration, parse_duration
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def progress(**changes: float | None) -> Progress:
@@ -139,7 +140,7 @@ def test_evaluations_are_shown_by_iteration_and_town() -> None:
 
 
 def test_environments_of_a_run_are_dealt_different_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rllib_integration.training._environments_made", 0)
+    monkeypatch.setattr("rllib_integration.training.env_creator._environments_made", 0)
     assert [_number_of_environment(0) for _ in range(3)] == [0, 1, 2]
     assert _number_of_environment(3) == 5
 

@@ -88,7 +88,7 @@ def worst_tenth(distances: Sequence[float]) -> float:
 
 
 def driving_summary(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What `drive_test` recorded of several episodes, in the figures of a table's line.
+    """What `trials` recorded of several episodes, in the figures of a table's line.
 
     Returns:
         episodes; median, mean and worst tenth of the distances [m]; `off_lane`, `off_road`: shares of all decisions;

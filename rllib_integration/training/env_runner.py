@@ -7,7 +7,7 @@ from typing import Any
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
-from rllib_integration.training import worker_index
+from rllib_integration.training.env_creator import worker_index
 
 
 class CarlaEnvRunner(SingleAgentEnvRunner):

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from rllib_integration.machine import Machine, this_machine
 from rllib_integration.process_guard import SCRATCH_VARIABLE
+from rllib_integration.training.machine import Machine, this_machine
 
 
 class RaySessionError(RuntimeError):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, field
 
-from rllib_integration.stop_rules import StopRules, parse_duration
+from rllib_integration.arguments import add_overrides, positive_int
+from rllib_integration.training.stop_rules import StopRules, parse_duration
 
 CHECKPOINTS_KEPT = 5
 
@@ -53,22 +54,19 @@ def add_training_arguments(parser: argparse.ArgumentParser, default_name: str) -
     parser.add_argument("--overwrite", action="store_true", help="delete an earlier run of this name")
     parser.add_argument("--tboff", action="store_true", help="do not start TensorBoard")
     parser.add_argument("--auto", action="store_true", help="join the running Ray cluster")
-    parser.add_argument(
-        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
-        help="override a setting, such as env_config.carla.timeout=60; may be given several times",
-    )  # fmt: skip
-    parser.add_argument("--stop-iterations", type=_positive_int, metavar="N", help="end after N iterations in all")
-    parser.add_argument("--stop-timesteps", type=_positive_int, metavar="N", help="end after N steps in all")
+    add_overrides(parser, "env_config.carla.timeout=60")
+    parser.add_argument("--stop-iterations", type=positive_int, metavar="N", help="end after N iterations in all")
+    parser.add_argument("--stop-timesteps", type=positive_int, metavar="N", help="end after N steps in all")
     parser.add_argument("--stop-duration", type=parse_duration, metavar="TIME", help="end after 90s, 10m, 1h30m, ...")
     parser.add_argument("--stop-reward", type=float, metavar="R", help="end when the mean return reaches R")
     parser.add_argument(
         "--strict-resources", action="store_true", help="refuse to run with fewer CPUs or GPUs than configured"
     )
     parser.add_argument(
-        "--evaluation-interval", type=_positive_int, metavar="N", help="drive greedily after every N iterations"
+        "--evaluation-interval", type=positive_int, metavar="N", help="drive greedily after every N iterations"
     )
     parser.add_argument(
-        "--keep-checkpoints", type=_positive_int, default=CHECKPOINTS_KEPT, metavar="N",
+        "--keep-checkpoints", type=positive_int, default=CHECKPOINTS_KEPT, metavar="N",
         help=f"keep the N newest checkpoints and the best one (default {CHECKPOINTS_KEPT})",
     )  # fmt: skip
 
@@ -94,13 +92,3 @@ def options_from_arguments(arguments: argparse.Namespace) -> TrainingOptions:
         stop=stop,
         overrides=tuple(arguments.overrides),
     )
-
-
-def _positive_int(text: str) -> int:
-    try:
-        number = int(text.replace("_", ""))
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0.")
-    return number

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from rllib_integration.evaluation import read_episodes
+from rllib_integration.driving.evaluation import read_episodes
 
 
 class RunRecordError(ValueError):

@@ -28,7 +28,7 @@ from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.rllib.core.rl_module.rl_module import RLModule, RLModuleSpec
 from ray.tune.registry import get_trainable_cls
 
-from rllib_integration.rllib_names import DROPPED, MOVED, OldNameError, put, translate_old_names
+from rllib_integration.training.rllib_names import DROPPED, MOVED, OldNameError, put, translate_old_names
 
 ALGORITHMS = ("DQN", "PPO", "APPO", "IMPALA", "SAC")
 SECTIONS = (

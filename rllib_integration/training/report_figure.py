@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from rllib_integration.evaluation import INFRACTIONS, by_iteration, summarise
-from rllib_integration.run_record import Groups, Run
+from rllib_integration.driving.evaluation import INFRACTIONS, by_iteration, summarise
+from rllib_integration.training.run_record import Groups, Run
 
 POINTS = 60  # along a curve
 NEWEST = 400  # episodes whose ends are shown

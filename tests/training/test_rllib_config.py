@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from rllib_integration.machine import Machine, ResourceError, fit_resources
-from rllib_integration.rl_modules import PICTURE_MODULES, PictureDQNModule
-from rllib_integration.rllib_config import ALGORITHMS, RLlibConfigError, build_algorithm_config, read_document
+from rllib_integration.training.machine import Machine, ResourceError, fit_resources
+from rllib_integration.training.rl_modules import PICTURE_MODULES, PictureDQNModule
+from rllib_integration.training.rllib_config import ALGORITHMS, RLlibConfigError, build_algorithm_config, read_document
 
 ORIGINAL = yaml.safe_load(
     """

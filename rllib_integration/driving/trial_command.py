@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rllib_integration.arguments import add_overrides, positive_int
 from rllib_integration.config import ConfigError, load_config
-from rllib_integration.drive_test import DrivingPolicy, Task, drive_settings, drive_tasks
-from rllib_integration.driving import resolve_checkpoint
-from rllib_integration.evaluation import driving_summary, driving_table
-from rllib_integration.machine import available_cpus
+from rllib_integration.driving.evaluation import driving_summary, driving_table
+from rllib_integration.driving.inference import resolve_checkpoint
+from rllib_integration.driving.trials import DrivingPolicy, Task, drive_settings, drive_tasks
+from rllib_integration.training.machine import available_cpus
 
 FIRST_SEED = 1_000_000  # far from the seeds of training
 
@@ -23,21 +24,12 @@ def add_test_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of a driving test."""
     parser.add_argument("configuration_file", help="YAML file that the policies were trained with")
     parser.add_argument("policies", nargs="+", help="checkpoints, or runs' folders (the newest checkpoint of each)")
-    parser.add_argument("--episodes", type=_positive, default=50, metavar="N", help="in each town (default 50)")
+    parser.add_argument("--episodes", type=positive_int, default=50, metavar="N", help="in each town (default 50)")
     parser.add_argument("--towns", type=_names, default=(), metavar="A,B", help="instead of the configuration's")
-    parser.add_argument("--workers", type=_positive, metavar="N", help="processes (default: one for each processor)")
+    parser.add_argument("--workers", type=positive_int, metavar="N", help="processes (default: one for each processor)")
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="of the first start in each town")
     parser.add_argument("-o", "--output", type=Path, metavar="NAME", help="write NAME.json and NAME.png")
-    parser.add_argument(
-        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
-        help="override a setting, such as env_config.experiment.weather=HardRainNoon",
-    )  # fmt: skip
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0.")
-    return int(text)
+    add_overrides(parser, "env_config.experiment.weather=HardRainNoon")
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -108,7 +100,7 @@ def write_result(output: Path, records: Sequence[dict[str, Any]], policies: dict
     document = {"policies": policies, "summaries": summaries, "episodes": list(records)}
     files[0].write_text(json.dumps(document), encoding="utf-8")
     try:
-        from rllib_integration.drive_picture import draw_drive_test
+        from rllib_integration.driving.trial_picture import draw_drive_test
     except ImportError:
         print("There is no picture without matplotlib: pip install matplotlib", file=sys.stderr)
         return files

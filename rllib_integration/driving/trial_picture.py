@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rllib_integration.report_figure import END_COLOURS, OTHER_END
+from rllib_integration.training.report_figure import END_COLOURS, OTHER_END
 
 GOOD_ENDS = ("distance_limit", "time_limit", "route_done")
 _COLUMNS = 3
@@ -19,7 +19,7 @@ def draw_drive_test(records: Sequence[Mapping[str, Any]]) -> Figure:
     """A map of each town, the distances, and expected against realised returns.
 
     Args:
-        records: Of `drive_test.drive_episode`.
+        records: Of `trials.drive_episode`.
     """
     towns = list(dict.fromkeys(record["town"] for record in records))
     panels = len(towns) + 2

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from rllib_integration.report import main
-from rllib_integration.report_figure import Measure, draw, learning_curve
-from rllib_integration.run_log import RunLog
-from rllib_integration.run_record import group_runs, read_run
+from rllib_integration.training.report_figure import Measure, draw, learning_curve
+from rllib_integration.training.run_log import RunLog
+from rllib_integration.training.run_record import group_runs, read_run
 
 
 def write_run(folder: Path, seed: int, rate: float = 0.001) -> Path:

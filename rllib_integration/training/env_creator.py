@@ -1,0 +1,54 @@
+"""Environments for RLlib: each env runner makes its own, in a town and with episodes that differ from the others'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rllib_integration.carla_env import CarlaEnv
+    from rllib_integration.vector_env import CarlaVectorEnv
+
+
+def make_env(context: Mapping[str, Any]) -> CarlaEnv | CarlaVectorEnv:
+    """RLlib's environment creator: a CarlaEnv that stays in one town where several are listed.
+
+    The towns are dealt out to the environments in turn, because changing the town takes longer than an episode.
+
+    Args:
+        context: RLlib's `EnvContext`, or a plain dictionary, with `carla` and `experiment`. RLlib adds `num_envs`
+            where it wants a vector environment (`gym_env_vectorize_mode: vector_entry_point`).
+    """
+    if "num_envs" in context:
+        from rllib_integration.vector_env import CarlaVectorEnv
+
+        return CarlaVectorEnv(context["num_envs"], make=lambda number: _make_single_env(context))
+    return _make_single_env(context)
+
+
+def _make_single_env(context: Mapping[str, Any]) -> CarlaEnv:
+    from rllib_integration.carla_env import CarlaEnv, seeded_apart
+
+    runner = getattr(context, "worker_index", None) or worker_index.get()
+    number = _number_of_environment(runner)
+    config = {"carla": dict(context.get("carla") or {}), "experiment": dict(context.get("experiment") or {})}
+    config["carla"] = seeded_apart(config["carla"], runner, number)
+    town = config["experiment"].get("town")
+    if isinstance(town, (list, tuple)) and town:
+        config["experiment"]["town"] = town[number % len(town)]
+    return CarlaEnv(config)
+
+
+_environments_made = 0
+
+worker_index: ContextVar[int] = ContextVar("worker_index", default=0)
+"""Number of the env runner that makes environments, for those whose context does not say it."""
+
+
+def _number_of_environment(runner: int) -> int:
+    """A number that differs between the environments of an env runner, and begins higher in each further one."""
+    global _environments_made
+    _environments_made += 1
+    # Counting on interleaves the runners' sequences without knowing how many environments each one has.
+    return max(runner - 1, 0) + (_environments_made - 1)
