@@ -14,7 +14,7 @@ EMBEDDED = f"{LIBRARY}.embedded"
 FOLDERS = (LIBRARY, "dqn_example", "aws", "benchmarks", "tests")
 TOOLS = {"announcements", "direct_calls", "kernel_cache", "parent_death"}
 MAY_IMPORT = {
-    **dict.fromkeys(TOOLS, set()),
+    **{tool: set() for tool in TOOLS},
     "protocol": set(),
     "physics": TOOLS,
     "town": {*TOOLS, "physics"},

@@ -162,7 +162,7 @@ def test_a_lease_ends_with_a_killed_worker_although_its_forked_child_lives_on() 
 
 
 def _try_in_fork(
-    kept: ports.PortLease, given_back: ports.PortLease, results: multiprocessing.SimpleQueue, go: threading.Event
+    kept: ports.PortLease, given_back: ports.PortLease, results: multiprocessing.Queue, go: threading.Event
 ) -> None:
     kept.release()
     results.put([ports._LOCKS.try_lock(lease.first, 3) for lease in (kept, given_back)])
@@ -173,12 +173,12 @@ def _try_in_fork(
 def test_a_forked_child_neither_holds_nor_frees_its_parents_lease() -> None:
     kept, given_back = ports.lease_port_block(), ports.lease_port_block()
     context = multiprocessing.get_context("fork")
-    results, go = context.SimpleQueue(), context.Event()
+    results, go = context.Queue(), context.Event()
     child = context.Process(target=_try_in_fork, args=(kept, given_back, results, go))
     child.start()
-    assert results.get() == [False, False]
+    assert results.get(timeout=60) == [False, False]
     given_back.release()
     go.set()
-    assert results.get() == [False, True]
+    assert results.get(timeout=60) == [False, True]
     child.join()
     kept.release()
