@@ -129,9 +129,10 @@ class CarlaEnv(gymnasium.Env):
         super().reset(seed=seed)
         episode_seed = int(self.np_random.integers(2**63))
         episode_config = _with_options(self.experiment.config, options)
-        if self._in_episode is False and self._core is not None:
-            self._core.end_episode()
+        if self._last_observation is not None and self._core is not None:
+            self._core.end_episode()  # also one that a wrapper, such as a limit of time, has cut off
         self._in_episode = False
+        self._last_observation = None
         while True:
             try:
                 observation, info = self._begin_episode(episode_config, episode_seed)

@@ -145,14 +145,14 @@ def test_servers_that_never_start_end_in_one_error_with_the_logs_last_lines(make
         env.reset()
 
 
-def test_a_server_may_be_replaced_every_few_episodes(make_env):
+def test_a_server_may_be_replaced_every_few_episodes_also_of_those_that_a_wrapper_cuts_off(make_env):
     env = make_env({"others": {"last_step": 2}}, server={"kind": "embedded", "restart_every_episodes": 2})
     servers = []
-    for _ in range(4):
+    for cut_off in (False, True, False, True):
         env.reset(seed=1)
         servers.append(server_of(env))
         env.step(1)
-        assert env.step(1)[2] is True
+        assert cut_off or env.step(1)[2] is True
     assert servers[0] is servers[1]
     assert servers[2] is servers[3]
     assert servers[1] is not servers[2]

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _FIRST_WAIT = 0.005
 _LONGEST_WAIT = 0.25
 _QUESTION_SECONDS = 2.0
-_SILENT_SECONDS = 5.0  # after which whoever waits is told what for
+_TOLD_AFTER = 5.0  # [s] that whoever waits is told what the server does
+_SILENT_SECONDS = 20.0  # after which that is told of a server that says nothing, as CARLA itself is for long
 _LONGEST_STARTS = 5  # times start_timeout, for a server that is seen to be at it
 _AWAITS_ANOTHER = "it waits for another server"
 _LOOK_SECONDS = 20.0  # between two looks whether it is
@@ -87,8 +88,9 @@ class _Patience:
                     f"({doing or reason}). {_advice(server)}"
                 )
             self._limit = now + min(self.seconds, _LOOK_SECONDS)
-        if now - self._begin > _SILENT_SECONDS and (doing or reason) != self._told and (doing or not self._told):
-            self._told = doing or reason
+        news = doing if doing else "" if self._told else reason
+        if news not in ("", self._told) and now - self._begin > (_TOLD_AFTER if doing else _SILENT_SECONDS):
+            self._told = news
             print(f"The {server.describe()} is not ready yet: {self._told}.", file=sys.stderr, flush=True)
         return self._limit - now
 

@@ -287,7 +287,7 @@ def test_whoever_waits_for_a_first_start_is_told_what_the_server_does(
     held: bool,
 ) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))  # where no kernel has been compiled yet
-    monkeypatch.setattr(readiness, "_SILENT_SECONDS", 0.0)
+    monkeypatch.setattr(readiness, "_TOLD_AFTER", 0.0)
     server = new_server(kind="embedded", start_timeout=120)
     with (tmp_path / "compiling.lock").open("w") as lock, ThreadPoolExecutor(1) as pool:
         if held:
