@@ -127,7 +127,7 @@ def marking_cover(markings, x, y, z, ax, ay, bx, by):
 
     x, y, z: the patch's middle [m]; (ax, ay), (bx, by): its sides [m].
     """
-    size = max(abs(ax) + abs(bx), abs(ay) + abs(by))
+    size = max(abs(ax) + abs(bx), abs(ay) + abs(by), 0.004)
     grid = markings.near if size < 0.6 else markings.far
     if size > FAR_CELL:
         shrink = FAR_CELL / size
@@ -143,11 +143,12 @@ def marking_cover(markings, x, y, z, ax, ay, bx, by):
         if abs(place[2] - z) > 1.0:
             continue
         px, py, ux, uy = x - place[0], y - place[1], place[3], place[4]
-        along = max(abs(ax * ux + ay * uy) + abs(bx * ux + by * uy), 0.004)
-        across = max(abs(ay * ux - ax * uy) + abs(by * ux - bx * uy), 0.004)
-        share = _overlap(px * ux + py * uy, along, place[5])
-        if share > 0.0:
-            share *= _overlap(py * ux - px * uy, across, place[6])
+        ahead, aside = px * ux + py * uy, py * ux - px * uy
+        # The patch reaches no further than `size` in any direction: most markings are out of its reach.
+        if abs(aside) < place[6] + size and abs(ahead) < place[5] + size:
+            along = max(abs(ax * ux + ay * uy) + abs(bx * ux + by * uy), 0.004)
+            across = max(abs(ay * ux - ax * uy) + abs(by * ux - bx * uy), 0.004)
+            share = _overlap(ahead, along, place[5]) * _overlap(aside, across, place[6])
             if share > 0.0:
                 cover += share
                 red += share * markings.colour[marking, 0]
@@ -504,6 +505,15 @@ def _alike(stage, one, other):
     return stage.surfaces.look[one] == stage.surfaces.look[other]
 
 
+@njit(**INLINE)
+def _is_even(stage, ids, row, column):
+    """Whether a pixel lies amid one surface without fine structure: a triangle of a wall, or of an actor."""
+    number = ids[row, column]
+    if number < 0 or ids[row, column - 1] != number or ids[row, column + 1] != number:
+        return False
+    return number >= stage.base or stage.surfaces.surface[number] == WALL
+
+
 @njit(**BARE)
 def shade(stage, camera, samples, nearness, ids, shadow, table, seen, picture):
     """Colour a picture.
@@ -530,6 +540,8 @@ def shade(stage, camera, samples, nearness, ids, shadow, table, seen, picture):
                 # The sky is smooth: in large pictures, every other pixel of it is its neighbour's.
                 for channel in range(4):
                     picture[row, column, channel] = picture[row, column - 1, channel]
+                continue
+            if samples == 1 and column & 1 and column + 1 < width and _is_even(stage, ids, row, column):
                 continue
             same = True
             near, dark = float(nearness[top, left]), float(shadow[top, left])
@@ -578,6 +590,12 @@ def shade(stage, camera, samples, nearness, ids, shadow, table, seen, picture):
             picture[row, column, 1] = _tone(green, table[1])
             picture[row, column, 2] = _tone(red, table[0])
             picture[row, column, 3] = 255
+        if samples == 1:
+            for column in range(1, width - 1, 2):
+                if _is_even(stage, ids, row, column):
+                    for channel in range(4):
+                        low, high = int(picture[row, column - 1, channel]), int(picture[row, column + 1, channel])
+                        picture[row, column, channel] = (low + high) >> 1
 
 
 @njit(**INLINE)
