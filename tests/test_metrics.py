@@ -195,10 +195,15 @@ def test_the_driving_score_is_completion_times_penalties(drive: Drive) -> None:
     assert summary["route_completion"] == pytest.approx(50.0, abs=2.0)
     assert summary["route_length"] == pytest.approx(100.0, abs=3.0)
     assert summary["driving_score"] == pytest.approx(summary["route_completion"])
+    for x, y, z, yaw in route.points[len(route.points) // 2 :]:
+        end = carla.Transform(carla.Location(x, y, z), carla.Rotation(yaw=float(np.degrees(yaw))))
+        drive.put(end, along=-0.5)  # half a metre before the end is there
+    assert route.finished
+    assert drive.metrics.route_completion == pytest.approx(100.0, abs=0.1)
     for aside in range(40, 62, 2):
         drive.put(pose, aside=float(aside))
     share_on_lane = 1.0 - 20.0 / drive.metrics.distance
-    assert drive.metrics.route_completion == pytest.approx(summary["route_completion"] * share_on_lane, abs=0.5)
+    assert drive.metrics.route_completion == pytest.approx(100.0 * share_on_lane, abs=0.5)
     summary = drive.metrics.summary()
     drive.metrics.counts.update(red_lights_run=2, collisions_vehicle=1)
     score = drive.metrics.summary()["driving_score"]

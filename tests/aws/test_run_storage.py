@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,40 @@ def test_removed_checkpoints_go_from_the_bucket_too(bucket: str) -> None:
         "carla/dqn/checkpoint_000002/.complete",
         "carla/dqn/checkpoint_000002/state.pkl",
     ]
+
+
+def test_a_checkpoint_that_is_half_removed_is_not_fetched(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunStorage(bucket, "dqn")
+    write(run.folder, "checkpoint_000001/state.pkl", "one")
+    write(run.folder, "checkpoint_000001/.aside", "sorted before the mark that it is complete")
+    run.push()
+    shutil.rmtree(run.folder / "checkpoint_000001")
+    write(run.folder, "checkpoint_000002/state.pkl", "two")
+    run._remote = LosesItsConnection(run._remote, after=1)
+    with pytest.raises(StorageError, match="can't be saved"):
+        run.push()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    there = RunStorage(bucket, "dqn")
+    there.fetch()
+    assert [path.name for path in there.folder.iterdir()] == ["checkpoint_000002"]
+
+
+class LosesItsConnection:
+    """A file system that removes some files, and then none any more."""
+
+    def __init__(self, remote: Any, after: int) -> None:
+        self._remote, self._left = remote, after
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._remote, name)
+
+    def delete_file(self, path: str) -> None:
+        if self._left == 0:
+            raise OSError("the connection is gone")
+        self._left -= 1
+        self._remote.delete_file(path)
 
 
 def test_a_checkpoint_that_was_cut_off_is_not_fetched(bucket: str) -> None:

@@ -67,6 +67,18 @@ def test_an_attached_actor_follows_its_parent_and_ends_with_it(fresh_world, spaw
     assert gnss.get_location().distance(carla.Location(ahead.x, ahead.y, ahead.z)) < 0.1
 
 
+def test_nothing_is_attached_to_an_actor_that_is_gone(fresh_world, spawn, spawn_points):
+    car = spawn("vehicle.tesla.model3", spawn_points[0])
+    fresh_world.tick()  # the client destroys only what it has seen
+    car.destroy()
+    fresh_world.tick()
+    before = len(fresh_world.get_actors())
+    with pytest.raises(RuntimeError, match="parent actor not found"):
+        spawn("sensor.other.gnss", carla.Transform(), car)
+    fresh_world.tick()
+    assert len(fresh_world.get_actors()) == before
+
+
 def test_the_spectator_goes_where_it_is_put(fresh_world):
     spectator = fresh_world.get_spectator()
     target = carla.Transform(carla.Location(10.0, 20.0, 30.0), carla.Rotation(pitch=-20.0, yaw=40.0))

@@ -42,6 +42,12 @@ def test_every_tick_has_a_message_of_its_frame(fresh_world, spawn, car, blueprin
         assert inbox.of_frame(frame).timestamp == pytest.approx(fresh_world.get_snapshot().timestamp.elapsed_seconds)
 
 
+def test_who_listens_after_a_tick_gets_its_data_without_another(fresh_world, spawn, car):
+    sensor = spawn("sensor.other.gnss", carla.Transform(), car)
+    frame = fresh_world.tick()
+    assert Inbox(sensor).of_frame(frame).frame == frame
+
+
 @pytest.mark.parametrize("kind", ["rgb", "depth", "semantic_segmentation", "instance_segmentation"])
 def test_cameras_send_pictures_of_the_size_asked_for(fresh_world, spawn, car, kind):
     camera = spawn(

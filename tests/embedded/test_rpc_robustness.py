@@ -139,6 +139,12 @@ def test_an_unknown_method_is_named_in_the_error(address, witness):
     client.close()
 
 
+@pytest.mark.parametrize(("arguments", "given"), [((), 0), ((1, 2), 2)])
+def test_too_few_or_too_many_arguments_are_counted_in_the_error(address, witness, arguments, given):
+    with RawClient(address) as client:
+        assert f"takes 1 arguments, {given} were given" in str(client.call("get_actors_by_id", *arguments))
+
+
 def test_a_client_that_does_not_read_its_answers_is_not_read_any_longer(address, witness):
     client = RawClient(address)
     client._socket.settimeout(1.0)

@@ -112,6 +112,17 @@ def test_a_thread_that_begins_no_cycle_after_a_tick_is_woken(manager):
     assert manager.calls == [("set_synchronous_mode", [False]), ("set_synchronous_mode", [True])]
 
 
+def test_a_thread_that_never_wakes_is_given_up_after_some_attempts(manager):
+    gate, connection = _gate_after_one_cycle(manager.port)
+    gate.ticked(connection)
+    attempts = 0
+    while (due := gate.next_due()) is not None:
+        attempts += 1
+        assert attempts < 20
+        gate.rescue_lost(due)
+    assert attempts > 1
+
+
 def test_a_thread_that_begins_its_cycle_is_left_alone(manager):
     gate, connection = _gate_after_one_cycle(manager.port)
     gate.ticked(connection)
