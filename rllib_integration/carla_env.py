@@ -107,6 +107,16 @@ class CarlaEnv(gymnasium.Env):
         """The vehicle that the experiment drives, None before the first `reset`."""
         return self._core.hero if self._core is not None else None
 
+    @property
+    def episode_metrics(self) -> dict[str, float | int | str]:
+        """What has happened in the episode so far, as `EpisodeMetrics.summary` tells it; empty while there is no hero.
+
+        For whoever cuts an episode off from outside, as a `gymnasium.wrappers.TimeLimit` does, of which the environment
+        hears nothing: `env.get_wrapper_attr("episode_metrics")`.
+        """
+        metrics = self._core.metrics if self._core is not None else None
+        return {} if metrics is None else metrics.summary()
+
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode.
 
@@ -172,8 +182,8 @@ class CarlaEnv(gymnasium.Env):
         Returns:
             Observation, reward, whether the episode has ended in a state without future, whether it was cut
             off, and further information: the experiment's own; `reward_parts`, where it names them;
-            `episode_metrics` at the episode's end (see `EpisodeMetrics.summary`); `server_restarted`, when the
-            server was lost.
+            `episode_metrics` at the episode's end (see `EpisodeMetrics.summary`; the property of that name has them
+            at any time); `server_restarted`, when the server was lost.
 
         Raises:
             gymnasium.error.ResetNeeded: The episode has ended, or none has begun.

@@ -77,6 +77,7 @@ class EpisodeMetrics:
         self._stopped_at: set[int] = set()
         self._last: tuple[float, float, float] | None = None  # x, y, time
         self._last_front = (0.0, 0.0)
+        self._clear_around, self._clearance = (0.0, 0.0), 0.0  # no line is within so many metres of a place
         self._touched: dict[int, tuple[float, float, float]] = {}  # actor id -> time, x, y of the last touch
         self._distance_off_lane = 0.0
         self.distance = 0.0
@@ -93,6 +94,7 @@ class EpisodeMetrics:
         line = np.zeros((1, 6))
         _crossed(line, (0.0, 0.0), (0.0, 0.0), 0.0, 0.0)
         _ahead(line, (0.0, 0.0), 0.0, 0.0)
+        _clearance((0.0, 0.0), line, line)
 
     def update(self) -> None:
         """Take in the newest frame that the client has received."""
@@ -137,6 +139,9 @@ class EpisodeMetrics:
             self._touched[key] = (now, x, y)
 
     def _count_lines(self, front: tuple[float, float], z: float, yaw: float) -> None:
+        if math.dist(front, self._clear_around) < self._clearance:
+            return
+        self._clear_around, self._clearance = front, _clearance(front, self._light_lines.table, self._stop_lines.table)
         for row in _crossed(self._light_lines.table, self._last_front, front, z, yaw):
             if self.light_at(row).state == carla.TrafficLightState.Red:
                 self.counts["red_lights_run"] += 1
@@ -243,6 +248,17 @@ def _is_new_collision(kind: str, last: tuple[float, float, float], now: tuple[fl
     if kind == "collisions_static":
         return math.hypot(now[1] - last[1], now[2] - last[2]) > _SAME_COLLISION_DISTANCE
     return now[0] - last[0] > _SAME_COLLISION_TIME
+
+
+@njit(cache=True)
+def _clearance(front: tuple[float, float], lights: NDArray[np.float64], stops: NDArray[np.float64]) -> float:
+    """Metres that a point may move in any direction before it can cross a line or stand in a stop line's zone."""
+    nearest = 1000.0
+    for table in (lights, stops):
+        for n in range(table.shape[0]):
+            away = math.hypot(table[n, 0] - front[0], table[n, 1] - front[1])
+            nearest = min(nearest, away - table[n, 4] - _STOP_ZONE)
+    return nearest
 
 
 @njit(cache=True)

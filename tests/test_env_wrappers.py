@@ -107,12 +107,19 @@ def test_an_error_in_one_environment_of_a_vector_leaves_the_others_usable():
     assert again.tobytes() == first.tobytes()
 
 
-def test_gymnasiums_time_limit_truncates():
+def test_gymnasiums_time_limit_truncates_and_the_metrics_are_at_hand():
     env = gymnasium.make("rllib_integration/Carla-v0", config=make_config(), max_episode_steps=4)
-    env.reset(seed=1)
-    flags = [env.step(1)[2:4] for _ in range(4)]
-    env.close()
-    assert flags == [(False, False)] * 3 + [(False, True)]
+    try:
+        for _ in range(2):
+            env.reset(seed=1)
+            assert [env.step(1)[2:4] for _ in range(4)] == [(False, False)] * 3 + [(False, True)]
+            # Of a limit outside the environment hears nothing, so its last info can't have them.
+            metrics = env.get_wrapper_attr("episode_metrics")
+            assert metrics["duration"] == pytest.approx(0.2)
+            assert metrics["collisions_vehicle"] == 0
+    finally:
+        env.close()
+    assert env.get_wrapper_attr("episode_metrics") == {}
 
 
 def test_a_video_of_an_episode_can_be_recorded(tmp_path):
