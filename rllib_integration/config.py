@@ -132,7 +132,10 @@ def _checked(path: str, value: Any, rule: Rule) -> Any:
 def _scalar_hint(value: Any, rule: Rule) -> str:
     """What to do about the usual slip: a number or truth value that was quoted."""
     if isinstance(value, str) and str not in rule.types and value.strip():
-        parsed = parse_scalar(value)
+        try:
+            parsed = parse_scalar(value)
+        except ConfigError:  # no YAML: then it is no quoted number either
+            return ""
         if not isinstance(parsed, str) and rule.allows(parsed):
             return f" Write it without quotes: {value.strip()}"
     return ""

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rllib_integration.base_experiment import BASE_EXPERIMENT_CONFIG, BaseExperiment
@@ -290,6 +290,7 @@ def test_overlay_keeps_what_is_laid_over_and_shares_nothing(base, over):
 
 
 @settings(deadline=None, max_examples=60)
+@example({"a": {"a": 0}}, {"a": {"a": '"'}})
 @given(SECTIONS, SECTIONS)
 def test_merge_refuses_exactly_the_keys_and_types_that_the_defaults_lack(defaults, user):
     if follows(defaults, user):
