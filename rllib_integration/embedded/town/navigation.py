@@ -411,19 +411,25 @@ class _Mesh:
 
     def join_components(self) -> None:
         """Lead a crossing from every part that stands alone to the nearest other one, straight over the road."""
-        before = len(self.strips) + 1
+        before = 2 * len(self.strips)
+        tried: set[tuple[int, int]] = set()  # first point and number of points of parts that a crossing did not help
         while True:
             _, _, component = self._weld()
             found, sizes = np.unique(component, return_counts=True)
-            if len(found) == 1 or len(found) >= before:
+            if len(found) == 1 or len(found) > 0.9 * before:
                 return
             before = len(found)
-            for part in found[np.argsort(sizes)][:-1]:
-                self._join_component(int(part), component)
+            owner = component[self._owners[:, 0].astype(int)]
+            order = np.argsort(owner, kind="stable")
+            bounds = np.searchsorted(owner[order], [found, found + 1])
+            for place in np.argsort(sizes)[:-1]:
+                points = order[slice(*bounds[:, place])]
+                if (int(points[0]), len(points)) not in tried:
+                    tried.add((int(points[0]), len(points)))
+                    self._join_component(points, int(found[place]), owner)
 
-    def _join_component(self, part: int, component: NDArray[np.int64]) -> None:
-        owner = component[self._owners[:, 0].astype(int)]
-        mine = np.flatnonzero(owner == part)
+    def _join_component(self, mine: NDArray[np.int64], part: int, owner: NDArray[np.int64]) -> None:
+        """Join a part, whose points are `mine`; `owner` tells the part of every point."""
         best, pair = WIDEST_CROSSING, None
         for k in mine[:: max(1, len(mine) // 200)]:
             others = self._around(self._points[k], best)
