@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from types import SimpleNamespace
 
 import carla
 import psutil
 import pytest
+
+from rllib_integration.embedded.rpc import scenery
+from rllib_integration.embedded.rpc.complaints import Complaints
 
 _STEP = 0.05
 
@@ -93,6 +97,11 @@ def test_sensors_that_do_not_exist_here_are_refused_by_name(carla_client, bluepr
     world = carla_client.get_world()
     with pytest.raises(RuntimeError, match=reason):
         world.spawn_actor(world.get_blueprint_library().find(blueprint), carla.Transform())
+
+
+def test_a_texture_that_is_not_drawn_is_named_in_the_log(caplog):
+    scenery.apply_color_texture_to_objects(SimpleNamespace(complaints=Complaints()), ["Building_1"], 0, [1, 1, []])
+    assert "the texture is not drawn" in caplog.text
 
 
 def test_an_unknown_town_is_refused_with_the_known_ones(carla_client):

@@ -25,6 +25,7 @@ _ANY_LABEL = 255
 _MAX_RAY_POINTS = 64
 _PAST_SURFACE = 0.01
 _GROUND, _STATIC = 0, 1
+_UNTEXTURED = "the texture is not drawn: objects here have colours and no textures"
 _BODIES = (VEHICLE_KIND, WALKER_KIND, PROP_KIND)
 
 
@@ -122,12 +123,14 @@ def get_names_of_all_objects(server: Server) -> list[str]:
 
 @void
 def apply_color_texture_to_objects(server: Server, names: Any, material: int, texture: Any) -> None:
-    """Accept a texture: objects here have one colour and no textures to replace."""
+    """Accept a texture, which is not drawn; the log says so."""
+    server.complaints.log("apply_color_texture_to_objects", _UNTEXTURED)
 
 
 @void
 def apply_float_color_texture_to_objects(server: Server, names: Any, material: int, texture: Any) -> None:
-    """Accept a texture: objects here have one colour and no textures to replace."""
+    """Accept a texture, which is not drawn; the log says so."""
+    server.complaints.log("apply_float_color_texture_to_objects", _UNTEXTURED)
 
 
 def _first_hit(
