@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import selectors
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import carla
 import pytest
 
 from rllib_integration.sensors import SensorInterface
+from tests.ports import free_port_pair
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _START_TIMEOUT = 180.0
@@ -22,20 +22,6 @@ _START_TIMEOUT = 180.0
 _STOP_TIMEOUT = 10.0
 
 ServerAddress = tuple[str, int]
-
-
-def free_port_pair() -> int:
-    """A port that is free and whose successor is free, too."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            if port < 65535:
-                try:
-                    second.bind(("127.0.0.1", port + 1))
-                except OSError:
-                    continue
-                return port
 
 
 class EmbeddedServer:

@@ -23,17 +23,11 @@ import pytest
 
 from aws import aws_helper, utils
 from rllib_integration.embedded.kernel_cache import base_folder
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 REGION = "eu-west-1"
 CIDR = "203.0.113.7/32"
-
-
-def free_port() -> int:
-    """A TCP port of loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,8 @@ import yaml
 
 from aws import autoscaler_file, keys
 from tests.aws import ray_wrapper
-from tests.aws.conftest import CIDR, REGION, ROOT, SshServer, free_port, moto_server
+from tests.aws.conftest import CIDR, REGION, ROOT, SshServer, moto_server
+from tests.ports import free_port
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("ssh") and shutil.which("rsync")), reason="Ray's cluster commands need the programs ssh and rsync"

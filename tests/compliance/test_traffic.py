@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import socket
-
 import carla
 import pytest
+
+from tests.ports import free_port
 
 from .conftest import run
 
@@ -72,13 +72,6 @@ def test_the_traffic_manager_drives(client, fresh_world, spawn, spawn_points):
     fresh_world.tick()
     manager.shut_down()
     assert sum(distance > 5.0 for distance in moved) >= 3
-
-
-def free_port() -> int:
-    """A port for a Traffic Manager."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_walkers_of_the_navigation_walk(client, fresh_world, spawn):

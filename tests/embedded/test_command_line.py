@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from rllib_integration.embedded.command_line import UsageError, parse_arguments
-from tests.conftest import free_port_pair
+from tests.ports import free_port_pair
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _TIMEOUT = 60.0

@@ -10,7 +10,7 @@ import pytest
 
 from rllib_integration.embedded.rpc import frame_gate
 from rllib_integration.embedded.rpc.frame_gate import FrameGate
-from tests.conftest import free_port_pair
+from tests.ports import free_port_pair
 
 
 class _Connection:

@@ -17,7 +17,8 @@ from rllib_integration.embedded.rpc.reply_guard import MalformedReplyError, Repl
 from rllib_integration.embedded.world.simulation import GRAVITY, Simulation
 from rllib_integration.embedded.world.spawning import spawn
 
-from ..conftest import EmbeddedServer, free_port_pair
+from ..conftest import EmbeddedServer
+from ..ports import free_port_pair
 
 _ERRORS = (
     "get_episode_settings,get_weather_parameters,get_vehicle_light_states,get_actor_bounding_box,"

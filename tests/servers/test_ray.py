@@ -10,11 +10,11 @@ from typing import Any
 
 import psutil
 import pytest
+import ray
 
 from rllib_integration.servers.ownership import await_ends
 from tests.servers.stand_ins import ANSWERING, below, make_install
 
-ray = pytest.importorskip("ray")
 SECONDS = 2.0
 
 
