@@ -38,6 +38,7 @@ OTHERS: dict[str, Any] = {
     "previous_planes": [],  # masks that are shown once more as they were a decision ago, so that motion is seen
     "reward": "original",  # "original", "lane", "route" or "traffic": see dqn_rewards.py
     "target_speed": 8.0,  # [m/s] of the rewards other than the original
+    "emergency_brake": False,  # brake fully, whatever the policy does, where the hero could hardly stop any more
     "max_time_idle": 600,  # steps at 1 km/h or less before the episode ends
     "max_time_episode": 6400,  # steps before it is cut off
     "end_off_lane": False,  # the episode ends where the hero leaves the lanes of its direction
@@ -69,6 +70,8 @@ _RULES = {
 }
 IDLE_SPEED = 1.0  # [km/h]
 FALLEN_HEIGHT = -0.5  # [m]
+EMERGENCY_BRAKING = 5.0  # [m/s^2] the emergency brake comes when more than this were needed
+EMERGENCY_HEADWAY = 0.5  # [s] or less than this is left to the one ahead
 FASTEST_SHOWN = 15.0  # [m/s] full brightness of the speed plane
 
 
@@ -85,7 +88,8 @@ class DQNExperiment(BaseExperiment):
                 f"{where}.reward is {self.others['reward']}, which needs env_config.experiment.route, as "
                 "{length: 500}."
             )
-        self._looks_ahead = self.others["reward"] == "traffic" or self.others["ahead_planes"]
+        asks = (self.others["reward"] == "traffic", self.others["ahead_planes"], self.others["emergency_brake"])
+        self._looks_ahead = any(asks)
         self.actions = dict(ACTIONS[self.others["actions"]])
         self.birdview = self._find_birdview()
         self._frames: list[np.ndarray] = []
@@ -168,7 +172,15 @@ class DQNExperiment(BaseExperiment):
             reverse=bool(reverse),
             hand_brake=bool(hand_brake),
         )
+        if self.others["emergency_brake"] and self._is_emergency():
+            self.last_control = carla.VehicleControl(steer=float(steer), brake=1.0)
         return self.last_control
+
+    def _is_emergency(self) -> bool:
+        """Whether the hero is faster than hard braking and a short headway allow."""
+        hero = self._core.hero if self._core is not None else None
+        limit = self._ahead.safe_speed(EMERGENCY_BRAKING, EMERGENCY_HEADWAY)
+        return hero is not None and forward_speed(hero) > limit
 
     def get_observation(self, sensor_data: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
         """Stack the newest bird view on the ones before; an episode's first one fills the stack."""

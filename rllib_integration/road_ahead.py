@@ -46,9 +46,17 @@ class Ahead(NamedTuple):
     crossing: float
     line: float
 
-    def safe_speed(self, braking: float) -> float:
-        """The speed [m/s] from which a braking [m/s^2] still stops the hero in time, infinite if nothing is ahead."""
-        before_gap = math.sqrt(self.gap_speed**2 + 2.0 * braking * max(self.gap - 2.0, 0.0))
+    def safe_speed(self, braking: float, headway: float = 0.0) -> float:
+        """The speed [m/s] that is safe with what is ahead, infinite if nothing is.
+
+        Args:
+            braking: That still stops the hero in time [m/s^2].
+            headway: Time to the one ahead beyond the two metres that are kept at rest [s].
+        """
+        free = max(self.gap - 2.0, 0.0)
+        before_gap = math.sqrt(self.gap_speed**2 + 2.0 * braking * free)
+        if headway > 0.0:
+            before_gap = min(before_gap, free / headway)
         before_crossing = math.sqrt(2.0 * braking * max(self.crossing - 2.0, 0.0))
         before_line = math.sqrt(2.0 * braking * max(self.line - 1.0, 0.0))
         limits = ((self.gap, before_gap), (self.crossing, before_crossing), (self.line, before_line))

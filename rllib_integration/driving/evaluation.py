@@ -129,6 +129,23 @@ def _route_summary(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
+def best_policy(records: Sequence[Mapping[str, Any]]) -> str:
+    """The policy with the highest driving score, averaged over the towns; where there were no routes, the farthest.
+
+    How well a policy drives moves between checkpoints. Choose on other starts than those that are told afterwards.
+    """
+
+    def merit(policy: str) -> tuple[float, float]:
+        towns: dict[str, list[Mapping[str, Any]]] = {}
+        for record in records:
+            if record["policy"] == policy:
+                towns.setdefault(record["town"], []).append(record)
+        scores = [driving_summary(part).get("driving_score", 0.0) for part in towns.values()]
+        return statistics.fmean(scores), statistics.fmean(driving_summary(part)["mean"] for part in towns.values())
+
+    return max(dict.fromkeys(record["policy"] for record in records), key=merit)
+
+
 def driving_table(records: Sequence[Mapping[str, Any]]) -> str:
     """A line for each town and policy; with several policies also their mean and standard deviation."""
     policies = list(dict.fromkeys(record["policy"] for record in records))

@@ -12,7 +12,7 @@ from typing import Any
 
 from rllib_integration.arguments import add_overrides, positive_int
 from rllib_integration.config import ConfigError, load_config
-from rllib_integration.driving.evaluation import driving_summary, driving_table
+from rllib_integration.driving.evaluation import best_policy, driving_summary, driving_table
 from rllib_integration.driving.inference import resolve_checkpoint
 from rllib_integration.driving.trials import DrivingPolicy, Task, drive_settings, drive_tasks
 from rllib_integration.training.machine import available_cpus
@@ -24,6 +24,9 @@ def add_test_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of a driving test."""
     parser.add_argument("configuration_file", help="YAML file that the policies were trained with")
     parser.add_argument("policies", nargs="+", help="checkpoints, or runs' folders (the newest checkpoint of each)")
+    parser.add_argument(
+        "--all-checkpoints", action="store_true", help="every checkpoint that a run's folder keeps, and which is best"
+    )
     parser.add_argument("--episodes", type=positive_int, default=50, metavar="N", help="in each town (default 50)")
     parser.add_argument("--towns", type=_names, default=(), metavar="A,B", help="instead of the configuration's")
     parser.add_argument("--workers", type=positive_int, metavar="N", help="processes (default: one for each processor)")
@@ -51,7 +54,7 @@ def run_drive_test(arguments: argparse.Namespace, load_policy: Callable[[str], D
     try:
         document = load_config(arguments.configuration_file, arguments.overrides)
         env_config, towns = drive_settings(document, arguments.towns)
-        policies = _name_policies(arguments.policies)
+        policies = _name_policies(_checkpoints(arguments.policies) if arguments.all_checkpoints else arguments.policies)
         seeds = range(arguments.seed, arguments.seed + arguments.episodes)
         tasks = [Task(policy, town, seed) for policy in policies for town in towns for seed in seeds]
         workers = min(arguments.workers or available_cpus(), len(tasks))
@@ -67,10 +70,21 @@ def run_drive_test(arguments: argparse.Namespace, load_policy: Callable[[str], D
     order = {name: number for number, name in enumerate(towns)}
     records.sort(key=lambda record: (order[record["town"]], record["policy"], record["seed"]))
     print(f"Driven in {time.monotonic() - started:.0f} s:\n{driving_table(records)}", flush=True)
+    if len(policies) > 1:
+        best = best_policy(records)
+        print(f"The best of {len(policies)} is {best}: {policies[best]}", flush=True)
     if arguments.output is not None:
         for file in write_result(arguments.output.expanduser(), records, policies):
             print(file)
     return 0
+
+
+def _checkpoints(given: Sequence[str]) -> list[str]:
+    """The folders given, in place of a run's folder every checkpoint in it."""
+    found: list[str] = []
+    for text in given:
+        found += sorted(str(folder) for folder in Path(text).expanduser().glob("checkpoint_*")) or [text]
+    return found
 
 
 def _name_policies(given: Sequence[str]) -> dict[str, str]:
@@ -97,7 +111,7 @@ def write_result(output: Path, records: Sequence[dict[str, Any]], policies: dict
         if (part := [record for record in records if (record["town"], record["policy"]) == (town, policy)])
     ]
     files = [output.with_suffix(".json")]
-    document = {"policies": policies, "summaries": summaries, "episodes": list(records)}
+    document = {"policies": policies, "best": best_policy(records), "summaries": summaries, "episodes": list(records)}
     files[0].write_text(json.dumps(document), encoding="utf-8")
     try:
         from rllib_integration.driving.trial_picture import draw_drive_test

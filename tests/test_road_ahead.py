@@ -1,0 +1,65 @@
+"""What lies ahead on a route, and the reward that heeds it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dqn_example.dqn_rewards import traffic_reward
+from dqn_example.dqn_state import HeroState, RoutePose
+from rllib_integration.road_ahead import NOTHING, SIGHT, Ahead, _lines_on, _look
+from rllib_integration.sensors.actor_roster import VEHICLE, WALKER
+
+ROUTE = np.stack([np.arange(-1.0, 41.0), *np.zeros((3, 42))], axis=1)  # along x; the hero's middle is at 0
+FRONT = 2.5  # [m]
+
+
+def look(*others: tuple[float, float, float, float, float, int], speed: float = 7.0) -> tuple[float, float, float]:
+    """What `_look` tells of others: x, y, yaw, vx, vy, kind."""
+    table = np.array(others, float).reshape(-1, 6)
+    poses = np.column_stack([table[:, :2], np.zeros(len(table)), table[:, 2]])
+    sizes = np.where(table[:, 5:] == WALKER, [[0.2, 0.2]], [[2.0, 1.0]])
+    kinds = table[:, 5].astype(np.int64)
+    return _look(ROUTE, ROUTE[:, 0], 0.0, FRONT, speed, FRONT, 1.0, 0.0, poses, sizes, kinds, table[:, 3:5])
+
+
+def test_the_gap_is_to_the_one_that_forces_the_hero_to_be_slowest() -> None:
+    assert look() == (SIGHT, 0.0, SIGHT)
+    standing, faster = (20.0, 0.0, 0.0, 0.0, 0.0, VEHICLE), (12.0, 0.0, 0.0, 9.0, 0.0, VEHICLE)
+    gap, gap_speed, _ = look(standing)
+    assert gap == pytest.approx(20.0 - 2.0 - FRONT, abs=1.0)
+    assert gap_speed == 0.0
+    assert look(faster, standing)[1] == 0.0
+    assert look((20.0, 3.5, 0.0, 0.0, 0.0, VEHICLE))[0] == SIGHT  # on the lane beside
+    assert look((-8.0, 0.0, 0.0, 9.0, 0.0, VEHICLE))[0] == SIGHT  # behind
+
+
+def test_who_is_about_to_cross_counts_if_it_does_so_when_the_hero_is_there() -> None:
+    crosses = (15.0, -4.0, np.pi / 2, 0.0, 2.0, WALKER)
+    gap, _, crossing = look(crosses)
+    assert gap == SIGHT
+    assert crossing == pytest.approx(15.0 - FRONT, abs=1.0)
+    assert look((15.0, -4.0, -np.pi / 2, 0.0, -2.0, WALKER))[2] == SIGHT  # walks away
+    assert look((35.0, -2.0, np.pi / 2, 0.0, 4.0, VEHICLE), speed=3.0)[2] == SIGHT  # long gone by then
+
+
+def test_stop_lines_are_those_across_the_route() -> None:
+    lines = np.array([[10.0, 0.0, 0.0, 0.0, 1.75, 4.0], [20.0, 0.0, 0.0, np.pi, 1.75, 5.0], [15.0, 3.5, 0, 0, 1.7, 6.0]])
+    assert _lines_on(ROUTE, ROUTE[:, 0], lines, FRONT) == [(10.0 - FRONT, 0)]
+    assert _lines_on(ROUTE, ROUTE[:, 0], lines, 11.0) == []
+
+
+def test_waiting_pays_where_it_is_right_and_nowhere_else() -> None:
+    def reward(speed: float, ahead: Ahead) -> float:
+        pose = RoutePose(lateral=0.0, heading_error=0.0, deviation=0.0, bend=0.0)
+        state = HeroState(0, 0, 0, 3.6 * speed, speed, None, on_road=True, steer=0.0, route=pose, ahead=ahead)
+        return sum(traffic_reward(state, None, 7.0).values())
+
+    red = NOTHING._replace(line=1.0)
+    assert NOTHING.safe_speed(2.0) == np.inf
+    assert red.safe_speed(2.0) == 0.0
+    assert reward(0.0, red) == pytest.approx(1.0) == reward(7.0, NOTHING)
+    assert reward(0.0, NOTHING) < 0.2
+    assert reward(5.0, red) < 0.0
+    assert Ahead(6.0, 4.0, SIGHT, SIGHT).safe_speed(2.0) == pytest.approx(np.sqrt(32.0))
+    assert Ahead(6.0, 4.0, SIGHT, SIGHT).safe_speed(2.0, headway=1.0) == 4.0
