@@ -44,7 +44,7 @@ def test_who_is_about_to_cross_counts_if_it_does_so_when_the_hero_is_there() -> 
 
 
 def test_stop_lines_are_those_across_the_route() -> None:
-    lines = np.array([[10.0, 0.0, 0.0, 0.0, 1.75, 4.0], [20.0, 0.0, 0.0, np.pi, 1.75, 5.0], [15.0, 3.5, 0, 0, 1.7, 6.0]])
+    lines = np.array([[10.0, 0.0, 0.0, 0.0, 1.75, 4.0], [20.0, 0.0, 0.0, np.pi, 1.75, 5.0], [15, 3.5, 0, 0, 1.7, 6.0]])
     assert _lines_on(ROUTE, ROUTE[:, 0], lines, FRONT) == [(10.0 - FRONT, 0)]
     assert _lines_on(ROUTE, ROUTE[:, 0], lines, 11.0) == []
 
