@@ -56,6 +56,7 @@ _LONGEST_SUBSTEP = 0.01  # [s] CARLA's default; substeps are added for longer ti
 _FEWEST_SUBSTEPS = 10
 _SILENCE = 1.0  # [s] after which a frame that was only asked for is asked after
 _BIRD_VIEW_RADIUS = 25.0  # [m] shown to people
+_EPISODES_OF_A_CLIENT = 2000
 
 
 def is_used(port: int) -> bool:
@@ -117,6 +118,7 @@ class CarlaCore:
         self._sensors_are_new = False
         self._bird_view: BirdviewManager | None = None
         self._bird_view_size = 0
+        self._episodes_of_client = 0
         self._forgotten: list[Any] = []
         self._left_behind: dict[int, list[int]] = {}
         self._ticking: PendingCall[tuple[int, dict[str, tuple[int, Any]]]] | None = None
@@ -167,6 +169,7 @@ class CarlaCore:
         self._enter_world()
         self._remove_left_behind()
         self.client = client
+        self._episodes_of_client = 0
         self._forgotten = []
 
     def _new_client(self) -> carla.Client:
@@ -316,6 +319,7 @@ class CarlaCore:
         )
         self.rng = hero_rng
         self._clear_world()
+        self._renew_client()
         self._load_town(choose_town(experiment_config["town"], self._available_towns, for_town))
         self._set_weather(choose_weather(experiment_config["weather"], for_weather))
         hero = experiment_config["hero"]
@@ -325,6 +329,18 @@ class CarlaCore:
         own_seed = activity["seed"]
         traffic_seed = int(for_traffic.integers(2**31)) if own_seed is None else own_seed
         self.spawn_npcs(activity["n_vehicles"], activity["n_walkers"], activity["tm_hybrid_mode"], traffic_seed)
+
+    def _renew_client(self) -> None:
+        """Now and then begin with a new client of the same server.
+
+        A client remembers each actor that it has ever seen, some 7 kB an episode. One with a Traffic Manager of its own
+        has to stay.
+        """
+        self._episodes_of_client += 1
+        if self._episodes_of_client > _EPISODES_OF_A_CLIENT and self._traffic_manager is None:
+            self._forget_world()
+            self.connect()
+            self._episodes_of_client = 1  # the one that begins
 
     def _load_town(self, town: str) -> None:
         if town == self._town:

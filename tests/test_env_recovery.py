@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
-from rllib_integration import CarlaEnv
+from rllib_integration import CarlaEnv, carla_core
 from rllib_integration.servers import ServerGaveUpError
 from tests.experiments import PoseExperiment
 
@@ -156,6 +156,26 @@ def test_a_server_may_be_replaced_every_few_episodes_also_of_those_that_a_wrappe
     assert servers[0] is servers[1]
     assert servers[2] is servers[3]
     assert servers[1] is not servers[2]
+
+
+def test_a_new_client_now_and_then_changes_nothing_but_the_memory_that_the_old_one_held(make_env, monkeypatch):
+    def play(env):
+        seen = []
+        for seed in range(5):
+            seen.append([env.reset(seed=seed)[0], *(env.step(1)[0] for _ in range(5))])
+            clients.append(env.core.client)
+        return np.array(seen)
+
+    clients = []
+    traffic = {"background_activity": {"n_vehicles": 2, "n_walkers": 0}}
+    expected = play(make_env(traffic))
+    assert all(client is clients[0] for client in clients)
+    clients.clear()
+    monkeypatch.setattr(carla_core, "_EPISODES_OF_A_CLIENT", 2)
+    env = make_env(traffic)
+    np.testing.assert_array_equal(play(env), expected)
+    assert clients[0] is clients[1] is not clients[2] is clients[3] is not clients[4]
+    assert env.core.keeper.metrics()["servers_started"] == 1
 
 
 def test_an_external_server_that_is_not_there_is_a_sentence(make_env):
