@@ -9,7 +9,7 @@ import pytest
 
 from rllib_integration.embedded.physics.ground import flat_surface
 
-from .scene import GRAVITY, TICK, Scene, launch, prop, sedan, slope, vehicle_facts, vehicles, walker
+from .scene import GRAVITY, TICK, Scene, launch, obstacle, prop, sedan, slope, vehicle_facts, vehicles, walker
 
 
 def test_every_vehicle_settles_on_the_road_and_keeps_its_pose():
@@ -193,6 +193,18 @@ def test_a_walker_walks_turns_climbs_jumps_and_falls():
     w["x"] = 1000.0
     scene.tick(20)
     assert w["vz"][0] == pytest.approx(-GRAVITY * 1.0, rel=0.05)
+
+
+def test_a_walker_that_runs_into_a_wall_can_turn_round_at_once():
+    scene = Scene(walker_rows=walker(0.0), obstacle_rows=obstacle(1.5, 0.0, 0.1, 5.0))
+    w = scene.walkers
+    w["direction_x"], w["speed"] = 1.0, 4.0
+    scene.tick(20)
+    assert w["x"][0] < 1.3
+    assert w["stagger"][0] == 0.0
+    w["direction_x"] = -1.0
+    scene.tick(5)
+    assert w["vx"][0] == pytest.approx(-4.0, abs=0.1)
 
 
 def test_a_walker_follows_the_slope():
