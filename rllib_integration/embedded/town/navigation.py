@@ -50,6 +50,8 @@ ARM_SETBACK = 3.0
 ROAD_CROSSING_SPACING, WIDEST_ROAD_CROSSING = 40.0, 25.0
 """[m] Ways over a road away from junctions and crosswalks."""
 _GRID = 10.0
+_POLYGONS_OF_CROSSING = 5
+"""At most: itself, and two pieces more of either strip."""
 
 
 @dataclass
@@ -422,7 +424,10 @@ class _Mesh:
             owner = component[self._owners[:, 0].astype(int)]
             order = np.argsort(owner, kind="stable")
             bounds = np.searchsorted(owner[order], [found, found + 1])
-            for place in np.argsort(sizes)[:-1]:
+            # Where the format has no room for all of them, the largest parts are joined.
+            room = MOST_POLYGONS - sum(len(strip.rungs) for strip in self.strips) - len(self.crossings)
+            parts = np.argsort(sizes)[:-1]
+            for place in parts[max(len(parts) - max(room, 0) // _POLYGONS_OF_CROSSING, 0) :]:
                 points = order[slice(*bounds[:, place])]
                 if (int(points[0]), len(points)) not in tried:
                     tried.add((int(points[0]), len(points)))
