@@ -84,6 +84,16 @@ def test_a_tick_waits_until_the_thread_asked_for_the_settings(manager):
     assert gate.due_ticks(time.monotonic() + tick_gate.GRACE) == [(connection, 5)]
 
 
+def test_a_tick_waits_for_the_end_of_a_cycle_that_the_client_did_not_wait_for(manager):
+    gate, connection = TickGate(), _Connection()
+    gate.register(connection, "127.0.0.1", manager.port)
+    gate.observe(connection, "get_vehicle_light_states")
+    assert gate.must_wait(connection, 5)
+    gate.observe(connection, "apply_batch")
+    gate.observe(connection, "get_episode_settings")
+    assert gate.due_ticks(time.monotonic() + tick_gate.GRACE) == [(connection, 5)]
+
+
 def test_a_tick_waits_no_longer_than_its_limit(manager):
     gate, connection = TickGate(), _Connection()
     gate.register(connection, "127.0.0.1", manager.port)

@@ -6,7 +6,8 @@ at the condition and falling asleep. After a tick the main thread says "begin" a
 asks for the vehicles' lights, the weather, ..., sends its batch, says "end", asks for the settings and waits for
 "begin". From here only the order of answers can be chosen:
 
-- a tick is answered a grace after the settings that follow the last batch, so that the thread sleeps before "begin";
+- a tick is answered a grace after the settings that follow the last batch, so that the thread sleeps before "begin"; a
+  main thread that was woken too early, as happens after synchronous mode was switched off and on, so waits here;
 - a thread that was stopped between looking and sleeping for longer than that is woken through the Traffic Manager's own
   port, once it is clear that it missed its wake-up: see `rescue`.
 """
@@ -184,7 +185,9 @@ class TickGate:
             del self._cycles[connection]
 
     def _is_busy(self, now: float) -> bool:
-        return any(cycle.owed_settings or now < cycle.ended + GRACE for cycle in self._cycles.values())
+        return any(
+            cycle.owed_settings or cycle.under_way or now < cycle.ended + GRACE for cycle in self._cycles.values()
+        )
 
     def due_ticks(self, now: float) -> list[Waiting]:
         """Take out the ticks that may happen now."""

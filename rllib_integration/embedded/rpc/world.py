@@ -75,8 +75,12 @@ def unload_map_layer(server: Server, layers: int) -> None:
 
 @value
 def get_episode_info(server: Server) -> list[Any]:
-    """Episode id and the token of the world stream."""
-    return [server.simulation.episode.id, [server.token(WORLD_STREAM_ID)]]
+    """Id of the newest episode that was told of, and the token of the world stream.
+
+    A client that has just loaded a world is so told of the new episode by its first frame, as by CARLA: that is when it
+    sets its Traffic Managers up anew.
+    """
+    return [server.simulation.told_episode_id, [server.token(WORLD_STREAM_ID)]]
 
 
 @value

@@ -57,6 +57,7 @@ class Simulation:
         ended_with_parent: Ids of actors that ended because what they hung on did; the client may still end them.
         gravity: Acceleration of free fall.
         map_changed: Whether the next snapshot is the first one of an episode.
+        told_episode_id: Id of the episode that the newest published snapshot was of.
     """
 
     def __init__(self, town_folder: str | None = None, recordings_folder: str | Path | None = None) -> None:
@@ -146,6 +147,8 @@ class Simulation:
         self.stop_recorder()
         self._replayer = None
         self.episode = Episode(self._last_episode_id, town, previous.frame if previous else 0)
+        if previous is None:
+            self.told_episode_id = self.episode.id
         del previous
         # Episodes hold themselves in cycles, and too few objects for the collector to come for their large arrays.
         gc.collect()
@@ -298,4 +301,5 @@ class Simulation:
         if announce_map:
             flags = FLAG_MAP_CHANGED * self.map_changed | FLAG_LIGHT_UPDATE_PENDING * self.lights_changed
             self.map_changed = self.lights_changed = False
+            self.told_episode_id = episode.id
         return self._snapshot.pack(episode, time.monotonic() - self._started, self._last_delta, flags)
