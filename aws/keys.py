@@ -71,9 +71,8 @@ def ensure_key_pair(ec2: Any, key_name: str) -> Path:
 
 
 def _describe(ec2: Any, key_name: str) -> dict[str, Any] | None:
-    pairs = ec2.describe_key_pairs(
-        Filters=[{"Name": "key-name", "Values": [key_name]}], IncludePublicKey=True
-    )["KeyPairs"]
+    filters = [{"Name": "key-name", "Values": [key_name]}]
+    pairs = ec2.describe_key_pairs(Filters=filters, IncludePublicKey=True)["KeyPairs"]
     return pairs[0] if pairs else None
 
 

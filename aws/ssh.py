@@ -69,9 +69,7 @@ class Connection:
         self.address = address
         self.port = port
         self._client = paramiko.SSHClient()
-        self._client.set_missing_host_key_policy(
-            RememberedHostKey(alias, KEY_FOLDER.expanduser() / "known_hosts")
-        )
+        self._client.set_missing_host_key_policy(RememberedHostKey(alias, KEY_FOLDER.expanduser() / "known_hosts"))
         self._jump: Connection | None = None
         self._connect(key_file, user, timeout)
 

@@ -158,9 +158,7 @@ def n_step_returns(rewards: np.ndarray, n_step: int, gamma: float) -> np.ndarray
     return result
 
 
-def _split(
-    episode: SingleAgentEpisode, longest: int
-) -> Sequence[tuple[np.ndarray, np.ndarray, np.ndarray, bool]]:
+def _split(episode: SingleAgentEpisode, longest: int) -> Sequence[tuple[np.ndarray, np.ndarray, np.ndarray, bool]]:
     """Observations, actions, rewards and whether a terminal state follows, in chunks of at most `longest` steps."""
     observations = np.asarray(episode.get_observations())
     actions = np.asarray(episode.get_actions())

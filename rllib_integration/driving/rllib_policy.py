@@ -58,9 +58,7 @@ class RLlibPolicy:
             observations=[observation], observation_space=space, action_space=self.module.action_space
         )
         shared: dict[str, Any] = {}
-        batch = self._to_module(
-            episodes=[episode], batch={}, rl_module=self.module, explore=False, shared_data=shared
-        )
+        batch = self._to_module(episodes=[episode], batch={}, rl_module=self.module, explore=False, shared_data=shared)
         output = self.module.forward_inference(batch)
         output = self._to_env(
             episodes=[episode], batch=output, rl_module=self.module, explore=False, shared_data=shared

@@ -118,7 +118,7 @@ def _translate_model(document: dict[str, Any], is_old: bool) -> list[str]:
     filters = model.get("conv_filters")
     if was_old and filters and len(filters[-1]) == 3:
         model["conv_filters"] = [*filters[:-1], [*filters[-1], "valid"]]
-        notes.append("model.conv_filters: the last layer gets \"valid\" padding, as RLlib 1.x did by itself.")
+        notes.append('model.conv_filters: the last layer gets "valid" padding, as RLlib 1.x did by itself.')
     return notes
 
 

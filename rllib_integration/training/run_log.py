@@ -1,14 +1,14 @@
 """What a training run leaves on disk: its configuration, its origin, and a record of every iteration.
 
-    <directory>/<name>/
-        config.yaml            the complete configuration
-        run.json               command, versions, seed, git state, machine; one entry for each start
-        result.json            one line of JSON an iteration
-        progress.csv           the same as a table
-        episodes.jsonl         one line of JSON a finished episode
-        evaluation.jsonl       the same for evaluation episodes
-        events.out.tfevents.*  the same for TensorBoard
-        checkpoint_000012/     the state after iteration 12
+<directory>/<name>/
+    config.yaml            the complete configuration
+    run.json               command, versions, seed, git state, machine; one entry for each start
+    result.json            one line of JSON an iteration
+    progress.csv           the same as a table
+    episodes.jsonl         one line of JSON a finished episode
+    evaluation.jsonl       the same for evaluation episodes
+    events.out.tfevents.*  the same for TensorBoard
+    checkpoint_000012/     the state after iteration 12
 """
 
 from __future__ import annotations

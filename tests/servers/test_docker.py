@@ -134,9 +134,7 @@ def test_a_container_that_does_not_come_up_tells_why(
 
 
 @pytest.mark.parametrize("program", [_WORKER, _GUARDED], ids=["alone", "under guard"])
-def test_a_killed_workers_container_is_removed_within_two_seconds(
-    docker: Docker, tmp_path: Path, program: str
-) -> None:
+def test_a_killed_workers_container_is_removed_within_two_seconds(docker: Docker, tmp_path: Path, program: str) -> None:
     worker = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

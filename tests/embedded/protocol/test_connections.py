@@ -132,9 +132,7 @@ def test_one_that_reads_nothing_takes_no_room_from_one_that_reads_late(running, 
             lambda: [running.server.publish(6, struct.pack("<I", number) + bytes(size - 4)) for number in range(count)]
         )
         queued = {}
-        running.in_loop(
-            lambda: queued.update({c.stream_id: c.queued_bytes for c in running.server._connections})
-        )
+        running.in_loop(lambda: queued.update({c.stream_id: c.queued_bytes for c in running.server._connections}))
         assert queued[6] > 2**20, "all of it went into the socket's own buffers"
         assert sum(queued.values()) <= 16 * 2**20
         numbers = [struct.unpack_from("<I", _read(late, size))[0] for _ in range(count)]
