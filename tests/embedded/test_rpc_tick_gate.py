@@ -94,6 +94,41 @@ def test_a_tick_waits_for_the_end_of_a_cycle_that_the_client_did_not_wait_for(ma
     assert gate.due_ticks(time.monotonic() + tick_gate.GRACE) == [(connection, 5)]
 
 
+def test_a_spawn_is_answered_when_the_thread_rests(manager):
+    gate, connection = TickGate(), _Connection()
+    connection.write = lambda answer: sent.append(answer)
+    sent: list[bytes] = []
+    gate.register(connection, "127.0.0.1", manager.port)
+    assert not gate.hold(connection, b"idle")
+    gate.observe(connection, "get_vehicle_light_states")
+    assert gate.hold(connection, b"spawned")
+    gate.observe(connection, "apply_batch")
+    gate.observe(connection, "get_episode_settings")
+    gate.answer_held(time.monotonic())
+    assert sent == []
+    gate.answer_held(gate.next_due())
+    assert sent == [b"spawned"]
+
+
+def test_a_spawn_is_answered_in_time_also_if_the_thread_never_rests(manager):
+    gate, connection = TickGate(), _Connection()
+    connection.write = lambda answer: sent.append(answer)
+    sent: list[bytes] = []
+    gate.register(connection, "127.0.0.1", manager.port)
+    gate.observe(connection, "get_vehicle_light_states")
+    assert gate.hold(connection, b"spawned")
+    gate.answer_held(time.monotonic() + tick_gate.LONGEST_WAIT_FOR_REST)
+    assert sent == [b"spawned"]
+
+
+def test_a_cycle_of_a_thread_that_drives_nothing_ends_without_a_batch(manager):
+    gate, connection = TickGate(), _Connection()
+    gate.register(connection, "127.0.0.1", manager.port)
+    gate.observe(connection, "get_vehicle_light_states")
+    gate.observe(connection, "get_episode_settings")
+    assert not gate.must_wait(connection, 5)
+
+
 def test_a_tick_waits_no_longer_than_its_limit(manager):
     gate, connection = TickGate(), _Connection()
     gate.register(connection, "127.0.0.1", manager.port)

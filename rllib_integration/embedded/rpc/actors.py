@@ -37,6 +37,7 @@ def spawn_described(
         raise RemoteError(f"Spawn failed because of invalid actor description: {error}") from None
     # The client leaves the field uninitialised in batches.
     kind = attachment if attachment in range(RIGID, SPRING_ARM_GHOST + 1) else RIGID
+    server.changes_traffic = True
     return spawn(server.simulation, blueprint, given, values.transform(transform), parent, kind)
 
 
@@ -75,6 +76,7 @@ def destroy(server: Server, number: Any) -> None:
     if actor.definition == 0:
         raise RemoteError(f"unable to destroy actor: {actor.type_id} belongs to the town")
     server.simulation.destroy(actor)
+    server.changes_traffic = True
 
 
 @void

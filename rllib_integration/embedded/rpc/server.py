@@ -77,6 +77,8 @@ class Server:
         skips_overtaken_frames: Whether a tick that its client did not wait for, and has followed up with another one
             already, is told to nobody: of several ticks at once, clients hear of the last.
         request: What is being answered.
+        changes_traffic: Set by calls that spawn or end an actor: in a synchronous world they are answered while the
+            client's Traffic Manager rests.
     """
 
     def __init__(self, simulation: Simulation, host: str, port: int, streaming_port: int, clock: Clock) -> None:
@@ -89,6 +91,7 @@ class Server:
         self.idle_work: list[Callable[[], object]] = []
         self.skips_overtaken_frames = False
         self.request: Request
+        self.changes_traffic = False
         self._untold: RpcConnection | None = None  # whose tick has not been told to anybody yet
         self._untold_ticks = 0
         self._idle_since = time.monotonic()
@@ -154,6 +157,7 @@ class Server:
             now = time.monotonic()
             for connection, message_id in self._gate.due_ticks(now):
                 self._tick_and_answer(connection, message_id)
+            self._gate.answer_held(now)
             self._gate.rescue_lost(now)
             due.append(self._gate.next_due())
         if self._load_guard:
@@ -236,7 +240,7 @@ class Server:
                 connection.write(encode_unknown_method(message_id, method, len(request.arguments) + 1))
             self.complaints.log(method, "there is no such remote call")
             return
-        self.connection, self.request = connection, request
+        self.connection, self.request, self.changes_traffic = connection, request, False
         if self._untold is not None and not (request.is_async and method == "apply_batch"):
             self._tell()
         self._gate.observe(connection, method)
@@ -261,7 +265,10 @@ class Server:
             return
         if loaded and self._gate.has_traffic_manager(connection):
             self._load_guard.begin(connection, answer)
-        elif self.simulation.settings.synchronous_mode or not self._frame_gate.hold(connection, method, answer):
+        elif self.simulation.settings.synchronous_mode:
+            if not (self.changes_traffic and self._gate.hold(connection, answer)):
+                connection.write(answer)
+        elif not self._frame_gate.hold(connection, method, answer):
             connection.write(answer)
         if method == "set_episode_settings" and self.simulation.settings.synchronous_mode:
             self._frame_gate.answer_all()
@@ -322,6 +329,11 @@ class Server:
         else:
             self.awaited_streams.arrived(stream_id)
             self.simulation.sensors.catch_up(stream_id)
+
+    @property
+    def client_has_traffic_manager(self) -> bool:
+        """Whether the client that is being answered runs a Traffic Manager."""
+        return self._gate.has_traffic_manager(self.connection)
 
     @property
     def settings_on_wire(self) -> list[Any]:

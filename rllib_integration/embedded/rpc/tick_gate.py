@@ -8,6 +8,8 @@ asks for the vehicles' lights, the weather, ..., sends its batch, says "end", as
 
 - a tick is answered a grace after the settings that follow the last batch, so that the thread sleeps before "begin"; a
   main thread that was woken too early, as happens after synchronous mode was switched off and on, so waits here;
+- the end of an actor and the spawn of another one are answered while the thread rests: it ends the client if it works
+  on an actor that the client knows to be gone, and drops a vehicle that it is given before that one's first frame;
 - a thread that was stopped between looking and sleeping for longer than that is woken through the Traffic Manager's own
   port, once it is clear that it missed its wake-up: see `rescue`.
 """
@@ -23,6 +25,8 @@ GRACE = 200e-6
 """[s] for a thread to fall asleep."""
 LONGEST_WAIT = 4e-3
 """[s] after which a tick is answered whatever the thread does."""
+LONGEST_WAIT_FOR_REST = 50e-3
+"""[s] after which calls that change what the thread drives are answered whatever it does."""
 PATIENCE_AFTER_TICK = 0.5
 """[s] after a tick without a sign of the cycle that it should have begun: "begin" was lost."""
 PATIENCE_AFTER_CYCLE = 20.0
@@ -89,12 +93,23 @@ class _Cycles:
         if self.owed_settings:
             self.owed_settings -= 1
             self.ended = self.silent_since = time.monotonic()
+        elif self.under_way:  # an asynchronous thread that drives nothing sends no batch
+            self.under_way -= 1
 
     def expect(self, ticked: float | None) -> None:
         """The next cycle should begin; `ticked` is None if the threads may not be waiting for it."""
         self.ticked = ticked
         self.begun = self.rescues = 0
         self.woke_main = False
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a cycle is under way, or due since the last tick."""
+        return bool(self.owed_settings or self.under_way or self.ticked is not None)
+
+    def rests(self, now: float) -> bool:
+        """Whether the threads surely wait for the next tick."""
+        return not self.is_running and now >= self.ended + GRACE
 
     def keeps_step(self) -> bool:
         """Count a tick that another client asked for; whether the threads follow that client's ticks."""
@@ -124,10 +139,11 @@ class TickGate:
     def __init__(self) -> None:
         self._cycles: dict[RpcConnection, _Cycles] = {}
         self._waiting: list[tuple[float, float, Waiting]] = []
+        self._held: list[tuple[float, RpcConnection, bytes]] = []
 
     def __bool__(self) -> bool:
         # Ticks that wait for a Traffic Manager outlive it.
-        return bool(self._cycles or self._waiting)
+        return bool(self._cycles or self._waiting or self._held)
 
     def register(self, connection: RpcConnection, host: str, port: int) -> None:
         """A Traffic Manager was started on this connection."""
@@ -185,9 +201,7 @@ class TickGate:
             del self._cycles[connection]
 
     def _is_busy(self, now: float) -> bool:
-        return any(
-            cycle.owed_settings or cycle.under_way or now < cycle.ended + GRACE for cycle in self._cycles.values()
-        )
+        return not all(cycle.rests(now) for cycle in self._cycles.values())
 
     def due_ticks(self, now: float) -> list[Waiting]:
         """Take out the ticks that may happen now."""
@@ -197,6 +211,24 @@ class TickGate:
         free = [entry for _, latest, entry in self._waiting if not busy or now >= latest]
         self._waiting = [item for item in self._waiting if busy and now < item[1]]
         return [entry for entry in free if not entry[0].closed]
+
+    def hold(self, connection: RpcConnection, answer: bytes) -> bool:
+        """Keep the answer to a change of what the thread drives until it rests; False if it is to be sent now."""
+        cycle, now = self._cycles.get(connection), time.monotonic()
+        if cycle is None or cycle.rests(now):
+            return False
+        self._held.append((now + LONGEST_WAIT_FOR_REST, connection, answer))
+        return True
+
+    def answer_held(self, now: float) -> None:
+        """Send the answers that need wait no longer."""
+        held, self._held = self._held, []
+        for latest, connection, answer in held:
+            cycle = self._cycles.get(connection)
+            if cycle is not None and not cycle.rests(now) and now < latest:
+                self._held.append((latest, connection, answer))
+            else:
+                connection.write(answer)
 
     def rescue_lost(self, now: float) -> None:
         """Wake the threads that missed their wake-up."""
@@ -208,9 +240,10 @@ class TickGate:
     def next_due(self) -> float | None:
         """When to look again, None if nothing waits."""
         moments = [due for cycle in self._cycles.values() if (due := cycle.next_rescue()) is not None]
-        if self._waiting:
-            latest = min(item[1] for item in self._waiting)
-            if not any(cycle.owed_settings for cycle in self._cycles.values()):
+        bounds = [latest for _, latest, _ in self._waiting] + [latest for latest, _, _ in self._held]
+        if bounds:
+            latest = min(bounds)
+            if not any(cycle.is_running for cycle in self._cycles.values()):
                 latest = min(latest, max((cycle.ended + GRACE for cycle in self._cycles.values()), default=latest))
             moments.append(latest)
         return min(moments, default=None)

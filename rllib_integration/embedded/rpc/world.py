@@ -75,12 +75,15 @@ def unload_map_layer(server: Server, layers: int) -> None:
 
 @value
 def get_episode_info(server: Server) -> list[Any]:
-    """Id of the newest episode that was told of, and the token of the world stream.
+    """Episode id and the token of the world stream.
 
-    A client that has just loaded a world is so told of the new episode by its first frame, as by CARLA: that is when it
-    sets its Traffic Managers up anew.
+    A client that runs a Traffic Manager and has just loaded a world is told of the new episode by its first frame,
+    as by CARLA: that is when it sets its Traffic Manager up anew. Others know it at once, lest two clients of one
+    process set the same Traffic Manager up at the same time.
     """
-    return [server.simulation.told_episode_id, [server.token(WORLD_STREAM_ID)]]
+    simulation = server.simulation
+    number = simulation.told_episode_id if server.client_has_traffic_manager else simulation.episode.id
+    return [number, [server.token(WORLD_STREAM_ID)]]
 
 
 @value
