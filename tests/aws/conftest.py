@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ import pytest
 
 from aws import aws_helper, utils
 from rllib_integration.embedded.kernel_cache import base_folder
+from rllib_integration.embedded.parent_death import set_parent_death_signal
 from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,7 +46,11 @@ def moto_server(log: Path, **settings: str) -> Iterator[str]:
     port = free_port()
     environment = os.environ | settings
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out, env=environment) as server:
+    ends_with_us = partial(set_parent_death_signal, signal.SIGTERM)
+    with (
+        log.open("w") as out,
+        subprocess.Popen(command, stdout=out, stderr=out, env=environment, preexec_fn=ends_with_us) as server,
+    ):
         deadline = time.monotonic() + 60
         while True:
             try:
