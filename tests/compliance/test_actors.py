@@ -110,7 +110,8 @@ def test_a_batch_answers_every_command_on_its_own(client, fresh_world, spawn_poi
 def test_a_spawn_succeeds_whatever_becomes_of_the_commands_after_it(client, fresh_world, spawn_points):
     command = carla.command
     cone = fresh_world.get_blueprint_library().find("static.prop.constructioncone")
-    spawn = command.SpawnActor(cone, spawn_points[0]).then(command.SetAutopilot(command.FutureActor, False))
+    spawn = command.SpawnActor(cone, spawn_points[0])
+    spawn = spawn.then(command.ApplyVehicleControl(command.FutureActor, carla.VehicleControl(throttle=1.0)))
     (response,) = client.apply_batch_sync([spawn.then(command.SetSimulatePhysics(command.FutureActor, True))], True)
     assert not response.has_error()
     spawned = fresh_world.get_actor(response.actor_id)
