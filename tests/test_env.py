@@ -228,16 +228,23 @@ def test_queued_ticks_are_the_same_as_single_ticks(sensor):
         try:
             env.reset(seed=3)
             core, frames, states, events = env.core, [], [], []
-            core.world.on_tick(lambda snapshot, frames=frames: frames.append(snapshot.frame))
             ahead = core.hero.get_transform()
             ahead.location += ahead.get_forward_vector() * 14.0
             core.world.spawn_actor(core.world.get_blueprint_library().find("vehicle.audi.tt"), ahead)
-            begin = core.frame
+            begin, last = core.frame, threading.Event()
+
+            def note(snapshot, frames=frames, last=last, goal=begin + 80):
+                frames.append(snapshot.frame)
+                if snapshot.frame == goal:
+                    last.set()
+
+            core.world.on_tick(note)
             for _ in range(80 // repeat):
                 core.tick(carla.VehicleControl(throttle=0.8, steer=0.4 * needs_every_frame), repeat)
                 assert (core.clock().queue is None) == needs_every_frame
                 states.append((core.frame - begin, *tuple_of(core.hero.get_transform())))
                 events += [frame - begin for frame, _ in core.sensor_interface.events.get("events", [])]
+            assert last.wait(10.0), "the callback of the last frame may come after the step has returned"
             told = range(begin + repeat, begin + 81, repeat)
             assert set(told) <= set(frames)
             if needs_every_frame:
