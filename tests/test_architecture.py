@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = "rllib_integration"
 EMBEDDED = f"{LIBRARY}.embedded"
 FOLDERS = (LIBRARY, "dqn_example", "aws", "benchmarks", "tests")
-TOOLS = {"announcements", "direct_calls", "kernel_cache", "parent_death"}
+TOOLS = {"announcements", "direct_calls", "kernel_cache", "labels", "parent_death"}
 MAY_IMPORT = {
     **{tool: set() for tool in TOOLS},
     "protocol": set(),

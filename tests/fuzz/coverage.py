@@ -7,8 +7,9 @@
 - streams: bytes of a connection to the streaming port.
 - bodies: the checks of what is about to be sent.
 
-Begins with the seeds of `tests/fuzz/seeds/TARGET` and what earlier runs found, which is in the user's cache folder
-`rllib_integration/fuzz/TARGET`. An exception that is no refusal is a find, and its input is written to a file.
+Begins with the seeds of `tests/fuzz/seeds/TARGET.hex`, one input a line, and with what earlier runs found, which is in
+the user's cache folder `rllib_integration/fuzz/TARGET`. An exception that is no refusal is a find, and its input is
+written to a file.
 """
 
 from __future__ import annotations
@@ -180,6 +181,12 @@ def _bodies() -> Callable[[bytes], None]:
     return run
 
 
+def _write_seeds(target: str, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, line in enumerate((_SEEDS / f"{target}.hex").read_text().split()):
+        (folder / f"seed-{number}").write_bytes(bytes.fromhex(line))
+
+
 _TARGETS = {"requests": _requests, "calls": _calls, "streams": _streams, "bodies": _bodies}
 
 
@@ -188,11 +195,13 @@ def main() -> None:
     if len(sys.argv) < 2 or sys.argv[1] not in _TARGETS:
         raise SystemExit(__doc__)
     target = sys.argv[1]
-    found = Path(platformdirs.user_cache_dir("rllib_integration")) / "fuzz" / target
+    folder = Path(platformdirs.user_cache_dir("rllib_integration")) / "fuzz"
+    found, seeds = folder / target, folder / f"{target}-seeds"
     found.mkdir(parents=True, exist_ok=True)
+    _write_seeds(target, seeds)
     os.environ.setdefault("ASAN_OPTIONS", "detect_leaks=0")
     run = _TARGETS[target]()
-    atheris.Setup([sys.argv[0], *sys.argv[2:], str(found), str(_SEEDS / target)], run)
+    atheris.Setup([sys.argv[0], *sys.argv[2:], str(found), str(seeds)], run)
     atheris.Fuzz()
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rllib_integration.embedded.kernel_cache import njit
+from rllib_integration.embedded.labels import ROADS
 
 TILE_CELLS = 32
 """Cells along one side of a tile."""
@@ -26,9 +27,6 @@ STEP_HEIGHT = 0.6
 
 BURIED_DEPTH = 2.5
 """[m] Below the lowest level by no more than this, a point still counts as standing on it."""
-
-ROAD_LABEL = 1
-TERRAIN_LABEL = 10
 
 
 class Surface(NamedTuple):
@@ -119,7 +117,7 @@ def ground_heights(
     return out
 
 
-def flat_surface(half_size: float, height: float = 0.0, label: int = ROAD_LABEL) -> Surface:
+def flat_surface(half_size: float, height: float = 0.0, label: int = ROADS) -> Surface:
     """A level square around the origin, for tests and empty worlds.
 
     Args:

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.embedded import labels
 from rllib_integration.embedded.kernel_cache import njit
 
-from . import labels
 from .compiling import INNER, KERNEL
 from .view import View
 

@@ -9,7 +9,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from . import edges, exposure, labels, lens, shading
+from rllib_integration.embedded import labels
+
+from . import edges, exposure, lens, shading
 from .raster import Camera
 from .renderer import Renderer, Seen, camera_at, renderer_of
 from .sensor import SENSOR_TICK, Attribute, Sensor, SensorError

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import msgpack
 import numpy as np
 
-from . import labels
+from rllib_integration.embedded import labels
+
 from .actors import OBSTACLE
 from .sensor import SENSOR_TICK, Attribute, Sensor
 from .view import Mount, View

@@ -8,7 +8,8 @@ import math
 
 import numpy as np
 
-from . import labels
+from rllib_integration.embedded import labels
+
 from .actors import shape_of
 from .mesh import GLASS, HEADLIGHT, LEFT_BLINKER, PAINT, PLAIN, RIGHT_BLINKER, SIREN, TAIL_LIGHT, Mesh, MeshBuilder
 

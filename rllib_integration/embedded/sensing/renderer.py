@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.embedded import labels
 from rllib_integration.embedded.kernel_cache import njit
 
-from . import labels, raster, scene, weather
+from . import raster, scene, weather
 from .actors import PROP, VEHICLE, WALKER, label_of, pose_of
 from .compiling import BARE
 from .mesh import Mesh, MeshBuilder

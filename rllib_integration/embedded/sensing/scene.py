@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.embedded import labels
+
 from ..physics.obstacles import OBSTACLE, ObstacleGrid, build_obstacle_grid
-from . import labels
 from .mesh import face_normals
 from .raster import StaticMesh
 

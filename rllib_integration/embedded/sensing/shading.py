@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.embedded import labels
 from rllib_integration.embedded.kernel_cache import njit
 
-from . import labels
 from .compiling import BARE, INLINE, INNER
 from .mesh import GLASS, HEADLIGHT, LEFT_BLINKER, PAINT, RIGHT_BLINKER, SIREN, TAIL_LIGHT
 from .raster import MeshPool

@@ -9,13 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rllib_integration.embedded.kernel_cache import njit
-from rllib_integration.embedded.physics.ground import TERRAIN_LABEL, TILE_CELLS, Surface, ground_at
+from rllib_integration.embedded.labels import (
+    BRIDGE,
+    BUILDINGS,
+    GUARD_RAIL,
+    POLES,
+    TERRAIN,
+    TRAFFIC_LIGHT,
+    TRAFFIC_SIGNS,
+    VEGETATION,
+)
+from rllib_integration.embedded.physics.ground import TILE_CELLS, Surface, ground_at
 from rllib_integration.embedded.physics.state import OBSTACLE
 from rllib_integration.embedded.town.lanes import NONE, SIDEWALK, LaneTable
 from rllib_integration.embedded.town.mesh import Array, Colour, MeshBuilder
 from rllib_integration.embedded.town.town import ENVIRONMENT_OBJECT, Signal
-
-BUILDING, FENCE, POLE, TRAFFIC_LIGHT, TRAFFIC_SIGN, VEGETATION, BRIDGE, GUARD_RAIL = 3, 5, 6, 7, 8, 9, 26, 28
 
 RASTER = 1.0
 """[m] Cell of the map of free places."""
@@ -138,8 +146,8 @@ class Furniture:
         heads = signal.light_boxes
         top = float(heads[:, 2].max()) - signal.z + 0.2 if len(heads) else 5.0
         half = np.array([0.1, 0.1, 0.5 * top])
-        identity = self._new_object(POLE, "TrafficLightPole", foot + (0, 0, 0.5 * top), half, 0.0)
-        self.mesh.add_prism(foot, 0.1, top, 6, POLE, _METAL, identity)
+        identity = self._new_object(POLES, "TrafficLightPole", foot + (0, 0, 0.5 * top), half, 0.0)
+        self.mesh.add_prism(foot, 0.1, top, 6, POLES, _METAL, identity)
         for head in heads:
             centre, yaw, size = head[:3], float(head[3]), head[4:7]
             lamp = self._new_object(TRAFFIC_LIGHT, "TrafficLight", centre, size, yaw, solid=False)
@@ -149,15 +157,15 @@ class Furniture:
             if reach > 0.5:
                 middle = np.append(foot[:2] + 0.5 * arm, foot[2] + top - 0.15)
                 angle = math.atan2(arm[1], arm[0])
-                self.mesh.add_box(middle, np.array([0.5 * reach, 0.06, 0.06]), angle, POLE, _METAL, identity)
+                self.mesh.add_box(middle, np.array([0.5 * reach, 0.06, 0.06]), angle, POLES, _METAL, identity)
 
     def _sign(self, signal: Signal) -> None:
         foot = np.array([signal.x, signal.y, signal.z])
         yaw = math.radians(signal.yaw) + 0.5 * math.pi
-        pole = self._new_object(POLE, "SignPole", foot + (0, 0, 1.2), np.array([0.05, 0.05, 1.2]), 0.0)
-        self.mesh.add_prism(foot, 0.05, 2.4, 5, POLE, _METAL, pole)
+        pole = self._new_object(POLES, "SignPole", foot + (0, 0, 1.2), np.array([0.05, 0.05, 1.2]), 0.0)
+        self.mesh.add_prism(foot, 0.05, 2.4, 5, POLES, _METAL, pole)
         centre = foot + (0.06 * math.cos(yaw), 0.06 * math.sin(yaw), 2.1)
-        plate = self._new_object(TRAFFIC_SIGN, "TrafficSign", centre, np.array([0.03, 0.4, 0.4]), yaw, solid=False)
+        plate = self._new_object(TRAFFIC_SIGNS, "TrafficSign", centre, np.array([0.03, 0.4, 0.4]), yaw, solid=False)
         sides, start, rim, face = {
             "traffic.stop": (8, math.pi / 8, (225, 225, 225), (176, 24, 30)),
             "traffic.yield": (3, -math.pi / 2, (186, 28, 32), (232, 232, 230)),
@@ -177,7 +185,7 @@ class Furniture:
         across = np.array([-math.sin(yaw), math.cos(yaw), 0.0])
         rim = centre + radius * (np.cos(angle)[:, None] * across + np.sin(angle)[:, None] * np.array([0.0, 0.0, 1.0]))
         fan = np.column_stack([np.zeros(sides - 2, int), np.arange(1, sides - 1), np.arange(2, sides)])
-        self.mesh.add(rim, fan, TRAFFIC_SIGN, colour, identity)
+        self.mesh.add(rim, fan, TRAFFIC_SIGNS, colour, identity)
 
     def _digits(self, centre: Array, yaw: float, text: str, identity: int) -> None:
         """A number in the middle of a plate, drawn with seven bars a digit."""
@@ -192,7 +200,7 @@ class Furniture:
                 quads.append(
                     [centre + (middle + x) * across + z * up for x, z in ((x0, z0), (x1, z0), (x1, z1), (x0, z1))]
                 )
-        self.mesh.add_quads(np.array(quads), TRAFFIC_SIGN, _DARK, identity)
+        self.mesh.add_quads(np.array(quads), TRAFFIC_SIGNS, _DARK, identity)
 
     def _street_lights(self, points: Array, outward: Array) -> None:
         for point, normal in _places(points, outward, STREET_LIGHT_SPACING, 8.0):
@@ -205,13 +213,13 @@ class Furniture:
 
     def _street_light(self, foot: Array, inward: Array) -> None:
         half = np.array([0.1, 0.1, 0.5 * STREET_LIGHT_HEIGHT])
-        identity = self._new_object(POLE, "StreetLight", foot + (0, 0, half[2]), half, 0.0)
-        self.mesh.add_prism(foot, 0.09, STREET_LIGHT_HEIGHT, 6, POLE, _METAL, identity)
+        identity = self._new_object(POLES, "StreetLight", foot + (0, 0, half[2]), half, 0.0)
+        self.mesh.add_prism(foot, 0.09, STREET_LIGHT_HEIGHT, 6, POLES, _METAL, identity)
         lamp = foot + np.append(1.8 * inward, STREET_LIGHT_HEIGHT)
         yaw = math.atan2(inward[1], inward[0])
         arm = foot + np.append(0.9 * inward, STREET_LIGHT_HEIGHT - 0.05)
-        self.mesh.add_box(arm, np.array([0.9, 0.05, 0.05]), yaw, POLE, _METAL, identity)
-        self.mesh.add_box(lamp, np.array([0.35, 0.14, 0.07]), yaw, POLE, (214, 210, 190), identity)
+        self.mesh.add_box(arm, np.array([0.9, 0.05, 0.05]), yaw, POLES, _METAL, identity)
+        self.mesh.add_box(lamp, np.array([0.35, 0.14, 0.07]), yaw, POLES, (214, 210, 190), identity)
         self.street_lights.append((float(lamp[0]), float(lamp[1]), float(lamp[2])))
 
     def _buildings(self, points: Array, outward: Array) -> None:
@@ -245,11 +253,11 @@ class Furniture:
         top = high + 3.1 * storeys + 0.6
         middle = np.array([centre[0], centre[1], 0.5 * (low - 0.5 + top)])
         size = np.array([half[0], half[1], 0.5 * (top - low + 0.5)])
-        identity = self._new_object(BUILDING, "Building", middle, size, yaw)
+        identity = self._new_object(BUILDINGS, "Building", middle, size, yaw)
         colour = _FACADES[int(self.random.integers(len(_FACADES)))]
-        self.mesh.add_box(middle, size, yaw, BUILDING, colour, identity)
+        self.mesh.add_box(middle, size, yaw, BUILDINGS, colour, identity)
         roof = np.array([centre[0], centre[1], top + 0.02])
-        self.mesh.add_box(roof, np.array([half[0] - 0.3, half[1] - 0.3, 0.02]), yaw, BUILDING, _ROOF, identity)
+        self.mesh.add_box(roof, np.array([half[0] - 0.3, half[1] - 0.3, 0.02]), yaw, BUILDINGS, _ROOF, identity)
         self._windows(centre, half, yaw, high, storeys, identity)
 
     def _windows(self, centre: Array, half: Array, yaw: float, base: float, storeys: int, identity: int) -> None:
@@ -269,7 +277,7 @@ class Furniture:
                     z0, z1 = base + 3.1 * storey + 1.0, base + 3.1 * storey + 2.4
                     a, b = wall + across * left, wall + across * right
                     quads.append([(*a, z0), (*b, z0), (*b, z1), (*a, z1)])
-        self.mesh.add_quads(np.array(quads), BUILDING, _GLASS, identity)
+        self.mesh.add_quads(np.array(quads), BUILDINGS, _GLASS, identity)
 
     def _trees(self, points: Array, outward: Array, spacing: float) -> None:
         for point, normal in _places(points, outward, spacing, 3.0):
@@ -303,7 +311,7 @@ class Furniture:
             drop = z - self._ground(side[k, 0], side[k, 1], z + 0.2)
             # Where another lane lies right beside this one at its height, this is no edge.
             height, *_, label = ground_at(self.surface, beside[k, 0], beside[k, 1], z + 0.2)
-            if drop < RAIL_DROP or drop > 1e6 or (abs(height - z) < 0.5 and label != TERRAIN_LABEL):
+            if drop < RAIL_DROP or drop > 1e6 or (abs(height - z) < 0.5 and label != TERRAIN):
                 continue
             a, b = points[k] + (0, 0, 0.45), points[k + 1] + (0, 0, 0.45)
             a[:2] += 0.2 * outward[k]
@@ -326,7 +334,7 @@ class Furniture:
             points = lanes.inner[lanes.stations(int(row))]
             for point, _ in _places(points, np.zeros((len(points), 2)), PILLAR_SPACING, 2.0):
                 below, *_, label = ground_at(self.surface, point[0], point[1], point[2] - 3.0)
-                if not math.isfinite(below) or point[2] - below < 3.0 or label != TERRAIN_LABEL:
+                if not math.isfinite(below) or point[2] - below < 3.0 or label != TERRAIN:
                     continue
                 if not self.free.disc_below(point[0], point[1], point[2] - 3.0, 1.2, self.surface):
                     continue
@@ -351,7 +359,7 @@ class _FreeGround:
     def disc_below(self, x: float, y: float, z: float, radius: float, surface: Surface) -> bool:
         """Whether the ground below a deck is terrain all over a disc."""
         u, v = self._disc_points(x, y, radius)
-        return all(ground_at(surface, a, b, z)[4] == TERRAIN_LABEL for a, b in zip(u, v))
+        return all(ground_at(surface, a, b, z)[4] == TERRAIN for a, b in zip(u, v))
 
     def rectangle(self, x: float, y: float, yaw: float, half_x: float, half_y: float) -> bool:
         """Whether an oriented rectangle is free."""
@@ -408,7 +416,7 @@ def _free_map(surface):  # type: ignore[no-untyped-def]
                     a = int((v + 0.5) / surface.cell)
                     b = int((u + 0.5) / surface.cell)
                     height = surface.height[tile, a, b]
-                    if surface.label[tile, a, b] == TERRAIN_LABEL and height == height:
+                    if surface.label[tile, a, b] == TERRAIN and height == height:
                         out[row * side + v, column * side + u] = 1
     return out
 

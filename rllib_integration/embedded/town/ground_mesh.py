@@ -6,19 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rllib_integration.embedded.kernel_cache import njit
-from rllib_integration.embedded.physics.ground import (
-    ROAD_LABEL,
-    TERRAIN_LABEL,
-    TILE_CELLS,
-    Surface,
-    ground_at,
-)
+from rllib_integration.embedded.labels import BRIDGE, GROUND, ROADS, SIDEWALKS, TERRAIN
+from rllib_integration.embedded.physics.ground import TILE_CELLS, Surface, ground_at
 from rllib_integration.embedded.town.lanes import BIKING, BORDER, MEDIAN, NONE, PARKING, SHOULDER, SIDEWALK, LaneTable
 from rllib_integration.embedded.town.mesh import Array, MeshBuilder
 from rllib_integration.embedded.town.stretches import straight_stretches
-from rllib_integration.embedded.town.surface import GROUND_LABEL, KERB, SIDEWALK_LABEL
+from rllib_integration.embedded.town.surface import KERB
 
-BRIDGE_LABEL = 26
 DECK_THICKNESS = 0.8
 
 ROAD_COLOUR = (78, 78, 80)
@@ -60,7 +54,7 @@ def add_lanes(mesh: MeshBuilder, lanes: LaneTable, surface: Surface) -> None:
     kind = lanes.type[lanes.lane[first]]
     level = (kind != NONE) & (kind != SIDEWALK) & (kind != MEDIAN)
     quads = _overlapping(_quads(lanes, first[level], last[level]))
-    labels = np.where(kind[level] == BORDER, GROUND_LABEL, ROAD_LABEL).astype(np.uint8)
+    labels = np.where(kind[level] == BORDER, GROUND, ROADS).astype(np.uint8)
     mesh.add_quads(_upward(quads), labels, _colours(kind[level]))
     _add_deck_undersides(mesh, quads, surface)
     # Raised lanes are cut finely, because roads of junctions may cover pieces of them.
@@ -70,9 +64,9 @@ def add_lanes(mesh: MeshBuilder, lanes: LaneTable, surface: Surface) -> None:
     quads, kind = _quads(lanes, first[raised], last[raised]), kind[raised]
     middle = quads.mean(axis=1)
     wide = np.linalg.norm(quads[:, 3] - quads[:, 0], axis=1) + np.linalg.norm(quads[:, 2] - quads[:, 1], axis=1) > 0.1
-    free = wide & (label_at(surface, middle[:, 0], middle[:, 1], middle[:, 2] + 0.3) != ROAD_LABEL)
+    free = wide & (label_at(surface, middle[:, 0], middle[:, 1], middle[:, 2] + 0.3) != ROADS)
     quads, kind = quads[free] + (0.0, 0.0, KERB), kind[free]
-    labels = np.where(kind == MEDIAN, GROUND_LABEL, SIDEWALK_LABEL).astype(np.uint8)
+    labels = np.where(kind == MEDIAN, GROUND, SIDEWALKS).astype(np.uint8)
     mesh.add_quads(_upward(quads), labels, _colours(kind))
     for a, b in ((0, 1), (2, 3)):
         foot_a, foot_b = (quads[:, k] - (0.0, 0.0, KERB + 0.05) for k in (a, b))
@@ -121,10 +115,10 @@ def _add_deck_undersides(mesh: MeshBuilder, quads: Array, surface: Surface) -> N
     deck = np.isfinite(below) & (middle[:, 2] - below > 1.5)
     quads = quads[deck]
     lowered = quads - (0.0, 0.0, DECK_THICKNESS)
-    mesh.add_quads(_upward(lowered)[:, ::-1], BRIDGE_LABEL, CONCRETE_COLOUR)
+    mesh.add_quads(_upward(lowered)[:, ::-1], BRIDGE, CONCRETE_COLOUR)
     for a, b in ((0, 1), (2, 3)):
         mesh.add_quads(
-            np.stack([quads[:, a], quads[:, b], lowered[:, b], lowered[:, a]], axis=1), BRIDGE_LABEL, CONCRETE_COLOUR
+            np.stack([quads[:, a], quads[:, b], lowered[:, b], lowered[:, a]], axis=1), BRIDGE, CONCRETE_COLOUR
         )
 
 
@@ -140,7 +134,7 @@ def _heights(surface, x, y, z):  # type: ignore[no-untyped-def]
 
 def add_gores(mesh: MeshBuilder, gores: Array) -> None:
     """Add the paved gaps between the lanes of junctions (n, 4, 3)."""
-    mesh.add_quads(_upward(gores) - (0.0, 0.0, 0.03), ROAD_LABEL, ROAD_COLOUR)
+    mesh.add_quads(_upward(gores) - (0.0, 0.0, 0.03), ROADS, ROAD_COLOUR)
 
 
 def add_terrain(mesh: MeshBuilder, surface: Surface, seed: int) -> None:
@@ -153,7 +147,7 @@ def add_terrain(mesh: MeshBuilder, surface: Surface, seed: int) -> None:
         noise = np.random.default_rng(seed).random(len(quads))[:, None]
         colours = (_GRASS + (_DRY - _GRASS) * 0.5 * noise).astype(np.uint8)
         triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
-        mesh.add(nodes, triangles, TERRAIN_LABEL, np.concatenate([colours, colours]))
+        mesh.add(nodes, triangles, TERRAIN, np.concatenate([colours, colours]))
 
 
 def _lowest_tiles(surface: Surface) -> NDArray[np.int32]:
@@ -174,7 +168,7 @@ def _is_terrain(label, lowest, v, u):  # type: ignore[no-untyped-def]
     if v < 0 or u < 0 or row >= lowest.shape[0] or column >= lowest.shape[1]:
         return False
     tile = lowest[row, column]
-    return tile >= 0 and label[tile, v - row * TILE_CELLS, u - column * TILE_CELLS] == TERRAIN_LABEL
+    return tile >= 0 and label[tile, v - row * TILE_CELLS, u - column * TILE_CELLS] == TERRAIN
 
 
 @njit()
@@ -190,7 +184,7 @@ def _is_plain(height, label, tile, v, u):  # type: ignore[no-untyped-def]
                 return False
     for dv in range(_COARSE_SPAN):
         for du in range(_COARSE_SPAN):
-            if label[tile, v + dv, u + du] != TERRAIN_LABEL:
+            if label[tile, v + dv, u + du] != TERRAIN:
                 return False
     return True
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.physics.ground import ROAD_LABEL, Surface
+from rllib_integration.embedded.labels import ROADS
+from rllib_integration.embedded.physics.ground import Surface
 from rllib_integration.embedded.town.detour import (
     CROSSWALK_AREA,
     MOST_POLYGONS,
@@ -121,7 +122,7 @@ def _strips(lanes: LaneTable, surface: Surface, tolerance: float, spacing: float
         taken.add(middle)
         walkable = width > NARROWEST
         if on_sidewalks:
-            walkable &= label_at(surface, middle[:, 0], middle[:, 1], middle[:, 2] + 0.3) != ROAD_LABEL
+            walkable &= label_at(surface, middle[:, 0], middle[:, 1], middle[:, 2] + 0.3) != ROADS
         inset = np.minimum(INSET, 0.3 * width)[:, None] * (outer - inner) / np.maximum(width, 1e-6)[:, None]
         edges = np.stack([inner + inset, outer - inset], axis=1) + (0.0, 0.0, KERB if on_sidewalks else 0.0)
         strips += [_strip(edges[run], tolerance, spacing) for run in _runs(walkable)]
@@ -386,7 +387,7 @@ class _Mesh:
                 goal = self._point(other, edge, at)
                 way = middle + np.linspace(0.1, 0.9, 7)[:, None] * (goal - middle)
                 labels = label_at(surface, way[:, 0].copy(), way[:, 1].copy(), way[:, 2] + 0.3)
-                if (labels == ROAD_LABEL).any():
+                if (labels == ROADS).any():
                     continue
                 corners = self._cut(other, edge, at, 1.6)
                 if corners is None:

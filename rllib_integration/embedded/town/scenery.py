@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.embedded.labels import ROAD_LINES
 from rllib_integration.embedded.physics.ground import Surface
 from rllib_integration.embedded.town.furniture import Furniture
 from rllib_integration.embedded.town.ground_mesh import add_gores, add_lanes, add_terrain
@@ -15,8 +16,6 @@ from rllib_integration.embedded.town.markings import COLOURS, crosswalk_stripes,
 from rllib_integration.embedded.town.mesh import Array, MeshBuilder
 from rllib_integration.embedded.town.opendrive import RoadNetwork
 from rllib_integration.embedded.town.town import Scenery, Signal
-
-ROAD_LINE_LABEL = 24
 
 
 @dataclass
@@ -44,9 +43,9 @@ def build_surroundings(
     mesh = MeshBuilder()
     marking_start = mesh.triangle_count
     for quads, colour in lane_lines(network, lanes):
-        mesh.add_quads(quads, ROAD_LINE_LABEL, colour)
+        mesh.add_quads(quads, ROAD_LINES, colour)
     for quads in (crosswalk_stripes(crosswalks), stop_lines(signals, zones)):
-        mesh.add_quads(quads, ROAD_LINE_LABEL, COLOURS["white"])
+        mesh.add_quads(quads, ROAD_LINES, COLOURS["white"])
     marking_stop = mesh.triangle_count
     add_lanes(mesh, lanes, surface)
     add_gores(mesh, gores)

@@ -20,11 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rllib_integration.embedded.kernel_cache import njit
-from rllib_integration.embedded.physics.ground import ROAD_LABEL, TERRAIN_LABEL, TILE_CELLS, Surface
+from rllib_integration.embedded.labels import GROUND, ROADS, SIDEWALKS, TERRAIN
+from rllib_integration.embedded.physics.ground import TILE_CELLS, Surface
 from rllib_integration.embedded.town.lanes import BORDER, MEDIAN, NONE, SIDEWALK, Array, LaneTable
-
-SIDEWALK_LABEL = 2
-GROUND_LABEL = 25
 
 KERB = 0.12
 """[m] Sidewalks and medians lie this much above the road."""
@@ -105,11 +103,11 @@ def lane_quads(lanes: LaneTable) -> GroundQuads:
     wide = np.maximum(
         np.linalg.norm(corners[:, 3] - corners[:, 0], axis=1), np.linalg.norm(corners[:, 2] - corners[:, 1], axis=1)
     )
-    label = np.full(len(kind), ROAD_LABEL, np.uint8)
-    label[kind == SIDEWALK] = SIDEWALK_LABEL
-    label[(kind == MEDIAN) | (kind == BORDER)] = GROUND_LABEL
+    label = np.full(len(kind), ROADS, np.uint8)
+    label[kind == SIDEWALK] = SIDEWALKS
+    label[(kind == MEDIAN) | (kind == BORDER)] = GROUND
     keep = wide > 0.02
-    raised = np.where((label == SIDEWALK_LABEL) | (kind == MEDIAN), KERB, 0.0)
+    raised = np.where((label == SIDEWALKS) | (kind == MEDIAN), KERB, 0.0)
     lane = lanes.lane[first][keep]
     return GroundQuads(corners[keep], label[keep], raised[keep], lane, lanes.junction[lane] >= 0)
 
@@ -290,7 +288,7 @@ def _cell_labels(node_label: NDArray[np.uint8]) -> NDArray[np.uint8]:
     corners = np.stack([node_label[:-1, :-1], node_label[:-1, 1:], node_label[1:, :-1], node_label[1:, 1:]])
     best = corners[0].copy()
     votes = np.zeros(best.shape, np.int8)
-    for tag in (TERRAIN_LABEL, GROUND_LABEL, SIDEWALK_LABEL, ROAD_LABEL):
+    for tag in (TERRAIN, GROUND, SIDEWALKS, ROADS):
         count = (corners == tag).sum(axis=0).astype(np.int8)
         better = (count >= votes) & (count > 0)
         best[better], votes[better] = tag, count[better]
@@ -345,7 +343,7 @@ def _draw(
 
 def _rank(label: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Order in which labels claim a node: roads, sidewalks, other ground."""
-    return np.select([label == ROAD_LABEL, label == SIDEWALK_LABEL], [0, 1], 2)
+    return np.select([label == ROADS, label == SIDEWALKS], [0, 1], 2)
 
 
 @njit()
@@ -451,13 +449,13 @@ def _pave_gores(
         The nodes that became road.
     """
     gore = np.zeros(road.shape, np.bool_)
-    paved = (in_junction & np.isfinite(road) & (label == ROAD_LABEL)).astype(np.uint8)
+    paved = (in_junction & np.isfinite(road) & (label == ROADS)).astype(np.uint8)
     if paved.any():
         size = round(GORE / cell) | 1
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
         closed = cv2.morphologyEx(paved, cv2.MORPH_CLOSE, kernel)
-        gore = (closed > 0) & (label == TERRAIN_LABEL)
-        label[gore] = ROAD_LABEL
+        gore = (closed > 0) & (label == TERRAIN)
+        label[gore] = ROADS
     return gore
 
 
@@ -490,7 +488,7 @@ def _lay_ground(
     _relax(ground, fixed, _RELAXATIONS)
     ground[~fixed] = np.minimum(ground, lid)[~fixed]
     ground[~(exists | fixed)] = np.nan
-    label = np.where(fixed, labels[0], TERRAIN_LABEL).astype(np.uint8)
+    label = np.where(fixed, labels[0], TERRAIN).astype(np.uint8)
     return ground, label
 
 

@@ -6,17 +6,18 @@ import dataclasses
 
 import numpy as np
 
+from rllib_integration.embedded import labels
 from rllib_integration.embedded.physics.obstacles import build_obstacle_grid
 from rllib_integration.embedded.town import Scenery, Town
 
 ALL_LAYERS = 0xFFFF
 
 _LABELS_OF_LAYER = {
-    0x1: {3},  # buildings
-    0x4: {9},  # foliage
-    0x40: {19, 20, 21, 22},  # props
-    0x80: {6},  # street lights
-    0x100: {4, 5, 28},  # walls, fences, guard rails
+    0x1: {labels.BUILDINGS},
+    0x4: {labels.VEGETATION},  # foliage
+    0x40: {labels.BICYCLE, labels.STATIC, labels.DYNAMIC, labels.OTHER},  # props
+    0x80: {labels.POLES},  # street lights
+    0x100: {labels.WALLS, labels.FENCES, labels.GUARD_RAIL},
 }
 
 
@@ -24,9 +25,9 @@ def hidden_by_layers(town: Town, layers: int) -> set[int]:
     """Ids of the environment objects that unloaded layers hide; only towns named "..._Opt" have layers, as in CARLA."""
     if layers & ALL_LAYERS == ALL_LAYERS or not town.name.endswith("_Opt"):
         return set()
-    labels = {label for bit, labels in _LABELS_OF_LAYER.items() if not layers & bit for label in labels}
+    hidden = {label for bit, group in _LABELS_OF_LAYER.items() if not layers & bit for label in group}
     objects = town.environment_objects
-    return {int(number) for number in objects["object_id"][np.isin(objects["label"], list(labels))]}
+    return {int(number) for number in objects["object_id"][np.isin(objects["label"], list(hidden))]}
 
 
 def without(town: Town, hidden: set[int]) -> Town:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.physics.ground import ROAD_LABEL, flat_surface, ground_at, ground_heights
+from rllib_integration.embedded.labels import ROADS
+from rllib_integration.embedded.physics.ground import flat_surface, ground_at, ground_heights
 from rllib_integration.embedded.town import Town
 from rllib_integration.embedded.town.lanes import DRIVING, ReferenceLines, sample_lanes
 from rllib_integration.embedded.town.opendrive import parse_opendrive
@@ -61,8 +62,8 @@ def test_a_bridge_is_two_levels(minitown: Town) -> None:
     deck, *_, deck_label = ground_at(minitown.surface, x + 1.75, y, 7.0)
     assert road == pytest.approx(0.0, abs=0.05)
     assert deck == pytest.approx(6.8, abs=0.1)
-    assert label == ROAD_LABEL
-    assert deck_label == ROAD_LABEL
+    assert label == ROADS
+    assert deck_label == ROADS
 
 
 def test_the_way_over_the_bridge_is_smooth(minitown: Town) -> None:
@@ -109,10 +110,10 @@ def test_below_the_ground_there_is_none(minitown: Town) -> None:
 def test_the_dqn_examples_spawn_points_lie_on_roads(x: float, y: float, town_named: Callable[[str], Town]) -> None:
     height, *_, label = ground_at(town_named("Town05").surface, x, y, 1.0)
     assert abs(height) < 1.0
-    assert label == ROAD_LABEL
+    assert label == ROADS
 
 
 def test_flat_surface_covers_what_was_asked() -> None:
     surface = flat_surface(40.0, 2.0)
-    assert ground_at(surface, -40.0, 39.9, 2.0) == (2.0, 0.0, 0.0, 1.0, ROAD_LABEL)
+    assert ground_at(surface, -40.0, 39.9, 2.0) == (2.0, 0.0, 0.0, 1.0, ROADS)
     assert ground_at(surface, 100.0, 0.0, 2.0)[0] == -math.inf

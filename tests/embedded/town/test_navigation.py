@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.physics.ground import ROAD_LABEL, ground_at
+from rllib_integration.embedded.labels import ROADS
+from rllib_integration.embedded.physics.ground import ground_at
 from rllib_integration.embedded.town import Town
 from rllib_integration.embedded.town.detour import CROSSWALK_AREA, ROAD_AREA, SIDEWALK_AREA, encode
 
@@ -91,7 +92,7 @@ def test_sidewalks_of_the_mesh_are_on_the_ground_and_not_on_roads(name: str, tow
             x, y, z = points.mean(axis=0)
             height, *_, label = ground_at(town.surface, x, y, z)
             assert abs(height - z) < 0.3
-            on_road += label == ROAD_LABEL
+            on_road += label == ROADS
     assert on_road < 0.02 * len(polygons)
 
 

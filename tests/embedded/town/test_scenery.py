@@ -8,17 +8,27 @@ import carla
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.physics.ground import ROAD_LABEL, TERRAIN_LABEL, ground_at, ground_heights
+from rllib_integration.embedded.labels import (
+    BUILDINGS,
+    POLES,
+    ROAD_LINES,
+    ROADS,
+    SIDEWALKS,
+    TERRAIN,
+    TRAFFIC_LIGHT,
+    TRAFFIC_SIGNS,
+    VEGETATION,
+)
+from rllib_integration.embedded.physics.ground import ground_at, ground_heights
 from rllib_integration.embedded.town import Town
 
 TOWNS = ["Minitown", "Town05"]
-SIDEWALK, BUILDING, POLE, TRAFFIC_LIGHT, TRAFFIC_SIGN, VEGETATION, ROAD_LINE = 2, 3, 6, 7, 8, 9, 24
 
 
 @pytest.mark.parametrize("name", TOWNS)
 def test_a_town_has_all_that_one_expects_to_see(name: str, town_named: Callable[[str], Town]) -> None:
     scenery = town_named(name).scenery
-    expected = {ROAD_LABEL, SIDEWALK, BUILDING, POLE, TRAFFIC_LIGHT, TRAFFIC_SIGN, VEGETATION, TERRAIN_LABEL, ROAD_LINE}
+    expected = {ROADS, SIDEWALKS, BUILDINGS, POLES, TRAFFIC_LIGHT, TRAFFIC_SIGNS, VEGETATION, TERRAIN, ROAD_LINES}
     assert expected <= set(scenery.label.tolist())
     assert np.isfinite(scenery.vertices).all()
     assert scenery.triangles.min() >= 0
@@ -32,7 +42,7 @@ def test_a_town_has_all_that_one_expects_to_see(name: str, town_named: Callable[
 @pytest.mark.parametrize("name", TOWNS)
 def test_roads_and_terrain_face_upward(name: str, town_named: Callable[[str], Town]) -> None:
     scenery = town_named(name).scenery
-    for label in (ROAD_LABEL, TERRAIN_LABEL):
+    for label in (ROADS, TERRAIN):
         corners = scenery.vertices[scenery.triangles[scenery.label == label]].astype(float)
         up = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])[:, 2]
         assert (up > -1e-6).all()
@@ -42,7 +52,7 @@ def test_roads_and_terrain_face_upward(name: str, town_named: Callable[[str], To
 def test_what_is_drawn_as_road_is_where_wheels_roll(name: str, town_named: Callable[[str], Town]) -> None:
     town = town_named(name)
     scenery = town.scenery
-    corners = scenery.vertices[scenery.triangles[scenery.label == ROAD_LABEL]].astype(float)
+    corners = scenery.vertices[scenery.triangles[scenery.label == ROADS]].astype(float)
     edge = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).min(axis=1)
     middle = corners[edge > 0.5].mean(axis=1)
     height = ground_heights(town.surface, middle[:, 0], middle[:, 1], middle[:, 2] + 0.3)
@@ -54,8 +64,8 @@ def test_markings_come_as_quadrilaterals_just_above_the_road(name: str, town_nam
     town = town_named(name)
     scenery = town.scenery
     marks = scenery.triangles[scenery.marking_start : scenery.marking_stop]
-    assert set(scenery.label[scenery.marking_start : scenery.marking_stop]) == {ROAD_LINE}
-    assert (scenery.label == ROAD_LINE).sum() == len(marks)
+    assert set(scenery.label[scenery.marking_start : scenery.marking_stop]) == {ROAD_LINES}
+    assert (scenery.label == ROAD_LINES).sum() == len(marks)
     assert (marks[0::2, 0] == marks[1::2, 0]).all()
     assert (marks[0::2, 2] == marks[1::2, 1]).all()
     middle = scenery.vertices[marks].astype(float).mean(axis=1)
@@ -95,11 +105,11 @@ def test_objects_obstacles_and_meshes_are_the_same_things(name: str, town_named:
 
 
 def test_buildings_stand_on_terrain(minitown: Town) -> None:
-    buildings = minitown.environment_objects[minitown.environment_objects["label"] == BUILDING]
+    buildings = minitown.environment_objects[minitown.environment_objects["label"] == BUILDINGS]
     assert len(buildings) > 30
     for item in buildings:
         height, *_, label = ground_at(minitown.surface, item["x"], item["y"], item["z"])
-        assert label == TERRAIN_LABEL
+        assert label == TERRAIN
         assert item["z"] - item["extent_z"] < height < item["z"] + item["extent_z"]
 
 

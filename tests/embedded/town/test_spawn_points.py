@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from rllib_integration.embedded import world
-from rllib_integration.embedded.physics.ground import ROAD_LABEL, ground_at
+from rllib_integration.embedded.labels import ROADS
+from rllib_integration.embedded.physics.ground import ground_at
 from rllib_integration.embedded.town import Town
 from rllib_integration.embedded.town.spawn_points import LONGEST, WIDEST
 
@@ -59,7 +60,7 @@ def test_spawn_points_stand_raised_on_driving_lanes_in_driving_direction(
     for x, y, z, pitch, yaw, roll in town.spawn_points[::3]:
         height, *_, label = ground_at(town.surface, x, y, z)
         assert 0.3 < z - height < 0.7
-        assert label == ROAD_LABEL
+        assert label == ROADS
         waypoint = town.carla_map.get_waypoint(carla.Location(x, y, z))
         assert waypoint.lane_type == carla.LaneType.Driving
         assert not waypoint.is_junction
