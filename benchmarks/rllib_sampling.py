@@ -32,7 +32,7 @@ from ray.tune.registry import register_env  # noqa: E402
 
 from dqn_example.dqn_callbacks import DQNCallbacks  # noqa: E402
 from dqn_example.dqn_trainer import DQNTrainer  # noqa: E402
-from rllib_integration.config import load_config  # noqa: E402
+from rllib_integration.env_config import load_config  # noqa: E402
 from rllib_integration.training.env_creator import make_env  # noqa: E402
 from rllib_integration.training.env_runner import step_together  # noqa: E402
 from rllib_integration.training.rl_modules import PictureDQNModule  # noqa: E402

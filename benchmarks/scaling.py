@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from rllib_integration.config import load_config
+from rllib_integration.env_config import load_config
 from rllib_integration.training.env_creator import make_env
 
 _CONFIGURATION = Path(__file__).resolve().parents[1] / "dqn_example" / "dqn_quickstart.yaml"

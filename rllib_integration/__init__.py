@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from rllib_integration.base_experiment import BASE_EXPERIMENT_CONFIG, BaseExperiment
     from rllib_integration.carla_core import BASE_CORE_CONFIG, CarlaCore
     from rllib_integration.carla_env import CarlaEnv
-    from rllib_integration.config import ConfigError, load_config
+    from rllib_integration.config import ConfigError
+    from rllib_integration.env_config import load_config
     from rllib_integration.vector_env import CarlaVectorEnv
 
 _HOMES = {
@@ -25,7 +26,7 @@ _HOMES = {
     "CarlaEnv": "carla_env",
     "CarlaVectorEnv": "vector_env",
     "ConfigError": "config",
-    "load_config": "config",
+    "load_config": "env_config",
 }
 
 __all__ = [

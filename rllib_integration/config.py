@@ -10,9 +10,10 @@ from __future__ import annotations
 import copy
 import difflib
 import importlib
+import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,21 @@ class Rule:
     def allows(self, value: Any) -> bool:
         """Whether a value follows the rule."""
         return any(_is_instance(value, kind) for kind in self.types) and (self.accepts is None or self.accepts(value))
+
+
+def positive(expected: str, *types: type) -> Rule:
+    """A finite number above 0.
+
+    Args:
+        expected: Ends the sentence "... but it has to be".
+        types: `int` or `float`.
+    """
+    return Rule(*types, accepts=lambda value: 0 < value < math.inf, expected=expected)
+
+
+def one_of(*words: str) -> Rule:
+    """One of some words."""
+    return Rule(str, accepts=lambda word: word in words, expected=f"{', '.join(words[:-1])} or {words[-1]}")
 
 
 def merge(
@@ -166,9 +182,9 @@ def _leaf_paths(settings: Mapping[str, Any], below: str = "") -> Iterator[str]:
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str | None:
-    """The allowed word most like a mistyped one, None if none is like it."""
+    """The allowed word most like a mistyped one, whatever its case; None if none is like it."""
     by_lower_case = {name.lower(): name for name in allowed}
-    found = difflib.get_close_matches(word.lower(), by_lower_case, 1, 0.6)
+    found = difflib.get_close_matches(word.lower(), by_lower_case, n=1)
     return by_lower_case[found[0]] if found else None
 
 
@@ -306,44 +322,6 @@ def apply_override(document: Mapping[str, Any], override: str) -> dict[str, Any]
         section = below
     section[keys[-1]] = parse_scalar(text)
     return changed
-
-
-def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Read a YAML file, lay ``a.b=c`` overrides over it and resolve its `env_config` section.
-
-    The sections of the algorithm are returned as they stand: who builds the algorithm checks them.
-
-    Args:
-        path: The YAML file.
-        overrides: What stood behind each ``--set``.
-
-    Returns:
-        A new document whose `env_config` is complete: what the file leaves out has its default.
-
-    Raises:
-        ConfigError: The file, an override or an entry can't be used; the message names it.
-    """
-    document = read_yaml(path)
-    for override in overrides:
-        document = apply_override(document, override)
-    document["env_config"] = resolve_env_config(document.get("env_config"))
-    return document
-
-
-def resolve_env_config(env_config: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Complete and check the `env_config` section: the server and world under `carla`, the task under `experiment`.
-
-    Raises:
-        ConfigError: A key is unknown or a value can't be used.
-    """
-    from rllib_integration.base_experiment import resolve_experiment_config
-    from rllib_integration.core_config import resolve_core_config
-
-    sections = merge({"carla": {}, "experiment": {}}, env_config, "env_config", free=("carla", "experiment"))
-    return {
-        "carla": resolve_core_config(sections["carla"]),
-        "experiment": resolve_experiment_config(sections["experiment"]),
-    }
 
 
 def save_config(document: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from rllib_integration.config import Rule, merge
+from rllib_integration.config import Rule, merge, one_of, positive
 from rllib_integration.servers import ServerSettings
 
 BASE_CORE_CONFIG: dict[str, Any] = {
@@ -18,7 +17,7 @@ BASE_CORE_CONFIG: dict[str, Any] = {
     "retries_on_error": 10,  # attempts to connect to a server that runs
     "resolution_x": 600,  # [px] of the spectator's window and of rendered pictures
     "resolution_y": 600,
-    "quality_level": "Low",  # Low, High or Epic
+    "quality_level": "Low",  # Low, Medium, High or Epic
     "enable_map_assets": False,  # all layers of the town, or none but the road; towns named _Opt only
     "enable_rendering": True,  # False: CARLA's no-rendering mode, in which cameras see nothing
     "show_display": False,  # the server's own window
@@ -27,23 +26,15 @@ BASE_CORE_CONFIG: dict[str, Any] = {
 }
 
 
-def _positive(expected: str, *types: type) -> Rule:
-    return Rule(*types, accepts=lambda value: 0 < value < math.inf, expected=expected)
-
-
 _CORE_RULES = {
-    "timeout": _positive("a number of seconds above 0", float),
-    "load_timeout": _positive("a number of seconds above 0", float),
+    "timeout": positive("a number of seconds above 0", float),
+    "load_timeout": positive("a number of seconds above 0", float),
     "timestep": Rule(float, accepts=lambda value: 0 < value <= 1, expected="a number of seconds above 0, up to 1"),
-    "ticks_per_step": _positive("a whole number, 1 or more", int),
-    "retries_on_error": _positive("a whole number, 1 or more", int),
-    "resolution_x": _positive("a whole number of pixels above 0", int),
-    "resolution_y": _positive("a whole number of pixels above 0", int),
-    "quality_level": Rule(
-        str,
-        accepts=lambda value: value in ("Low", "Medium", "High", "Epic"),
-        expected="one of Low, High and Epic",
-    ),
+    "ticks_per_step": positive("a whole number, 1 or more", int),
+    "retries_on_error": positive("a whole number, 1 or more", int),
+    "resolution_x": positive("a whole number of pixels above 0", int),
+    "resolution_y": positive("a whole number of pixels above 0", int),
+    "quality_level": one_of("Low", "Medium", "High", "Epic"),
     "seed": Rule(
         int, type(None), accepts=lambda seed: seed is None or seed >= 0, expected="a whole number, 0 or more, or null"
     ),

@@ -15,13 +15,12 @@ from rllib_integration.config import (
     ConfigError,
     apply_override,
     load_class,
-    load_config,
     merge,
     overlay,
     parse_scalar,
-    resolve_env_config,
     save_config,
 )
+from rllib_integration.env_config import load_config, resolve_env_config
 from rllib_integration.servers import ServerSettingsError
 
 DOCUMENT = """
@@ -128,7 +127,7 @@ def test_a_mistyped_key_names_the_nearest_right_one(carla, experiment, expected)
         ({"timestep": True}, {}, "env_config.carla.timestep is True"),
         ({"enable_rendering": 1}, {}, "it has to be true or false"),
         ({"resolution_x": 600.5}, {}, "a whole number of pixels"),
-        ({"quality_level": "Ultra"}, {}, "one of Low, High and Epic"),
+        ({"quality_level": "Ultra"}, {}, "Low, Medium, High or Epic"),
         ({"ticks_per_step": 0}, {}, "a whole number, 1 or more"),
         ({}, {"hero": "car"}, "env_config.experiment.hero is 'car', but it has to be a mapping of settings"),
         ({}, {"hero": {"spawn_points": "here"}}, "'x,y,z' or 'x,y,z,roll,pitch,yaw'"),

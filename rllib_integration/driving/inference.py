@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rllib_integration.arguments import add_overrides, positive_int
-from rllib_integration.config import ConfigError, load_config
+from rllib_integration.config import ConfigError
+from rllib_integration.env_config import load_config
 from rllib_integration.helper import find_latest_checkpoint
 
 if TYPE_CHECKING:

@@ -20,13 +20,14 @@ messages that nobody reads cost nothing and an error in ``parse`` reaches the us
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import carla
 import gymnasium
+
+from rllib_integration.config import nearest
 
 if TYPE_CHECKING:
     from rllib_integration.sensors.sensor_interface import SensorInterface
@@ -40,8 +41,8 @@ _FALSE_WORDS = ("false", "no", "off", "0")
 
 def nearest_hint(word: str, allowed: list[str]) -> str:
     """A sentence part that names the allowed word nearest to ``word``, or all of them if none is near."""
-    near = difflib.get_close_matches(word, allowed, 1, 0.5)
-    return f"did you mean '{near[0]}'?" if near else f"allowed are: {', '.join(sorted(allowed))}"
+    near = nearest(word, allowed)
+    return f"did you mean '{near}'?" if near else f"allowed are: {', '.join(sorted(allowed))}"
 
 
 class BaseSensor:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from rllib_integration.config import ConfigError, Rule, merge, one_of, positive
 from rllib_integration.servers.errors import ServerSettingsError
 
 KINDS = ("auto", "embedded", "packaged", "docker", "external")
@@ -15,7 +15,7 @@ KINDS = ("auto", "embedded", "packaged", "docker", "external")
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """How a server is to be had. The last five come from `env_config.carla` itself.
+    """How a server is to be had. The last five come from `env_config.carla` itself, and are checked with it.
 
     Attributes:
         kind: `auto` (packaged if `CARLA_ROOT` is set, else embedded), `embedded`, `packaged`, `docker`, `external`.
@@ -83,95 +83,57 @@ class ServerSettings:
                 f"env_config.carla.server is {section!r}; it must be one of {', '.join(KINDS)}, or a mapping "
                 "with the key 'kind'."
             )
-        values: dict[str, Any] = {key: core_config[key] for key in _FROM_CORE if key in core_config}
-        for key, value in section.items():
-            if key not in _NAMES:
-                raise ServerSettingsError(_unknown("key", key, _NAMES))
-            values[key] = value
-        if "kind" not in section and "port" in section:
-            values["kind"] = "external"
-        if "host" not in section and values.get("kind") == "external" and "host" in core_config:
-            values["host"] = core_config["host"]
-        settings = cls(**{key: _converted(key, value) for key, value in values.items()})
-        settings._check()
-        return settings
-
-    def _check(self) -> None:
-        if self.kind not in KINDS:
-            raise ServerSettingsError(_unknown("kind", self.kind, KINDS))
-        if not self.host or any(character in self.host for character in ":/ "):
-            raise ServerSettingsError(
-                f"env_config.carla.server.host is {self.host!r}; it must be a host's name or IPv4 address, and the RPC "
-                "port goes under env_config.carla.server.port."
-            )
-        if not 0 < self.port < 65536:
-            raise ServerSettingsError(f"env_config.carla.server.port is {self.port}; allowed are 1 to 65535.")
-        for key in ("start_timeout", "hang_after", "timeout", "max_failures"):
-            if getattr(self, key) <= 0:
-                raise ServerSettingsError(f"{_path(key)} is {getattr(self, key)}; it must be above 0.")
-        for key in ("restart_every_episodes", "restart_above_gb"):
-            if getattr(self, key) < 0:
-                raise ServerSettingsError(f"{_path(key)} is {getattr(self, key)}; it must be 0 (never) or more.")
-        if isinstance(self.gpu, str) and self.gpu != "auto":
-            raise ServerSettingsError(
-                f"env_config.carla.server.gpu is {self.gpu!r}; allowed are an index, 'auto' or null."
-            )
-        for key in ("pin_to_core", "spare"):
-            value = getattr(self, key)
-            if isinstance(value, str) and value != "auto":
-                raise ServerSettingsError(f"{_path(key)} is {value!r}; allowed are true, false or 'auto'.")
-        if self.spare is True and self.kind == "external":
+        section = dict(section)
+        if "port" in section:
+            section.setdefault("kind", "external")
+        if section.get("kind") == "external" and "host" in core_config:
+            section.setdefault("host", core_config["host"])
+        try:
+            values = merge(_DEFAULTS, section, "env_config.carla.server", rules=_RULES)
+        except ConfigError as error:
+            raise ServerSettingsError(str(error)) from None
+        values["extra_arguments"] = tuple(str(word) for word in values["extra_arguments"])
+        if values["log_folder"] is not None:
+            values["log_folder"] = Path(values["log_folder"]).expanduser()
+        if values["spare"] is True and values["kind"] == "external":
             raise ServerSettingsError(
                 "env_config.carla.server.spare is true, but a server of kind 'external' is never started here. "
                 "Leave it out, or choose a kind that is started: embedded, packaged or docker."
             )
+        return cls(**values, **{key: core_config[key] for key in _FROM_CORE if key in core_config})
 
 
 _FROM_CORE = ("quality_level", "show_display", "resolution_x", "resolution_y", "timeout")
-_NAMES = tuple(field.name for field in fields(ServerSettings) if field.name not in _FROM_CORE)
-_TYPES: dict[str, tuple[type, ...]] = {
-    "kind": (str,),
-    "host": (str,),
-    "port": (int,),
-    "carla_root": (str, type(None)),
-    "image": (str,),
-    "gpu": (int, str, type(None)),
-    "start_timeout": (int, float),
-    "hang_after": (int, float),
-    "spare": (bool, str),
-    "ignore_version": (bool,),
-    "pin_to_core": (bool, str),
-    "restart_every_episodes": (int,),
-    "restart_above_gb": (int, float),
-    "max_failures": (int,),
-    "quality_level": (str,),
-    "show_display": (bool,),
-    "resolution_x": (int,),
-    "resolution_y": (int,),
-    "timeout": (int, float),
+_DEFAULTS = {field.name: field.default for field in fields(ServerSettings) if field.name not in _FROM_CORE}
+_SWITCH = Rule(bool, str, accepts=lambda value: value in (True, False, "auto"), expected="true, false or 'auto'")
+_SECONDS = positive("a number of seconds above 0", float)
+_RULES = {
+    "kind": one_of(*KINDS),
+    "host": Rule(
+        str,
+        accepts=lambda host: bool(host) and not any(character in host for character in ":/ "),
+        expected="a host's name or IPv4 address; the RPC port goes under env_config.carla.server.port",
+    ),
+    "port": Rule(int, accepts=lambda port: 0 < port < 65536, expected="a port, 1 to 65535"),
+    "carla_root": Rule(str, type(None), expected="a folder, or null for the one that CARLA_ROOT names"),
+    "gpu": Rule(
+        int,
+        str,
+        type(None),
+        accepts=lambda gpu: not isinstance(gpu, str) or gpu == "auto",
+        expected="an index, 'auto' or null",
+    ),
+    "extra_arguments": Rule(
+        list,
+        accepts=lambda words: all(isinstance(word, (str, int, float)) for word in words),
+        expected="a list of words",
+    ),
+    "start_timeout": _SECONDS,
+    "hang_after": _SECONDS,
+    "spare": _SWITCH,
+    "log_folder": Rule(str, Path, type(None), expected="a folder, or null for the user's cache folder"),
+    "pin_to_core": _SWITCH,
+    "restart_every_episodes": Rule(int, accepts=lambda count: count >= 0, expected="0 (never) or more episodes"),
+    "restart_above_gb": Rule(float, accepts=lambda size: size >= 0.0, expected="0 (never) or more GB"),
+    "max_failures": positive("a whole number above 0", int),
 }
-
-
-def _path(key: str) -> str:
-    return f"env_config.carla.{key}" if key in _FROM_CORE else f"env_config.carla.server.{key}"
-
-
-def _unknown(what: str, given: Any, allowed: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(str(given), allowed, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    where = "env_config.carla.server" if what == "key" else f"env_config.carla.server.{what}"
-    return f"{where} has the unknown {what} {given!r}; allowed are {', '.join(allowed)}.{hint}"
-
-
-def _converted(key: str, value: Any) -> Any:
-    if key == "extra_arguments":
-        if isinstance(value, str) or not all(isinstance(item, (str, int, float)) for item in value or ()):
-            raise ServerSettingsError(f"{_path(key)} is {value!r}; it must be a list of words.")
-        return tuple(str(item) for item in value or ())
-    if key == "log_folder":
-        return None if value is None else Path(value).expanduser()
-    types = _TYPES[key]
-    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-        names = " or ".join("null" if kind is type(None) else kind.__name__ for kind in types)
-        raise ServerSettingsError(f"{_path(key)} is {value!r}, of type {type(value).__name__}; it must be {names}.")
-    return value

@@ -15,7 +15,6 @@ value must have the annotated type. The flat names of RLlib 1.x are translated, 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import types
 import typing
@@ -28,6 +27,7 @@ from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.rllib.core.rl_module.rl_module import RLModule, RLModuleSpec
 from ray.tune.registry import get_trainable_cls
 
+from rllib_integration.config import nearest
 from rllib_integration.training.rllib_names import DROPPED, MOVED, OldNameError, put, translate_old_names
 
 ALGORITHMS = ("DQN", "PPO", "APPO", "IMPALA", "SAC")
@@ -211,8 +211,8 @@ def _unknown(key: str, top_level: list[str], arguments: dict[str, dict[str, Any]
             places.setdefault(name, f"{section}.{name}")
     for old, new in MOVED.items():
         places.setdefault(old, new)
-    near = difflib.get_close_matches(key, list(places), n=1, cutoff=0.5)
-    hint = f"; did you mean {places[near[0]]}?" if near else f"; sections are {', '.join(SECTIONS)}."
+    near = nearest(key, places)
+    hint = f"; did you mean {places[near]}?" if near else f"; sections are {', '.join(SECTIONS)}."
     return f"Unknown setting {key!r}{hint}"
 
 
@@ -240,8 +240,8 @@ def _unknown_in_section(section: str, key: str, hints: Mapping[str, Any]) -> str
         return f"{section}.{key} is now {MOVED[key]}."
     if key in DROPPED:
         return f"{section}.{key} can go: {DROPPED[key]}."
-    near = difflib.get_close_matches(key, list(hints), n=1, cutoff=0.5)
-    hint = f"did you mean {section}.{near[0]}?" if near else f"{section} takes {', '.join(sorted(hints))}."
+    near = nearest(key, hints)
+    hint = f"did you mean {section}.{near}?" if near else f"{section} takes {', '.join(sorted(hints))}."
     return f"Unknown setting {section}.{key}; {hint}"
 
 

@@ -22,7 +22,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from rllib_integration.config import ConfigError, load_config, save_config
+from rllib_integration.config import ConfigError, save_config
+from rllib_integration.env_config import load_config
 from rllib_integration.helper import get_checkpoint, launch_tensorboard
 from rllib_integration.lost_runners import LostRunners
 from rllib_integration.training.checkpoints import CheckpointKeeper
