@@ -1,4 +1,4 @@
-"""What the glass in front does to a picture: distortion, a dark border, fringes and glow."""
+"""What the glass in front does to a picture: distortion, fringes and glow."""
 
 from __future__ import annotations
 
@@ -29,32 +29,23 @@ COLOUR_ATTRIBUTES: dict[str, Attribute] = {
 """Attributes of CARLA's RGB camera."""
 
 UNSEEN = 0.004
-"""Distortion that nowhere moves the picture by more than this share of its size is left away; CARLA's defaults do."""
+"""Distortion that nowhere moves the picture by more than this share of its size is left away."""
 
 
 class Lens:
     """The lens of one camera.
 
     The distortion is the cubic one of CARLA's post-process: a point at (u, v) from the picture's middle (half sizes
-    0.5) shows what a pinhole shows at f (u, v), with r^2 = (lens_x_size u)^2 + (lens_y_size v)^2 and
-    f = 1 + r^2 (lens_k + lens_kcube r). The circle darkens the border by 1 - multiplier * (2 r)^falloff.
+    0.5) shows what a pinhole shows at f (u, v), with r^2 = lens_x_size (2 u)^2 + lens_y_size (2 v)^2 and
+    f = 1 + w r^2 (lens_k + lens_kcube r). The circle bounds where: w = (multiplier * hypot(u, v))^falloff, at most 1.
+    So a picture is a pinhole's as long as the multiplier is 0, as it is by default.
     """
 
     def __init__(self, values: Mapping[str, Value], width: int, height: int) -> None:
-        value = {name: float(values[name]) for name in ATTRIBUTES}
-        u, v = np.meshgrid((np.arange(width) + 0.5) / width - 0.5, (np.arange(height) + 0.5) / height - 0.5)
-        square = (value["lens_x_size"] * u) ** 2 + (value["lens_y_size"] * v) ** 2
-        stretch = 1.0 + square * (value["lens_k"] + value["lens_kcube"] * np.sqrt(square))
         self._map: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
-        if np.abs((stretch - 1.0) * np.maximum(np.abs(u), np.abs(v))).max() > UNSEEN:
-            self._map = (
-                ((u * stretch + 0.5) * width - 0.5).astype(np.float32),
-                ((v * stretch + 0.5) * height - 0.5).astype(np.float32),
-            )
-        self._circle: NDArray[np.float32] | None = None
+        value = {name: float(values[name]) for name in ATTRIBUTES}
         if value["lens_circle_multiplier"] > 0.0:
-            border = (2.0 * np.hypot(u, v)) ** value["lens_circle_falloff"]
-            self._circle = np.clip(1.0 - value["lens_circle_multiplier"] * border, 0.0, 1.0).astype(np.float32)
+            self._map = _distortion(value, width, height)
         self._fringe = float(values.get("chromatic_aberration_intensity", 0.0))
         self._fringe_start = float(values.get("chromatic_aberration_offset", 0.0))
         self._glow = float(values.get("bloom_intensity", 0.0))
@@ -72,10 +63,7 @@ class Lens:
             picture = self._bloom(picture, night)
         if self._fringe > 0.0:
             picture = self._fringes(picture)
-        picture = self.distort(picture, smooth=True).astype(np.uint8, copy=False)
-        if self._circle is not None:
-            picture[..., :3] = picture[..., :3] * self._circle[..., None]
-        return picture
+        return self.distort(picture, smooth=True).astype(np.uint8, copy=False)
 
     def _bloom(self, picture: NDArray[np.uint8], night: float) -> NDArray[np.uint8]:
         height, width = picture.shape[:2]
@@ -102,3 +90,19 @@ class Lens:
             plane = np.ascontiguousarray(picture[..., channel])
             out[..., channel] = cv2.remap(plane, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return out
+
+
+def _distortion(
+    value: Mapping[str, float], width: int, height: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """float32 (H, W) twice: the column and the row of the pinhole's picture that each pixel shows; None: its own."""
+    u, v = np.meshgrid((np.arange(width) + 0.5) / width - 0.5, (np.arange(height) + 0.5) / height - 0.5)
+    weight = np.minimum((value["lens_circle_multiplier"] * np.hypot(u, v)) ** value["lens_circle_falloff"], 1.0)
+    square = value["lens_x_size"] * (2.0 * u) ** 2 + value["lens_y_size"] * (2.0 * v) ** 2
+    stretch = 1.0 + weight * square * (value["lens_k"] + value["lens_kcube"] * np.sqrt(square))
+    if np.abs((stretch - 1.0) * np.maximum(np.abs(u), np.abs(v))).max() <= UNSEEN:
+        return None
+    return (
+        ((u * stretch + 0.5) * width - 0.5).astype(np.float32),
+        ((v * stretch + 0.5) * height - 0.5).astype(np.float32),
+    )
