@@ -127,6 +127,19 @@ def test_props_stand_where_they_are_put(fresh_world, spawn, spawn_points):
     assert cone.get_location().distance(place.location) < 1.0
 
 
+def test_the_mesh_of_a_parked_car_is_as_large_as_the_car(fresh_world, spawn, spawn_points):
+    folder = "/Game/Carla/Static/Vehicles/4Wheeled/ParkedVehicles"
+    name = f"{folder}/TeslaM3/SM_TeslaM3_parked.SM_TeslaM3_parked"
+    parked = spawn("static.prop.mesh", spawn_points[0], mesh_path=name, scale="0.9")
+    car = spawn("vehicle.tesla.model3", spawn_points[1])
+    fresh_world.tick()
+    sizes = [(actor.bounding_box.extent.x, actor.bounding_box.extent.y) for actor in (parked, car)]
+    assert sizes[0] == pytest.approx([0.9 * half for half in sizes[1]], rel=0.15)
+    assert fresh_world.try_spawn_actor(fresh_world.get_blueprint_library().find(car.type_id), spawn_points[0]) is None
+    seen = fresh_world.get_level_bbs(carla.CityObjectLabel.Car)
+    assert min(box.location.distance(parked.get_location()) for box in seen) < 2.0
+
+
 def test_the_level_s_bounding_boxes_have_those_of_the_actors_in_it(fresh_world, spawn, spawn_points):
     car = spawn("vehicle.tesla.model3", spawn_points[0])
     fresh_world.tick()

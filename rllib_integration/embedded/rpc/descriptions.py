@@ -37,8 +37,9 @@ class Lookup:
         return describe(self._actor(kind, row))
 
     def type_id(self, kind: int, row: int) -> str:
-        """Its blueprint id."""
-        return self._actor(kind, row).type_id
+        """Id of the blueprint that it looks like."""
+        actor = self._actor(kind, row)
+        return actor.looks or actor.type_id
 
     def colour(self, kind: int, row: int) -> tuple[int, int, int]:
         """Its paint as red, green, blue."""

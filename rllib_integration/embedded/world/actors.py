@@ -88,6 +88,7 @@ class Actor:
         attributes: Blueprint attribute values.
         definition: Number of its blueprint, 0 for what the town itself brings.
         attribute_types: Wire type of each attribute.
+        looks: Id of the blueprint it looks like, empty where that is its own.
         box: Centre, half sizes, rotation of its bounding box in its own frame.
         tags: Semantic tags.
         attachment: Its parent, if any.
@@ -107,6 +108,7 @@ class Actor:
     attributes: Mapping[str, str] = field(default_factory=dict)
     definition: int = 0
     attribute_types: Mapping[str, int] = field(default_factory=dict)
+    looks: str = ""
     box: tuple[Any, Any, Any] = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
     tags: bytes = b""
     attachment: Attachment | None = None

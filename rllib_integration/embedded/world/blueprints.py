@@ -163,6 +163,9 @@ class BlueprintLibrary:
     def __len__(self) -> int:
         return len(self.blueprints)
 
+    def __contains__(self, blueprint_id: object) -> bool:
+        return blueprint_id in self._by_id
+
     def find(self, blueprint_id: str) -> Blueprint:
         """The blueprint of an id.
 

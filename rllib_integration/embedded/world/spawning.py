@@ -12,8 +12,9 @@ from rllib_integration.embedded.physics.parameters import init_vehicle
 from rllib_integration.embedded.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND
 from rllib_integration.embedded.sensing.sensor import BOOLEAN_TEXTS
 from rllib_integration.embedded.world.actors import FIXTURE_KIND, Actor, Attachment
-from rllib_integration.embedded.world.blueprints import Blueprint
+from rllib_integration.embedded.world.blueprints import Blueprint, load_library
 from rllib_integration.embedded.world.episode import Episode, Pose
+from rllib_integration.embedded.world.meshes import blueprint_shown
 from rllib_integration.embedded.world.poses import first_obstacle, first_overlap
 from rllib_integration.embedded.world.traffic_lights import GREEN
 
@@ -28,6 +29,7 @@ PROP_DENSITY = 150.0
 """[kg/m^3] of a prop's bounding box, which is mostly air."""
 
 MAX_ACTORS = 20000
+_MESH = "static.prop.mesh"
 _SPAWN_MARGIN = 0.02
 
 
@@ -45,10 +47,19 @@ def _kind_of(blueprint_id: str) -> int:
     return FIXTURE_KIND
 
 
+def _look_of(blueprint: Blueprint, attributes: Mapping[str, str]) -> Blueprint:
+    """The blueprint that gives an actor its size, shape and semantic tag."""
+    if blueprint.id != _MESH:
+        return blueprint
+    library = load_library()
+    shown = blueprint_shown(attributes["mesh_path"], library)
+    return blueprint if shown is None else library.find(shown)
+
+
 def box_of(blueprint: Blueprint, attributes: Mapping[str, str]) -> Box:
     """Bounding box in the actor's own frame: a vehicle stands on its origin, a walker's is in its middle."""
-    x, y, z = blueprint.extent
-    if blueprint.id == "static.prop.mesh":
+    x, y, z = _look_of(blueprint, attributes).extent
+    if blueprint.id == _MESH:
         scale = max(0.01, float(attributes["scale"]))
         x, y, z = x * scale, y * scale, z * scale
     if blueprint.id == "static.trigger.friction":
@@ -108,6 +119,7 @@ def spawn(
     box = box_of(blueprint, attributes)
     if check_free and parent is None and kind != FIXTURE_KIND and not is_free(episode, box, pose):
         raise SpawnError("Spawn failed because of collision at spawn position")
+    look = _look_of(blueprint, attributes)
     actor = Actor(
         id=0,
         type_id=blueprint.id,
@@ -115,8 +127,9 @@ def spawn(
         attributes=attributes,
         definition=blueprint.uid,
         attribute_types={a.name: int(a.type) for a in blueprint.attributes},
+        looks=look.id if look is not blueprint else "",
         box=box,
-        tags=bytes([blueprint.semantic_tag]) if blueprint.semantic_tag else b"",
+        tags=bytes([look.semantic_tag]) if look.semantic_tag else b"",
     )
     if blueprint.id.startswith("sensor."):
         simulation.sensors.prepare(actor)
@@ -152,7 +165,7 @@ def _fill_row(actor: Actor, row: np.void, blueprint: Blueprint, pose: Pose) -> N
         row["gravity"] = row["collisions"] = 1
         row["physics"] = int(actor.kind == WALKER_KIND)
         row["mass"] = WALKER_MASS if actor.kind == WALKER_KIND else _prop_mass(actor)
-        if blueprint.id == "static.prop.mesh" and float(actor.attributes["mass"]) > 0.0:
+        if blueprint.id == _MESH and float(actor.attributes["mass"]) > 0.0:
             row["physics"] = 1
 
 
