@@ -30,6 +30,7 @@ import numpy as np
 
 from rllib_integration.lanes import sample_lanes
 from rllib_integration.sensors import SensorFactory, SensorInterface
+from rllib_integration.sensors.bird_view_manager import BirdviewManager, BirdviewSensor
 from rllib_integration.sensors.bird_view_painter import COLOURS
 from rllib_integration.sensors.map_drawing import PALETTE, draw_map
 from rllib_integration.sensors.map_pyramid import MapPyramid
@@ -113,6 +114,13 @@ def populated(client: carla.Client, vehicles: int) -> tuple[carla.World, carla.A
     return world, actors[0]
 
 
+def bird_view(attributes: dict[str, Any], interface: SensorInterface, hero: carla.Actor) -> BirdviewManager:
+    """What draws a hero's bird view."""
+    sensor = SensorFactory.spawn(attributes["format"], attributes, interface, hero)
+    assert isinstance(sensor, BirdviewSensor)
+    return sensor.manager
+
+
 def milliseconds(function: Callable[[], Any], seconds: float) -> float:
     """Median time of a call."""
     function()
@@ -157,8 +165,7 @@ def main() -> None:
             interface = SensorInterface()
             interface.map = carla_map
             attributes = {"type": "sensor.birdview", "size": size, "radius": radius}
-            colours = SensorFactory.spawn("rgb", attributes, interface, hero).manager
-            masks = SensorFactory.spawn("masks", {**attributes, "format": "masks"}, interface, hero).manager
+            colours, masks = (bird_view({**attributes, "format": form}, interface, hero) for form in ("rgb", "masks"))
             reference, known = (
                 milliseconds(PygameView(carla_map, hero, size, radius, ask).render, arguments.seconds)
                 for ask in (True, False)

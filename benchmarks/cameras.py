@@ -8,7 +8,6 @@ all, in the same run; the picture's own cost is the difference.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import carla
@@ -46,4 +45,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -33,9 +33,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import carla
 import psutil
 
 from dqn_example.dqn_experiment import DQNExperiment
+from rllib_integration import CarlaCore
 from rllib_integration.servers.readiness import is_listening
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -54,13 +56,13 @@ class RecordedExperiment(DQNExperiment):
 
     recorded_steps = 0
 
-    def place_hero(self, core):
+    def place_hero(self, core: CarlaCore) -> None:
         super().place_hero(core)
         line = {"time": time.monotonic(), "steps": self.recorded_steps, "port": core.server_port}
         with Path(os.environ[_RECORDS], f"{os.getpid()}-{id(self)}.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
 
-    def compute_action(self, action):
+    def compute_action(self, action: int) -> carla.VehicleControl:
         self.recorded_steps += 1
         return super().compute_action(action)
 

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -24,7 +25,7 @@ import numpy as np
 import psutil
 from gymnasium import spaces
 
-from rllib_integration import BaseExperiment, CarlaEnv
+from rllib_integration import BaseExperiment, CarlaCore, CarlaEnv
 from rllib_integration.sensors import SensorFactory
 
 _ROUNDS = 3
@@ -40,21 +41,21 @@ class CruiseExperiment(BaseExperiment):
         sensors = self.config["hero"]["sensors"]
         return SensorFactory.space(sensors["birdview"]) if sensors else spaces.Box(0.0, 100.0, (1,), np.float32)
 
-    def place_hero(self, core):
+    def place_hero(self, core: CarlaCore) -> None:
         self.core = core
 
-    def compute_action(self, action):
+    def compute_action(self, action: int) -> carla.VehicleControl:
         return carla.VehicleControl(throttle=0.3, steer=(action - 1) * 0.1, brake=0.25)
 
-    def get_observation(self, sensor_data):
+    def get_observation(self, sensor_data: dict[str, tuple[int, Any]]) -> tuple[np.ndarray, dict[str, Any]]:
         if sensor_data:
             return sensor_data["birdview"][1], {}
         return np.array([self.core.hero.get_velocity().length()], np.float32), {}
 
-    def get_done_status(self, observation, core):
+    def get_done_status(self, observation: Any, core: CarlaCore) -> bool:
         return False
 
-    def compute_reward(self, observation, core):
+    def compute_reward(self, observation: Any, core: CarlaCore) -> float:
         return core.hero.get_velocity().length()
 
 
@@ -98,7 +99,10 @@ def main() -> None:
     try:
         env.reset(seed=0)
         if options.one_core:
-            os.sched_setaffinity(0, os.sched_getaffinity(env.core.keeper.server.pid))
+            server = env.core.keeper.server
+            assert server is not None
+            assert server.pid is not None
+            os.sched_setaffinity(0, os.sched_getaffinity(server.pid))
         rounds = []
         for seed in range(_ROUNDS):
             env.reset(seed=seed)

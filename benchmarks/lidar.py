@@ -7,12 +7,10 @@ Client and server share one CPU; the reference is the same world with no sensor,
 
 from __future__ import annotations
 
-import sys
-
 import carla
 from sensor_rates import compare
 
-SETUPS = (
+SETUPS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("lidar, 10 m", "sensor.lidar.ray_cast", {"range": "10"}),
     ("lidar, 50 m", "sensor.lidar.ray_cast", {"range": "50"}),
     ("lidar, 100 m", "sensor.lidar.ray_cast", {"range": "100"}),
@@ -28,4 +26,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

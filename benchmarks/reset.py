@@ -32,13 +32,15 @@ def measure(title: str, episodes: int, experiment: dict[str, Any]) -> None:
     env = CarlaEnv(config)
     try:
         env.reset(seed=0)
+        server = env.core.keeper.server
+        assert server is not None
         memory = []
         milliseconds = []
         for _ in range(episodes):
             start = time.perf_counter()
             env.reset()
             milliseconds.append((time.perf_counter() - start) * 1e3)
-            memory.append((psutil.Process().memory_info().rss + env.core.keeper.server.memory()) / 1e6)
+            memory.append((psutil.Process().memory_info().rss + server.memory()) / 1e6)
             for _ in range(3):
                 env.step(1)
     finally:

@@ -46,6 +46,7 @@ class CostlessEnv(gymnasium.Env):
 
     def __init__(self, spaces: tuple[gymnasium.Space, gymnasium.Space]) -> None:
         self.observation_space, self.action_space = spaces
+        assert self.observation_space.shape is not None
         self.picture = np.zeros(self.observation_space.shape, np.uint8)
         self.steps = 0
 

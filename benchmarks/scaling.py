@@ -20,8 +20,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from gymnasium.spaces import Discrete
+
+from rllib_integration import CarlaEnv
 from rllib_integration.env_config import load_config
-from rllib_integration.training.env_creator import make_env
 
 _CONFIGURATION = Path(__file__).resolve().parents[1] / "dqn_example" / "dqn_quickstart.yaml"
 _PINNING = {"auto": "auto", "true": True, "false": False}
@@ -34,7 +36,7 @@ def work(pipe: Connection, pin: bool | str, town: str | None, vehicles: int, see
     config["experiment"]["background_activity"] = {"n_vehicles": vehicles}
     if town is not None:
         config["experiment"]["town"] = town
-    env = make_env(config)
+    env = CarlaEnv(config)
     try:
         env.reset(seed=seed)
         choose = random.Random(seed)
@@ -51,8 +53,9 @@ def work(pipe: Connection, pin: bool | str, town: str | None, vehicles: int, see
         env.close()
 
 
-def step(env, choose: random.Random) -> None:
-    _, _, terminated, truncated, info = env.step(choose.randrange(env.action_space.n))
+def step(env: CarlaEnv, choose: random.Random) -> None:
+    assert isinstance(env.action_space, Discrete)
+    _, _, terminated, truncated, info = env.step(choose.randrange(int(env.action_space.n)))
     assert not info.get("server_restarted"), info
     if terminated or truncated:
         env.reset()

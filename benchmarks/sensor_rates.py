@@ -66,7 +66,8 @@ def populate(world: carla.World, vehicles: int) -> carla.Actor:
 def mounted(world: carla.World, car: carla.Actor, mountings: Sequence[Mounting]) -> Iterator[list[queue.SimpleQueue]]:
     """Sensors on a car, and the queues of their messages."""
     library = world.get_blueprint_library()
-    sensors, queues = [], []
+    sensors: list[carla.Actor] = []
+    queues: list[queue.SimpleQueue] = []
     try:
         for type_id, attributes, place in mountings:
             blueprint = library.find(type_id)

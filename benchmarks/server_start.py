@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -40,7 +41,7 @@ sys.stdin.readline()
 """
 
 
-def seconds_of(action) -> float:
+def seconds_of(action: Callable[[], object]) -> float:
     before = time.perf_counter()
     action()
     return time.perf_counter() - before
@@ -71,6 +72,11 @@ def import_seconds() -> float:
     return seconds_of(lambda: subprocess.run([sys.executable, "-c", "import numpy, numba"], check=True))
 
 
+def answer_of(worker: subprocess.Popen[str]) -> str:
+    assert worker.stdout is not None
+    return worker.stdout.readline()
+
+
 def workers_at_once(kind: str, number: int) -> tuple[float, list[float]]:
     """Seconds until every worker has a server, and milliseconds that each takes to vanish when killed."""
     command = [sys.executable, "-c", _WORKER, kind, str(_ROOT)]
@@ -79,12 +85,13 @@ def workers_at_once(kind: str, number: int) -> tuple[float, list[float]]:
     ]
     try:
         for worker in workers:
-            worker.stdout.readline()
+            answer_of(worker)
         before = time.perf_counter()
         for worker in workers:
+            assert worker.stdin is not None
             worker.stdin.write("go\n")
             worker.stdin.flush()
-        answers = [worker.stdout.readline().split() for worker in workers]
+        answers = [answer_of(worker).split() for worker in workers]
         seconds = time.perf_counter() - before
         ports = {int(port) for port, _ in answers}
         assert len(ports) == number, f"{number} workers got only {len(ports)} servers"

@@ -20,7 +20,9 @@ import subprocess
 import sys
 import time
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from typing import Any
 
 import carla
 import msgpack
@@ -29,7 +31,7 @@ _REPOSITORY = Path(__file__).resolve().parents[1]
 _STEP = 0.05
 _TICKS_A_DRIVE = 100
 _THROTTLE = 0.35
-_METHODS = {
+_METHODS: dict[str, list[Any]] = {
     "version": [],
     "get_episode_info": [],
     "get_sensor_token": [1],
@@ -54,7 +56,7 @@ def _receive_exactly(sock: socket.socket, size: int) -> bytes:
     return data
 
 
-def record(host: str, port: int) -> tuple[dict[str, object], bytes]:
+def record(host: str, port: int) -> tuple[dict[str, Any], bytes]:
     """Results of the calls that a client makes, and the current world message with its length prefix."""
     answers = {}
     with socket.create_connection((host, port)) as rpc:
@@ -79,7 +81,7 @@ def _listen() -> socket.socket:
     return socket.create_server(("127.0.0.1", 0))
 
 
-def serve_canned(answers: dict[str, object], message: bytes, pipe: Connection, cpu: int) -> None:
+def serve_canned(answers: dict[str, Any], message: bytes, pipe: Connection, cpu: int) -> None:
     """Answer every call from the table, and send the message, with a new frame number, at every tick."""
     os.sched_setaffinity(0, {cpu})
     rpc, stream = _listen(), _listen()
@@ -179,7 +181,7 @@ def _rate(client: carla.Client, world: carla.World, seconds: float, back: list[o
 def _compare(count: int, with_batch: bool, seconds: float, rounds: int, cpu: int) -> tuple[float, float, int]:
     """Ticks a second of the embedded and of the canned server, and the number of vehicles."""
     process, port = _start_embedded(cpu)
-    canned: multiprocessing.Process | None = None
+    canned: SpawnProcess | None = None
     try:
         client, world, ids, back = _prepare(port, count)
         context = multiprocessing.get_context("spawn")
