@@ -1,6 +1,7 @@
 """Training while servers are killed, frozen and starved, against the same training left in peace.
 
     python benchmarks/chaos.py [--seconds 60] [--reference-seconds 60] [--runners 2] [--every 3] [--timeout 3]
+                               [--tell-every 30]
 
 Runs the DQN quickstart twice with several env runners, as `dqn_train.py` does for a user. In the second run one
 server is disturbed every few seconds, spare ones included: killed (SIGKILL, SIGSEGV), frozen (SIGSTOP), or starved
@@ -43,7 +44,7 @@ from rllib_integration.servers.readiness import is_listening
 _ROOT = Path(__file__).resolve().parents[1]
 _RECORDS = "CHAOS_RECORDS"  # names the folder of records, and marks every process of a run
 _FAREWELL_SECONDS = 5.0
-_START_SECONDS = 300.0
+_START_SECONDS = 600.0
 _STARVED_SECONDS = 1.0
 _INTERRUPTED = 130  # exit status after Ctrl-C
 _LOOK_SECONDS = 5.0  # between two looks at the memory
@@ -120,10 +121,21 @@ class Outcome:
         """Seconds from each loss of these kinds to the next episode of the environment concerned."""
         found = []
         for loss in self.losses:
-            later = [one.time for one in self.environments[loss.environment] if one.time > loss.time]
+            later = [one.time for one in self.environments.get(loss.environment, ()) if one.time > loss.time]
             if loss.how in how and later:
                 found.append(min(later) - loss.time)
         return found
+
+    def in_short(self) -> str:
+        """Speed, losses and recovery as one line."""
+        times = self.recoveries("killed", "crashed", "frozen")
+        recovered = f"{statistics.median(times):.2f} s (median), {max(times):.2f} s (worst)" if times else "nothing yet"
+        memory = ", ".join(f"{group} {samples[-1][1]:.0f} MB" for group, samples in self.memory.items())
+        return (
+            f"{self.rate:.1f} steps/s over {self.seconds:.0f} s, {self.episodes} episodes of {len(self.environments)} "
+            f"environments; {len(self.losses)} servers lost, {self.spares_lost} spare ones, {self.starved} starved; "
+            f"recovered after {recovered}; {memory}"
+        )
 
     def share_at_work(self) -> float:
         """Share of the time that an environment would have worked, had it only waited for its own servers."""
@@ -142,7 +154,7 @@ class Run:
         self._folder = Path(tempfile.mkdtemp(prefix="chaos-"))
         self._ports: set[int] = set()
         self._memory: dict[str, list[tuple[float, float]]] = defaultdict(list)
-        self._looked = 0.0
+        self._looked = self._told = 0.0
         self._outcome = Outcome(0.0, seconds, {}, 0, memory=self._memory)
 
     def go(self) -> Outcome:
@@ -156,9 +168,8 @@ class Run:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     training.wait(self._random.uniform(0.5, 1.5) * self._options.every)
                 self._look_and_disturb(training.pid)
-            outcome.seconds = time.monotonic() - outcome.begin
-            # The training also tries one environment out before it begins, which never steps.
-            outcome.environments = {name: one for name, one in self._records().items() if one[-1].steps}
+                self._tell()
+            self._note_episodes()
             training.send_signal(signal.SIGINT)
             outcome.status = training.wait(180.0)
         finally:
@@ -230,6 +241,18 @@ class Run:
                 self._outcome.losses.append(Loss(time.monotonic(), concerned[0], how))
             else:
                 self._outcome.spares_lost += 1
+
+    def _tell(self) -> None:
+        """Say now and then how it goes: who loses the machine before the end has at least these lines."""
+        if time.monotonic() - max(self._told, self._outcome.begin) > self._options.tell_every:
+            self._told = time.monotonic()
+            self._note_episodes()
+            print(("disturbed" if self._disturb else "undisturbed") + ", so far:", self._outcome.in_short(), flush=True)
+
+    def _note_episodes(self) -> None:
+        self._outcome.seconds = time.monotonic() - self._outcome.begin
+        # The training also tries one environment out before it begins, which never steps.
+        self._outcome.environments = {name: one for name, one in self._records().items() if one[-1].steps}
 
     def _note_what_was_said(self) -> None:
         lines = (self._folder / "training.log").read_text(errors="replace").splitlines()
@@ -344,11 +367,13 @@ def main() -> int:
     parser.add_argument("--runners", type=int, default=2)
     parser.add_argument("--every", type=float, default=3.0, help="mean seconds between disturbances")
     parser.add_argument("--timeout", type=float, default=3.0, help="env_config.carla.timeout")
+    parser.add_argument("--tell-every", type=float, default=30.0, help="seconds between two lines that say how it goes")
     parser.add_argument("--spare", choices=["auto", "true", "false"], default="auto", help="as server.spare")
     parser.add_argument("--vehicles", type=int, default=0, help="traffic of each environment")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in dqn_train.py")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # which ends the training, too
     peace = Run(options, options.reference_seconds or options.seconds, disturb=False).go()
     chaos = Run(options, options.seconds, disturb=True).go()
     return 0 if report(peace, chaos) else 1

@@ -418,12 +418,14 @@ class CarlaCore:
         if blueprint.has_attribute("role_name"):
             blueprint.set_attribute("role_name", "hero")
         self.hero = self._spawn_on_first_free(blueprint, poses)
+        self._server().note_actors(self.world.id, self._own_actors())
         self._tick_world()
         self._prepare_sensors(hero_config["sensors"])
         self._sensors_are_new = True
         for name, attributes in hero_config["sensors"].items():
             self._call(SensorFactory.spawn, name, attributes, self.sensor_interface, self.hero)
         self.metrics = self._call(EpisodeMetrics, self.hero, self.map, self.sensor_interface)
+        self._server().note_actors(self.world.id, self._own_actors())
 
     def _prepare_sensors(self, sensors: Mapping[str, Mapping[str, Any]]) -> None:
         """Draw the town and compile, before anything of that could be taken for a server that hangs."""
@@ -495,11 +497,14 @@ class CarlaCore:
         for note in notes:
             logger.warning("%s: %s", town_name(self.map.name), note)
         self.actors = [*self._traffic.vehicles, *self._traffic.walkers]
+        self._server().note_actors(self.world.id, self._own_actors())
 
     def _start_traffic(self) -> None:
         server = self._server()
         self._lease_tm_port()
-        arguments = (server.host, server.port, self.tm_port, self.config["timeout"], server.log_path)
+        timeout = self.config["timeout"]
+        outlives = 0.0 if server.started_here else timeout
+        arguments = (server.host, server.port, self.tm_port, timeout, server.log_path, outlives)
         self._traffic = self._call(Traffic, *arguments, timeout=self.config["load_timeout"])
 
     def _stop_traffic(self) -> None:

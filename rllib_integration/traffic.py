@@ -9,6 +9,7 @@ that process fails, it is replaced together with its server.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -42,6 +43,8 @@ class Traffic:
         tm_port: Port of the Traffic Manager.
         timeout: Seconds that the server may take to answer.
         log_path: File that takes the process's output; None discards it.
+        outlives: Seconds that the process may take, after its worker's end, to destroy what it has spawned; 0 where
+            the server ends with the worker.
 
     Attributes:
         vehicles: Actor ids of the vehicles.
@@ -52,7 +55,15 @@ class Traffic:
         TrafficError: The process could not be started.
     """
 
-    def __init__(self, host: str, port: int, tm_port: int, timeout: float, log_path: Path | None = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        tm_port: int,
+        timeout: float,
+        log_path: Path | None = None,
+        outlives: float = 0.0,
+    ) -> None:
         self.vehicles: list[int] = []
         self.walkers: list[int] = []
         self.controllers: list[int] = []
@@ -64,7 +75,7 @@ class Traffic:
         self._connection, theirs = socket.socketpair()
         self._connection.setblocking(False)
         arguments = [sys.executable, "-m", "rllib_integration.traffic", str(theirs.fileno()), str(os.getpid())]
-        arguments += [host, str(port), str(tm_port), str(timeout)]
+        arguments += [host, str(port), str(tm_port), str(timeout), str(outlives)]
         search_path = os.pathsep.join([str(_PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         output = os.open(log_path or os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -201,8 +212,9 @@ def main(arguments: Sequence[str]) -> None:
     """Serve one worker until it hangs up."""
     descriptor, parent = int(arguments[0]), int(arguments[1])
     host, port, tm_port, timeout = arguments[2], int(arguments[3]), int(arguments[4]), float(arguments[5])
+    outlives = float(arguments[6])
     connection = socket.socket(fileno=descriptor)
-    threading.Thread(target=_end_with, args=(connection, parent), daemon=True).start()
+    threading.Thread(target=_end_with, args=(connection, parent, outlives), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the worker's to handle
 
     from rllib_integration.traffic_actors import TrafficActors
@@ -210,10 +222,13 @@ def main(arguments: Sequence[str]) -> None:
     commands = connection.makefile("rb")
     try:
         actors = TrafficActors(host, port, tm_port, timeout)
-        _answer(connection, {})
-        for line in commands:
-            command, _, rest = line.decode().strip().partition(" ")
-            _answer(connection, getattr(actors, command)(**json.loads(rest or "{}")))
+        with contextlib.suppress(ConnectionError):  # the worker is gone
+            _answer(connection, {})
+            for line in commands:
+                command, _, rest = line.decode().strip().partition(" ")
+                _answer(connection, getattr(actors, command)(**json.loads(rest or "{}")))
+        if outlives:
+            actors.clear()
     except (RuntimeError, ValueError) as error:
         _answer(connection, {"error": str(error)})
     # Not through the client's destructors: with a dead server they never return.
@@ -224,13 +239,14 @@ def _answer(connection: socket.socket, answer: dict[str, Any]) -> None:
     connection.sendall(json.dumps(answer).encode() + b"\n")
 
 
-def _end_with(connection: socket.socket, parent: int) -> None:
-    """End this process, whatever its other threads wait for, when the worker hangs up or is gone."""
+def _end_with(connection: socket.socket, parent: int, outlives: float) -> None:
+    """End this process, whatever its other threads wait for, so many seconds after the worker hung up or was gone."""
     poll = select.poll()
     poll.register(connection, select.POLLRDHUP)
     while os.getppid() == parent:
         if poll.poll(1000):
             break
+    time.sleep(outlives)
     os.kill(os.getpid(), signal.SIGKILL)
 
 

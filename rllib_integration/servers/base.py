@@ -87,6 +87,14 @@ class CarlaServer(abc.ABC):
             town: as the server names it.
         """
 
+    def note_actors(self, world: int, actors: Sequence[int]) -> None:  # noqa: B027  most end with their actors
+        """Hear which actors are the environment's, should its process be killed.
+
+        Args:
+            world: `carla.World.id` of the world that they are in.
+            actors: their ids.
+        """
+
     @property
     def pid(self) -> int | None:
         """Process id of the server (of its launcher, where there is one); None when it does not run here."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 import carla
 
 from rllib_integration.servers.base import CarlaServer
+from rllib_integration.servers.caretaker import Caretaker
 from rllib_integration.servers.readiness import wait_until_ready
 from rllib_integration.servers.settings import ServerSettings
 
 _QUESTION_SECONDS = 1.0
 # By host and port: the settings that each server had before the first of this process's environments came, also when
-# it was lost and found again in between, with our settings by then.
-_found: dict[tuple[str, int], carla.WorldSettings] = {}
+# it was lost and found again in between, with our settings by then; and who gives them back if this process is killed.
+_found: dict[tuple[str, int], tuple[carla.WorldSettings, Caretaker]] = {}
 
 
 class ExternalServer(CarlaServer):
@@ -29,7 +31,10 @@ class ExternalServer(CarlaServer):
 
     def start(self) -> None:
         self.version = wait_until_ready(self)
-        _found.setdefault((self.host, self.port), self._client().get_world().get_settings())
+        address = self.host, self.port
+        if address not in _found:
+            settings = self._client().get_world().get_settings()
+            _found[address] = settings, Caretaker(*address, self.settings.timeout, settings)
 
     def stop(self, grace: float = 0.0) -> None:
         """Give the server back the world settings that the first `start` found, if it still answers."""
@@ -37,8 +42,14 @@ class ExternalServer(CarlaServer):
         if address not in _found or not self.answers(_QUESTION_SECONDS):
             return
         with contextlib.suppress(RuntimeError):  # it stopped answering: there is nobody to give them back to
-            self._client().get_world().apply_settings(_found[address])
+            settings, caretaker = _found[address]
+            self._client().get_world().apply_settings(settings)
             del _found[address]
+            caretaker.dismiss()
+
+    def note_actors(self, world: int, actors: Sequence[int]) -> None:
+        if (found := _found.get((self.host, self.port))) is not None:
+            found[1].note_actors(world, actors)
 
     def _client(self) -> carla.Client:
         client = carla.Client(self.host, self.port, 1)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -70,6 +73,42 @@ def test_its_town_and_the_actors_of_others_stay_also_when_it_hangs_for_a_while(
     client.get_world().wait_for_tick()
     assert client.get_world().get_settings() == found
     assert [actor.id for actor in client.get_world().get_actors().filter("vehicle.*")] == [theirs.id]
+
+
+WORKER = """
+import sys
+from rllib_integration.carla_env import CarlaEnv
+
+experiment = {"type": "tests.experiments:PoseExperiment", "town": "Minitown", "background_activity": {"n_vehicles": 2}}
+env = CarlaEnv({"carla": {"server": {"kind": "external", "port": int(sys.argv[1])}}, "experiment": experiment})
+env.reset(seed=1)
+print("drives", flush=True)
+while True:
+    env.step(1)
+"""
+
+
+def test_a_killed_worker_leaves_it_as_it_was_found(section: dict[str, Any], carla_client: carla.Client) -> None:
+    world = carla_client.get_world()
+    settings = world.get_settings()
+    settings.fixed_delta_seconds = 0.025
+    world.apply_settings(settings)
+    found = world.get_settings()
+    theirs = world.spawn_actor(
+        world.get_blueprint_library().find("vehicle.audi.tt"), world.get_map().get_spawn_points()[0]
+    )
+    command = [sys.executable, "-c", WORKER, str(section["port"])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "drives\n"
+        assert len(world.get_actors().filter("vehicle.*")) == 4
+        assert world.get_settings() != found
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.stdout.read()  # until the last process below it has gone, the one that tidies up included
+    world.tick()
+    assert world.get_settings() == found
+    assert [actor.id for actor in world.get_actors().filter("vehicle.*")] == [theirs.id]
+    theirs.destroy()
 
 
 def test_calls_to_it_are_bounded_though_its_process_cannot_be_watched(section: dict[str, Any]) -> None:
