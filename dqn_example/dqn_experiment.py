@@ -17,7 +17,15 @@ import numpy as np
 from gymnasium import spaces
 
 from dqn_example.dqn_actions import ACTIONS
-from dqn_example.dqn_rewards import is_in_lane, lane_reward, original_reward, route_reward, traffic_reward
+from dqn_example.dqn_rewards import (
+    BRAKING,
+    HEADWAY,
+    is_in_lane,
+    lane_reward,
+    original_reward,
+    route_reward,
+    traffic_reward,
+)
 from dqn_example.dqn_starts import LaneStarts
 from dqn_example.dqn_state import HeroState, forward_speed, route_pose
 from rllib_integration.base_experiment import BaseExperiment
@@ -33,7 +41,7 @@ if TYPE_CHECKING:
 OTHERS: dict[str, Any] = {
     "framestack": 4,  # pictures in an observation, oldest first
     "speed_plane": False,  # one more plane that shows the speed, 255 = 15 m/s
-    "ahead_planes": False,  # four more planes that show what is ahead on the route: its distance, speed, ... as numbers
+    "ahead_planes": False,  # five more planes that show what is ahead on the route: its distance, speed, ... as numbers
     "actions": "original",  # "original": 29 of throttle x steer; "fine": 21 that steer gently; "braking": and a stop
     "previous_planes": [],  # masks that are shown once more as they were a decision ago, so that motion is seen
     "reward": "original",  # "original", "lane", "route" or "traffic": see dqn_rewards.py
@@ -72,6 +80,7 @@ IDLE_SPEED = 1.0  # [km/h]
 FALLEN_HEIGHT = -0.5  # [m]
 EMERGENCY_BRAKING = 5.0  # [m/s^2] the emergency brake comes when more than this were needed
 EMERGENCY_HEADWAY = 0.5  # [s] or less than this is left to the one ahead
+STANDSTILL = 0.1  # [m/s] so that nothing starts either where nothing is allowed
 FASTEST_SHOWN = 15.0  # [m/s] full brightness of the speed plane
 
 
@@ -143,7 +152,7 @@ class DQNExperiment(BaseExperiment):
         assert picture.shape is not None
         height, width, planes = picture.shape
         channels = planes * self.others["framestack"] + len(self._previous) + int(self.others["speed_plane"])
-        channels += len(NOTHING) * int(self.others["ahead_planes"])
+        channels += len(_shown_ahead(NOTHING)) * int(self.others["ahead_planes"])
         return spaces.Box(0, 255, (height, width, channels), np.uint8)
 
     def _previous_channels(self) -> list[int]:
@@ -180,7 +189,7 @@ class DQNExperiment(BaseExperiment):
         """Whether the hero is faster than hard braking and a short headway allow."""
         hero = self._core.hero if self._core is not None else None
         limit = self._ahead.safe_speed(EMERGENCY_BRAKING, EMERGENCY_HEADWAY)
-        return hero is not None and forward_speed(hero) > limit
+        return hero is not None and forward_speed(hero) > limit - STANDSTILL
 
     def get_observation(self, sensor_data: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
         """Stack the newest bird view on the ones before; an episode's first one fills the stack."""
@@ -310,6 +319,12 @@ class DQNExperiment(BaseExperiment):
 
 
 def _shown_ahead(ahead: Ahead) -> list[int]:
-    """Distances and the speed as brightness: 255 = nothing within sight, or the fastest speed shown."""
-    shares = (ahead.gap / SIGHT, ahead.gap_speed / FASTEST_SHOWN, ahead.crossing / SIGHT, ahead.line / SIGHT)
+    """What is ahead, and the speed that it allows, as brightness: 255 = nothing within sight, or the fastest shown.
+
+    Distances are shown by their square roots, as the speeds from which the hero can stop within them: the last metres
+    decide, and of 40 m a metre would be one step of brightness in forty.
+    """
+    allowed = ahead.safe_speed(BRAKING, HEADWAY)
+    gap, crossing, line = (math.sqrt(distance / SIGHT) for distance in (ahead.gap, ahead.crossing, ahead.line))
+    shares = (gap, ahead.gap_speed / FASTEST_SHOWN, crossing, line, allowed / FASTEST_SHOWN)
     return [int(255 * min(max(share, 0.0), 1.0)) for share in shares]

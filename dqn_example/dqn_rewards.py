@@ -17,6 +17,7 @@ OVERSPEED_SLOPE = 2.5  # the reward is gone at 1.4 times the target speed
 LANE_WIDTH = 3.5  # [m] where there is no lane
 LATERAL_ACCELERATION = 3.5  # [m/s^2] that bends of the route are to be driven with at most
 BRAKING = 2.0  # [m/s^2] that the "traffic" reward wants to be enough before what is ahead
+HEADWAY = 1.0  # [s] that it wants to the one ahead
 NEAR_STANDSTILL = 1.0  # [m/s] added to both speeds of a ratio, so that it has a meaning where the hero is to stand
 
 
@@ -74,18 +75,18 @@ def traffic_reward(state: HeroState, end_reason: str | None, target_speed: float
     """As `route_reward`, at the speed that what is ahead allows: to wait where waiting is right pays as driving does.
 
     Without that a policy does best to run a red light, as a minute of waiting is worth less than the metres until the
-    end that running it brings. The wanted speed is known to the reward alone, not to the policy.
+    end that running it brings. Being too fast costs as much as being right pays, long before it ends in a collision.
     """
     if end_reason is not None:
         return {"progress": 0.0, "centre": 0.0, "heading": 0.0, "end": -5.0}
     assert state.route is not None
-    wanted = min(_route_speed(state, target_speed), state.ahead.safe_speed(BRAKING))
+    wanted = min(_route_speed(state, target_speed), state.ahead.safe_speed(BRAKING, HEADWAY))
     width = state.lane.width if state.lane is not None else LANE_WIDTH
     relative = (max(state.forward_speed, -NEAR_STANDSTILL) + NEAR_STANDSTILL) / (wanted + NEAR_STANDSTILL)
     if relative > 1.0:
         relative = max(-1.0, 1.0 - OVERSPEED_SLOPE * (relative - 1.0))
     parts = _share(max(relative, 0.0), state.route.lateral, math.radians(state.route.heading_error), width)
-    return {**parts, "progress": 0.25 * relative} if relative < 0.0 else parts
+    return {**parts, "progress": relative} if relative < 0.0 else parts
 
 
 def _route_speed(state: HeroState, target_speed: float) -> float:

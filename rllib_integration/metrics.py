@@ -129,6 +129,14 @@ class EpisodeMetrics:
         """The light of a row of `light_lines`."""
         return self._lights[int(self._light_lines.table[line, 5])]
 
+    @property
+    def stop_lines_due(self) -> NDArray[np.float64]:
+        """Lines of the stop signs that the hero has not stopped at, as `light_lines`."""
+        table = self._stop_lines.table
+        if not self._stopped_at:
+            return table
+        return np.delete(table, sorted(self._stopped_at), axis=0)
+
     def _count_collisions(self, x: float, y: float, now: float) -> None:
         for _, (other, _) in self._interface.events.get(self._sensor.name, ()):
             kind = _kind_of(other)

@@ -29,6 +29,8 @@ _SLOWEST = 2.0  # [m/s] that the hero is expected to drive at
 _SHARP_BRAKING = 3.5  # [m/s^2] a yellow light is to be stopped at if this is enough
 _STOREY = 3.0  # [m] what is further above or below is on another road
 _BRAKING = 2.0  # [m/s^2] that decides which of those ahead matters most
+_GAP_KEPT, _LINE_KEPT = 2.0, 1.5  # [m] kept at rest to others, and to a stop line
+_FALLING_BACK = 2.0  # [m/s] slower than the one ahead is enough to win headway
 
 
 class Ahead(NamedTuple):
@@ -38,7 +40,8 @@ class Ahead(NamedTuple):
         gap: To the vehicle or walker on the route that forces the hero to be slowest [m].
         gap_speed: Its speed along the route [m/s].
         crossing: To where another is about to cross the route at the time when the hero would be there [m].
-        line: To the stop line of a light that is red, or yellow while there is time to stop [m].
+        line: To where it has to stop: the line of a light that is red, or yellow while there is time to stop, or of a
+            stop sign that it has not stopped at yet [m].
     """
 
     gap: float
@@ -53,12 +56,12 @@ class Ahead(NamedTuple):
             braking: That still stops the hero in time [m/s^2].
             headway: Time to the one ahead beyond the two metres that are kept at rest [s].
         """
-        free = max(self.gap - 2.0, 0.0)
+        free = max(self.gap - _GAP_KEPT, 0.0)
         before_gap = math.sqrt(self.gap_speed**2 + 2.0 * braking * free)
         if headway > 0.0:
-            before_gap = min(before_gap, free / headway)
-        before_crossing = math.sqrt(2.0 * braking * max(self.crossing - 2.0, 0.0))
-        before_line = math.sqrt(2.0 * braking * max(self.line - 1.0, 0.0))
+            before_gap = min(before_gap, max(free / headway, self.gap_speed - _FALLING_BACK))
+        before_crossing = math.sqrt(2.0 * braking * max(self.crossing - _GAP_KEPT, 0.0))
+        before_line = math.sqrt(2.0 * braking * max(self.line - _LINE_KEPT, 0.0))
         limits = ((self.gap, before_gap), (self.crossing, before_crossing), (self.line, before_line))
         return min((speed for distance, speed in limits if distance < SIGHT), default=math.inf)
 
@@ -107,14 +110,16 @@ class RoadAhead:
         self, points: NDArray[np.float64], distances: NDArray[np.float64], front: float, speed: float
     ) -> float:
         """Distance to the first stop line that has to be heeded."""
+        signs = _lines_on(points, distances, self._metrics.stop_lines_due, front)
+        sign = signs[0][0] if signs else SIGHT
         for distance, row in _lines_on(points, distances, self._metrics.light_lines, front):
             state = self._metrics.light_at(row).state
             must_stop = state == carla.TrafficLightState.Red
             if state == carla.TrafficLightState.Yellow:
                 must_stop = distance > speed * speed / (2.0 * _SHARP_BRAKING)
             if must_stop:
-                return float(distance)
-        return SIGHT
+                return min(float(distance), sign)
+        return sign
 
 
 @njit(cache=True)
