@@ -63,3 +63,6 @@ def test_waiting_pays_where_it_is_right_and_nowhere_else() -> None:
     assert reward(5.0, red) < 0.0
     assert Ahead(6.0, 4.0, SIGHT, SIGHT).safe_speed(2.0) == pytest.approx(np.sqrt(32.0))
     assert Ahead(6.0, 4.0, SIGHT, SIGHT).safe_speed(2.0, headway=1.0) == 4.0
+    assert Ahead(3.0, 8.0, SIGHT, SIGHT).safe_speed(2.0, headway=1.0) == 6.0  # one who cut in draws away
+    tailgating = Ahead(3.0, 5.0, SIGHT, SIGHT)
+    assert reward(5.5, tailgating) < reward(3.0, tailgating) == pytest.approx(1.0)
