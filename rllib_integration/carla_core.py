@@ -52,8 +52,8 @@ Result = TypeVar("Result")
 
 _SPECTATOR_BEHIND = 5.0  # [m]
 _SPECTATOR_ABOVE = 3.0  # [m]
-_LONGEST_SUBSTEP = 0.01  # [s] CARLA's default; substeps are added for longer time steps
-_FEWEST_SUBSTEPS = 10
+_SUBSTEP = 0.01  # [s] CARLA's default; substeps are added for longer time steps
+_FEWEST_SUBSTEPS, _MOST_SUBSTEPS = 10, 16  # CARLA refuses more; beyond them, each is longer
 _SILENCE = 1.0  # [s] after which a frame that was only asked for is asked after
 _BIRD_VIEW_RADIUS = 25.0  # [m] shown to people
 _EPISODES_OF_A_CLIENT = 2000
@@ -187,8 +187,8 @@ class CarlaCore:
         settings.fixed_delta_seconds = timestep
         settings.no_rendering_mode = not self.config["enable_rendering"]
         settings.substepping = True
-        settings.max_substep_delta_time = _LONGEST_SUBSTEP
-        settings.max_substeps = max(_FEWEST_SUBSTEPS, math.ceil(timestep / _LONGEST_SUBSTEP - 1e-6))
+        settings.max_substep_delta_time = max(_SUBSTEP, timestep / _MOST_SUBSTEPS)
+        settings.max_substeps = min(max(_FEWEST_SUBSTEPS, math.ceil(timestep / _SUBSTEP - 1e-6)), _MOST_SUBSTEPS)
         settings.deterministic_ragdolls = True
         self._call(self.world.apply_settings, settings, self.config["timeout"])
 
