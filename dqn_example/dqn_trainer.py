@@ -31,6 +31,7 @@ from ray.rllib.utils.metrics import (
     TD_ERROR_KEY,
     TIMERS,
 )
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from dqn_example.dqn_inference_model import DESCRIPTION_FILE, WEIGHTS_FILE, describe_network, extract_weights
 from dqn_example.dqn_replay import RingReplayBuffer
@@ -125,7 +126,10 @@ class DQNTrainer(DQN):
 
     def _local_module(self) -> Any:
         """The network that learns in this process; None where learners are processes of their own."""
-        return self.learner_group._learner.module[DEFAULT_MODULE_ID] if self.learner_group.is_local else None
+        if not self.learner_group.is_local:
+            return None
+        (module,) = self.learner_group.foreach_learner(lambda learner: learner.module[DEFAULT_MODULE_ID])
+        return module.get()
 
     def evaluate(self, *arguments: Any, **keywords: Any) -> Any:
         """Evaluate as RLlib does, with the averaged weights where they are kept."""
@@ -190,7 +194,8 @@ class WeightAverage:
             self._weights = {name: weight.detach().clone() for name, weight in current.items()}
             return
         share = max(1.0 - self._decay**updates, updates / self._updates)
-        torch._foreach_lerp_(list(self._weights.values()), [current[name].detach() for name in self._weights], share)
+        move = get_ema_multi_avg_fn(1.0 - share)
+        move(list(self._weights.values()), [current[name].detach() for name in self._weights], None)
 
     def over(self, state: dict[str, Any]) -> dict[str, Any]:
         """A state dictionary with the averaged weights in place of the newest."""
