@@ -7,7 +7,7 @@ import argparse
 import sys
 
 from rllib_integration.process_guard import run_guarded
-from rllib_integration.training import ExampleClasses, run_training
+from rllib_integration.training import AlgorithmParts, ExampleClasses, run_training
 from rllib_integration.training.options import add_training_arguments, options_from_arguments
 
 
@@ -15,7 +15,6 @@ def dqn_classes() -> ExampleClasses:
     """The example's network, training step and callbacks."""
     from dqn_example.dqn_callbacks import DQNCallbacks
     from dqn_example.dqn_trainer import DQNTrainer
-    from rllib_integration.training import AlgorithmParts
     from rllib_integration.training.rl_modules import PictureDQNModule
 
     return ExampleClasses({"DQN": AlgorithmParts(DQNTrainer, PictureDQNModule)}, DQNCallbacks)

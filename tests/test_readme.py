@@ -1,16 +1,20 @@
-"""What the README shows runs as it stands there."""
+"""What the README shows runs as it stands there; what all documents name exists."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+LIBRARY = ROOT / "rllib_integration"
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("dqn_example/**/*.md")]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -33,10 +37,21 @@ def test_the_yaml_is_a_configuration() -> None:
     assert set(document["env_config"]) == {"carla", "experiment"}
 
 
-def test_every_file_it_names_is_there() -> None:
-    names = set(re.findall(r"(?:docs|dqn_example|aws|benchmarks|tests)/[\w/]+\.(?:png|py|yaml|sh|txt)", README))
-    assert names
-    assert [name for name in sorted(names) if not (ROOT / name).exists()] == []
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_that_a_document_names_is_there(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    named = re.findall(r"[\w./]+/\w+\.(?:png|jpg|py|yaml|sh|txt|json|md)\b", text)
+    named += [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    homes = (document.parent, ROOT, LIBRARY, LIBRARY / "embedded")
+    assert [name for name in named if not any((home / name).exists() for home in homes)] == []
+
+
+def test_every_program_that_a_document_runs_is_there() -> None:
+    text = "".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
+    modules = re.findall(r"python3 -m (tests[\w.]+|rllib_integration[\w.]+)", text)
+    assert len(modules) > 3
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    assert missing == []
 
 
 def test_every_flag_it_shows_exists() -> None:
