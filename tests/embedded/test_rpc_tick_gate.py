@@ -64,6 +64,23 @@ def manager():
     port.close()
 
 
+class _Clock:
+    """Stands for the `time` module where a test sets the time."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    own = _Clock()
+    monkeypatch.setattr(tick_gate, "time", own)
+    return own
+
+
 def _gate_after_one_cycle(port: int) -> tuple[TickGate, _Connection]:
     gate, connection = TickGate(), _Connection()
     gate.register(connection, "127.0.0.1", port)
@@ -127,6 +144,7 @@ def test_a_cycle_of_a_thread_that_drives_nothing_ends_without_a_batch(manager):
     gate.observe(connection, "get_vehicle_light_states")
     gate.observe(connection, "get_episode_settings")
     assert not gate.must_wait(connection, 5)
+    assert gate.hold(connection, b"a spawn"), "made synchronous meanwhile, the thread may have a cycle left to run"
 
 
 def test_a_tick_waits_no_longer_than_its_limit(manager):
@@ -136,6 +154,48 @@ def test_a_tick_waits_no_longer_than_its_limit(manager):
     gate.observe(connection, "apply_batch")
     assert gate.must_wait(connection, 5)
     assert gate.due_ticks(time.monotonic() + tick_gate.LONGEST_WAIT) == [(connection, 5)]
+
+
+def test_a_tick_waits_longer_for_a_cycle_that_surely_is_under_way(manager, clock):
+    gate, connection = TickGate(), _Connection()
+    gate.register(connection, "127.0.0.1", manager.port)
+    gate.observe(connection, "get_vehicle_light_states")
+    gate.observe(connection, "get_weather_parameters")
+    assert gate.must_wait(connection, 5)
+    clock.now += 2.0 * tick_gate.LONGEST_WAIT
+    assert gate.due_ticks(clock.now) == []
+    assert clock.now < gate.next_due() <= clock.now + tick_gate.LONGEST_SILENCE
+    clock.now += tick_gate.LONGEST_SILENCE
+    assert gate.due_ticks(clock.now) == [(connection, 5)]
+
+
+def test_a_spawn_waits_for_the_second_cycle_of_two_ticks_that_were_answered_at_once(manager, clock):
+    gate, connection = _gate_after_one_cycle(manager.port)
+    connection.write = lambda answer: sent.append(answer)
+    sent: list[bytes] = []
+    gate.ticked(connection)
+    gate.ticked(connection)
+    for _ in range(2):
+        for method in ("get_vehicle_light_states", "get_weather_parameters", "apply_batch", "get_episode_settings"):
+            gate.observe(connection, method)
+        if not sent:
+            clock.now += 2.0 * tick_gate.GRACE
+            assert gate.hold(connection, b"spawned")
+            sent.append(b"nothing")
+    clock.now += tick_gate.GRACE
+    gate.answer_held(clock.now)
+    assert sent[1:] == [b"spawned"]
+
+
+def test_a_thread_that_gives_no_sign_after_its_first_tick_is_woken_once(manager, clock):
+    gate, connection = TickGate(), _Connection()
+    gate.register(connection, "127.0.0.1", manager.port)
+    gate.ticked(connection)
+    assert not gate.must_wait(connection, 5), "a tick that is no sign for the thread delays nothing"
+    gate.rescue_lost(clock.now + tick_gate.PATIENCE_AFTER_FIRST_TICK)
+    assert manager.called.acquire(timeout=_TIMEOUT)
+    assert manager.calls[0] == ("set_synchronous_mode", [False])
+    assert gate.next_due() is None
 
 
 def test_batches_of_the_user_hold_no_tick_back(manager):

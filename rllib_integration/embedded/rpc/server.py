@@ -206,6 +206,7 @@ class Server:
             except Exception as error:
                 self._complain_of_tick(error)
             self._frame_gate.frame_is_out()
+            self._gate.frame_is_out()
         return self.clock.next_tick
 
     def tick(self, delta: float) -> int:

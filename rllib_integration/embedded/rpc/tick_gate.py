@@ -7,7 +7,8 @@ asks for the vehicles' lights, the weather, ..., sends its batch, says "end", as
 "begin". From here only the order of answers can be chosen:
 
 - a tick is answered a grace after the settings that follow the last batch, so that the thread sleeps before "begin"; a
-  main thread that was woken too early, as happens after synchronous mode was switched off and on, so waits here;
+  main thread that does not wait for "end", as one was left over when synchronous mode was switched off and on, waits
+  here instead;
 - the end of an actor and the spawn of another one are answered while the thread rests: it ends the client if it works
   on an actor that the client knows to be gone, and drops a vehicle that it is given before that one's first frame;
 - a thread that was stopped between looking and sleeping for longer than that is woken through the Traffic Manager's own
@@ -24,11 +25,18 @@ from rllib_integration.embedded.rpc.rescue import wake_main_thread, wake_traffic
 GRACE = 200e-6
 """[s] for a thread to fall asleep."""
 LONGEST_WAIT = 4e-3
-"""[s] after which a tick is answered whatever the thread does."""
+"""[s] after which a tick is answered, unless a cycle is surely under way."""
 LONGEST_WAIT_FOR_REST = 50e-3
-"""[s] after which calls that change what the thread drives are answered whatever it does."""
+"""[s] after which calls that change what the thread drives are answered, unless a cycle is surely under way."""
+LONGEST_SILENCE = 50e-3
+"""[s] between two requests of a cycle that is surely under way; a thread that is silent for longer is not in one."""
+SECOND_CYCLE = 10e-3
+"""[s] after a cycle in which the next one may begin at once, as two ticks were answered before the first one began, or
+as a "begin" was left over when synchronous mode was switched off and on."""
 PATIENCE_AFTER_TICK = 0.5
 """[s] after a tick without a sign of the cycle that it should have begun: "begin" was lost."""
+PATIENCE_AFTER_FIRST_TICK = 5.0
+"""[s] after a tick without a sign of a thread that has not been seen to follow the ticks."""
 PATIENCE_AFTER_CYCLE = 20.0
 """[s] after a cycle without any request: "end" may be lost, or the user is busy with other things."""
 _MOST_RESCUES = 5
@@ -46,36 +54,79 @@ class _Cycles:
 
     __slots__ = (
         "addresses",
+        "asynchronous_end",
         "begun",
         "cycles_since_tick",
+        "due",
         "ended",
         "in_step",
+        "is_sure",
+        "last_sign",
+        "may_go_on",
         "owed_settings",
         "rescues",
         "silent_since",
         "ticked",
+        "ticks_before_begin",
         "turns",
         "under_way",
+        "unseen_since",
         "woke_main",
     )
 
     def __init__(self) -> None:
         self.addresses: dict[int, str] = {}
         self.begun = 0
+        self.due = 0
         self.under_way = 0
         self.owed_settings = 0
         self.ended = 0.0
+        self.last_sign = 0.0
+        self.is_sure = False
+        self.may_go_on = False
+        self.asynchronous_end = 0.0
+        self.ticks_before_begin = 0
         self.turns = 0
         self.cycles_since_tick = 0
         self.in_step = 0
         self.ticked: float | None = None
         self.silent_since: float | None = None
+        self.unseen_since: float | None = None
         self.rescues = 0
         self.woke_main = False
 
+    def observe(self, method: str) -> None:
+        """A thread, or the user, makes a call."""
+        self.last_sign = time.monotonic()
+        self.silent_since = self.unseen_since = None
+        if method == "get_vehicle_light_states":
+            self.begin()
+        elif method == "get_weather_parameters":
+            self.is_sure = self.under_way > 0
+        elif method == "apply_batch":
+            self.send_batch()
+        elif method == "get_episode_settings":
+            self.end()
+        elif method == "load_new_episode":
+            self.turns = 0  # the client follows it up with a tick of its own, which begins no cycle
+
+    def frame_is_out(self) -> None:
+        """There is a new frame to work on: all threads may begin a cycle."""
+        self.due = len(self.addresses)
+
     def begin(self) -> None:
-        """A thread begins a cycle."""
+        """A thread begins a cycle, or the user asks for lights, too, which is told apart by what is due."""
+        if not (self.due or self.may_go_on or self.asynchronous_end):
+            return
+        self.asynchronous_end = 0.0
+        self.due = max(0, self.due - 1)
         self.begun += 1
+        if self.begun == 1:
+            # Whether the second tick's "begin" came before the first one was taken, and is lost in it, is not known.
+            self.may_go_on = self.ticks_before_begin > 1
+        elif self.begun > len(self.addresses):
+            self.may_go_on = False
+        self.ticks_before_begin = 0
         self.under_way = min(self.under_way + 1, len(self.addresses))
         if self.begun >= len(self.addresses):
             self.ticked, self.rescues = None, 0
@@ -92,9 +143,20 @@ class _Cycles:
         """A thread, or the user, asks for the settings, which is the last thing in a cycle."""
         if self.owed_settings:
             self.owed_settings -= 1
-            self.ended = self.silent_since = time.monotonic()
+            self.ended = self.silent_since = self.last_sign
         elif self.under_way:  # an asynchronous thread that drives nothing sends no batch
             self.under_way -= 1
+            self.asynchronous_end = self.last_sign
+        self.is_sure = self.is_sure and bool(self.under_way or self.owed_settings)
+
+    def tick(self, now: float) -> None:
+        """The client's own tick was answered."""
+        # One that did not run once after the last tick may be asynchronous, or its client be loading a world.
+        follows = self.turns == len(self.addresses) or self.is_running
+        self.expect(now if follows else None)
+        self.unseen_since = None if follows else now
+        self.turns = 0
+        self.ticks_before_begin += follows
 
     def expect(self, ticked: float | None) -> None:
         """The next cycle should begin; `ticked` is None if the threads may not be waiting for it."""
@@ -107,9 +169,28 @@ class _Cycles:
         """Whether a cycle is under way, or due since the last tick."""
         return bool(self.owed_settings or self.under_way or self.ticked is not None)
 
+    @property
+    def asleep_at(self) -> float:
+        """When the threads surely wait for the next tick, if they begin no cycle before."""
+        return self.ended + (SECOND_CYCLE if self.may_go_on else GRACE)
+
+    @property
+    def settled_at(self) -> float:
+        """The same, if synchronous mode may have been switched on since the threads began their last cycle."""
+        return max(self.asleep_at, self.asynchronous_end + SECOND_CYCLE)
+
+    @property
+    def busy_until(self) -> float:
+        """Until when a cycle that is surely under way gives a sign."""
+        return self.last_sign + LONGEST_SILENCE if self.is_sure else 0.0
+
     def rests(self, now: float) -> bool:
-        """Whether the threads surely wait for the next tick."""
-        return not self.is_running and now >= self.ended + GRACE
+        """Whether the threads wait for the next tick."""
+        return not self.is_running and now >= self.asleep_at
+
+    def has_settled(self, now: float) -> bool:
+        """Whether they surely do."""
+        return not self.is_running and now >= self.settled_at
 
     def keeps_step(self) -> bool:
         """Count a tick that another client asked for; whether the threads follow that client's ticks."""
@@ -122,13 +203,17 @@ class _Cycles:
             return None
         if self.ticked is not None:
             return self.ticked + PATIENCE_AFTER_TICK * (self.rescues + 1)
+        if self.unseen_since is not None:
+            return self.unseen_since + PATIENCE_AFTER_FIRST_TICK
         return None if self.silent_since is None else self.silent_since + PATIENCE_AFTER_CYCLE
 
     def rescue(self) -> None:
         """Wake whichever thread missed its wake-up."""
         self.rescues += 1
-        wake = wake_main_thread if self.ticked is None else wake_traffic_manager
-        self.woke_main = self.ticked is None
+        self.frame_is_out()
+        self.woke_main = self.ticked is None and self.unseen_since is None
+        wake = wake_main_thread if self.woke_main else wake_traffic_manager
+        self.unseen_since = None
         for port, host in self.addresses.items():
             wake(host, port)
 
@@ -147,7 +232,9 @@ class TickGate:
 
     def register(self, connection: RpcConnection, host: str, port: int) -> None:
         """A Traffic Manager was started on this connection."""
-        self._cycles.setdefault(connection, _Cycles()).addresses[port] = host
+        cycles = self._cycles.setdefault(connection, _Cycles())
+        cycles.addresses[port] = host
+        cycles.frame_is_out()
 
     def unregister(self, port: int) -> None:
         """A Traffic Manager ended."""
@@ -163,15 +250,8 @@ class TickGate:
     def observe(self, connection: RpcConnection, method: str) -> None:
         """Follow the cycle of a registered connection's Traffic Manager."""
         cycle = self._cycles.get(connection)
-        if cycle is None:
-            return
-        cycle.silent_since = None
-        if method == "get_vehicle_light_states":
-            cycle.begin()
-        elif method == "apply_batch":
-            cycle.send_batch()
-        elif method == "get_episode_settings":
-            cycle.end()
+        if cycle is not None:
+            cycle.observe(method)
 
     def must_wait(self, connection: RpcConnection, message_id: int) -> bool:
         """Whether a tick has to wait; if so, `due_ticks` returns it later."""
@@ -189,12 +269,16 @@ class TickGate:
         now = time.monotonic()
         for owner, cycle in self._cycles.items():
             if owner is connection:
-                # Only those that ran once after the last tick are known to be synchronous.
-                cycle.expect(now if cycle.turns == len(cycle.addresses) else None)
-                cycle.turns = 0
+                cycle.tick(now)
             elif cycle.keeps_step():
                 cycle.expect(now)
             cycle.cycles_since_tick = 0
+            cycle.frame_is_out()
+
+    def frame_is_out(self) -> None:
+        """An asynchronous world ticked."""
+        for cycle in self._cycles.values():
+            cycle.frame_is_out()
 
     def _forget_closed(self) -> None:
         for connection in [connection for connection in self._cycles if connection.closed]:
@@ -203,19 +287,23 @@ class TickGate:
     def _is_busy(self, now: float) -> bool:
         return not all(cycle.rests(now) for cycle in self._cycles.values())
 
+    def _busy_until(self) -> float:
+        return max((cycle.busy_until for cycle in self._cycles.values()), default=0.0)
+
     def due_ticks(self, now: float) -> list[Waiting]:
         """Take out the ticks that may happen now."""
         if not self._waiting:
             return []
         busy = self._is_busy(now)
-        free = [entry for _, latest, entry in self._waiting if not busy or now >= latest]
-        self._waiting = [item for item in self._waiting if busy and now < item[1]]
+        extended = self._busy_until()
+        free = [entry for _, latest, entry in self._waiting if not busy or now >= max(latest, extended)]
+        self._waiting = [item for item in self._waiting if busy and now < max(item[1], extended)]
         return [entry for entry in free if not entry[0].closed]
 
     def hold(self, connection: RpcConnection, answer: bytes) -> bool:
         """Keep the answer to a change of what the thread drives until it rests; False if it is to be sent now."""
         cycle, now = self._cycles.get(connection), time.monotonic()
-        if cycle is None or cycle.rests(now):
+        if cycle is None or cycle.has_settled(now):
             return False
         self._held.append((now + LONGEST_WAIT_FOR_REST, connection, answer))
         return True
@@ -225,7 +313,7 @@ class TickGate:
         held, self._held = self._held, []
         for latest, connection, answer in held:
             cycle = self._cycles.get(connection)
-            if cycle is not None and not cycle.rests(now) and now < latest:
+            if cycle is not None and not cycle.has_settled(now) and now < max(latest, cycle.busy_until):
                 self._held.append((latest, connection, answer))
             else:
                 connection.write(answer)
@@ -242,8 +330,9 @@ class TickGate:
         moments = [due for cycle in self._cycles.values() if (due := cycle.next_rescue()) is not None]
         bounds = [latest for _, latest, _ in self._waiting] + [latest for latest, _, _ in self._held]
         if bounds:
-            latest = min(bounds)
+            latest = max(min(bounds), self._busy_until())
             if not any(cycle.is_running for cycle in self._cycles.values()):
-                latest = min(latest, max((cycle.ended + GRACE for cycle in self._cycles.values()), default=latest))
+                settled = (cycle.settled_at if self._held else cycle.asleep_at for cycle in self._cycles.values())
+                latest = min(latest, max(settled, default=latest))
             moments.append(latest)
         return min(moments, default=None)
