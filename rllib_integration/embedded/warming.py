@@ -84,6 +84,8 @@ def compile_all(town: str, town_folder: str | None) -> Background | None:
     Returns:
         The late jobs, under way in the background; None if they are done.
     """
+    if kernel_cache.is_complete():  # also while a server of another version compiles its own
+        return None
     with _one_at_a_time():
         if kernel_cache.is_complete():
             return None
