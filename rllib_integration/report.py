@@ -115,7 +115,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and write the report; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python3 -m rllib_integration.report", description="Report on training runs.")
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN_DIR", help="folders of runs")
-    parser.add_argument("-o", "--output", type=Path, default=Path("report"), help="file name without an ending")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("report"), metavar="NAME",
+        help="write NAME.png and NAME.html (default: %(default)s)",
+    )  # fmt: skip
     parsed = parser.parse_args(arguments)
     try:
         png, web = write_report(parsed.runs, parsed.output)

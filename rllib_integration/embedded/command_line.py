@@ -29,11 +29,11 @@ _DEFAULT_PORT = 2000
 
 _IGNORED_FLAGS = {
     "-nosound", "-renderoffscreen", "-windowed", "-fullscreen", "-opengl", "-vulkan", "-prefernvidia", "-nullrhi",
-    "-ros2", "-carla-server", "-unattended", "-log", "-stdout", "-novsync", "-vsync", "-allowstdoutlogverbosity",
+    "-carla-server", "-unattended", "-log", "-stdout", "-novsync", "-vsync", "-allowstdoutlogverbosity",
     "-fulldumptostdout", "-forcelogflush", "-noversionchecks", "-usefixedtimestep", "-no-rendering",
 }  # fmt: skip
 _IGNORED_OPTIONS = {
-    "-quality-level", "-resx", "-resy", "-graphicsadapter", "-carla-settings", "-carla-primary-host",
+    "-quality-level", "-resx", "-resy", "-graphicsadapter", "-carla-settings",
     "-carla-primary-port", "-carla-secondary-port", "-trafficmanager-port", "-execcmds", "-abslog",
 }  # fmt: skip
 _REFUSED = {
@@ -54,22 +54,34 @@ def _parser() -> argparse.ArgumentParser:
         description="A CARLA 0.9.16 server without Unreal Engine. Options with one dash are CARLA's own.",
         allow_abbrev=False,
     )
-    parser.add_argument("--rpc-port", type=int, default=_DEFAULT_PORT, help="RPC port (-carla-rpc-port), 0: any free")
-    parser.add_argument("--streaming-port", type=int, help="sensor port (-carla-streaming-port), default RPC port + 1")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (-carla-host)")
-    parser.add_argument("--town", help="town to begin with; default: the small built-in town")
-    parser.add_argument("--town-folder", help="folder with OpenDRIVE files of further towns")
+    parser.add_argument(
+        "--rpc-port", type=int, default=_DEFAULT_PORT, metavar="PORT",
+        help="RPC port; 0: any free (-carla-rpc-port; default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--streaming-port", type=int, metavar="PORT",
+        help="port of the sensors' data (-carla-streaming-port; default: RPC port + 1)",
+    )  # fmt: skip
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (-carla-host; default: %(default)s)")
+    parser.add_argument("--town", help="town to begin with (default: the small built-in one)")
+    parser.add_argument("--town-folder", metavar="DIR", help="folder with OpenDRIVE files of further towns")
     parser.add_argument("--fetch-town", metavar="TOWN", help="only have this town ready in the cache, start no server")
-    parser.add_argument("--recordings-folder", help="where recordings are written and read")
-    parser.add_argument("--frame-rate", type=float, default=30.0, help="ticks a second in asynchronous mode (-fps)")
+    parser.add_argument("--recordings-folder", metavar="DIR", help="where recordings are written and read")
+    parser.add_argument(
+        "--frame-rate", type=float, default=30.0, metavar="HZ",
+        help="ticks a second in asynchronous mode (-fps; default: %(default)g)",
+    )  # fmt: skip
     parser.add_argument("--benchmark", action="store_true", help="asynchronous ticks as fast as possible (-benchmark)")
     parser.add_argument(
         "--skip-overtaken-frames",
         action="store_true",
         help="of ticks that a client asks for at once, without waiting for an answer, tell only the last",
     )
-    parser.add_argument("--parent-pid", type=int, help="end when this process ends")
-    parser.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
+    parser.add_argument("--parent-pid", type=int, metavar="PID", help="end when this process ends")
+    parser.add_argument(
+        "--log-level", default="warning", choices=("debug", "info", "warning", "error"),
+        help="least important lines that are logged (default: %(default)s)",
+    )  # fmt: skip
     return parser
 
 
@@ -131,7 +143,7 @@ def _words(arguments: list[str]) -> list[str]:
 
 
 def _near(name: str, likeness: float = 0.6) -> list[str]:
-    known = [*_SPELLINGS, *_IGNORED_FLAGS, *_IGNORED_OPTIONS]
+    known = [*_SPELLINGS, *_IGNORED_FLAGS, *_IGNORED_OPTIONS, *_REFUSED]
     known += [option for action in _parser()._actions for option in action.option_strings]
     return difflib.get_close_matches(name.split("=")[0], known, 1, likeness)
 

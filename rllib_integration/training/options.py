@@ -44,12 +44,14 @@ class TrainingOptions:
 
 def add_training_arguments(parser: argparse.ArgumentParser, default_name: str) -> None:
     """The flags of a training script."""
-    parser.add_argument("configuration_file", help="YAML file")
+    parser.add_argument("configuration_file", help="YAML file, such as dqn_example/dqn_quickstart.yaml")
     parser.add_argument(
         "-d", "--directory", default="~/ray_results/carla_rllib", metavar="DIR",
-        help="folder of runs, or shared storage such as s3://bucket/runs",
+        help="folder of runs, or shared storage such as s3://bucket/runs (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("-n", "--name", default=default_name, help="name of the run, a folder in DIR")
+    parser.add_argument(
+        "-n", "--name", default=default_name, help="name of the run, a folder in DIR (default: %(default)s)"
+    )
     parser.add_argument("--restore", action="store_true", help="continue the run from its newest checkpoint")
     parser.add_argument("--overwrite", action="store_true", help="delete an earlier run of this name")
     parser.add_argument("--tboff", action="store_true", help="do not start TensorBoard")

@@ -18,7 +18,7 @@ from rllib_integration.driving.evaluation import evaluation_table, read_episodes
 from rllib_integration.training.checkpoints import CheckpointKeeper
 from rllib_integration.training.env_creator import _number_of_environment
 from rllib_integration.training.run import progress_line
-from rllib_integration.training.run_log import RunLog, flatten
+from rllib_integration.training.run_log import RunLog, flatten, git_state
 from rllib_integration.training.stop_rules import Progress, StopRules, format_duration, parse_duration
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,6 +62,8 @@ def test_the_time_left_is_that_of_the_nearest_bound() -> None:
     assert StopRules().seconds_left(progress()) is None
     assert StopRules(iterations=6).seconds_left(progress()) == 60.0
     assert StopRules(iterations=6, seconds=70).seconds_left(progress()) == 10.0
+    assert StopRules(timesteps=5000).seconds_left(progress()) == 30.0
+    assert StopRules(seconds=50).seconds_left(progress()) == 0.0  # it should have ended
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("1h30m", 5400), ("2d", 172800)])
@@ -94,7 +96,8 @@ def test_results_are_recorded_for_people_programs_and_tensorboard(tmp_path: Path
     log.describe({"training": {"lr": 0.1}}, {"seed": 3})
     episode = json.dumps({"distance": 12.0, "end": "idle", "return": 1.0, "speed": 3.0, "town": "Town01"})
     log.add({"training_iteration": 1, "env_runners": {"episodes": [episode], "distance": np.float64(12.0)}})
-    log.add({"training_iteration": 2, "learners": {"loss": 0.5, "nothing": float("nan")}})
+    old = {"evaluation": {"env_runners": {"episodes": [episode]}}}
+    log.add({"training_iteration": 2, "learners": {"loss": 0.5, "nothing": float("nan")}, **old}, evaluated=False)
     log.close()
     rows = [json.loads(line) for line in (tmp_path / "result.json").read_text().splitlines()]
     assert rows[0]["env_runners/distance"] == 12.0
@@ -102,7 +105,9 @@ def test_results_are_recorded_for_people_programs_and_tensorboard(tmp_path: Path
     table = (tmp_path / "progress.csv").read_text().splitlines()
     assert table[0].split(",") == ["training_iteration", "env_runners/distance", "learners/loss"]
     assert table[2] == "2,,0.5"
-    assert read_episodes(tmp_path / "episodes.jsonl")[0]["end"] == "idle"
+    (recorded,) = read_episodes(tmp_path / "episodes.jsonl")
+    assert (recorded["end"], recorded["iteration"]) == ("idle", 1)
+    assert read_episodes(tmp_path / "evaluation.jsonl") == []
     start = json.loads((tmp_path / "run.json").read_text())[0]
     assert start["seed"] == 3
     assert {"ray", "torch", "carla"} <= set(start["versions"])
@@ -115,10 +120,16 @@ def test_a_restored_run_continues_its_records(tmp_path: Path) -> None:
     for iteration in (1, 2):
         log = RunLog(tmp_path)
         log.describe({}, {})
-        log.add({"training_iteration": iteration})
+        log.add({"training_iteration": iteration, **({"loss": 0.5} if iteration == 1 else {"return": 3.0})})
         log.close()
-    assert (tmp_path / "progress.csv").read_text().split() == ["training_iteration", "1", "2"]
+    table = (tmp_path / "progress.csv").read_text().split()
+    assert table == ["training_iteration,loss,return", "1,0.5,", "2,,3.0"]
     assert len(json.loads((tmp_path / "run.json").read_text())) == 2
+
+
+def test_code_that_is_no_checkout_has_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    assert git_state() is None
 
 
 def test_flatten_keeps_finite_numbers_only() -> None:
@@ -220,6 +231,9 @@ def test_the_newest_checkpoints_and_the_best_one_are_kept(tmp_path: Path) -> Non
     saved(restored, 6, 6.0)
     saved(restored, 6, None)  # once more, as at the end of a run
     assert kept() == [5, 6]
+    for iteration in (7, 8, 9, 10):
+        saved(restored, iteration, 6.0)  # of equal ones the newest is the best
+    assert kept() == [9, 10]
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one_alone(tmp_path: Path) -> None:

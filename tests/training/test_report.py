@@ -8,20 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rllib_integration.report import main
+from rllib_integration import report
+from rllib_integration.report import main, page
+from rllib_integration.training import report_figure
 from rllib_integration.training.report_figure import Measure, draw, learning_curve
 from rllib_integration.training.run_log import RunLog
 from rllib_integration.training.run_record import group_runs, read_run
 
 
-def write_run(folder: Path, seed: int, rate: float = 0.001) -> Path:
-    """A run whose episodes get longer at a known pace."""
+def write_run(folder: Path, seed: int, rate: float = 0.001, iterations: int = 10) -> Path:
+    """A run whose episodes get longer at a known pace; half of it they end by leaving the lane, then by the time."""
     log = RunLog(folder)
-    log.describe({"training": {"lr": rate}, "debugging": {"seed": seed}}, {"seed": seed})
-    for iteration in range(1, 11):
+    git = {"commit": "0123456789abcdef", "changed_files": ["README.md"]}
+    log.describe({"training": {"lr": rate}, "debugging": {"seed": seed}}, {"seed": seed, "git": git})
+    for iteration in range(1, iterations + 1):
         episode = {"distance": 10.0 * iteration + seed, "return": float(iteration), "speed": 20.0, "town": "Town05"}
         episode |= {"drive_distance": 500.0, "drive_collisions_vehicle": float(iteration == 10), "reward_speed": 2.0}
-        episode |= {"heading_deviation": 0.1, "end": "left_lane", "position": [float(iteration), -5.0]}
+        end = "left_lane" if iteration <= 5 else "time_limit"
+        episode |= {"heading_deviation": 0.1, "end": end, "position": [float(iteration), -5.0]}
         runners = {"episodes": [json.dumps(episode)]}
         result = {"training_iteration": iteration, "num_env_steps_sampled_lifetime": 1000 * iteration}
         evaluation = {"evaluation": {"env_runners": runners}} if iteration == 10 else {}
@@ -57,6 +61,37 @@ def test_the_picture_has_a_panel_for_all_that_the_runs_tell(tmp_path: Path) -> N
     assert list(shown["greedy: median distance [m]"].get_lines()[1].get_ydata()) == [101.0]
 
 
+def test_a_band_shows_the_spread_of_the_seeds_as_far_as_all_of_them_came(tmp_path: Path) -> None:
+    folders = [write_run(tmp_path / "a", 0), write_run(tmp_path / "b", 1, iterations=8)]
+    axis = draw(group_runs([read_run(folder) for folder in folders])).axes[0]
+    x, mean = axis.get_lines()[0].get_data()
+    assert (x[-1], mean[-1]) == (8000.0, 80.5)
+    corners = axis.collections[0].get_paths()[0].vertices
+    assert sorted({y for x, y in corners if x == 8000.0}) == [80.0, 81.0]
+
+
+def test_the_newest_ends_are_shown_in_time_and_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_figure, "NEWEST", 3)
+    figure = draw(group_runs([read_run(write_run(tmp_path / "a", 0))]))
+    shown = {axis.get_title(): axis for axis in figure.axes}
+    places = shown["Town05: where episodes ended"]
+    assert places.yaxis_inverted()  # CARLA's y axis points down on a map
+    (points,) = places.collections
+    assert points.get_label() == "time_limit (3)"
+    assert points.get_offsets()[:, 0].tolist() == [8.0, 9.0, 10.0]
+    left_lane = shown["a: how episodes ended"].collections[0].get_paths()[0].vertices
+    assert left_lane[left_lane[:, 0] == 3000.0, 1].max() == 1.0
+    assert left_lane[left_lane[:, 0] == 8000.0, 1].max() == 0.0
+
+
+def test_the_table_is_of_the_newest_episodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "NEWEST", 2)
+    shown = page(group_runs([read_run(write_run(tmp_path / "a&b", 0))]), b"")
+    for words in ("newest 2 episodes", "<td>a&amp;b</td>", "<td>95.0</td>", "collisions vehicle 1.00"):
+        assert words in shown
+    assert "0123456789ab + changes" in shown
+
+
 def test_the_page_holds_the_picture_and_the_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folders = [str(write_run(tmp_path / name, seed)) for seed, name in enumerate(("first", "second"))]
     assert main([*folders, "--output", str(tmp_path / "report")]) == 0
@@ -64,7 +99,7 @@ def test_the_page_holds_the_picture_and_the_tables(tmp_path: Path, capsys: pytes
     page = (tmp_path / "report.html").read_text()
     assert "data:image/png;base64," in page
     assert "http" not in page.split("base64,")[0]
-    for word in ("first", "second", "Evaluation of first", "left_lane 100 %", "torch", "collisions vehicle 0.20"):
+    for word in ("first", "second", "Evaluation of first", "left_lane 50 %", "torch", "collisions vehicle 0.20"):
         assert word in page
     assert "report.html" in capsys.readouterr().out
 
@@ -72,3 +107,8 @@ def test_the_page_holds_the_picture_and_the_tables(tmp_path: Path, capsys: pytes
 def test_what_is_no_run_is_refused_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 1
     assert "config.yaml is missing" in capsys.readouterr().err
+    assert main([str(write_run(tmp_path / "begun", 0, iterations=0))]) == 1
+    assert "episodes.jsonl is missing" in capsys.readouterr().err
+    (tmp_path / "begun" / "episodes.jsonl").touch()
+    assert main([str(tmp_path / "begun")]) == 1
+    assert "No episode has ended yet" in capsys.readouterr().err
