@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -36,7 +37,7 @@ def make_checkpoint(run, number, age):
 def test_fault_21_an_old_runs_900_does_not_beat_the_new_runs_10(tmp_path):
     make_checkpoint(tmp_path / "dqn" / "DQN_old", 900, age=5000)
     newest = make_checkpoint(tmp_path / "dqn" / "DQN_new", 10, age=10)
-    make_checkpoint(tmp_path / "dqn" / "DQN_new", 9, age=20)
+    make_checkpoint(tmp_path / "dqn" / "DQN_new", 9, age=9000)  # before the old run's last, as runs may overlap
     assert find_latest_checkpoint(tmp_path / "dqn") == str(newest)
 
 
@@ -141,8 +142,11 @@ def await_page(url, seconds=40):
 
 
 def test_tensorboard_answers_and_ends_when_told(tmp_path):
-    board = launch_tensorboard(tmp_path, port=16006)
+    with socket.create_server(("127.0.0.1", 0)) as owner:
+        taken = owner.getsockname()[1]
+        board = launch_tensorboard(tmp_path, host="127.0.0.1", port=taken)
     try:
+        assert not board.url.endswith(f":{taken}")
         assert await_page(board.url) == 200
         assert board.is_running()
     finally:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+_QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
+
 
 class ResourceError(ValueError):
     """A configuration asks for more than there is, and may not be lowered."""
@@ -42,8 +44,7 @@ def available_cpus() -> int:
     """Logical processors this process may use, at most what the container's quota pays for."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
-            quota, period = file.read().split()
+        quota, period = _QUOTA_FILE.read_text(encoding="ascii").split()
     except (OSError, ValueError):
         return cpus
     return cpus if quota == "max" else max(1, min(cpus, int(quota) // int(period)))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rllib_integration.driving.evaluation import best_policy, driving_summary, driving_table
-from rllib_integration.driving.trials import expected_and_realised
+from rllib_integration.driving.evaluation import INFRACTIONS, best_policy, driving_summary, driving_table, worst_tenth
+from rllib_integration.driving.trials import Task, _share_out, expected_and_realised
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = "evaluation.evaluation_config.env_config.experiment.others"
@@ -37,6 +37,33 @@ def test_the_shipped_policy_drives_where_it_was_never_trained(tmp_path: Path) ->
 def test_expected_returns_are_compared_where_the_realised_ones_are_known() -> None:
     assert expected_and_realised([2.0, 1.0], [1.0, 1.0], 0.5, terminated=True) == [(2.0, 1.5)]
     assert expected_and_realised([2.0] * 5, [1.0] * 5, 0.5, terminated=False) == []  # six steps may still count
+
+
+def test_a_worker_stays_in_a_town_for_as_long_as_there_is_work() -> None:
+    tasks = [Task("a", town, seed) for seed in range(3) for town in ("Town01", "Town02")]
+    shares = _share_out(tasks, 2)
+    assert [{task.town for task in share} for share in shares] == [{"Town01"}, {"Town02"}]
+    assert [[task.seed for task in share] for share in shares] == [[0, 1, 2], [0, 1, 2]]
+
+
+def test_routes_are_judged_by_their_score_their_faults_and_the_kilometres() -> None:
+    def record(policy: str, steps: int, off_lane: float, score: float, penalty: float) -> dict[str, object]:
+        metrics = dict.fromkeys(INFRACTIONS, 0) | {"collisions_vehicle": int(penalty < 1.0), "distance": 500.0}
+        metrics |= {"route_completion": 100.0, "driving_score": score, "penalty": penalty}
+        figures = {"distance": 500.0 + steps, "speed": 20.0, "steps": steps, "off_lane": off_lane, "off_road": 0.0}
+        return {"policy": policy, "town": "Town02", "end": "route_done", "metrics": metrics, **figures}
+
+    records = [record("far", 300, 0.2, 60.0, 0.6), record("good", 100, 0.0, 100.0, 1.0)]
+    summary = driving_summary(records)
+    assert summary["off_lane"] == pytest.approx(0.15)  # a share of all decisions, not of the episodes
+    assert (summary["driving_score"], summary["faultless"]) == (80.0, 0.5)
+    assert summary["infractions_per_km"]["collisions_vehicle"] == pytest.approx(1.0)
+    assert best_policy(records) == "good"
+
+
+def test_the_worst_tenth_is_the_mean_of_the_shortest() -> None:
+    assert worst_tenth([float(metres) for metres in range(100, 0, -5)]) == 7.5
+    assert worst_tenth([3.0, 1.0]) == 1.0
 
 
 def test_the_table_tells_each_policy_and_the_spread() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from rllib_integration.training import machine
 from rllib_integration.training.machine import Machine, ResourceError, fit_resources
 from rllib_integration.training.rl_modules import PICTURE_MODULES, PictureDQNModule
 from rllib_integration.training.rllib_config import ALGORITHMS, RLlibConfigError, build_algorithm_config, read_document
@@ -159,6 +161,22 @@ def test_resources_are_lowered_to_the_machine_with_a_line_each() -> None:
     assert fitted["learners"] == {"num_gpus_per_learner": 0}
     assert len(notes) == 3
     assert all("instead of" in note for note in notes)
+
+
+def test_runners_share_a_gpu_when_there_are_too_few() -> None:
+    document = {"env_runners": {"num_env_runners": 3, "num_gpus_per_env_runner": 1}}
+    fitted, _ = fit_resources(document, Machine(cpus=4, gpus=1))
+    assert fitted["env_runners"]["num_gpus_per_env_runner"] == 0.33  # rounded down: three of them have to fit
+
+
+@pytest.mark.parametrize(("quota", "cpus"), [("max 100000", 8), ("250000 100000", 2), ("50000 100000", 1)])
+def test_a_containers_quota_of_processors_counts(
+    quota: str, cpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    monkeypatch.setattr(machine, "_QUOTA_FILE", tmp_path / "cpu.max")
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)))
+    assert machine.available_cpus() == cpus
 
 
 def test_runners_are_lowered_when_processors_are_few() -> None:
