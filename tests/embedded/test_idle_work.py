@@ -1,4 +1,4 @@
-"""What can be done ahead is done while no client is there."""
+"""What can be done ahead is done while no client is there, or between the calls of one that has a camera."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pytest
 
 from rllib_integration.embedded.rpc.server import Server
 from rllib_integration.embedded.world.clock import Clock
+from rllib_integration.embedded.world.settings import EpisodeSettings
 from rllib_integration.embedded.world.simulation import Simulation
+from rllib_integration.embedded.world.spawning import spawn
 
 _TIMEOUT = 20.0
 
@@ -47,3 +49,43 @@ def test_idle_work_waits_for_clients_to_leave_and_survives_its_own_faults(server
         with socket.create_connection(("127.0.0.1", server.port)):
             thread.join(_TIMEOUT)
     assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("synchronous", [False, True])
+def test_idle_work_is_done_between_the_calls_of_a_client_with_a_camera(server, synchronous):
+    done = threading.Event()
+    server.simulation.apply_settings(EpisodeSettings(synchronous_mode=synchronous))
+    thread = threading.Thread(target=server.run)
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        server.idle_work = [lambda: None, done.set]
+        spawn_sensor(server, "sensor.camera.rgb")
+        thread.start()
+        client.sendall(msgpack.packb([0, 1, "version", [[False]]]))
+        assert client.recv(4096)
+        assert done.wait(_TIMEOUT)
+        server.loop.stop()
+        client.sendall(msgpack.packb([0, 2, "version", [[False]]]))
+        thread.join(_TIMEOUT)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("type_id", ["sensor.camera.depth", "sensor.lidar.ray_cast"])
+def test_a_sensor_is_silent_until_it_is_ready_where_no_tick_waits_for_it(server, type_id):
+    sent, waited = [], []
+    server.has_subscribers = lambda stream: True
+    server.send = lambda stream, *message: sent.append(stream)
+    sensor = spawn_sensor(server, type_id)
+    server.idle_work = [lambda: None]
+    server.simulation.sensors.await_kernels = {"sensor.lidar.ray_cast": lambda: waited.append(True)}
+    server.tick(0.05)
+    assert sent == waited == []
+    server.simulation.apply_settings(EpisodeSettings(synchronous_mode=True, fixed_delta_seconds=0.05))
+    server.tick(0.05)
+    assert sent == [sensor.stream_id]
+    assert bool(waited) == ("lidar" in type_id)
+
+
+def spawn_sensor(server, type_id):
+    size = {"image_size_x": "16", "image_size_y": "16"} if "camera" in type_id else {}
+    simulation = server.simulation
+    return spawn(simulation, simulation.library.find(type_id), size, ((0.0, 0.0, 5.0), (0.0, 0.0, 0.0)))

@@ -147,6 +147,7 @@ class Server:
             and not self._rpc.backlog
             and not self._rpc.listener.paused
             and not self.streams.listener.paused
+            and not self._hurries()
         ):
             return None
         due: list[float | None] = [self._rpc.listener.resume_when_due(), self.streams.listener.resume_when_due()]
@@ -180,11 +181,11 @@ class Server:
         return min((moment for moment in due if moment is not None), default=None)
 
     def _work_when_idle(self) -> float:
-        """Do a piece of idle work if no client is there; returns when to look again."""
+        """Do a piece of idle work if no client is there or one waits for it; returns when to look again."""
         now = time.monotonic()
-        if self._rpc.connections:
+        if self._rpc.connections and not self._hurries():
             self._idle_since = now
-        elif now >= self._idle_since + IDLE_TIME:
+        elif now >= self._idle_since + IDLE_TIME or self._hurries():
             piece = self.idle_work.pop(0)
             try:
                 piece()
@@ -192,6 +193,15 @@ class Server:
                 logger.exception("idle work failed; it is done when it is needed")
             return time.monotonic()
         return self._idle_since + IDLE_TIME
+
+    def _hurries(self) -> bool:
+        """Whether a client has a camera already, whose first picture needs the idle work: calls are answered between
+        its pieces."""
+        return bool(self.idle_work) and self.simulation.sensors.has_cameras
+
+    def prepares_cameras(self) -> bool:
+        """Whether what cameras need is being made ready between the calls of clients."""
+        return bool(self.idle_work)
 
     def _tick_by_clock(self) -> float:
         """Tick an asynchronous world if it is time; returns when to look again."""

@@ -9,7 +9,7 @@ Reshetov, HPG 2009). Unlike there, outlines are known from the triangles, so tha
 
 from __future__ import annotations
 
-from numba import njit
+from rllib_integration.embedded.kernel_cache import njit
 
 from .compiling import BARE, INLINE
 

@@ -59,7 +59,7 @@ class MeshBuilder:
     def add(
         self,
         vertices: NDArray[np.floating],
-        triangles: Sequence[tuple[int, int, int]],
+        triangles: Sequence[tuple[int, int, int]] | NDArray[np.int64],
         colour: Colour,
         material: int = PLAIN,
         label: int = 255,
@@ -76,13 +76,10 @@ class MeshBuilder:
     def convex(self, points: NDArray[np.float64], quads: Sequence[Sequence[int]], *what: object) -> None:
         """Add the faces of a convex solid, turning each away from the middle."""
         points = np.asarray(points, np.float64)
-        middle = points.mean(axis=0)
-        faces = []
-        for quad in quads:
-            for second, third in pairwise(quad[1:]):
-                a, b, c = points[quad[0]], points[second], points[third]
-                outward = np.dot(np.cross(b - a, c - a), (a + b + c) / 3.0 - middle) > 0.0
-                faces.append((quad[0], second, third) if outward else (quad[0], third, second))
+        faces = np.array([(quad[0], *edge) for quad in quads for edge in pairwise(quad[1:])])
+        a, b, c = points[faces.T]
+        outward = np.einsum("ij,ij->i", np.cross(b - a, c - a), (a + b + c) / 3.0 - points.mean(axis=0)) > 0.0
+        faces[~outward, 1:] = faces[~outward, :0:-1]
         self.add(points, faces, *what)  # type: ignore[arg-type]
 
     def box(self, centre: Point, half: Point, *what: object, top: float = 1.0, shift: float = 0.0) -> None:

@@ -81,6 +81,7 @@ class _Meshes:
         return self._pool
 
 
+@functools.cache
 def _lens_mesh(radius: float, state: int) -> Mesh:
     builder = MeshBuilder()
     dark = tuple(int(25 + 0.16 * channel) for channel in _LENS_COLOURS[state])
@@ -142,8 +143,8 @@ class Renderer:
                     lens = np.zeros(1, INSTANCE)
                     lens["position"] = np.array([x, y, z + lift * height]) + turn[:, 0] * (depth + 0.02)
                     lens["rotation"], lens["size"] = turn, radius
-                    key = ("lens", round(radius, 3), state)
-                    lens["near_mesh"] = lens["far_mesh"] = self._meshes.row(key, _lens_mesh(radius, state))
+                    glass = _lens_mesh(round(radius, 3), state)
+                    lens["near_mesh"] = lens["far_mesh"] = self._meshes.row(("lens", id(glass)), glass)
                     lens["label"] = labels.TRAFFIC_LIGHT
                     lens["object_id"] = 0x8000 + index
                     lenses.append((index, state, lens))

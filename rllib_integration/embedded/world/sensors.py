@@ -33,6 +33,9 @@ class Publisher(Protocol):
     def has_subscribers(self, stream_id: int) -> bool:
         """Whether anybody listens to a stream."""
 
+    def prepares_cameras(self) -> bool:
+        """Whether what cameras need is being made ready between the calls of clients."""
+
     def send(
         self,
         stream_id: int,
@@ -51,6 +54,7 @@ class _Mounted:
     def __init__(self, actor: Actor, sensor: Sensor) -> None:
         self.actor = actor
         self.sensor = sensor
+        self.is_camera = actor.type_id.startswith("sensor.camera.")
         self.wait = 0.0
         self.failed = False
         self.missed_frame = -1
@@ -60,7 +64,7 @@ class SensorBoard:
     """Asks the sensors that are due after every tick.
 
     Attributes:
-        await_kernels: What some sensors must wait for before they can be made, by their types; see `warming`.
+        await_kernels: What some sensors must wait for before they can be asked, by their types; see `warming`.
     """
 
     def __init__(self, simulation: Simulation) -> None:
@@ -86,8 +90,6 @@ class SensorBoard:
             return
         if actor.type_id not in SENSORS:
             raise SensorError(f"{actor.type_id} is not available on this server")
-        if actor.type_id in self.await_kernels:
-            self.await_kernels[actor.type_id]()
         # Seeded by its place among the living, so that sensors destroyed and spawned anew give the same noise again.
         actor.payload = SENSORS[actor.type_id](actor.attributes, len(self._mounted))
         actor.stream_id = self._simulation.new_stream_id()
@@ -99,6 +101,11 @@ class SensorBoard:
     def remove(self, actor: Actor) -> None:
         """Stop asking a destroyed sensor."""
         self._mounted.pop(actor.id, None)
+
+    @property
+    def has_cameras(self) -> bool:
+        """Whether any camera is mounted."""
+        return any(mounted.is_camera for mounted in self._mounted.values())
 
     @property
     def stream_ids(self) -> set[int]:
@@ -116,6 +123,8 @@ class SensorBoard:
             if not publisher.has_subscribers(mounted.actor.stream_id):
                 mounted.missed_frame = self._simulation.episode.frame
                 continue
+            if not self._is_ready(mounted):
+                continue
             if view is None:
                 view = self.view(dt)
             self._ask(mounted, view)
@@ -128,7 +137,21 @@ class SensorBoard:
         for mounted in self._mounted.values():
             if mounted.actor.stream_id == stream_id and mounted.missed_frame == self._simulation.episode.frame:
                 mounted.missed_frame = -1
-                self._ask(mounted, self.view(self._last_dt))
+                if self._is_ready(mounted):
+                    self._ask(mounted, self.view(self._last_dt))
+
+    def _is_ready(self, mounted: _Mounted) -> bool:
+        """Whether what a sensor needs is there: the first one of its kind in a process needs much.
+
+        In a synchronous world, every tick has its message: the tick waits. In an asynchronous one the sensor is silent
+        for as long as it takes, so that clients are answered meanwhile.
+        """
+        kernels = self.await_kernels.get(mounted.actor.type_id)
+        if not self._simulation.settings.synchronous_mode:
+            return kernels is None and not (mounted.is_camera and self._simulation.publisher.prepares_cameras())
+        if kernels is not None:
+            kernels()
+        return True
 
     @staticmethod
     def _is_due(mounted: _Mounted, dt: float) -> bool:
