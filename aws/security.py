@@ -113,12 +113,13 @@ def _require_fit(group: dict[str, Any], name: str, cidr: str) -> None:
     for rule in group["IpPermissions"]:
         blocks = [entry["CidrIp"] for entry in rule.get("IpRanges", [])]
         blocks += [entry["CidrIpv6"] for entry in rule.get("Ipv6Ranges", [])]
+        blocks += [entry["PrefixListId"] for entry in rule.get("PrefixListIds", [])]
         ports = (rule.get("FromPort"), rule.get("ToPort"))
         if blocks and (rule["IpProtocol"] != "tcp" or ports != (SSH_PORT, SSH_PORT)):
+            where = f"ports {ports[0]} to {ports[1]}" if "FromPort" in rule else "all ports"
             raise AwsHelperError(
-                f"The security group '{name}' ({group['GroupId']}) lets {', '.join(blocks)} in on ports {ports[0]} to "
-                f"{ports[1]}; only SSH (22) is meant to be open: remove that rule, or name another group with "
-                "--security-group-name."
+                f"The security group '{name}' ({group['GroupId']}) lets {', '.join(blocks)} in on {where}; only SSH "
+                "(22) is meant to be open: remove that rule, or name another group with --security-group-name."
             )
         admitted.update(blocks)
     if admitted != {cidr}:

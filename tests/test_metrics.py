@@ -29,6 +29,15 @@ class Drive:
         self.hero.set_transform(carla.Transform(location, transform.rotation))
         self.tick()
 
+    def run_towards(self, blueprint: str, distance: float, speed: float) -> None:
+        """Spawn something so many metres ahead, a little above the ground, and set off towards it [m/s]."""
+        pose = self.hero.get_transform()
+        ahead = pose.get_forward_vector()
+        pose.location += ahead * distance
+        pose.location.z += 1.0 if blueprint.startswith("walker.") else 0.2  # a walker's location is its middle
+        self.world.spawn_actor(self.world.get_blueprint_library().find(blueprint), pose)
+        self.hero.set_target_velocity(ahead * speed)
+
     def slide(self, transform: carla.Transform, begin: float, end: float, step: float = 0.5) -> None:
         self.hero.set_simulate_physics(False)
         for along in np.arange(begin, end, step):
@@ -75,12 +84,7 @@ def test_time_off_the_lanes(drive: Drive) -> None:
 
 
 def test_a_collision_counts_once_by_what_was_hit(drive: Drive) -> None:
-    pose = drive.hero.get_transform()
-    ahead = pose.get_forward_vector()
-    pose.location += ahead * 10.0
-    pose.location.z += 0.2
-    drive.world.spawn_actor(drive.world.get_blueprint_library().find("vehicle.audi.tt"), pose)
-    drive.hero.set_target_velocity(ahead * 12.0)
+    drive.run_towards("vehicle.audi.tt", 10.0, 12.0)
     for _ in range(40):
         drive.tick()
     assert drive.metrics.counts["collisions_vehicle"] == 1
@@ -90,12 +94,7 @@ def test_a_collision_counts_once_by_what_was_hit(drive: Drive) -> None:
 
 
 def test_leaning_on_something_is_one_collision(drive: Drive) -> None:
-    pose = drive.hero.get_transform()
-    ahead = pose.get_forward_vector()
-    pose.location += ahead * 8.0
-    pose.location.z += 0.2
-    drive.world.spawn_actor(drive.world.get_blueprint_library().find("static.prop.container"), pose)
-    drive.hero.set_target_velocity(ahead * 5.0)
+    drive.run_towards("static.prop.container", 8.0, 5.0)
     drive.hero.apply_control(carla.VehicleControl(throttle=0.6))
     touched = 0
     for _ in range(60):
@@ -106,12 +105,7 @@ def test_leaning_on_something_is_one_collision(drive: Drive) -> None:
 
 
 def test_hitting_a_walker_costs_half_the_score(drive: Drive) -> None:
-    pose = drive.hero.get_transform()
-    ahead = pose.get_forward_vector()
-    pose.location += ahead * 8.0
-    pose.location.z += 1.0
-    drive.world.spawn_actor(drive.world.get_blueprint_library().filter("walker.pedestrian.*")[0], pose)
-    drive.hero.set_target_velocity(ahead * 10.0)
+    drive.run_towards("walker.pedestrian.0001", 8.0, 10.0)
     for _ in range(30):
         drive.tick()
     assert drive.metrics.counts["collisions_pedestrian"] == 1
@@ -126,11 +120,7 @@ def test_the_heros_own_collision_sensor_is_shared_and_the_hidden_one_stays_hidde
     interface.destroy()
     drive = Drive(world, hero, interface)
     assert list(interface.sensors) == [COLLISION_SENSOR]
-    pose = hero.get_transform()
-    pose.location += pose.get_forward_vector() * 10.0
-    pose.location.z += 0.2
-    world.spawn_actor(world.get_blueprint_library().find("vehicle.audi.tt"), pose)
-    hero.set_target_velocity(pose.get_forward_vector() * 12.0)
+    drive.run_towards("vehicle.audi.tt", 10.0, 12.0)
     for _ in range(40):
         assert interface.get_data(world.tick(), timeout=5.0) == {}
         drive.metrics.update()

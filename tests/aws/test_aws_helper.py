@@ -82,16 +82,25 @@ def test_another_key_of_the_name_is_refused(helper: Run, aws: Any, image: str) -
     assert key.read_bytes() == before
 
 
-def test_a_wider_group_of_the_name_is_refused(helper: Run, aws: Any, image: str) -> None:
+@pytest.mark.parametrize(
+    ("rule", "sentence"),
+    [
+        ({"IpProtocol": "tcp", "FromPort": 8265, "ToPort": 8300}, "in on ports 8265 to 8300; only SSH (22) is meant"),
+        ({"IpProtocol": "-1"}, "in on all ports; only SSH (22) is meant"),
+        ({"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}, f"lets in 198.51.100.0/24, {CIDR} by SSH, not {CIDR}"),
+    ],
+)
+def test_a_wider_group_of_the_name_is_refused(
+    helper: Run, aws: Any, image: str, rule: dict[str, Any], sentence: str
+) -> None:
     vpc = aws.describe_vpcs()["Vpcs"][0]["VpcId"]
     group = aws.create_security_group(GroupName="test", Description="x", VpcId=vpc)["GroupId"]
+    ssh = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": CIDR}]}
     everyone = [{"CidrIp": "198.51.100.0/24"}]
-    aws.authorize_security_group_ingress(
-        GroupId=group, IpPermissions=[{"IpProtocol": "tcp", "FromPort": 8265, "ToPort": 8300, "IpRanges": everyone}]
-    )
+    aws.authorize_security_group_ingress(GroupId=group, IpPermissions=[ssh, {**rule, "IpRanges": everyone}])
     result = helper(*LAUNCH, "--ami-id", image)
     assert result.status == 1
-    assert "only SSH (22) is meant to be open" in result.err
+    assert sentence in result.err
 
 
 def test_a_group_for_another_address_is_refused(helper: Run, image: str) -> None:

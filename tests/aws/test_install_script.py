@@ -27,8 +27,8 @@ def test_fault_28_it_installs_the_ranges_that_were_tried() -> None:
     tried = ranges((ROOT / "requirements.txt").read_text())
     listed = re.search(r"cat <<REQUIREMENTS\n(.*?)\nREQUIREMENTS", SCRIPT.read_text(), flags=re.DOTALL)
     assert listed is not None
-    assert ranges(listed.group(1)) - tried == set()
-    assert ranges((ROOT / "dqn_example" / "dqn_requirements.txt").read_text()) - tried == set()
+    assert {"ray[rllib]==2.60.*", "carla==0.9.16"} <= ranges(listed.group(1)) <= tried
+    assert ranges((ROOT / "dqn_example" / "dqn_requirements.txt").read_text()) <= tried
 
 
 def test_an_unknown_option_is_a_sentence() -> None:
