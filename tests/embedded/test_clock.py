@@ -82,3 +82,13 @@ def test_substeps_change_a_landing_a_little_and_where_it_ends_not_at_all():
     assert cut == coarse, "no more substeps than allowed"
     assert max(abs(a - b) for a, b in zip(fine[0], coarse[0])) < 0.2
     assert fine[0][-1] == pytest.approx(coarse[0][-1], abs=0.01)
+
+
+def test_a_hurried_tick_comes_early_and_shifts_the_following_ones():
+    clock, settings = Clock(), EpisodeSettings(fixed_delta_seconds=0.1)
+    assert clock.due(5.0, settings) == 0.1
+    clock.hurry()
+    assert clock.due(5.005, settings) is None
+    assert clock.due(5.012, settings) == 0.1
+    assert clock.due(5.1, settings) is None
+    assert clock.due(5.12, settings) == 0.1

@@ -48,6 +48,15 @@ def test_other_calls_and_clients_without_a_traffic_manager_do_not_wait(gate, con
     assert not FrameGate(lambda _: False).hold(connection, "get_episode_settings", b"")
 
 
+def test_a_spawn_is_answered_after_the_first_frame_of_its_actor(gate, connection):
+    gate.hold_spawn(connection, b"spawned")
+    gate.answer_due(time.monotonic() + frame_gate.GRACE)
+    assert connection.sent == []
+    gate.frame_is_out()
+    gate.answer_due(time.monotonic() + frame_gate.GRACE)
+    assert connection.sent == [b"spawned"]
+
+
 def test_the_end_of_an_actor_is_told_while_the_thread_rests(gate, connection):
     gate.hold(connection, "get_episode_settings", b"settings")
     gate.frame_is_out()
@@ -105,3 +114,47 @@ def test_a_client_that_ends_its_driven_vehicles_lives_and_does_not_spin(start_se
     assert finished.returncode == 0, finished.stderr
     assert "failed to destroy" not in finished.stdout + finished.stderr
     assert float(finished.stdout.split()[-1]) < 0.7, "the Traffic Manager's thread spins"
+
+
+_EPISODES = """
+import random, sys, time, carla
+client = carla.Client(sys.argv[1], int(sys.argv[2]))
+client.set_timeout(20.0)
+world = client.get_world()
+settings = world.get_settings()
+settings.fixed_delta_seconds = 0.1
+manager = client.get_trafficmanager(int(sys.argv[3]))
+library, points = world.get_blueprint_library(), world.get_map().get_spawn_points()
+command, drive = carla.command, carla.command.SetAutopilot(carla.command.FutureActor, True, manager.get_port())
+
+def make_synchronous(synchronous):
+    settings.synchronous_mode = synchronous
+    world.apply_settings(settings)
+    manager.set_synchronous_mode(synchronous)
+
+ids = []
+for episode in range(8):
+    client.apply_batch_sync([command.DestroyActor(one) for one in ids])
+    make_synchronous(False)
+    bits = [command.SpawnActor(library.find("vehicle.tesla.model3"), point).then(drive) for point in points[:10]]
+    ids = [answer.actor_id for answer in client.apply_batch_sync(bits, False)]
+    cars = world.get_actors(ids)
+    assert len(cars) == len(ids)
+    make_synchronous(True)
+    for _ in range(10):
+        world.tick()
+    print(episode, sum(len(manager.get_all_actions(car)) > 0 for car in cars), "driven", flush=True)
+client.apply_batch_sync([command.DestroyActor(one) for one in ids])
+make_synchronous(False)
+"""
+
+
+def test_cars_are_driven_in_every_episode_that_spawns_them_in_an_asynchronous_world(start_server):
+    server = start_server()
+    finished = subprocess.run(
+        [sys.executable, "-c", _EPISODES, server.host, str(server.port), str(free_port_pair())],
+        capture_output=True, text=True, timeout=90,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    driven = [line for line in finished.stdout.splitlines() if line.endswith("driven")]
+    assert driven == [f"{episode} 10 driven" for episode in range(8)]

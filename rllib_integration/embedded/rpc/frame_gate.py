@@ -4,7 +4,8 @@ Such a Traffic Manager asks for the settings over and over until it sees a new f
 for nothing. Answered after a frame, it rests in between.
 
 The client knows a vehicle to be gone as soon as `destroy_actor` is answered, and a thread that works on it at that
-moment ends the client. So that answer goes out when the frame without the vehicle is out and the thread rests.
+moment ends the client. So that answer goes out when the frame without the vehicle is out and the thread rests. A thread
+drops a vehicle that it is given before that one's first frame, so spawns are answered after it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ GRACE = 500e-6
 """[s] for a client to take in a frame."""
 
 _END = "destroy_actor"
+_SPAWN = "a spawn"
 _REST = "get_episode_settings"
 
 
@@ -52,6 +54,10 @@ class FrameGate:
 
     def __bool__(self) -> bool:
         return bool(self._held)
+
+    def hold_spawn(self, connection: RpcConnection, answer: bytes) -> None:
+        """Keep an answer until the actors that it tells of have had a frame."""
+        self._held.append(_Held(connection, _SPAWN, answer))
 
     def hold(self, connection: RpcConnection, method: str, answer: bytes) -> bool:
         """Keep an answer for later; False if it is to be sent now."""

@@ -78,7 +78,7 @@ class Server:
             already, is told to nobody: of several ticks at once, clients hear of the last.
         request: What is being answered.
         changes_traffic: Set by calls that spawn or end an actor: in a synchronous world they are answered while the
-            client's Traffic Manager rests.
+            client's Traffic Manager rests, in another one after a frame.
     """
 
     def __init__(self, simulation: Simulation, host: str, port: int, streaming_port: int, clock: Clock) -> None:
@@ -279,10 +279,21 @@ class Server:
         elif self.simulation.settings.synchronous_mode:
             if not (self.changes_traffic and self._gate.hold(connection, answer)):
                 connection.write(answer)
-        elif not self._frame_gate.hold(connection, method, answer):
-            connection.write(answer)
+        else:
+            self._answer_with_frame(connection, method, answer)
         if method == "set_episode_settings" and self.simulation.settings.synchronous_mode:
             self._frame_gate.answer_all()
+
+    def _answer_with_frame(self, connection: RpcConnection, method: str, answer: bytes) -> None:
+        """Answer in an asynchronous world, where some answers wait for the next frame; spawns and ends hurry it."""
+        if self.changes_traffic and self._gate:
+            self.clock.hurry()
+        if self._frame_gate.hold(connection, method, answer):
+            return
+        if self.changes_traffic and self._gate:
+            self._frame_gate.hold_spawn(connection, answer)
+        else:
+            connection.write(answer)
 
     def _failure(self, connection: RpcConnection, request: Request, text: str, returns: Returns) -> bytes:
         instead = self._reply_guard.instead_of_failure(request.method, self._gate.has_traffic_manager(connection))

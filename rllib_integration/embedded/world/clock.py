@@ -8,6 +8,8 @@ from rllib_integration.embedded.world.settings import EpisodeSettings
 
 DEFAULT_FRAME_RATE = 30.0
 """[1/s] of an asynchronous world with a variable step."""
+_HURRIED_PERIOD = 0.01
+"""[s] after a tick at the earliest for one that somebody waits for; CARLA's asynchronous worlds tick about as often."""
 _LONGEST_STEP = 0.1
 """[s] A late variable step is cut here, as physics could not follow a longer one."""
 
@@ -40,6 +42,11 @@ class Clock:
         elapsed = self.period if self._last_tick is None else now - self._last_tick
         self._schedule(now, self.period)
         return min(elapsed, _LONGEST_STEP) if not self.as_fast_as_possible else self.period
+
+    def hurry(self) -> None:
+        """Let the next tick come early, and the following ones a period after it: somebody waits for it."""
+        if self._last_tick is not None:
+            self.next_tick = min(self.next_tick, self._last_tick + _HURRIED_PERIOD)
 
     def _schedule(self, now: float, period: float) -> None:
         self._last_tick = now
