@@ -59,3 +59,12 @@ def test_fault_24_every_import_is_required() -> None:
         and installed.isdisjoint(normal(name) for name in distributions.get(package, [package]))
     }
     assert missing == {}
+
+
+def test_the_package_asks_for_the_same_ranges() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8").split("[tool.", 1)[0]
+    asked = set(re.findall(r'"([a-z][\w.-]*(?:\[\w+\])?[=<>][^"]*)"', project)) - {"setuptools>=68"}
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    tried = {line for line in lines if line and not line.startswith("#")}
+    assert asked - tried == {"gymnasium>=1.1,<2"}  # which ray[rllib] pins, where training is installed
+    assert tried - asked == set()
