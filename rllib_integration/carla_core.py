@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
@@ -23,10 +22,12 @@ from rllib_integration.routes import plan_route
 from rllib_integration.sensors import SensorFactory, SensorInterface, SensorTimeoutError
 from rllib_integration.sensors.bird_view_manager import BirdviewManager
 from rllib_integration.servers import (
+    EMBEDDED_CHOSEN,
     PortLease,
     ServerDiedError,
     ServerError,
     ServerHangError,
+    chooses_embedded,
     create_keeper,
     is_port_free,
     kill_all_servers,
@@ -147,8 +148,8 @@ class CarlaCore:
 
     def init_server(self) -> None:
         """Have a running server: the present one, or a new one of the configured kind."""
-        if self.config["server"] in ("auto", None) and "CARLA_ROOT" not in os.environ:
-            _say_once("CARLA_ROOT is not set: using the embedded CARLA server.")
+        if chooses_embedded(self.config):
+            _say_once(EMBEDDED_CHOSEN)
         server = self.keeper.acquire()
         self.server_port = server.port
 

@@ -236,15 +236,18 @@ def _print_summary(episodes: list[DrivenEpisode]) -> None:
 def resolve_checkpoint(path: str) -> Path:
     """A checkpoint's or policy's folder: the one given, or the newest one of the run folder that is given.
 
+    A run's best checkpoint is `best` in its folder.
+
     Raises:
         ConfigError: there is none.
     """
     given = Path(path).expanduser()
     if not given.exists():
         raise ConfigError(f"There is no checkpoint {given}.")
+    given = given.resolve()
     if given.is_dir() and not given.name.startswith("checkpoint_") and not (given / "weights.pth").is_file():
         newest = find_latest_checkpoint(given)
         if newest is None:
             raise ConfigError(f"There is no checkpoint in {given}; give a checkpoint_... folder or a run's folder.")
         return Path(newest)
-    return given.resolve()
+    return given

@@ -16,6 +16,7 @@ from rllib_integration.driving.evaluation import best_policy, driving_summary, d
 from rllib_integration.driving.inference import resolve_checkpoint
 from rllib_integration.driving.trials import DrivingPolicy, Task, drive_settings, drive_tasks
 from rllib_integration.env_config import load_config
+from rllib_integration.servers import EMBEDDED_CHOSEN, chooses_embedded
 from rllib_integration.training.machine import available_cpus
 
 FIRST_SEED = 1_000_000  # far from the seeds of training
@@ -59,6 +60,9 @@ def run_drive_test(arguments: argparse.Namespace, load_policy: Callable[[str], D
         seeds = range(arguments.seed, arguments.seed + arguments.episodes)
         tasks = [Task(policy, town, seed) for policy in policies for town in towns for seed in seeds]
         workers = min(arguments.workers or available_cpus(), len(tasks))
+        if chooses_embedded(env_config.get("carla") or {}):
+            print(EMBEDDED_CHOSEN, flush=True)  # here, or each worker would say it
+            env_config = {**env_config, "carla": {**(env_config.get("carla") or {}), "server": "embedded"}}
         print(f"{len(tasks)} episodes on {workers} workers", flush=True)
         gamma = float((document.get("training") or {}).get("gamma") or 0.99)
         for record in drive_tasks(env_config, policies, load_policy, tasks, workers=workers, gamma=gamma):

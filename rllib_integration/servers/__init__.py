@@ -32,6 +32,14 @@ _KINDS: dict[str, type[CarlaServer]] = {
 }
 
 
+EMBEDDED_CHOSEN = "CARLA_ROOT is not set: using the embedded CARLA server."
+
+
+def chooses_embedded(core_config: Mapping[str, Any]) -> bool:
+    """Whether nobody asked for a kind of server, and the embedded one is taken for want of an installation."""
+    return core_config.get("server", "auto") in ("auto", None) and "CARLA_ROOT" not in os.environ
+
+
 def create_server(core_config: Mapping[str, Any]) -> CarlaServer:
     """The server that `env_config.carla` asks for, not started yet.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def make_env(context: Mapping[str, Any]) -> CarlaEnv | CarlaVectorEnv:
     """RLlib's environment creator: a CarlaEnv that stays in one town where several are listed.
 
-    The towns are dealt out to the environments in turn, because changing the town takes longer than an episode.
+    The towns are dealt out to the environments in turn, because changing the town may take longer than an episode.
+    With fewer environments than towns each gets several, out of which it draws one for every episode.
 
     Args:
         context: RLlib's `EnvContext`, or a plain dictionary, with `carla` and `experiment`. RLlib adds `num_envs`
@@ -36,7 +37,7 @@ def _make_single_env(context: Mapping[str, Any]) -> CarlaEnv:
     config["carla"] = seeded_apart(config["carla"], runner, number)
     town = config["experiment"].get("town")
     if isinstance(town, (list, tuple)) and town:
-        config["experiment"]["town"] = town[number % len(town)]
+        config["experiment"]["town"] = _share_of(town, number)
     return CarlaEnv(config)
 
 
@@ -44,6 +45,16 @@ _environments_made = 0
 
 worker_index: ContextVar[int] = ContextVar("worker_index", default=0)
 """Number of the env runner that makes environments, for those whose context does not say it."""
+
+numbers_dealt: ContextVar[int | None] = ContextVar("numbers_dealt", default=None)
+"""How many different numbers the environments of all env runners get, where that is known."""
+
+
+def _share_of(towns: Sequence[str], number: int) -> str | list[str]:
+    """The town of the environment of a number, or its share of them where there are more towns than numbers."""
+    numbers = min(numbers_dealt.get() or len(towns), len(towns))
+    share = list(towns[number % numbers :: numbers])
+    return share if len(share) > 1 else share[0]
 
 
 def _number_of_environment(runner: int) -> int:

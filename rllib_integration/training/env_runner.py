@@ -7,19 +7,21 @@ from typing import Any
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
-from rllib_integration.training.env_creator import worker_index
+from rllib_integration.training.env_creator import numbers_dealt, worker_index
 
 
 class CarlaEnvRunner(SingleAgentEnvRunner):
-    """Tells the environments of a vector which env runner they belong to, as RLlib tells single ones."""
+    """Tells the environments which env runner they belong to and how many there are."""
 
     def make_env(self) -> None:
         """Make the vector environment."""
-        token = worker_index.set(self.worker_index or 0)
+        numbers = max(self.num_workers or 0, 1) + (self.config.num_envs_per_env_runner or 1) - 1
+        index_token, numbers_token = worker_index.set(self.worker_index or 0), numbers_dealt.set(numbers)
         try:
             super().make_env()
         finally:
-            worker_index.reset(token)
+            worker_index.reset(index_token)
+            numbers_dealt.reset(numbers_token)
 
 
 def step_together(config: AlgorithmConfig, env_runners: dict[str, Any] | None) -> None:

@@ -320,6 +320,7 @@ class TrainingRun:
             checkpoint = self._save(algorithm, None)
             self._push(is_last=True)
             print_evaluations(self.folder)
+            self._tell_best(checkpoint)
             print(f"{reason} The last checkpoint is {checkpoint}", flush=True)
         finally:
             tell_losses(lost)
@@ -369,6 +370,13 @@ class TrainingRun:
         if not self._evaluates():
             return _mean_return(result)
         return _mean_return(result.get("evaluation") or {}) if self._evaluated(algorithm) else None
+
+    def _tell_best(self, last: Path) -> None:
+        best = self.checkpoints.best
+        if best is not None and (best != last.name or self._evaluates()):
+            of = "evaluation" if self._evaluates() else "training"
+            path = self.folder / best
+            print(f"The best checkpoint is {path}: mean return {self.checkpoints.best_score:.2f} in {of}.", flush=True)
 
     def _push(self, is_last: bool) -> None:
         """Copy the run to shared storage; a failure is told, and mended by the next copy, unless there is none."""

@@ -9,6 +9,7 @@
     evaluation.jsonl       the same for evaluation episodes
     events.out.tfevents.*  the same for TensorBoard
     checkpoint_000012/     the state after iteration 12
+    best                   a link to the checkpoint of the highest mean return, in evaluation where there is one
 """
 
 from __future__ import annotations
@@ -68,6 +69,8 @@ class RunLog:
             result: RLlib's result.
             evaluated: Whether its evaluation was made in this iteration; RLlib hands the last one on.
         """
+        if not evaluated:
+            result = {name: value for name, value in result.items() if name != "evaluation"}
         flat = dict(flatten(result))
         step = int(flat.get("num_env_steps_sampled_lifetime", 0))
         with (self.folder / "result.json").open("a", encoding="utf-8") as file:
@@ -77,7 +80,7 @@ class RunLog:
             self._events.add_scalar(name, value, step)
         self._events.flush()
         self._add_episodes("episodes.jsonl", result.get("env_runners"), flat)
-        evaluation = (result.get("evaluation") if evaluated else None) or {}
+        evaluation = result.get("evaluation") or {}
         self._add_episodes("evaluation.jsonl", evaluation.get("env_runners"), flat)
 
     def _add_row(self, flat: dict[str, float]) -> None:

@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from rllib_integration.driving.evaluation import evaluation_table, read_episodes
+from rllib_integration.driving.inference import resolve_checkpoint
 from rllib_integration.training.checkpoints import CheckpointKeeper
-from rllib_integration.training.env_creator import _number_of_environment
+from rllib_integration.training.env_creator import _number_of_environment, _share_of, numbers_dealt
 from rllib_integration.training.run import progress_line
 from rllib_integration.training.run_log import RunLog, flatten, git_state
 from rllib_integration.training.stop_rules import Progress, StopRules, format_duration, parse_duration
@@ -156,6 +157,21 @@ def test_environments_of_a_run_are_dealt_different_numbers(monkeypatch: pytest.M
     assert _number_of_environment(3) == 5
 
 
+@pytest.mark.parametrize(
+    ("numbers", "shares"),
+    [(None, ["A", "B", "C"]), (4, ["A", "B", "C", "A"]), (2, [["A", "C"], "B"]), (1, [["A", "B", "C"]])],
+)
+def test_every_town_of_a_list_is_driven_in_however_few_environments_there_are(
+    numbers: int | None, shares: list[str | list[str]]
+) -> None:
+    token = numbers_dealt.set(numbers)
+    try:
+        assert [_share_of(["A", "B", "C"], number) for number in range(len(shares))] == shares
+        assert _share_of(["A", "B", "C"], 12) == shares[0]
+    finally:
+        numbers_dealt.reset(token)
+
+
 GUARDED = """
 import subprocess, sys, time
 sys.path.insert(0, {root!r})
@@ -221,19 +237,26 @@ def test_the_newest_checkpoints_and_the_best_one_are_kept(tmp_path: Path) -> Non
     def kept() -> list[int]:
         return sorted(int(path.name.removeprefix("checkpoint_")) for path in tmp_path.glob("checkpoint_*"))
 
+    def best() -> str:
+        return resolve_checkpoint(str(tmp_path / "best")).name
+
     keeper = CheckpointKeeper(tmp_path, keep=2)
     for iteration, score in enumerate([1.0, 5.0, 2.0, None], 1):
         saved(keeper, iteration, score)
     assert kept() == [2, 3, 4]
+    assert best() == "checkpoint_000002"
     restored = CheckpointKeeper(tmp_path, keep=2)
     saved(restored, 5, 4.0)
     assert kept() == [2, 4, 5]
     saved(restored, 6, 6.0)
     saved(restored, 6, None)  # once more, as at the end of a run
     assert kept() == [5, 6]
+    assert best() == "checkpoint_000006"
+    assert resolve_checkpoint(str(tmp_path)).name == "checkpoint_000006"
     for iteration in (7, 8, 9, 10):
         saved(restored, iteration, 6.0)  # of equal ones the newest is the best
     assert kept() == [9, 10]
+    assert best() == "checkpoint_000010"
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one_alone(tmp_path: Path) -> None:

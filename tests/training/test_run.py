@@ -107,7 +107,10 @@ def test_the_output_is_nothing_but_lines_for_people(interrupted: tuple[Path, Com
     _, command = interrupted
     for line in command.lines:
         assert line == "" or line.startswith(
-            ("CARLA_ROOT is not set", "Run folder: ", "iteration ", "Stopping: ", "Interrupted. ", FIRST_START)
+            (
+                *("CARLA_ROOT is not set", "Run folder: ", "iteration ", "Stopping: ", "Interrupted. "),
+                *("The best checkpoint is ", FIRST_START),
+            )
         ), line
     iterations = [match.groups() for match in map(LINE.match, command.lines) if match]
     assert iterations[0] == ("1", "128")
