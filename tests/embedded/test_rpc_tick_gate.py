@@ -144,7 +144,7 @@ def test_a_cycle_of_a_thread_that_drives_nothing_ends_without_a_batch(manager):
     gate.observe(connection, "get_vehicle_light_states")
     gate.observe(connection, "get_episode_settings")
     assert not gate.must_wait(connection, 5)
-    assert gate.hold(connection, b"a spawn"), "made synchronous meanwhile, the thread may have a cycle left to run"
+    assert gate.hold(connection, b"a spawn"), "made synchronous meanwhile, the thread may have a cycle to run"
 
 
 def test_a_tick_waits_no_longer_than_its_limit(manager):
@@ -169,22 +169,39 @@ def test_a_tick_waits_longer_for_a_cycle_that_surely_is_under_way(manager, clock
     assert gate.due_ticks(clock.now) == [(connection, 5)]
 
 
-def test_a_spawn_waits_for_the_second_cycle_of_two_ticks_that_were_answered_at_once(manager, clock):
+def test_a_spawn_waits_for_a_cycle_that_a_thread_begins_without_a_tick(manager, clock):
     gate, connection = _gate_after_one_cycle(manager.port)
     connection.write = lambda answer: sent.append(answer)
     sent: list[bytes] = []
-    gate.ticked(connection)
-    gate.ticked(connection)
-    for _ in range(2):
-        for method in ("get_vehicle_light_states", "get_weather_parameters", "apply_batch", "get_episode_settings"):
-            gate.observe(connection, method)
-        if not sent:
-            clock.now += 2.0 * tick_gate.GRACE
-            assert gate.hold(connection, b"spawned")
-            sent.append(b"nothing")
-    clock.now += tick_gate.GRACE
+    clock.now += 2.0 * tick_gate.GRACE
+    assert gate.hold(connection, b"spawned")
+    gate.observe(connection, "get_vehicle_light_states")
+    clock.now += tick_gate.UNSEEN_BEGINNING
     gate.answer_held(clock.now)
-    assert sent[1:] == [b"spawned"]
+    assert sent == [], "it works on what it saw before the spawn"
+    for method in ("get_weather_parameters", "apply_batch", "get_episode_settings"):
+        gate.observe(connection, method)
+    clock.now = gate.next_due()
+    gate.answer_held(clock.now)
+    assert sent == [b"spawned"]
+    assert not gate.hold(connection, b"spawned soon afterwards")
+
+
+def test_a_user_who_looks_at_the_lights_delays_nothing(manager, clock):
+    gate, connection = _gate_after_one_cycle(manager.port)
+    clock.now += tick_gate.UNSEEN_BEGINNING
+    gate.observe(connection, "get_vehicle_light_states")
+    assert not gate.must_wait(connection, 5)
+    assert not gate.hold(connection, b"a spawn")
+
+
+def test_a_spawn_waits_for_an_asynchronous_thread_that_has_not_begun_its_cycle(manager, clock):
+    gate, connection = TickGate(), _Connection()
+    gate.register(connection, "127.0.0.1", manager.port)
+    gate.ticked(connection)
+    assert gate.hold(connection, b"a spawn")
+    clock.now += tick_gate.LONGEST_WAIT_FOR_REST
+    assert not gate.hold(connection, b"another"), "a thread that waits for its own client's ticks begins none"
 
 
 def test_a_thread_that_gives_no_sign_after_its_first_tick_is_woken_once(manager, clock):

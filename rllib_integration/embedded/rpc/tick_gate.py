@@ -30,9 +30,8 @@ LONGEST_WAIT_FOR_REST = 50e-3
 """[s] after which calls that change what the thread drives are answered, unless a cycle is surely under way."""
 LONGEST_SILENCE = 50e-3
 """[s] between two requests of a cycle that is surely under way; a thread that is silent for longer is not in one."""
-SECOND_CYCLE = 10e-3
-"""[s] after a cycle in which the next one may begin at once, as two ticks were answered before the first one began, or
-as a "begin" was left over when synchronous mode was switched off and on."""
+UNSEEN_BEGINNING = 10e-3
+"""[s] from "begin" to the first request of a cycle, at most; a thread with a "begin" to spare begins without a tick."""
 PATIENCE_AFTER_TICK = 0.5
 """[s] after a tick without a sign of the cycle that it should have begun: "begin" was lost."""
 PATIENCE_AFTER_FIRST_TICK = 5.0
@@ -54,20 +53,19 @@ class _Cycles:
 
     __slots__ = (
         "addresses",
-        "asynchronous_end",
         "begun",
         "cycles_since_tick",
         "due",
         "ended",
+        "frame_told",
         "in_step",
         "is_sure",
+        "last_end",
         "last_sign",
-        "may_go_on",
         "owed_settings",
         "rescues",
         "silent_since",
         "ticked",
-        "ticks_before_begin",
         "turns",
         "under_way",
         "unseen_since",
@@ -80,12 +78,11 @@ class _Cycles:
         self.due = 0
         self.under_way = 0
         self.owed_settings = 0
+        self.frame_told = 0.0
         self.ended = 0.0
+        self.last_end = 0.0
         self.last_sign = 0.0
         self.is_sure = False
-        self.may_go_on = False
-        self.asynchronous_end = 0.0
-        self.ticks_before_begin = 0
         self.turns = 0
         self.cycles_since_tick = 0
         self.in_step = 0
@@ -95,12 +92,14 @@ class _Cycles:
         self.rescues = 0
         self.woke_main = False
 
-    def observe(self, method: str) -> None:
-        """A thread, or the user, makes a call."""
+    def observe(self, method: str, from_thread: bool) -> None:
+        """A thread, or the user, makes a call; `from_thread` if it can only be a thread."""
         self.last_sign = time.monotonic()
         self.silent_since = self.unseen_since = None
         if method == "get_vehicle_light_states":
-            self.begin()
+            # The user asks for lights, too, but a thread does it no more often than it is due.
+            if self.due or from_thread:
+                self.begin()
         elif method == "get_weather_parameters":
             self.is_sure = self.under_way > 0
         elif method == "apply_batch":
@@ -113,20 +112,12 @@ class _Cycles:
     def frame_is_out(self) -> None:
         """There is a new frame to work on: all threads may begin a cycle."""
         self.due = len(self.addresses)
+        self.frame_told = time.monotonic()
 
     def begin(self) -> None:
-        """A thread begins a cycle, or the user asks for lights, too, which is told apart by what is due."""
-        if not (self.due or self.may_go_on or self.asynchronous_end):
-            return
-        self.asynchronous_end = 0.0
+        """A thread begins a cycle."""
         self.due = max(0, self.due - 1)
         self.begun += 1
-        if self.begun == 1:
-            # Whether the second tick's "begin" came before the first one was taken, and is lost in it, is not known.
-            self.may_go_on = self.ticks_before_begin > 1
-        elif self.begun > len(self.addresses):
-            self.may_go_on = False
-        self.ticks_before_begin = 0
         self.under_way = min(self.under_way + 1, len(self.addresses))
         if self.begun >= len(self.addresses):
             self.ticked, self.rescues = None, 0
@@ -143,10 +134,10 @@ class _Cycles:
         """A thread, or the user, asks for the settings, which is the last thing in a cycle."""
         if self.owed_settings:
             self.owed_settings -= 1
-            self.ended = self.silent_since = self.last_sign
+            self.ended = self.last_end = self.silent_since = self.last_sign
         elif self.under_way:  # an asynchronous thread that drives nothing sends no batch
             self.under_way -= 1
-            self.asynchronous_end = self.last_sign
+            self.last_end = self.last_sign
         self.is_sure = self.is_sure and bool(self.under_way or self.owed_settings)
 
     def tick(self, now: float) -> None:
@@ -156,7 +147,6 @@ class _Cycles:
         self.expect(now if follows else None)
         self.unseen_since = None if follows else now
         self.turns = 0
-        self.ticks_before_begin += follows
 
     def expect(self, ticked: float | None) -> None:
         """The next cycle should begin; `ticked` is None if the threads may not be waiting for it."""
@@ -171,13 +161,14 @@ class _Cycles:
 
     @property
     def asleep_at(self) -> float:
-        """When the threads surely wait for the next tick, if they begin no cycle before."""
-        return self.ended + (SECOND_CYCLE if self.may_go_on else GRACE)
+        """When the threads wait for the next tick, if they are as far as the ticks are."""
+        return self.ended + GRACE
 
     @property
     def settled_at(self) -> float:
-        """The same, if synchronous mode may have been switched on since the threads began their last cycle."""
-        return max(self.asleep_at, self.asynchronous_end + SECOND_CYCLE)
+        """When they wait for it also if they had a "begin" to spare, or are asynchronous."""
+        begun = self.frame_told + LONGEST_WAIT_FOR_REST if self.due else 0.0
+        return max(self.last_end + UNSEEN_BEGINNING, begun)
 
     @property
     def busy_until(self) -> float:
@@ -234,7 +225,7 @@ class TickGate:
         """A Traffic Manager was started on this connection."""
         cycles = self._cycles.setdefault(connection, _Cycles())
         cycles.addresses[port] = host
-        cycles.frame_is_out()
+        cycles.due = len(cycles.addresses)
 
     def unregister(self, port: int) -> None:
         """A Traffic Manager ended."""
@@ -251,7 +242,9 @@ class TickGate:
         """Follow the cycle of a registered connection's Traffic Manager."""
         cycle = self._cycles.get(connection)
         if cycle is not None:
-            cycle.observe(method)
+            waits = any(connection is waiting for _, _, (waiting, _) in self._waiting)
+            waits = waits or any(connection is waiting for _, waiting, _ in self._held)
+            cycle.observe(method, from_thread=waits)
 
     def must_wait(self, connection: RpcConnection, message_id: int) -> bool:
         """Whether a tick has to wait; if so, `due_ticks` returns it later."""
