@@ -139,7 +139,10 @@ def _find_leniently(server: Server, method: str, actor_id: Any) -> Actor | None:
 def set_actor_simulate_physics(server: Server, actor_id: int, enabled: bool) -> None:
     """Let physics move a body, or only whoever places it."""
     actor = _find_leniently(server, "set_actor_simulate_physics", actor_id)
-    if actor is not None and actor.has_body and actor.attachment is None:
+    if actor is None or not actor.has_body or actor.attachment is not None:
+        return
+    actor.wakes_with_physics = bool(enabled)
+    if not actor.dormant:
         row = server.simulation.episode.row(actor)
         row["physics"], row["asleep"] = bool(enabled), 0
 

@@ -16,6 +16,7 @@ from rllib_integration.embedded.sensing import SensorError
 from rllib_integration.embedded.town import Signal, Town, load_town
 from rllib_integration.embedded.world.actors import FIXTURE_KIND, LIGHT_KIND, Actor
 from rllib_integration.embedded.world.blueprints import BlueprintError, load_library
+from rllib_integration.embedded.world.dormancy import LARGE_MAPS, Dormancy
 from rllib_integration.embedded.world.episode import Episode
 from rllib_integration.embedded.world.recorder import Recorder
 from rllib_integration.embedded.world.recordings import RecordingError, path_of
@@ -77,6 +78,7 @@ class Simulation:
         self.replay_options = ReplayOptions()
         self._recorder: Recorder | None = None
         self._replayer: Replayer | None = None
+        self._dormancy: Dormancy | None = None
         self.opendrive_world: Town | None = None
         self.full_town: Town
         self.lights_changed = False
@@ -154,6 +156,7 @@ class Simulation:
         gc.collect()
         self.map_changed = True
         self._add_fixed_actors()
+        self._dormancy = Dormancy(self.episode, self.spectator) if town.name in LARGE_MAPS else None
         self.set_weather(Weather())  # CARLA's weather belongs to the level that was closed
 
     def _add_fixed_actors(self) -> None:
@@ -222,6 +225,8 @@ class Simulation:
         self._last_delta = dt
         if self._replayer is not None:
             self._replay(dt)
+        if self._dormancy is not None:
+            self._dormancy.update(settings)
         if settings.substepping:
             episode.step(dt, settings.max_substep_delta_time, settings.max_substeps, self.gravity)
         else:
