@@ -7,9 +7,10 @@ catches one calls `server_failed`, and `connect` (or the next `setup_experiment`
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import carla
@@ -117,6 +118,7 @@ class CarlaCore:
         self.rng = np.random.default_rng()
         self._start_poses: list[carla.Transform] = []
         self._sensors_are_new = False
+        self._has_sensed = False
         self._bird_view: BirdviewManager | None = None
         self._bird_view_size = 0
         self._episodes_of_client = 0
@@ -165,6 +167,7 @@ class CarlaCore:
                 # One that loads its first town answers a new client, and only keeps this one waiting.
                 if attempt == attempts or not self._server().answers():
                     raise
+        self._has_sensed = False
         self._apply_settings()
         self._available_towns = list(self._call(client.get_available_maps))
         self._enter_world()
@@ -356,17 +359,23 @@ class CarlaCore:
             self._town = town
             return
         self._server().prepare_town(town)
-        client, seconds = self.client, self.config["load_timeout"]
-        assert client is not None
-        client.set_timeout(seconds)
-        try:
-            self.world = self._call(client.load_world, town, False, layers, timeout=seconds)
-        finally:
-            client.set_timeout(self.config["timeout"])
+        assert self.client is not None
+        with self._patience() as seconds:
+            self.world = self._call(self.client.load_world, town, False, layers, timeout=seconds)
         self._weather = None
         self.sensor_interface.memory = {}
         self._enter_world()
         self._town = town
+
+    @contextlib.contextmanager
+    def _patience(self) -> Iterator[float]:
+        """Give calls of the client as long as loading a town may take; yields the seconds."""
+        assert self.client is not None
+        self.client.set_timeout(self.config["load_timeout"])
+        try:
+            yield self.config["load_timeout"]
+        finally:
+            self.client.set_timeout(self.config["timeout"])
 
     def _is_there(self, town: str, layers: carla.MapLayer) -> bool:
         """Whether the server came with this town: loading it would take time, and from others their actors."""
@@ -423,10 +432,16 @@ class CarlaCore:
         self._tick_world()
         self._prepare_sensors(hero_config["sensors"])
         self._sensors_are_new = True
-        for name, attributes in hero_config["sensors"].items():
-            self._call(SensorFactory.spawn, name, attributes, self.sensor_interface, self.hero)
+        self._spawn_sensors(hero_config["sensors"])
         self.metrics = self._call(EpisodeMetrics, self.hero, self.map, self.sensor_interface)
         self._server().note_actors(self.world.id, self._own_actors())
+
+    def _spawn_sensors(self, sensors: Mapping[str, Mapping[str, Any]]) -> None:
+        # A server that has just come may still compile what its sensors need.
+        with contextlib.nullcontext(self.config["timeout"]) if self._has_sensed else self._patience() as seconds:
+            for name, attributes in sensors.items():
+                self._call(SensorFactory.spawn, name, attributes, self.sensor_interface, self.hero, timeout=seconds)
+        self._has_sensed = True
 
     def _prepare_sensors(self, sensors: Mapping[str, Mapping[str, Any]]) -> None:
         """Draw the town and compile, before anything of that could be taken for a server that hangs."""

@@ -232,22 +232,12 @@ def _create_server(options: argparse.Namespace) -> Server:
 
 
 def _compile(server: Server, town: str, town_folder: str | None) -> None:
-    """Compile what clients may ask for at once, and let sensors wait for the rest, which follows in the background."""
-    from rllib_integration.embedded.warming import LATE_SENSORS, compile_all
+    """Compile what every client needs, and let sensors wait for the rest, which follows in the background."""
+    from rllib_integration.embedded.warming import compile_all
 
     late = compile_all(town, town_folder)
-    if late is None:
-        return
-    sensors, descriptor = server.simulation.sensors, os.pidfd_open(late.process)
-    sensors.await_kernels = dict.fromkeys(LATE_SENSORS, late.finish)
-
-    def end(_events: int) -> None:
-        late.finish()
-        sensors.await_kernels = {}
-        server.loop.forget(descriptor)
-        os.close(descriptor)
-
-    server.loop.watch(descriptor, 1, end)
+    if late is not None:
+        server.await_kernels(late)
 
 
 def _idle_work(town: Town) -> list[Callable[[], object]]:

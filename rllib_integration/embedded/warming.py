@@ -1,7 +1,7 @@
 """Compiles all kernels when the server starts on a machine that has not compiled them yet: once, on all its cores.
 
-A client that spawns a camera would wait for the kernels of cameras, and many do not wait that long: so the server
-listens only when they are there. The few of lidars and rarer sensors follow in the background, within seconds.
+The server listens as soon as the kernels of driving are there. Those of sensors follow in the background; whoever
+spawns a sensor before waits for the answer, and nobody else notices (see `rpc.kernel_gate`).
 Threads of one process would take turns at compiling, so the work is cut into jobs that several processes share; what
 one of them compiled the others find on disk.
 """
@@ -15,7 +15,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numba
@@ -30,48 +30,83 @@ from rllib_integration.embedded.physics.obstacles import OBSTACLE, build_obstacl
 from rllib_integration.embedded.physics.state import CONTACT, PROP, VEHICLE, WALKER
 from rllib_integration.embedded.sensing import Mount, View, cameras, dvs, edges, rays, shading
 from rllib_integration.embedded.sensing.actors import MovingBoxes
-from rllib_integration.embedded.sensing.renderer import Renderer, renderer_of
+from rllib_integration.embedded.sensing.renderer import Renderer, Seen, camera_at, renderer_of
 from rllib_integration.embedded.town import Town, TownError, load_town
+from rllib_integration.embedded.town.town import SIGNAL_ZONE
+from rllib_integration.embedded.world.episode import Episode
 from rllib_integration.embedded.world.settings import Weather
+from rllib_integration.embedded.world.snapshot import Snapshot
+from rllib_integration.embedded.world.spawning import is_free
 
 logger = logging.getLogger(__name__)
 
 _MOST_PROCESSES = 4
 _SMALL = {"image_size_x": "16", "image_size_y": "16"}
 
-LATE_SENSORS = frozenset(
-    {
-        "sensor.camera.dvs",
-        "sensor.camera.optical_flow",
-        "sensor.lidar.ray_cast",
-        "sensor.lidar.ray_cast_semantic",
-        "sensor.other.obstacle",
-        "sensor.other.radar",
-    }
-)
-"""Sensors whose kernels are compiled while the server already listens."""
+LATE_SENSORS: Mapping[str, frozenset[str]] = {
+    "sensor.camera.cosmos_visualization": frozenset({"shapes", "labels"}),
+    "sensor.camera.depth": frozenset({"shapes"}),
+    "sensor.camera.dvs": frozenset({"shapes", "shading", "motion"}),
+    "sensor.camera.instance_segmentation": frozenset({"shapes", "labels"}),
+    "sensor.camera.normals": frozenset({"shapes", "labels"}),
+    "sensor.camera.optical_flow": frozenset({"shapes", "motion"}),
+    "sensor.camera.rgb": frozenset({"shapes", "shading"}),
+    "sensor.camera.semantic_segmentation": frozenset({"shapes", "labels"}),
+    "sensor.lidar.ray_cast": frozenset({"rays"}),
+    "sensor.lidar.ray_cast_semantic": frozenset({"rays"}),
+    "sensor.other.obstacle": frozenset({"rays"}),
+    "sensor.other.radar": frozenset({"rays"}),
+}
+"""Sensors whose kernels are compiled while the server already listens, and the names of the jobs that do it."""
 
 Job = Callable[[], object]
 
 
 class Background:
-    """A job in a forked process, which begins at once and ends with this process.
+    """Jobs in forked processes, which begin at once and end with this process.
+
+    Args:
+        jobs: With their names, fewer than 256.
+        processes: How many at a time.
+        at_end: Called there after the last, with whether all of them were done.
 
     Attributes:
-        process: Its id.
+        process: Id of the first process, which ends last.
+        progress: Descriptor that is readable whenever a job is done, and when all have ended.
     """
 
-    def __init__(self, job: Job) -> None:
-        waiting = _numbers(1)
+    def __init__(self, jobs: Sequence[tuple[str, Job]], processes: int, at_end: Callable[[bool], object]) -> None:
+        self._names = [name for name, _ in jobs]
+        self._left = set(self._names)
         self._ended = False
-        self.process = _fork([job], waiting)
+        self.progress, tell = os.pipe()
+        waiting = _numbers(1)
+        self.process = _fork([lambda: at_end(share([job for _, job in jobs], processes, tell))], waiting)
         os.close(waiting)
+        os.close(tell)
 
-    def finish(self) -> None:
-        """Wait until it is done; returns at once if it is."""
-        if not self._ended:
+    @property
+    def has_ended(self) -> bool:
+        """Whether `take_progress` found that nothing more will be done."""
+        return self._ended
+
+    def lacks(self, sensor: str) -> bool:
+        """Whether a job is still to be done without which a blueprint cannot be had."""
+        return not self._left.isdisjoint(LATE_SENSORS.get(sensor, ()))
+
+    def take_progress(self) -> None:
+        """Note what was done; waits for a sign if `progress` is not readable."""
+        done = os.read(self.progress, 256)
+        self._left.difference_update(self._names[number] for number in done)
+        if not done:
+            # Whatever was not done is compiled when it is needed.
+            self._left.clear()
             self._ended = True
-            os.waitpid(self.process, 0)
+
+    def close(self) -> None:
+        """Let go of a process that has ended."""
+        os.close(self.progress)
+        os.waitpid(self.process, 0)
 
 
 def compile_all(town: str, town_folder: str | None) -> Background | None:
@@ -113,25 +148,23 @@ def _one_at_a_time() -> Iterator[None]:
 
 def _compile_all(town: str, town_folder: str | None) -> Background:
     began = time.monotonic()
+    processes = min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
     # The collector would go through all that numba keeps, again and again, and find nothing: a tenth of the time.
     gc.disable()
     try:
         early = [job for _, job in jobs(town, town_folder)]
-        done = share(early, min(len(os.sched_getaffinity(0)), _MOST_PROCESSES))
-        logger.info("compiled in %.1f s; lidars and rarer sensors follow in the background", time.monotonic() - began)
-        return Background(lambda: _compile_late(done))
+        done = share(early, processes)
+        logger.info("compiled in %.1f s; what sensors need follows in the background", time.monotonic() - began)
+        return Background(late_jobs(), processes, lambda rest: _note_complete() if done and rest else None)
     finally:
         gc.enable()
 
 
-def _compile_late(is_last: bool) -> None:
-    for _, job in late_jobs():
-        job()
-    if is_last:
-        try:
-            kernel_cache.note_complete()
-        except OSError as error:
-            logger.warning("the kernels are compiled, but %s cannot keep them: %s", kernel_cache.base_folder(), error)
+def _note_complete() -> None:
+    try:
+        kernel_cache.note_complete()
+    except OSError as error:
+        logger.warning("the kernels are compiled, but %s cannot keep them: %s", kernel_cache.base_folder(), error)
 
 
 def jobs(town: str, town_folder: str | None) -> list[tuple[str, Job]]:
@@ -140,19 +173,24 @@ def jobs(town: str, town_folder: str | None) -> list[tuple[str, Job]]:
     Long jobs come first; what a job calls that is a job of its own comes well before it.
     """
     return [
-        ("driving", _compile_driving),
-        ("shapes", _draw_shapes),
-        ("collisions", _compile_collisions),
         ("town", lambda: _build(town, town_folder)),
-        ("shading", _shade),
+        ("driving", _compile_driving),
+        ("collisions", _compile_collisions),
+        ("beginning", _compile_beginning),
+        ("world", _compile_world),
         ("physics", _compile_step),
-        ("labels", _draw_labels),
     ]
 
 
 def late_jobs() -> list[tuple[str, Job]]:
-    """What only `LATE_SENSORS` need."""
-    return [("rays", _cast_rays), ("motion", _draw_motion)]
+    """What only `LATE_SENSORS` need, the most frequent of them first."""
+    return [
+        ("shading", _shade),
+        ("shapes", _draw_shapes),
+        ("rays", _cast_rays),
+        ("labels", _draw_labels),
+        ("motion", _draw_motion),
+    ]
 
 
 def camera_jobs(town: Town) -> list[Job]:
@@ -163,19 +201,20 @@ def camera_jobs(town: Town) -> list[Job]:
     return [lambda: renderer_of(town), _draw_shapes, _shade, _draw_labels]
 
 
-def share(jobs: Sequence[Job], processes: int) -> bool:
+def share(jobs: Sequence[Job], processes: int, tell: int | None = None) -> bool:
     """Do jobs in forked processes and in this one, each taking the next as soon as it is free.
 
     Args:
         jobs: Fewer than 256. What they leave behind on disk counts, not in memory.
         processes: How many, this one included.
+        tell: Descriptor to which the number of each job that was done is written as a byte.
 
     Returns:
         Whether all of them were done.
     """
     waiting = _numbers(len(jobs))
-    children = [_fork(jobs, waiting) for _ in range(processes - 1)]
-    done = _work(jobs, waiting)
+    children = [_fork(jobs, waiting, tell) for _ in range(processes - 1)]
+    done = _work(jobs, waiting, tell)
     os.close(waiting)
     for child in children:
         done &= os.waitpid(child, 0)[1] == 0
@@ -190,7 +229,7 @@ def _numbers(count: int) -> int:
     return waiting
 
 
-def _fork(jobs: Sequence[Job], waiting: int) -> int:
+def _fork(jobs: Sequence[Job], waiting: int, tell: int | None = None) -> int:
     parent = os.getpid()
     child = os.fork()
     if child:
@@ -200,12 +239,12 @@ def _fork(jobs: Sequence[Job], waiting: int) -> int:
     try:
         set_parent_death_signal(signal.SIGKILL)
         if os.getppid() == parent:
-            status = 0 if _work(jobs, waiting) else 1
+            status = 0 if _work(jobs, waiting, tell) else 1
     finally:
         os._exit(status)
 
 
-def _work(jobs: Sequence[Job], waiting: int) -> bool:
+def _work(jobs: Sequence[Job], waiting: int, tell: int | None) -> bool:
     done = True
     while number := os.read(waiting, 1):
         try:
@@ -213,6 +252,8 @@ def _work(jobs: Sequence[Job], waiting: int) -> bool:
         except Exception:  # whatever it is, the server can do without: the kernel is compiled when it is needed
             logger.exception("some kernels cannot be compiled beforehand")
             done = False
+        if tell is not None:
+            os.write(tell, number)
     return done
 
 
@@ -237,10 +278,11 @@ def _surface() -> Surface:
 
 
 def _compile_driving() -> None:
-    vehicles, walkers, props = _rows()
-    bodies, busy = np.zeros(1, collisions.BODY), np.zeros(1, np.int64)
-    _compile(step.begin, vehicles, walkers, props, bodies, busy, 0.05)
-    _compile(step.drive_calm, vehicles, busy, _surface(), 0.05, 1, 9.81)
+    _compile(step.drive_calm, np.zeros(1, VEHICLE), np.zeros(1, np.int64), _surface(), 0.05, 1, 9.81)
+
+
+def _compile_beginning() -> None:
+    _compile(step.begin, *_rows(), np.zeros(1, collisions.BODY), np.zeros(1, np.int64), 0.05)
 
 
 def _compile_collisions() -> None:
@@ -254,20 +296,32 @@ def _compile_collisions() -> None:
     _compile(prop.advance, props[0], _surface(), 0.01, 9.81)
 
 
+def _compile_world() -> None:
+    episode = Episode(1, _Road(), 0)  # type: ignore[arg-type]
+    origin = (0.0, 0.0, 0.0)
+    is_free(episode, box=(origin, (1.0, 1.0, 1.0), origin), pose=(origin, origin))
+    episode.warm_up()
+    snapshot = Snapshot()
+    snapshot.lay_out(episode)
+    snapshot.pack(episode, 0.0, 0.0, 0)
+
+
 def _compile_step() -> None:
     obstacles = np.zeros(1, OBSTACLE)
     world = (*_rows(), obstacles, build_obstacle_grid(obstacles), _surface())
     _compile(step.step, *world, np.zeros(1, CONTACT), 0.05, 0.01, 10, 9.81)
 
 
-class _Ground:
-    """What sensors read of a town, of a town with a bit of road."""
+class _Road:
+    """What episodes and sensors read of a town, of a town with a bit of road."""
 
     def __init__(self) -> None:
         self.surface = _surface()
         self.obstacles = np.zeros(1, OBSTACLE)
         self.obstacle_grid = build_obstacle_grid(self.obstacles)
         self.signals: list[Any] = []
+        self.signal_zones = np.zeros(0, SIGNAL_ZONE)
+        self.street_lights = np.zeros((0, 3))
         self.scenery = self
         self.vertices = np.array([(0, -5, 0), (9, -5, 0), (9, 5, 0), (0, 5, 0)], np.float32)
         self.triangles = np.array([(0, 1, 2), (0, 2, 3)], np.int32)
@@ -280,7 +334,7 @@ class _Ground:
 def _view() -> View:
     rows = (np.zeros(0, dtype) for dtype in (VEHICLE, WALKER, PROP))
     nothing = (np.zeros(0, np.uint8), np.zeros(0, CONTACT))
-    return View(1, 0.05, 0.05, _Ground(), *rows, Weather().as_dict(), *nothing, 9.81, None)  # type: ignore[call-arg, arg-type]
+    return View(1, 0.05, 0.05, _Road(), *rows, Weather().as_dict(), *nothing, 9.81, None)  # type: ignore[call-arg, arg-type]
 
 
 def _mount() -> Mount:
@@ -295,11 +349,19 @@ def _draw(*kinds: Any) -> None:
 
 
 def _draw_shapes() -> None:
-    _draw(cameras.DepthCamera)
+    view, mount = _view(), _mount()
+    renderer = Renderer(view.town)
+    seen = renderer.look(view, camera_at(mount, 90.0, 16, 16), 1, reuse=False)
+    renderer.shadows(seen, renderer.light(view))
+    cameras.DepthCamera(_SMALL).draw(renderer, view, mount)
 
 
 def _shade() -> None:
-    _draw(cameras.RgbCamera)
+    view, mount = _view(), _mount()
+    renderer, camera = Renderer(view.town), cameras.RgbCamera(_SMALL)
+    sky = camera_at(mount, 90.0, 48, 48)
+    nothing = Seen(sky, 3, np.zeros((48, 48), np.float32), np.full((48, 48), -1, np.int32))
+    camera.shade(renderer, view, nothing, np.zeros((48, 48), np.uint8))
     edge = np.zeros((2, 2), np.int32)
     pictures = np.zeros((2, 2, 2, 4), np.uint8)
     shading.draw_rain(np.zeros((1, 3)), 1.0, 0.1, np.zeros((16, 16, 4), np.uint8))

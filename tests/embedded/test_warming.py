@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import carla
+import psutil
 import pytest
 
 import rllib_integration.embedded
 from rllib_integration.embedded import warming
-from rllib_integration.embedded.rpc.server import Server
-from rllib_integration.embedded.world.clock import Clock
-from rllib_integration.embedded.world.settings import EpisodeSettings
-from rllib_integration.embedded.world.simulation import Simulation
-from rllib_integration.embedded.world.spawning import spawn
+from tests.conftest import EmbeddedServer
 
 _PACKAGE = Path(rllib_integration.embedded.__file__).parent
 
@@ -77,7 +76,7 @@ def use(sensors):
         for _ in range(2):
             server.tick(0.05)
 
-use(set(SENSORS) - warming.LATE_SENSORS)
+use(set(SENSORS) - set(warming.LATE_SENSORS))
 missed = compiled_meanwhile(before)
 warming.share([job for _, job in warming.late_jobs()], 1)
 before = variants()
@@ -100,35 +99,90 @@ def test_the_server_compiles_everything_before_it_is_asked_for():
     assert result["forgotten"] == []
 
 
-def test_a_lidar_of_a_synchronous_world_waits_for_its_kernels_and_a_camera_does_not(tmp_path):
-    def compile_late() -> None:
-        os.read(told, 1)
-        (tmp_path / "compiled").touch()
+@pytest.fixture
+def compiling(tmp_path):
+    """A server whose late jobs wait until the test lets one go on, and what lets them."""
+    os.mkfifo(tmp_path / "pipe")
+    pipe = os.open(tmp_path / "pipe", os.O_RDWR)
+    server = EmbeddedServer(
+        tmp_path / "server.log", program=("tests.embedded.compiling_server", str(tmp_path / "pipe"))
+    )  # fmt: skip
+    yield server, lambda: os.write(pipe, b"x")
+    server.stop()
+    os.close(pipe)
 
-    told, tell = os.pipe()
-    late = warming.Background(compile_late)
 
-    def wait() -> None:
-        os.write(tell, b"x")
-        late.finish()
-        assert (tmp_path / "compiled").exists()
+_SPAWN = """
+import sys
+import carla
+client = carla.Client(sys.argv[1], int(sys.argv[2]))
+client.set_timeout(60.0)
+world = client.get_world()
+blueprint = world.get_blueprint_library().find(sys.argv[3])
+print("asks", flush=True)
+place = carla.Transform(carla.Location(z=5.0))
+if sys.argv[4] == "batch":
+    spawned = not client.apply_batch_sync([carla.command.SpawnActor(blueprint, place)], False)[0].error
+else:
+    spawned = world.spawn_actor(blueprint, place).is_alive
+print(spawned, flush=True)
+"""
 
-    simulation = Simulation()
-    server = Server(simulation, "127.0.0.1", 0, 0, Clock())
-    server.has_subscribers = lambda stream: True
-    simulation.load("Minitown")
-    simulation.apply_settings(EpisodeSettings(synchronous_mode=True, fixed_delta_seconds=0.05))
-    simulation.sensors.await_kernels = dict.fromkeys(warming.LATE_SENSORS, wait)
-    pose = ((0.0, 0.0, 5.0), (0.0, 0.0, 0.0))
-    spawn(simulation, simulation.library.find("sensor.camera.rgb"), {}, pose)
-    server.tick_once()
-    assert not (tmp_path / "compiled").exists()
-    for _ in range(2):
-        spawn(simulation, simulation.library.find("sensor.lidar.ray_cast"), {}, pose)
-    server.tick_once()
-    assert not Path(f"/proc/{late.process}").exists()
-    os.close(told)
-    os.close(tell)
+
+def _make_synchronous(world: carla.World) -> None:
+    settings = world.get_settings()
+    settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
+    world.apply_settings(settings)
+
+
+def _ask_for(sensor: str, how: str, server: EmbeddedServer) -> subprocess.Popen[str]:
+    """A client that has begun to spawn a sensor; while it waits it would stop all threads of this process."""
+    command = [sys.executable, "-c", _SPAWN, server.host, str(server.port), sensor, how]
+    asking = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert asking.stdout is not None
+    assert asking.stdout.readline() == "asks\n"
+    return asking
+
+
+def test_a_sensor_waits_for_its_own_kernels_while_others_drive_on(compiling):
+    server, go_on = compiling
+    client = carla.Client(*server.address)
+    client.set_timeout(30.0)
+    world = client.get_world()
+    _make_synchronous(world)
+    camera = _ask_for("sensor.camera.rgb", "alone", server)
+    lidar = _ask_for("sensor.lidar.ray_cast", "batch", server)
+    assert world.spawn_actor(world.get_blueprint_library().find("sensor.other.imu"), carla.Transform()).is_alive
+    for _ in range(10):
+        world.tick()
+    go_on()
+    world.tick()
+    assert camera.poll() is None  # it needs both shapes and shading
+    go_on()
+    assert camera.communicate(timeout=30.0)[0] == "True\n"
+    assert lidar.poll() is None
+    go_on()
+    assert lidar.communicate(timeout=30.0)[0] == "True\n"
+
+
+def test_ticks_wait_for_a_sensor_that_was_spawned_before_its_kernels_were_there_and_not_for_ever(compiling):
+    server, _ = compiling
+    client = carla.Client(*server.address)
+    client.set_timeout(30.0)
+    world = client.get_world()
+    blueprint = world.get_blueprint_library().find("sensor.lidar.ray_cast")
+    lidar = world.spawn_actor(blueprint, carla.Transform(carla.Location(z=5.0)))
+    frames: queue.SimpleQueue[int] = queue.SimpleQueue()
+    lidar.listen(lambda scan: frames.put(scan.frame))
+    world.wait_for_tick(10.0)  # an asynchronous world goes on
+    client.set_timeout(1.0)
+    with pytest.raises(RuntimeError, match="time-out"):
+        _make_synchronous(world)  # which ticks
+    assert frames.empty()
+    for process in psutil.Process(server.process.pid).children():
+        process.kill()
+    assert frames.get(timeout=30.0) > 0
+    lidar.destroy()
 
 
 def _folders(package: Path) -> dict[str, str]:

@@ -16,6 +16,9 @@ _BARE: dict[str, Any] = {**_EXACT, "_nrt": False, "no_cpython_wrapper": True}
 entry = njit(**_EXACT)
 """For what Python calls, and for what makes arrays or returns them."""
 
+bare_entry = njit(**_EXACT, _nrt=False)
+"""For what Python calls, and what neither makes arrays nor returns them: no reference counts."""
+
 kernel = njit(**_BARE)
 """For what only kernels call: no Python wrapper to compile, and no reference counts. It must neither make arrays nor
 return them."""

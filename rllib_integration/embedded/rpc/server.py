@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rllib_integration.embedded.protocol.body_checks import MalformedBodyError, check_body
-from rllib_integration.embedded.protocol.event_loop import EventLoop
+from rllib_integration.embedded.protocol.event_loop import READABLE, EventLoop
 from rllib_integration.embedded.protocol.rpc_framing import (
     Request,
     encode_bare,
@@ -39,6 +39,7 @@ from rllib_integration.embedded.rpc.complaints import Complaints
 from rllib_integration.embedded.rpc.descriptions import Lookup, describe
 from rllib_integration.embedded.rpc.errors import EXPECTED_ERRORS
 from rllib_integration.embedded.rpc.frame_gate import FrameGate
+from rllib_integration.embedded.rpc.kernel_gate import Compiling, KernelGate
 from rllib_integration.embedded.rpc.load_guard import LoadGuard
 from rllib_integration.embedded.rpc.registry import REMOTE_CALLS, RemoteError, Returns
 from rllib_integration.embedded.rpc.reply_guard import ReplyGuard
@@ -53,6 +54,9 @@ logger = logging.getLogger(__name__)
 
 MOST_UNTOLD_TICKS = 32
 """Of one client, before a frame is told although the next tick is there already."""
+
+_CAMERAS = ("sensor.camera.rgb", "sensor.camera.instance_segmentation")
+"""Those that need all kernels which are read as idle work."""
 
 IDLE_TIME = 0.25
 """[s] without any client before idle work is begun: one that started the server connects sooner."""
@@ -99,6 +103,7 @@ class Server:
         self._gate = TickGate()
         self._frame_gate = FrameGate(self._gate.has_traffic_manager)
         self._load_guard = LoadGuard()
+        self._kernel_gate = KernelGate()
         self._reply_guard = ReplyGuard()
         self._settings: Any = None
         self._settings_wire: list[Any] = []
@@ -134,6 +139,23 @@ class Server:
             self._rpc.close()
             self.streams.close()
             self._loop.close()
+
+    def await_kernels(self, compiling: Compiling) -> None:
+        """Let sensors wait for their kernels, which are being compiled."""
+        board = self.simulation.sensors
+
+        def go_on(_events: int) -> None:
+            compiling.take_progress()
+            if compiling.has_ended:
+                self._loop.forget(compiling.progress)
+                compiling.close()
+                self._kernel_gate.open()
+            for connection, request in self._kernel_gate.released(board.types):
+                self._handle(connection, request)
+
+        board.lacks_kernels = compiling.lacks
+        self._kernel_gate.close(compiling.lacks)
+        self._loop.watch(compiling.progress, READABLE, go_on)
 
     def _on_time(self) -> float | None:
         """Do what is due now; returns when the next thing is."""
@@ -171,7 +193,7 @@ class Server:
             for connection, message_id in self.awaited_streams.due_ticks(time.monotonic()):
                 self._on_tick_cue(connection, message_id, is_async=False)
             due.append(self.awaited_streams.next_due())
-        if self.idle_work:
+        if self.idle_work and not self._kernel_gate.lacks(*_CAMERAS):
             due.append(self._work_when_idle())
         if not self.simulation.settings.synchronous_mode:
             due.append(self._tick_by_clock())
@@ -231,6 +253,12 @@ class Server:
         self.streams.publish(WORLD_STREAM_ID, self.simulation.snapshot())
 
     def _handle(self, connection: RpcConnection, request: Request) -> None:
+        if (
+            self._kernel_gate
+            and self.simulation.settings.synchronous_mode
+            and self._kernel_gate.hold(connection, request, self.simulation.sensors.types)
+        ):
+            return
         if self._load_guard:
             if self._load_guard.hold(connection, request):
                 return

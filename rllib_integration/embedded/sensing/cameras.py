@@ -184,12 +184,16 @@ class RgbCamera(PictureSensor):
         """`picture` by a given renderer."""
         camera = camera_at(mount, self.fov, self.width, self.height, self.samples)
         seen = renderer.look(view, camera, self.samples, reuse=False)
-        stage = renderer.stage(view, camera)
+        return self.shade(renderer, view, seen, renderer.shadows(seen, renderer.light(view)))
+
+    def shade(self, renderer: Renderer, view: View, seen: Seen, shadow: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The picture of what is seen; shadow: as of `Renderer.shadows`."""
+        stage = renderer.stage(view, seen.camera)
         picture = np.empty((self.height, self.width, 4), np.uint8)
-        shadow = renderer.shadows(seen, stage.light)
         table = self.exposure.table(stage.light, view.time)
-        shading.shade(stage, camera, self.samples, seen.nearness, seen.ids, shadow, table, self._scratch, picture)
-        if self.samples == 1:
+        nearness, ids = seen.nearness, seen.ids
+        shading.shade(stage, seen.camera, seen.samples, nearness, ids, shadow, table, self._scratch, picture)
+        if seen.samples == 1:
             rough, picture = picture, picture.copy()
             edges.smooth_edges(seen.ids, stage.surfaces.look, stage.base, rough, picture)
         if self.values["enable_postprocess_effects"]:

@@ -140,9 +140,8 @@ def add_gores(mesh: MeshBuilder, gores: Array) -> None:
 def add_terrain(mesh: MeshBuilder, surface: Surface, seed: int) -> None:
     """Add the terrain."""
     lowest = _lowest_tiles(surface)
-    nodes, quads = _terrain_quads(
-        surface.height, surface.label, lowest, surface.origin_x, surface.origin_y, surface.cell
-    )
+    nodes, quads = _terrain_quads(surface.height, surface.label, lowest)
+    nodes[:, :2] = (surface.origin_x, surface.origin_y) + nodes[:, :2] * surface.cell
     if len(quads):
         noise = np.random.default_rng(seed).random(len(quads))[:, None]
         colours = (_GRASS + (_DRY - _GRASS) * 0.5 * noise).astype(np.uint8)
@@ -190,8 +189,9 @@ def _is_plain(height, label, tile, v, u):  # type: ignore[no-untyped-def]
 
 
 @njit()
-def _terrain_quads(height, label, lowest, origin_x, origin_y, cell):  # type: ignore[no-untyped-def]
-    """Squares that hold terrain, with corners on lanes sunk: nodes (n, 3) and their rows (m, 4)."""
+def _terrain_quads(height, label, lowest):  # type: ignore[no-untyped-def]
+    """Squares that hold terrain, with corners on lanes sunk: nodes (n, 3), of which x and y are in cells; their rows
+    (m, 4)."""
     tiles = 0
     for row in range(lowest.shape[0]):
         for column in range(lowest.shape[1]):
@@ -215,10 +215,7 @@ def _terrain_quads(height, label, lowest, origin_x, origin_y, cell):  # type: ig
                             _add_square(
                                 height, label, lowest, row, column, v + dv, u + du, step, index, nodes, quads, counts
                             )
-    nodes = nodes[: counts[0]]
-    nodes[:, 0] = origin_x + nodes[:, 0] * cell
-    nodes[:, 1] = origin_y + nodes[:, 1] * cell
-    return nodes, quads[: counts[1]]
+    return nodes[: counts[0]], quads[: counts[1]]
 
 
 @njit()

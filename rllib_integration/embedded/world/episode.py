@@ -78,6 +78,7 @@ class Episode:
         self._light_signals = np.array([s.is_traffic_light for s in town.signals], bool)
         self._zones = index_zones(town.signal_zones, town.signals)
         self._step, self._look_at_signals = DirectCall(step), DirectCall(look_at_signals)
+        self._follow_attachments, self._rotations = DirectCall(follow_parents), np.empty((3, 9))
         self.fixed_poses: dict[int, Pose] = {}
         self.actors: dict[int, Actor] = {}
         self.changed = True
@@ -171,13 +172,14 @@ class Episode:
 
     def _follow_parents(self, dt: float) -> None:
         tables = (self.vehicles, self.walkers, self.props, self.fixtures)
-        follow_parents(self._attachments, *(table.rows for table in tables), dt)
+        self._follow_attachments((self._attachments, *(table.rows for table in tables), self._rotations), dt)
 
-    def warm_up(self, gravity: float) -> None:
-        """Compile, or read from their cache, the kernels that move bodies and what hangs on them."""
+    def warm_up(self) -> None:
+        """Compile, or read from their cache, the kernels of a tick besides those that move bodies."""
         apply_friction(self._triggers(), self.vehicles.rows)
-        self.step(0.0, 0.01, 1, gravity)
+        self.lights.tick(0.0)
         self._follow_parents(0.0)
+        self._look_at_signals_of_vehicles(0.0)
         write_rotation(0.0, 0.0, 0.0, np.empty(9))
 
     def pose(self, actor: Actor) -> Pose:
@@ -226,6 +228,10 @@ class Episode:
         count = self._step((*bodies, *ground, contacts), dt, substep, max_substeps, gravity)
         self.contacts = contacts[:count]
         self._follow(dt)
+        self._look_at_signals_of_vehicles(dt)
+
+    def _look_at_signals_of_vehicles(self, dt: float) -> None:
+        vehicles = self.vehicles
         self._look_at_signals((self._zones, vehicles.rows, self.lights.rows, self.light_ids, vehicles.companion), dt)
 
     def _let_controls_go(self) -> None:

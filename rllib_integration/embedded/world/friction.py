@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.kernel_cache import njit
+from rllib_integration.embedded.physics.kernels import bare_entry
 
 NO_OVERRIDE = -1.0
 
@@ -25,7 +25,7 @@ TRIGGER = np.dtype(
 """Centre and half sizes in metres, heading in radians, CARLA's tire_friction inside."""
 
 
-@njit()
+@bare_entry
 def apply_friction(triggers: NDArray[np.void], vehicles: NDArray[np.void]) -> None:
     """Set `friction_override` of every vehicle: that of the last trigger that holds its origin, or none."""
     for i in range(len(vehicles)):

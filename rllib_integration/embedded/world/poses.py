@@ -11,10 +11,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.kernel_cache import njit
+from rllib_integration.embedded.physics.kernels import bare_entry, kernel
 from rllib_integration.embedded.physics.obstacles import ObstacleGrid
 from rllib_integration.embedded.physics.rigid_body import angles_from_rotation, rotation_from_angles
-from rllib_integration.embedded.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND, Rows
+from rllib_integration.embedded.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND, Floats, Rows
 from rllib_integration.embedded.world.actors import FIXTURE_KIND, SPRING_ARM
 
 SPRING_ARM_RATE = 8.0
@@ -39,19 +39,19 @@ ATTACHMENT = np.dtype(
 """One attached actor: rows of child and parent, and the child's pose relative to the parent."""
 
 
-@njit()
+@bare_entry
 def write_rotation(roll: float, pitch: float, yaw: float, matrix: NDArray[np.float64]) -> None:
     """`rotation_from_angles` for Python and for the kernels of this module."""
     rotation_from_angles(roll, pitch, yaw, matrix)
 
 
-@njit()
+@bare_entry
 def angles_of(matrix: NDArray[np.float64]) -> tuple[float, float, float]:
     """`angles_from_rotation` for Python and for the kernels of this module."""
     return angles_from_rotation(matrix)
 
 
-@njit()
+@bare_entry
 def multiply(a: NDArray[np.float64], b: NDArray[np.float64], out: NDArray[np.float64]) -> None:
     """Product of two rotation matrices."""
     for i in range(3):
@@ -59,14 +59,16 @@ def multiply(a: NDArray[np.float64], b: NDArray[np.float64], out: NDArray[np.flo
             out[3 * i + j] = a[3 * i] * b[j] + a[3 * i + 1] * b[3 + j] + a[3 * i + 2] * b[6 + j]
 
 
-@njit()
+@kernel
 def _turn_towards(angle: float, goal: float, share: float) -> float:
     difference = (goal - angle + math.pi) % (2.0 * math.pi) - math.pi
     return angle + share * difference
 
 
-@njit()
-def follow_parents(attachments: Rows, vehicles: Rows, walkers: Rows, props: Rows, fixtures: Rows, dt: float) -> None:
+@bare_entry
+def follow_parents(
+    attachments: Rows, vehicles: Rows, walkers: Rows, props: Rows, fixtures: Rows, scratch: Floats, dt: float
+) -> None:
     """Move every attached actor to its parent; parents come before their children.
 
     A rigid child takes the parent's whole pose. A spring arm only takes its heading, which it follows with a lag,
@@ -75,11 +77,10 @@ def follow_parents(attachments: Rows, vehicles: Rows, walkers: Rows, props: Rows
     Args:
         attachments: Array of `ATTACHMENT`.
         vehicles, walkers, props, fixtures: State arrays that the rows refer to.
+        scratch: (3, 9).
         dt: Seconds since the last call; 0 puts spring arms straight behind their parents.
     """
-    parent_rotation = np.empty(9)
-    child_rotation = np.empty(9)
-    rotation = np.empty(9)
+    parent_rotation, child_rotation, rotation = scratch[0], scratch[1], scratch[2]
     share = 1.0 - math.exp(-SPRING_ARM_RATE * dt)
     for i in range(len(attachments)):
         link = attachments[i]
@@ -137,7 +138,7 @@ def follow_parents(attachments: Rows, vehicles: Rows, walkers: Rows, props: Rows
             fixtures[row].vx, fixtures[row].vy, fixtures[row].vz = vx, vy, vz
 
 
-@njit()
+@kernel
 def _bounds_overlap(
     ax: float, ay: float, ayaw: float, aex: float, aey: float,
     bx: float, by: float, byaw: float, bex: float, bey: float,
@@ -159,7 +160,7 @@ def _bounds_overlap(
     return abs(-dx * sb + dy * cb) <= bey + aex * s + aey * c
 
 
-@njit()
+@bare_entry
 def first_overlap(
     rows: Rows, x: float, y: float, z: float, yaw: float, ex: float, ey: float, ez: float, skip: int
 ) -> int:
@@ -186,7 +187,7 @@ def first_overlap(
     return -1
 
 
-@njit()
+@bare_entry
 def first_obstacle(
     obstacles: Rows, grid: ObstacleGrid, x: float, y: float, z: float, yaw: float, ex: float, ey: float, ez: float
 ) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -64,11 +64,11 @@ class SensorBoard:
     """Asks the sensors that are due after every tick.
 
     Attributes:
-        await_kernels: What some sensors must wait for before they can be asked, by their types; see `warming`.
+        lacks_kernels: Tells whether what sensors of a type need is still being compiled; see `warming`.
     """
 
     def __init__(self, simulation: Simulation) -> None:
-        self.await_kernels: Mapping[str, Callable[[], object]] = {}
+        self.lacks_kernels: Callable[[str], bool] = lambda sensor: False
         self._simulation = simulation
         self._mounted: dict[int, _Mounted] = {}
         self._last_dt = 0.0
@@ -108,6 +108,11 @@ class SensorBoard:
         return any(mounted.is_camera for mounted in self._mounted.values())
 
     @property
+    def types(self) -> set[str]:
+        """The types of all sensors."""
+        return {mounted.actor.type_id for mounted in self._mounted.values()}
+
+    @property
     def stream_ids(self) -> set[int]:
         """The streams of all sensors."""
         return {mounted.actor.stream_id for mounted in self._mounted.values()}
@@ -143,15 +148,13 @@ class SensorBoard:
     def _is_ready(self, mounted: _Mounted) -> bool:
         """Whether what a sensor needs is there: the first one of its kind in a process needs much.
 
-        In a synchronous world, every tick has its message: the tick waits. In an asynchronous one the sensor is silent
-        for as long as it takes, so that clients are answered meanwhile.
+        In a synchronous world, every tick has its message: it waits (see `rpc.kernel_gate`). In an asynchronous one the
+        sensor is silent for as long as it takes, so that clients are answered meanwhile.
         """
-        kernels = self.await_kernels.get(mounted.actor.type_id)
-        if not self._simulation.settings.synchronous_mode:
-            return kernels is None and not (mounted.is_camera and self._simulation.publisher.prepares_cameras())
-        if kernels is not None:
-            kernels()
-        return True
+        if self._simulation.settings.synchronous_mode:
+            return True
+        prepares = mounted.is_camera and self._simulation.publisher.prepares_cameras()
+        return not prepares and not self.lacks_kernels(mounted.actor.type_id)
 
     @staticmethod
     def _is_due(mounted: _Mounted, dt: float) -> bool:

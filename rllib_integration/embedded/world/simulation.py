@@ -200,7 +200,8 @@ class Simulation:
         episode = self.episode
         origin = (0.0, 0.0, 0.0)
         is_free(episode, box=(origin, (1.0, 1.0, 1.0), origin), pose=(origin, origin))
-        episode.warm_up(self.gravity)
+        episode.warm_up()
+        episode.step(0.0, 0.01, 1, self.gravity)
         self.snapshot(announce_map=False)
 
     def set_weather(self, weather: Weather) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rllib_integration.embedded.direct_calls import DirectCall
-from rllib_integration.embedded.kernel_cache import njit
+from rllib_integration.embedded.physics.kernels import bare_entry, kernel
 from rllib_integration.embedded.physics.state import Rows
 from rllib_integration.embedded.protocol.layouts import (
     ACTOR_ACTIVE,
@@ -40,7 +40,7 @@ assert _HEAD.size == 28
 assert MESSAGE_HEADER.itemsize == 88
 
 
-@njit()
+@kernel
 def _pack_motion(row: Any, record: Any) -> None:
     """Writes pose and motion; what is not finite is not shown to clients, who keep what they saw last."""
     total = row.x + row.y + row.z + row.pitch + row.yaw + row.roll + row.vx + row.vy + row.vz
@@ -55,7 +55,7 @@ def _pack_motion(row: Any, record: Any) -> None:
     record.ax, record.ay, record.az = row.ax, row.ay, row.az
 
 
-@njit()
+@bare_entry
 def _pack(
     vehicles: Rows, status: Rows, walkers: Rows, props: Rows, fixtures: Rows, lights: Rows,
     vehicle_out: Rows, walker_out: Rows, prop_out: Rows, fixture_out: Rows, light_out: Rows,

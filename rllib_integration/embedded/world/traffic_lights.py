@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rllib_integration.embedded.direct_calls import DirectCall
-from rllib_integration.embedded.kernel_cache import njit
+from rllib_integration.embedded.physics.kernels import bare_entry
 from rllib_integration.embedded.physics.state import Rows
 from rllib_integration.embedded.town.town import Signal
 
@@ -138,7 +138,7 @@ _CYCLE = np.dtype(
 )
 
 
-@njit()
+@bare_entry
 def _advance(
     rows: Rows,
     members: NDArray[np.int32],
@@ -240,7 +240,7 @@ def index_zones(zones: NDArray[np.void], signals: Sequence[Signal]) -> SignalZon
     )
 
 
-@njit()
+@bare_entry
 def look_at_signals(
     zones: SignalZones, vehicles: Rows, lights: Rows, light_ids: NDArray[np.uint32], status: Rows, dt: float
 ) -> None:
