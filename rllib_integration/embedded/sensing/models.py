@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,22 @@ _AMBER = (205, 120, 20)
 
 WALK_POSES = 8
 """Poses of one step cycle of a walker."""
+_STEP_CYCLE = 1.4
+"""[m] that a walker comes forward in it."""
+
+
+def walk_pose(walker: Any) -> int:
+    """The pose of a walker (a row of `physics.state.WALKER`): arms and legs swing with the distance it has come."""
+    if walker["vx"] ** 2 + walker["vy"] ** 2 <= 0.04:
+        return WALK_POSES
+    way = walker["x"] * math.cos(walker["yaw"]) + walker["y"] * math.sin(walker["yaw"])
+    return int(way / _STEP_CYCLE * WALK_POSES) % WALK_POSES
+
+
+def limb_angles(pose: int) -> tuple[float, float]:
+    """How far a walker's right leg and right arm swing forward in a pose, in radians; the left ones swing back."""
+    leg = 0.0 if pose >= WALK_POSES else math.sin(2.0 * math.pi * pose / WALK_POSES) * 0.42
+    return leg, -0.8 * leg
 
 
 @functools.lru_cache(maxsize=512)
@@ -365,14 +382,13 @@ def _walker(builder: MeshBuilder, type_id: str, size: Size, pose: int, detail: i
     cloth, trousers, skin, hair = _clothes(type_id)
     height = size[2] * 2.0
     scale = height / 1.8
-    swing = 0.0 if pose >= WALK_POSES else math.sin(2.0 * math.pi * pose / WALK_POSES) * 0.5
+    leg, arm = limb_angles(pose)
     foot = -size[2]
     hip, shoulder = foot + 0.47 * height, foot + 0.82 * height
     head = foot + 0.925 * height
     for side in (1.0, -1.0):
-        lean = swing * side
-        _limb(builder, (0.0, side * 0.1 * scale, hip), 0.47 * height, 0.075 * scale, lean, trousers, detail)
-        _limb(builder, (0.0, side * 0.235 * scale, shoulder), 0.36 * height, 0.052 * scale, -lean * 0.8, cloth, detail)
+        _limb(builder, (0.0, side * 0.1 * scale, hip), 0.47 * height, 0.075 * scale, leg * side, trousers, detail)
+        _limb(builder, (0.0, side * 0.235 * scale, shoulder), 0.36 * height, 0.052 * scale, arm * side, cloth, detail)
     builder.box((0.0, 0.0, (hip + shoulder) / 2.0), (0.115 * scale, 0.17 * scale, (shoulder - hip) / 2.0 + 0.03), cloth,
                 top=1.12)  # fmt: skip
     sides = 8 if detail else 5
@@ -385,9 +401,9 @@ def _limb(builder: MeshBuilder, joint, length: float, thick: float, lean: float,
     x, y, z = joint
     reach = math.sin(lean) * length
     drop = math.cos(lean) * length
-    builder.box((x + reach / 2.0, y, z - drop / 2.0), (thick, thick, drop / 2.0), colour, top=1.2, shift=-reach / 2.0)
+    builder.box((x + reach, y, z - drop / 2.0), (thick, thick, drop / 2.0), colour, top=1.2, shift=-reach)
     if detail and length > 0.7:
-        builder.box((x + reach / 2.0 + 0.05, y, z - drop + 0.04), (0.12, thick, 0.04), (40, 36, 34))
+        builder.box((x + reach + 0.05, y, z - drop + 0.04), (0.12, thick, 0.04), (40, 36, 34))
 
 
 def _prop(builder: MeshBuilder, type_id: str, size: Size, detail: int) -> None:

@@ -16,7 +16,7 @@ from . import raster, scene, weather
 from .actors import PROP, VEHICLE, WALKER, label_of, pose_of
 from .compiling import BARE
 from .mesh import Mesh, MeshBuilder
-from .models import WALK_POSES, model
+from .models import WALK_POSES, model, walk_pose
 from .raster import FARTHEST, INSTANCE, Camera, MeshPool
 from .shading import LAMP_BRAKE, LAMP_HEAD, LAMP_LEFT, LAMP_RIGHT, LAMP_SIREN, LAMP_TAIL, Stage
 from .view import Mount, View
@@ -274,10 +274,7 @@ class Renderer:
         first = len(view.vehicles)
         for row in range(len(view.walkers)):
             walker = view.walkers[row]
-            pose = WALK_POSES
-            if walker["vx"] ** 2 + walker["vy"] ** 2 > 0.04:
-                way = walker["x"] * math.cos(walker["yaw"]) + walker["y"] * math.sin(walker["yaw"])
-                pose = int(way / 1.4 * WALK_POSES) % WALK_POSES
+            pose = walk_pose(walker)
             type_id = view.actors.type_id(WALKER, row)
             size = tuple(round(float(walker[f"extent_{axis}"]), 3) for axis in "xyz")
             body = self._instances[first + row]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rllib_integration.embedded.physics.telemetry import wheel_pitch_angle, wheel_steer_angle
+from rllib_integration.embedded.sensing.models import limb_angles, walk_pose
 from rllib_integration.embedded.world.actors import Actor
 from rllib_integration.embedded.world.poses import angles_of, multiply, write_rotation
 
@@ -175,11 +176,13 @@ class Skeletons:
         height = 2.0 * actor.box[1][2]
         posed = self._posed.get(actor.id, {})
         blend = self._blend.get(actor.id, 0.0)
+        leg, arm = (math.degrees(angle) for angle in limb_angles(walk_pose(self._episode.row(actor))))
+        swing = {"crl_thigh__R": leg, "crl_thigh__L": -leg, "crl_arm__R": arm, "crl_arm__L": -arm}
         found: dict[str, Pose] = {}
         bones = []
         for name, (parent, shares) in _WALKER_BONES.items():
             x, y, z = (share * height for share in shares)
-            relative: Pose = ((x, y, z), _NO_ROTATION)
+            relative: Pose = ((x, y, z), (swing.get(name, 0.0), 0.0, 0.0))
             if name in posed and blend > 0.0:
                 relative = _blended(relative, posed[name], blend)
             component = compose(found[parent], relative) if parent else relative

@@ -1,0 +1,48 @@
+"""The bones that clients ask for are where cameras draw the walker's limbs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rllib_integration.embedded.sensing.models import model, walk_pose
+from rllib_integration.embedded.world.simulation import Simulation
+from rllib_integration.embedded.world.spawning import spawn
+
+
+@pytest.fixture(scope="module")
+def walker():
+    simulation = Simulation()
+    simulation.load("Minitown")
+    actor = spawn(
+        simulation, simulation.library.find("walker.pedestrian.0001"), {}, ((5.0, 5.0, 50.0), (0.0, 30.0, 0.0))
+    )
+    return simulation.episode, actor
+
+
+def feet_ahead(episode, actor):
+    """How far the right foot is ahead of the left one [m], by its bones and by its picture."""
+    bones = {name: own[0] for name, _, own, _ in episode.skeletons.walker_bones(actor)}
+    row = episode.row(actor)
+    size = tuple(float(row[f"extent_{axis}"]) for axis in "xyz")
+    points = model(actor.type_id, size, 1, walk_pose(row)).vertices
+    feet = points[points[:, 2] < points[:, 2].min() + 0.1]
+    drawn = [feet[np.sign(feet[:, 1]) == side, 0].mean() for side in (1, -1)]
+    return bones["crl_foot__R"][0] - bones["crl_foot__L"][0], drawn[0] - drawn[1]
+
+
+def test_a_walkers_bones_swing_as_it_is_drawn(walker):
+    episode, actor = walker
+    row = episode.row(actor)
+    row["vx"], row["vy"] = 0.0, 0.0
+    assert feet_ahead(episode, actor) == pytest.approx((0.0, 0.0), abs=1e-6)
+    row["vx"], row["vy"] = 1.4 * np.cos(row["yaw"]), 1.4 * np.sin(row["yaw"])
+    found = []
+    for _ in range(8):
+        row["x"] += 0.175 * np.cos(row["yaw"])
+        row["y"] += 0.175 * np.sin(row["yaw"])
+        found.append(feet_ahead(episode, actor))
+    bones, drawn = np.array(found).T
+    assert bones.max() > 0.5
+    assert bones.min() < -0.5
+    assert bones == pytest.approx(drawn, abs=0.15)
