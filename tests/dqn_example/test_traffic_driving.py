@@ -12,7 +12,7 @@ import pytest
 
 from dqn_evaluate import GreedyPolicy
 from rllib_integration.carla_env import CarlaEnv
-from rllib_integration.config import load_config
+from rllib_integration.env_config import load_config
 from rllib_integration.driving.trials import Task, drive_episode, drive_settings
 
 ROOT = Path(__file__).resolve().parents[2]
