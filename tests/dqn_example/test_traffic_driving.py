@@ -12,8 +12,8 @@ import pytest
 
 from dqn_evaluate import GreedyPolicy
 from rllib_integration.carla_env import CarlaEnv
-from rllib_integration.env_config import load_config
 from rllib_integration.driving.trials import Task, drive_episode, drive_settings
+from rllib_integration.env_config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 STRAIGHT_AHEAD = 14  # throttle, of the actions "braking"
