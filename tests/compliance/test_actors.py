@@ -67,7 +67,7 @@ def test_an_attached_actor_follows_its_parent_and_ends_with_it(fresh_world, spaw
     assert gnss.get_location().distance(carla.Location(ahead.x, ahead.y, ahead.z)) < 0.1
 
 
-def test_nothing_is_attached_to_an_actor_that_is_gone(fresh_world, spawn, spawn_points):
+def test_nothing_is_attached_to_an_actor_that_is_gone(client, fresh_world, spawn, spawn_points):
     car = spawn("vehicle.tesla.model3", spawn_points[0])
     fresh_world.tick()  # the client destroys only what it has seen
     car.destroy()
@@ -75,6 +75,9 @@ def test_nothing_is_attached_to_an_actor_that_is_gone(fresh_world, spawn, spawn_
     before = len(fresh_world.get_actors())
     with pytest.raises(RuntimeError, match="parent actor not found"):
         spawn("sensor.other.gnss", carla.Transform(), car)
+    gnss = fresh_world.get_blueprint_library().find("sensor.other.gnss")
+    (response,) = client.apply_batch_sync([carla.command.SpawnActor(gnss, carla.Transform(), car.id)], True)
+    assert "parent actor not found" in response.error
     fresh_world.tick()
     assert len(fresh_world.get_actors()) == before
 

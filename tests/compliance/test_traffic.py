@@ -87,10 +87,14 @@ def test_walkers_of_the_navigation_walk(client, fresh_world, spawn):
         controller.go_to_location(fresh_world.get_random_location_from_navigation())
         controller.set_max_speed(1.4)
     run(fresh_world, 10.0)
-    moved = [walker.get_location().distance(place) for walker, place in zip(walkers, before)]
+    places = [walker.get_location() for walker in walkers]
+    moved = [place.distance(start) for place, start in zip(places, before)]
+    grounds = [fresh_world.ground_projection(place, 5.0) for place in places]
     for controller in controllers:
         controller.stop()
     assert sum(distance > 2.0 for distance in moved) >= 3
+    for walker, place, ground in zip(walkers, places, grounds):
+        assert place.z - ground.location.z == pytest.approx(walker.bounding_box.extent.z, abs=0.3)
 
 
 def test_a_recording_is_listed_and_replayed(client, fresh_world, spawn, spawn_points):

@@ -172,3 +172,7 @@ def test_walkers_walk_as_told(fresh_world, spawn, spawn_points):
     walked = walker.get_location() - before
     assert walked.x * forward.x + walked.y * forward.y == pytest.approx(3.0, abs=0.8)
     assert walker.get_control().speed == pytest.approx(1.5)
+    height = walker.get_location().z
+    walker.apply_control(carla.WalkerControl(forward, 0.0, True))
+    run(fresh_world, 0.2)
+    assert walker.get_location().z > height + 0.1

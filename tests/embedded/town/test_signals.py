@@ -163,6 +163,18 @@ def test_times_freeze_state_and_reset(minitown: Town) -> None:
     assert lights.rows["green"][green] == np.float32(GREEN_TIME)
 
 
+@pytest.mark.parametrize("colour", ["green", "yellow", "red"])
+def test_a_time_is_that_of_all_lights_of_a_phase_and_of_no_other(minitown: Town, colour: str) -> None:
+    lights = TrafficLights(minitown.signals)
+    before = lights.rows[colour].copy()
+    phases = list(zip(lights.group.tolist(), lights.phase.tolist()))
+    row, twin = next((a, b) for a in range(len(phases)) for b in range(a) if phases[a] == phases[b])
+    getattr(lights, f"set_{colour}_time")(row, 7.5)
+    changed = np.flatnonzero(lights.rows[colour] != before).tolist()
+    assert twin in changed
+    assert changed == [number for number, phase in enumerate(phases) if phase == phases[row]]
+
+
 def test_times_of_zero_do_not_hang(minitown: Town) -> None:
     lights = TrafficLights(minitown.signals)
     for row in range(len(lights.rows)):
