@@ -56,6 +56,7 @@ _SPECTATOR_BEHIND = 5.0  # [m]
 _SPECTATOR_ABOVE = 3.0  # [m]
 _SUBSTEP = 0.01  # [s] CARLA's default; substeps are added for longer time steps
 _FEWEST_SUBSTEPS, _MOST_SUBSTEPS = 10, 16  # CARLA refuses more; beyond them, each is longer
+_NO_SERVER = "There is no CARLA server: the last one failed, and no other has been acquired."
 _SILENCE = 1.0  # [s] after which a frame that was only asked for is asked after
 _BIRD_VIEW_RADIUS = 25.0  # [m] shown to people
 _EPISODES_OF_A_CLIENT = 2000
@@ -210,7 +211,7 @@ class CarlaCore:
 
     def _server(self) -> Any:
         if self.keeper.server is None:
-            raise ServerDiedError("There is no CARLA server: the last one failed, and no other has been acquired.")
+            raise ServerDiedError(_NO_SERVER)
         return self.keeper.server
 
     def _call(self, function: Callable[..., Result], *arguments: Any, timeout: float | None = None) -> Result:
@@ -226,7 +227,7 @@ class CarlaCore:
         self, function: Callable[..., Result], *arguments: Any, timeout: float | None = None
     ) -> PendingCall[Result]:
         if self.keeper.watch is None:
-            raise ServerDiedError("There is no CARLA server: the last one failed, and no other has been acquired.")
+            raise ServerDiedError(_NO_SERVER)
         # The client's own time-outs come first: their messages say more.
         seconds = (timeout or self.config["timeout"]) + 1.0
         return self.keeper.watch.begin(function, *arguments, timeout=seconds)
@@ -580,10 +581,13 @@ class CarlaCore:
         clock = self.clock()
         self._expected = self._expect(clock, repeat)
         if self._expected is None:
+            goal = clock.begin(repeat)
+            # Several things are waited for as one where ticks are queued, and where sensors begin to listen.
+            parts = repeat + 1 if goal or self._sensors_are_new else 1
             self._ticking = self._begin(
                 finish_and_collect,
-                *(clock, repeat, clock.begin(repeat), self.sensor_interface, self._sensors_are_new),
-                timeout=clock.timeout * (repeat + 1),
+                *(clock, repeat, goal, self.sensor_interface, self._sensors_are_new),
+                timeout=clock.timeout * parts,
             )
 
     def _expect(self, clock: Clock, repeat: int) -> _ExpectedFrame | None:
@@ -622,7 +626,7 @@ class CarlaCore:
         """Wait for a frame; ask why, should it be long in coming."""
         if expected.call.came_within(_SILENCE):
             return expected.call.result()
-        frame = self._call(expected.clock.make_up, expected.frame, timeout=expected.call.seconds)
+        frame = self._call(expected.clock.make_up, expected.frame, timeout=expected.clock.timeout)
         if not expected.call.done:
             self._ignore_frames()  # it has heard nothing, as when somebody else has loaded a world
         return frame
@@ -646,9 +650,12 @@ class CarlaCore:
         all_matter = self.sensor_interface.has_streams or self.sensor_interface.hears_every_frame
         queues = alone and self._server().queues_ticks and not all_matter
         queue = self.client if queues else None
+        if self.keeper.watch is None:
+            raise ServerDiedError(_NO_SERVER)
+        progress = self.keeper.watch.note_progress
         if self._frames is None and (queues or self._traffic is not None):
-            self._frames = FrameWatch(self.world)
-        return Clock(self.world, self.config["timeout"], self._traffic, self._frames, queue)
+            self._frames = FrameWatch(self.world, progress)
+        return Clock(self.world, self.config["timeout"], self._traffic, self._frames, queue, progress)
 
     def apply_hero_control(self, control: carla.VehicleControl) -> None:
         """Set the hero's control for the ticks to come. Does not wait for the server."""

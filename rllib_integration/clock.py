@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +23,20 @@ _SUBSCRIPTION_TICKS = 3
 _STRAGGLER_SECONDS = 0.5  # for a frame on its way, before it counts as not ticked
 
 
-class FrameWatch:
-    """Notices when this client receives a frame, whoever ticked it."""
+def _nobody_listens() -> None:
+    """Where no watch has to hear of progress."""
 
-    def __init__(self, world: carla.World) -> None:
+
+class FrameWatch:
+    """Notices when this client receives a frame, whoever ticked it.
+
+    Args:
+        world: The world.
+        progress: Called with each frame.
+    """
+
+    def __init__(self, world: carla.World, progress: Callable[[], None] = _nobody_listens) -> None:
+        self._progress = progress
         self._arrived = threading.Condition()
         self._frame = 0
         self._expected: tuple[int, PendingCall[int]] | None = None
@@ -33,6 +44,7 @@ class FrameWatch:
         self._callback = world.on_tick(self._note)
 
     def _note(self, snapshot: carla.WorldSnapshot) -> None:
+        self._progress()
         with self._arrived:
             self._frame = snapshot.frame
             self._arrived.notify_all()
@@ -72,6 +84,7 @@ class Clock:
         frames: Notices the frames that arrive.
         queue: A client of a server that takes several ticks at once, which saves the way there and back; None where
             each has to be waited for.
+        progress: Called when one of several ticks, or another part of what was asked for, is done.
     """
 
     world: Any
@@ -79,20 +92,25 @@ class Clock:
     traffic: Traffic | None = None
     frames: FrameWatch | None = None
     queue: carla.Client | None = None
+    progress: Callable[[], None] = _nobody_listens
 
     def tick(self) -> int:
         """Advance the world by one step; return the frame."""
         if self.traffic is None or self.frames is None:
-            return self.world.tick(self.timeout)
-        self._be_heard()
-        frame = self.traffic.tick()
-        self.frames.wait_for(frame, self.timeout)
+            frame = self.world.tick(self.timeout)
+        else:
+            self._be_heard()
+            frame = self.traffic.tick()
+            self.progress()
+            self.frames.wait_for(frame, self.timeout)
+        self.progress()
         return frame
 
     def _be_heard(self) -> None:
         """Have the server know all that this client has sent without waiting for an answer, the hero's control above
         all: the traffic's process, which is to tick, has a connection of its own."""
         self.world.get_settings()
+        self.progress()
 
     def begin(self, repeat: int) -> int:
         """Ask for as many of the ticks as need no waiting; return the frame that the last one leads to, or 0 if each
@@ -149,6 +167,7 @@ class Clock:
         """
         if self.traffic is not None:
             self.traffic.settle()
+            self.progress()
         self._be_heard()  # answered after all ticks that were asked for
         if self.frames is not None:
             with contextlib.suppress(ServerHangError):

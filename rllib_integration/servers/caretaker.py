@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -81,9 +82,8 @@ def settings_as_dictionary(settings: carla.WorldSettings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in dir(settings) if not name.startswith("_")}
 
 
-def wait_for_the_end(connection: socket.socket, lives: int) -> dict[str, Any]:
-    """Hear what the worker says, until it is dismissed or gone; return the last word of each kind."""
-    known: dict[str, Any] = {}
+def wait_for_the_end(connection: socket.socket, lives: int, known: dict[str, Any]) -> None:
+    """Hear what the worker says until dismissed, or until it is gone; keep the last word of each kind."""
     received = b""
     poller = select.poll()
     for descriptor in filter(lambda one: one >= 0, (connection.fileno(), lives)):
@@ -97,8 +97,7 @@ def wait_for_the_end(connection: socket.socket, lives: int) -> dict[str, Any]:
             break
         *lines, received = (received + part).split(b"\n")
         for line in lines:
-            known |= json.loads(line)
-    return known
+            known.update(json.loads(line))
 
 
 def tidy_up(host: str, port: int, timeout: float, known: dict[str, Any]) -> None:
@@ -125,11 +124,19 @@ def _holder(actor: carla.Actor) -> int | None:
     return None if actor.parent is None else int(actor.parent.id)
 
 
+def _stop_waiting(number: int, frame: object) -> None:
+    raise InterruptedError
+
+
 def main(arguments: Sequence[str]) -> None:
     """Wait for the worker's end, and tidy up unless it has done so itself."""
     host, port, timeout = arguments[0], int(arguments[1]), float(arguments[2])
     connection = socket.socket(fileno=int(arguments[3]))
-    known = wait_for_the_end(connection, int(arguments[4]) if len(arguments) > 4 else -1)
+    known: dict[str, Any] = {}
+    signal.signal(signal.SIGTERM, _stop_waiting)  # as a run's guard sends to all that the run leaves behind
+    with contextlib.suppress(InterruptedError):
+        wait_for_the_end(connection, int(arguments[4]) if len(arguments) > 4 else -1, known)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if not known.get("dismissed"):
         try:
             tidy_up(host, port, timeout, known)

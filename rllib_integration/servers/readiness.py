@@ -68,6 +68,8 @@ class _Patience:
         self._begin = time.monotonic()
         self._limit = self._begin + self.seconds
         self._signs: VitalSigns | None = None
+        self._look_at = self._begin + server.settings.hang_after
+        self._was_stopped = False
         self._told = ""
 
     def remaining(self, reason: str) -> float:
@@ -77,10 +79,13 @@ class _Patience:
             reason: why it is not ready, if it does not say itself what it is doing.
 
         Raises:
-            ServerStartError: they have passed.
+            ServerStartError: they have passed, or a process of the server has been stopped.
         """
         now, server = time.monotonic(), self._server
         doing = server.doing_at_start()
+        if now >= self._look_at:
+            self._look_at = now + server.settings.hang_after
+            self._refuse_if_stopped()
         if now >= self._limit:
             if not (doing and now < self._begin + _LONGEST_STARTS * self.seconds and self._is_at_it(doing)):
                 raise ServerStartError(
@@ -93,6 +98,14 @@ class _Patience:
             self._told = news
             print(f"The {server.describe()} is not ready yet: {self._told}.", file=sys.stderr, flush=True)
         return self._limit - now
+
+    def _refuse_if_stopped(self) -> None:
+        signs, server = self._server.vital_signs(), self._server
+        was_stopped, self._was_stopped = self._was_stopped, signs is not None and signs.stopped
+        if was_stopped and self._was_stopped:
+            raise ServerStartError(
+                f"The {server.describe()} will never be ready: a process of it was stopped (SIGSTOP, or a debugger)."
+            )
 
     def _is_at_it(self, doing: str) -> bool:
         """Whether the server has worked since the last look, or waits for one that does its work."""

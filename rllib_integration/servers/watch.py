@@ -119,6 +119,11 @@ class ServerWatch:
         call.function, call.arguments = function, arguments
         self._calls.put(call)
 
+    def note_progress(self) -> None:
+        """Let the time allowed for the present call count from now, as its next part begins. Called by any thread."""
+        if (call := self._current) is not None:
+            call.renewed = time.monotonic()
+
     def is_calling(self) -> bool:
         """Whether this is asked within such a call."""
         return threading.current_thread() is self._client_thread
@@ -168,14 +173,14 @@ class ServerWatch:
         """Wait for news, at most so long, and only while the server lives; return what it lacked, if that is known."""
         begin = time.monotonic()
         patience = min(self.timeout, self.server.settings.hang_after)
-        while not (call.done or self._dead):
-            remaining = begin + seconds - time.monotonic()
-            if remaining <= 0:
-                break
+        now = begin
+        while not (call.done or self._dead) and (remaining := max(begin, call.renewed) + seconds - now) > 0:
             call.wait(min(remaining, patience))
-            waited = time.monotonic() - begin
-            if waited < seconds and not (call.done or self._dead) and (symptom := self._lack_of_life(call, waited)):
+            now = time.monotonic()
+            is_over = now >= max(begin, call.renewed) + seconds
+            if not (is_over or call.done or self._dead) and (symptom := self._lack_of_life(call, now - begin)):
                 return symptom
+            now = time.monotonic()
         return ""
 
     def _lack_of_life(self, call: PendingCall[Any], waited: float) -> str:
@@ -228,7 +233,8 @@ class PendingCall(Generic[Result]):
         done: whether it has ended.
         function: what the client's thread calls, if anything.
         arguments: its positional arguments.
-        seconds: that it may take.
+        seconds: that it may take, since `renewed` if that is later.
+        renewed: when it was last seen to go on, as `time.monotonic` tells it.
     """
 
     def __init__(
@@ -245,6 +251,7 @@ class PendingCall(Generic[Result]):
         self.function: Callable[..., object] | None = function
         self.arguments = arguments
         self.seconds = seconds
+        self.renewed = 0.0
         self._given_up = False
         self._watch = watch
         self._reported_as = reported_as

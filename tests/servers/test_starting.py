@@ -304,6 +304,12 @@ def test_whoever_waits_for_a_first_start_is_told_what_the_server_does(
     assert f"is not ready yet: {expected}" in told
 
 
+def test_a_server_that_is_stopped_while_it_starts_is_noticed_long_before_its_bound(new_server: ServerFactory) -> None:
+    server = new_server(start_timeout=600, hang_after=0.2, extra_arguments=["--freeze-after", "1"])
+    with pytest.raises(ServerStartError, match=r"will never be ready: a process of it was stopped \(SIGSTOP"):
+        server.start()
+
+
 class StartingServer:
     """A server that never answers, seen through what it says and does."""
 

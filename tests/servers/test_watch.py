@@ -127,6 +127,22 @@ def test_a_server_that_only_works_is_waited_for_until_the_bound(new_server: Serv
     watch.close()
 
 
+def test_the_time_allowed_counts_from_the_last_progress(watch: ServerWatch) -> None:
+    never, parts = threading.Event(), []
+
+    def work_in_parts_then_hang() -> None:
+        for part in range(3):
+            never.wait(0.5)
+            parts.append(part)
+            watch.note_progress()
+        never.wait(LONG)
+
+    with pytest.raises(ServerHangError):
+        watch.call(work_in_parts_then_hang, timeout=1.2)
+    never.set()
+    assert len(parts) == 3
+
+
 def test_a_long_call_is_waited_for_while_the_server_answers(server: CarlaServer) -> None:
     watch = ServerWatch(server, 0.1)  # after which it asks
     enough = threading.Event()
