@@ -20,6 +20,7 @@ START_SPACING = 5.0  # [m] between the lane points that starts are drawn from
 START_OFFSET = 0.5  # [m] sideways, at most
 START_ANGLE = math.degrees(0.15)  # [degrees] off the lane's direction, at most
 TRAFFIC_MARGIN = 10.0  # [m] starts on lanes keep this far from other vehicles
+TIME_TO_STOP = 2.0  # [s] and from those that come towards them, as far again as they drive in this time
 BAD_ENDS = ("left_lane", "left_route", "collision", "red_light", "fell")
 RETRIES_KEPT = 40  # poses before bad ends that an environment remembers of a town
 RETRY_STEPS = (6, 22)  # decisions before a bad end that a retry starts at
@@ -94,9 +95,13 @@ class LaneStarts:
 
 
 def _is_free(core: CarlaCore, place: carla.Location) -> bool:
-    others = [actor.get_location() for actor in core.world.get_actors().filter("vehicle.*")]
     hero = core.hero.get_location()
-    return all(place.distance(other) > TRAFFIC_MARGIN for other in others if other.distance(hero) > 0.1)
+    for other in core.world.get_actors().filter("vehicle.*"):
+        location = other.get_location()
+        approach = max(0.0, other.get_velocity().dot(place - location)) / max(place.distance(location), 0.1)
+        if place.distance(location) <= TRAFFIC_MARGIN + TIME_TO_STOP * approach and location.distance(hero) > 0.1:
+            return False
+    return True
 
 
 def _is_clear_of_junctions(point: carla.Waypoint) -> bool:
