@@ -6,7 +6,7 @@ import pytest
 
 from rllib_integration.embedded.world import clock as clock_module
 from rllib_integration.embedded.world.clock import Clock
-from rllib_integration.embedded.world.settings import EpisodeSettings
+from rllib_integration.embedded.world.settings import EpisodeSettings, SettingsError
 from tests.embedded.physics.scene import Scene, sedan
 
 VARIABLE = EpisodeSettings()
@@ -92,3 +92,24 @@ def test_a_hurried_tick_comes_early_and_shifts_the_following_ones():
     assert clock.due(5.012, settings) == 0.1
     assert clock.due(5.1, settings) is None
     assert clock.due(5.12, settings) == 0.1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"fixed_delta_seconds": -0.1},
+        {"fixed_delta_seconds": 10.1},
+        {"fixed_delta_seconds": float("nan")},
+        {"max_substep_delta_time": 0.0},
+        {"max_substep_delta_time": 1.1},
+        {"max_substeps": 0},
+        {"max_substeps": 1001},
+    ],
+)
+def test_steps_that_the_physics_could_not_follow_are_refused_by_name(changes: dict[str, float]) -> None:
+    with pytest.raises(SettingsError, match=next(iter(changes))):
+        EpisodeSettings(**changes)  # type: ignore[arg-type]
+
+
+def test_substeps_do_not_matter_without_substepping() -> None:
+    assert EpisodeSettings(substepping=False, max_substeps=0, max_substep_delta_time=0.0).max_substeps == 0
