@@ -26,7 +26,7 @@ TIMEOUT = 2.0
 _SENSORS = {"collision": {"type": "sensor.other.collision"}, "position": {"type": "sensor.other.gnss"}}
 
 
-def configuration(install: Path, others: dict[str, Any], **activity: Any) -> dict[str, Any]:
+def configuration(install: Path, others: dict[str, Any]) -> dict[str, Any]:
     """An environment whose CARLA is a stand-in installation, with a launcher script before the server."""
     server = {"carla_root": str(install), "kind": "packaged", "max_failures": 10, "log_folder": str(install)}
     return {
@@ -35,7 +35,6 @@ def configuration(install: Path, others: dict[str, Any], **activity: Any) -> dic
             "type": PoseExperiment,
             "town": "Minitown",
             "hero": {"sensors": _SENSORS},
-            "background_activity": activity,
             "others": others,
         },
     }
@@ -136,18 +135,3 @@ def test_a_server_that_starves_for_less_than_the_timeout_loses_nothing(fleet: Fl
         fleet.run(10)
         timer.join()
     assert fleet.lost == [0, 0]
-
-
-def test_the_loss_of_a_server_with_traffic_is_a_lost_episode_too(install: Path) -> None:
-    with_traffic = configuration(install, {"step_limit": 1000}, n_vehicles=3)
-    alone = configuration(install, {"step_limit": 1000})
-    fleet = Fleet([with_traffic, alone])
-    try:
-        fleet.run(20)
-        fleet.server_process(0).kill()
-        fleet.run(1000, until=lambda: fleet.lost[0] > 0)
-        fleet.run(20)
-        assert fleet.lost == [1, 0]
-        assert len(fleet.envs[0].core.actors) == 3
-    finally:
-        fleet.close()
