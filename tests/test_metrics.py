@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import carla
 import numpy as np
 import pytest
 
 from rllib_integration.metrics import COLLISION_SENSOR, EpisodeMetrics
-from rllib_integration.routes import plan_route
+from rllib_integration.road_ahead import SIGHT, RoadAhead
+from rllib_integration.routes import RoadOption, Route, plan_route
 from rllib_integration.sensors import SensorFactory, SensorInterface
 
 
@@ -156,17 +159,32 @@ def test_a_line_concerns_who_heads_along_its_lane_on_its_storey(drive: Drive, tu
     assert drive.metrics.counts["red_lights_run"] == 0
 
 
+def straight_route(pose: carla.Transform, begin: float, end: float) -> Route:
+    """Straight along a pose, from so many metres before it to so many behind it."""
+    place, yaw = pose.location, math.radians(pose.rotation.yaw)
+    along = np.arange(begin, end)
+    points = np.stack(
+        [place.x + along * math.cos(yaw), place.y + along * math.sin(yaw), 0 * along + place.z, 0 * along + yaw], axis=1
+    )
+    return Route(points, np.full(len(along), RoadOption.LANE_FOLLOW, np.int8))
+
+
 @pytest.mark.parametrize(("waits", "runs"), [(False, 1), (True, 0)])
 def test_a_stop_sign_wants_a_stop(drive: Drive, waits: bool, runs: int) -> None:
     signs = [a for a in drive.world.get_actors() if a.type_id == "traffic.stop"]
     assert signs, "the built-in town has a stop sign"
     waypoint = drive.interface.map.get_waypoint(signs[0].get_location())
     drive.put(waypoint.transform, -20.0)
+    drive.interface.route = straight_route(waypoint.transform, -20.0, 30.0)
+    road_ahead = RoadAhead(drive.hero, drive.interface, drive.metrics)
     drive.slide(waypoint.transform, -20.0, -3.0)
+    front = drive.hero.bounding_box.extent.x + drive.hero.bounding_box.location.x
+    assert road_ahead.look().line == pytest.approx(1.5 + 3.5 - front, abs=0.1)
     if waits:
         drive.hero.set_target_velocity(carla.Vector3D(0.0, 0.0, 0.0))
         for _ in range(5):
             drive.tick()
+        assert road_ahead.look().line == SIGHT
     drive.slide(waypoint.transform, -3.0, 8.0)
     assert drive.metrics.counts["stop_signs_run"] == runs
     drive.put(waypoint.transform, -20.0)  # the next time round wants a stop of its own
