@@ -134,7 +134,7 @@ def test_a_spawn_is_answered_in_time_also_if_the_thread_never_rests(manager):
     gate.register(connection, "127.0.0.1", manager.port)
     gate.observe(connection, "get_vehicle_light_states")
     assert gate.hold(connection, b"spawned")
-    gate.answer_held(time.monotonic() + tick_gate.LONGEST_WAIT_FOR_REST)
+    gate.answer_held(time.monotonic() + tick_gate.LONGEST_CYCLE)
     assert sent == [b"spawned"]
 
 

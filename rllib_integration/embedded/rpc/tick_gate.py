@@ -30,6 +30,8 @@ LONGEST_WAIT_FOR_REST = 50e-3
 """[s] after which calls that change what the thread drives are answered, unless a cycle is surely under way."""
 LONGEST_SILENCE = 50e-3
 """[s] between two requests of a cycle that is surely under way; a thread that is silent for longer is not in one."""
+LONGEST_CYCLE = 0.25
+"""[s] from the first request of a cycle to its last, on a busy machine; changes of what is driven wait for that."""
 UNSEEN_BEGINNING = 10e-3
 """[s] from "begin" to the first request of a cycle, at most; a thread with a "begin" to spare begins without a tick."""
 PATIENCE_AFTER_TICK = 0.5
@@ -54,6 +56,7 @@ class _Cycles:
     __slots__ = (
         "addresses",
         "begun",
+        "begun_at",
         "cycles_since_tick",
         "due",
         "ended",
@@ -75,6 +78,7 @@ class _Cycles:
     def __init__(self) -> None:
         self.addresses: dict[int, str] = {}
         self.begun = 0
+        self.begun_at = 0.0
         self.due = 0
         self.under_way = 0
         self.owed_settings = 0
@@ -118,6 +122,7 @@ class _Cycles:
         """A thread begins a cycle."""
         self.due = max(0, self.due - 1)
         self.begun += 1
+        self.begun_at = self.last_sign
         self.under_way = min(self.under_way + 1, len(self.addresses))
         if self.begun >= len(self.addresses):
             self.ticked, self.rescues = None, 0
@@ -174,6 +179,12 @@ class _Cycles:
     def busy_until(self) -> float:
         """Until when a cycle that is surely under way gives a sign."""
         return self.last_sign + LONGEST_SILENCE if self.is_sure else 0.0
+
+    @property
+    def changing_until(self) -> float:
+        """Until when a cycle that may be under way works on what is driven."""
+        begun = self.begun_at + LONGEST_CYCLE if self.under_way or self.owed_settings else 0.0
+        return max(begun, self.busy_until)
 
     def rests(self, now: float) -> bool:
         """Whether the threads wait for the next tick."""
@@ -280,15 +291,12 @@ class TickGate:
     def _is_busy(self, now: float) -> bool:
         return not all(cycle.rests(now) for cycle in self._cycles.values())
 
-    def _busy_until(self) -> float:
-        return max((cycle.busy_until for cycle in self._cycles.values()), default=0.0)
-
     def due_ticks(self, now: float) -> list[Waiting]:
         """Take out the ticks that may happen now."""
         if not self._waiting:
             return []
         busy = self._is_busy(now)
-        extended = self._busy_until()
+        extended = max((cycle.busy_until for cycle in self._cycles.values()), default=0.0)
         free = [entry for _, latest, entry in self._waiting if not busy or now >= max(latest, extended)]
         self._waiting = [item for item in self._waiting if busy and now < max(item[1], extended)]
         return [entry for entry in free if not entry[0].closed]
@@ -306,7 +314,7 @@ class TickGate:
         held, self._held = self._held, []
         for latest, connection, answer in held:
             cycle = self._cycles.get(connection)
-            if cycle is not None and not cycle.has_settled(now) and now < max(latest, cycle.busy_until):
+            if cycle is not None and not cycle.has_settled(now) and now < max(latest, cycle.changing_until):
                 self._held.append((latest, connection, answer))
             else:
                 connection.write(answer)
@@ -323,9 +331,11 @@ class TickGate:
         moments = [due for cycle in self._cycles.values() if (due := cycle.next_rescue()) is not None]
         bounds = [latest for _, latest, _ in self._waiting] + [latest for latest, _, _ in self._held]
         if bounds:
-            latest = max(min(bounds), self._busy_until())
-            if not any(cycle.is_running for cycle in self._cycles.values()):
-                settled = (cycle.settled_at if self._held else cycle.asleep_at for cycle in self._cycles.values())
+            cycles = self._cycles.values()
+            extended = [cycle.changing_until if self._held else cycle.busy_until for cycle in cycles]
+            latest = max([min(bounds), *extended])
+            if not any(cycle.is_running for cycle in cycles):
+                settled = (cycle.settled_at if self._held else cycle.asleep_at for cycle in cycles)
                 latest = min(latest, max(settled, default=latest))
             moments.append(latest)
         return min(moments, default=None)
