@@ -1,7 +1,8 @@
 """RLlib's sampling with this environment, as a ratio to sampling an environment that costs nothing.
 
 Both have the quickstart's spaces, network and env runner; one simulates, the other returns the same picture. The last
-column counts processor time, of this process and its servers, instead of seconds: what the simulation adds to a step.
+columns count processor time instead of seconds: RLlib's own of a step, what the environment and CARLA's client add in
+the same process, and the server's. On one processor the ratio can't be better than the first over their sum.
 
     python3 benchmarks/rllib_sampling.py [--steps 1500] [--envs 1 2 4]
 """
@@ -59,9 +60,9 @@ class CostlessEnv(gymnasium.Env):
         return self.picture, 0.0, False, self.steps == EPISODE_STEPS, {}
 
 
-def sampling(document: dict[str, Any], env: str, envs: int, steps: int) -> tuple[float, float]:
-    """Environment steps a second of one env runner in this process, and processor seconds a step; the first ones are
-    left out."""
+def sampling(document: dict[str, Any], env: str, envs: int, steps: int) -> tuple[float, float, float]:
+    """Environment steps a second of one env runner in this process, and processor seconds a step of this process and of
+    its servers; the first steps are left out."""
     config = build_algorithm_config(document, env, PictureDQNModule, DQNCallbacks, algorithm_class=DQNTrainer)
     config.env_runners(num_env_runners=0, num_envs_per_env_runner=envs)
     if env == "carla":
@@ -69,19 +70,19 @@ def sampling(document: dict[str, Any], env: str, envs: int, steps: int) -> tuple
     runner = SingleAgentEnvRunner(config=config)
     runner.sample(num_timesteps=50 * envs)
     processes = psutil.Process().children(recursive=True)
-    begin, used = time.perf_counter(), processor_seconds(processes)
+    begin, own, servers = time.perf_counter(), time.process_time(), processor_seconds(processes)
     done = 0
     while done < steps:
         done += sum(len(episode) for episode in runner.sample(num_timesteps=16 * envs))
     rate = done / (time.perf_counter() - begin)
-    used = (processor_seconds(processes) - used) / done
+    own, servers = time.process_time() - own, processor_seconds(processes) - servers
     runner.stop()
-    return rate, used
+    return rate, own / done, servers / done
 
 
 def processor_seconds(processes: list[psutil.Process]) -> float:
-    """Used so far by this process and others."""
-    return time.process_time() + sum(sum(process.cpu_times()[:2]) for process in processes)
+    """Used so far by other processes."""
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
 def main() -> None:
@@ -101,12 +102,18 @@ def main() -> None:
     register_env("carla", make_env)
     register_env("costless", lambda context: CostlessEnv(spaces))
     quiet_ray()
-    print(f"{'envs':>4} {'carla steps/s':>14} {'costless steps/s':>17} {'ratio':>6} {'added processor us':>19}")
+    print(
+        f"{'envs':>4} {'carla steps/s':>14} {'costless steps/s':>17} {'ratio':>6}   processor us a step: "
+        f"{'RLlib':>6} {'client':>6} {'server':>6}"
+    )
     for envs in arguments.envs:
-        costless, bare = sampling(document, "costless", envs, arguments.steps)
-        carla, used = sampling(document, "carla", envs, arguments.steps)
-        added = (used - bare) * 1e6
-        print(f"{envs:>4} {carla:>14.0f} {costless:>17.0f} {carla / costless:>6.2f} {added:>19.0f}", flush=True)
+        costless, bare, _ = sampling(document, "costless", envs, arguments.steps)
+        carla, used, served = sampling(document, "carla", envs, arguments.steps)
+        shares = " ".join(f"{seconds * 1e6:>6.0f}" for seconds in (bare, used - bare, served))
+        print(
+            f"{envs:>4} {carla:>14.0f} {costless:>17.0f} {carla / costless:>6.2f} {'':>22} {shares}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import carla
 import numpy as np
 from gymnasium import spaces
 
+from dqn_example.dqn_experiment import DQNExperiment
 from rllib_integration.base_experiment import BaseExperiment
 
 _ACTIONS = [(0.0, 0.0, 1.0), (0.6, 0.0, 0.0), (0.6, 0.3, 0.0), (0.6, -0.3, 0.0)]  # throttle, steer, brake
@@ -51,3 +52,14 @@ class PoseExperiment(BaseExperiment):
 
     def compute_reward(self, observation, core):
         return {"speed": float(observation[4]), "time": -0.1}
+
+
+class PedalAndWheelExperiment(DQNExperiment):
+    """The DQN example's task with two continuous actions: throttle or brake, and steering, each -1..1."""
+
+    def get_action_space(self):
+        return spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+    def compute_action(self, action):
+        pedal, steer = (float(number) for number in action)
+        return carla.VehicleControl(throttle=max(pedal, 0.0), brake=max(-pedal, 0.0), steer=steer)

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import torch
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST_START = "The embedded CARLA server at "  # is not ready yet, where the kernels have to be compiled first
@@ -33,8 +35,11 @@ LINE = re.compile(r"iteration +(\d+) \| +([\d,]+) steps")
 
 
 def settings(**overrides: object) -> list[str]:
-    merged = {**TINY, **overrides}
-    return [word for key, value in merged.items() for word in ("--set", f"{key}={value}")]
+    return settings_of({**TINY, **overrides})
+
+
+def settings_of(values: dict[str, object]) -> list[str]:
+    return [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
 
 
 class Command:
@@ -128,6 +133,29 @@ def test_a_run_records_where_it_came_from(interrupted: tuple[Path, Command]) -> 
     assert {"distance", "end", "position", "town"} <= set(json.loads(episodes[0]))
 
 
+def test_a_run_of_the_same_seed_is_the_same_to_the_last_bit_of_its_weights(
+    interrupted: tuple[Path, Command], tmp_path: Path
+) -> None:
+    again = train(tmp_path, "--stop-iterations", "2")
+    assert again.finish() == 0, again.output
+    runs = interrupted[0] / "run", tmp_path / "run"
+    assert (weights := weights_of(runs[1])) == weights_of(runs[0])
+    assert len(weights) > 3
+    interrupted_episodes, episodes = map(episodes_of, runs)
+    assert len(episodes) > 3
+    assert interrupted_episodes[: len(episodes)] == episodes
+
+
+def weights_of(run: Path) -> dict[str, bytes]:
+    weights = torch.load(run / "checkpoint_000001" / "weights.pth", weights_only=True)
+    return {name: weight.numpy().tobytes() for name, weight in weights.items()}
+
+
+def episodes_of(run: Path) -> list[list[object]]:
+    lines = (run / "episodes.jsonl").read_text().splitlines()
+    return [[json.loads(line)[key] for key in ("return", "length", "distance", "position", "end")] for line in lines]
+
+
 def test_the_folder_of_a_run_is_not_used_twice(interrupted: tuple[Path, Command]) -> None:
     command = train(interrupted[0])
     assert command.finish() == 1
@@ -187,6 +215,25 @@ def test_a_trained_policy_drives(script: str, checkpoint: Path, tmp_path: Path) 
 
 
 DRIVEN: dict[str, list[str]] = {}
+
+
+def test_sac_trains_by_its_name_where_actions_are_continuous(tmp_path: Path) -> None:
+    document = yaml.safe_load(Path(QUICKSTART).read_text())
+    document |= {
+        "algorithm": "SAC",
+        "training": {"train_batch_size": 16, "num_steps_sampled_before_learning_starts": 60},
+    }
+    document["env_config"]["experiment"]["type"] = "tests.experiments:PedalAndWheelExperiment"
+    file = tmp_path / "sac.yaml"
+    file.write_text(yaml.safe_dump(document))
+    overrides = {key: value for key, value in TINY.items() if not key.startswith("training.")}
+    words = settings_of({**overrides, "reporting.min_sample_timesteps_per_iteration": 40})
+    command = Command(
+        "dqn_train.py", str(file), "-d", str(tmp_path), "-n", "run", "--tboff", *words, "--stop-iterations", "2"
+    )
+    assert command.finish() == 0, command.output
+    last = json.loads((tmp_path / "run" / "result.json").read_text().splitlines()[-1])
+    assert last["learners/default_policy/policy_loss"] != 0.0
 
 
 @pytest.mark.parametrize(
