@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from rllib_integration.servers import ServerError, ServerHangError
+from rllib_integration.servers.process import await_readable
 
 _START_SECONDS = 30.0  # importing carla on a busy machine, connecting
 _SPARE_SECONDS = 1.0  # the process's own time-outs come first, with their messages
@@ -183,8 +184,7 @@ class Traffic:
     def _receive(self, seconds: float) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
         while b"\n" not in self._buffer:
-            ready, _, _ = select.select([self._connection], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
+            if not await_readable(self._connection.fileno(), deadline - time.monotonic()):
                 pid = self._process.pid
                 raise ServerHangError(f"The traffic's process (pid {pid}) did not answer within {seconds:g} s.")
             try:

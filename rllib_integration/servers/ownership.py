@@ -5,14 +5,13 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import select
 import time
 from collections.abc import Sequence
 
 import psutil
 
 from rllib_integration.servers.base import started_servers
-from rllib_integration.servers.process import SUPERVISOR
+from rllib_integration.servers.process import SUPERVISOR, await_readable
 from rllib_integration.servers.supervisor import open_pidfd
 
 _SECONDS = 10.0
@@ -56,7 +55,7 @@ def await_ends(processes: Sequence[psutil.Process], seconds: float) -> list[psut
         descriptor = open_pidfd(process.pid)
         if descriptor >= 0:
             if process.is_running():  # else the id is another process's by now
-                select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+                await_readable(descriptor, deadline - time.monotonic())
             os.close(descriptor)
         elif process.is_running():  # a kernel without pidfd
             psutil.wait_procs([process], timeout=max(0.0, deadline - time.monotonic()))

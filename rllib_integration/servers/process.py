@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import select
 import socket
@@ -18,6 +19,21 @@ from rllib_integration.servers.errors import ServerStartError
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _EXIT_SECONDS = 10.0  # how long the supervisor itself may take to leave after the program has
+
+
+def await_readable(descriptor: int, seconds: float) -> bool:
+    """Wait until there is something to read, or nobody left to write; whether that came in time.
+
+    Not by `select`, which refuses descriptors above 1023: a process with many environments has more.
+
+    Args:
+        descriptor: -1 for none, which only waits.
+        seconds: how long to wait at most.
+    """
+    poller = select.poll()
+    if descriptor >= 0:
+        poller.register(descriptor, select.POLLIN)
+    return bool(poller.poll(math.ceil(max(0.0, seconds) * 1000)))
 
 
 class SupervisedProcess:
@@ -99,10 +115,9 @@ class SupervisedProcess:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 break
-            try:
-                select.select([self._control], [], [], remaining)
-            except ValueError:  # another thread has stopped it, which closed the socket
+            if self.fileno() < 0:  # another thread has stopped it, which closed the socket
                 break
+            await_readable(self.fileno(), remaining)
         return self._status
 
     def stop(self, grace: float = 0.0) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import select
 import socket
 import sys
 import time
@@ -13,6 +12,7 @@ import carla
 import msgpack
 
 from rllib_integration.servers.errors import ServerStartError, ServerVersionError
+from rllib_integration.servers.process import await_readable
 from rllib_integration.servers.vital_signs import VitalSigns
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def wait_until_ready(server: CarlaServer) -> str:
             check_version(server, version)
             return version
         remaining = patience.remaining(reason)
-        event = server.exit_event()
-        select.select([event] if event >= 0 else [], [], [], min(wait, remaining))
+        await_readable(server.exit_event(), min(wait, remaining))
         wait = min(2 * wait, _LONGEST_WAIT)
 
 

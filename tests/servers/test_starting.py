@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import resource
 import signal
 import socket
 import threading
@@ -302,6 +303,19 @@ def test_whoever_waits_for_a_first_start_is_told_what_the_server_does(
         server.stop()
         assert isinstance(starting.exception(), ServerStartError)
     assert f"is not ready yet: {expected}" in told
+
+
+def test_a_process_with_many_descriptors_has_servers_too(new_server: ServerFactory) -> None:
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.ExitStack() as stack:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(allowed, 2048), most))
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (allowed, most))
+        for _ in range(1100):  # select() knows descriptors up to 1023 only
+            stack.enter_context(open(os.devnull))
+        server = new_server()
+        server.start()
+        server.stop()
+    assert server.exit_status() is not None
 
 
 def test_a_server_that_is_stopped_while_it_starts_is_noticed_long_before_its_bound(new_server: ServerFactory) -> None:
