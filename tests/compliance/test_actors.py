@@ -67,6 +67,18 @@ def test_an_attached_actor_follows_its_parent_and_ends_with_it(fresh_world, spaw
     assert gnss.get_location().distance(carla.Location(ahead.x, ahead.y, ahead.z)) < 0.1
 
 
+def test_an_empty_actor_carries_sensors(fresh_world, spawn, spawn_points):
+    car = spawn("vehicle.tesla.model3", spawn_points[0])
+    roof = spawn("util.actor.empty", carla.Transform(carla.Location(z=2.0)), car)
+    unit = spawn("sensor.other.imu", carla.Transform(carla.Location(x=1.0)), roof)
+    fresh_world.tick()
+    car.set_transform(spawn_points[1])
+    fresh_world.tick()
+    place = carla.Location(x=1.0, z=2.0)
+    car.get_transform().transform(place)
+    assert unit.get_location().distance(place) < 0.2
+
+
 def test_nothing_is_attached_to_an_actor_that_is_gone(client, fresh_world, spawn, spawn_points):
     car = spawn("vehicle.tesla.model3", spawn_points[0])
     fresh_world.tick()  # the client destroys only what it has seen

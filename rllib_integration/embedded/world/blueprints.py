@@ -298,4 +298,5 @@ def load_library() -> BlueprintLibrary:
     for name, about in facts["sensors"].items():
         add(name, _sensor(about))
     add("controller.ai.walker", (_role_name("default"),))
+    add("util.actor.empty", (_role_name("default"),))
     return BlueprintLibrary(blueprints)
