@@ -4,6 +4,10 @@ Client and server share one CPU, where waking each other is cheapest and figures
 from a table recorded before and sends one world message again and again: no server in Python can be faster.
 
     python benchmarks/tick.py [--seconds 2] [--rounds 3] [--vehicles 1,50,100]
+    python benchmarks/tick.py --actors 50,100,200,400
+
+The second says instead what a tick costs the server for so many actors, half of them vehicles and half walkers on their
+way, all in one town: by its processor time, and for each actor.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -26,6 +31,7 @@ from typing import Any
 
 import carla
 import msgpack
+import psutil
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _STEP = 0.05
@@ -207,15 +213,75 @@ def _compare(count: int, with_batch: bool, seconds: float, rounds: int, cpu: int
         process.wait()
 
 
+def _spread(world: carla.World, count: int) -> list[carla.Transform]:
+    """Places on the lanes, 7 m apart, but not those where the vehicles begin."""
+    taken = [point.location for point in world.get_map().get_spawn_points()]
+    places = [waypoint.transform for waypoint in world.get_map().generate_waypoints(7.0)]
+    free = [place for place in places if min(place.location.distance(other) for other in taken) > 5.0]
+    return free[:: max(1, len(free) // count)][:count]
+
+
+def _add_walkers(client: carla.Client, world: carla.World, count: int) -> int:
+    """Walkers that walk; returns how many found a place."""
+    blueprint = world.get_blueprint_library().find("walker.pedestrian.0001")
+    walk = carla.command.ApplyWalkerControl(
+        carla.command.FutureActor, carla.WalkerControl(carla.Vector3D(1.0, 0.0, 0.0), 1.4, False)
+    )
+    places = _spread(world, count)
+    for place in places:
+        place.location.z += 1.2
+    batch = [carla.command.SpawnActor(blueprint, place).then(walk) for place in places]
+    return sum(not response.error for response in client.apply_batch_sync(batch, True))
+
+
+def _cost(town: str, count: int, seconds: float, cpu: int) -> tuple[int, float]:
+    """How many actors there are, and the seconds of processor time that a tick costs the server."""
+    process, port = _start_embedded(cpu)
+    try:
+        carla_client = carla.Client("127.0.0.1", port)
+        carla_client.set_timeout(120.0)
+        carla_client.load_world(town)
+        client, world, ids, back = _prepare(port, count - count // 2)
+        actors = len(ids) + _add_walkers(client, world, count // 2)
+        server = psutil.Process(process.pid)
+        ticks, used, end = 0, sum(server.cpu_times()[:2]), time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            client.apply_batch_sync(back, False)
+            for _ in range(_TICKS_A_DRIVE):
+                world.tick()
+            ticks += _TICKS_A_DRIVE
+        return actors, (sum(server.cpu_times()[:2]) - used) / ticks
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+def _print_costs(town: str, counts: Sequence[int], seconds: float, cpu: int) -> None:
+    base: float | None = None
+    for count in counts:
+        actors, cost = _cost(town, count, seconds, cpu)
+        base = base or cost / actors
+        print(
+            f"{actors} actors: {1e6 * cost:.0f} us of processor time a tick, {1e6 * cost / actors:.2f} us an actor, "
+            f"{cost / actors / base:.2f} of the first line's",
+            flush=True,
+        )
+
+
 def main() -> None:
     """Print ticks a second and the ratio to the canned server for each number of vehicles."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=2.0, help="length of one measurement")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each; the median counts")
     parser.add_argument("--vehicles", default="1,50,100")
+    parser.add_argument("--actors", help="numbers of actors; say what a tick costs for each of them")
+    parser.add_argument("--town", default="Town05", help="of --actors")
     options = parser.parse_args()
     cpu = min(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cpu})
+    if options.actors:
+        _print_costs(options.town, [int(count) for count in options.actors.split(",")], options.seconds, cpu)
+        return
     cases = [(int(count), False) for count in options.vehicles.split(",")] + [(50, True)]
     for count, with_batch in cases:
         real, floor, vehicles = _compare(count, with_batch, options.seconds, options.rounds, cpu)

@@ -201,6 +201,12 @@ def _sky(sky, x, y, z):
 
 
 @njit(**INLINE)
+def _faded(thick):
+    """Close to exp(-thick) for what is not negative, and several times as fast."""
+    return 1.0 / (1.0 + thick * (1.0 + thick * (0.5 + 0.2 * thick)))
+
+
+@njit(**INLINE)
 def _background(light, x, y, z, length):
     """Sky, sun and fog in a direction of the given length."""
     red, green, blue = _sky(light.sky, x, y, z)
@@ -209,7 +215,7 @@ def _background(light, x, y, z, length):
         red, green, blue = red + light.sun_disc[0], green + light.sun_disc[1], blue + light.sun_disc[2]
     if light.fog > 0.0:
         path = min(1500.0, 60.0 / max(rise, 0.01))
-        clear = math.exp(-light.fog * max(path - light.fog_start, 0.0) * (0.2 if rise > 0.0 else 1.0))
+        clear = _faded(light.fog * max(path - light.fog_start, 0.0) * (0.2 if rise > 0.0 else 1.0))
         red = red * clear + light.fog_colour[0] * (1.0 - clear)
         green = green * clear + light.fog_colour[1] * (1.0 - clear)
         blue = blue * clear + light.fog_colour[2] * (1.0 - clear)
@@ -414,9 +420,8 @@ def _clearness(light, distance, height):
     """Share of light that passes the air on a way of the given length [m], at a mean height [m]."""
     thick = light.haze * distance
     if light.fog > 0.0 and distance > light.fog_start:
-        thick += light.fog * (distance - light.fog_start) * math.exp(-light.fog_falloff * max(height, 0.0))
-    # Close to exp(-thick), and several times as fast.
-    return 1.0 / (1.0 + thick * (1.0 + thick * (0.5 + 0.2 * thick)))
+        thick += light.fog * (distance - light.fog_start) * _faded(light.fog_falloff * max(height, 0.0))
+    return _faded(thick)
 
 
 @njit(**INLINE)
@@ -506,12 +511,38 @@ def _alike(stage, one, other):
 
 
 @njit(**INLINE)
-def _is_even(stage, ids, row, column):
-    """Whether a pixel lies amid one surface without fine structure: a triangle of a wall, or of an actor."""
+def _is_even(stage, ids, row, column, down, aside):
+    """Whether a pixel lies amid one surface without fine structure: a triangle of a wall, or of an actor.
+
+    It does if the pixels `down` rows below and `aside` columns beside it, and those opposite, show the same triangle.
+    """
     number = ids[row, column]
-    if number < 0 or ids[row, column - 1] != number or ids[row, column + 1] != number:
+    if number < 0 or ids[row - down, column - aside] != number or ids[row + down, column + aside] != number:
         return False
     return number >= stage.base or stage.surfaces.surface[number] == WALL
+
+
+@njit(**INLINE)
+def _lies_between(stage, ids, row, column):
+    """Which neighbours' mean a pixel of a large picture is: 0 none, 1 those above and below, 2 those beside it."""
+    if row & 1 and row + 1 < ids.shape[0] and _is_even(stage, ids, row, column, 1, 0):
+        return 1
+    if column & 1 and column + 1 < ids.shape[1] and _is_even(stage, ids, row, column, 0, 1):
+        return 2
+    return 0
+
+
+@njit(**INNER)
+def _fill_between(stage, ids, row, picture):
+    """Colour those pixels of a row that are the mean of others, first by the rows above and below."""
+    for way in range(1, 3):
+        down, aside = 2 - way, way - 1
+        for column in range(ids.shape[1]):
+            if _lies_between(stage, ids, row, column) == way:
+                for channel in range(4):
+                    low = int(picture[row - down, column - aside, channel])
+                    high = int(picture[row + down, column + aside, channel])
+                    picture[row, column, channel] = (low + high) >> 1
 
 
 @njit(**BARE)
@@ -536,12 +567,15 @@ def shade(stage, camera, samples, nearness, ids, shadow, table, seen, picture):
         for column in range(width):
             top, left = row * samples, column * samples
             number = ids[top, left]
-            if samples == 1 and number < 0 and column & 1 and ids[top, left - 1] < 0:
-                # The sky is smooth: in large pictures, every other pixel of it is its neighbour's.
-                for channel in range(4):
-                    picture[row, column, channel] = picture[row, column - 1, channel]
-                continue
-            if samples == 1 and column & 1 and column + 1 < width and _is_even(stage, ids, row, column):
+            if samples == 1 and number < 0:
+                # The sky is smooth: in large pictures, three of four pixels of it are their neighbour's.
+                above = row & 1 and ids[top - 1, left] < 0
+                if above or (column & 1 and ids[top, left - 1] < 0):
+                    for channel in range(4):
+                        beside = picture[row - 1, column, channel] if above else picture[row, column - 1, channel]
+                        picture[row, column, channel] = beside
+                    continue
+            if samples == 1 and _lies_between(stage, ids, row, column):
                 continue
             same = True
             near, dark = float(nearness[top, left]), float(shadow[top, left])
@@ -590,12 +624,12 @@ def shade(stage, camera, samples, nearness, ids, shadow, table, seen, picture):
             picture[row, column, 1] = _tone(green, table[1])
             picture[row, column, 2] = _tone(red, table[0])
             picture[row, column, 3] = 255
-        if samples == 1:
-            for column in range(1, width - 1, 2):
-                if _is_even(stage, ids, row, column):
-                    for channel in range(4):
-                        low, high = int(picture[row, column - 1, channel]), int(picture[row, column + 1, channel])
-                        picture[row, column, channel] = (low + high) >> 1
+        if samples == 1 and not row & 1:
+            _fill_between(stage, ids, row, picture)
+            if row > 0:
+                _fill_between(stage, ids, row - 1, picture)
+    if samples == 1 and not height & 1:
+        _fill_between(stage, ids, height - 1, picture)
 
 
 @njit(**INLINE)
