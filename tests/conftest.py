@@ -126,7 +126,8 @@ def carla_client(embedded_server: ServerAddress) -> Iterator[carla.Client]:
     settings.fixed_delta_seconds = 0.05
     world.apply_settings(settings)
     yield client
-    client.reload_world(reset_settings=True)
+    # It is dropped when it has heard of the new world: its own thread then looks into that world, by way of the client.
+    client.reload_world(reset_settings=True).wait_for_tick(20.0)
 
 
 @pytest.fixture
