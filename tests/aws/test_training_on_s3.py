@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
+from rllib_integration.embedded.kernel_cache import base_folder
 from tests.aws.conftest import ROOT
 
 
@@ -25,6 +26,7 @@ def train(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_run_on_s3_goes_on_elsewhere(aws: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     boto3.client("s3").create_bucket(Bucket="runs", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(base_folder()))  # all of a machine is new but what it has compiled
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "first"))
     first = train("--stop-iterations", "1")
     assert first.returncode == 0, first.stderr
