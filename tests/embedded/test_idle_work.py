@@ -45,8 +45,9 @@ def test_idle_work_waits_for_clients_to_leave_and_survives_its_own_faults(server
             assert not second.wait(1.0)
         assert second.wait(_TIMEOUT)
     finally:
-        server.loop.stop()
-        with socket.create_connection(("127.0.0.1", server.port)):
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            server.loop.stop()
+            client.sendall(msgpack.packb([0, 2, "version", [[False]]]))
             thread.join(_TIMEOUT)
     assert not thread.is_alive()
 
