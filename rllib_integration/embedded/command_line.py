@@ -200,6 +200,7 @@ def _create_server(options: argparse.Namespace) -> Server:
     from rllib_integration.embedded.announcements import announce
     from rllib_integration.embedded.rpc.server import Server
     from rllib_integration.embedded.town import BUILT_IN_TOWN, TownError
+    from rllib_integration.embedded.town.loader import opendrive_of
     from rllib_integration.embedded.world.clock import Clock
     from rllib_integration.embedded.world.simulation import Simulation
 
@@ -218,10 +219,11 @@ def _create_server(options: argparse.Namespace) -> Server:
         _fail(f"cannot listen on {options.host}, ports {ports}: {error}")
     server.skips_overtaken_frames = options.skip_overtaken_frames
     town = options.town or BUILT_IN_TOWN
-    if not kernel_cache.is_complete():
-        _compile(server, town, options.town_folder)
-    announce(f"it loads {town}")
     try:
+        if not kernel_cache.is_complete():
+            opendrive_of(town, options.town_folder)  # a wrong name is told before the long work
+            _compile(server, town, options.town_folder)
+        announce(f"it loads {town}")
         simulation.load(town)
     except TownError as error:
         _fail(str(error))

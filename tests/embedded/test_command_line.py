@@ -86,13 +86,12 @@ def test_a_busy_port_is_a_sentence_and_a_failure():
     assert str(port) in result.stderr
 
 
-def test_an_unknown_town_is_a_sentence_and_a_failure():
+def test_an_unknown_town_is_a_sentence_also_where_nothing_is_compiled_yet(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     result = _run("-carla-rpc-port=0", "--town=Twon05")
     assert result.returncode == 1
-    *progress, sentence = result.stderr.splitlines(keepends=True)
-    assert _is_one_sentence(sentence)
-    assert "Town05" in sentence
-    assert all(line.startswith("starting: ") for line in progress)
+    assert _is_one_sentence(result.stderr)
+    assert "Town05" in result.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

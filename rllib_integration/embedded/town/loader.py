@@ -40,8 +40,12 @@ def load_town(name: str, folder: str | Path | None = None) -> Town:
     Raises:
         TownError: there is no such town, or its file can neither be found nor fetched.
     """
-    plain = town_file_name(name)
-    return build_town(plain, minitown() if plain == BUILT_IN_TOWN else read_opendrive(name, folder))
+    return build_town(town_file_name(name), opendrive_of(name, folder))
+
+
+def opendrive_of(name: str, folder: str | Path | None = None) -> str:
+    """The OpenDRIVE text of a town, also of the built-in one; arguments and errors as of `load_town`."""
+    return minitown() if town_file_name(name) == BUILT_IN_TOWN else read_opendrive(name, folder)
 
 
 def build_town(name: str, opendrive: str) -> Town:
