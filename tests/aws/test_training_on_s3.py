@@ -21,7 +21,7 @@ def train(*words: str) -> subprocess.CompletedProcess[str]:
         "--set", "env_config.experiment.town=Minitown", "--set", "env_runners.num_envs_per_env_runner=1",
         "--set", "reporting.min_sample_timesteps_per_iteration=100", *words,
     ]  # fmt: skip
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=ROOT)
+    return subprocess.run(command, capture_output=True, text=True, timeout=500, cwd=ROOT)
 
 
 def test_a_run_on_s3_goes_on_elsewhere(aws: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
