@@ -198,8 +198,8 @@ def test_without_sticky_control_a_control_lasts_for_one_tick(carla_client):
     assert car.get_control().steer == 0.0
 
 
-@pytest.mark.parametrize(("options", "heard"), [((), 20), (("--skip-overtaken-frames",), 1)])
-def test_ticks_at_once_are_told_one_by_one_or_the_last(start_server, options, heard):
+@pytest.mark.parametrize("options", [(), ("--skip-overtaken-frames",)])
+def test_ticks_at_once_are_told_one_by_one_or_the_last(start_server, options):
     server = start_server(*options)
     client = carla.Client(*server.address, worker_threads=1)
     client.set_timeout(20.0)
@@ -207,19 +207,28 @@ def test_ticks_at_once_are_told_one_by_one_or_the_last(start_server, options, he
     settings = world.get_settings()
     settings.synchronous_mode, settings.fixed_delta_seconds = True, _STEP
     world.apply_settings(settings)
+    told = [_frames_told_of_ticks_at_once(client, world, 20) for _ in range(10)]
+    if options:
+        # A busy machine may bring the server each tick by itself: then none is overtaken.
+        assert min(told) < 20
+    else:
+        assert told == [20] * 10
+    assert world.get_snapshot().timestamp.elapsed_seconds == pytest.approx(_STEP * 210, abs=1.0)
+
+
+def _frames_told_of_ticks_at_once(client, world, ticks):
+    """How many frames the client hears of until the last of so many ticks."""
     frames, last = [], threading.Event()
-    goal = world.tick() + 20
+    goal = world.tick() + ticks
 
     def note(snapshot):
         frames.append(snapshot.frame)
         if snapshot.frame == goal:
             last.set()
 
-    world.on_tick(note)
-    for _ in range(20):
+    listener = world.on_tick(note)
+    for _ in range(ticks):
         client.apply_batch([], True)
-    assert last.wait(20.0)
-    assert frames[-1] == goal
-    assert heard <= len(frames) <= max(heard, 15)
-    assert world.get_snapshot().timestamp.elapsed_seconds == pytest.approx(_STEP * 21, abs=1.0)
-    assert world.tick() == goal + 1
+    assert last.wait(20.0), "The last frame never came."
+    world.remove_on_tick(listener)
+    return len(frames)
