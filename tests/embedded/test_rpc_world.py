@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import queue
 import threading
 from types import SimpleNamespace
 
 import carla
+import numpy as np
 import psutil
 import pytest
 
+from rllib_integration.embedded import labels
 from rllib_integration.embedded.rpc import scenery
 from rllib_integration.embedded.rpc.complaints import Complaints
+from rllib_integration.embedded.town import load_town
+from rllib_integration.embedded.world.settings import Weather
+from rllib_integration.embedded.world.simulation import Simulation
 
 _STEP = 0.05
 
@@ -100,8 +107,58 @@ def test_sensors_that_do_not_exist_here_are_refused_by_name(carla_client, bluepr
 
 
 def test_a_texture_that_is_not_drawn_is_named_in_the_log(caplog):
-    scenery.apply_color_texture_to_objects(SimpleNamespace(complaints=Complaints()), ["Building_1"], 0, [1, 1, []])
+    texture = [1, 1, [[0, 0, 0, 255]]]
+    scenery.apply_color_texture_to_objects(SimpleNamespace(complaints=Complaints()), ["Building_1"], 0, texture)
     assert "the texture is not drawn" in caplog.text
+
+
+def test_without_rendering_pictures_are_empty(carla_client):
+    world = carla_client.get_world()
+    blueprint = world.get_blueprint_library().find("sensor.camera.rgb")
+    for name in ("image_size_x", "image_size_y"):
+        blueprint.set_attribute(name, "32")
+    camera, pictures = world.spawn_actor(blueprint, world.get_map().get_spawn_points()[0]), queue.Queue()
+    camera.listen(pictures.put)
+    settings, brightest = world.get_settings(), []
+    for without in (False, True, False):
+        settings.no_rendering_mode = without
+        world.apply_settings(settings)
+        frame = world.tick()
+        picture = next(one for one in iter(lambda: pictures.get(timeout=20.0), None) if one.frame == frame)
+        brightest.append(np.frombuffer(picture.raw_data, np.uint8).max())
+    camera.stop()
+    assert brightest[1] == 0
+    assert min(brightest[0], brightest[2]) > 0
+
+
+def test_an_object_takes_the_mean_colour_of_its_texture():
+    simulation = Simulation()
+    simulation.begin(load_town("Minitown"))
+    plain = simulation.episode.town.scenery
+    building = next(thing for thing in simulation.level_objects if thing["label"] == labels.BUILDINGS)
+    server = SimpleNamespace(complaints=Complaints(), simulation=simulation)
+    texture = [2, 1, [[255, 0, 0, 255], [55, 0, 100, 255]]]
+    scenery.apply_color_texture_to_objects(server, [building["name"].decode()], 2, texture)
+    colours = simulation.episode.town.scenery.colour
+    changed = (colours != plain.colour).any(axis=1)
+    assert set(plain.object_id[changed].tolist()) == {int(building["object_id"])}
+    assert np.unique(colours[changed], axis=0).tolist() == [[155, 0, 50]]
+
+
+def test_unloaded_layers_take_their_objects_along_and_leave_the_signals():
+    simulation = Simulation()
+    simulation.begin(dataclasses.replace(load_town("Minitown"), name="Minitown_Opt"))
+    everything = {bytes(name) for name in simulation.level_objects["name"]}
+    assert simulation.episode.street_lights.glow.shape == (len(simulation.episode.town.street_lights), 3)
+    simulation.set_weather(Weather(sun_altitude_angle=-30.0))
+    assert simulation.episode.street_lights.glow.all()
+    simulation.show_layers(0x80, False)
+    gone = everything - {bytes(name) for name in simulation.level_objects["name"]}
+    assert gone
+    assert all(name.startswith(b"StreetLight_") for name in gone)
+    assert not simulation.episode.street_lights.glow.any()
+    simulation.show_layers(0x80, True)
+    assert {bytes(name) for name in simulation.level_objects["name"]} == everything
 
 
 def test_an_unknown_town_is_refused_with_the_known_ones(carla_client):

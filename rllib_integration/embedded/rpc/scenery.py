@@ -25,7 +25,9 @@ _ANY_LABEL = 255
 _MAX_RAY_POINTS = 64
 _PAST_SURFACE = 0.01
 _GROUND, _STATIC = 0, 1
-_UNTEXTURED = "the texture is not drawn: objects here have colours and no textures"
+_DIFFUSE = 2
+"""carla.MaterialParameter.Diffuse"""
+_UNTEXTURED = "the texture is not drawn: objects here have colours, for which the mean of a diffuse texture is taken"
 _BODIES = (VEHICLE_KIND, WALKER_KIND, PROP_KIND)
 
 
@@ -65,7 +67,7 @@ def update_day_night_cycle(server: Server, client: str, active: bool) -> None:
 
 
 def _objects(server: Server, label: Any) -> NDArray[np.void]:
-    objects = server.simulation.full_town.environment_objects
+    objects = server.simulation.level_objects
     wanted = values.integer(label, "label")
     return objects if wanted == _ANY_LABEL else objects[objects["label"] == wanted]
 
@@ -118,19 +120,37 @@ def enable_environment_objects(server: Server, ids: Any, enabled: bool) -> None:
 @value
 def get_names_of_all_objects(server: Server) -> list[str]:
     """Names of the town's objects."""
-    return [name.decode() for name in server.simulation.full_town.environment_objects["name"].tolist()]
+    return [name.decode() for name in server.simulation.level_objects["name"].tolist()]
 
 
 @void
 def apply_color_texture_to_objects(server: Server, names: Any, material: int, texture: Any) -> None:
-    """Accept a texture, which is not drawn; the log says so."""
-    server.complaints.log("apply_color_texture_to_objects", _UNTEXTURED)
+    """Paint objects in the mean colour of a texture with bytes."""
+    _paint(server, "apply_color_texture_to_objects", names, material, texture, 1.0)
 
 
 @void
 def apply_float_color_texture_to_objects(server: Server, names: Any, material: int, texture: Any) -> None:
-    """Accept a texture, which is not drawn; the log says so."""
-    server.complaints.log("apply_float_color_texture_to_objects", _UNTEXTURED)
+    """Paint objects in the mean colour of a texture with shares of 1."""
+    _paint(server, "apply_float_color_texture_to_objects", names, material, texture, 255.0)
+
+
+def _paint(server: Server, method: str, names: Any, material: Any, texture: Any, scale: float) -> None:
+    """Objects here have a colour and no texture: of a diffuse one its mean is shown, of others nothing."""
+    if not isinstance(names, list):
+        raise values.MalformedValueError("names of objects must be a list")
+    wanted = {values.text(name, "an object's name") for name in names}
+    try:
+        _, _, pixels = texture
+        colours = np.array(pixels, np.float64).reshape(-1, 4)[:, :3] * scale
+    except (TypeError, ValueError):
+        raise values.MalformedValueError("a texture must be a width, a height and pixels of four values") from None
+    if values.integer(material, "material") != _DIFFUSE:
+        server.complaints.log(method, _UNTEXTURED)
+    elif len(colours):
+        mean = np.nan_to_num(colours).mean(axis=0).clip(0.0, 255.0).round().astype(int).tolist()
+        if not server.simulation.paint(wanted, tuple(mean)):
+            server.complaints.log(method, f"no object is named {sorted(wanted)!r:.200}; see get_names_of_all_objects")
 
 
 def _first_hit(

@@ -50,6 +50,7 @@ class PictureSensor(Sensor):
     """A camera that sends a picture: header (width, height, field of view), then 4 bytes B, G, R, A a pixel."""
 
     ATTRIBUTES: ClassVar[Mapping[str, Attribute]] = PICTURE_ATTRIBUTES
+    bytes_per_pixel: ClassVar[int] = 4
 
     def __init__(self, attributes: Mapping[str, str], seed: int = 0) -> None:
         super().__init__(attributes, seed)
@@ -65,6 +66,10 @@ class PictureSensor(Sensor):
     def capture(self, view: View, mount: Mount) -> tuple[bytes, ...]:
         """Body: header and pixels."""
         return (b"".join((self._header, self.picture(view, mount).data)),)
+
+    def blank(self) -> tuple[bytes, ...]:
+        """Body of a picture that shows nothing."""
+        return (self._header + bytes(self.bytes_per_pixel * self.width * self.height),)
 
     def picture(self, view: View, mount: Mount) -> NDArray[np.uint8]:
         """The picture, uint8 (height, width, 4): blue, green, red, alpha."""
@@ -143,6 +148,7 @@ class OpticalFlowCamera(PictureSensor):
 
     type_id = "sensor.camera.optical_flow"
     stream_type = 8
+    bytes_per_pixel: ClassVar[int] = 8
     _before: tuple[float, Camera] | None = None
 
     def capture(self, view: View, mount: Mount) -> tuple[bytes, ...]:

@@ -98,6 +98,10 @@ class DvsCamera(RgbCamera):
         events = self.events(view, mount)
         return (self._header + events.tobytes(),) if len(events) else ()
 
+    def blank(self) -> tuple[bytes, ...]:
+        """Nothing: where nothing is drawn, nothing changes."""
+        return ()
+
     def events(self, view: View, mount: Mount) -> NDArray[np.void]:
         """The events since the last capture: structured array of `EVENT`."""
         now = self._brightness(self.picture(view, mount))

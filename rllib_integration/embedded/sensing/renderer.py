@@ -118,6 +118,7 @@ class Renderer:
         self._weather_key: tuple[int, ...] | None = None
         self._light: weather.Light | None = None
         self._ground: scene.GroundLight | None = None
+        self._lamps: NDArray[np.float32] | None = None
         self._view: View | None = None
         self._cast: Any = None
         self._instances = np.zeros(0, INSTANCE)
@@ -158,6 +159,10 @@ class Renderer:
             self._weather_key = key
             self._light = weather.make_light(sane)
             self._ground = self._ground_map.bake(self._light.sun)
+        if view.lamps is not self._lamps and self._light.night > 0.0:
+            assert self._ground is not None
+            self._lamps = view.lamps
+            self._ground = self._ground_map.with_lamps(self._ground, view.lamps)
         return self._light
 
     def stage(self, view: View, camera: Camera) -> Stage:

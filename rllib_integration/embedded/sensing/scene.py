@@ -73,14 +73,18 @@ class GroundLight(NamedTuple):
     Attributes:
         origin_x, origin_y, cell: [m].
         sun: uint8 (rows, columns), 255 where the sun shines on the ground, 0 in the shadow of a building or tree.
-        lamp: uint8 (rows, columns), light of street lamps at night.
+        lamp: uint16 (rows, columns, 3), light of street lamps at night: red, green, blue in units of 1 / `LAMP_STEPS`
+            of what a lamp gives right below it.
     """
 
     origin_x: float
     origin_y: float
     cell: float
     sun: NDArray[np.uint8]
-    lamp: NDArray[np.uint8]
+    lamp: NDArray[np.uint16]
+
+
+LAMP_STEPS = 8000
 
 
 def sort_scenery(scenery: Any) -> tuple[StaticMesh, Surfaces]:
@@ -190,14 +194,15 @@ def _marking_grid(place: NDArray[np.float32], cell: float, margin: float) -> Obs
 
 
 class GroundLightMap:
-    """Bakes shadows of buildings and trees, and pools of lamp light, whenever the sun has moved."""
+    """Bakes shadows of buildings and trees whenever the sun has moved, and pools of light whenever lamps change."""
 
     LARGEST = 2048
 
     def __init__(self, town: Any) -> None:
         self._obstacles = town.obstacles
         self._low, self.cell, self._shape = self._extent(town)
-        self._lamp = self._bake_lamps(getattr(town, "street_lights", np.zeros((0, 3))))
+        self._lamps = np.asarray(getattr(town, "street_lights", ()), np.float64).reshape(-1, 3)
+        self._lamp = np.zeros((2, 2, 3), np.uint16)
 
     def _extent(self, town: Any) -> tuple[NDArray[np.float64], float, tuple[int, int]]:
         surface = town.surface
@@ -207,19 +212,29 @@ class GroundLightMap:
         cell = max(0.5, max(rows, columns) * side / self.LARGEST)
         return low, cell, (math.ceil(rows * side / cell) + 1, math.ceil(columns * side / cell) + 1)
 
-    def _bake_lamps(self, lamps: NDArray[np.float64]) -> NDArray[np.uint8]:
+    def with_lamps(self, ground: GroundLight, glow: NDArray[np.float32] | None) -> GroundLight:
+        """The same with the pools of light of street lamps that shine as `glow` says, which is `View.lamps`."""
+        self._lamp = np.zeros((2, 2, 3), np.uint16)
+        if glow is not None and glow.any():
+            self._lamp = np.empty((*self._shape, 3), np.uint16)
+            for channel in range(3):
+                self._lamp[..., channel] = self._pools(glow[:, channel])
+        return ground._replace(lamp=self._lamp)
+
+    def _pools(self, glow: NDArray[np.float32]) -> NDArray[np.float32]:
         light = np.zeros(self._shape, np.float32)
         radius = int(18.0 / self.cell) + 1
         offset = np.arange(-radius, radius + 1) * self.cell
-        pool = 1.0 / (1.0 + (offset[:, None] ** 2 + offset[None] ** 2) / 30.0) ** 1.6
+        pool = LAMP_STEPS / (1.0 + (offset[:, None] ** 2 + offset[None] ** 2) / 30.0) ** 1.6
         pool = np.maximum(pool - pool[0, radius], 0.0)
-        for x, y in np.round((np.asarray(lamps).reshape(-1, 3)[:, :2] - self._low) / self.cell).astype(int):
+        cells = np.round((self._lamps[:, :2] - self._low) / self.cell).astype(int)
+        for (x, y), strength in zip(cells.tolist(), glow.tolist()):
             rows = slice(max(y - radius, 0), max(y + radius + 1, 0))
             columns = slice(max(x - radius, 0), max(x + radius + 1, 0))
             patch = light[rows, columns]
             top, left = max(radius - y, 0), max(radius - x, 0)
-            patch += pool[top : top + patch.shape[0], left : left + patch.shape[1]]
-        return np.clip(light * 200.0, 0.0, 255.0).astype(np.uint8)
+            patch += strength * pool[top : top + patch.shape[0], left : left + patch.shape[1]]
+        return np.minimum(light, 65535.0)
 
     def bake(self, sun: NDArray[np.float64]) -> GroundLight:
         """Light on the ground with the sun in direction `sun` (3,)."""

@@ -87,6 +87,10 @@ class Sensor:
         """
         raise NotImplementedError
 
+    def blank(self) -> tuple[bytes, ...]:
+        """What it sends while nothing is rendered (`no_rendering_mode`)."""
+        return ()
+
     def elapsed(self, view: View) -> float:
         """[s] Since the last capture; call it once a capture.
 

@@ -21,7 +21,21 @@ from rllib_integration.embedded.kernel_cache import njit
 from .compiling import BARE, INLINE, INNER
 from .mesh import GLASS, HEADLIGHT, LEFT_BLINKER, PAINT, RIGHT_BLINKER, SIREN, TAIL_LIGHT
 from .raster import MeshPool
-from .scene import FAR_CELL, GRASS, LAMP, LEAVES, PANE, PAVEMENT, PLAIN, ROAD, WALL, GroundLight, Markings, Surfaces
+from .scene import (
+    FAR_CELL,
+    GRASS,
+    LAMP,
+    LAMP_STEPS,
+    LEAVES,
+    PANE,
+    PAVEMENT,
+    PLAIN,
+    ROAD,
+    WALL,
+    GroundLight,
+    Markings,
+    Surfaces,
+)
 from .weather import SKY_SIZE, SUN_COSINE, Light
 
 TABLE = 16384
@@ -178,6 +192,24 @@ def _lookup(field, origin_x, origin_y, cell, x, y):
     low = field[j, i] + fu * (float(field[j, i + 1]) - field[j, i])
     high = field[j + 1, i] + fu * (float(field[j + 1, i + 1]) - field[j + 1, i])
     return (low + fv * (high - low)) / 255.0
+
+
+@njit(**INLINE)
+def _lamp_light(ground, x, y):
+    """Light (3) of street lamps on the ground, 1 right below one; bilinear."""
+    field = ground.lamp
+    u, v = (x - ground.origin_x) / ground.cell - 0.5, (y - ground.origin_y) / ground.cell - 0.5
+    u, v = _within(u, field.shape[1] - 1.001), _within(v, field.shape[0] - 1.001)
+    i, j = int(u), int(v)
+    fu, fv = (u - i) / LAMP_STEPS, v - j
+    gu = 1.0 / LAMP_STEPS - fu
+    s, t, p, q = gu * (1.0 - fv), fu * (1.0 - fv), gu * fv, fu * fv
+    a, b, c, d = field[j, i], field[j, i + 1], field[j + 1, i], field[j + 1, i + 1]
+    return (
+        s * a[0] + t * b[0] + p * c[0] + q * d[0],
+        s * a[1] + t * b[1] + p * c[1] + q * d[1],
+        s * a[2] + t * b[2] + p * c[2] + q * d[2],
+    )
 
 
 @njit(**INNER)
@@ -387,16 +419,19 @@ def _lit(stage, surface, on_ground, x, y, z, nx, ny, nz, sun_share):
     direct = sun_share * max(towards_sun, 0.0)
     above = (0.5 + 0.5 * nz) * (0.8 + 0.2 * sun_share if on_ground else 1.0)
     below = 0.5 - 0.5 * nz
-    lamp = 0.0
+    lamp_red = lamp_green = lamp_blue = 0.0
     if light.night > 0.0:
-        lamp = 0.8 * light.night * _lookup(ground.lamp, ground.origin_x, ground.origin_y, ground.cell, x, y)
+        lamp_red, lamp_green, lamp_blue = _lamp_light(ground, x, y)
+        share = 0.63 * light.night
+        lamp_red, lamp_green, lamp_blue = share * lamp_red, share * lamp_green, share * lamp_blue
         if len(stage.beams):
-            lamp += light.night * _beam_light(stage, x, y, z, nx, ny, nz)
+            beam = light.night * _beam_light(stage, x, y, z, nx, ny, nz)
+            lamp_red, lamp_green, lamp_blue = lamp_red + beam, lamp_green + 0.78 * beam, lamp_blue + 0.5 * beam
     sun, sky, floor = light.sun_colour, light.sky_colour, light.ground_colour
     return (
-        sun[0] * direct + sky[0] * above + floor[0] * below + lamp,
-        sun[1] * direct + sky[1] * above + floor[1] * below + 0.78 * lamp,
-        sun[2] * direct + sky[2] * above + floor[2] * below + 0.5 * lamp,
+        sun[0] * direct + sky[0] * above + floor[0] * below + lamp_red,
+        sun[1] * direct + sky[1] * above + floor[1] * below + lamp_green,
+        sun[2] * direct + sky[2] * above + floor[2] * below + lamp_blue,
     )
 
 
@@ -466,7 +501,10 @@ def _radiance(stage, camera, number, u, v, near, spread, shadow):
         plaster = 0.9 + 0.2 * _texture(stage.noise, 0.4 * (x + y), 0.4 * (z + 0.3 * x))
         red, green, blue = red * plaster, green * plaster, blue * plaster
     elif surface == LAMP:
-        glow_red, glow_green, glow_blue = 2.4 * light.night, 2.0 * light.night, 1.3 * light.night
+        if light.night > 0.0:
+            glow_red, glow_green, glow_blue = _lamp_light(ground, x, y)
+            share = 2.4 * light.night
+            glow_red, glow_green, glow_blue = share * glow_red, share * glow_green, share * glow_blue
     elif surface == LEAVES:
         leaf = _leaf(stage.noise, x, y, z, scale)
         red, green, blue = red * leaf, green * leaf, blue * leaf

@@ -39,6 +39,8 @@ class View(NamedTuple):
         contacts: structured array CONTACT: what touched during this tick.
         gravity: [m/s^2] acceleration of free fall, positive.
         actors: see `ActorLookup`.
+        lamps: float32 (n, 3), linear light (red, green, blue) of each of `town.street_lights`, 1 as they have it by
+            default. Another array whenever one of them changes. None: all are off.
     """
 
     frame: int
@@ -53,6 +55,7 @@ class View(NamedTuple):
     contacts: NDArray[np.void]
     gravity: float
     actors: ActorLookup
+    lamps: NDArray[np.float32] | None = None
 
 
 class Mount(NamedTuple):

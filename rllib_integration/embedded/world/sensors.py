@@ -175,7 +175,10 @@ class SensorBoard:
         actor = mounted.actor
         episode = self._simulation.episode
         try:
-            bodies = mounted.sensor.capture(view, self._mount(actor))
+            if mounted.is_camera and self._simulation.settings.no_rendering_mode:
+                bodies = mounted.sensor.blank()
+            else:
+                bodies = mounted.sensor.capture(view, self._mount(actor))
         except Exception:
             # One broken sensor must not cost everybody their tick.
             if not mounted.failed:
@@ -206,6 +209,7 @@ class SensorBoard:
             contacts=episode.contacts,
             gravity=simulation.imu_gravity,
             actors=simulation.lookup,
+            lamps=episode.street_lights.glow,
         )
 
     def _mount(self, actor: Actor) -> Mount:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import platformdirs
+from numpy.typing import NDArray
 
 from rllib_integration.embedded.protocol.layouts import FLAG_LIGHT_UPDATE_PENDING, FLAG_MAP_CHANGED
 from rllib_integration.embedded.sensing import SensorError
@@ -25,7 +26,14 @@ from rllib_integration.embedded.world.sensors import Publisher, SensorBoard
 from rllib_integration.embedded.world.settings import EpisodeSettings, Weather
 from rllib_integration.embedded.world.snapshot import Snapshot
 from rllib_integration.embedded.world.spawning import SpawnError, is_free
-from rllib_integration.embedded.world.town_view import ALL_LAYERS, hidden_by_layers, without
+from rllib_integration.embedded.world.town_view import (
+    ALL_LAYERS,
+    Colour,
+    hidden_by_layers,
+    missing_lamps,
+    painted,
+    without,
+)
 
 if TYPE_CHECKING:
     from rllib_integration.embedded.world.episode import Pose
@@ -84,6 +92,7 @@ class Simulation:
         self.lights_changed = False
         self._map_layers = ALL_LAYERS
         self._hidden_objects: set[int] = set()
+        self._paint: dict[int, Colour] = {}
         self.imu_gravity = GRAVITY
         self._snapshot = Snapshot()
         self._started = time.monotonic()
@@ -116,16 +125,34 @@ class Simulation:
     def show_layers(self, layers: int, shown: bool) -> None:
         """Show or hide map layers (carla.MapLayer bits)."""
         self._map_layers = self._map_layers | layers if shown else self._map_layers & ~layers
-        self._hide()
+        self._show_town()
 
     def show_objects(self, numbers: set[int], shown: bool) -> None:
         """Show or hide environment objects by their ids."""
         self._hidden_objects = self._hidden_objects - numbers if shown else self._hidden_objects | numbers
-        self._hide()
+        self._show_town()
 
-    def _hide(self) -> None:
+    def paint(self, names: set[str], colour: Colour) -> int:
+        """Give objects of the town, by their names, one colour each; returns how many there were."""
+        objects = self.level_objects
+        found = objects["object_id"][np.isin(objects["name"], np.array([name.encode() for name in sorted(names)]))]
+        if len(found):
+            self._paint |= dict.fromkeys(found.tolist(), colour)
+            self._show_town()
+        return len(found)
+
+    def _show_town(self) -> None:
         town = self.full_town
-        self.episode.town = without(town, hidden_by_layers(town, self._map_layers) | self._hidden_objects)
+        hidden = hidden_by_layers(town, self._map_layers) | self._hidden_objects
+        self.episode.town = painted(without(town, hidden), self._paint)
+        self.episode.street_lights.take_down(missing_lamps(town, hidden))
+
+    @property
+    def level_objects(self) -> NDArray[np.void]:
+        """The town's environment objects without those of unloaded map layers; disabled ones stay in the list."""
+        objects = self.full_town.environment_objects
+        unloaded = hidden_by_layers(self.full_town, self._map_layers)
+        return objects[~np.isin(objects["object_id"], np.array(sorted(unloaded), np.uint64))] if unloaded else objects
 
     def follow_sun(self) -> None:
         """Switch the street lights by the sun."""
@@ -141,14 +168,14 @@ class Simulation:
         """
         self.full_town = town
         self._map_layers = layers
-        self._hidden_objects = set()
-        town = without(town, hidden_by_layers(town, layers))
+        self._hidden_objects, self._paint = set(), {}
         previous = getattr(self, "episode", None)
         self._last_episode_id += 1
         self.sensors.clear()
         self.stop_recorder()
         self._replayer = None
         self.episode = Episode(self._last_episode_id, town, previous.frame if previous else 0)
+        self._show_town()
         if previous is None:
             self.told_episode_id = self.episode.id
         del previous

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _GREEN = 2
 _DEGREES = 180.0 / math.pi
 _LARGEST_FLOAT = 1e36
+_ROLLOVER = 1
+"""carla.VehicleFailureState.Rollover"""
+_ON_ITS_ROOF, _ON_ITS_WHEELS = math.radians(130.0), math.radians(30.0)
 # length, type, frame, time | (sensor pose stays zero) | episode, platform time, delta | (origin) | flags
 _HEAD = struct.Struct("<IQQd")
 _EPISODE_OFFSET = 52
@@ -70,6 +73,11 @@ def _pack(
         record.traffic_light_state = status[i].light_state if status[i].has_light else _GREEN
         record.has_traffic_light = status[i].has_light
         record.traffic_light_id = status[i].light_id
+        # As in CARLA: rolled over while it lies on its roof, and until it stands on its wheels again.
+        if abs(row.roll) > _ON_ITS_ROOF:
+            status[i].failure = _ROLLOVER
+        elif abs(row.roll) < _ON_ITS_WHEELS:
+            status[i].failure = 0
         record.failure_state = status[i].failure
     for i in range(len(walkers)):
         row, record = walkers[i], walker_out[i]

@@ -46,14 +46,36 @@ class StreetLights:
             for index, (x, y, z) in enumerate(positions.tolist())
         }
         self.cycle = True
+        self._missing = np.zeros(len(self.lamps), bool)
+        self._glow: NDArray[np.float32] | None = None
+
+    @property
+    def glow(self) -> NDArray[np.float32]:
+        """Linear light of each lamp as `View.lamps` wants it; another array after every change."""
+        if self._glow is None:
+            lamps = self.lamps.values()
+            strength = [lamp.on * lamp.intensity / _INTENSITY for lamp in lamps]
+            colours = np.array([lamp.colour for lamp in lamps], np.float64).reshape(-1, 3) / 255.0
+            glow = np.array(strength).reshape(-1, 1) * colours**2.2
+            glow[self._missing] = 0.0
+            self._glow = glow.clip(0.0).astype(np.float32)
+        return self._glow
 
     def follow_sun(self, altitude: float) -> None:
         """Switch all lamps by the sun's altitude in degrees, if the cycle is on."""
-        if self.cycle:
-            self.lamps = {number: lamp._replace(on=altitude < 0.0) for number, lamp in self.lamps.items()}
+        night = altitude < 0.0
+        if self.cycle and any(lamp.on is not night for lamp in self.lamps.values()):
+            self.lamps = {number: lamp._replace(on=night) for number, lamp in self.lamps.items()}
+            self._glow = None
 
     def change(self, number: int, lamp: Lamp) -> None:
         """Take over the state of one lamp, but not its place; unknown numbers change nothing."""
         known = self.lamps.get(number)
         if known is not None:
             self.lamps[number] = lamp._replace(location=known.location)
+            self._glow = None
+
+    def take_down(self, missing: NDArray[np.bool_]) -> None:
+        """Note which lamps, in the order of their ids, give no light because their poles are hidden."""
+        if not np.array_equal(missing, self._missing):
+            self._missing, self._glow = missing, None

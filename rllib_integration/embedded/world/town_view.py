@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rllib_integration.embedded import labels
 from rllib_integration.embedded.physics.obstacles import build_obstacle_grid
 from rllib_integration.embedded.town import Scenery, Town
 
+Colour = tuple[int, int, int]
 ALL_LAYERS = 0xFFFF
 
+_STREET_LIGHTS = 0x80
 _LABELS_OF_LAYER = {
     0x1: {labels.BUILDINGS},
     0x4: {labels.VEGETATION},  # foliage
     0x40: {labels.BICYCLE, labels.STATIC, labels.DYNAMIC, labels.OTHER},  # props
-    0x80: {labels.POLES},  # street lights
     0x100: {labels.WALLS, labels.FENCES, labels.GUARD_RAIL},
 }
 
@@ -27,7 +30,21 @@ def hidden_by_layers(town: Town, layers: int) -> set[int]:
         return set()
     hidden = {label for bit, group in _LABELS_OF_LAYER.items() if not layers & bit for label in group}
     objects = town.environment_objects
-    return {int(number) for number in objects["object_id"][np.isin(objects["label"], list(hidden))]}
+    found = set(objects["object_id"][np.isin(objects["label"], list(hidden))].tolist())
+    return found if layers & _STREET_LIGHTS else found | set(_street_lights(town).tolist())
+
+
+def _street_lights(town: Town) -> NDArray[np.uint64]:
+    """Ids of the poles that carry `Town.street_lights`, in the same order; others carry traffic lights and signs."""
+    objects = town.environment_objects
+    return np.asarray(objects["object_id"][np.char.startswith(objects["name"], b"StreetLight_")])
+
+
+def missing_lamps(town: Town, hidden: set[int]) -> NDArray[np.bool_]:
+    """Which of `Town.street_lights` give no light because their poles are hidden."""
+    if not hidden:
+        return np.zeros(len(town.street_lights), bool)
+    return np.isin(_street_lights(town), np.array(sorted(hidden), np.uint64))
 
 
 def without(town: Town, hidden: set[int]) -> Town:
@@ -53,6 +70,28 @@ def without(town: Town, hidden: set[int]) -> Town:
             marking_stop=int(before[scenery.marking_stop]),
         ),
     )
+    return _with_what_is_known_of(town, view)
+
+
+def painted(town: Town, colours: Mapping[int, Colour]) -> Town:
+    """The town with some environment objects in one colour each.
+
+    Args:
+        town: The town.
+        colours: Red, green, blue by object id.
+    """
+    if not colours:
+        return town
+    scenery = town.scenery
+    colour = scenery.colour.copy()
+    for number, paint in colours.items():
+        colour[scenery.object_id == number] = paint
+    view = dataclasses.replace(town, scenery=dataclasses.replace(scenery, colour=colour))
+    return _with_what_is_known_of(town, view)
+
+
+def _with_what_is_known_of(town: Town, view: Town) -> Town:
+    """Keep what was computed of a town for a view of it."""
     for name in ("carla_map", "_navigation_mesh"):
         if name in vars(town):
             vars(view)[name] = vars(town)[name]

@@ -1,0 +1,74 @@
+"""What stands around: street lights give light, disabled objects are neither seen nor in the way."""
+
+from __future__ import annotations
+
+import carla
+import numpy as np
+import pytest
+
+from .test_sensors import Inbox
+
+
+@pytest.fixture
+def look(fresh_world, spawn):
+    """A picture from a place: `look(transform, **attributes)` gives a function that ticks and returns float BGR."""
+
+    def open_eye(transform, **attributes):
+        size = {"image_size_x": "120", "image_size_y": "90"}
+        inbox = Inbox(spawn("sensor.camera.rgb", transform, **size, **attributes))
+
+        def picture():
+            for _ in range(3):  # a lamp may be lit a frame or two late
+                frame = fresh_world.tick()
+            image = inbox.of_frame(frame)
+            return np.frombuffer(image.raw_data, np.uint8).reshape(image.height, image.width, 4)[..., :3].astype(float)
+
+        return picture
+
+    return open_eye
+
+
+@pytest.fixture
+def night(fresh_world):
+    """A clear night; noon again afterwards."""
+    fresh_world.set_weather(carla.WeatherParameters.ClearNight)
+    fresh_world.tick()
+    fresh_world.tick()
+    yield
+    fresh_world.set_weather(carla.WeatherParameters.ClearNoon)
+    fresh_world.tick()
+
+
+def test_street_lights_follow_the_sun_and_light_the_ground_in_their_colour(fresh_world, night, look):
+    manager = fresh_world.get_lightmanager()
+    lamps = manager.get_all_lights(carla.LightGroup.Street)
+    assert lamps
+    assert all(lamp.is_on for lamp in lamps)
+    place = lamps[0].location
+    below = carla.Location(place.x, place.y, place.z - 1.0)
+    picture = look(carla.Transform(below, carla.Rotation(pitch=-90.0)), exposure_mode="manual")
+    lit = picture().mean()
+    manager.turn_off(lamps)
+    assert picture().mean() < 0.7 * lit
+    assert not any(manager.is_active(lamps))
+    manager.set_color(lamps, carla.Color(0, 0, 255))
+    manager.turn_on(lamps)
+    blue, _, red = picture().mean(axis=(0, 1))
+    assert blue > 1.5 * red
+
+
+def test_a_disabled_object_is_passed_by_rays(fresh_world):
+    building = fresh_world.get_environment_objects(carla.CityObjectLabel.Buildings)[0]
+    box = building.bounding_box
+    above, below = (box.location + carla.Location(z=z) for z in (box.extent.z + 5.0, -box.extent.z + 1.0))
+
+    def labels():
+        return [point.label for point in fresh_world.cast_ray(above, below)]
+
+    assert carla.CityObjectLabel.Buildings in labels()
+    fresh_world.enable_environment_objects({building.id}, False)
+    fresh_world.tick()
+    assert carla.CityObjectLabel.Buildings not in labels()
+    fresh_world.enable_environment_objects({building.id}, True)
+    fresh_world.tick()
+    assert carla.CityObjectLabel.Buildings in labels()
