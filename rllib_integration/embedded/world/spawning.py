@@ -12,7 +12,7 @@ from rllib_integration.embedded.physics.parameters import init_vehicle
 from rllib_integration.embedded.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND
 from rllib_integration.embedded.sensing.sensor import BOOLEAN_TEXTS
 from rllib_integration.embedded.world.actors import FIXTURE_KIND, Actor, Attachment
-from rllib_integration.embedded.world.blueprints import Blueprint, load_library
+from rllib_integration.embedded.world.blueprints import Blueprint, BlueprintLibrary
 from rllib_integration.embedded.world.episode import Episode, Pose
 from rllib_integration.embedded.world.meshes import blueprint_shown
 from rllib_integration.embedded.world.poses import first_obstacle, first_overlap
@@ -47,18 +47,17 @@ def _kind_of(blueprint_id: str) -> int:
     return FIXTURE_KIND
 
 
-def _look_of(blueprint: Blueprint, attributes: Mapping[str, str]) -> Blueprint:
+def _look_of(blueprint: Blueprint, attributes: Mapping[str, str], library: BlueprintLibrary) -> Blueprint:
     """The blueprint that gives an actor its size, shape and semantic tag."""
     if blueprint.id != _MESH:
         return blueprint
-    library = load_library()
     shown = blueprint_shown(attributes["mesh_path"], library)
     return blueprint if shown is None else library.find(shown)
 
 
-def box_of(blueprint: Blueprint, attributes: Mapping[str, str]) -> Box:
+def _box_of(blueprint: Blueprint, attributes: Mapping[str, str], look: Blueprint) -> Box:
     """Bounding box in the actor's own frame: a vehicle stands on its origin, a walker's is in its middle."""
-    x, y, z = _look_of(blueprint, attributes).extent
+    x, y, z = look.extent
     if blueprint.id == _MESH:
         scale = max(0.01, float(attributes["scale"]))
         x, y, z = x * scale, y * scale, z * scale
@@ -116,10 +115,10 @@ def spawn(
         raise SpawnError(f"Spawn failed because the world already holds {MAX_ACTORS} actors")
     attributes = blueprint.checked(given)
     kind = _kind_of(blueprint.id)
-    box = box_of(blueprint, attributes)
+    look = _look_of(blueprint, attributes, simulation.library)
+    box = _box_of(blueprint, attributes, look)
     if check_free and parent is None and kind != FIXTURE_KIND and not is_free(episode, box, pose):
         raise SpawnError("Spawn failed because of collision at spawn position")
-    look = _look_of(blueprint, attributes)
     actor = Actor(
         id=0,
         type_id=blueprint.id,
