@@ -10,10 +10,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import psutil
 import pytest
 import yaml
 
@@ -123,25 +124,51 @@ def ray(*words: str) -> str:
     return output
 
 
-def drive(file: Path, node: SshServer, tmp_path: Path, cpus: int, words: tuple[str, ...], said: str) -> None:
-    """The life of a cluster, whose head has `cpus`: `dqn_train.py` is submitted with some words and says something."""
+class Life(NamedTuple):
+    """What a cluster had, said and left behind.
+
+    Attributes:
+        files: Of the repository, on the head.
+        notes: The text that was sent to the head.
+        training: What the submitted `dqn_train.py` said.
+        status: What `ray status` said on the head.
+        processes_up: Ray's processes on the head while the cluster was up.
+        processes_down: Those that were left when it was down.
+    """
+
+    files: set[str]
+    notes: str
+    training: str
+    status: str
+    processes_up: list[psutil.Process]
+    processes_down: list[psutil.Process]
+
+
+def live(file: Path, node: SshServer, tmp_path: Path, words: Sequence[str]) -> Life:
+    """Bring a cluster up, send it a file, submit `dqn_train.py` with some words, ask how it is, and take it down."""
     notes = tmp_path / "notes.txt"
     notes.write_text("for the cluster")
+    mark = node.environment[ray_wrapper.MARK]
     ray("up", "-y", "--no-config-cache", str(file))
-    assert (node.folder / "rllib_integration" / "__init__.py").is_file()
-    assert (node.folder / "dqn_example" / "dqn_config.yaml").is_file()
-    assert not list(node.folder.glob("rllib_integration/**/__pycache__"))
+    files = {path.relative_to(node.folder).as_posix() for path in node.folder.rglob("*") if path.is_file()}
     ray("rsync-up", str(file), str(notes), str(node.folder / "notes.txt"))
-    assert (node.folder / "notes.txt").read_text() == "for the cluster"
-    assert said in ray("submit", str(file), "dqn_train.py", "--", *words)
-    assert f"/{cpus}.0 CPU" in ray("exec", str(file), "ray status")
-    assert ray_wrapper.own_ray_processes(node.environment[ray_wrapper.MARK])
+    training = ray("submit", str(file), "dqn_train.py", "--", *words)
+    status = ray("exec", str(file), "ray status")
+    up = ray_wrapper.own_ray_processes(mark)
     ray("down", "-y", str(file))
-    assert not ray_wrapper.own_ray_processes(node.environment[ray_wrapper.MARK])
+    text = (node.folder / "notes.txt").read_text()
+    return Life(files, text, training, status, up, ray_wrapper.own_ray_processes(mark))
 
 
 def test_a_cluster_on_aws(cluster_file: Path, node: SshServer, aws: Any, tmp_path: Path) -> None:
-    drive(cluster_file, node, tmp_path, 8, TRAINING, "iteration    1 |")
+    life = live(cluster_file, node, tmp_path, TRAINING)
+    assert {"rllib_integration/__init__.py", "dqn_example/dqn_config.yaml"} <= life.files
+    assert not [file for file in life.files if "__pycache__" in file]
+    assert life.notes == "for the cluster"
+    assert "iteration    1 |" in life.training
+    assert "/8.0 CPU" in life.status
+    assert life.processes_up
+    assert life.processes_down == []
     assert list((node.folder / "ray_results" / "carla_rllib" / "cluster").glob("checkpoint_*/weights.pth"))
     instances = [i for r in aws.describe_instances()["Reservations"] for i in r["Instances"]]
     assert [instance["State"]["Name"] for instance in instances] == ["terminated"]
@@ -149,4 +176,10 @@ def test_a_cluster_on_aws(cluster_file: Path, node: SshServer, aws: Any, tmp_pat
 
 
 def test_a_cluster_of_ones_own(local_cluster_file: Path, node: SshServer, tmp_path: Path) -> None:
-    drive(local_cluster_file, node, tmp_path, 2, ("--help",), "--stop-duration")
+    life = live(local_cluster_file, node, tmp_path, ["--help"])
+    assert "dqn_example/dqn_config.yaml" in life.files
+    assert life.notes == "for the cluster"
+    assert "--stop-duration" in life.training
+    assert "/2.0 CPU" in life.status
+    assert life.processes_up
+    assert life.processes_down == []

@@ -10,6 +10,7 @@ import pytest
 
 from rllib_integration.embedded.rpc import frame_gate
 from rllib_integration.embedded.rpc.frame_gate import FrameGate
+from tests.conftest import EmbeddedServer
 from tests.ports import free_port_pair
 
 
@@ -81,6 +82,12 @@ def test_nothing_waits_for_ever_nor_when_the_world_becomes_synchronous(gate, con
     assert connection.sent == [b"late", b"ended"]
 
 
+def _run(program: str, server: EmbeddedServer) -> subprocess.CompletedProcess[str]:
+    """A client that gets host, port, and a port for its Traffic Manager, in a process of its own."""
+    command = [sys.executable, "-c", program, server.host, str(server.port), str(free_port_pair())]
+    return subprocess.run(command, capture_output=True, text=True, timeout=90)
+
+
 _CLIENT = """
 import sys, time, carla
 client = carla.Client(sys.argv[1], int(sys.argv[2]))
@@ -106,11 +113,7 @@ assert camera.destroy()
 
 
 def test_a_client_that_ends_its_driven_vehicles_lives_and_does_not_spin(start_server):
-    server = start_server()
-    finished = subprocess.run(
-        [sys.executable, "-c", _CLIENT, server.host, str(server.port), str(free_port_pair())],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    finished = _run(_CLIENT, start_server())
     assert finished.returncode == 0, finished.stderr
     assert "failed to destroy" not in finished.stdout + finished.stderr
     assert float(finished.stdout.split()[-1]) < 0.7, "the Traffic Manager's thread spins"
@@ -150,11 +153,7 @@ make_synchronous(False)
 
 
 def test_cars_are_driven_in_every_episode_that_spawns_them_in_an_asynchronous_world(start_server):
-    server = start_server()
-    finished = subprocess.run(
-        [sys.executable, "-c", _EPISODES, server.host, str(server.port), str(free_port_pair())],
-        capture_output=True, text=True, timeout=90,
-    )  # fmt: skip
+    finished = _run(_EPISODES, start_server())
     assert finished.returncode == 0, finished.stderr
     driven = [line for line in finished.stdout.splitlines() if line.endswith("driven")]
     assert driven == [f"{episode} 10 driven" for episode in range(8)]
