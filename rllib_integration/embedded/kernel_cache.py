@@ -8,6 +8,7 @@ and nothing else. The folders are the user's, which also serves installations th
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -27,8 +28,10 @@ _PACKAGE = Path(__file__).parent
 _NAME = __package__ or ""
 _IMPORT = re.compile(r"^from (\.*)([\w.]*) import (\([^)]*\)|.*)$", re.MULTILINE)
 _FOR_TYPES_ONLY = re.compile(r"^if TYPE_CHECKING:\n(?: .*\n|\n)+", re.MULTILINE)
+_SUPERSEDED_FOR = 24 * 3600.0
+"""[s] without a start after which kernels are deleted whose sources have changed since, or are gone."""
 _UNUSED_FOR = 30 * 24 * 3600.0
-"""[s] after which kernels are deleted that no start has touched."""
+"""[s] without a start after which all other kernels are deleted."""
 
 _folders: dict[Path, Path] = {}
 
@@ -98,31 +101,66 @@ def _files(source: Path, dots: str, module: str, names: str) -> Iterator[Path]:
 
 
 def _marker() -> Path:
-    """Exists once all kernels of these sources are compiled for this interpreter and processor."""
-    digest = hashlib.sha1(f"{sys.version} {numba.__version__} {llvmlite.binding.get_host_cpu_name()}".encode())
+    """Exists once all kernels of these sources are compiled for this interpreter and processor; touched at each start.
+
+    It names the package's folder and, a line each, the folders of its kernels.
+    """
+    processor = llvmlite.binding.get_host_cpu_name()
+    installation = hashlib.sha1(f"{_PACKAGE} {sys.version} {numba.__version__} {processor}".encode())
+    sources = hashlib.sha1()
     for path in sorted(_PACKAGE.rglob("*.py")):
-        digest.update(path.as_posix().encode())
-        digest.update(path.read_bytes())
-    return base_folder() / f"complete-{digest.hexdigest()[:12]}"
+        sources.update(path.as_posix().encode())
+        sources.update(path.read_bytes())
+    return base_folder() / f"complete-{installation.hexdigest()[:8]}-{sources.hexdigest()[:12]}"
 
 
 def is_complete() -> bool:
-    """Whether all kernels of the sources as they are now have been compiled."""
-    return _marker().exists()
+    """Whether all kernels of the sources as they are now have been compiled; whoever asks is going to use them."""
+    marker = _marker()
+    with contextlib.suppress(OSError):  # there is none, or the folder belongs to somebody else
+        os.utime(marker)
+    return marker.exists()
 
 
 def note_complete() -> None:
-    """Remember that all kernels are compiled, and delete those of sources that nobody has compiled for long.
+    """Remember that all kernels are compiled, and delete those that nobody has used for long.
 
     Raises:
         OSError: The folder cannot be written to.
     """
     base_folder().mkdir(parents=True, exist_ok=True)
-    _marker().touch()
-    names = {folder.name.rpartition("-")[0] for folder in _folders.values()} | {"complete"}
-    for path in base_folder().iterdir():
-        if path.name.rpartition("-")[0] in names and path.stat().st_mtime < time.time() - _UNUSED_FOR:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+    marker = _marker()
+    lines = [str(_PACKAGE), *sorted(folder.name for folder in _folders.values())]
+    unnamed = base_folder() / f"marker-{os.getpid()}"
+    unnamed.write_text("\n".join(lines), "utf-8")
+    unnamed.replace(marker)
+    _delete_unused(marker)
+
+
+def _delete_unused(newest: Path) -> None:
+    """Delete the kernels of versions that are out of use, but for those that a version in use shares with them."""
+    in_use: set[str] = set()
+    unused: set[str] = set()
+    for marker in base_folder().glob("complete-*-*"):
+        package, *folders = marker.read_text("utf-8").splitlines()
+        superseded = _installation(marker) == _installation(newest) or not Path(package).is_dir()
+        if marker != newest and _age(marker) > (_SUPERSEDED_FOR if superseded else _UNUSED_FOR):
+            marker.unlink(missing_ok=True)
+            unused.update(folders)
+        else:
+            in_use.update(folders)
+    kinds = {name.rpartition("-")[0] for name in in_use}
+    for folder in base_folder().iterdir():
+        abandoned = folder.name.rpartition("-")[0] in kinds and _age(folder) > _UNUSED_FOR
+        if folder.name not in in_use and (folder.name in unused or abandoned):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _installation(marker: Path) -> str:
+    """The part of a marker's name that stands for the package's folder, the interpreter and the processor."""
+    return marker.name.split("-")[1]
+
+
+def _age(path: Path) -> float:
+    """[s] Since a file or folder was last changed."""
+    return time.time() - path.stat().st_mtime

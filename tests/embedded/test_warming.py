@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import carla
@@ -16,7 +17,7 @@ import psutil
 import pytest
 
 import rllib_integration.embedded
-from rllib_integration.embedded import warming
+from rllib_integration.embedded import kernel_cache, warming
 from tests.conftest import EmbeddedServer
 
 _PACKAGE = Path(rllib_integration.embedded.__file__).parent
@@ -206,6 +207,42 @@ def test_an_edit_makes_the_kernels_stale_that_it_can_reach_and_no_others(tmp_pat
     after = _folders(tmp_path)
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"tyres", "vehicle", "step", "complete"}
+
+
+_DAY = 24 * 3600.0
+
+
+def test_kernels_that_nobody_uses_any_more_are_deleted(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(kernel_cache, "_folders", {Path("step.py"): Path("step-new"), Path("prop.py"): Path("prop-1")})
+
+    def add_version(marker: str, package: Path, days: float, *folders: str) -> None:
+        for name in folders:
+            (tmp_path / name).mkdir(exist_ok=True)
+        path = tmp_path / marker
+        path.write_text("\n".join([str(package), *folders]))
+        os.utime(path, (0.0, time.time() - days * _DAY))
+
+    (tmp_path / "step-new").mkdir()
+    assert not kernel_cache.is_complete()
+    own = kernel_cache._marker().name
+    add_version(f"{own[:-12]}of2daysago", _PACKAGE, 2.0, "step-old", "prop-1")
+    add_version(f"{own[:-12]}ofthishour", _PACKAGE, 0.02, "step-recent")
+    add_version("complete-other000-checkout", tmp_path, 20.0, "step-other", "prop-other")
+    add_version("complete-unused00-checkout", tmp_path, 40.0, "step-unused", "prop-other")
+    add_version("complete-gone0000-checkout", tmp_path / "gone", 2.0, "step-gone")
+    (tmp_path / "step-unknown").mkdir()
+    (tmp_path / "of-another-program").mkdir()
+    for name, days in (("step-unknown", 40.0), ("of-another-program", 40.0), ("prop-other", 40.0)):
+        os.utime(tmp_path / name, (0.0, time.time() - days * _DAY))
+    kernel_cache.note_complete()
+    left = {path.name for path in tmp_path.iterdir() if path.is_dir()}
+    assert left == {"step-new", "prop-1", "step-recent", "step-other", "prop-other", "of-another-program"}
+    markers = {path.name for path in tmp_path.iterdir() if path.is_file()}
+    assert markers == {own, f"{own[:-12]}ofthishour", "complete-other000-checkout"}
+    os.utime(tmp_path / own, (0.0, 0.0))
+    assert kernel_cache.is_complete()
+    assert (tmp_path / own).stat().st_mtime > time.time() - _DAY
 
 
 def test_jobs_are_shared_and_each_is_done_once(tmp_path):
