@@ -25,9 +25,11 @@ from typing import Any
 
 from rllib_integration.servers import ServerError, ServerHangError
 from rllib_integration.servers.process import await_readable
+from rllib_integration.servers.supervisor import open_pidfd
 
 _START_SECONDS = 30.0  # importing carla on a busy machine, connecting
 _SPARE_SECONDS = 1.0  # the process's own time-outs come first, with their messages
+_PARENT_CHECK_MS = 1000  # only where there is no pidfd_open
 _PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -243,11 +245,16 @@ def _end_with(connection: socket.socket, parent: int, outlives: float) -> None:
     """End this process, whatever its other threads wait for, so many seconds after the worker hung up or was gone."""
     poll = select.poll()
     poll.register(connection, select.POLLRDHUP)
-    while os.getppid() == parent:
-        if poll.poll(1000):
-            break
-    time.sleep(outlives)
-    os.kill(os.getpid(), signal.SIGKILL)
+    parents_end = open_pidfd(parent)
+    if parents_end >= 0:
+        poll.register(parents_end, select.POLLIN)
+    while os.getppid() == parent and not poll.poll(None if parents_end >= 0 else _PARENT_CHECK_MS):
+        pass
+    if not outlives:
+        os.kill(os.getpid(), signal.SIGKILL)
+    # `main` hears of it, too, if somebody else still holds the worker's end; the alarm ends it should it be stuck.
+    connection.shutdown(socket.SHUT_RD)
+    signal.setitimer(signal.ITIMER_REAL, outlives)
 
 
 if __name__ == "__main__":

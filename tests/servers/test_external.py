@@ -15,7 +15,9 @@ import pytest
 
 from rllib_integration.carla_env import CarlaEnv
 from rllib_integration.servers import ServerGaveUpError, ServerHangError, ServerKeeper, ServerWatch, create_server
+from rllib_integration.traffic import Traffic
 from tests.experiments import PoseExperiment
+from tests.ports import free_port_pair
 
 
 @pytest.fixture
@@ -109,6 +111,30 @@ def test_a_killed_worker_leaves_it_as_it_was_found(section: dict[str, Any], carl
     assert world.get_settings() == found
     assert [actor.id for actor in world.get_actors().filter("vehicle.*")] == [theirs.id]
     theirs.destroy()
+
+
+def test_traffic_is_removed_from_it_when_its_worker_is_gone(
+    section: dict[str, Any], carla_client: carla.Client
+) -> None:
+    traffic = Traffic(section["host"], section["port"], free_port_pair(), 20.0, outlives=20.0)
+    traffic.spawn(seed=1, n_vehicles=3, n_walkers=2, hybrid=False)
+    world = carla_client.get_world()
+    world.tick()
+    assert len(world.get_actors().filter("vehicle.*")) == 3
+    traffic._connection.close()
+    assert traffic._process.wait(20.0) == 0
+    world.tick()
+    assert [actor.type_id for actor in world.get_actors() if "traffic" not in actor.type_id] == ["spectator"]
+
+
+def test_traffic_that_cannot_be_removed_ends_all_the_same(start_server: Callable[..., Any]) -> None:
+    running = start_server()
+    traffic = Traffic(running.host, running.port, free_port_pair(), 20.0, outlives=0.5)
+    traffic.spawn(seed=1, n_vehicles=1, n_walkers=0, hybrid=False)
+    running.process.send_signal(signal.SIGSTOP)
+    traffic._connection.close()
+    assert traffic._process.wait(10.0) == -signal.SIGALRM
+    running.process.kill()
 
 
 def test_calls_to_it_are_bounded_though_its_process_cannot_be_watched(section: dict[str, Any]) -> None:
