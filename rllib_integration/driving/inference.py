@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from rllib_integration.carla_env import CarlaEnv
 
 Policy = Callable[[Any], Any]
-INTERRUPTED = 130
+INTERRUPTED = 128 + signal.SIGINT
 
 
 @dataclass

@@ -13,7 +13,7 @@ from typing import Any
 from rllib_integration.arguments import add_overrides, positive_int
 from rllib_integration.config import ConfigError
 from rllib_integration.driving.evaluation import best_policy, driving_summary, driving_table
-from rllib_integration.driving.inference import resolve_checkpoint
+from rllib_integration.driving.inference import INTERRUPTED, resolve_checkpoint
 from rllib_integration.driving.trials import DrivingPolicy, Task, drive_settings, drive_tasks
 from rllib_integration.env_config import load_config
 from rllib_integration.servers import EMBEDDED_CHOSEN, chooses_embedded
@@ -68,7 +68,7 @@ def run_drive_test(arguments: argparse.Namespace, load_policy: Callable[[str], D
         for record in drive_tasks(env_config, policies, load_policy, tasks, workers=workers, gamma=gamma):
             records.append(record)
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     except (ValueError, RuntimeError, OSError) as error:
         print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1

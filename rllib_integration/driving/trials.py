@@ -7,25 +7,24 @@ number of workers. A worker is a process with one environment that stays in a to
 from __future__ import annotations
 
 import multiprocessing
-import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from rllib_integration.config import ConfigError, overlay
+from rllib_integration.driving.inference import INTERRUPTED
 
 if TYPE_CHECKING:
-    from multiprocessing.queues import Queue
-
     from rllib_integration.carla_env import CarlaEnv
 
 VALUES_EVERY = 10  # decisions between two that are kept to compare the predicted with the realised return
 TRACK_EVERY = 20  # decisions between two places of a record's track
 _NEGLIGIBLE = 0.02  # share of a return that may be missing at a cut-off episode's end
-_ANSWER_SECONDS = 5.0  # after which the workers' health is looked at
 
 
 class DrivingPolicy(Protocol):
@@ -95,26 +94,39 @@ def drive_tasks(
         RuntimeError: A worker failed; the message is its own.
     """
     context = multiprocessing.get_context("spawn")
-    shares = _share_out(tasks, min(workers, len(tasks)))
-    answers: Queue[Any] = context.Queue()
-    plan = (dict(env_config), dict(policies), load_policy, gamma, answers)
-    processes = [context.Process(target=_work, args=(share, *plan), daemon=True) for share in shares]
-    for process in processes:
-        process.start()
+    processes: list[BaseProcess] = []
+    answers: dict[Connection, BaseProcess] = {}
     try:
-        missing = len(tasks)
-        while missing:
-            answer = _next_answer(answers, processes)
-            if isinstance(answer, str):
-                raise RuntimeError(answer)
-            missing -= 1
-            yield answer
-        for process in processes:
-            process.join()
+        for share in _share_out(tasks, min(workers, len(tasks))):
+            ours, theirs = context.Pipe(duplex=False)
+            arguments = (share, dict(env_config), dict(policies), load_policy, gamma, theirs)
+            processes.append(context.Process(target=_work, args=arguments, daemon=True))
+            processes[-1].start()
+            theirs.close()
+            answers[ours] = processes[-1]
+        yield from _records(answers)
     finally:
         for process in processes:
             process.terminate()
             process.join()
+
+
+def _records(answers: dict[Connection, BaseProcess]) -> Iterator[dict[str, Any]]:
+    """What the workers send until all of them have ended; a text is an error."""
+    while answers:
+        for connection in wait(list(answers)):
+            assert isinstance(connection, Connection)
+            try:
+                answer = connection.recv()
+            except EOFError:
+                process = answers.pop(connection)
+                process.join()
+                if process.exitcode:
+                    raise RuntimeError(f"A worker ended with status {process.exitcode} and without a word.") from None
+                continue
+            if isinstance(answer, str):
+                raise RuntimeError(answer)
+            yield answer
 
 
 def _share_out(tasks: Sequence[Task], workers: int) -> list[list[Task]]:
@@ -124,23 +136,13 @@ def _share_out(tasks: Sequence[Task], workers: int) -> list[list[Task]]:
     return [ordered[begin:end] for begin, end in pairwise(bounds)]
 
 
-def _next_answer(answers: Queue[Any], processes: Sequence[Any]) -> Any:
-    while True:
-        try:
-            return answers.get(timeout=_ANSWER_SECONDS)
-        except queue.Empty:
-            dead = [process for process in processes if process.exitcode not in (None, 0)]
-            if dead:
-                raise RuntimeError(f"A worker ended with status {dead[0].exitcode} and without a word.") from None
-
-
 def _work(
     tasks: Sequence[Task],
     env_config: dict[str, Any],
     policies: Mapping[str, str],
     load_policy: Callable[[str], DrivingPolicy],
     gamma: float,
-    answers: Queue[Any],
+    answers: Connection,
 ) -> None:
     """A worker's life: its tasks, one after another; an error is an answer, too."""
     from rllib_integration.carla_env import CarlaEnv
@@ -153,13 +155,13 @@ def _work(
             for task in tasks:
                 if task.policy not in loaded:
                     loaded[task.policy] = load_policy(policies[task.policy])
-                answers.put(drive_episode(env, loaded[task.policy], task, gamma))
+                answers.send(drive_episode(env, loaded[task.policy], task, gamma))
         finally:
             env.close()
     except KeyboardInterrupt:
-        return
+        raise SystemExit(INTERRUPTED) from None
     except Exception as error:
-        answers.put(" ".join(str(error).split()) or type(error).__name__)
+        answers.send(" ".join(str(error).split()) or type(error).__name__)
 
 
 def drive_episode(env: CarlaEnv, policy: DrivingPolicy, task: Task, gamma: float) -> dict[str, Any]:

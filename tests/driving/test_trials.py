@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rllib_integration.driving.evaluation import INFRACTIONS, best_policy, driving_summary, driving_table, worst_tenth
-from rllib_integration.driving.trials import Task, _share_out, expected_and_realised
+from rllib_integration.driving.trials import Task, _share_out, drive_tasks, expected_and_realised
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = "evaluation.evaluation_config.env_config.experiment.others"
@@ -32,6 +32,12 @@ def test_the_shipped_policy_drives_where_it_was_never_trained(tmp_path: Path) ->
     assert result["best"] == "checkpoint_000001"
     assert result["summaries"][0]["off_lane"] < 0.01
     assert (tmp_path / "test.png").stat().st_size > 10_000
+
+
+def test_a_worker_that_fails_ends_the_test_with_its_sentence() -> None:
+    settings = {"experiment": {"type": "tests.nowhere:Nothing"}}
+    with pytest.raises(RuntimeError, match=r"tests\.nowhere"):
+        list(drive_tasks(settings, {"a": ""}, str, [Task("a", "Minitown", 0)], workers=1, gamma=0.9))
 
 
 def test_expected_returns_are_compared_where_the_realised_ones_are_known() -> None:
