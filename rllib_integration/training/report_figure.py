@@ -20,7 +20,7 @@ POINTS = 60  # along a curve
 NEWEST = 400  # episodes whose ends are shown
 END_COLOURS = {
     "left_lane": "#cc0000",
-    "left_route": "#ef2929",
+    "left_route": "#e77fb3",
     "collision": "#75507b",
     "red_light": "#f57900",
     "idle": "#c4a000",
