@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm import Algorithm
 
 INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
 NATIVE_LOG = "native.log"
 
 
@@ -82,7 +83,7 @@ def run_training(
             because importing RLlib takes seconds.
 
     Returns:
-        The exit status: 0, 130 after an interruption, 1 after an error, of which a sentence was printed.
+        The exit status: 0, 130 after Ctrl-C, 143 after SIGTERM, 1 after an error, of which a sentence was printed.
     """
     prepare_process(options.auto)
     folder = Path()
@@ -95,9 +96,9 @@ def run_training(
             get_checkpoint(options.name, storage.directory, options.restore)
         run = TrainingRun(document, options, storage, example() if example is not None else ExampleClasses())
         return run.go()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print("Interrupted; nothing was saved since the last checkpoint.", flush=True)
-        return INTERRUPTED
+        return TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
     except Exception as error:
         return report_failure(error, folder)
 
@@ -131,24 +132,42 @@ def report_failure(error: BaseException, folder: Path) -> int:
     return 1
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, where it does as Ctrl-C does."""
+
+
 class Interruption:
-    """SIGINT, and SIGTERM, as a flag: the first asks for an orderly end, the second one forces it."""
+    """SIGINT, and SIGTERM, as a flag: the first asks for an orderly end, the second one forces it.
+
+    Attributes:
+        requested: Set by the first one.
+        status: Exit status of a program that the first one ended.
+        patient: Whether there is anything that an orderly end could save.
+    """
 
     def __init__(self) -> None:
         self.requested = threading.Event()
-        self.patient = False  # whether there is anything that an orderly end could save
+        self.status = INTERRUPTED
+        self.patient = False
 
     def __enter__(self) -> Interruption:
-        self._previous = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        self.take_signals()
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
+    def take_signals(self) -> None:
+        """Receive the signals; again, after a library took one for itself, as Ray takes SIGTERM when it starts."""
+        for number in self._previous:
+            signal.signal(number, self._receive)
+
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.requested.is_set() or not self.patient:
-            raise KeyboardInterrupt
+            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        self.status = 128 + number
         self.requested.set()
         print("\nStopping: saving a checkpoint (once more Ctrl-C ends at once).", flush=True)
 
@@ -206,6 +225,7 @@ class TrainingRun:
             interruption = stack.enter_context(Interruption())
             trial = stack.enter_context(ThreadPoolExecutor(1)).submit(self._try_environment)
             machine = stack.enter_context(ray_session(options.auto))
+            interruption.take_signals()
             self._fit(machine)
             trial.result()
             algorithm = self._build()
@@ -287,6 +307,7 @@ class TrainingRun:
             f"{_steps_sampled(algorithm):,} steps.",
             flush=True,
         )
+        self.newest_checkpoint, self.steps_saved = Path(checkpoint), _steps_sampled(algorithm)
 
     def _iterate(self, algorithm: Algorithm, interruption: Interruption, lost: LostRunners | None) -> int:
         from rllib_integration.training.run_log import RunLog
@@ -327,7 +348,7 @@ class TrainingRun:
             log.close()
             if board is not None:
                 board.stop()
-        return INTERRUPTED if interruption.requested.is_set() else 0
+        return interruption.status if interruption.requested.is_set() else 0
 
     def _interruptible(self, algorithm: Algorithm, interruption: Interruption, meter: _Meter) -> None:
         """Make the algorithm look, before each training step, whether it is to stop."""
@@ -356,11 +377,18 @@ class TrainingRun:
         return board
 
     def _save(self, algorithm: Algorithm, result: Mapping[str, Any] | None) -> Path:
-        """Save a checkpoint named after the iteration, and remove those that are neither new nor best."""
+        """Save a checkpoint named after the iteration, and remove those that are neither new nor best.
+
+        Args:
+            algorithm: To be saved, unless it has sampled nothing since it was.
+            result: Of the iteration that has just ended; None inside an iteration, whose number the checkpoint then
+                has: the one before is a checkpoint of its own, and may be the best.
+        """
         steps = _steps_sampled(algorithm)
         if self.newest_checkpoint is None or self.steps_saved != steps:
             score = self._score(algorithm, result) if result is not None else None
-            self.newest_checkpoint = self.checkpoints.save(algorithm.iteration, algorithm.save, score)
+            iteration = algorithm.iteration + (result is None)
+            self.newest_checkpoint = self.checkpoints.save(iteration, algorithm.save, score)
             self.steps_saved = steps
             self._push(is_last=result is None)
         return self.newest_checkpoint

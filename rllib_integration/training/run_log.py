@@ -8,7 +8,7 @@
     episodes.jsonl         one line of JSON a finished episode
     evaluation.jsonl       the same for evaluation episodes
     events.out.tfevents.*  the same for TensorBoard
-    checkpoint_000012/     the state after iteration 12
+    checkpoint_000012/     the state after iteration 12, or inside it where the run was cut short
     best                   a link to the checkpoint of the highest mean return, in evaluation where there is one
 """
 

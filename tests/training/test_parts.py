@@ -249,7 +249,6 @@ def test_the_newest_checkpoints_and_the_best_one_are_kept(tmp_path: Path) -> Non
     saved(restored, 5, 4.0)
     assert kept() == [2, 4, 5]
     saved(restored, 6, 6.0)
-    saved(restored, 6, None)  # once more, as at the end of a run
     assert kept() == [5, 6]
     assert best() == "checkpoint_000006"
     assert resolve_checkpoint(str(tmp_path)).name == "checkpoint_000006"

@@ -133,17 +133,33 @@ def test_a_run_records_where_it_came_from(interrupted: tuple[Path, Command]) -> 
     assert {"distance", "end", "position", "town"} <= set(json.loads(episodes[0]))
 
 
+@pytest.fixture(scope="module")
+def terminated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Command]:
+    """A run of the same seed that got a SIGTERM after its second iteration."""
+    directory = tmp_path_factory.mktemp("terminated")
+    command = train(directory)
+    command.read_until("iteration    2")
+    command.process.terminate()
+    command.finish()
+    return directory, command
+
+
+def test_a_run_that_is_terminated_saves_a_checkpoint_too(terminated: tuple[Path, Command]) -> None:
+    directory, command = terminated
+    assert command.process.returncode == 143, command.output
+    assert str(sorted((directory / "run").glob("checkpoint_*/weights.pth"))[-1].parent) in command.lines[-1]
+
+
 def test_a_run_of_the_same_seed_is_the_same_to_the_last_bit_of_its_weights(
-    interrupted: tuple[Path, Command], tmp_path: Path
+    interrupted: tuple[Path, Command], terminated: tuple[Path, Command]
 ) -> None:
-    again = train(tmp_path, "--stop-iterations", "2")
-    assert again.finish() == 0, again.output
-    runs = interrupted[0] / "run", tmp_path / "run"
+    runs = interrupted[0] / "run", terminated[0] / "run"
     assert (weights := weights_of(runs[1])) == weights_of(runs[0])
     assert len(weights) > 3
-    interrupted_episodes, episodes = map(episodes_of, runs)
-    assert len(episodes) > 3
-    assert interrupted_episodes[: len(episodes)] == episodes
+    episodes = [episodes_of(run) for run in runs]
+    common = min(map(len, episodes))
+    assert common > 3
+    assert episodes[0][:common] == episodes[1][:common]
 
 
 def weights_of(run: Path) -> dict[str, bytes]:
@@ -229,11 +245,16 @@ def test_sac_trains_by_its_name_where_actions_are_continuous(tmp_path: Path) -> 
     overrides = {key: value for key, value in TINY.items() if not key.startswith("training.")}
     words = settings_of({**overrides, "reporting.min_sample_timesteps_per_iteration": 40})
     command = Command(
-        "dqn_train.py", str(file), "-d", str(tmp_path), "-n", "run", "--tboff", *words, "--stop-iterations", "2"
+        "dqn_train.py", str(file), "-d", str(tmp_path), "-n", "run", "--tboff", *words, "--stop-timesteps", "110"
     )
     assert command.finish() == 0, command.output
-    last = json.loads((tmp_path / "run" / "result.json").read_text().splitlines()[-1])
-    assert last["learners/default_policy/policy_loss"] != 0.0
+    run = tmp_path / "run"
+    results = [json.loads(line) for line in (run / "result.json").read_text().splitlines()]
+    assert results[-1]["learners/default_policy/policy_loss"] != 0.0
+    # The last one was saved inside an iteration: it leaves those of whole ones, the best among them, as they are.
+    checkpoints = [f"checkpoint_{iteration + 1:06d}" for iteration in range(len(results) + 1)]
+    assert [path.name for path in sorted(run.glob("checkpoint_*"))] == checkpoints
+    assert (run / "best").resolve().name in checkpoints[:-1]
 
 
 @pytest.mark.parametrize(
