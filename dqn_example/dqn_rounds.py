@@ -31,7 +31,6 @@ class SamplingRounds:
     """
 
     def __init__(self, algorithm: Algorithm, sample: Callable[[EnvRunner], Any]) -> None:
-        self._algorithm = algorithm
         self._group = algorithm.env_runner_group
         self._sample = sample
         self._timeout = float(algorithm.config.sample_timeout_s)
