@@ -79,7 +79,11 @@ def save_bytes(path: Path, data: bytes) -> None:
 def pack_signals(signals: list[Signal]) -> NDArray[np.uint8]:
     """Signals as JSON text in an array."""
     records = [
-        {**dataclasses.asdict(dataclasses.replace(signal)), "light_boxes": signal.light_boxes.tolist()}
+        {
+            **dataclasses.asdict(signal),
+            "light_boxes": signal.light_boxes.tolist(),
+            "crossing": signal.crossing.tolist(),
+        }
         for signal in signals
     ]
     return np.frombuffer(json.dumps(records).encode("utf-8"), np.uint8)
@@ -90,6 +94,7 @@ def unpack_signals(data: NDArray[np.uint8]) -> list[Signal]:
     signals = []
     for record in json.loads(data.tobytes().decode("utf-8")):
         record["light_boxes"] = np.array(record["light_boxes"]).reshape(-1, 7)
+        record["crossing"] = np.array(record["crossing"]).reshape(-1, 3)
         for key in ("affected_lanes", "stop_lanes"):
             record[key] = [(int(road), int(lane), float(s)) for road, lane, s in record[key]]
         signals.append(Signal(**record))

@@ -23,6 +23,7 @@ from rllib_integration.embedded.physics.ground import TILE_CELLS, Surface, groun
 from rllib_integration.embedded.physics.state import OBSTACLE
 from rllib_integration.embedded.town.lanes import NONE, SIDEWALK, LaneTable
 from rllib_integration.embedded.town.mesh import Array, Colour, MeshBuilder
+from rllib_integration.embedded.town.posts import SOLID_CLEARANCE, post_places
 from rllib_integration.embedded.town.town import ENVIRONMENT_OBJECT, Signal
 
 RASTER = 1.0
@@ -94,13 +95,14 @@ class Furniture:
         """Structured array `OBSTACLE`."""
         return np.array(self._obstacles, OBSTACLE)
 
-    def add_signals(self, signals: list[Signal]) -> None:
+    def add_signals(self, signals: list[Signal], lanes: LaneTable) -> None:
         """Posts, arms and plates of traffic lights and signs (lamp lenses are drawn by the cameras)."""
-        for signal in signals:
+        for signal, (x, y, clearance) in zip(signals, post_places(signals, lanes)):
+            foot = np.array([x, y, signal.z])
             if signal.is_traffic_light:
-                self._traffic_light(signal)
+                self._traffic_light(signal, foot, clearance >= SOLID_CLEARANCE)
             else:
-                self._sign(signal)
+                self._sign(signal, foot, clearance >= SOLID_CLEARANCE)
 
     def add_run_ups(self, town: str) -> None:
         """A free way and a wall where CARLA's town has one, see `RUN_UPS`."""
@@ -141,12 +143,11 @@ class Furniture:
     def _ground(self, x: float, y: float, near: float = 1e4) -> float:
         return float(ground_at(self.surface, x, y, near)[0])
 
-    def _traffic_light(self, signal: Signal) -> None:
-        foot = np.array([signal.x, signal.y, signal.z])
+    def _traffic_light(self, signal: Signal, foot: Array, solid: bool) -> None:
         heads = signal.light_boxes
         top = float(heads[:, 2].max()) - signal.z + 0.2 if len(heads) else 5.0
         half = np.array([0.1, 0.1, 0.5 * top])
-        identity = self._new_object(POLES, "TrafficLightPole", foot + (0, 0, 0.5 * top), half, 0.0)
+        identity = self._new_object(POLES, "TrafficLightPole", foot + (0, 0, 0.5 * top), half, 0.0, solid)
         self.mesh.add_prism(foot, 0.1, top, 6, POLES, _METAL, identity)
         for head in heads:
             centre, yaw, size = head[:3], float(head[3]), head[4:7]
@@ -159,10 +160,9 @@ class Furniture:
                 angle = math.atan2(arm[1], arm[0])
                 self.mesh.add_box(middle, np.array([0.5 * reach, 0.06, 0.06]), angle, POLES, _METAL, identity)
 
-    def _sign(self, signal: Signal) -> None:
-        foot = np.array([signal.x, signal.y, signal.z])
+    def _sign(self, signal: Signal, foot: Array, solid: bool) -> None:
         yaw = math.radians(signal.yaw) + 0.5 * math.pi
-        pole = self._new_object(POLES, "SignPole", foot + (0, 0, 1.2), np.array([0.05, 0.05, 1.2]), 0.0)
+        pole = self._new_object(POLES, "SignPole", foot + (0, 0, 1.2), np.array([0.05, 0.05, 1.2]), 0.0, solid)
         self.mesh.add_prism(foot, 0.05, 2.4, 5, POLES, _METAL, pole)
         centre = foot + (0.06 * math.cos(yaw), 0.06 * math.sin(yaw), 2.1)
         plate = self._new_object(TRAFFIC_SIGNS, "TrafficSign", centre, np.array([0.03, 0.4, 0.4]), yaw, solid=False)

@@ -51,7 +51,7 @@ def build_surroundings(
     add_gores(mesh, gores)
     add_terrain(mesh, surface, seed)
     furniture = Furniture(mesh, surface, seed)
-    furniture.add_signals(signals)
+    furniture.add_signals(signals, lanes)
     furniture.add_run_ups(name)
     furniture.add_roadside(lanes)
     return Surroundings(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rllib_integration.embedded.physics.ground import Surface, ground_at
+from rllib_integration.embedded.town.cross_traffic import add_cross_traffic
 from rllib_integration.embedded.town.lanes import BIKING, DRIVABLE, LANE_TYPES, Array, LaneTable, ReferenceLines
 from rllib_integration.embedded.town.opendrive import Link, Road, RoadNetwork, RoadObject, SignalRecord
 from rllib_integration.embedded.town.town import SIGNAL_ZONE, Signal
@@ -25,6 +26,9 @@ STOP_ZONE_BEFORE, STOP_ZONE_BEYOND = 7.0, 1.0
 """[m] A vehicle whose front is within this reach of the stop line stands at the light. There is room for one vehicle:
 the Traffic Manager takes a light that a vehicle saw green for green until the vehicle has left its reach. Who stops
 at its beginning leaves room for the swing of long vehicles that turn into the street."""
+
+SIGN_ZONE_BEFORE = 3.2
+"""[m] As `STOP_ZONE_BEFORE` for stop and yield signs, as long as CARLA's: each vehicle comes to the line by itself."""
 
 SPEED_ZONE_REACH = 4.0
 """[m] Half length of a speed-limit sign's zone: longer than a fast vehicle's way in one tick."""
@@ -59,6 +63,7 @@ def find_signals(
         for item in road.objects:
             finder.add_speed_object(index, road, item)
     _group_traffic_lights(network, finder.signals)
+    add_cross_traffic(network, lanes, finder.signals)
     return finder.signals, np.array(finder.zones, SIGNAL_ZONE)
 
 
@@ -146,7 +151,7 @@ class _Finder:
         for x, y, z, heading, half_width in poses if is_speed else map(self._stop_line, stops):
             if not is_speed and math.isnan(x):
                 continue
-            ahead, behind = (SPEED_ZONE_REACH,) * 2 if is_speed else (STOP_ZONE_BEYOND, STOP_ZONE_BEFORE)
+            ahead, behind = _zone_reach(signal)
             shift = 0.5 * (ahead - behind)
             self.zones.append(
                 (
@@ -249,6 +254,13 @@ class _Finder:
             if link is not None and link.kind == "junction":
                 return int(link.id)
         return -1
+
+
+def _zone_reach(signal: Signal) -> tuple[float, float]:
+    """How far [m] a signal's zone reaches beyond the sign or stop line, and before it."""
+    if signal.is_traffic_light:
+        return STOP_ZONE_BEYOND, STOP_ZONE_BEFORE
+    return (SPEED_ZONE_REACH, SPEED_ZONE_REACH) if signal.value > 0 else (STOP_ZONE_BEYOND, SIGN_ZONE_BEFORE)
 
 
 def _section_at(road: Road, s: float) -> int:

@@ -66,6 +66,8 @@ class Signal:
         affected_lanes: (road id, lane id, s [m]) of the lanes it holds for.
         stop_lanes: (road id, lane id, s [m]) where vehicles stop for it.
         light_boxes: float64 (n, 7): x, y, z [m] centre, yaw [rad], half sizes x (depth), y, z of each lamp head, world.
+        crossing: float64 (n, 3) [m]: for a stop or yield sign, points along the lanes of its junction that cross, or
+            run into, those which it lets go.
         value: the speed limit [km/h], else 0.
     """
 
@@ -90,6 +92,7 @@ class Signal:
     affected_lanes: list[tuple[int, int, float]] = field(default_factory=list)
     stop_lanes: list[tuple[int, int, float]] = field(default_factory=list)
     light_boxes: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 7)))
+    crossing: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)))
     value: float = 0.0
 
     @property

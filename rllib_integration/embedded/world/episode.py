@@ -24,9 +24,10 @@ from rllib_integration.embedded.town import Town
 from rllib_integration.embedded.world.actors import FIXTURE, FIXTURE_KIND, LIGHT_KIND, VEHICLE_STATUS, Actor, Table
 from rllib_integration.embedded.world.friction import TRIGGER, apply_friction
 from rllib_integration.embedded.world.poses import ATTACHMENT, follow_parents, write_rotation
+from rllib_integration.embedded.world.signal_zones import index_zones, look_at_signals
 from rllib_integration.embedded.world.skeletons import Skeletons
 from rllib_integration.embedded.world.street_lights import StreetLights
-from rllib_integration.embedded.world.traffic_lights import UNKNOWN, TrafficLights, index_zones, look_at_signals
+from rllib_integration.embedded.world.traffic_lights import UNKNOWN, TrafficLights
 
 Pose = tuple[tuple[float, float, float], tuple[float, float, float]]
 """Location x, y, z in metres and rotation pitch, yaw, roll in degrees, as CARLA writes them."""

@@ -27,7 +27,6 @@ from rllib_integration.embedded.protocol.stream_framing import StreamType
 if TYPE_CHECKING:
     from rllib_integration.embedded.world.episode import Episode
 
-_GREEN = 2
 _DEGREES = 180.0 / math.pi
 _LARGEST_FLOAT = 1e36
 _ROLLOVER = 1
@@ -70,7 +69,7 @@ def _pack(
         record.hand_brake, record.reverse, record.manual_gear_shift = row.hand_brake, row.reverse, row.manual
         record.gear = row.gear
         record.speed_limit = status[i].speed_limit
-        record.traffic_light_state = status[i].light_state if status[i].has_light else _GREEN
+        record.traffic_light_state = status[i].light_state
         record.has_traffic_light = status[i].has_light
         record.traffic_light_id = status[i].light_id
         # As in CARLA: rolled over while it lies on its roof, and until it stands on its wheels again.

@@ -1,4 +1,4 @@
-"""Traffic lights in time, and which signal each vehicle is at.
+"""Traffic lights in time.
 
 As in CARLA the lights of a junction are a group whose phases (OpenDRIVE controllers) take turns: green, yellow, red,
 and when the red time has passed the next phase becomes green. All other phases are red meanwhile.
@@ -6,9 +6,7 @@ and when the red time has passed the next phase becomes green. All other phases 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +21,6 @@ RED, YELLOW, GREEN, OFF, UNKNOWN = range(5)
 
 GREEN_TIME, YELLOW_TIME, RED_TIME = 10.0, 3.0, 2.0
 """[s] CARLA's default times; red is the time until the next phase becomes green."""
-
-_SAME_HEADING = math.cos(math.radians(60.0))
-_LEVEL_REACH = 3.0
-_WAITING_SPEED = 0.5
-_CELL = 16.0
 
 
 LIGHT = np.dtype(
@@ -169,7 +162,7 @@ def _advance(
                     break
             if cycle.timer < limit - 1e-9:
                 break
-            cycle.timer -= limit
+            cycle.timer = max(0.0, cycle.timer - limit)
             if cycle.stage == RED:
                 cycle.stage = GREEN
                 cycle.active = (cycle.active + 1) % cycle.phases
@@ -180,119 +173,3 @@ def _advance(
                 if phase[row] == cycle.active:
                     rows[row].state = cycle.stage
                     rows[row].elapsed = cycle.timer
-
-
-class SignalZones(NamedTuple):
-    """Zones of `Town.signal_zones` as plain arrays with a grid over them (compressed sparse rows).
-
-    `light` is the row of the traffic light, -1 for a speed-limit sign with its `limit` [km/h].
-    """
-
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
-    z: NDArray[np.float64]
-    cos: NDArray[np.float64]
-    sin: NDArray[np.float64]
-    extent_x: NDArray[np.float64]
-    extent_y: NDArray[np.float64]
-    limit: NDArray[np.float32]
-    light: NDArray[np.int32]
-    origin_x: float
-    origin_y: float
-    columns: int
-    rows: int
-    starts: NDArray[np.int32]
-    items: NDArray[np.int32]
-
-
-def index_zones(zones: NDArray[np.void], signals: Sequence[Signal]) -> SignalZones:
-    """Prepare the zones of traffic lights and speed-limit signs (those of other signs are left out)."""
-    light_row = np.cumsum([signal.is_traffic_light for signal in signals], dtype=np.int32) - 1
-    is_light = np.array([signals[int(row)].is_traffic_light for row in zones["signal"]], bool)
-    useful = is_light | (zones["limit"] > 0)
-    light = np.where(is_light, light_row[zones["signal"]] if len(zones) else 0, -1)[useful].astype(np.int32)
-    zones = zones[useful]
-    reach = np.hypot(zones["extent_x"], zones["extent_y"])
-    low_x = float((zones["x"] - reach).min(initial=0.0))
-    low_y = float((zones["y"] - reach).min(initial=0.0))
-    first = np.floor(np.stack([zones["x"] - reach - low_x, zones["y"] - reach - low_y]) / _CELL).astype(int)
-    last = np.floor(np.stack([zones["x"] + reach - low_x, zones["y"] + reach - low_y]) / _CELL).astype(int)
-    columns, rows = (int(last[axis].max(initial=0)) + 1 for axis in range(2))
-    cells: list[list[int]] = [[] for _ in range(columns * rows)]
-    for index in range(len(zones)):
-        for row in range(first[1, index], last[1, index] + 1):
-            for column in range(first[0, index], last[0, index] + 1):
-                cells[row * columns + column].append(index)
-    starts = np.zeros(len(cells) + 1, np.int32)
-    starts[1:] = np.cumsum([len(cell) for cell in cells])
-    fields = {name: np.ascontiguousarray(zones[name]) for name in ("x", "y", "z", "extent_x", "extent_y", "limit")}
-    return SignalZones(
-        cos=np.cos(zones["yaw"]),
-        sin=np.sin(zones["yaw"]),
-        light=light,
-        origin_x=low_x,
-        origin_y=low_y,
-        columns=columns,
-        rows=rows,
-        starts=starts,
-        items=np.array([index for cell in cells for index in cell], np.int32),
-        **fields,
-    )
-
-
-@bare_entry
-def look_at_signals(
-    zones: SignalZones, vehicles: Rows, lights: Rows, light_ids: NDArray[np.uint32], status: Rows, dt: float
-) -> None:
-    """Note for every vehicle the traffic light that its front stands at, and the speed limit that it passes.
-
-    The Traffic Manager takes a light that was green when a vehicle came to it for green until the vehicle has left
-    it. One that could not go meanwhile, because its way was blocked, would set off at red: it is away from its light
-    for the one tick in which this turns red, and so sees it anew.
-
-    Args:
-        zones: `SignalZones`.
-        vehicles: structured array with x, y, z [m], yaw [rad], vx, vy [m/s] and extent_x [m] (half length).
-        lights: `TrafficLights.rows`.
-        light_ids: uint32, actor ids of the lights.
-        status: structured array with has_light, light_id, light_state, and speed_limit [km/h] (changed only where a
-            sign is passed), one row a vehicle.
-        dt: length of the tick [s].
-    """
-    for i in range(vehicles.shape[0]):
-        vehicle = vehicles[i]
-        heading_x = math.cos(vehicle.yaw)
-        heading_y = math.sin(vehicle.yaw)
-        x = vehicle.x + vehicle.extent_x * heading_x
-        y = vehicle.y + vehicle.extent_x * heading_y
-        status[i].has_light = 0
-        u = (x - zones.origin_x) / _CELL
-        v = (y - zones.origin_y) / _CELL
-        if not (u >= 0.0 and v >= 0.0 and u < zones.columns and v < zones.rows):
-            continue
-        cell = int(v) * zones.columns + int(u)
-        nearest, nearest_light = math.inf, 0
-        for k in range(zones.starts[cell], zones.starts[cell + 1]):
-            zone = zones.items[k]
-            dx = x - zones.x[zone]
-            dy = y - zones.y[zone]
-            along = dx * zones.cos[zone] + dy * zones.sin[zone]
-            across = dy * zones.cos[zone] - dx * zones.sin[zone]
-            if abs(along) > zones.extent_x[zone] or abs(across) > zones.extent_y[zone]:
-                continue
-            if abs(vehicle.z - zones.z[zone]) > _LEVEL_REACH:
-                continue
-            if heading_x * zones.cos[zone] + heading_y * zones.sin[zone] < _SAME_HEADING:
-                continue
-            light = zones.light[zone]
-            if light < 0:
-                status[i].speed_limit = zones.limit[zone]
-            elif abs(across) < nearest:
-                nearest, nearest_light = abs(across), light
-                status[i].has_light = 1
-                status[i].light_id = light_ids[light]
-                status[i].light_state = lights[light].state
-        if status[i].has_light and status[i].light_state == RED:
-            speed = math.sqrt(vehicle.vx * vehicle.vx + vehicle.vy * vehicle.vy)
-            if speed < _WAITING_SPEED and lights[nearest_light].elapsed < 0.999 * dt:
-                status[i].has_light = 0

@@ -10,20 +10,21 @@ import carla
 import numpy as np
 import pytest
 
+from rllib_integration.embedded.labels import POLES
 from rllib_integration.embedded.physics.ground import ground_at
 from rllib_integration.embedded.physics.state import VEHICLE
 from rllib_integration.embedded.town import Signal, Town
 from rllib_integration.embedded.world.actors import VEHICLE_STATUS
+from rllib_integration.embedded.world.signal_zones import STOP_TIME, index_zones, look_at_signals
 from rllib_integration.embedded.world.traffic_lights import (
     GREEN,
     GREEN_TIME,
+    LIGHT,
     RED,
     RED_TIME,
     YELLOW,
     YELLOW_TIME,
     TrafficLights,
-    index_zones,
-    look_at_signals,
 )
 
 TOWNS = ["Minitown", "Town01", "Town02", "Town03", "Town04", "Town05", "Town10HD"]
@@ -235,6 +236,58 @@ def test_a_vehicle_that_waits_while_its_light_turns_red_leaves_it_for_that_tick(
     assert turned_red
     assert [tick for tick in np.flatnonzero(waiting == 0).tolist() if tick] == turned_red
     assert passing[1:].all()
+
+
+def light_seen(town: Town, zone: np.void, seconds: float, crossing: np.ndarray | None = None) -> list[tuple[int, int]]:
+    """State and has-light that a vehicle at a zone sees in every tick, with another one at `crossing` if given."""
+    vehicles, status = np.zeros(2, VEHICLE), np.zeros(2, VEHICLE_STATUS)
+    for name in ("x", "y", "z", "yaw"):
+        vehicles[name][0] = zone[name]
+    vehicles["extent_x"], vehicles["extent_y"] = 0.1, 0.1
+    vehicles["x"][1], vehicles["y"][1], vehicles["z"][1] = (1e3, 1e3, 0.0) if crossing is None else crossing
+    lights, ids = np.zeros(0, LIGHT), np.zeros(0, np.uint32)
+    signs = index_zones(town.signal_zones[town.signal_zones["signal"] == zone["signal"]], town.signals)
+    seen = []
+    for _ in range(round(seconds / _STEP)):
+        look_at_signals(signs, vehicles, lights, ids, status, _STEP)
+        seen.append((int(status["light_state"][0]), int(status["has_light"][0])))
+    return seen
+
+
+@pytest.mark.parametrize("name", ["Minitown", "Town05", "Town07"])
+def test_stop_and_yield_signs_are_red_lights_as_long_as_carlas_are(
+    name: str, town_named: Callable[[str], Town]
+) -> None:
+    town = town_named(name)
+    zones = [
+        zone for zone in town.signal_zones if town.signals[zone["signal"]].type_id in ("traffic.stop", "traffic.yield")
+    ]
+    assert zones
+    for zone in zones:
+        sign = town.signals[zone["signal"]]
+        red_at_first = round(STOP_TIME / _STEP) if sign.type_id == "traffic.stop" else 0
+        alone = light_seen(town, zone, STOP_TIME + 1.0)
+        assert {has_light for _, has_light in alone} == {0}
+        assert [state for state, _ in alone].count(RED) == pytest.approx(red_at_first, abs=1)
+        assert alone[-1] == (GREEN, 0)
+        for place in sign.crossing[:: max(len(sign.crossing) // 5, 1)]:
+            assert set(light_seen(town, zone, STOP_TIME + 1.0, place)) == {(RED, 0)}
+    assert any(len(town.signals[zone["signal"]].crossing) for zone in zones)
+
+
+@pytest.mark.parametrize("name", TOWNS)
+def test_posts_stand_clear_of_all_lanes(name: str, town_named: Callable[[str], Town]) -> None:
+    town = town_named(name)
+    middle = np.array(
+        [
+            (point.transform.location.x, point.transform.location.y, point.transform.location.z, point.lane_width)
+            for point in town.carla_map.generate_waypoints(0.5)
+        ]
+    )
+    for post in town.obstacles[town.obstacles["label"] == POLES]:
+        apart = np.hypot(middle[:, 0] - post["x"], middle[:, 1] - post["y"]) - 0.5 * middle[:, 3]
+        on_its_level = np.abs(middle[:, 2] - (post["z"] - post["extent_z"])) < 2.0
+        assert apart[on_its_level].min() > 0.9, (post["x"], post["y"])
 
 
 def test_a_vehicle_takes_the_speed_limit_of_the_sign_that_it_passes(minitown: Town) -> None:
