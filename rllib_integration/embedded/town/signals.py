@@ -18,14 +18,14 @@ from rllib_integration.embedded.physics.ground import Surface, ground_at
 from rllib_integration.embedded.town.cross_traffic import add_cross_traffic
 from rllib_integration.embedded.town.lanes import BIKING, DRIVABLE, LANE_TYPES, Array, LaneTable, ReferenceLines
 from rllib_integration.embedded.town.opendrive import Link, Road, RoadNetwork, RoadObject, SignalRecord
-from rllib_integration.embedded.town.town import SIGNAL_ZONE, Signal
+from rllib_integration.embedded.town.town import SIGNAL_ZONE, STOP_ZONE_BEYOND, Signal
 
 TRAFFIC_LIGHT_TYPE, STOP_TYPE, YIELD_TYPE, SPEED_TYPE = "1000001", "206", "205", "274"
 
-STOP_ZONE_BEFORE, STOP_ZONE_BEYOND = 7.0, 1.0
-"""[m] A vehicle whose front is within this reach of the stop line stands at the light. There is room for one vehicle:
-the Traffic Manager takes a light that a vehicle saw green for green until the vehicle has left its reach. Who stops
-at its beginning leaves room for the swing of long vehicles that turn into the street."""
+STOP_ZONE_BEFORE = 7.0
+"""[m] A vehicle whose front is this near to the stop line stands at the light. There is room for one vehicle: the
+Traffic Manager takes a light that a vehicle saw green for green until the vehicle has left its reach. Who stops at its
+beginning leaves room for the swing of long vehicles that turn into the street."""
 
 SIGN_ZONE_BEFORE = 3.2
 """[m] As `STOP_ZONE_BEFORE` for stop and yield signs, as long as CARLA's: each vehicle comes to the line by itself."""

@@ -47,6 +47,9 @@ SIGNAL_ZONE = np.dtype(
 """The piece of one lane where a signal counts: middle [m], yaw [rad] of its traffic, half length and half width [m],
 speed limit [km/h] or 0, row of the signal."""
 
+STOP_ZONE_BEYOND = 1.0
+"""[m] How far the zone of a light, stop or yield sign reaches beyond the stop line."""
+
 
 @dataclass
 class Signal:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rllib_integration.embedded.physics.kernels import bare_entry, kernel
 from rllib_integration.embedded.physics.state import Rows
-from rllib_integration.embedded.town.town import Signal
+from rllib_integration.embedded.town.town import STOP_ZONE_BEYOND, Signal
 from rllib_integration.embedded.world.traffic_lights import GREEN, RED
 
 STOP_TIME = 2.0
@@ -28,7 +28,8 @@ LIGHT, SPEED_LIMIT, STOP, YIELD = range(4)
 _SIGNS = {"traffic.stop": STOP, "traffic.yield": YIELD}
 _SAME_HEADING = math.cos(math.radians(60.0))
 _LEVEL_REACH = 3.0
-_WAITING_SPEED = 0.5
+_WAITING_ENERGY = 0.125  # [J/kg] at 0.5 m/s
+_BRAKING = 4.0  # [m/s^2]
 _CELL = 16.0
 _CROSSING_MARGIN = 1.0  # [m] around a vehicle: cross traffic is looked for every two metres
 
@@ -123,8 +124,8 @@ def look_at_signals(
     """Note for every vehicle the traffic light or sign that its front stands at, and the speed limit that it passes.
 
     The Traffic Manager takes a light that was green when a vehicle came to it for green until the vehicle has left
-    it. One that could not go meanwhile, because its way was blocked, would set off at red: it is away from its light
-    for the one tick in which this turns red, and so sees it anew.
+    it. One that could not go meanwhile, because its way was blocked, would pass at red: it is away from its light for
+    the one tick in which this turns red, and so sees it anew, if it can still stop at the line.
 
     Args:
         zones: `SignalZones`.
@@ -149,7 +150,7 @@ def look_at_signals(
         if not (u >= 0.0 and v >= 0.0 and u < zones.columns and v < zones.rows):
             continue
         cell = int(v) * zones.columns + int(u)
-        nearest, nearest_light = math.inf, 0
+        nearest, nearest_light, way = math.inf, 0, 0.0
         for k in range(zones.starts[cell], zones.starts[cell + 1]):
             zone = zones.items[k]
             dx = x - zones.x[zone]
@@ -169,13 +170,14 @@ def look_at_signals(
                 sign = zone
             elif abs(across) < nearest:
                 nearest, nearest_light = abs(across), zones.light[zone]
+                way = zones.extent_x[zone] - STOP_ZONE_BEYOND - along
                 status[i].has_light = 1
                 status[i].light_id = light_ids[nearest_light]
                 status[i].light_state = lights[nearest_light].state
         if status[i].has_light:
-            speed = math.sqrt(vehicle.vx * vehicle.vx + vehicle.vy * vehicle.vy)
-            waits_at_red = status[i].light_state == RED and speed < _WAITING_SPEED
-            if waits_at_red and lights[nearest_light].elapsed < 0.999 * dt:
+            energy = 0.5 * (vehicle.vx * vehicle.vx + vehicle.vy * vehicle.vy)
+            turned_red = status[i].light_state == RED and lights[nearest_light].elapsed < 0.999 * dt
+            if turned_red and energy < max(_WAITING_ENERGY, way * _BRAKING):
                 status[i].has_light, status[i].light_state = 0, GREEN
         elif sign >= 0:
             status[i].sign_time = sign_time + dt

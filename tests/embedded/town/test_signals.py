@@ -215,13 +215,13 @@ def test_a_vehicle_at_the_stop_line_stands_at_its_light(name: str, town_named: C
             assert not look(town, *past, yaw)["has_light"]
 
 
-def test_a_vehicle_that_waits_while_its_light_turns_red_leaves_it_for_that_tick(minitown: Town) -> None:
+def test_a_vehicle_that_can_stop_when_its_light_turns_red_leaves_it_for_that_tick(minitown: Town) -> None:
     signal = lights_of(minitown)[0]
     pose = minitown.carla_map.get_waypoint_xodr(*signal.stop_lanes[0]).transform
-    vehicles, status = np.zeros(2, VEHICLE), np.zeros(2, VEHICLE_STATUS)
+    vehicles, status = np.zeros(3, VEHICLE), np.zeros(3, VEHICLE_STATUS)
     vehicles["x"], vehicles["y"], vehicles["z"] = pose.location.x, pose.location.y, pose.location.z
     vehicles["yaw"] = math.radians(pose.rotation.yaw)
-    vehicles["vx"][1] = 5.0
+    vehicles["vx"][1:] = 5.0, 1.5
     lights = TrafficLights(minitown.signals)
     ids = np.arange(1000, 1000 + len(lights.rows), dtype=np.uint32)
     zones = index_zones(minitown.signal_zones, minitown.signals)
@@ -232,9 +232,10 @@ def test_a_vehicle_that_waits_while_its_light_turns_red_leaves_it_for_that_tick(
         states.append(int(lights.rows["state"][0]))
         seen.append(status["has_light"].copy())
     turned_red = [tick for tick in range(1, len(states)) if states[tick] == RED != states[tick - 1]]
-    waiting, passing = np.array(seen).T
+    waiting, passing, slow = np.array(seen).T
     assert turned_red
-    assert [tick for tick in np.flatnonzero(waiting == 0).tolist() if tick] == turned_red
+    for stopping in (waiting, slow):
+        assert [tick for tick in np.flatnonzero(stopping == 0).tolist() if tick] == turned_red
     assert passing[1:].all()
 
 
