@@ -28,7 +28,7 @@ from rllib_integration.embedded.physics import collisions, prop, step, walker
 from rllib_integration.embedded.physics.ground import Surface, flat_surface
 from rllib_integration.embedded.physics.obstacles import OBSTACLE, build_obstacle_grid
 from rllib_integration.embedded.physics.state import CONTACT, PROP, VEHICLE, WALKER
-from rllib_integration.embedded.sensing import Mount, View, cameras, dvs, edges, rays, shading
+from rllib_integration.embedded.sensing import Mount, View, cameras, dvs, edges, painting, rays
 from rllib_integration.embedded.sensing.actors import MovingBoxes
 from rllib_integration.embedded.sensing.renderer import Renderer, Seen, camera_at, renderer_of
 from rllib_integration.embedded.town import Town, TownError, load_town
@@ -364,7 +364,7 @@ def _shade() -> None:
     camera.shade(renderer, view, nothing, np.zeros((48, 48), np.uint8))
     edge = np.zeros((2, 2), np.int32)
     pictures = np.zeros((2, 2, 2, 4), np.uint8)
-    shading.draw_rain(np.zeros((1, 3)), 1.0, 0.1, np.zeros((16, 16, 4), np.uint8))
+    painting.draw_rain(np.zeros((1, 3)), 1.0, 0.1, np.zeros((16, 16, 4), np.uint8))
     edges.smooth_edges(edge, np.zeros(1, np.uint32), 1, pictures[0], pictures[1])
 
 

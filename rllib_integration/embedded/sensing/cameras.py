@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from rllib_integration.embedded import labels
 
-from . import edges, exposure, lens, shading
+from . import edges, exposure, lens, painting, pictures
+from .ground_colour import TERMS
 from .raster import Camera
 from .renderer import Renderer, Seen, camera_at, renderer_of
 from .sensor import SENSOR_TICK, Attribute, Sensor, SensorError
@@ -93,7 +94,7 @@ class DepthCamera(PictureSensor):
     stream_type = 1
 
     def _paint(self, renderer: Renderer, view: View, seen: Seen, picture: NDArray[np.uint8]) -> None:
-        shading.paint_depth(seen.samples, seen.nearness, FAR, picture)
+        painting.paint_depth(seen.samples, seen.nearness, FAR, picture)
 
 
 class SemanticCamera(PictureSensor):
@@ -105,7 +106,7 @@ class SemanticCamera(PictureSensor):
 
     def _paint(self, renderer: Renderer, view: View, seen: Seen, picture: NDArray[np.uint8]) -> None:
         stage = renderer.stage(view, seen.camera)
-        shading.paint_labels(stage, seen.camera, seen.samples, seen.nearness, seen.ids, self.with_ids, picture)
+        painting.paint_labels(stage, seen.camera, seen.samples, seen.nearness, seen.ids, self.with_ids, picture)
 
 
 class InstanceCamera(SemanticCamera):
@@ -137,7 +138,7 @@ class NormalsCamera(PictureSensor):
     stream_type = 2
 
     def _paint(self, renderer: Renderer, view: View, seen: Seen, picture: NDArray[np.uint8]) -> None:
-        shading.paint_normals(renderer.stage(view, seen.camera), seen.samples, seen.ids, picture)
+        painting.paint_normals(renderer.stage(view, seen.camera), seen.samples, seen.ids, picture)
 
 
 class OpticalFlowCamera(PictureSensor):
@@ -163,7 +164,7 @@ class OpticalFlowCamera(PictureSensor):
         if self._before is not None:
             time, before = self._before
             stage = renderer.stage(view, camera)
-            shading.paint_flow(stage, camera, before, view.time - time, seen.nearness, seen.ids, flow)
+            painting.paint_flow(stage, camera, before, view.time - time, seen.nearness, seen.ids, flow)
         self._before = view.time, camera
         return self.lens.distort(flow).astype(np.float32, copy=False)
 
@@ -183,8 +184,9 @@ class RgbCamera(PictureSensor):
         super().__init__(attributes, seed)
         self.exposure = exposure.Exposure(self.values)
         pixels = self.width * self.height
-        self._scratch = np.empty(9, np.int32)
+        self._scratch = np.empty(9, np.int32), np.empty((3, TERMS)), np.empty((2, self.width), np.uint8)
         self.samples = 3 if pixels <= 160 * 160 else 2 if pixels <= 480 * 270 else 1
+        self._rough = np.empty((self.height, self.width, 4), np.uint8) if self.samples == 1 else None
 
     def draw(self, renderer: Renderer, view: View, mount: Mount) -> NDArray[np.uint8]:
         """`picture` by a given renderer."""
@@ -195,17 +197,20 @@ class RgbCamera(PictureSensor):
     def shade(self, renderer: Renderer, view: View, seen: Seen, shadow: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The picture of what is seen; shadow: as of `Renderer.shadows`."""
         stage = renderer.stage(view, seen.camera)
-        picture = np.empty((self.height, self.width, 4), np.uint8)
+        # Outlines are smoothed in a copy: the rough picture keeps its memory from one tick to the next.
+        picture = np.empty((self.height, self.width, 4), np.uint8) if self._rough is None else self._rough
         table = self.exposure.table(stage.light, view.time)
-        nearness, ids = seen.nearness, seen.ids
-        shading.shade(stage, seen.camera, seen.samples, nearness, ids, shadow, table, self._scratch, picture)
-        if seen.samples == 1:
-            rough, picture = picture, picture.copy()
-            edges.smooth_edges(seen.ids, stage.surfaces.look, stage.base, rough, picture)
+        pixels = picture.view(np.uint32).reshape(self.height, self.width)
+        pictures.shade(
+            stage, seen.camera, seen.samples, seen.nearness, seen.ids, shadow, table, *self._scratch, pixels
+        )  # fmt: skip
+        if self._rough is not None:
+            picture = self._rough.copy()
+            edges.smooth_edges(seen.ids, stage.surfaces.look, stage.base, self._rough, picture)
         if self.values["enable_postprocess_effects"]:
             picture = self.lens.finish(picture, stage.light.night)
         if stage.light.rain > 0.02:
             drops = self.random.random((int(stage.light.rain * (60 + self.width * self.height / 1100)), 3))
             slant = 0.1 + 0.004 * view.weather["wind_intensity"]
-            shading.draw_rain(drops, stage.light.rain, slant, picture)
+            painting.draw_rain(drops, stage.light.rain, slant, picture)
         return picture

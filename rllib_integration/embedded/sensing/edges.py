@@ -68,13 +68,13 @@ def _cut(source, picture, line, place, upright, level, share):
 def _smooth_run(ids, look, base, source, picture, line, first, upright):
     """Smooth the run of pixels that begins at `first` along the border between lines `line` and `line + 1`.
 
-    The outline meets the border in the middle of the run.
+    The outline meets the border in the middle of the run. Returns the place behind its end.
     """
     start, end, last = 0.0, 0.0, first
     if first > 0:
         turned, start = _turns(ids, look, base, line, first - 1, upright)
         if not turned:
-            return  # the run began before
+            return first + 1  # the run began before
     length = ids.shape[0] if upright else ids.shape[1]
     while last + 1 < length:
         turned, end = _turns(ids, look, base, line, last, upright)
@@ -82,7 +82,7 @@ def _smooth_run(ids, look, base, source, picture, line, first, upright):
             break
         last += 1
     if start == 0.0 and end == 0.0:
-        return
+        return last + 1
     count = last - first + 1
     for place in range(first, last + 1):
         centre = place - first + 0.5
@@ -96,6 +96,7 @@ def _smooth_run(ids, look, base, source, picture, line, first, upright):
                 _cut(source, picture, line, place, upright, start, 1.0 - 2.0 * centre / count)
         elif end != 0.0:
             _cut(source, picture, line, place, upright, end, 2.0 * centre / count - 1.0)
+    return last + 1
 
 
 @njit(**BARE)
@@ -111,9 +112,10 @@ def smooth_edges(ids, look, base, source, picture):
     """
     height, width = ids.shape
     for row in range(height):
+        here, below = ids[row], ids[min(row + 1, height - 1)]
+        done = 0
         for column in range(width):
-            here = ids[row, column]
-            if row + 1 < height and _differ(here, ids[row + 1, column], look, base):
-                _smooth_run(ids, look, base, source, picture, row, column, False)
-            if column + 1 < width and _differ(here, ids[row, column + 1], look, base):
+            if column >= done and _differ(here[column], below[column], look, base):
+                done = _smooth_run(ids, look, base, source, picture, row, column, False)
+            if column + 1 < width and _differ(here[column], here[column + 1], look, base):
                 _smooth_run(ids, look, base, source, picture, column, row, True)

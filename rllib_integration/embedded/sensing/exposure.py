@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from .pictures import TABLE, TABLE_RANGE
 from .sensor import Attribute, Value
-from .shading import TABLE, TABLE_RANGE
 from .weather import Light
 
 ATTRIBUTES: dict[str, Attribute] = {
@@ -58,7 +58,7 @@ class Exposure:
         self._table = np.zeros((3, TABLE), np.uint8)
 
     def table(self, light: Light, time: float) -> NDArray[np.uint8]:
-        """Table uint8 (3, shading.TABLE) for a picture taken at `time` [s]."""
+        """Table uint8 (3, pictures.TABLE) for a picture taken at `time` [s]."""
         gain = round(self._stops(light, time) * 64.0) / 64.0
         if gain != self._gain:
             self._gain = gain

@@ -171,10 +171,14 @@ def fill(x0, y0, w0, x1, y1, w1, x2, y2, w2, number, nearness, ids):
         elif a2 < 0.0:
             high = min(high, edge - 0.5)
         first, last = math.ceil(low), math.ceil(high)
+        if first >= last:
+            continue
         value = origin + step_x * (first + 0.5) + step_y * y
-        for column in range(first, last):
-            if value > nearness[row, column]:
-                nearness[row, column] = value
+        # Without a sign, a column need not be looked at for counting from the end.
+        for column in range(np.uint64(first), np.uint64(last)):
+            near = np.float32(value)
+            if near > nearness[row, column]:
+                nearness[row, column] = near
                 ids[row, column] = number
             value += step_x
 
@@ -314,16 +318,23 @@ def _visible_chunks(camera, boxes, order, distance):
 
 
 @njit(**INNER)
-def _farthest(nearness, tiles):
-    """Write the smallest nearness of every square of `TILE` samples: what is farther than that is hidden there."""
+def _farthest(nearness, least, tiles):
+    """Write the smallest nearness of every square of `TILE` samples: what is farther than that is hidden there.
+
+    least: float32 (width,), scratch.
+    """
     height, width = nearness.shape
     for row in range(tiles.shape[0]):
+        least[:] = np.float32(math.inf)
+        for j in range(row * TILE, min((row + 1) * TILE, height)):
+            line = nearness[j]
+            for i in range(width):
+                least[i] = min(least[i], line[i])
         for column in range(tiles.shape[1]):
-            least = np.float32(math.inf)
-            for j in range(row * TILE, min((row + 1) * TILE, height)):
-                for i in range(column * TILE, min((column + 1) * TILE, width)):
-                    least = min(least, nearness[j, i])
-            tiles[row, column] = least
+            smallest = np.float32(math.inf)
+            for i in range(column * TILE, min((column + 1) * TILE, width)):
+                smallest = min(smallest, least[i])
+            tiles[row, column] = smallest
 
 
 @njit(**INNER)
@@ -357,15 +368,21 @@ def _same_surface(one, other):
 
 
 @njit(**INNER)
-def _close_cracks(nearness, ids):
-    """Give samples that show nothing between two of one surface to that surface.
+def _finish_empty(nearness, ids):
+    """Number the samples that show nothing, but give those between two of one surface to that surface.
 
     Triangles that meet along a line but not at their corners leave cracks, through which single samples look.
     """
-    for row in range(1, ids.shape[0] - 1):
-        here, above, below = nearness[row], nearness[row - 1], nearness[row + 1]
-        for column in range(1, ids.shape[1] - 1):
+    height, width = ids.shape
+    for row in range(height):
+        is_border = row in (0, height - 1)
+        here = nearness[row]
+        above, below = nearness[row if is_border else row - 1], nearness[row if is_border else row + 1]
+        for column in range(width):
             if here[column] > 0.0:
+                continue
+            ids[row, column] = -1
+            if is_border or column in (0, width - 1):
                 continue
             if above[column] > 0.0 and _same_surface(above[column], below[column]):
                 here[column] = np.float32(0.5) * (above[column] + below[column])
@@ -377,7 +394,10 @@ def _close_cracks(nearness, ids):
 
 @njit(**KERNEL)
 def draw_static(camera, mesh, samples, nearness, ids):
-    """Draw the town, after the actors; `samples` squared make a pixel, by which it is decided what is too small."""
+    """Draw the town, after the actors, and number what stays empty.
+
+    `samples` squared make a pixel, by which it is decided what is too small.
+    """
     axes, place, focal = camera.axes, camera.position, camera.focal
     centre_x, centre_y = 0.5 * camera.width, 0.5 * camera.height
     chunks = len(mesh.chunk_box)
@@ -390,12 +410,13 @@ def draw_static(camera, mesh, samples, nearness, ids):
         largest = max(largest, mesh.chunk_vertex[chunk + 1] - mesh.chunk_vertex[chunk])
     view = np.empty((largest, 6), np.float32)
     tiles = np.empty(((camera.height + TILE - 1) // TILE, (camera.width + TILE - 1) // TILE), np.float32)
+    least = np.empty(camera.width, np.float32)
     rounds = 0
     for place_in_order in range(count):
         chunk = order[place_in_order]
         if rounds < len(OCCLUSION_ROUNDS) and distance[place_in_order] > OCCLUSION_ROUNDS[rounds]:
             rounds += 1
-            _farthest(nearness, tiles)
+            _farthest(nearness, least, tiles)
         if rounds > 0 and _hidden(camera, mesh.chunk_box, chunk, tiles):
             continue
         first, stop = int(mesh.chunk_triangle[chunk]), int(mesh.chunk_triangle[chunk + 1])
@@ -426,7 +447,7 @@ def draw_static(camera, mesh, samples, nearness, ids):
             mesh.triangles, first, stop, first, mesh.culled, False, view, offset, focal, centre_x, centre_y, nearness,
             ids, corners,
         )  # fmt: skip
-    _close_cracks(nearness, ids)
+    _finish_empty(nearness, ids)
 
 
 @njit(**KERNEL)

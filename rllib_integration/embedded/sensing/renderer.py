@@ -208,13 +208,13 @@ class Renderer:
         return shadow
 
     def _buffers(self, height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Nearness and ids; the ids are written by whoever draws something, and where nothing is drawn."""
         for place, (nearness, ids) in enumerate(self._spare):
             if nearness.shape == (height, width):
                 del self._spare[place]
                 nearness.fill(0.0)
-                ids.fill(-1)
                 return nearness, ids
-        return np.zeros((height, width), np.float32), np.full((height, width), -1, np.int32)
+        return np.zeros((height, width), np.float32), np.empty((height, width), np.int32)
 
     def _update(self, view: View) -> None:
         """Bring the instances to a new tick and forget the looks of the last one."""

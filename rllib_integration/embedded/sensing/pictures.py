@@ -1,0 +1,263 @@
+"""Colour pictures from what is seen at their samples: linear light through a table of exposure and tone curve.
+
+Pixels of small pictures have several samples. In large ones, what is smooth is computed at some pixels only: walls,
+actors and sky at one of eight, the ground's light and air at one of `KNOT` in a row.
+"""
+
+# mypy: allow-untyped-defs
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from rllib_integration.embedded.kernel_cache import njit
+
+from .compiling import BARE, INLINE, INNER
+from .ground_colour import TERMS, ground_colour, ground_terms, is_bare_between, is_ground
+from .scene import PANE, WALL
+from .shading import matter, radiance, ray, world_normal
+
+TABLE = 16384
+TABLE_RANGE = 4.0
+"""Linear light 0..TABLE_RANGE in TABLE steps is what a tone table covers."""
+
+KNOT = 8
+"""[pixels] How far apart the ground's terms are found; `NEARBY` twice as far."""
+
+NEARBY = 25.0
+"""[m] Depth up to which what changes slowly on the ground does so in the picture, too."""
+
+_OPEN, _GROUND, _BETWEEN_ROWS, _BETWEEN_FOUR, _BETWEEN_COLUMNS = range(5)
+"""How a pixel of a large picture gets its colour: by itself, as part of a run of ground, or as the mean of the pixels
+above and below, of those two columns away, or of those beside it."""
+
+
+@njit(**INNER)
+def _tone(value, table):
+    if not value > 0.0:
+        return table[0]
+    if value >= TABLE_RANGE:
+        return table[TABLE - 1]
+    return table[int(value * (TABLE / TABLE_RANGE))]
+
+
+@njit(**INLINE)
+def _packed(red, green, blue, table):
+    """A pixel of linear light as its four bytes."""
+    return (
+        np.uint32(_tone(blue, table[2]))
+        | np.uint32(_tone(green, table[1])) << np.uint32(8)
+        | np.uint32(_tone(red, table[0])) << np.uint32(16)
+        | np.uint32(0xFF000000)
+    )
+
+
+@njit(**INLINE)
+def _alike(stage, one, other):
+    """Whether two triangles can be shaded as one."""
+    if one == other:
+        return True
+    if one < 0 or other < 0 or one >= stage.base or other >= stage.base:
+        return False
+    return stage.surfaces.look[one] == stage.surfaces.look[other]
+
+
+@njit(**INNER)
+def _plan_row(stage, ids, row, upright, plan):
+    """Decide for each pixel of a row how it gets its colour.
+
+    Amid the sky, or one triangle of a wall or an actor, it is the mean of others; in windows, whose frames are fine,
+    only of those above and below.
+
+    upright: whether what is upright in the world is so in the picture.
+    """
+    height, width = ids.shape
+    odd = row & 1 and row + 1 < height
+    here, above, below = ids[row], ids[row - 1 if odd else row], ids[row + 1 if odd else row]
+    for column in range(width):
+        number = here[column]
+        surface = WALL
+        if 0 <= number < stage.base:
+            surface = int(stage.surfaces.surface[number])
+        way = _OPEN
+        if is_ground(surface):
+            way = _GROUND
+        elif surface == WALL or (surface == PANE and upright):
+            if odd and above[column] == number and below[column] == number:
+                way = _BETWEEN_ROWS
+            elif surface == WALL and column & 1 and column + 1 < width:
+                way = _BETWEEN_COLUMNS if here[column - 1] == here[column + 1] == number else _OPEN
+            elif surface == WALL and column & 2 and column + 2 < width:
+                way = _BETWEEN_FOUR if here[column - 2] == here[column + 2] == number else _OPEN
+        plan[column] = way
+
+
+@njit(**INLINE)
+def _mean(one, other):
+    """Of two packed pixels."""
+    return (one & other) + (((one ^ other) & np.uint32(0xFEFEFEFE)) >> np.uint32(1))
+
+
+@njit(**INNER)
+def _fill_between(row, plan, picture):
+    """Colour those pixels of a row that get theirs from others: the farther away those are, the earlier."""
+    width = len(plan)
+    for column in range(width):
+        if plan[column] == _BETWEEN_ROWS:
+            picture[row, column] = _mean(picture[row - 1, column], picture[row + 1, column])
+    for column in range(2, width, 4):
+        if plan[column] == _BETWEEN_FOUR:
+            picture[row, column] = _mean(picture[row, column - 2], picture[row, column + 2])
+    for column in range(1, width, 2):
+        if plan[column] == _BETWEEN_COLUMNS:
+            picture[row, column] = _mean(picture[row, column - 1], picture[row, column + 1])
+
+
+@njit(**INLINE)
+def _run_end(stage, row, first, nearness, ids, shadow, plan):
+    """End of a run of ground that looks alike, lies equally in light or shadow, and nowhere jumps in depth."""
+    look = stage.surfaces.look
+    number, stop = ids[row, first], first + 1
+    while stop < len(plan) and plan[stop] == _GROUND and shadow[row, stop] == shadow[row, first]:
+        if ids[row, stop] != number and look[ids[row, stop]] != look[number]:
+            break
+        one, other = nearness[row, stop - 1], nearness[row, stop]
+        if one > 1.3 * other or other > 1.3 * one:
+            break
+        stop += 1
+    return stop
+
+
+@njit(**INLINE)
+def _place_on_ground(camera, row, column, nearness):
+    """Ray through a pixel of a picture with one sample a pixel, and depth and place of what it meets."""
+    spread = 1.0 / camera.focal
+    u, v = (column + 0.5 - 0.5 * camera.width) * spread, (0.5 * camera.height - row - 0.5) * spread
+    rx, ry, rz = ray(camera.axes, u, v)
+    depth, place = 1.0 / nearness[row, column], camera.position
+    return rx, ry, rz, depth, place[0] + depth * rx, place[1] + depth * ry, place[2] + depth * rz
+
+
+@njit(**INNER)
+def _shade_ground(stage, camera, row, nearness, ids, shadow, table, terms, plan, picture):
+    """Colour the pixels of a row that show the ground; terms: float64 (3, TERMS), scratch."""
+    mixed, side, stop = terms[2], 0, 0
+    while stop < len(plan):
+        first = stop
+        if plan[first] != _GROUND:
+            stop += 1
+            continue
+        stop = _run_end(stage, row, first, nearness, ids, shadow, plan)
+        surface, red, green, blue, _, _, _, _ = matter(stage, ids[row, first])
+        knot, before, x, y = first, first - 1, 0.0, 0.0
+        while before < stop - 1:
+            last_x, last_y = x, y
+            rx, ry, rz, depth, x, y, z = _place_on_ground(camera, row, knot, nearness)
+            nx, ny, nz = world_normal(stage, ids[row, knot])
+            if nx * rx + ny * ry + nz * rz > 0.0:
+                nx, ny, nz = -nx, -ny, -nz
+            side = 1 - side
+            new, old = terms[side], terms[side if knot == first else 1 - side]
+            length = math.sqrt(rx * rx + ry * ry + rz * rz)
+            ground_terms(
+                stage, camera, surface, x, y, z, rx, ry, rz, length, nx, ny, nz, depth, 1.0 / camera.focal,
+                float(shadow[row, first]), new,
+            )  # fmt: skip
+            is_bare = knot > first and is_bare_between(stage.markings, x, y, last_x, last_y, new)
+            for column in range(before + 1, knot + 1):
+                share = (knot - column) / (knot - before)
+                for term in range(TERMS):
+                    mixed[term] = new[term] + share * (old[term] - new[term])
+                _, _, _, _, px, py, pz = _place_on_ground(camera, row, column, nearness)
+                colour = ground_colour(stage, surface, red, green, blue, px, py, pz, mixed, is_bare)
+                picture[row, column] = _packed(colour[0], colour[1], colour[2], table)
+            before, knot = knot, min(knot + (2 * KNOT if depth < NEARBY else KNOT), stop - 1)
+
+
+@njit(**INLINE)
+def _sampled(stage, camera, samples, top, left, nearness, ids, shadow, terms, seen):
+    """Linear colour of a pixel whose first sample is at row `top` and column `left`."""
+    number, same = ids[top, left], True
+    near, dark = float(nearness[top, left]), float(shadow[top, left])
+    weight = 1.0 / (samples * samples)
+    if samples > 1:
+        near, dark = 0.0, 0.0
+        for j in range(samples):
+            for i in range(samples):
+                same = same and _alike(stage, number, ids[top + j, left + i])
+                near += nearness[top + j, left + i]
+                dark += shadow[top + j, left + i]
+    red, green, blue = 0.0, 0.0, 0.0
+    kinds = 0
+    for first in range(1 if same else samples * samples):
+        share = 1.0
+        across, down = left + 0.5 * samples, top + 0.5 * samples
+        if same:
+            near, dark = near * weight, dark * weight
+        else:
+            number = ids[top + first // samples, left + first % samples]
+            known = False
+            for other in range(kinds):
+                known = known or _alike(stage, seen[other], number)
+            if known:
+                continue
+            seen[kinds] = number
+            kinds += 1
+            count, near, dark, across, down = 0, 0.0, 0.0, 0.0, 0.0
+            for place in range(first, samples * samples):
+                j, i = top + place // samples, left + place % samples
+                if _alike(stage, ids[j, i], number):
+                    count += 1
+                    near += nearness[j, i]
+                    dark += shadow[j, i]
+                    across += i + 0.5
+                    down += j + 0.5
+            near, dark, across, down = near / count, dark / count, across / count, down / count
+            share = count * weight
+        u, v = (across - 0.5 * camera.width) / camera.focal, (0.5 * camera.height - down) / camera.focal
+        spread = samples / camera.focal
+        part_red, part_green, part_blue = radiance(stage, camera, number, u, v, near, spread, dark, terms)
+        if not same:
+            part_red, part_green, part_blue = min(part_red, 1.6), min(part_green, 1.6), min(part_blue, 1.6)
+        red += share * part_red
+        green += share * part_green
+        blue += share * part_blue
+    return red, green, blue
+
+
+@njit(**BARE)
+def shade(stage, camera, samples, nearness, ids, shadow, table, seen, terms, plan, picture):
+    """Colour a picture.
+
+    Args:
+        stage: what is seen.
+        camera: over the samples, of which `samples` squared make a pixel.
+        nearness, ids: of the samples, see `raster`.
+        shadow: uint8 like `ids`, 1 in the shadow of an actor.
+        table: uint8 (3, TABLE), bytes of red, green and blue by linear light.
+        seen: int32 (samples squared,), scratch.
+        terms: float64 (3, ground_colour.TERMS), scratch.
+        plan: uint8 (2, width), scratch.
+        picture: uint32 (height, width), receives a pixel's four bytes: blue, green, red, alpha.
+    """
+    height, width = picture.shape
+    upright = abs(camera.axes[1, 2]) < 0.2
+    for row in range(height):
+        ways = plan[row & 1]
+        if samples == 1:
+            _plan_row(stage, ids, row, upright, ways)
+            _shade_ground(stage, camera, row, nearness, ids, shadow, table, terms, ways, picture)
+        for column in range(width):
+            if samples > 1 or ways[column] == _OPEN:
+                red, green, blue = _sampled(
+                    stage, camera, samples, row * samples, column * samples, nearness, ids, shadow, terms[0], seen
+                )
+                picture[row, column] = _packed(red, green, blue, table)
+        if samples == 1 and not row & 1:
+            if row > 0:
+                _fill_between(row - 1, plan[1], picture)
+            _fill_between(row, ways, picture)
+    if samples == 1 and not height & 1:
+        _fill_between(height - 1, plan[1], picture)
