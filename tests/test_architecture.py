@@ -91,6 +91,11 @@ def test_library_and_example_know_the_public_names_below_them_only(arrows: list[
     assert (upwards, private) == ([], [])
 
 
+def test_what_drives_policies_does_without_what_trains_them(arrows: list[tuple[str, str]]) -> None:
+    driving, training = f"{LIBRARY}.driving", f"{LIBRARY}.training"
+    assert [(module, name) for module, name in arrows if is_in(module, driving) and is_in(name, training)] == []
+
+
 def test_every_module_of_this_project_that_is_imported_exists(arrows: list[tuple[str, str]]) -> None:
     modules = {name_of(file) for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")} | set(FOLDERS)
     missing = [

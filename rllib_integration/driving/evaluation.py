@@ -17,6 +17,20 @@ INFRACTIONS = (
 )
 """Those that the library's figures of an episode count, by name."""
 
+END_COLOURS = {
+    "left_lane": "#cc0000",
+    "left_route": "#e77fb3",
+    "collision": "#75507b",
+    "red_light": "#f57900",
+    "idle": "#c4a000",
+    "fell": "#2e3436",
+    "time_limit": "#4e9a06",
+    "distance_limit": "#3465a4",
+    "route_done": "#73d216",
+}
+OTHER_END = "#888a85"
+"""Colours of the pictures for the ways in which episodes end, and for one that is not among them."""
+
 
 def read_episodes(file: Path) -> list[dict[str, Any]]:
     """The episodes of `episodes.jsonl` or `evaluation.jsonl`; none if there is no such file."""

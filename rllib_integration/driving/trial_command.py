@@ -16,8 +16,8 @@ from rllib_integration.driving.evaluation import best_policy, driving_summary, d
 from rllib_integration.driving.inference import INTERRUPTED, resolve_checkpoint
 from rllib_integration.driving.trials import DrivingPolicy, Task, drive_settings, drive_tasks
 from rllib_integration.env_config import load_config
+from rllib_integration.processors import available_cpus
 from rllib_integration.servers import EMBEDDED_CHOSEN, chooses_embedded
-from rllib_integration.training.machine import available_cpus
 
 FIRST_SEED = 1_000_000  # far from the seeds of training
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rllib_integration.training.report_figure import END_COLOURS, OTHER_END
+from rllib_integration.driving.evaluation import END_COLOURS, OTHER_END
 
 GOOD_ENDS = ("distance_limit", "time_limit", "route_done")
 _COLUMNS = 3

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
+from rllib_integration.processors import available_cpus
 
 
 class ResourceError(ValueError):
@@ -38,16 +37,6 @@ def this_machine() -> Machine:
     import torch
 
     return Machine(cpus=available_cpus(), gpus=torch.cuda.device_count())
-
-
-def available_cpus() -> int:
-    """Logical processors this process may use, at most what the container's quota pays for."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = _QUOTA_FILE.read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        return cpus
-    return cpus if quota == "max" else max(1, min(cpus, int(quota) // int(period)))
 
 
 def fit_resources(

@@ -13,23 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from rllib_integration.driving.evaluation import INFRACTIONS, by_iteration, summarise
+from rllib_integration.driving.evaluation import END_COLOURS, INFRACTIONS, OTHER_END, by_iteration, summarise
 from rllib_integration.training.run_record import Groups, Run
 
 POINTS = 60  # along a curve
 NEWEST = 400  # episodes whose ends are shown
-END_COLOURS = {
-    "left_lane": "#cc0000",
-    "left_route": "#e77fb3",
-    "collision": "#75507b",
-    "red_light": "#f57900",
-    "idle": "#c4a000",
-    "fell": "#2e3436",
-    "time_limit": "#4e9a06",
-    "distance_limit": "#3465a4",
-    "route_done": "#73d216",
-}
-OTHER_END = "#888a85"
 LINE_STYLES = ("-", "--", ":", "-.")
 
 

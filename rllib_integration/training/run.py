@@ -26,9 +26,10 @@ from rllib_integration.config import ConfigError, save_config
 from rllib_integration.env_config import load_config
 from rllib_integration.helper import get_checkpoint, launch_tensorboard
 from rllib_integration.lost_runners import LostRunners
+from rllib_integration.processors import available_cpus
 from rllib_integration.training.checkpoints import CheckpointKeeper
 from rllib_integration.training.env_creator import make_env
-from rllib_integration.training.machine import Machine, ResourceError, available_cpus, fit_resources
+from rllib_integration.training.machine import Machine, ResourceError, fit_resources
 from rllib_integration.training.options import TrainingOptions
 from rllib_integration.training.ray_session import native_output_in, prepare_process, quiet_ray, ray_session
 from rllib_integration.training.run_storage import RunStorage, StorageError

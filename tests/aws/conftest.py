@@ -152,8 +152,10 @@ class SshServer:
     def close(self) -> None:
         """Ends the thread too."""
         self.stop()
+        asyncio.run_coroutine_threadsafe(self._end_tasks(), self._loop).result(20)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(20)
+        self._loop.close()
 
     async def _start(self) -> None:
         owner = self
@@ -205,6 +207,12 @@ class SshServer:
             await self._server.wait_closed()
             self._server = None
 
+    async def _end_tasks(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def _run(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         command = process.command or ""
         self.commands.append(command)
@@ -217,9 +225,13 @@ class SshServer:
         )  # fmt: skip
         outputs = [_pump(child.stdout, process.stdout), _pump(child.stderr, process.stderr)]
         feeding = asyncio.ensure_future(_feed(process.stdin, child.stdin))
-        await asyncio.gather(*outputs)
-        feeding.cancel()
-        process.exit(await child.wait())
+        try:
+            await asyncio.gather(*outputs)
+            process.exit(await child.wait())
+        finally:
+            feeding.cancel()
+            assert child.stdin is not None
+            child.stdin.close()
 
 
 async def _pump(source: Any, sink: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rllib_integration.training import machine
+from rllib_integration import processors
 from rllib_integration.training.machine import Machine, ResourceError, fit_resources
 from rllib_integration.training.rl_modules import PICTURE_MODULES, PictureDQNModule
 from rllib_integration.training.rllib_config import ALGORITHMS, RLlibConfigError, build_algorithm_config, read_document
@@ -174,9 +174,9 @@ def test_a_containers_quota_of_processors_counts(
     quota: str, cpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cpu.max").write_text(f"{quota}\n")
-    monkeypatch.setattr(machine, "_QUOTA_FILE", tmp_path / "cpu.max")
+    monkeypatch.setattr(processors, "_QUOTA_FILE", tmp_path / "cpu.max")
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)))
-    assert machine.available_cpus() == cpus
+    assert processors.available_cpus() == cpus
 
 
 def test_runners_are_lowered_when_processors_are_few() -> None:
