@@ -42,6 +42,8 @@ BODY = np.dtype(
         ("vx", "f8"), ("vy", "f8"), ("vz", "f8"), ("wz", "f8"), ("lightness", "f8"), ("spinness", "f8"),
         ("centre_x", "f8"), ("centre_y", "f8"),
         ("awake", "f8"),
+        # inverse mass of what is immovable until it is knocked over
+        ("yields", "f8"),
         # what a collision did: how far it was moved, whether anything changed
         ("shift_x", "f8"), ("shift_y", "f8"), ("shift_z", "f8"), ("hit", "f8"),
         ("loaded", "i8"),  # substep in which it was last brought up to date
@@ -112,7 +114,8 @@ def load_vehicle(v: Vehicle, body: Body) -> None:
 def load_walker(w: Walker, body: Body) -> None:
     """Fills a body from a record of `state.WALKER`; walkers do not turn when they are hit."""
     _load_box(w, body, 1.0, 0.0)
-    body.lightness = 1.0 / w.mass if w.physics else 0.0
+    body.lightness = 1.0 / w.mass if w.physics or w.stagger > 0.0 else 0.0
+    body.yields = 1.0 / w.mass if w.led else 0.0
     body.spinness = 0.0
     body.wz = 0.0
     body.awake = 1.0
@@ -141,6 +144,7 @@ def _load_box(actor: Any, body: Body, cosine: float, sine: float) -> None:
 
 @kernel
 def _load_rest(body: Body) -> None:
+    body.yields = 0.0
     body.radius = math.sqrt(body.extent_x * body.extent_x + body.extent_y * body.extent_y)
     body.shift_x = body.shift_y = body.shift_z = body.hit = 0.0
 
@@ -186,7 +190,9 @@ def store_walker(w: Walker, body: Body) -> None:
     change = math.sqrt((body.vx - w.vx) ** 2 + (body.vy - w.vy) ** 2)
     # Walking into a wall takes no more than one's own speed away; being hit gives more.
     if change > STAGGER_SPEED and body.vx**2 + body.vy**2 > w.vx * w.vx + w.vy * w.vy:
-        w.stagger = STAGGER_TIME
+        w.stagger = math.inf if w.mortal else max(w.stagger, STAGGER_TIME)
+        if w.fall == 0.0:
+            w.fall = 1.0 if body.vx * math.cos(w.yaw) + body.vy * math.sin(w.yaw) > 0.0 else -1.0
     w.vx, w.vy, w.vz = body.vx, body.vy, body.vz
 
 
@@ -622,6 +628,8 @@ def exchange(
     closing = -(speed_x * nx + speed_y * ny + speed_z * nz)
     if closing <= 0.0:
         return 0.0, 0.0, 0.0, 0.0
+    _knock_over(a, b, closing)
+    _knock_over(b, a, closing)
     _ignore_weak_push(a, b, closing)
     _ignore_weak_push(b, a, closing)
     bounce = RESTITUTION if closing > BOUNCING_SPEED and nz == 0.0 else 0.0
@@ -643,6 +651,15 @@ def exchange(
     _push(a, jx, jy, jz, arm_ax, arm_ay)
     _push(b, -jx, -jy, -jz, arm_bx, arm_by)
     return jx, jy, jz, closing
+
+
+@kernel
+def _knock_over(body: Body, other: Body, closing: float) -> None:
+    """A body that only yields to hard hits is hit with its mass, not as something immovable."""
+    if body.lightness > 0.0 or body.yields == 0.0 or other.lightness == 0.0:
+        return
+    if closing * body.yields > STAGGER_SPEED * (body.yields + other.lightness):
+        body.lightness = body.yields
 
 
 @kernel

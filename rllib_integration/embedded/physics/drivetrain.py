@@ -25,6 +25,8 @@ ENGINE_BRAKE = 0.3
 """Most that an engine brakes with, as a share of its highest torque ..."""
 COASTING = 0.65
 """... and as the deceleration of the vehicle, m/s^2: automatic boxes let a car roll, whatever the gear."""
+REVERSE_SPEED = 13.9
+"""Fastest that a vehicle goes backwards, m/s: those with a single gear could go as fast as ahead."""
 
 
 @kernel
@@ -152,7 +154,8 @@ def wheel_torque(v: Vehicle, speed: float, h: float) -> float:
         push = (
             v.throttle * interpolate(v.torque_rpm, v.torque_value, v.torque_count, running * _INVERSE_RPM) * EFFICIENCY
         )
-        push *= min(max((v.speed_limiter - abs(speed)) * 2.0, 0.0), 1.0)
+        fastest = v.speed_limiter if ratio > 0.0 else min(v.speed_limiter, REVERSE_SPEED)
+        push *= min(max((fastest - abs(speed)) * 2.0, 0.0), 1.0)
     drag = v.damping_full_throttle + (1.0 - v.throttle) * (v.damping_clutch_engaged - v.damping_full_throttle)
     most = min(ENGINE_BRAKE * v.peak_torque * abs(ratio), COASTING * v.mass * driven_radius(v))
     return push * ratio - min(max(drag * coupled * ratio, -most), most)

@@ -51,6 +51,9 @@ _MASS_HEIGHT = {"car": 0.36, "van": 0.33, "truck": 0.33, "bus": 0.30, "motorcycl
 # Half width of the body without mirrors: as a share of the bounding box, and at most [m].
 _BODY_SHARE, _WIDEST_BODY = 0.94, 1.27
 _GRIP = {"car": 1.0, "van": 1.0, "truck": 1.05, "bus": 1.05, "motorcycle": 0.95, "bicycle": 0.85}
+# Deceleration that a full pedal asks for, as a share of gravity.
+_BRAKING = {"car": 1.0, "van": 0.95, "truck": 0.8, "bus": 0.8, "motorcycle": 0.95, "bicycle": 0.65}
+_TWO_WHEELER_TRACK = 0.1
 _SUSPENSION_HERTZ = {"car": 1.5, "van": 1.6, "truck": 1.8, "bus": 1.6, "motorcycle": 2.2, "bicycle": 3.0}
 
 
@@ -200,7 +203,7 @@ def _axles(row: np.void, spec: VehicleSpec) -> tuple[float, float]:
 def _fill_wheels(row: np.void, spec: VehicleSpec) -> None:
     middle, wheelbase = _axles(row, spec)
     half_base = 0.5 * wheelbase
-    half_track = 0.15 if spec.two_wheeler else 0.8 * row["body_extent_y"]
+    half_track = 0.5 * _TWO_WHEELER_TRACK if spec.two_wheeler else 0.8 * row["body_extent_y"]
     row["wheel_x"] = middle + np.array((half_base, half_base, -half_base, -half_base))
     row["wheel_y"] = row["box_y"] + np.array((-half_track, half_track, -half_track, half_track))
     row["wheel_radius"] = spec.wheel_radius
@@ -208,9 +211,9 @@ def _fill_wheels(row: np.void, spec: VehicleSpec) -> None:
     row["wheel_damping"] = 0.25 if spec.mass > 400.0 else 0.02
     lock = math.radians(spec.max_steer)
     row["wheel_max_steer"] = (lock, lock, 0.0, 0.0)
-    # A full pedal brakes with 1 g, two thirds of it in front.
     weight_torque = spec.mass * GRAVITY * spec.wheel_radius / WHEELS
-    row["wheel_brake_torque"] = np.array((1.25, 1.25, 0.75, 0.75)) * weight_torque
+    # More than half of it in front.
+    row["wheel_brake_torque"] = np.array((1.25, 1.25, 0.75, 0.75)) * weight_torque * _BRAKING[spec.sort]
     row["wheel_hand_brake_torque"] = np.array((0.0, 0.0, 2.0, 2.0)) * weight_torque
     row["wheel_lat_stiff_max_load"] = 2.0
     row["wheel_lat_stiff_value"] = 17.0

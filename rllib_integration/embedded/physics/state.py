@@ -179,7 +179,11 @@ WALKER = np.dtype(
         *_BOX,
         ("mass", _f8),
         ("standing", _u1),  # feet on the ground
-        ("stagger", _f8),  # seconds until a walker that was pushed walks on
+        ("stagger", _f8),  # seconds until a walker that was pushed walks on; for ever if it is dead
+        ("fall", _f8),  # way that it was knocked over: 1 on its face, -1 on its back, 0 not at all
+        ("fallen", _f8),  # share of a fall: 0 standing, 1 lying
+        ("mortal", _u1),  # dies when it is knocked over
+        ("led", _u1),  # placed every tick by a client's navigation, until it is knocked over
     ],
     align=True,
 )  # fmt: skip

@@ -1,4 +1,7 @@
-"""Walkers: upright capsules that walk where they are told, climb kerbs, jump, fall, and stagger when hit."""
+"""Walkers: upright capsules that walk where they are told, climb kerbs, jump, and fall over when hit.
+
+One that a client's navigation leads has no physics: it is where it was put, until something knocks it over.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,10 @@ STEP_DOWN = 0.45
 """Drops up to this height are walked down, deeper ones are fallen, metres."""
 SLIDING_FRICTION = 0.6
 """Of a walker that was knocked over."""
+FALL_RATE = 3.0
+"""Falls, and risings, a second."""
+LYING_HEIGHT = 0.2
+"""Of the middle of a walker that lies, metres."""
 
 
 @kernel
@@ -32,7 +39,7 @@ def begin_tick(w: Walker, dt: float) -> None:
     if w.ticked == 0:
         w.last_x, w.last_y, w.last_z = w.x, w.y, w.z
         w.ticked = 1
-    if w.physics == 0:
+    if w.physics == 0 and w.stagger == 0.0:
         return
     if take_push(w, dt):
         w.stagger = max(w.stagger, 0.5)
@@ -44,9 +51,10 @@ def begin_tick(w: Walker, dt: float) -> None:
 @kernel
 def advance(w: Walker, surface: Surface, h: float, gravity: float) -> None:
     """Moves a walker on by one substep of `h` seconds."""
-    if w.physics == 0:
+    if w.physics == 0 and w.stagger == 0.0:
         return
-    foot = w.extent_z - w.box_z
+    _fall_or_rise(w, h)
+    foot = (w.extent_z - w.box_z) * (1.0 - w.fallen) + LYING_HEIGHT * w.fallen
     height = ground_at(surface, w.x, w.y, w.z - foot + max(0.0, -w.vz * h))[0]
     if w.standing or w.z - foot <= height:
         if w.stagger > 0.0:
@@ -67,6 +75,20 @@ def advance(w: Walker, surface: Surface, h: float, gravity: float) -> None:
             w.vz -= gravity * h
         w.z += w.vz * h
     w.stagger = max(0.0, w.stagger - h)
+
+
+@kernel
+def _fall_or_rise(w: Walker, h: float) -> None:
+    """Turns the axis of a walker that was knocked over, or gets up again; at once if it is led on."""
+    if w.fall == 0.0:
+        return
+    if w.stagger > 0.0:
+        w.fallen = min(w.fallen + FALL_RATE * h, 1.0)
+    else:
+        w.fallen = max(w.fallen - FALL_RATE * h, 0.0)
+    w.pitch = -0.5 * math.pi * w.fall * w.fallen
+    if w.fallen == 0.0:
+        w.fall = 0.0
 
 
 @kernel
@@ -99,7 +121,7 @@ def _slide(w: Walker, h: float) -> None:
 @kernel
 def end_tick(w: Walker, dt: float) -> None:
     """Derives what follows from the motion and forgets what was asked for."""
-    if w.physics == 0:
+    if w.physics == 0 and w.stagger == 0.0:
         w.vx, w.vy, w.vz = (w.x - w.last_x) / dt, (w.y - w.last_y) / dt, (w.z - w.last_z) / dt
         if w.vx * w.vx + w.vy * w.vy + w.vz * w.vz > 20.0**2:
             w.vx = w.vy = w.vz = 0.0

@@ -145,6 +145,8 @@ def set_actor_simulate_physics(server: Server, actor_id: int, enabled: bool) -> 
     if not actor.dormant:
         row = server.simulation.episode.row(actor)
         row["physics"], row["asleep"] = bool(enabled), 0
+        if actor.is_walker and enabled:
+            row["led"] = 0
 
 
 @void

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _ALL_LAMPS = 0xFFFFFFFF
 _ALL_DOORS = 6
+_REAR_PAIR = 2
 
 
 def find_vehicle(server: Server, actor_id: Any) -> Actor:
@@ -124,36 +125,39 @@ def _move_doors(server: Server, actor_id: Any, door: Any, opened: bool) -> None:
     status["open_doors"] = status["open_doors"] | doors if opened else status["open_doors"] & ~np.uint32(doors)
 
 
-def _wheel(wheel: Any) -> int:
+def _wheel(row: np.void, wheel: Any) -> int:
+    """A wheel by its carla.VehicleWheelLocation; 1 is the rear one of a two-wheeler, which has two close pairs."""
     if wheel not in range(WHEELS):
         raise values.MalformedValueError(f"a wheel must be 0 to {WHEELS - 1}, not {wheel!r:.60}")
-    return int(wheel)
+    return _REAR_PAIR if wheel == 1 and row["balance"] > 0.0 else int(wheel)
 
 
 @void
 def set_wheel_steer_direction(server: Server, actor_id: int, wheel: int, degrees: float) -> None:
     """Turn a wheel by some degrees besides what steering does."""
     row = vehicle_row(server, actor_id)
-    row["wheel_steer_offset"][_wheel(wheel)] = math.radians(number(degrees, "wheel angle"))
+    row["wheel_steer_offset"][_wheel(row, wheel)] = math.radians(number(degrees, "wheel angle"))
 
 
 @void
 def set_wheel_pitch_angle(server: Server, actor_id: int, wheel: int, degrees: float) -> None:
     """Turn a wheel about its axle by some degrees besides what rolling does."""
     row = vehicle_row(server, actor_id)
-    row["wheel_pitch_offset"][_wheel(wheel)] = math.radians(number(degrees, "wheel angle"))
+    row["wheel_pitch_offset"][_wheel(row, wheel)] = math.radians(number(degrees, "wheel angle"))
 
 
 @value
 def get_wheel_steer_angle(server: Server, actor_id: int, wheel: int) -> float:
     """Degrees by which a wheel is turned."""
-    return float(wheel_steer_angle(vehicle_row(server, actor_id), _wheel(wheel)))
+    row = vehicle_row(server, actor_id)
+    return float(wheel_steer_angle(row, _wheel(row, wheel)))
 
 
 @value
 def get_wheel_pitch_angle(server: Server, actor_id: int, wheel: int) -> float:
     """Degrees by which a wheel has turned about its axle."""
-    return float(wheel_pitch_angle(vehicle_row(server, actor_id), _wheel(wheel)))
+    row = vehicle_row(server, actor_id)
+    return float(wheel_pitch_angle(row, _wheel(row, wheel)))
 
 
 @void

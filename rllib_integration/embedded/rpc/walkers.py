@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from rllib_integration.embedded.protocol import values
@@ -27,9 +28,9 @@ def find_walker(server: Server, actor_id: Any) -> Actor:
 def set_control(server: Server, actor_id: Any, control: Any) -> None:
     """Take over direction, speed and jump."""
     walker = find_walker(server, actor_id)
-    if walker.dead:
-        return
     row = server.simulation.episode.walkers.rows[walker.row]
+    if row["stagger"] == math.inf:
+        return
     if not isinstance(control, list) or len(control) != 3:
         raise values.MalformedValueError("a walker control must be a direction, a speed and a jump")
     direction = vector(control[0], "direction")
@@ -50,6 +51,9 @@ def set_state(server: Server, actor_id: Any, transform: Any, speed: Any) -> None
     location, rotation = values.transform(transform)
     episode = server.simulation.episode
     row = episode.walkers.rows[actor.row]
+    if row["stagger"] > 0.0:
+        return  # it lies where it fell
+    row["led"], row["pitch"], row["fall"], row["fallen"] = 1, 0.0, 0.0, 0.0
     x, y, z = location
     episode.place(actor, (x, y, z + float(row["extent_z"])), rotation)
     row["speed"] = values.clamp(number(speed, "speed"), 0.0, _FASTEST)
@@ -89,12 +93,11 @@ def get_pose_from_animation(server: Server, actor_id: int) -> None:
 
 @void
 def set_actor_dead(server: Server, actor_id: int) -> None:
-    """End a walker's life: it stands still and takes no more controls."""
+    """End a walker's life: it falls and takes no more controls. A vehicle stops."""
     episode = server.simulation.episode
     actor = episode.get(values.actor_id(actor_id))
     if actor.is_walker:
         row = episode.walkers.rows[actor.row]
-        row["speed"] = 0.0
+        row["speed"], row["stagger"], row["fall"] = 0.0, math.inf, row["fall"] or 1.0
     elif actor.is_vehicle:
         episode.vehicles.controls[actor.row] = (0.0, 0.0, 1.0, True, False, False, 0, 0)
-    actor.dead = True

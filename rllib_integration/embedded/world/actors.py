@@ -98,7 +98,6 @@ class Actor:
         stream_id: Stream of a sensor, 0 for other actors.
         dormant: Whether it sleeps, far from every hero of a large map.
         wakes_with_physics: Whether physics moves it again once it is not dormant any more.
-        dead: Whether it was declared dead and takes no more controls.
         sticky: Whether a control lasts until the next one; else it lasts for one tick.
         sign_id: OpenDRIVE id of a traffic light or sign.
         payload: What belongs to this sort of actor: a sensor, a signal, ....
@@ -120,7 +119,6 @@ class Actor:
     payload: Any = None
     dormant: bool = False
     wakes_with_physics: bool = True
-    dead: bool = False
     sticky: bool = True
     sign_id: str = ""
 

@@ -163,6 +163,8 @@ def _fill_row(actor: Actor, row: np.void, blueprint: Blueprint, pose: Pose) -> N
     elif actor.has_body:
         row["gravity"] = row["collisions"] = 1
         row["physics"] = int(actor.kind == WALKER_KIND)
+        if actor.kind == WALKER_KIND:
+            row["mortal"] = not BOOLEAN_TEXTS[actor.attributes["is_invincible"].strip().lower()]
         row["mass"] = WALKER_MASS if actor.kind == WALKER_KIND else _prop_mass(actor)
         if blueprint.id == _MESH and float(actor.attributes["mass"]) > 0.0:
             row["physics"] = 1

@@ -114,6 +114,39 @@ def test_a_hit_walker_is_thrown_and_the_car_hardly_slows_down():
     assert scene.speed()[0] > 7.0
 
 
+def test_a_led_walker_is_knocked_over_by_a_car_but_stands_against_one_that_creeps():
+    led = np.concatenate([walker(15.0), walker(15.0, 20.0)])
+    led["physics"], led["led"] = 0, 1
+    scene = Scene(sedan(2), walker_rows=led)
+    launch(scene.vehicles, np.array([14.0, 1.2]))
+    scene.vehicles["throttle"] = [0.0, 0.1]
+    scene.tick(25)
+    assert scene.speed()[0] > 11.0
+    assert led["fallen"][0] == 1.0
+    assert abs(led["pitch"][0]) == pytest.approx(math.pi / 2)
+    assert led["z"][0] < 0.5
+    scene.tick(200)
+    assert led["x"][1] == 15.0
+    assert scene.vehicles["x"][1] + scene.vehicles["extent_x"][1] < 15.0
+
+
+def test_a_mortal_walker_stays_where_it_fell_and_others_get_up():
+    rows = np.concatenate([walker(15.0), walker(15.0, 20.0)])
+    rows["mortal"] = [1, 0]
+    scene = Scene(sedan(2), walker_rows=rows)
+    launch(scene.vehicles, 8.0)
+    scene.tick(40)
+    scene.vehicles["brake"] = 1.0
+    scene.tick(120)
+    rows["direction_x"], rows["speed"] = 1.0, 1.5
+    before = rows["x"].copy()
+    scene.tick(40)
+    assert rows["fallen"].tolist() == [1.0, 0.0]
+    assert rows["x"][0] == before[0]
+    assert rows["x"][1] - before[1] > 2.0
+    assert rows["z"][1] == pytest.approx(0.93, abs=1e-6)
+
+
 def test_a_walker_is_stopped_by_a_parked_car_and_does_not_move_it():
     scene = Scene(sedan(), walker_rows=walker(-5.0))
     w = scene.walkers
