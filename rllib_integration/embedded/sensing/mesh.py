@@ -39,10 +39,15 @@ class Mesh(NamedTuple):
 
 def face_normals(vertices: NDArray[np.float32], triangles: NDArray[np.int32]) -> NDArray[np.float32]:
     """Unit normals float32 (T, 3) of triangles; (0, 0, 1) where a triangle has no area."""
-    a, b, c = (vertices[triangles[:, corner]] for corner in range(3))
-    normal = np.cross(b - a, c - a)
-    length = np.linalg.norm(normal, axis=1, keepdims=True)
-    return np.where(length > 1e-12, normal / np.maximum(length, 1e-12), (0.0, 0.0, 1.0)).astype(np.float32)
+    a, b, c = triangles.T
+    ux, uy, uz = ((vertices[:, axis][b] - vertices[:, axis][a]).astype(np.float64) for axis in range(3))
+    vx, vy, vz = ((vertices[:, axis][c] - vertices[:, axis][a]).astype(np.float64) for axis in range(3))
+    normal = np.stack([uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx], axis=-1)
+    length = np.sqrt(np.einsum("ij,ij->i", normal, normal))
+    flat = length <= 1e-12
+    normal /= np.where(flat, 1.0, length)[:, None]
+    normal[flat] = 0.0, 0.0, 1.0
+    return normal.astype(np.float32)
 
 
 class MeshBuilder:

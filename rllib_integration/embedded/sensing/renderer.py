@@ -105,7 +105,7 @@ class Renderer:
     """Everything cameras of one town share."""
 
     def __init__(self, town: Any) -> None:
-        self.mesh, self._surfaces = scene.sort_scenery(town.scenery)
+        self.mesh, self._surfaces = scene.static_mesh(town.scenery)
         self._markings = scene.sort_markings(town.scenery)
         self._ground_map = scene.GroundLightMap(town)
         self._meshes = _Meshes()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import cv2
@@ -15,9 +14,6 @@ from rllib_integration.embedded import labels
 from ..physics.obstacles import OBSTACLE, ObstacleGrid, build_obstacle_grid
 from .mesh import face_normals
 from .raster import StaticMesh
-
-CHUNK = 32.0
-"""[m] Side of a chunk of scenery."""
 
 PLAIN, ROAD, PAVEMENT, GRASS, WALL, LEAVES, PANE, LAMP = range(8)
 """How a surface is shaded; see `shading`."""
@@ -87,86 +83,67 @@ class GroundLight(NamedTuple):
 LAMP_STEPS = 8000
 
 
-def sort_scenery(scenery: Any) -> tuple[StaticMesh, Surfaces]:
-    """Cut the town's triangles, without its road markings, into chunks for `raster.draw_static`."""
-    keep = np.ones(len(scenery.triangles), bool)
-    keep[getattr(scenery, "marking_start", 0) : getattr(scenery, "marking_stop", 0)] = False
-    triangles, label = scenery.triangles[keep], scenery.label[keep]
-    object_id, vertices = scenery.object_id[keep], scenery.vertices
-    if len(triangles) == 0:
-        return _empty_mesh()
-    corners = vertices[triangles]
-    reach = _reach(corners, object_id)
-    cell = np.floor(corners.mean(axis=1)[:, :2] / CHUNK).astype(np.int64)
-    # Ground and what stands on it are chunks of their own: flat ground is soon hidden by houses.
-    key = (cell[:, 0] - cell[:, 0].min()) * (np.ptp(cell[:, 1]) + 1) + cell[:, 1] - cell[:, 1].min()
-    key = 2 * key + (object_id == 0)
-    order = np.lexsort((-reach, key))
-    key, triangles, corners = key[order], triangles[order], corners[order]
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(key)) + 1, [len(key)]])
-    chunk = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    # The same vertex in two chunks becomes two, so that each chunk's vertices are neighbours, in order of first use.
-    pair = chunk[:, None] * len(vertices) + triangles
-    unique, first_use, inverse = np.unique(pair.ravel(), return_index=True, return_inverse=True)
-    by_use = np.argsort(first_use, kind="stable")
-    rank = np.empty(len(unique), np.int32)
-    rank[by_use] = np.arange(len(unique), dtype=np.int32)
-    local = rank[inverse.reshape(-1)].reshape(-1, 3)
-    stop = np.maximum.accumulate(local.max(axis=1) + 1).astype(np.int32)
-    normal = face_normals(vertices, triangles)
-    boxes = np.array([_box(corners[low:high].reshape(-1, 3)) for low, high in pairwise(starts)], np.float32)
-    label = label[order]
-    surfaces = np.zeros(256, np.uint8)
-    for tag, surface in _SURFACES.items():
-        surfaces[tag] = surface
+def static_mesh(scenery: Any) -> tuple[StaticMesh, Surfaces]:
+    """The town's triangles without its road markings, for `raster.draw_static`, and their looks.
+
+    A scenery that is not sorted is one chunk, all of which is drawn.
+    """
+    solid = np.ones(len(scenery.triangles), bool)
+    solid[getattr(scenery, "marking_start", 0) : getattr(scenery, "marking_stop", 0)] = False
+    triangles, label, colour = scenery.triangles[solid], scenery.label[solid], scenery.colour[solid]
+    object_id = scenery.object_id[solid].astype(np.uint32, copy=False)
+    chunk, reach = np.zeros(len(triangles), np.int32), np.full(len(triangles), np.inf, np.float32)
+    if len(getattr(scenery, "chunk", ())) == len(solid):
+        chunk, reach = scenery.chunk[solid], scenery.reach[solid]
+    starts = np.flatnonzero(np.diff(chunk, prepend=-1, append=chunk.max(initial=-1) + 1)).astype(np.int32)
+    a, b, c = triangles.T
+    stop = np.maximum.accumulate(np.maximum(np.maximum(a, b), c) + 1).astype(np.int32)
     chunk_vertex = np.concatenate([[0], stop[starts[1:] - 1]]).astype(np.int32)
+    vertices = np.ascontiguousarray(scenery.vertices, np.float32)
     mesh = StaticMesh(
-        np.ascontiguousarray(vertices[unique[by_use] % len(vertices)], np.float32),
-        local,
-        reach[order].astype(np.float32),
+        vertices,
+        np.ascontiguousarray(triangles, np.int32),
+        reach,
         stop,
         np.isin(label, (labels.BUILDINGS, labels.WALLS)).astype(np.uint8),
         chunk_vertex,
-        starts.astype(np.int32),
-        boxes,
+        starts,
+        _boxes(vertices, chunk_vertex),
     )
-    colour, surface = scenery.colour[keep][order], surfaces[label]
+    return mesh, Surfaces(face_normals(vertices, triangles), colour, label, _surfaces(label, colour), object_id,
+                          _look(label, colour))  # fmt: skip
+
+
+def _boxes(vertices: NDArray[np.float32], chunk_vertex: NDArray[np.int32]) -> NDArray[np.float32]:
+    """float32 (C, 6): middle and half sizes of the boxes around the vertices of chunks."""
+    if len(chunk_vertex) < 2:
+        return np.zeros((0, 6), np.float32)
+    used = vertices[: chunk_vertex[-1]]
+    low = np.minimum.reduceat(used, chunk_vertex[:-1], axis=0)
+    high = np.maximum.reduceat(used, chunk_vertex[:-1], axis=0)
+    return np.concatenate([(low + high) / 2.0, (high - low) / 2.0 + 0.01], axis=1).astype(np.float32)
+
+
+def _surfaces(label: NDArray[np.uint8], colour: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """How triangles are shaded."""
+    by_label = np.zeros(256, np.uint8)
+    for tag, surface in _SURFACES.items():
+        by_label[tag] = surface
+    surfaces = by_label[label]
     # Towns paint the glass of their houses blue; walls are never much bluer than red.
-    surface[(surface == WALL) & (colour[:, 2] > 1.3 * colour[:, 0])] = PANE
+    surfaces[(surfaces == WALL) & (colour[:, 2] > np.float32(1.3) * colour[:, 0])] = PANE
     # Of a street light, only the lamp itself is bright.
-    surface[(label == labels.POLES) & (colour.min(axis=1) > 180)] = LAMP
-    look = (colour.astype(np.uint32) << np.array([0, 8, 16], np.uint32)).sum(axis=1, dtype=np.uint32)
-    look |= label.astype(np.uint32) << np.uint32(24)
-    return mesh, Surfaces(normal, colour, label, surface, object_id[order].astype(np.uint32), look)
+    red, green, blue = colour.T
+    surfaces[(label == labels.POLES) & (np.minimum(np.minimum(red, green), blue) > 180)] = LAMP
+    return surfaces
 
 
-def _empty_mesh() -> tuple[StaticMesh, Surfaces]:
-    none, bytes_, box = np.zeros(0, np.int32), np.zeros(0, np.uint8), np.zeros((0, 6), np.float32)
-    vectors, start = np.zeros((0, 3), np.float32), np.zeros(1, np.int32)
-    mesh = StaticMesh(vectors, np.zeros((0, 3), np.int32), np.zeros(0, np.float32), none, bytes_, start, start, box)
-    return mesh, Surfaces(
-        vectors, np.zeros((0, 3), np.uint8), bytes_, bytes_, np.zeros(0, np.uint32), np.zeros(0, np.uint32)
-    )
-
-
-def _reach(corners: NDArray[np.float32], object_id: NDArray[np.uint32]) -> NDArray[np.float64]:
-    """[m] Size by which a triangle is kept or left out far away: its longest edge, or a part of its object's size."""
-    edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
-    low, high = corners.min(axis=1), corners.max(axis=1)
-    objects, owner = np.unique(object_id, return_inverse=True)
-    owner = owner.reshape(-1)
-    lowest, highest = np.full((len(objects), 3), np.inf), np.full((len(objects), 3), -np.inf)
-    np.minimum.at(lowest, owner, low)
-    np.maximum.at(highest, owner, high)
-    # A pole is seen by its thickness, a house by its size: the middle one of the three sides tells them apart.
-    sides = np.sort(highest - lowest, axis=1)
-    size = np.where(objects > 0, 0.5 * (sides[:, 1] + 0.1 * sides[:, 2]), 0.0)
-    return np.where(object_id > 0, np.maximum(size[owner], 0.15 * edges), edges)
-
-
-def _box(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    low, high = points.min(axis=0), points.max(axis=0)
-    return np.concatenate([(low + high) / 2.0, (high - low) / 2.0 + 0.01])
+def _look(label: NDArray[np.uint8], colour: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    parts = (*colour.T.astype(np.uint32), label.astype(np.uint32))
+    look = np.zeros(len(label), np.uint32)
+    for place, part in enumerate(parts):
+        look |= part << np.uint32(8 * place)
+    return look
 
 
 def sort_markings(scenery: Any) -> Markings:

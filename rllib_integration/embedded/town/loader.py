@@ -96,6 +96,8 @@ def _derive(name: str, opendrive: str) -> cache.Arrays:
         "scenery_colour": scenery.colour,
         "scenery_object_id": scenery.object_id,
         "scenery_markings": np.array([scenery.marking_start, scenery.marking_stop]),
+        "scenery_chunk": scenery.chunk,
+        "scenery_reach": scenery.reach,
         "environment_objects": surroundings.objects,
         "street_lights": surroundings.street_lights,
     }
@@ -129,6 +131,8 @@ def _town(name: str, opendrive: str, arrays: cache.Arrays) -> Town:
             arrays["scenery_object_id"],
             marking_start,
             marking_stop,
+            arrays["scenery_chunk"],
+            arrays["scenery_reach"],
         ),
         environment_objects=arrays["environment_objects"],
         street_lights=arrays["street_lights"],

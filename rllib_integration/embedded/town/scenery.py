@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from rllib_integration.embedded.labels import ROAD_LINES
 from rllib_integration.embedded.physics.ground import Surface
+from rllib_integration.embedded.town.chunks import sort_into_chunks
 from rllib_integration.embedded.town.furniture import Furniture
 from rllib_integration.embedded.town.ground_mesh import add_gores, add_lanes, add_terrain
 from rllib_integration.embedded.town.lanes import LaneTable
@@ -55,7 +56,7 @@ def build_surroundings(
     furniture.add_run_ups(name)
     furniture.add_roadside(lanes)
     return Surroundings(
-        mesh.build(marking_start, marking_stop),
+        sort_into_chunks(mesh.build(marking_start, marking_stop)),
         furniture.obstacles(),
         furniture.objects(),
         np.array(furniture.street_lights).reshape(-1, 3),

@@ -116,6 +116,9 @@ class Scenery:
         object_id: uint32 (T,), row number + 1 of the environment object, 0 for the ground.
         marking_start, marking_stop: the road markings are the triangles [start, stop): pairs (0, 1, 2), (0, 2, 3) over
             four own vertices, the edges 0-1 and 3-2 running along the line.
+        chunk: int32 (T,), number of the square of ground that a triangle belongs to, which rises from triangle to
+            triangle; the vertices of one are neighbours. Empty if the scenery is not sorted (see `chunks`).
+        reach: float32 (T,) [m], falling within a chunk: the size by which a triangle is seen from far away.
     """
 
     vertices: NDArray[np.float32]
@@ -125,6 +128,23 @@ class Scenery:
     object_id: NDArray[np.uint32]
     marking_start: int = 0
     marking_stop: int = 0
+    chunk: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    reach: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+
+    def only(self, kept: NDArray[np.bool_]) -> Scenery:
+        """The scenery of those triangles for which `kept`, bool (T,), is set."""
+        before = np.concatenate(([0], np.cumsum(kept)))
+        return Scenery(
+            self.vertices,
+            np.ascontiguousarray(self.triangles[kept]),
+            np.ascontiguousarray(self.label[kept]),
+            np.ascontiguousarray(self.colour[kept]),
+            np.ascontiguousarray(self.object_id[kept]),
+            int(before[self.marking_start]),
+            int(before[self.marking_stop]),
+            self.chunk[kept] if len(self.chunk) else self.chunk,
+            self.reach[kept] if len(self.reach) else self.reach,
+        )
 
 
 @dataclass

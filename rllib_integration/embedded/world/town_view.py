@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rllib_integration.embedded import labels
 from rllib_integration.embedded.physics.obstacles import build_obstacle_grid
-from rllib_integration.embedded.town import Scenery, Town
+from rllib_integration.embedded.town import Town
 
 Colour = tuple[int, int, int]
 ALL_LAYERS = 0xFFFF
@@ -53,22 +53,11 @@ def without(town: Town, hidden: set[int]) -> Town:
         return town
     gone = np.array(sorted(hidden), np.uint64)
     obstacles = np.ascontiguousarray(town.obstacles[~np.isin(town.obstacles["object_id"], gone)])
-    scenery = town.scenery
-    kept = ~np.isin(scenery.object_id, gone)
-    before = np.concatenate(([0], np.cumsum(kept)))
     view = dataclasses.replace(
         town,
         obstacles=obstacles,
         obstacle_grid=build_obstacle_grid(obstacles),
-        scenery=Scenery(
-            vertices=scenery.vertices,
-            triangles=np.ascontiguousarray(scenery.triangles[kept]),
-            label=np.ascontiguousarray(scenery.label[kept]),
-            colour=np.ascontiguousarray(scenery.colour[kept]),
-            object_id=np.ascontiguousarray(scenery.object_id[kept]),
-            marking_start=int(before[scenery.marking_start]),
-            marking_stop=int(before[scenery.marking_stop]),
-        ),
+        scenery=town.scenery.only(~np.isin(town.scenery.object_id, gone)),
     )
     return _with_what_is_known_of(town, view)
 
