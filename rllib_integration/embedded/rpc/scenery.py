@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rllib_integration.embedded.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND
 from rllib_integration.embedded.protocol import values
+from rllib_integration.embedded.protocol.layouts import FLAG_LIGHT_UPDATE_PENDING
 from rllib_integration.embedded.protocol.values import vector
 from rllib_integration.embedded.rpc.registry import value, void
 from rllib_integration.embedded.sensing import Mount
@@ -56,7 +57,7 @@ def update_lights_state(server: Server, client: str, lights: Any, discard_client
             vector(location), values.number(intensity), values.integer(group) & 0xFF, (red, green, blue), on is True
         )
         street_lights.change(values.integer(number, "light id"), lamp)
-    server.simulation.lights_changed = True
+    server.simulation.add_news(FLAG_LIGHT_UPDATE_PENDING)
 
 
 @void

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
 
 from rllib_integration.embedded.protocol.body_checks import MalformedBodyError, check_body
 from rllib_integration.embedded.protocol.event_loop import READABLE, EventLoop
@@ -96,6 +97,9 @@ class Server:
         self.skips_overtaken_frames = False
         self.request: Request
         self.changes_traffic = False
+        # What subscribers of the world knew when they subscribed, by `Simulation.news_count`.
+        self._informed: WeakKeyDictionary[StreamConnection, int] = WeakKeyDictionary()
+        self._batch_ticks: WeakSet[RpcConnection] = WeakSet()  # whose tick may be that of a batch
         self._untold: RpcConnection | None = None  # whose tick has not been told to anybody yet
         self._untold_ticks = 0
         self._idle_since = time.monotonic()
@@ -241,16 +245,40 @@ class Server:
             self._gate.frame_is_out()
         return self.clock.next_tick
 
-    def tick(self, delta: float) -> int:
-        """Advance the world and tell all subscribers; returns the new frame."""
-        self.simulation.tick(delta)
-        self._tell()
+    def tick(self, delta: float, sensors_last: bool = False) -> int:
+        """Advance the world and tell all subscribers; returns the new frame.
+
+        Args:
+            delta: By so many seconds.
+            sensors_last: Whether clients hear of the frame before what their sensors perceived in it.
+        """
+        if sensors_last:
+            self.simulation.advance(delta)
+            self._tell()
+            self.simulation.sensors.capture(delta)
+        else:
+            self.simulation.tick(delta)
+            self._tell()
         return self.simulation.episode.frame
 
     def _tell(self) -> None:
         """Send the newest frame to all subscribers."""
         self._untold, self._untold_ticks = None, 0
-        self.streams.publish(WORLD_STREAM_ID, self.simulation.snapshot())
+        news = self.simulation.take_news()
+        if not news:
+            self.streams.publish(WORLD_STREAM_ID, self.simulation.snapshot())
+            return
+        subscribers = self.streams.subscribers.get(WORLD_STREAM_ID, ())
+        informed = [one for one in subscribers if self._informed.get(one) == self.simulation.news_count]
+        self._send_frame([one for one in subscribers if one not in informed], news)
+        self._send_frame(informed, 0)
+
+    def _send_frame(self, connections: list[StreamConnection], news: int) -> None:
+        """Send the newest frame to some subscribers of the world."""
+        if connections:
+            message = self.simulation.snapshot(news)
+            for connection in connections:
+                connection.write(message)
 
     def _handle(self, connection: RpcConnection, request: Request) -> None:
         if (
@@ -334,10 +362,16 @@ class Server:
     def _on_tick_cue(self, connection: RpcConnection, message_id: int, is_async: bool) -> None:
         if is_async:
             self.complaints.log("tick_cue", "was sent without waiting for its answer and is ignored")
-        elif not self.simulation.settings.synchronous_mode:
+            return
+        if not self.simulation.settings.synchronous_mode:
             # The next frame comes by itself.
             connection.write(encode_value(message_id, self.simulation.episode.frame + 1))
-        elif any(
+            return
+        if connection.last_call == "apply_batch":
+            # `apply_batch_sync(commands, True)` keeps Python's lock until the client has seen the frame. Threads of the
+            # client that have a picture wait for that lock; if all do, none is left to see the frame.
+            self._batch_ticks.add(connection)
+        if any(
             keeper(connection, message_id)
             for keeper in (self.awaited_streams.delay_tick, self._load_guard.delay_tick, self._gate.must_wait)
         ):
@@ -347,10 +381,11 @@ class Server:
 
     def _tick_and_answer(self, connection: RpcConnection, message_id: int) -> None:
         try:
-            answer = encode_value(message_id, self.tick_once())
+            answer = encode_value(message_id, self.tick_once(connection in self._batch_ticks))
         except Exception as error:
             self._complain_of_tick(error)
             answer = encode_failure(message_id, f"the tick failed: {error!r}", returns_value=True)
+        self._batch_ticks.discard(connection)
         self._gate.ticked(connection)
         connection.write(answer)
 
@@ -358,9 +393,9 @@ class Server:
         if self.complaints.log("tick", repr(error)):
             logger.error("a tick failed", exc_info=error)
 
-    def tick_once(self) -> int:
+    def tick_once(self, sensors_last: bool = False) -> int:
         """One tick of a synchronous world; returns the new frame."""
-        return self.tick(self.clock.synchronous_delta(self.simulation.settings))
+        return self.tick(self.clock.synchronous_delta(self.simulation.settings), sensors_last)
 
     def tick_for_batch(self) -> None:
         """The tick that follows a batch; told later if nobody waits for it, as the next one may be here already."""
@@ -373,8 +408,11 @@ class Server:
 
     def _on_subscribe(self, connection: StreamConnection, stream_id: int) -> None:
         if stream_id == WORLD_STREAM_ID:
-            # A client of a synchronous world would know no actor before the next tick.
-            connection.write(self.simulation.snapshot(announce_map=False))
+            # A client of a synchronous world would know no actor before the next tick. It asks for the map and for the
+            # lights after it subscribed, so it needs no telling of what happened before; and a client that is told
+            # and dropped in the same moment ends its process, as it looks for the lights by way of what is dropped.
+            connection.write(self.simulation.snapshot())
+            self._informed[connection] = self.simulation.news_count
             self._load_guard.resume()
         else:
             self.awaited_streams.arrived(stream_id)

@@ -65,7 +65,8 @@ class Simulation:
         lookup: Facts about actors for the sensors.
         ended_with_parent: Ids of actors that ended because what they hung on did; the client may still end them.
         gravity: Acceleration of free fall.
-        map_changed: Whether the next snapshot is the first one of an episode.
+        news: What happened since clients were last told: flags of `protocol.layouts`.
+        news_count: How often anything was added to `news`.
         told_episode_id: Id of the episode that the newest published snapshot was of.
     """
 
@@ -77,7 +78,8 @@ class Simulation:
         self.publisher: Publisher
         self.lookup: Any = None
         self.gravity = GRAVITY
-        self.map_changed = False
+        self.news = 0
+        self.news_count = 0
         self.sensors = SensorBoard(self)
         self.graves: dict[int, Any] = {}
         self.ended_with_parent: set[int] = set()
@@ -89,7 +91,6 @@ class Simulation:
         self._dormancy: Dormancy | None = None
         self.opendrive_world: Town | None = None
         self.full_town: Town
-        self.lights_changed = False
         self._map_layers = ALL_LAYERS
         self._hidden_objects: set[int] = set()
         self._paint: dict[int, Colour] = {}
@@ -156,8 +157,13 @@ class Simulation:
 
     def follow_sun(self) -> None:
         """Switch the street lights by the sun."""
-        self.episode.street_lights.follow_sun(self.weather.sun_altitude_angle)
-        self.lights_changed = True
+        if self.episode.street_lights.follow_sun(self.weather.sun_altitude_angle):
+            self.add_news(FLAG_LIGHT_UPDATE_PENDING)
+
+    def add_news(self, flag: int) -> None:
+        """Let clients be told with the next frame that the map or the lights have changed."""
+        self.news |= flag
+        self.news_count += 1
 
     def begin(self, town: Town, layers: int = ALL_LAYERS) -> None:
         """Begin an episode in a loaded town; all actors of the old one end, and so does its weather.
@@ -181,7 +187,7 @@ class Simulation:
         del previous
         # Episodes hold themselves in cycles, and too few objects for the collector to come for their large arrays.
         gc.collect()
-        self.map_changed = True
+        self.add_news(FLAG_MAP_CHANGED)
         self._add_fixed_actors()
         self._dormancy = Dormancy(self.episode, self.spectator) if town.name in LARGE_MAPS else None
         self.set_weather(Weather())  # CARLA's weather belongs to the level that was closed
@@ -229,7 +235,7 @@ class Simulation:
         is_free(episode, box=(origin, (1.0, 1.0, 1.0), origin), pose=(origin, origin))
         episode.warm_up()
         episode.step(0.0, 0.01, 1, self.gravity)
-        self.snapshot(announce_map=False)
+        self.snapshot()
 
     def set_weather(self, weather: Weather) -> None:
         """Change the weather at once."""
@@ -247,6 +253,11 @@ class Simulation:
 
     def tick(self, dt: float) -> None:
         """Advance the world by `dt` seconds and let the sensors perceive it."""
+        self.advance(dt)
+        self.sensors.capture(dt)
+
+    def advance(self, dt: float) -> None:
+        """Advance the world by `dt` seconds."""
         episode, settings = self.episode, self.settings
         episode.frame += 1
         episode.elapsed += dt
@@ -261,7 +272,6 @@ class Simulation:
             episode.step(dt, dt, 1, self.gravity)
         if self._recorder is not None:
             self._record()
-        self.sensors.capture(dt)
 
     def recording_path(self, name: str) -> Path:
         """Where the recording of a name lies.
@@ -320,19 +330,20 @@ class Simulation:
             logger.error("the replay ends: %s", error)
             self._replayer = None
 
-    def snapshot(self, announce_map: bool = True) -> memoryview:
+    def take_news(self) -> int:
+        """What clients are to be told with this frame; the next frame does not tell it again."""
+        news, self.news = self.news, 0
+        self.told_episode_id = self.episode.id
+        return news
+
+    def snapshot(self, news: int = 0) -> memoryview:
         """The world message of the last tick; valid until the next call.
 
         Args:
-            announce_map: Whether this message may be the one that tells all clients of a new map.
+            news: What this message tells of: flags of `protocol.layouts`.
         """
         episode = self.episode
         if episode.changed:
             self._snapshot.lay_out(episode)
             episode.changed = False
-        flags = 0
-        if announce_map:
-            flags = FLAG_MAP_CHANGED * self.map_changed | FLAG_LIGHT_UPDATE_PENDING * self.lights_changed
-            self.map_changed = self.lights_changed = False
-            self.told_episode_id = episode.id
-        return self._snapshot.pack(episode, time.monotonic() - self._started, self._last_delta, flags)
+        return self._snapshot.pack(episode, time.monotonic() - self._started, self._last_delta, news)

@@ -61,12 +61,14 @@ class StreetLights:
             self._glow = glow.clip(0.0).astype(np.float32)
         return self._glow
 
-    def follow_sun(self, altitude: float) -> None:
-        """Switch all lamps by the sun's altitude in degrees, if the cycle is on."""
-        night = altitude < 0.0
-        if self.cycle and any(lamp.on is not night for lamp in self.lamps.values()):
-            self.lamps = {number: lamp._replace(on=night) for number, lamp in self.lamps.items()}
-            self._glow = None
+    def follow_sun(self, altitude: float) -> bool:
+        """Switch all lamps by the sun's altitude in degrees, if the cycle is on; whether any lamp was switched."""
+        on = altitude < 0.0
+        if not self.cycle or all(lamp.on == on for lamp in self.lamps.values()):
+            return False
+        self.lamps = {number: lamp._replace(on=on) for number, lamp in self.lamps.items()}
+        self._glow = None
+        return True
 
     def change(self, number: int, lamp: Lamp) -> None:
         """Take over the state of one lamp, but not its place; unknown numbers change nothing."""

@@ -1,0 +1,42 @@
+"""Batches that tick, of a client whose sensors have callbacks in Python."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+_BATCHES = """
+import os, queue, sys, carla
+client = carla.Client("127.0.0.1", int(sys.argv[1]), worker_threads=1)
+client.set_timeout(20.0)
+world = client.get_world()
+settings = world.get_settings()
+settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
+world.apply_settings(settings)
+library = world.get_blueprint_library()
+car = world.spawn_actor(library.find("vehicle.tesla.model3"), world.get_map().get_spawn_points()[0])
+inboxes = [queue.Queue() for _ in range(3)]
+sensors = [world.spawn_actor(library.find("sensor.other.imu"), carla.Transform(), attach_to=car) for _ in inboxes]
+for sensor, inbox in zip(sensors, inboxes):
+    sensor.listen(inbox.put)
+world.tick()
+frames = [inbox.get(timeout=20.0).frame for inbox in inboxes]
+client.set_timeout(5.0)
+for number in range(30):
+    client.apply_batch_sync([carla.command.ApplyVehicleControl(car.id, carla.VehicleControl(throttle=0.5))], True)
+    frames = [inbox.get(timeout=5.0).frame for inbox in inboxes]
+    if frames != [world.get_snapshot().frame] * len(frames):
+        sys.exit(f"batch {number}: the sensors have {frames}, the world {world.get_snapshot().frame}")
+print("went on", flush=True)
+os._exit(0)  # without asking anything more
+"""
+
+
+def test_a_batch_that_ticks_goes_on_although_callbacks_wait_for_python(start_server):
+    """The call keeps Python's lock until the client has seen the frame, and its only thread waits for that lock as soon
+    as it has a sensor's message: the frame must come first."""
+    server = start_server()
+    command = [sys.executable, "-c", _BATCHES, str(server.port)]
+    client = subprocess.run(command, capture_output=True, text=True, timeout=90.0, check=False)
+    server.stop()
+    assert client.stdout == "went on\n", (client.returncode, client.stderr)
