@@ -21,7 +21,28 @@ _START_TIMEOUT = 180.0
 """[s] The first start on a machine compiles the physics."""
 _STOP_TIMEOUT = 10.0
 
+_LONGEST_FILES = (
+    "tests/training/test_run.py",
+    "tests/aws/test_training_on_s3.py",
+    "tests/test_env_recovery.py",
+    "tests/aws/test_ray_up.py",
+    "tests/aws/test_two_nodes.py",
+    "tests/servers/test_chaos.py",
+    "tests/test_env_wrappers.py",
+)
+"""They begin first, so that of several processes that take a file at a time none works alone at the end."""
+
 ServerAddress = tuple[str, int]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config.option, "loadscopereorder"):  # by a file's number of tests, which says little of their time
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {file: place for place, file in enumerate(_LONGEST_FILES)}
+    items.sort(key=lambda item: order.get(item.nodeid.split("::")[0], len(order)))
 
 
 class EmbeddedServer:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
+import carla
 import numpy as np
 import pytest
 
 from dqn_example.dqn_rewards import traffic_reward
 from dqn_example.dqn_state import HeroState, RoutePose
-from rllib_integration.road_ahead import NOTHING, SIGHT, Ahead, _lines_on, _look
+from rllib_integration.metrics import EpisodeMetrics
+from rllib_integration.road_ahead import NOTHING, SIGHT, Ahead, RoadAhead, _lines_on, _look
 from rllib_integration.sensors.actor_roster import VEHICLE, WALKER
 
 ROUTE = np.stack([np.arange(-1.0, 41.0), *np.zeros((3, 42))], axis=1)  # along x; the hero's middle is at 0
 FRONT = 2.5  # [m]
 
 
-def look(*others: tuple[float, float, float, float, float, int], speed: float = 7.0) -> tuple[float, float, float]:
+def look(
+    *others: tuple[float, float, float, float, float, int], speed: float = 7.0, height: float = 0.0
+) -> tuple[float, float, float]:
     """What `_look` tells of others: x, y, yaw, vx, vy, kind."""
     table = np.array(others, float).reshape(-1, 6)
     poses = np.column_stack([table[:, :2], np.zeros(len(table)), table[:, 2]])
     sizes = np.where(table[:, 5:] == WALKER, [[0.2, 0.2]], [[2.0, 1.0]])
     kinds = table[:, 5].astype(np.int64)
-    return _look(ROUTE, ROUTE[:, 0], 0.0, FRONT, speed, FRONT, 1.0, 0.0, poses, sizes, kinds, table[:, 3:5])
+    return _look(ROUTE, ROUTE[:, 0], 0.0, FRONT, speed, FRONT, 1.0, height, poses, sizes, kinds, table[:, 3:5])
 
 
 def test_the_gap_is_to_the_one_that_forces_the_hero_to_be_slowest() -> None:
@@ -32,6 +39,11 @@ def test_the_gap_is_to_the_one_that_forces_the_hero_to_be_slowest() -> None:
     assert look(faster, standing)[1] == 0.0
     assert look((20.0, 3.5, 0.0, 0.0, 0.0, VEHICLE))[0] == SIGHT  # on the lane beside
     assert look((-8.0, 0.0, 0.0, 9.0, 0.0, VEHICLE))[0] == SIGHT  # behind
+    assert look(standing, height=5.0)[0] == SIGHT  # on a bridge, or below it
+    assert look((6.0, 0.0, 0.0, 0.0, 0.0, VEHICLE))[0] == pytest.approx(6.0 - 2.0 - FRONT, abs=1.0)
+    assert look((2.0, 0.0, 0.0, 0.0, 0.0, VEHICLE))[0] == 0.0  # touches the hero
+    assert look((20.0, 1.7, 0.0, 0.0, 0.0, WALKER))[0] < SIGHT  # walkers are given a wider berth
+    assert look((20.0, 2.4, 0.0, 0.0, 0.0, VEHICLE))[0] == SIGHT
 
 
 def test_who_is_about_to_cross_counts_if_it_does_so_when_the_hero_is_there() -> None:
@@ -41,12 +53,38 @@ def test_who_is_about_to_cross_counts_if_it_does_so_when_the_hero_is_there() -> 
     assert crossing == pytest.approx(15.0 - FRONT, abs=1.0)
     assert look((15.0, -4.0, -np.pi / 2, 0.0, -2.0, WALKER))[2] == SIGHT  # walks away
     assert look((35.0, -2.0, np.pi / 2, 0.0, 4.0, VEHICLE), speed=3.0)[2] == SIGHT  # long gone by then
+    assert look((6.0, -4.0, np.pi / 2, 0.0, 1.0, WALKER), speed=20.0)[2] == SIGHT  # the hero is
+    assert look((12.0, 0.0, 0.0, 9.0, 0.0, VEHICLE))[2] == SIGHT  # drives along the route
 
 
 def test_stop_lines_are_those_across_the_route() -> None:
     lines = np.array([[10.0, 0.0, 0.0, 0.0, 1.75, 4.0], [20.0, 0.0, 0.0, np.pi, 1.75, 5.0], [15, 3.5, 0, 0, 1.7, 6.0]])
     assert _lines_on(ROUTE, ROUTE[:, 0], lines, FRONT) == [(10.0 - FRONT, 0)]
     assert _lines_on(ROUTE, ROUTE[:, 0], lines, 11.0) == []
+
+
+def stop_line(speed: float, state: carla.TrafficLightState, sign: float | None = None) -> float:
+    """Distance to the line to stop at, with a light 10 m ahead of the hero's middle, and a stop sign perhaps."""
+    line = np.array([[0.0, 0.0, 0.0, 0.0, 1.75, 4.0]])
+    metrics = SimpleNamespace(
+        stop_lines_due=line[:0] if sign is None else line + [sign, 0, 0, 0, 0, 0],
+        light_lines=line + [10.0, 0, 0, 0, 0, 0],
+        light_at=lambda row: SimpleNamespace(state=state),
+    )
+    road_ahead = RoadAhead.__new__(RoadAhead)
+    road_ahead._metrics = cast(EpisodeMetrics, metrics)
+    return road_ahead._stop_line(ROUTE, ROUTE[:, 0], FRONT, speed)
+
+
+def test_the_first_line_that_has_to_be_heeded_counts() -> None:
+    red, yellow, green = (getattr(carla.TrafficLightState, name) for name in ("Red", "Yellow", "Green"))
+    assert stop_line(10.0, red) == 10.0 - FRONT
+    assert stop_line(10.0, green) == SIGHT
+    assert stop_line(5.0, yellow) == 10.0 - FRONT
+    assert stop_line(10.0, yellow) == SIGHT  # there is no time to stop any more
+    assert stop_line(10.0, red, sign=5.0) == 5.0 - FRONT
+    assert stop_line(10.0, red, sign=12.0) == 10.0 - FRONT
+    assert stop_line(10.0, green, sign=12.0) == 12.0 - FRONT
 
 
 def test_waiting_pays_where_it_is_right_and_nowhere_else() -> None:

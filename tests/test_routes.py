@@ -92,6 +92,21 @@ def test_progress_follows_the_hero_and_never_falls(steps: list[float], aside: fl
         assert progress == pytest.approx(route.travelled / 100.0)
 
 
+def test_how_a_pose_lies_to_the_route_and_how_it_bends() -> None:
+    route = straight()
+    route.update(10.0, -3.0)
+    assert route.deviation == 3.0
+    assert route.locate(10.0, 1.5, 20.0) == pytest.approx((1.5, 20.0))
+    assert route.locate(10.0, -2.0, 350.0) == pytest.approx((-2.0, -10.0))
+    points, distances = route.piece(behind=2.0, ahead=5.0)
+    assert (distances[0], distances[-1]) == (8.0, 15.0)
+    assert np.array_equal(points, route.points[8:16])
+    assert route.bend(30.0) == 0.0
+    angle = np.arange(0.0, 3.0, 0.05)
+    arc = np.stack([20.0 * np.sin(angle), 20.0 - 20.0 * np.cos(angle), 0.0 * angle, angle], axis=1)
+    assert Route(arc, np.zeros(len(arc), np.int8)).bend(12.0) == pytest.approx(1.0 / 20.0, rel=0.3)
+
+
 def test_a_route_that_crosses_itself_is_not_cut_short() -> None:
     angle = np.linspace(0.0, 2 * math.pi, 200)
     loop = np.stack([40 * np.sin(angle), 40 * np.sin(2 * angle)], axis=1)  # an eight: it crosses itself halfway

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -97,10 +95,8 @@ def test_an_unknown_town_is_a_sentence_also_where_nothing_is_compiled_yet(tmp_pa
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_server_at_once(start_server, number):
     server = start_server()
-    began = time.monotonic()
     server.process.send_signal(number)
-    assert server.process.wait(10.0) == 0
-    assert time.monotonic() - began < 5.0
+    assert server.process.wait(5.0) == 0
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(server.address, timeout=5.0)
 
@@ -152,4 +148,3 @@ def test_it_listens_on_loopback_only(start_server):
     addresses = {c.laddr.ip for c in psutil.Process(server.process.pid).net_connections() if c.status == "LISTEN"}
     assert addresses == {"127.0.0.1"}
     assert server.stop() == 0
-    assert os.path.exists(server.log)
