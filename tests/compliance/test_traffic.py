@@ -30,6 +30,10 @@ def test_a_light_shows_the_state_that_is_set(fresh_world, light):
     assert light.is_frozen()
 
 
+def test_a_light_is_tagged_as_what_it_is_made_of(light):
+    assert {int(carla.CityObjectLabel.Poles), int(carla.CityObjectLabel.TrafficLight)} <= set(light.semantic_tags)
+
+
 def test_a_light_takes_new_times(fresh_world, light):
     light.set_green_time(7.0)
     light.set_yellow_time(2.0)

@@ -196,6 +196,9 @@ class Renderer:
             camera, self._meshes.pool, self._instances, len(self.mesh.triangles), samples, nearness, ids
         )
         raster.draw_static(camera, self.mesh, samples, nearness, ids)
+        if view.culling_distance > 0.0:
+            culled = nearness < 1.0 / view.culling_distance
+            nearness[culled], ids[culled] = 0.0, -1
         seen = Seen(camera, samples, nearness, ids)
         self._looks[place, round(camera.focal, 6), camera.width, camera.height, samples] = seen
         return seen

@@ -41,6 +41,7 @@ class View(NamedTuple):
         actors: see `ActorLookup`.
         lamps: float32 (n, 3), linear light (red, green, blue) of each of `town.street_lights`, 1 as they have it by
             default. Another array whenever one of them changes. None: all are off.
+        culling_distance: [m] cameras see nothing beyond it; 0: as far as there is something.
     """
 
     frame: int
@@ -56,6 +57,7 @@ class View(NamedTuple):
     gravity: float
     actors: ActorLookup
     lamps: NDArray[np.float32] | None = None
+    culling_distance: float = 0.0
 
 
 class Mount(NamedTuple):

@@ -210,6 +210,7 @@ class SensorBoard:
             gravity=simulation.imu_gravity,
             actors=simulation.lookup,
             lamps=episode.street_lights.glow,
+            culling_distance=simulation.settings.max_culling_distance,
         )
 
     def _mount(self, actor: Actor) -> Mount:

@@ -12,6 +12,7 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
+from rllib_integration.embedded import labels
 from rllib_integration.embedded.protocol.layouts import FLAG_LIGHT_UPDATE_PENDING, FLAG_MAP_CHANGED
 from rllib_integration.embedded.sensing import SensorError
 from rllib_integration.embedded.town import Signal, Town, load_town
@@ -211,6 +212,7 @@ class Simulation:
             box=(centre, extent, (0.0, 0.0, 0.0)),
             payload=signal,
             sign_id=signal.sign_id,
+            tags=bytes([labels.POLES, labels.TRAFFIC_LIGHT if signal.is_traffic_light else labels.TRAFFIC_SIGNS]),
         )
         location = (signal.x, signal.y, signal.z)
         rotation = (signal.pitch, signal.yaw, signal.roll)

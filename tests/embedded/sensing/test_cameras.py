@@ -57,6 +57,12 @@ def test_depth_of_a_wall_is_measured_along_the_optical_axis(town):
     assert depth[:40] == pytest.approx(10.0, abs=1e-3)
 
 
+@pytest.mark.parametrize(("distance", "seen"), [(0.0, 10.0), (12.0, 10.0), (8.0, 1000.0)])
+def test_nothing_is_drawn_beyond_the_culling_distance(town, distance, seen):
+    view = make_view(town)._replace(culling_distance=distance)
+    assert depth_of(picture("depth", view, make_mount(z=3.0)))[:40] == pytest.approx(seen, abs=1e-3)
+
+
 def test_depth_of_flat_ground_follows_from_the_row(open_street):
     depth = depth_of(picture("depth", make_view(open_street), make_mount(z=2.0)))
     focal = 60.0
