@@ -79,12 +79,25 @@ def test_against_the_traffic_the_own_lane_is_preferred_and_far_away_there_is_non
 
 def test_in_a_junction_the_lane_of_ones_own_direction_is_found(town: carla.Map, index: LaneIndex) -> None:
     for waypoint in [w for w in town.generate_waypoints(2.0) if w.is_junction][:200]:
-        pose = waypoint.transform
-        position = index.locate(pose.location.x, pose.location.y, pose.location.z, pose.rotation.yaw)
-        assert position is not None
-        assert position.is_junction
-        assert abs(position.lateral) < 0.3
-        assert abs(position.heading_error) < 6.0
+        pose, right = waypoint.transform, waypoint.transform.get_right_vector()
+        for offset in (-0.5, 0.0, 0.5):
+            place = pose.location + carla.Location(offset * right.x, offset * right.y)
+            position = index.locate(place.x, place.y, place.z, pose.rotation.yaw)
+            assert position is not None
+            assert position.is_junction or offset  # at its border the road before it is as near
+            assert abs(position.lateral) < 0.8
+            assert abs(position.heading_error) < (15.0 if offset else 6.0)
+
+
+def test_parking_lanes_are_found_and_are_no_driving_lanes() -> None:
+    town = carla.Map("parking", minitown().replace('type="shoulder"', 'type="parking"'))
+    index = LaneIndex(sample_lanes(town))
+    street = next(w for w in town.generate_waypoints(2.0) if not w.is_junction and w.get_right_lane())
+    pose = street.get_right_lane().transform
+    position = index.locate(pose.location.x, pose.location.y, pose.location.z, street.transform.rotation.yaw)
+    assert position is not None
+    assert (position.lane_id, position.is_driving) == (street.get_right_lane().lane_id, False)
+    assert index.on_road(pose.location.x, pose.location.y, pose.location.z)
 
 
 def test_roads_above_one_another_are_told_apart() -> None:

@@ -53,18 +53,32 @@ def test_a_worker_stays_in_a_town_for_as_long_as_there_is_work() -> None:
 
 
 def test_routes_are_judged_by_their_score_their_faults_and_the_kilometres() -> None:
-    def record(policy: str, steps: int, off_lane: float, score: float, penalty: float) -> dict[str, object]:
+    def record(
+        policy: str, steps: int, off_lane: float, score: float, penalty: float, completion: float = 100.0
+    ) -> dict[str, object]:
         metrics = dict.fromkeys(INFRACTIONS, 0) | {"collisions_vehicle": int(penalty < 1.0), "distance": 500.0}
-        metrics |= {"route_completion": 100.0, "driving_score": score, "penalty": penalty}
-        figures = {"distance": 500.0 + steps, "speed": 20.0, "steps": steps, "off_lane": off_lane, "off_road": 0.0}
+        metrics |= {"route_completion": completion, "driving_score": score, "penalty": penalty}
+        figures = {
+            "distance": 500.0 + steps,
+            "speed": steps / 10.0,
+            "steps": steps,
+            "off_lane": off_lane,
+            "off_road": 0.0,
+        }
         return {"policy": policy, "town": "Town02", "end": "route_done", "metrics": metrics, **figures}
 
     records = [record("far", 300, 0.2, 60.0, 0.6), record("good", 100, 0.0, 100.0, 1.0)]
     summary = driving_summary(records)
-    assert summary["off_lane"] == pytest.approx(0.15)  # a share of all decisions, not of the episodes
+    # Of all decisions, not of the episodes.
+    assert (summary["off_lane"], summary["speed"]) == (pytest.approx(0.15), pytest.approx(25.0))
     assert (summary["driving_score"], summary["faultless"]) == (80.0, 0.5)
     assert summary["infractions_per_km"]["collisions_vehicle"] == pytest.approx(1.0)
     assert best_policy(records) == "good"
+    there = [{**record("far", 300, 0.0, 90.0, 1.0), "town": "Town03"}]
+    there.append({**record("good", 1, 0.0, 0.0, 1.0), "town": "Town03"})
+    assert best_policy([*records, *there]) == "far"  # over all towns
+    half = driving_summary([*records, record("stuck", 100, 0.0, 50.0, 1.0, completion=50.0)])
+    assert half["faultless"] == pytest.approx(1 / 3)
 
 
 def test_the_worst_tenth_is_the_mean_of_the_shortest() -> None:

@@ -149,6 +149,9 @@ def test_evaluations_are_shown_by_iteration_and_town() -> None:
     assert "Town01" in lines[1]
     assert "20.0" in lines[2]
     assert "left_lane 50 %" in lines[2]
+    counted = {"drive_distance": 250.0, "drive_collisions_vehicle": 1.0, "drive_red_lights_run": 0.0}
+    table = evaluation_table([{**episodes[0], **counted}, {**episodes[1], **counted, "drive_collisions_vehicle": 2.0}])
+    assert table.endswith("collisions vehicle 6.00")  # a kilometre
 
 
 def test_environments_of_a_run_are_dealt_different_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
