@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from rllib_integration.embedded.town.navigation import build_navigation
 from rllib_integration.embedded.town.opendrive import RoadNetwork, parse_opendrive
 from rllib_integration.embedded.town.scenery import build_surroundings
 from rllib_integration.embedded.town.signals import find_signals
-from rllib_integration.embedded.town.sources import BUILT_IN_TOWN, read_opendrive, town_file_name, town_names
+from rllib_integration.embedded.town.sources import BUILT_IN_TOWN, map_path, read_opendrive, town_file_name, town_names
 from rllib_integration.embedded.town.spawn_points import spawn_points
 from rllib_integration.embedded.town.surface import build_surface, lane_quads
 from rllib_integration.embedded.town.town import Scenery, Town
@@ -27,7 +28,7 @@ from rllib_integration.embedded.town.town import Scenery, Town
 
 def available_towns(folder: str | Path | None = None) -> list[str]:
     """CARLA's paths of all towns that can be loaded, such as "/Game/Carla/Maps/Town01"."""
-    return [f"/Game/Carla/Maps/{name}" for name in town_names(folder)]
+    return [f"/Game/{map_path(name)}" for name in town_names(folder)]
 
 
 def load_town(name: str, folder: str | Path | None = None) -> Town:
@@ -56,21 +57,26 @@ def build_town(name: str, opendrive: str) -> Town:
     """
     path = cache.entry_path(name.removesuffix("_Opt"), opendrive, ".npz")
     arrays = cache.load_arrays(path)
+    roads = None
     if arrays is None:
-        arrays = _derive(name.removesuffix("_Opt"), opendrive)
+        roads = _roads(opendrive)
+        arrays = _derive(name.removesuffix("_Opt"), opendrive, roads)
         cache.save_arrays(path, arrays)
-    return _town(name, opendrive, arrays)
+    return _town(name, opendrive, arrays, roads)
 
 
-def _roads(opendrive: str) -> tuple[RoadNetwork, ReferenceLines, LaneTable]:
+_Roads = tuple[RoadNetwork, ReferenceLines, LaneTable]
+
+
+def _roads(opendrive: str) -> _Roads:
     network = parse_opendrive(opendrive)
     lines = ReferenceLines(network)
     return network, lines, sample_lanes(network, lines)
 
 
-def _derive(name: str, opendrive: str) -> cache.Arrays:
+def _derive(name: str, opendrive: str, roads: _Roads) -> cache.Arrays:
     """Everything that a text gives, as arrays."""
-    network, lines, lanes = _roads(opendrive)
+    network, lines, lanes = roads
     surface, gores = build_surface(lane_quads(lanes))
     signals, zones = find_signals(network, lines, lanes, surface)
     crosswalks = crosswalk_polygons(network, lines)
@@ -103,7 +109,7 @@ def _derive(name: str, opendrive: str) -> cache.Arrays:
     }
 
 
-def _town(name: str, opendrive: str, arrays: cache.Arrays) -> Town:
+def _town(name: str, opendrive: str, arrays: cache.Arrays, roads: _Roads | None) -> Town:
     origin_x, origin_y, cell = (float(value) for value in arrays["surface_frame"])
     latitude, longitude = (float(value) for value in arrays["geo_reference"])
     marking_start, marking_stop = (int(value) for value in arrays["scenery_markings"])
@@ -113,7 +119,7 @@ def _town(name: str, opendrive: str, arrays: cache.Arrays) -> Town:
     )
     return Town(
         name=name,
-        map_name=f"Carla/Maps/{name}",
+        map_name=map_path(name),
         opendrive=opendrive,
         spawn_points=arrays["spawn_points"],
         surface=surface,
@@ -136,7 +142,7 @@ def _town(name: str, opendrive: str, arrays: cache.Arrays) -> Town:
         ),
         environment_objects=arrays["environment_objects"],
         street_lights=arrays["street_lights"],
-        make_navigation_mesh=lambda: _navigation_mesh(name.removesuffix("_Opt"), opendrive, surface, crosswalks),
+        make_navigation_mesh=_NavigationMaker(name.removesuffix("_Opt"), opendrive, surface, crosswalks, roads),
     )
 
 
@@ -144,13 +150,22 @@ def _split(corners: NDArray[Any], sizes: NDArray[Any]) -> list[NDArray[np.float6
     return [np.array(part) for part in np.split(corners, np.cumsum(sizes)[:-1])] if len(sizes) else []
 
 
-def _navigation_mesh(
-    name: str, opendrive: str, surface: Surface, crosswalks: list[NDArray[np.float64]]
-) -> tuple[str, bytes]:
-    path = cache.entry_path(name, opendrive, ".nav")
-    data = cache.load_bytes(path)
-    if data is None:
-        network, _, lanes = _roads(opendrive)
-        data = build_navigation(network, lanes, surface, crosswalks)
-        cache.save_bytes(path, data)
-    return (f"{name}-{zlib.crc32(data):08x}.bin", data) if data else ("", b"")
+@dataclass
+class _NavigationMaker:
+    """Makes or finds the navigation mesh of a town; `roads` are kept for it where they were just read."""
+
+    name: str
+    opendrive: str
+    surface: Surface
+    crosswalks: list[NDArray[np.float64]]
+    roads: _Roads | None
+
+    def __call__(self) -> tuple[str, bytes]:
+        roads, self.roads = self.roads, None
+        path = cache.entry_path(self.name, self.opendrive, ".nav")
+        data = cache.load_bytes(path)
+        if data is None:
+            network, _, lanes = roads or _roads(self.opendrive)
+            data = build_navigation(network, lanes, self.surface, self.crosswalks)
+            cache.save_bytes(path, data)
+        return (f"{self.name}-{zlib.crc32(data):08x}.bin", data) if data else ("", b"")

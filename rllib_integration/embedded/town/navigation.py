@@ -483,7 +483,7 @@ class _Mesh:
             polygons.append([number(corner, 0.35) for corner in corners])
             owner.append(-1)
         points = np.array(vertices)
-        polygons = [face_up(points, polygon) for polygon in polygons]
+        polygons = face_up(points, polygons)
         return points, polygons, self._components(polygons, owner)
 
     def _components(self, polygons: list[list[int]], owner: list[int]) -> NDArray[np.int64]:

@@ -49,6 +49,9 @@ TOWN_SHA256 = {
 LAYERED_TOWNS = tuple(f"Town{n}" for n in ("01", "02", "03", "04", "05", "06", "07", "10HD"))
 """Towns that CARLA also ships as `_Opt`, with layers that can be switched off."""
 
+NESTED_TOWNS = ("Town11", "Town12", "Town13", "Town15")
+"""Towns that CARLA keeps in folders of their own: "/Game/Carla/Maps/Town12/Town12"."""
+
 CARLA_SUBFOLDER = Path("CarlaUE4/Content/Carla/Maps")
 DOWNLOAD_TIMEOUT = 300.0
 
@@ -70,6 +73,11 @@ def town_base_name(name: str) -> str:
 def town_file_name(name: str) -> str:
     """The last part of a town's path, "Town05_Opt" for "/Game/Carla/Maps/Town05_Opt"."""
     return name.strip().replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+
+
+def map_path(name: str) -> str:
+    """A town's path as CARLA reports it, "Carla/Maps/Town05_Opt" or "Carla/Maps/Town12/Town12", from its plain name."""
+    return f"Carla/Maps/{name}/{name}" if name in NESTED_TOWNS else f"Carla/Maps/{name}"
 
 
 def town_names(folder: str | Path | None = None) -> list[str]:

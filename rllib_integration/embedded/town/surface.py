@@ -49,7 +49,12 @@ BELOW_DECK = 0.4
 """[m] The ground stays at least this far below a deck."""
 
 COARSE = 4.0
-"""[m] Grid on which terrain is laid out between roads."""
+"""[m] Grid on which terrain is laid out between roads; at least `COARSE_CELLS` cells of the town's."""
+
+COARSE_CELLS = 4
+
+SMOOTHING = 200
+"""Rounds of smoothing on a grid of `COARSE`; fewer on a coarser one, where each reaches further."""
 
 BLOCK_TILES = 24
 """Tiles along one side of a block."""
@@ -127,7 +132,7 @@ def build_surface(quads: GroundQuads) -> tuple[Surface, Array]:
     side = cell * TILE_CELLS
     origin = np.floor(low / side) * side
     columns, rows = (np.ceil((high - origin) / side)).astype(int)
-    coarse = _CoarseTerrain(quads, origin, columns * side, rows * side)
+    coarse = _CoarseTerrain(quads, origin, columns * side, rows * side, max(COARSE, COARSE_CELLS * cell))
     tiles = _TileStore(rows, columns)
     for row in range(0, rows, BLOCK_TILES):
         for column in range(0, columns, BLOCK_TILES):
@@ -137,30 +142,32 @@ def build_surface(quads: GroundQuads) -> tuple[Surface, Array]:
 
 
 class _CoarseTerrain:
-    """Terrain on a `COARSE` grid: where there is any, and how high."""
+    """Terrain on a coarse grid of `spacing` metres: where there is any, and how high."""
 
-    def __init__(self, quads: GroundQuads, origin: Array, width: float, height: float) -> None:
+    def __init__(self, quads: GroundQuads, origin: Array, width: float, height: float, spacing: float) -> None:
         self.origin = origin
-        shape = (math.ceil(height / COARSE) + 1, math.ceil(width / COARSE) + 1)
+        self._spacing = spacing
+        shape = (math.ceil(height / spacing) + 1, math.ceil(width / spacing) + 1)
         total, weight = np.zeros(shape), np.zeros(shape)
         lowest = np.full(shape, np.inf)
         middle = quads.corners.mean(axis=1)
         points = np.concatenate([middle, quads.corners.reshape(-1, 3)])
-        nodes = np.rint((points[:, :2] - origin) / COARSE).astype(np.int64)
+        nodes = np.rint((points[:, :2] - origin) / spacing).astype(np.int64)
         _add_points(nodes, points[:, 2].copy(), LEVEL_GAP, lowest, total, weight)
         known = weight > 0
-        self.height = _fill_smoothly(np.where(known, total / np.maximum(weight, 1.0), 0.0), known)
-        self.mask = _terrain_mask(known).astype(np.float32)
+        rounds = math.ceil(SMOOTHING * (COARSE / spacing) ** 2)
+        self.height = _fill_smoothly(np.where(known, total / np.maximum(weight, 1.0), 0.0), known, rounds)
+        self.mask = _terrain_mask(known, spacing).astype(np.float32)
 
     def is_empty(self, low: Array, high: Array) -> bool:
         """Whether there is no terrain at all in a rectangle."""
-        (u0, v0), (u1, v1) = (np.floor((corner - self.origin) / COARSE).astype(int) for corner in (low, high))
+        (u0, v0), (u1, v1) = (np.floor((corner - self.origin) / self._spacing).astype(int) for corner in (low, high))
         return not self.mask[max(v0, 0) : max(v1 + 2, 0), max(u0, 0) : max(u1 + 2, 0)].any()
 
     def sample(self, low: Array, cell: float, shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Heights and existence at the nodes of a finer grid whose first node is `low`."""
-        v, u = (np.arange(n, dtype=np.float32) * np.float32(cell / COARSE) for n in shape)
-        offset = (low - self.origin) / COARSE
+        v, u = (np.arange(n, dtype=np.float32) * np.float32(cell / self._spacing) for n in shape)
+        offset = (low - self.origin) / self._spacing
         grid_u, grid_v = np.meshgrid(u + np.float32(offset[0]), v + np.float32(offset[1]))
         fine = cv2.remap(self.height, grid_u, grid_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         inside = cv2.remap(self.mask, grid_u, grid_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
@@ -180,11 +187,11 @@ def _add_points(nodes, heights, gap, lowest, total, weight):  # type: ignore[no-
             weight[v, u] += 1.0
 
 
-def _terrain_mask(known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _terrain_mask(known: NDArray[np.bool_], spacing: float) -> NDArray[np.bool_]:
     """Within MARGIN of a road, with the gaps between roads filled and no holes."""
-    distance = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, 5) * COARSE
+    distance = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, 5) * spacing
     near = (distance < MARGIN).astype(np.uint8)
-    size = int(HOLE / COARSE) | 1
+    size = int(HOLE / spacing) | 1
     closed = cv2.morphologyEx(
         cv2.copyMakeBorder(near, size, size, size, size, cv2.BORDER_CONSTANT),
         cv2.MORPH_CLOSE,
@@ -193,13 +200,13 @@ def _terrain_mask(known: NDArray[np.bool_]) -> NDArray[np.bool_]:
     land = np.maximum(closed, near)
     outside = cv2.copyMakeBorder(1 - land, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
     _, parts, sizes, _ = cv2.connectedComponentsWithStats(outside, connectivity=4)
-    lake = sizes[:, cv2.CC_STAT_AREA] * COARSE**2 < LARGEST_HOLE
+    lake = sizes[:, cv2.CC_STAT_AREA] * spacing**2 < LARGEST_HOLE
     lake[0] = True  # the part that is no gap at all
     lake[parts[0, 0]] = False
     return np.asarray(lake[parts][1:-1, 1:-1])
 
 
-def _fill_smoothly(value: Array, known: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _fill_smoothly(value: Array, known: NDArray[np.bool_], rounds: int) -> NDArray[np.float32]:
     """Heights everywhere: the known ones, and between them averages over ever larger squares, then smoothed."""
     levels = [(value * known, known.astype(float))]
     while min(levels[-1][0].shape) > 2:
@@ -211,7 +218,7 @@ def _fill_smoothly(value: Array, known: NDArray[np.bool_]) -> NDArray[np.float32
         up = cv2.resize(filled, (total.shape[1], total.shape[0]), interpolation=cv2.INTER_LINEAR)
         filled = np.where(weight > 1e-6, total / np.maximum(weight, 1e-9), up)
     field = filled.astype(np.float32)
-    _relax(field, known, 200)
+    _relax(field, known, rounds)
     return field
 
 
@@ -285,13 +292,14 @@ def _build_block(
 
 def _cell_labels(node_label: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Cells take the label that most of their nodes have; roads win a draw, then sidewalks."""
-    corners = np.stack([node_label[:-1, :-1], node_label[:-1, 1:], node_label[1:, :-1], node_label[1:, 1:]])
-    best = corners[0].copy()
-    votes = np.zeros(best.shape, np.int8)
+    best = node_label[:-1, :-1].copy()
+    votes = np.zeros(best.shape, np.uint8)
     for tag in (TERRAIN, GROUND, SIDEWALKS, ROADS):
-        count = (corners == tag).sum(axis=0).astype(np.int8)
+        nodes = (node_label == tag).view(np.uint8)
+        count = nodes[:-1, :-1] + nodes[:-1, 1:] + nodes[1:, :-1] + nodes[1:, 1:]
         better = (count >= votes) & (count > 0)
-        best[better], votes[better] = tag, count[better]
+        np.copyto(best, tag, where=better)
+        np.copyto(votes, count, where=better)
     return best
 
 
