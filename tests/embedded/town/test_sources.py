@@ -35,6 +35,8 @@ def test_available_towns_are_carlas_paths() -> None:
     towns = available_towns()
     assert "/Game/Carla/Maps/Town03" in towns
     assert "/Game/Carla/Maps/Town10HD_Opt" in towns
+    assert "/Game/Carla/Maps/Town12/Town12" in towns
+    assert "/Game/Carla/Maps/Town12" not in towns
     assert len(towns) == len(set(towns))
 
 
