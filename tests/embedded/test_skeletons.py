@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.sensing.models import model, walk_pose
+from rllib_integration.embedded.sensing.models import JOINTS, model, posed_walker, walk_pose
 from rllib_integration.embedded.world.simulation import Simulation
 from rllib_integration.embedded.world.spawning import spawn
 
@@ -29,6 +29,22 @@ def feet_ahead(episode, actor):
     feet = points[points[:, 2] < points[:, 2].min() + 0.1]
     drawn = [feet[np.sign(feet[:, 1]) == side, 0].mean() for side in (1, -1)]
     return bones["crl_foot__R"][0] - bones["crl_foot__L"][0], drawn[0] - drawn[1]
+
+
+def test_a_pose_that_a_client_gave_is_drawn(walker):
+    episode, actor = walker
+    row, skeletons = episode.row(actor), episode.skeletons
+    row["vx"] = row["vy"] = 0.0
+    size = tuple(float(row[f"extent_{axis}"]) for axis in "xyz")
+    skeletons.pose_walker(actor, {"crl_arm__R": ((0.0, 0.15, 0.0), (0.0, 0.0, -90.0))})
+    assert skeletons.posture(actor) is None
+    skeletons.blend(actor, 1.0)
+    hand = skeletons.posture(actor)[JOINTS.index("crl_hand__R")]
+    points = posed_walker(actor.type_id, size, skeletons.posture(actor)).vertices
+    assert np.linalg.norm(points - hand, axis=1).min() < 0.1
+    assert points[:, 1].max() > 0.6 > -points[:, 1].min()
+    skeletons.blend(actor, 0.0)
+    assert skeletons.posture(actor) is None
 
 
 def test_a_walkers_bones_swing_as_it_is_drawn(walker):

@@ -6,6 +6,7 @@ from typing import Any
 
 from rllib_integration.embedded.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND
 from rllib_integration.embedded.protocol.values import pack_box
+from rllib_integration.embedded.sensing.view import Joints
 from rllib_integration.embedded.world.actors import Actor
 from rllib_integration.embedded.world.blueprints import AttributeType
 from rllib_integration.embedded.world.simulation import Simulation
@@ -49,6 +50,11 @@ class Lookup:
         except ValueError:
             return _DEFAULT_COLOUR
         return red, green, blue
+
+    def posture(self, row: int) -> Joints | None:
+        """Joints of a walker that a client posed."""
+        episode = self._simulation.episode
+        return episode.skeletons.posture(episode.walkers.actors[row])
 
     def light_flags(self, row: int) -> int:
         """VehicleLightState bits of a vehicle."""

@@ -93,7 +93,7 @@ class MeshBuilder:
         corners[4:, :2] *= top
         corners *= half
         corners[4:, 0] += shift
-        self.convex(corners + centre, _BOX_FACES, *what)
+        self.convex(corners + centre, BOX_FACES, *what)
 
     def cylinder(
         self, centre: Point, radius: float, half: float, axis: int, *what: object, sides: int = 10, top: float = 1.0
@@ -193,7 +193,7 @@ class MeshBuilder:
         )
 
 
-_BOX_FACES = ((0, 1, 3, 2), (4, 5, 7, 6), (0, 1, 5, 4), (2, 3, 7, 6), (0, 2, 6, 4), (1, 3, 7, 5))
+BOX_FACES = ((0, 1, 3, 2), (4, 5, 7, 6), (0, 1, 5, 4), (2, 3, 7, 6), (0, 2, 6, 4), (1, 3, 7, 5))
 
 
 def _turned(quad: tuple[int, int, int, int], forward: bool) -> list[tuple[int, int, int]]:

@@ -12,7 +12,20 @@ import numpy as np
 from rllib_integration.embedded import labels
 
 from .actors import shape_of
-from .mesh import GLASS, HEADLIGHT, LEFT_BLINKER, PAINT, PLAIN, RIGHT_BLINKER, SIREN, TAIL_LIGHT, Mesh, MeshBuilder
+from .mesh import (
+    BOX_FACES,
+    GLASS,
+    HEADLIGHT,
+    LEFT_BLINKER,
+    PAINT,
+    PLAIN,
+    RIGHT_BLINKER,
+    SIREN,
+    TAIL_LIGHT,
+    Mesh,
+    MeshBuilder,
+)
+from .view import Joints
 
 Size = tuple[float, float, float]
 """Half sizes [m]: length, width, height."""
@@ -404,6 +417,56 @@ def _limb(builder: MeshBuilder, joint, length: float, thick: float, lean: float,
     builder.box((x + reach, y, z - drop / 2.0), (thick, thick, drop / 2.0), colour, top=1.2, shift=-reach)
     if detail and length > 0.7:
         builder.box((x + reach + 0.05, y, z - drop + 0.04), (0.12, thick, 0.04), (40, 36, 34))
+
+
+_TRUNK = ("crl_Head__C", "crl_neck__C", "crl_hips__C")
+_LIMBS = ("crl_arm", "crl_foreArm", "crl_hand", "crl_thigh", "crl_leg", "crl_foot", "crl_toeEnd")
+JOINTS = _TRUNK + tuple(f"{bone}__{side}" for side in "RL" for bone in _LIMBS)
+"""Bones of CARLA's pedestrians between which `posed_walker` draws a body."""
+
+
+def posed_walker(type_id: str, size: Size, joints: Joints) -> Mesh:
+    """A person whose joints are somewhere.
+
+    Args:
+        type_id: blueprint id.
+        size: half sizes of the bounding box [m].
+        joints: places of `JOINTS` from the middle of the bounding box [m].
+    """
+    cloth, trousers, skin, hair = _clothes(type_id)
+    scale = size[2] / 0.9
+    builder = MeshBuilder()
+    place = dict(zip(JOINTS, np.array(joints)))
+    for side in "RL":
+        arm, elbow, hand, hip, knee, foot, toe = (place[f"{bone}__{side}"] for bone in _LIMBS)
+        for start, end, thick, colour in (
+            (arm, elbow, 0.055, cloth), (elbow, hand, 0.045, cloth), (hip, knee, 0.08, trousers),
+            (knee, foot, 0.065, trousers), (foot, toe, 0.05, (40, 36, 34)),
+        ):  # fmt: skip
+            _bar(builder, start, end, thick * scale, thick * scale, colour)
+        builder.ball(tuple(hand), (0.05 * scale,) * 3, skin, sides=5, rings=3)
+    head, neck, hips = (place[bone] for bone in _TRUNK)
+    _bar(builder, hips, neck, 0.115 * scale, 0.19 * scale, cloth)
+    crown = head + (head - neck) / max(float(np.linalg.norm(head - neck)), 0.01) * 0.06 * scale
+    builder.ball(tuple(crown), (0.1 * scale, 0.09 * scale, 0.125 * scale), skin, rings=4)
+    builder.ball(tuple(crown + (-0.03, 0.0, 0.03)), (0.105 * scale, 0.095 * scale, 0.11 * scale), hair, rings=4)
+    return builder.build()
+
+
+def _bar(builder: MeshBuilder, start: Any, end: Any, deep: float, wide: float, colour: Any) -> None:
+    """A box from one place to another, `wide` from its middle sideways and `deep` across."""
+    along = end - start
+    length = max(float(np.linalg.norm(along)), 1e-3)
+    along = along / length
+    side = np.array((0.0, 1.0, 0.0)) if abs(along[1]) < 0.9 else np.array((1.0, 0.0, 0.0))
+    side = side - along * (side @ along)
+    side /= np.linalg.norm(side)
+    ahead = np.cross(side, along)
+    corners = [
+        start + u * along * length + v * wide * side + w * deep * ahead
+        for u in (0, 1) for v in (-1, 1) for w in (-1, 1)
+    ]  # fmt: skip
+    builder.convex(np.array(corners), BOX_FACES, colour)
 
 
 def _prop(builder: MeshBuilder, type_id: str, size: Size, detail: int) -> None:

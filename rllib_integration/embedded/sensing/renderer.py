@@ -16,10 +16,10 @@ from . import raster, scene, weather
 from .actors import PROP, VEHICLE, WALKER, label_of, pose_of
 from .compiling import BARE
 from .mesh import Mesh, MeshBuilder
-from .models import WALK_POSES, model, walk_pose
+from .models import WALK_POSES, model, posed_walker, walk_pose
 from .raster import FARTHEST, INSTANCE, Camera, MeshPool
 from .shading import LAMP_BRAKE, LAMP_HEAD, LAMP_LEFT, LAMP_RIGHT, LAMP_SIREN, LAMP_TAIL, Stage
-from .view import Mount, View
+from .view import Joints, Mount, View
 
 _LENS_COLOURS = ((255, 40, 30), (255, 180, 30), (40, 255, 110))
 _LENS_GLOW = np.array([(3.2, 0.12, 0.08), (3.0, 1.5, 0.1), (0.15, 2.9, 0.7)], np.float32)
@@ -59,6 +59,12 @@ class _Meshes:
         key = (type_id, size, detail, pose)
         known = self._rows.get(key)
         return self.row(key, model(type_id, size, detail, pose)) if known is None else known
+
+    def replace(self, key: Any, mesh: Mesh) -> int:
+        """The row of a mesh that takes the place of the one that had this key."""
+        row = self.row(key, mesh)
+        self._meshes[row], self._pool = mesh, None
+        return row
 
     @property
     def pool(self) -> MeshPool:
@@ -121,6 +127,7 @@ class Renderer:
         self._lamps: NDArray[np.float32] | None = None
         self._view: View | None = None
         self._cast: Any = None
+        self._postures: dict[int, Joints] = {}
         self._instances = np.zeros(0, INSTANCE)
         self._owner = np.zeros(0, np.int32)
         self._looks: dict[Any, Seen] = {}
@@ -230,6 +237,10 @@ class Renderer:
         cast: list[Any] = [
             (rows["id"].tobytes(), rows["extent_x"].tobytes(), rows["extent_z"].tobytes()) for rows in groups
         ]
+        self._postures = {
+            row: joints for row in range(len(view.walkers)) if (joints := view.actors.posture(row)) is not None
+        }
+        cast.append(self._postures)
         cast += [
             (view.actors.type_id(kind, row), view.actors.colour(kind, row))
             for kind, rows in enumerate(groups)
@@ -270,6 +281,9 @@ class Renderer:
                     self._meshes.of_actor(type_id, size, detail, step)  # type: ignore[arg-type]
         body["near_mesh"] = self._meshes.of_actor(type_id, size, 1, pose)  # type: ignore[arg-type]
         body["far_mesh"] = self._meshes.of_actor(type_id, size, 0, pose)  # type: ignore[arg-type]
+        if kind == WALKER and row in self._postures:
+            mesh = posed_walker(type_id, size, self._postures[row])  # type: ignore[arg-type]
+            body["near_mesh"] = body["far_mesh"] = self._meshes.replace(("posed", int(actor["id"])), mesh)
         body["size"] = size
         body["colour"] = view.actors.colour(kind, row)
         body["label"] = label_of(type_id)
@@ -281,6 +295,8 @@ class Renderer:
         """Walkers swing arms and legs with the distance they have come."""
         first = len(view.vehicles)
         for row in range(len(view.walkers)):
+            if row in self._postures:
+                continue
             walker = view.walkers[row]
             pose = walk_pose(walker)
             type_id = view.actors.type_id(WALKER, row)

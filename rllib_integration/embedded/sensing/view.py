@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+Joints = tuple[tuple[float, float, float], ...]
+
 
 class ActorLookup(Protocol):
     """Facts about actors that no array holds. `kind` is one of physics.state's kinds, `row` a row of its array."""
@@ -20,6 +22,9 @@ class ActorLookup(Protocol):
 
     def colour(self, kind: int, row: int) -> tuple[int, int, int]:
         """Paint as red, green, blue (0..255)."""
+
+    def posture(self, row: int) -> Joints | None:
+        """Where the `models.JOINTS` of a walker are in its own frame [m], if a client posed it; else it just walks."""
 
     def light_flags(self, row: int) -> int:
         """CARLA's VehicleLightState bits of a vehicle."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rllib_integration.embedded.physics.telemetry import wheel_pitch_angle, wheel_steer_angle
-from rllib_integration.embedded.sensing.models import limb_angles, walk_pose
+from rllib_integration.embedded.sensing.models import JOINTS, limb_angles, walk_pose
+from rllib_integration.embedded.sensing.view import Joints
 from rllib_integration.embedded.world.actors import Actor
 from rllib_integration.embedded.world.poses import angles_of, multiply, write_rotation
 
@@ -213,6 +214,13 @@ class Skeletons:
     def pose_from_animation(self, actor: Actor) -> None:
         """Start posing from how the walker stands now."""
         self._posed[actor.id] = {name: relative for name, _, relative in self._walker_bones(actor)}
+
+    def posture(self, actor: Actor) -> Joints | None:
+        """Where the `JOINTS` of a walker are in its own frame, to the centimetre; None if no given pose shows."""
+        if self._blend.get(actor.id, 0.0) == 0.0 or actor.id not in self._posed:
+            return None
+        places = {name: component[0] for name, component, _ in self._walker_bones(actor)}
+        return tuple((round(x, 2), round(y, 2), round(z, 2)) for x, y, z in (places[name] for name in JOINTS))
 
     def socket_names(self, actor: Actor) -> list[str]:
         """Names of the places where something can be attached."""

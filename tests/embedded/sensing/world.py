@@ -14,6 +14,7 @@ from rllib_integration.embedded.physics.obstacles import OBSTACLE, build_obstacl
 from rllib_integration.embedded.physics.state import CONTACT, PROP, VEHICLE, WALKER
 from rllib_integration.embedded.sensing import Mount, View
 from rllib_integration.embedded.sensing.actors import rotation_matrix
+from rllib_integration.embedded.sensing.view import Joints
 
 OPENDRIVE = """<?xml version="1.0"?><OpenDRIVE><header revMajor="1" revMinor="4" name="field" version="1">
 <geoReference><![CDATA[+proj=tmerc +lat_0=49.0 +lon_0=8.0 +k=1 +x_0=0 +y_0=0 +datum=WGS84]]></geoReference></header>
@@ -38,6 +39,7 @@ class Actors:
         self.names = names
         self.colours: dict[tuple[int, int], tuple[int, int, int]] = {}
         self.flags: dict[int, int] = {}
+        self.postures: dict[int, Joints] = {}
 
     def describe(self, kind: int, row: int) -> list[Any]:
         box = [[0.0] * 3, [1.0] * 3, [0.0] * 3, 0]
@@ -48,6 +50,9 @@ class Actors:
 
     def colour(self, kind: int, row: int) -> tuple[int, int, int]:
         return self.colours.get((kind, row), (200, 20, 20))
+
+    def posture(self, row: int) -> Joints | None:
+        return self.postures.get(row)
 
     def light_flags(self, row: int) -> int:
         return self.flags.get(row, 0)
