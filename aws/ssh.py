@@ -224,28 +224,22 @@ def _pass_on(stream: Any, sink: IO[str]) -> None:
         sink.flush()
 
 
-class _copying:
+@contextlib.contextmanager
+def _copying(client: paramiko.SSHClient, what: str) -> Iterator[paramiko.SFTPClient]:
     """An SFTP session whose failures are sentences."""
-
-    def __init__(self, client: paramiko.SSHClient, what: str) -> None:
-        self.client = client
-        self.what = what
-
-    def __enter__(self) -> paramiko.SFTPClient:
-        try:
-            self.sftp = self.client.open_sftp()
-        except (paramiko.SSHException, EOFError) as error:
-            raise AwsHelperError(f"Copying {self.what} is not possible: {error}.") from error
-        return self.sftp
-
-    def __exit__(self, kind: Any, error: BaseException | None, _: object) -> None:
+    try:
+        sftp = client.open_sftp()
+    except (paramiko.SSHException, EOFError) as error:
+        raise AwsHelperError(f"Copying {what} is not possible: {error}.") from error
+    try:
+        yield sftp
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        raise AwsHelperError(
+            f"Copying {what} stopped ({error or type(error).__name__}); what had arrived is still there: copy again."
+        ) from error
+    finally:
         with contextlib.suppress(paramiko.SSHException, EOFError, OSError):  # the connection may be what broke
-            self.sftp.close()
-        if isinstance(error, (paramiko.SSHException, EOFError, OSError)):
-            raise AwsHelperError(
-                f"Copying {self.what} stopped ({error or type(error).__name__}); what had arrived is still there: "
-                "copy again."
-            ) from error
+            sftp.close()
 
 
 def excluded(relative: str, patterns: Iterable[str]) -> bool:

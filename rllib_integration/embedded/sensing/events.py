@@ -62,7 +62,8 @@ class ObstacleSensor(Sensor):
 
     def capture(self, view: View, mount: Mount) -> tuple[bytes, ...]:
         """Body: msgpack [actor, other actor, distance], or nothing."""
-        from .scan import cast_from  # compiles the rays only where such a sensor exists
+        from .rays import MOVING, NOTHING  # compiled only where such a sensor exists
+        from .scan import cast_from
 
         hits, boxes = cast_from(
             view,
@@ -75,9 +76,9 @@ class ObstacleSensor(Sensor):
             see_static=not self.values["only_dynamics"],
             ignored=self.ignored,
         )
-        if hits.kind[0] < 0:
+        if hits.kind[0] == NOTHING:
             return ()
-        if hits.target[0] >= 0 and hits.kind[0] == 2:
+        if hits.kind[0] == MOVING:
             box = boxes[hits.target[0]]
             other = describe(view, int(box["kind"]), int(box["row"]))
         else:
