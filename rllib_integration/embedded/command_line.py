@@ -41,7 +41,7 @@ _REFUSED = {
     "-carla-primary-host": "this server does not share a world with other servers",
 }
 _TYPO = 0.8
-"""Likeness to a known option that makes an unknown one a mistake; Unreal has hundreds more, without meaning here."""
+"""Likeness to an option with effect that makes an unknown one a mistake; Unreal has hundreds more, without any here."""
 
 
 class UsageError(ValueError):
@@ -106,10 +106,15 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = _parser()
     translated: list[str] = []
     words = iter(_words(arguments))
-    for argument in words:
+    value_may_follow = False
+    for place, argument in enumerate(words):
         name, equals, text = argument.partition("=")
         # Unreal looks for "-carla-rpc-port=" anywhere in its command line: one dash more does no harm.
         lower = name.lower().removeprefix("-") if name.startswith("--") else name.lower()
+        unused_value = value_may_follow and not argument.startswith("-")
+        value_may_follow = lower in _IGNORED_OPTIONS and not equals
+        if unused_value:
+            continue  # "-quality-level Low", of which Unreal takes neither
         if lower in _REFUSED:
             raise UsageError(f"{name}: {_REFUSED[lower]}")
         if lower in _SPELLINGS:
@@ -118,10 +123,10 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
             if equals and not text:
                 next(words, None)  # "-ResX= 800", which Unreal puts up with, too
         elif argument.startswith("-") and not argument.startswith("--") and len(name) > 2:
-            if _near(name, _TYPO):
+            if _near(lower, _options_with_effect(), _TYPO):
                 raise UsageError(_unknown(name))
             logger.warning("%s is not an option of CARLA's that this server knows; it is ignored", argument)
-        elif argument.startswith("/"):
+        elif argument.startswith("/") or (place == 0 and not argument.startswith("-")):
             translated += ["--town", argument]  # CARLA takes the map as its first argument.
         else:
             translated.append(argument)
@@ -142,14 +147,16 @@ def _words(arguments: list[str]) -> list[str]:
     return [word for argument in arguments for word in re.split(r"\s+(?=-)", argument)]
 
 
-def _near(name: str, likeness: float = 0.6) -> list[str]:
-    known = [*_SPELLINGS, *_IGNORED_FLAGS, *_IGNORED_OPTIONS, *_REFUSED]
-    known += [option for action in _parser()._actions for option in action.option_strings]
+def _options_with_effect() -> list[str]:
+    return [*_SPELLINGS, *_REFUSED, *(option for action in _parser()._actions for option in action.option_strings)]
+
+
+def _near(name: str, known: list[str], likeness: float = 0.6) -> list[str]:
     return difflib.get_close_matches(name.split("=")[0], known, 1, likeness)
 
 
 def _unknown(name: str) -> str:
-    near = _near(name)
+    near = _near(name, [*_options_with_effect(), *_IGNORED_FLAGS, *_IGNORED_OPTIONS])
     return f"there is no option {name}" + (f"; did you mean {near[0]}?" if near else "; see --help")
 
 

@@ -36,8 +36,17 @@ def test_carla_launch_options_are_understood_or_accepted():
     assert (options.rpc_port, options.streaming_port, options.frame_rate, options.benchmark) == (3000, 3005, 20.0, True)
 
 
-def test_a_map_may_be_the_first_argument():
-    assert parse_arguments(["/Game/Carla/Maps/Town03", "-carla-rpc-port=3000"]).town == "/Game/Carla/Maps/Town03"
+def test_a_wrong_spelling_of_what_has_no_effect_stops_no_program():
+    options = parse_arguments(
+        ["-quality_level=Low", "-quality-level", "Low", "-opengl4", "-RenderOffscren", "-benchmark", "-fps=15",
+         "-carla-world-port=3000"]
+    )  # fmt: skip
+    assert (options.rpc_port, options.frame_rate, options.benchmark, options.town) == (3000, 15.0, True, None)
+
+
+@pytest.mark.parametrize("name", ["/Game/Carla/Maps/Town03", "Town03"])
+def test_a_map_may_be_the_first_argument(name):
+    assert parse_arguments([name, "-carla-rpc-port=3000"]).town == name
 
 
 def test_carla_options_may_have_two_dashes_as_unreal_puts_up_with_them():
@@ -61,6 +70,8 @@ def test_several_options_in_one_argument_are_taken_apart():
     ("argument", "hint"),
     [
         ("-carla-rpc-prt=1", "-carla-rpc-port"),
+        ("-Benchmarc", "-benchmark"),
+        ("--quality-levle=Low", "-quality-level"),
         ("--twon=x", "--town"),
         ("-ros2", "ROS 2"),
         ("--rpc-port=70000", "65534"),
