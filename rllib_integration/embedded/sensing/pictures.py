@@ -256,8 +256,8 @@ def shade(stage, camera, samples, nearness, ids, shadow, table, seen, terms, pla
                 )
                 picture[row, column] = _packed(red, green, blue, table)
         if samples == 1 and not row & 1:
+            _fill_between(row, ways, picture)
             if row > 0:
                 _fill_between(row - 1, plan[1], picture)
-            _fill_between(row, ways, picture)
     if samples == 1 and not height & 1:
         _fill_between(height - 1, plan[1], picture)
