@@ -16,7 +16,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,30 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         before = numba.config.CACHE_DIR
         numba.config.CACHE_DIR = str(_folder(source))
         try:
-            return numba.njit(**{"cache": True, "no_cfunc_wrapper": True, **options})(function)
+            kernel = numba.njit(**{"cache": True, "no_cfunc_wrapper": True, **options})(function)
         finally:
             numba.config.CACHE_DIR = before
+        _widen_calls(kernel)
+        return kernel
 
     return decorate
+
+
+def _widen_calls(kernel: Any) -> None:
+    """Have calls with constants use the kernel for any number: numba would compile another one for each constant."""
+    template = kernel.get_call_template
+
+    def widened(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+        return template(
+            tuple(map(_any_number, arguments)), {name: _any_number(kind) for name, kind in keywords.items()}
+        )
+
+    kernel.get_call_template = widened
+
+
+def _any_number(kind: Any) -> Any:
+    constants = (numba.types.IntegerLiteral, numba.types.BooleanLiteral)
+    return numba.types.unliteral(kind) if isinstance(kind, constants) else kind
 
 
 def base_folder() -> Path:

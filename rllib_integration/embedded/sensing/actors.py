@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rllib_integration.embedded import labels
 from rllib_integration.embedded.kernel_cache import njit
 
-from .compiling import INNER, KERNEL
+from .compiling import BARE, INNER
 from .view import View
 
 VEHICLE, WALKER, PROP, OBSTACLE = range(4)
@@ -105,44 +105,43 @@ def rotation_matrix(roll: Any, pitch: Any, yaw: Any) -> NDArray[np.float64]:
 
 
 @njit(**INNER)
-def pose_of(actor, turn, centre):  # type: ignore[no-untyped-def]
-    """Write an actor's axes (columns of `turn`, (3, 3)) and the middle of its box (`centre`, (3,)) in the world."""
+def pose_of(actor):  # type: ignore[no-untyped-def]
+    """An actor's rotation, whose columns are its axes, as three rows of three, and the middle of its box (3)."""
     cr, sr = math.cos(actor["roll"]), math.sin(actor["roll"])
     cp, sp = math.cos(actor["pitch"]), math.sin(actor["pitch"])
     cy, sy = math.cos(actor["yaw"]), math.sin(actor["yaw"])
-    turn[0, 0], turn[0, 1], turn[0, 2] = cp * cy, cy * sp * sr - sy * cr, -cy * sp * cr - sy * sr
-    turn[1, 0], turn[1, 1], turn[1, 2] = cp * sy, sy * sp * sr + cy * cr, -sy * sp * cr + cy * sr
-    turn[2, 0], turn[2, 1], turn[2, 2] = sp, -cp * sr, cp * cr
-    bx, by, bz = actor["box_x"], actor["box_y"], actor["box_z"]
-    centre[0] = actor["x"] + turn[0, 0] * bx + turn[0, 1] * by + turn[0, 2] * bz
-    centre[1] = actor["y"] + turn[1, 0] * bx + turn[1, 1] * by + turn[1, 2] * bz
-    centre[2] = actor["z"] + turn[2, 0] * bx + turn[2, 1] * by + turn[2, 2] * bz
+    ax, ay, az = cp * cy, cy * sp * sr - sy * cr, -cy * sp * cr - sy * sr
+    bx, by, bz = cp * sy, sy * sp * sr + cy * cr, -sy * sp * cr + cy * sr
+    dx, dy, dz = sp, -cp * sr, cp * cr
+    x, y, z = actor["box_x"], actor["box_y"], actor["box_z"]
+    return (
+        ((ax, ay, az), (bx, by, bz), (dx, dy, dz)),
+        (
+            actor["x"] + ax * x + ay * y + az * z,
+            actor["y"] + bx * x + by * y + bz * z,
+            actor["z"] + dx * x + dy * y + dz * z,
+        ),
+    )
 
 
-@njit(**KERNEL)
+@njit(**BARE)
 def _place_boxes(rows, fractions, boxes):  # type: ignore[no-untyped-def]
     """Bring boxes to where their actors are; fractions: float64 (n, 2, 3), centre and half sizes of each `Part`."""
-    turn, centre = np.empty((3, 3)), np.empty(3)
-    at = np.empty(3)
-    last = -1
     for place in range(len(boxes)):
         box = boxes[place]
         actor = rows[box["row"]]
-        if box["row"] != last:
-            last = box["row"]
-            pose_of(actor, turn, centre)
+        turn, centre = pose_of(actor)
         size = (actor["extent_x"], actor["extent_y"], actor["extent_z"])
-        square = 0.0
+        x, y, z, square = centre[0], centre[1], centre[2], 0.0
         for axis in range(3):
-            at[axis] = fractions[place, 0, axis] * size[axis]
+            shift = fractions[place, 0, axis] * size[axis]
             box["extent"][axis] = fractions[place, 1, axis] * size[axis]
             square += box["extent"][axis] ** 2
             for i in range(3):
-                box["axes"][axis, i] = turn[i, axis]
+                box["axes"][axis, i] = turn[i][axis]
+            x, y, z = x + turn[0][axis] * shift, y + turn[1][axis] * shift, z + turn[2][axis] * shift
         box["radius"] = math.sqrt(square)
-        box["x"] = centre[0] + turn[0, 0] * at[0] + turn[0, 1] * at[1] + turn[0, 2] * at[2]
-        box["y"] = centre[1] + turn[1, 0] * at[0] + turn[1, 1] * at[1] + turn[1, 2] * at[2]
-        box["z"] = centre[2] + turn[2, 0] * at[0] + turn[2, 1] * at[1] + turn[2, 2] * at[2]
+        box["x"], box["y"], box["z"] = x, y, z
 
 
 class MovingBoxes:

@@ -117,15 +117,14 @@ def patch(axes, rx, ry, rz, nx, ny, nz, scale):
 
 
 @njit(**INLINE)
-def _wetted(stage, surface, x, y, graze):
+def _wetted(light, noise, surface, x, y, graze):
     """Shares of albedo that is left and of mirrored light in rain; graze: 0 seen from above, 1 along the ground."""
-    light = stage.light
     left, mirror = 1.0, 0.0
     if light.wet > 0.0:
         left = 1.0 - 0.5 * light.wet
         mirror = light.wet * (0.04 + 0.5 * graze**4)
     if light.puddles > 0.0 and surface == ROAD:
-        level = texture(stage.noise, 0.17 * x, 0.17 * y) - 1.0 + 0.62 * light.puddles
+        level = texture(noise, 0.17 * x, 0.17 * y) - 1.0 + 0.62 * light.puddles
         pool = min(max(level * 9.0, 0.0), 1.0)
         mirror = max(mirror, pool * (0.25 + 0.6 * graze * graze))
         left *= 1.0 - 0.5 * pool
@@ -161,9 +160,9 @@ def ground_terms(stage, camera, surface, x, y, z, rx, ry, rz, length, nx, ny, nz
     light, ground = stage.light, stage.ground
     facing = nx * rx + ny * ry + nz * rz
     rough, redder = _broad(stage.noise, surface, x, y)
-    left, mirror = _wetted(stage, surface, x, y, 1.0 + facing / length)
+    left, mirror = _wetted(light, stage.noise, surface, x, y, 1.0 + facing / length)
     sun_share = lookup(ground.sun, ground.origin_x, ground.origin_y, ground.cell, x, y) * (1.0 - shadow)
-    red, green, blue = lit(stage, surface, True, x, y, z, nx, ny, nz, sun_share)
+    red, green, blue = lit(light, ground, stage.beams, surface, True, x, y, z, nx, ny, nz, sun_share)
     far_red, far_green, far_blue = 0.0, 0.0, 0.0
     if mirror > 0.004:
         bounce = 2.0 * facing
@@ -183,9 +182,8 @@ def ground_terms(stage, camera, surface, x, y, z, rx, ry, rz, length, nx, ny, nz
 
 
 @njit(**INLINE)
-def ground_colour(stage, surface, red, green, blue, x, y, z, terms, is_bare):
+def ground_colour(markings, noise, linear, surface, red, green, blue, x, y, z, terms, is_bare):
     """Linear colour of a pixel of the ground; red, green, blue: plain albedo; is_bare: nothing is painted there."""
-    noise = stage.noise
     ax, ay, bx, by, rough = terms[7], terms[8], terms[9], terms[10], terms[6]
     size = max(abs(ax) + abs(ay), abs(bx) + abs(by))
     if surface == ROAD:
@@ -193,12 +191,12 @@ def ground_colour(stage, surface, red, green, blue, x, y, z, terms, is_bare):
             rough += (texture(noise, 22.0 * x, 22.0 * y) - 0.5) * (0.3 - size)
         red, green, blue = red * rough, green * rough, blue * rough
         if not is_bare:
-            cover, paint_red, paint_green, paint_blue = marking_cover(stage.markings, x, y, z, ax, ay, bx, by)
+            cover, paint_red, paint_green, paint_blue = marking_cover(markings, x, y, z, ax, ay, bx, by)
             if cover > 0.0:
                 worn = cover * (0.8 + 0.2 * rough)
-                red += worn * (stage.linear[int(paint_red)] - red)
-                green += worn * (stage.linear[int(paint_green)] - green)
-                blue += worn * (stage.linear[int(paint_blue)] - blue)
+                red += worn * (linear[int(paint_red)] - red)
+                green += worn * (linear[int(paint_green)] - green)
+                blue += worn * (linear[int(paint_blue)] - blue)
     elif surface == PAVEMENT:
         seams = max(
             striped(x / 1.4, (abs(ax) + abs(bx)) / 1.4, 0.0, 0.03),

@@ -82,11 +82,11 @@ def background(light, x, y, z, length):
 
 
 @njit(**INLINE)
-def beam_light(stage, x, y, z, nx, ny, nz):
+def beam_light(beams, x, y, z, nx, ny, nz):
     """Light of head lamps on a point."""
     total = 0.0
-    for beam in range(len(stage.beams)):
-        lamp = stage.beams[beam]
+    for beam in range(len(beams)):
+        lamp = beams[beam]
         px, py, pz = x - lamp[0], y - lamp[1], z - lamp[2]
         along = px * lamp[3] + py * lamp[4]
         if along < 0.3 or along > 70.0:
@@ -103,9 +103,8 @@ def beam_light(stage, x, y, z, nx, ny, nz):
 
 
 @njit(**INLINE)
-def lit(stage, surface, on_ground, x, y, z, nx, ny, nz, sun_share):
+def lit(light, ground, beams, surface, on_ground, x, y, z, nx, ny, nz, sun_share):
     """Light (3) that falls on a point from sun, sky, ground and lamps."""
-    light, ground = stage.light, stage.ground
     towards_sun = nx * light.sun[0] + ny * light.sun[1] + nz * light.sun[2]
     if surface == LEAVES:
         towards_sun = 0.3 + 0.6 * towards_sun
@@ -117,8 +116,8 @@ def lit(stage, surface, on_ground, x, y, z, nx, ny, nz, sun_share):
         lamp_red, lamp_green, lamp_blue = lamp_light(ground, x, y)
         share = 0.63 * light.night
         lamp_red, lamp_green, lamp_blue = share * lamp_red, share * lamp_green, share * lamp_blue
-        if len(stage.beams):
-            beam = light.night * beam_light(stage, x, y, z, nx, ny, nz)
+        if len(beams):
+            beam = light.night * beam_light(beams, x, y, z, nx, ny, nz)
             lamp_red, lamp_green, lamp_blue = lamp_red + beam, lamp_green + 0.78 * beam, lamp_blue + 0.5 * beam
     sun, sky, floor = light.sun_colour, light.sky_colour, light.ground_colour
     return (

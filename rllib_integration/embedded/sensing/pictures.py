@@ -55,23 +55,23 @@ def _packed(red, green, blue, table):
 
 
 @njit(**INLINE)
-def _alike(stage, one, other):
+def _alike(base, look, one, other):
     """Whether two triangles can be shaded as one."""
     if one == other:
         return True
-    if one < 0 or other < 0 or one >= stage.base or other >= stage.base:
+    if one < 0 or other < 0 or one >= base or other >= base:
         return False
-    return stage.surfaces.look[one] == stage.surfaces.look[other]
+    return look[one] == look[other]
 
 
 @njit(**INNER)
-def _plan_row(stage, ids, row, upright, plan):
+def _plan_row(base, surfaces, ids, row, upright, plan):
     """Decide for each pixel of a row how it gets its colour.
 
     Amid the sky, or one triangle of a wall or an actor, it is the mean of others; in windows, whose frames are fine,
     only of those above and below.
 
-    upright: whether what is upright in the world is so in the picture.
+    surfaces: of the triangles below `base`; upright: whether what is upright in the world is so in the picture.
     """
     height, width = ids.shape
     odd = row & 1 and row + 1 < height
@@ -79,8 +79,8 @@ def _plan_row(stage, ids, row, upright, plan):
     for column in range(width):
         number = here[column]
         surface = WALL
-        if 0 <= number < stage.base:
-            surface = int(stage.surfaces.surface[number])
+        if 0 <= number < base:
+            surface = int(surfaces[number])
         way = _OPEN
         if is_ground(surface):
             way = _GROUND
@@ -116,9 +116,8 @@ def _fill_between(row, plan, picture):
 
 
 @njit(**INLINE)
-def _run_end(stage, row, first, nearness, ids, shadow, plan):
+def _run_end(look, row, first, nearness, ids, shadow, plan):
     """End of a run of ground that looks alike, lies equally in light or shadow, and nowhere jumps in depth."""
-    look = stage.surfaces.look
     number, stop = ids[row, first], first + 1
     while stop < len(plan) and plan[stop] == _GROUND and shadow[row, stop] == shadow[row, first]:
         if ids[row, stop] != number and look[ids[row, stop]] != look[number]:
@@ -149,7 +148,7 @@ def _shade_ground(stage, camera, row, nearness, ids, shadow, table, terms, plan,
         if plan[first] != _GROUND:
             stop += 1
             continue
-        stop = _run_end(stage, row, first, nearness, ids, shadow, plan)
+        stop = _run_end(stage.surfaces.look, row, first, nearness, ids, shadow, plan)
         surface, red, green, blue, _, _, _, _ = matter(stage, ids[row, first])
         knot, before, x, y = first, first - 1, 0.0, 0.0
         while before < stop - 1:
@@ -171,60 +170,62 @@ def _shade_ground(stage, camera, row, nearness, ids, shadow, table, terms, plan,
                 for term in range(TERMS):
                     mixed[term] = new[term] + share * (old[term] - new[term])
                 _, _, _, _, px, py, pz = _place_on_ground(camera, row, column, nearness)
-                colour = ground_colour(stage, surface, red, green, blue, px, py, pz, mixed, is_bare)
+                colour = ground_colour(
+                    stage.markings, stage.noise, stage.linear, surface, red, green, blue, px, py, pz, mixed, is_bare
+                )  # fmt: skip
                 picture[row, column] = _packed(colour[0], colour[1], colour[2], table)
             before, knot = knot, min(knot + (2 * KNOT if depth < NEARBY else KNOT), stop - 1)
 
 
-@njit(**INLINE)
-def _sampled(stage, camera, samples, top, left, nearness, ids, shadow, terms, seen):
-    """Linear colour of a pixel whose first sample is at row `top` and column `left`."""
-    number, same = ids[top, left], True
-    near, dark = float(nearness[top, left]), float(shadow[top, left])
-    weight = 1.0 / (samples * samples)
-    if samples > 1:
-        near, dark = 0.0, 0.0
-        for j in range(samples):
-            for i in range(samples):
-                same = same and _alike(stage, number, ids[top + j, left + i])
-                near += nearness[top + j, left + i]
-                dark += shadow[top + j, left + i]
-    red, green, blue = 0.0, 0.0, 0.0
-    kinds = 0
-    for first in range(1 if same else samples * samples):
-        share = 1.0
-        across, down = left + 0.5 * samples, top + 0.5 * samples
-        if same:
-            near, dark = near * weight, dark * weight
-        else:
-            number = ids[top + first // samples, left + first % samples]
-            known = False
-            for other in range(kinds):
-                known = known or _alike(stage, seen[other], number)
-            if known:
-                continue
-            seen[kinds] = number
-            kinds += 1
-            count, near, dark, across, down = 0, 0.0, 0.0, 0.0, 0.0
-            for place in range(first, samples * samples):
-                j, i = top + place // samples, left + place % samples
-                if _alike(stage, ids[j, i], number):
-                    count += 1
-                    near += nearness[j, i]
-                    dark += shadow[j, i]
-                    across += i + 0.5
-                    down += j + 0.5
-            near, dark, across, down = near / count, dark / count, across / count, down / count
-            share = count * weight
-        u, v = (across - 0.5 * camera.width) / camera.focal, (0.5 * camera.height - down) / camera.focal
-        spread = samples / camera.focal
-        part_red, part_green, part_blue = radiance(stage, camera, number, u, v, near, spread, dark, terms)
-        if not same:
-            part_red, part_green, part_blue = min(part_red, 1.6), min(part_green, 1.6), min(part_blue, 1.6)
-        red += share * part_red
-        green += share * part_green
-        blue += share * part_blue
-    return red, green, blue
+@njit(**INNER)
+def _shade_pixels(stage, camera, samples, row, nearness, ids, shadow, table, seen, terms, plan, picture):
+    """Colour the pixels of a row that get their colour by themselves; those of small pictures all do."""
+    base, look = stage.base, stage.surfaces.look
+    weight, top = 1.0 / (samples * samples), row * samples
+    for column in range(picture.shape[1]):
+        if samples == 1 and plan[column] != _OPEN:
+            continue
+        left = column * samples
+        number, same, near, dark = ids[top, left], True, 0.0, 0.0
+        for j in range(top, top + samples):
+            for i in range(left, left + samples):
+                same = same and _alike(base, look, number, ids[j, i])
+                near += nearness[j, i]
+                dark += shadow[j, i]
+        red, green, blue, kinds = 0.0, 0.0, 0.0, 0
+        for first in range(1 if same else samples * samples):
+            share, across, down = 1.0, left + 0.5 * samples, top + 0.5 * samples
+            if same:
+                near, dark = near * weight, dark * weight
+            else:
+                number = ids[top + first // samples, left + first % samples]
+                known = False
+                for other in range(kinds):
+                    known = known or _alike(base, look, seen[other], number)
+                if known:
+                    continue
+                seen[kinds] = number
+                kinds += 1
+                count, near, dark, across, down = 0, 0.0, 0.0, 0.0, 0.0
+                for place in range(first, samples * samples):
+                    j, i = top + place // samples, left + place % samples
+                    if _alike(base, look, ids[j, i], number):
+                        count += 1
+                        near += nearness[j, i]
+                        dark += shadow[j, i]
+                        across += i + 0.5
+                        down += j + 0.5
+                near, dark, across, down = near / count, dark / count, across / count, down / count
+                share = count * weight
+            u, v = (across - 0.5 * camera.width) / camera.focal, (0.5 * camera.height - down) / camera.focal
+            spread = samples / camera.focal
+            part_red, part_green, part_blue = radiance(stage, camera, number, u, v, near, spread, dark, terms)
+            if not same:
+                part_red, part_green, part_blue = min(part_red, 1.6), min(part_green, 1.6), min(part_blue, 1.6)
+            red += share * part_red
+            green += share * part_green
+            blue += share * part_blue
+        picture[row, column] = _packed(red, green, blue, table)
 
 
 @njit(**BARE)
@@ -242,19 +243,14 @@ def shade(stage, camera, samples, nearness, ids, shadow, table, seen, terms, pla
         plan: uint8 (2, width), scratch.
         picture: uint32 (height, width), receives a pixel's four bytes: blue, green, red, alpha.
     """
-    height, width = picture.shape
+    height = len(picture)
     upright = abs(camera.axes[1, 2]) < 0.2
     for row in range(height):
         ways = plan[row & 1]
         if samples == 1:
-            _plan_row(stage, ids, row, upright, ways)
+            _plan_row(stage.base, stage.surfaces.surface, ids, row, upright, ways)
             _shade_ground(stage, camera, row, nearness, ids, shadow, table, terms, ways, picture)
-        for column in range(width):
-            if samples > 1 or ways[column] == _OPEN:
-                red, green, blue = _sampled(
-                    stage, camera, samples, row * samples, column * samples, nearness, ids, shadow, terms[0], seen
-                )
-                picture[row, column] = _packed(red, green, blue, table)
+        _shade_pixels(stage, camera, samples, row, nearness, ids, shadow, table, seen, terms[0], ways, picture)
         if samples == 1 and not row & 1:
             _fill_between(row, ways, picture)
             if row > 0:

@@ -187,7 +187,7 @@ def fill(x0, y0, w0, x1, y1, w1, x2, y2, w2, number, nearness, ids):
 def _clipped(corners, focal, centre_x, centre_y, number, nearness, ids):
     """`fill` for a triangle in the camera's frame that reaches nearer than `NEAR`.
 
-    corners: float64 (7, 3), the triangle, then four rows of scratch.
+    corners: float32 (7, 3), the triangle, then four rows of scratch.
     """
     points = corners[3:]
     count = 0
@@ -404,7 +404,7 @@ def draw_static(camera, mesh, samples, nearness, ids):
     order = np.empty(chunks, np.int64)
     distance = np.empty(chunks)
     count = _visible_chunks(camera, mesh.chunk_box, order, distance)
-    corners = np.empty((7, 3))
+    corners = np.empty((7, 3), np.float32)
     largest = 0
     for chunk in range(chunks):
         largest = max(largest, mesh.chunk_vertex[chunk + 1] - mesh.chunk_vertex[chunk])
@@ -419,7 +419,7 @@ def draw_static(camera, mesh, samples, nearness, ids):
             _farthest(nearness, least, tiles)
         if rounds > 0 and _hidden(camera, mesh.chunk_box, chunk, tiles):
             continue
-        first, stop = int(mesh.chunk_triangle[chunk]), int(mesh.chunk_triangle[chunk + 1])
+        first, stop = np.int64(mesh.chunk_triangle[chunk]), np.int64(mesh.chunk_triangle[chunk + 1])
         smallest = distance[place_in_order] * SMALLEST * samples / focal
         if mesh.reach[stop - 1] < smallest:
             low, high = first, stop
@@ -432,7 +432,7 @@ def draw_static(camera, mesh, samples, nearness, ids):
             stop = low
         if stop <= first:
             continue
-        offset = int(mesh.chunk_vertex[chunk])
+        offset = np.int64(mesh.chunk_vertex[chunk])
         for vertex in range(offset, mesh.vertex_stop[stop - 1]):
             px = mesh.vertices[vertex, 0] - place[0]
             py = mesh.vertices[vertex, 1] - place[1]
@@ -457,7 +457,7 @@ def draw_instances(camera, pool, instances, base, samples, nearness, ids):
     centre_x, centre_y = 0.5 * camera.width, 0.5 * camera.height
     tan_x, tan_y = centre_x / focal, centre_y / focal
     spread_x, spread_y = math.sqrt(1.0 + tan_x * tan_x), math.sqrt(1.0 + tan_y * tan_y)
-    corners = np.empty((7, 3))
+    corners = np.empty((7, 3), np.float32)
     largest = 0
     for mesh in range(len(pool.radius)):
         largest = max(largest, pool.first_vertex[mesh + 1] - pool.first_vertex[mesh])
@@ -498,7 +498,7 @@ def draw_instances(camera, pool, instances, base, samples, nearness, ids):
                     + axes[i, 1] * body["rotation"][1, j]
                     + axes[i, 2] * body["rotation"][2, j]
                 )
-        offset = int(pool.first_vertex[mesh])
+        offset = np.int64(pool.first_vertex[mesh])
         for vertex in range(offset, pool.first_vertex[mesh + 1]):
             vx, vy, vz = pool.vertices[vertex, 0], pool.vertices[vertex, 1], pool.vertices[vertex, 2]
             _project(
@@ -508,8 +508,8 @@ def draw_instances(camera, pool, instances, base, samples, nearness, ids):
                 focal, centre_x, centre_y, view, vertex - offset,
             )  # fmt: skip
         _draw(
-            pool.triangles, int(pool.first[mesh]), int(pool.first[mesh + 1]), int(number), nothing, True, view, offset,
-            focal, centre_x, centre_y, nearness, ids, corners,
+            pool.triangles, np.int64(pool.first[mesh]), np.int64(pool.first[mesh + 1]), number, nothing, True, view,
+            offset, focal, centre_x, centre_y, nearness, ids, corners,
         )  # fmt: skip
 
 

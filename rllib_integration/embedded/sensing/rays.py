@@ -13,7 +13,7 @@ from rllib_integration.embedded.kernel_cache import njit
 
 from ..physics.ground import TILE_CELLS, Surface
 from ..physics.obstacles import ObstacleGrid
-from .compiling import BARE, INLINE, INNER, KERNEL
+from .compiling import BARE, INLINE, INNER
 
 NOTHING, GROUND, STATIC, MOVING = -1, 0, 1, 2
 """What a ray met."""
@@ -43,20 +43,11 @@ class Hits(NamedTuple):
     cosine: NDArray[np.float64]
 
 
-@njit(**KERNEL)
 def tile_bounds(height: NDArray[np.float32]) -> NDArray[np.float32]:
     """Lowest and highest node of every ground tile: float32 (tiles, 2); holes (NaN) do not count."""
-    bounds = np.empty((height.shape[0], 2), np.float32)
-    for tile in range(height.shape[0]):
-        low, high = np.float32(np.inf), np.float32(-np.inf)
-        for value in height[tile].ravel():
-            if value < low:
-                low = value
-            if value > high:
-                high = value
-        bounds[tile, 0] = low
-        bounds[tile, 1] = high
-    return bounds
+    nodes = height.reshape(len(height), -1)
+    low = np.fmin.reduce(nodes, axis=1, initial=np.float32(np.inf))
+    return np.stack([low, np.fmax.reduce(nodes, axis=1, initial=np.float32(-np.inf))], axis=1)
 
 
 @njit(**INLINE)

@@ -100,11 +100,14 @@ def _pose(rows, first, instances):  # type: ignore[no-untyped-def]
     """Copy where actors are and how they move into their instances, from row `first` on."""
     for row in range(len(rows)):
         actor, body = rows[row], instances[first + row]
-        place = body["position"]
-        pose_of(actor, body["rotation"], place)
+        turn, middle = pose_of(actor)
+        for i in range(3):
+            body["position"][i] = middle[i]
+            for j in range(3):
+                body["rotation"][i, j] = turn[i][j]
         body["velocity"][0], body["velocity"][1], body["velocity"][2] = actor["vx"], actor["vy"], actor["vz"]
         body["turn"][0], body["turn"][1], body["turn"][2] = actor["wx"], actor["wy"], actor["wz"]
-        body["ground"] = place[2] - body["size"][2]
+        body["ground"] = middle[2] - body["size"][2]
 
 
 class Renderer:

@@ -88,16 +88,14 @@ def world_normal(stage, number):
 
 
 @njit(**INLINE)
-def _pane(stage, x, y, z, nx, ny, size, identity):
+def _pane(noise, night, x, y, z, nx, ny, size, identity):
     """A band of windows: share of frame, and light from inside (0..1)."""
     along = (y * nx - x * ny) / 1.3
     frame = striped(along, size / 1.3, 0.0, 0.07)
     lit = 0.0
-    if stage.light.night > 0.0:
-        room = stage.noise[
-            (math.floor(z / 3.1 - 0.3) * 7 + identity * 3) & 255, (math.floor(along) * 5 + identity) & 255
-        ]
-        lit = stage.light.night * (0.3 if size > 2.5 else (1.0 if room > 0.66 else 0.02))
+    if night > 0.0:
+        room = noise[(math.floor(z / 3.1 - 0.3) * 7 + identity * 3) & 255, (math.floor(along) * 5 + identity) & 255]
+        lit = night * (0.3 if size > 2.5 else (1.0 if room > 0.66 else 0.02))
     return frame, lit
 
 
@@ -191,13 +189,17 @@ def radiance(stage, camera, number, u, v, near, spread, shadow, terms):
         ground_terms(
             stage, camera, surface, x, y, z, rx, ry, rz, length, nx, ny, nz, depth, spread, shadow, terms
         )  # fmt: skip
-        return ground_colour(stage, surface, red, green, blue, x, y, z, terms, False)
+        return ground_colour(
+            stage.markings, stage.noise, stage.linear, surface, red, green, blue, x, y, z, terms, False
+        )  # fmt: skip
     scale = depth * spread
     sun_share, polished = 1.0, number >= stage.base
     if polished:
         sun_share = lookup(ground.sun, ground.origin_x, ground.origin_y, ground.cell, x, y)
     elif surface == PANE:
-        frame, light_inside = _pane(stage, x, y, z, nx, ny, scale * 1.2, int(stage.surfaces.object_id[number]))
+        frame, light_inside = _pane(
+            stage.noise, light.night, x, y, z, nx, ny, scale * 1.2, int(stage.surfaces.object_id[number])
+        )
         red, green, blue = red * 0.5 + 0.3 * frame, green * 0.5 + 0.3 * frame, blue * 0.5 + 0.29 * frame
         mirror, light_inside, polished = 0.35 * (1.0 - frame), light_inside * (1.0 - frame), True
         glow_red, glow_green, glow_blue = 0.8 * light_inside, 0.55 * light_inside, 0.26 * light_inside
@@ -212,7 +214,7 @@ def radiance(stage, camera, number, u, v, near, spread, shadow, terms):
     elif surface == LEAVES:
         leaf = _leaf(stage.noise, x, y, z, scale)
         red, green, blue = red * leaf, green * leaf, blue * leaf
-    light_red, light_green, light_blue = lit(stage, surface, False, x, y, z, nx, ny, nz, sun_share)
+    light_red, light_green, light_blue = lit(light, ground, stage.beams, surface, False, x, y, z, nx, ny, nz, sun_share)
     red, green, blue = red * light_red, green * light_green, blue * light_blue
     if mirror > 0.004:
         if polished and mirror > 0.05:

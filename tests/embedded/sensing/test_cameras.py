@@ -247,6 +247,16 @@ def test_same_inputs_same_bytes(open_street, kind):
     assert bodies[0] == bodies[1]
 
 
+@pytest.mark.parametrize("size", [(500, 400), (501, 401)])
+def test_nothing_of_a_large_picture_is_left_in_the_next(size):
+    view = make_view(Town(scenery=street(wall_at=30.0)), vehicles=[{"x": 12.0}])
+    attributes = {"image_size_x": str(size[0]), "image_size_y": str(size[1])}
+    camera, other = (SENSORS["sensor.camera.rgb"](attributes) for _ in range(2))
+    camera.capture(view, make_mount(x=-8.0, z=6.0))
+    mount = make_mount(z=2.0)
+    assert camera.capture(view, mount) == other.capture(view, mount)
+
+
 def test_cameras_that_share_a_look_see_what_they_would_see_alone(open_street):
     view = make_view(open_street, vehicles=[{"x": 9.0}])
     alone = picture("semantic_segmentation", view._replace(frame=7), make_mount(z=2.0))
