@@ -99,14 +99,28 @@ class StreamServer:
         """The subscriber for whom most waits."""
         return max(self._connections, key=lambda connection: connection.queued_bytes)
 
-    def publish(self, stream_id: int, message: bytes | memoryview, body: bytes | memoryview | None = None) -> None:
-        """Send one framed message to all subscribers of a stream."""
+    def publish(
+        self,
+        stream_id: int,
+        message: bytes | memoryview,
+        body: bytes | memoryview | None = None,
+        only_to_idle: bool = False,
+    ) -> None:
+        """Send one framed message to all subscribers of a stream.
+
+        Args:
+            stream_id: The stream.
+            message: The message, or its first part.
+            body: Its second part.
+            only_to_idle: Whether subscribers to whom an older message is still on its way go without this one.
+        """
         listeners = self.subscribers.get(stream_id)
         if listeners is None:
             return
         # A failing write removes its connection from the list.
         for connection in listeners if len(listeners) == 1 else tuple(listeners):
-            connection.write(message, body)
+            if not (only_to_idle and connection.queued_bytes):
+                connection.write(message, body)
 
     def close(self) -> None:
         """Close the listener and every connection."""

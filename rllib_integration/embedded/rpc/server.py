@@ -19,7 +19,7 @@ from rllib_integration.embedded.protocol.rpc_framing import (
     encode_void,
 )
 from rllib_integration.embedded.protocol.rpc_server import RpcConnection, RpcServer
-from rllib_integration.embedded.protocol.stream_framing import WORLD_STREAM_ID, encode_header, encode_token
+from rllib_integration.embedded.protocol.stream_framing import WORLD_STREAM_ID, StreamType, encode_header, encode_token
 from rllib_integration.embedded.protocol.stream_server import StreamConnection, StreamServer
 from rllib_integration.embedded.protocol.values import integer
 from rllib_integration.embedded.rpc import (  # noqa: F401  these register the calls
@@ -58,6 +58,9 @@ MOST_UNTOLD_TICKS = 32
 
 _CAMERAS = ("sensor.camera.rgb", "sensor.camera.instance_segmentation")
 """Those that need all kernels which are read as idle work."""
+
+_EVENTS = frozenset({StreamType.COLLISION, StreamType.OBSTACLE})
+"""What is sent when it happens, and of which nothing may be missed."""
 
 IDLE_TIME = 0.25
 """[s] without any client before idle work is begun: one that started the server connects sooner."""
@@ -486,4 +489,6 @@ class Server:
             self.complaints.log(f"stream {stream_id}", f"a message of type {stream_type} is not sent: {error}")
             return
         header = encode_header(stream_type, len(body), frame, time, *pose)
-        self.streams.publish(stream_id, header, body)
+        # As by CARLA: whoever reads slower than an asynchronous world goes on misses pictures rather than see old ones.
+        may_miss = not self.simulation.settings.synchronous_mode and stream_type not in _EVENTS
+        self.streams.publish(stream_id, header, body, only_to_idle=may_miss)

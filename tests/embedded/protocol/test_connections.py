@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -108,6 +109,27 @@ def test_a_subscriber_that_does_not_read_loses_whole_old_messages_and_delays_nob
     assert late == sorted(late)
     assert len(late) < 40
     stopped.close()
+    reading.close()
+
+
+def test_one_that_reads_late_gets_no_message_that_was_only_for_the_idle(running):
+    late, reading = running.subscribe(5), running.subscribe(5)
+    size = 2**20
+    for number in range(40):
+        running.in_loop(
+            lambda number=number: running.server.publish(5, bytes([number]) * 7, bytes([number]) * (size - 7), True)
+        )
+        assert _read(reading, size) == bytes([number]) * size
+    began = [_read(late, size)[0]]
+    late.settimeout(0.5)
+    with contextlib.suppress(TimeoutError):
+        while True:
+            began.append(_read(late, size)[0])
+    assert began == list(range(len(began))), "those that found room, in order and whole"
+    assert len(began) < 40
+    running.in_loop(lambda: running.server.publish(5, b"news", b"", True))
+    assert _read(late, 4) == b"news"
+    late.close()
     reading.close()
 
 
