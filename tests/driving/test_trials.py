@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from rllib_integration.config import ConfigError
 from rllib_integration.driving.evaluation import INFRACTIONS, best_policy, driving_summary, driving_table, worst_tenth
+from rllib_integration.driving.trial_command import _checkpoints, _name_policies
 from rllib_integration.driving.trials import Task, _share_out, drive_tasks, expected_and_realised
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +40,19 @@ def test_a_worker_that_fails_ends_the_test_with_its_sentence() -> None:
     settings = {"experiment": {"type": "tests.nowhere:Nothing"}}
     with pytest.raises(RuntimeError, match=r"tests\.nowhere"):
         list(drive_tasks(settings, {"a": ""}, str, [Task("a", "Minitown", 0)], workers=1, gamma=0.9))
+
+
+def test_policies_have_short_names_of_their_own(tmp_path: Path) -> None:
+    for run, iteration in (("a", 1), ("a", 2), ("b", 2)):
+        folder = tmp_path / run / f"checkpoint_{iteration:06d}"
+        folder.mkdir(parents=True)
+        (folder / "weights.pth").touch()
+    runs = [str(tmp_path / run) for run in "ab"]
+    assert list(_name_policies(runs)) == ["a/000002", "b/000002"]
+    assert list(_name_policies(_checkpoints(runs))) == ["a/000001", "a/000002", "b/000002"]
+    assert list(_name_policies(runs[:1])) == ["checkpoint_000002"]
+    with pytest.raises(ConfigError, match="named twice"):
+        _name_policies([runs[0], runs[0]])
 
 
 def test_expected_returns_are_compared_where_the_realised_ones_are_known() -> None:
