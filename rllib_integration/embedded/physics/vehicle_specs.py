@@ -144,7 +144,7 @@ SPECS = {
         4700, 227, 570, 5000, 4.00, 0.40, 150, drag=0.45, drive="rear", front_overhang=0.95, sort="van"
     ),
     "vehicle.ford.crown": VehicleSpec(1950, 186, 380, 5500, 2.92, 0.34, 205, drag=0.34, drive="rear", gears=4),
-    "vehicle.ford.mustang": VehicleSpec(1450, 200, 410, 5800, 2.74, 0.33, 205, drag=0.40, drive="rear", gears=4),
+    "vehicle.ford.mustang": VehicleSpec(1450, 150, 340, 5200, 2.74, 0.33, 205, drag=0.40, drive="rear", gears=4),
     "vehicle.gazelle.omafiets": replace(_BICYCLE, mass=98, wheelbase=1.12, top_speed=30),
     "vehicle.harley-davidson.low_rider": replace(
         _MOTORCYCLE, mass=380, power=67, torque=145, max_rpm=5700, wheelbase=1.62, wheel_radius=0.32, top_speed=185
