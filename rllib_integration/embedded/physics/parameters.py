@@ -51,8 +51,9 @@ _MASS_HEIGHT = {"car": 0.36, "van": 0.33, "truck": 0.33, "bus": 0.30, "motorcycl
 # Half width of the body without mirrors: as a share of the bounding box, and at most [m].
 _BODY_SHARE, _WIDEST_BODY = 0.94, 1.27
 _GRIP = {"car": 1.0, "van": 1.0, "truck": 1.05, "bus": 1.05, "motorcycle": 0.95, "bicycle": 0.85}
-# Deceleration that a full pedal asks for, as a share of gravity.
-_BRAKING = {"car": 1.0, "van": 0.95, "truck": 0.8, "bus": 0.8, "motorcycle": 0.95, "bicycle": 0.65}
+# Deceleration that a full pedal asks for, as a share of gravity. Lorries and buses brake better than real ones, as
+# CARLA's do: its Traffic Manager keeps them no further from the car ahead than others.
+_BRAKING = {"car": 1.0, "van": 1.0, "truck": 1.0, "bus": 1.0, "motorcycle": 0.95, "bicycle": 0.65}
 _TWO_WHEELER_TRACK = 0.1
 _SUSPENSION_HERTZ = {"car": 1.5, "van": 1.6, "truck": 1.8, "bus": 1.6, "motorcycle": 2.2, "bicycle": 3.0}
 

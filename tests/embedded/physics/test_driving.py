@@ -308,18 +308,16 @@ def test_an_electric_car_is_no_faster_backwards_than_others():
     assert np.all((scene.speed() > 30.0 * KMH) & (scene.speed() < 51.0 * KMH))
 
 
-def test_heavy_vehicles_and_bicycles_brake_longer():
-    names = ("vehicle.tesla.model3", "vehicle.carlamotors.european_hgv", "vehicle.mitsubishi.fusorosa",
-             "vehicle.gazelle.omafiets")  # fmt: skip
-    scene = Scene(vehicles(*names))
+def test_a_bicycle_brakes_longer_than_a_car():
+    scene = Scene(vehicles("vehicle.tesla.model3", "vehicle.gazelle.omafiets"))
     launch(scene.vehicles, 50 * KMH)
     scene.tick()
     start = scene.vehicles["x"].copy()
     scene.vehicles["brake"] = 1.0
     scene.tick(100)
-    car, *others = scene.vehicles["x"] - start
+    car, bicycle = scene.vehicles["x"] - start
     assert 8.5 < car < 10.5
-    assert all(11.0 < other < 18.0 for other in others)
+    assert 11.0 < bicycle < 18.0
 
 
 def test_the_longer_substeps_of_calm_vehicles_hardly_change_their_way():
