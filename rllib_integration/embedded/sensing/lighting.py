@@ -130,9 +130,14 @@ def lit(light, ground, beams, surface, on_ground, x, y, z, nx, ny, nz, sun_share
 @njit(**INLINE)
 def mirrored(light, x, y, z, length, glint_share):
     """Light (3) that comes from a mirrored direction: sky, ground, or a glint of the sun."""
-    if z < 0.0:
-        return light.ground_colour[0] * 0.5, light.ground_colour[1] * 0.5, light.ground_colour[2] * 0.5
+    floor = light.ground_colour
+    # Houses and trees stand before the horizon, which is no sharp line in what is mirrored.
+    above = min(max(5.0 * z / length + 0.5, 0.0), 1.0)
+    below = 0.5 * (1.0 - above)
+    if above <= 0.0:
+        return 0.5 * floor[0], 0.5 * floor[1], 0.5 * floor[2]
     red, green, blue = sky_light(light.sky, x, y, z)
+    red, green, blue = above * red + below * floor[0], above * green + below * floor[1], above * blue + below * floor[2]
     glint = (x * light.sun[0] + y * light.sun[1] + z * light.sun[2]) / length
     if glint > 0.97 and glint_share > 0.0:
         shine = 2.0 * glint_share * ((glint - 0.97) / 0.03) ** 3

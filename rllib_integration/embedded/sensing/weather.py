@@ -91,7 +91,8 @@ def make_light(weather: Mapping[str, float]) -> Light:
     low_sun = day * (1.0 - _smooth(2.0, 22.0, altitude))
     dust = min(max(weather["dust_storm"] / 100.0, 0.0), 1.0)
     sun = sun_direction(weather)
-    direct = _smooth(-1.0, 8.0, altitude) * (1.0 - 0.93 * cover**1.6) * (1.0 - 0.9 * dust)
+    density = min(max(weather["fog_density"] / 100.0, 0.0), 1.0)
+    direct = _smooth(-1.0, 8.0, altitude) * (1.0 - 0.93 * cover**1.6) * (1.0 - 0.9 * dust) * (1.0 - 0.7 * density)
     sun_colour = 2.5 * direct * np.array([1.0, 0.94 - 0.32 * low_sun, 0.86 - 0.62 * low_sun])
     if altitude < -4.0:  # the moon stands opposite, high enough to light from the side
         sun = np.array([-sun[0], -sun[1], max(-sun[2], 0.35)])
@@ -101,7 +102,6 @@ def make_light(weather: Mapping[str, float]) -> Light:
     mean = sky.reshape(-1, 3).mean(axis=0)
     fog_colour = 0.75 * sky[[0, -1, 0, -1], [0, 0, -1, -1]].mean(axis=0) + 0.25 * mean
     fog_colour = fog_colour * (1.0 - dust) + dust * np.array([0.42, 0.3, 0.17]) * (0.05 + 0.95 * day)
-    density = min(max(weather["fog_density"] / 100.0, 0.0), 1.0)
     return Light(
         sun=sun,
         sun_colour=sun_colour.astype(np.float32),
