@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import carla
+import pytest
 
 from benchmarks.traffic import Measurement
 
@@ -18,3 +19,35 @@ def test_the_traffic_manager_keeps_to_lights_and_limits_and_hits_nothing(embedde
     assert not traffic.lost
     assert traffic.speed > 10.0
     assert traffic.speeding < 0.01
+
+
+@pytest.mark.parametrize(("ignored", "stops"), [(0, True), (100, False)])
+def test_the_traffic_manager_stops_at_stop_signs_unless_told_otherwise(
+    embedded_server: tuple[str, int], ignored: int, stops: bool
+) -> None:
+    client = carla.Client(*embedded_server)
+    client.set_timeout(60.0)
+    measurement = Measurement(client, "Minitown", 0, 1)
+    world, manager = measurement.world, measurement.manager
+    sign = next(iter(world.get_actors().filter("traffic.stop")))
+    line = world.get_map().get_waypoint(sign.get_transform().transform(sign.trigger_volume.location))
+    start = line.previous(20.0)[0].transform
+    start.location.z += 0.3
+    car = world.spawn_actor(world.get_blueprint_library().find("vehicle.tesla.model3"), start)
+    measurement.cars[car.id] = car
+    car.set_autopilot(True, manager.get_port())
+    manager.ignore_signs_percentage(car, ignored)
+    speeds, reds = [], 0
+    for _ in range(300):
+        world.tick()
+        reds += car.get_traffic_light_state() == carla.TrafficLightState.Red
+        assert not car.is_at_traffic_light()
+        speeds.append(car.get_velocity().length())
+        beyond = car.get_location() - line.transform.location
+        if beyond.dot(line.transform.get_forward_vector()) > 6.0:
+            break
+    measurement.close()
+    assert reds > 5
+    assert len(speeds) < 300
+    fast = next(k for k, speed in enumerate(speeds) if speed > 3.0)
+    assert (min(speeds[fast:]) < 0.01) == stops
