@@ -124,8 +124,8 @@ def look_at_signals(
     """Note for every vehicle the traffic light or sign that its front stands at, and the speed limit that it passes.
 
     The Traffic Manager takes a light that was green when a vehicle came to it for green until the vehicle has left
-    it. One that could not go meanwhile, because its way was blocked, would pass at red: it is away from its light for
-    the one tick in which this turns red, and so sees it anew, if it can still stop at the line.
+    it. One that could not go meanwhile, because its way was blocked, would pass at red: who can still stop at the line
+    is away from its light for the one tick in which this turns yellow or red, and so sees it anew.
 
     Args:
         zones: `SignalZones`.
@@ -176,8 +176,8 @@ def look_at_signals(
                 status[i].light_state = lights[nearest_light].state
         if status[i].has_light:
             energy = 0.5 * (vehicle.vx * vehicle.vx + vehicle.vy * vehicle.vy)
-            turned_red = status[i].light_state == RED and lights[nearest_light].elapsed < 0.999 * dt
-            if turned_red and energy < max(_WAITING_ENERGY, way * _BRAKING):
+            can_stop = energy < way * _BRAKING or (status[i].light_state == RED and energy < _WAITING_ENERGY)
+            if can_stop and status[i].light_state != GREEN and lights[nearest_light].elapsed < 0.999 * dt:
                 status[i].has_light, status[i].light_state = 0, GREEN
         elif sign >= 0:
             status[i].sign_time = sign_time + dt

@@ -215,7 +215,7 @@ def test_a_vehicle_at_the_stop_line_stands_at_its_light(name: str, town_named: C
             assert not look(town, *past, yaw)["has_light"]
 
 
-def test_a_vehicle_that_can_stop_when_its_light_turns_red_leaves_it_for_that_tick(minitown: Town) -> None:
+def test_a_vehicle_that_can_stop_when_its_light_turns_yellow_or_red_leaves_it_for_that_tick(minitown: Town) -> None:
     signal = lights_of(minitown)[0]
     pose = minitown.carla_map.get_waypoint_xodr(*signal.stop_lanes[0]).transform
     vehicles, status = np.zeros(3, VEHICLE), np.zeros(3, VEHICLE_STATUS)
@@ -231,11 +231,11 @@ def test_a_vehicle_that_can_stop_when_its_light_turns_red_leaves_it_for_that_tic
         look_at_signals(zones, vehicles, lights.rows, ids, status, _STEP)
         states.append(int(lights.rows["state"][0]))
         seen.append(status["has_light"].copy())
-    turned_red = [tick for tick in range(1, len(states)) if states[tick] == RED != states[tick - 1]]
+    turned = [tick for tick in range(1, len(states)) if GREEN != states[tick] != states[tick - 1]]
     waiting, passing, slow = np.array(seen).T
-    assert turned_red
+    assert {states[tick] for tick in turned} == {YELLOW, RED}
     for stopping in (waiting, slow):
-        assert [tick for tick in np.flatnonzero(stopping == 0).tolist() if tick] == turned_red
+        assert [tick for tick in np.flatnonzero(stopping == 0).tolist() if tick] == turned
     assert passing[1:].all()
 
 
