@@ -92,7 +92,7 @@ class SemanticLidar(Sensor):
         points["label"][ground] = index[ground]
         points["label"][static] = view.town.obstacles["label"][index[static]]
         points["label"][moving] = boxes["label"][index[moving]]
-        points["object_id"][static] = view.town.obstacles["object_id"][index[static]]
+        # As by CARLA, only actors have an id here; scenery has numbers, too, but the same ones as actors.
         points["object_id"][moving] = boxes["actor_id"][index[moving]]
         return points.tobytes()
 
