@@ -54,7 +54,6 @@ _GRIP = {"car": 1.0, "van": 1.0, "truck": 1.05, "bus": 1.05, "motorcycle": 0.95,
 # Deceleration that a full pedal asks for, as a share of gravity. Lorries and buses brake better than real ones, as
 # CARLA's do: its Traffic Manager keeps them no further from the car ahead than others.
 _BRAKING = {"car": 1.0, "van": 1.0, "truck": 1.0, "bus": 1.0, "motorcycle": 0.95, "bicycle": 0.65}
-_TWO_WHEELER_TRACK = 0.1
 _SUSPENSION_HERTZ = {"car": 1.5, "van": 1.6, "truck": 1.8, "bus": 1.6, "motorcycle": 2.2, "bicycle": 3.0}
 
 
@@ -204,7 +203,7 @@ def _axles(row: np.void, spec: VehicleSpec) -> tuple[float, float]:
 def _fill_wheels(row: np.void, spec: VehicleSpec) -> None:
     middle, wheelbase = _axles(row, spec)
     half_base = 0.5 * wheelbase
-    half_track = 0.5 * _TWO_WHEELER_TRACK if spec.two_wheeler else 0.8 * row["body_extent_y"]
+    half_track = 0.15 if spec.two_wheeler else 0.8 * row["body_extent_y"]
     row["wheel_x"] = middle + np.array((half_base, half_base, -half_base, -half_base))
     row["wheel_y"] = row["box_y"] + np.array((-half_track, half_track, -half_track, half_track))
     row["wheel_radius"] = spec.wheel_radius

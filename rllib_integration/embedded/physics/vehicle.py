@@ -6,7 +6,8 @@ from that. The springs carry their rest load at zero deflection, so that a vehic
 origin on the ground.
 
 Tyre forces act at a roll centre between ground and centre of mass, as suspensions' linkages make them do; two-wheelers
-have it in the centre of mass, and their rider leans them into turns.
+have it in the centre of mass and stay upright, as CARLA's do: leaning into turns makes them weave under the Traffic
+Manager's steering, and fall.
 """
 
 from __future__ import annotations
@@ -60,8 +61,6 @@ LARGEST_LOCK = 1.48
 HOLDING_SPEED = 0.1
 """A vehicle slower than this to which nobody gives any control stays where it is, on slopes too, as Unreal's do: it is
 not rolled by gravity, only by a push; m/s."""
-LARGEST_LEAN = math.sin(math.radians(35.0))
-"""Of a two-wheeler in a turn, as a sine."""
 LARGEST_DERIVED_SPEED = 150.0
 """A pose that moved faster was teleported, not driven; m/s."""
 
@@ -244,9 +243,7 @@ def advance(v: Vehicle, surface: Surface, h: float, gravity: float) -> None:
     plane = _plane(v)
     support = _stand(v, spin, plane, h)
     _accelerate(v, spin, plane, support, h, gravity)
-    # A two-wheeler that leans in a turn does not lie on its side yet.
-    least = 2 if v.balance > 0.0 else WHEELS
-    if support.grounded < least or support.deepest > BUMP_TRAVEL or v.rotation[8] < 0.75:
+    if support.grounded < WHEELS or support.deepest > BUMP_TRAVEL or v.rotation[8] < 0.8:
         _lie_on_ground(v, surface, h)
     if v.constant_velocity:
         _keep_velocity(v, support.grounded)
@@ -342,12 +339,8 @@ def _accelerate(
     torque_z = p.ahead_y * s.ahead_at_x + p.right_y * s.right_at_x - p.ahead_x * s.ahead_at_y - p.right_x * s.right_at_y
     torque_z += p.ny * s.load_x - p.nx * s.load_y
     if v.balance > 0.0 and s.grounded > 0 and r[8] > 0.4:
-        # A rider turns the axis, with critical damping, to where gravity and the turn's pull balance, and takes up what
-        # springs and ground do about it.
-        pull = spin[2] * (r[0] * v.vx + r[3] * v.vy + r[6] * v.vz)
-        lean = pull / math.sqrt(pull * pull + STANDARD_GRAVITY * STANDARD_GRAVITY)
-        lean = min(max(lean, -LARGEST_LEAN), LARGEST_LEAN)
-        torque_x = -v.inertia_x * v.balance * (v.balance * (p.ny + lean) + 2.0 * spin[0])
+        # A rider turns the axis of the vehicle towards the normal of the ground, with critical damping.
+        torque_x -= v.inertia_x * v.balance * (v.balance * p.ny + 2.0 * spin[0])
     spin_x, spin_y, spin_z = torque_x * v.spinness_x * h, torque_y * v.spinness_y * h, torque_z * v.spinness_z * h
     _push(v, tyre_x + p.nx * s.load, tyre_y + p.ny * s.load, tyre_z + p.nz * s.load, h, gravity)
     v.wx += r[0] * spin_x + r[1] * spin_y + r[2] * spin_z

@@ -269,7 +269,7 @@ def test_ackermann_keeps_to_the_commanded_acceleration():
 
 
 @pytest.mark.parametrize("blueprint", ["vehicle.yamaha.yzf", "vehicle.gazelle.omafiets"])
-def test_a_two_wheeler_does_not_fall_in_turns_on_slopes_and_when_pushed(blueprint: str):
+def test_a_two_wheeler_stays_upright_in_turns_on_slopes_and_when_pushed(blueprint: str):
     scene = Scene(vehicles(blueprint), surface=slope(math.radians(4.0), math.radians(4.0)))
     v = scene.vehicles
     launch(v, 7.0)
@@ -282,23 +282,8 @@ def test_a_two_wheeler_does_not_fall_in_turns_on_slopes_and_when_pushed(blueprin
     for _ in range(60):
         scene.tick()
         steepest = max(steepest, abs(float(v["roll"][0])))
-    assert steepest < math.radians(42.0)
+    assert steepest < math.radians(25.0)
     assert abs(v["z"][0] - math.tan(math.radians(4.0)) * (v["x"][0] + v["y"][0])) < 0.2
-
-
-def test_a_two_wheeler_leans_into_its_turns():
-    scene = Scene(vehicles("vehicle.yamaha.yzf", "vehicle.diamondback.century"))
-    v = scene.vehicles
-    launch(v, 9.0)
-    for steer, side in ((0.15, 1.0), (-0.15, -1.0)):
-        v["steer"], v["throttle"] = steer, 0.3
-        scene.tick(50)
-        balance = np.clip(np.arctan(v["wz"] * scene.speed() / 9.81), math.radians(-35.0), math.radians(35.0))
-        assert np.all(side * v["roll"] > math.radians(8.0))
-        np.testing.assert_allclose(v["roll"], balance, rtol=0.2)
-    v["steer"] = 0.0
-    scene.tick(40)
-    assert np.all(np.abs(v["roll"]) < math.radians(1.0))
 
 
 def test_an_electric_car_is_no_faster_backwards_than_others():
