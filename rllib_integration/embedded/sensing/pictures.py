@@ -1,7 +1,7 @@
 """Colour pictures from what is seen at their samples: linear light through a table of exposure and tone curve.
 
 Pixels of small pictures have several samples. In large ones, what is smooth is computed at some pixels only: walls,
-actors and sky at one of eight, the ground's light and air at one of `KNOT` in a row.
+actors and sky at one of eight (stars at one of four), the ground's light and air at one of `KNOT` in a row.
 """
 
 # mypy: allow-untyped-defs
@@ -18,6 +18,7 @@ from .compiling import BARE, INLINE, INNER
 from .ground_colour import TERMS, ground_colour, ground_terms, is_bare_between, is_ground
 from .scene import PANE, WALL
 from .shading import matter, radiance, ray, world_normal
+from .weather import SUN_COSINE
 
 TABLE = 16384
 TABLE_RANGE = 4.0
@@ -65,13 +66,14 @@ def _alike(base, look, one, other):
 
 
 @njit(**INNER)
-def _plan_row(base, surfaces, ids, row, upright, plan):
+def _plan_row(base, surfaces, ids, row, night, upright, sun, plan):
     """Decide for each pixel of a row how it gets its colour.
 
-    Amid the sky, or one triangle of a wall or an actor, it is the mean of others; in windows, whose frames are fine,
-    only of those above and below.
+    Amid the sky, or one triangle of a wall or an actor, it is the mean of others; in windows by day, whose frames are
+    fine, only of those above and below.
 
-    surfaces: of the triangles below `base`; upright: whether what is upright in the world is so in the picture.
+    surfaces: of the triangles below `base`; upright: whether what is upright in the world is so in the picture; sun:
+    first column, column behind the last, first row, row behind the last of where the sun is seen.
     """
     height, width = ids.shape
     odd = row & 1 and row + 1 < height
@@ -84,14 +86,30 @@ def _plan_row(base, surfaces, ids, row, upright, plan):
         way = _OPEN
         if is_ground(surface):
             way = _GROUND
-        elif surface == WALL or (surface == PANE and upright):
+        elif number < 0 and sun[0] <= column < sun[1] and sun[2] <= row < sun[3]:
+            way = _OPEN
+        elif surface == WALL or (surface == PANE and upright and not night):
             if odd and above[column] == number and below[column] == number:
                 way = _BETWEEN_ROWS
             elif surface == WALL and column & 1 and column + 1 < width:
                 way = _BETWEEN_COLUMNS if here[column - 1] == here[column + 1] == number else _OPEN
-            elif surface == WALL and column & 2 and column + 2 < width:
+            elif surface == WALL and column & 2 and column + 2 < width and (number >= 0 or not night):
                 way = _BETWEEN_FOUR if here[column - 2] == here[column + 2] == number else _OPEN
         plan[column] = way
+
+
+@njit(**INNER)
+def _sun_box(camera, sun):
+    """Columns and rows of a picture that the sun's disc lies in, with a margin; see `_plan_row`."""
+    axes = camera.axes
+    ahead = axes[0, 0] * sun[0] + axes[0, 1] * sun[1] + axes[0, 2] * sun[2]
+    if ahead < 0.05:
+        return 0.0, 0.0, 0.0, 0.0
+    u = (axes[1, 0] * sun[0] + axes[1, 1] * sun[1] + axes[1, 2] * sun[2]) / ahead
+    v = (axes[2, 0] * sun[0] + axes[2, 1] * sun[1] + axes[2, 2] * sun[2]) / ahead
+    column, row = 0.5 * camera.width + camera.focal * u, 0.5 * camera.height - camera.focal * v
+    radius = camera.focal * math.sqrt(1.0 - SUN_COSINE * SUN_COSINE) * (1.0 + u * u + v * v) + 4.0
+    return column - radius, column + radius, row - radius, row + radius
 
 
 @njit(**INLINE)
@@ -244,11 +262,12 @@ def shade(stage, camera, samples, nearness, ids, shadow, table, seen, terms, pla
         picture: uint32 (height, width), receives a pixel's four bytes: blue, green, red, alpha.
     """
     height = len(picture)
-    upright = abs(camera.axes[1, 2]) < 0.2
+    upright, night = abs(camera.axes[1, 2]) < 0.2, stage.light.night > 0.0
+    sun = _sun_box(camera, stage.light.sun)
     for row in range(height):
         ways = plan[row & 1]
         if samples == 1:
-            _plan_row(stage.base, stage.surfaces.surface, ids, row, upright, ways)
+            _plan_row(stage.base, stage.surfaces.surface, ids, row, night, upright, sun, ways)
             _shade_ground(stage, camera, row, nearness, ids, shadow, table, terms, ways, picture)
         _shade_pixels(stage, camera, samples, row, nearness, ids, shadow, table, seen, terms[0], ways, picture)
         if samples == 1 and not row & 1:
