@@ -11,13 +11,14 @@ import carla
 import numpy as np
 import pytest
 
-from dqn_example.dqn_experiment import DQNExperiment
-from dqn_example.dqn_rewards import is_in_lane, lane_reward, original_reward, route_reward
+from dqn_example.dqn_experiment import DQNExperiment, _shown_ahead
+from dqn_example.dqn_rewards import is_in_lane, lane_reward, original_reward, route_reward, traffic_reward
 from dqn_example.dqn_starts import _is_free
 from dqn_example.dqn_state import HeroState, RoutePose
 from rllib_integration.carla_env import CarlaEnv
 from rllib_integration.config import ConfigError
 from rllib_integration.lanes import LanePosition
+from rllib_integration.road_ahead import NOTHING, SIGHT
 
 BIRDVIEW = {"type": "sensor.birdview", "size": 84, "radius": 15}
 
@@ -81,9 +82,38 @@ def test_fault_19_pictures_are_stacked_oldest_first(framestack: int) -> None:
     assert shown[-1] == list(range(8 - framestack, 8))
 
 
-def test_the_speed_plane_adds_one_channel() -> None:
-    task = experiment(framestack=1, speed_plane=True)
+def moving(task: DQNExperiment, speed: float) -> DQNExperiment:
+    """The task, with a hero that drives at a speed [m/s]."""
+    velocity = carla.Vector3D(speed, 0.0, 0.0)
+    hero = SimpleNamespace(get_velocity=lambda: velocity, get_transform=carla.Transform)
+    task._core = SimpleNamespace(hero=hero, metrics=None)  # type: ignore[assignment]
+    return task
+
+
+def test_the_speed_plane_is_one_more_channel_as_bright_as_the_hero_is_fast() -> None:
+    task = moving(experiment(framestack=1, speed_plane=True), 7.5)
     assert task.get_observation_space().shape == (84, 84, 4)
+    observation, _ = task.get_observation({"birdview": (1, np.zeros((84, 84, 3), np.uint8))})
+    assert set(observation[..., 3].ravel()) == {127}
+
+
+def test_what_is_ahead_is_shown_as_the_speed_from_which_it_can_be_heeded() -> None:
+    assert _shown_ahead(NOTHING) == [255, 0, 255, 255, 255]
+    near = NOTHING._replace(gap=10.0, gap_speed=3.0, line=SIGHT / 4)
+    assert _shown_ahead(near)[:4] == [int(255 * math.sqrt(10.0 / SIGHT)), 51, 255, 127]
+    assert experiment(framestack=1, ahead_planes=True).get_observation_space().shape == (84, 84, 8)
+
+
+def test_the_emergency_brake_comes_where_the_hero_could_hardly_stop() -> None:
+    task = moving(experiment(actions="fine", emergency_brake=True), 10.0)
+    throttle_and_steer = 3
+    expected = task.get_actions()[throttle_and_steer]
+    task._ahead = NOTHING._replace(line=20.0)
+    control = task.compute_action(throttle_and_steer)
+    assert (control.throttle, control.steer, control.brake) == pytest.approx(tuple(expected[:3]))
+    task._ahead = NOTHING._replace(line=5.0)
+    control = task.compute_action(throttle_and_steer)
+    assert (control.throttle, control.steer, control.brake) == pytest.approx((0.0, expected[1], 1.0))
 
 
 def test_the_settings_of_old_files_are_understood_and_wrong_ones_refused() -> None:
@@ -138,6 +168,17 @@ def test_fault_18_the_time_limit_cuts_off_and_pays_nothing(monkeypatch: pytest.M
     assert [(done, cut) for done, cut, _, _ in outcomes] == [(False, False), (False, False), (False, True)]
     assert outcomes[-1][2]["end"] == 0.0
     assert outcomes[-1][3]["end"] == "time_limit"
+
+
+def test_the_distance_limit_and_the_routes_end_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    drive = Drive(monkeypatch, distance_limit=5.0)
+    assert not drive.step(state(x=0.0))[1]
+    done, cut, _, info = drive.step(state(x=6.0))
+    assert (done, cut, info["end"]) == (False, True, "distance_limit")
+    drive = Drive(monkeypatch)
+    drive.core.sensor_interface.route = SimpleNamespace(finished=True)
+    done, cut, _, info = drive.step(state())
+    assert (done, cut, info["end"]) == (False, True, "route_done")
 
 
 def test_fault_19_falling_and_crashing_end_the_episode(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +269,10 @@ def test_the_route_reward_wants_the_route_and_slows_down_for_its_bends() -> None
     assert paid(heading_error=20.0) < 1.0
     assert paid(bend=0.15) == 0.0
     assert paid(speed=math.sqrt(3.5 / 0.15), bend=0.15) == pytest.approx(1.0)
+    narrow, wide = (state(lane=lane(width=width), route=on_route(lateral=0.8)) for width in (2.5, 3.5))
+    assert sum(route_reward(narrow, None, 8.0).values()) < sum(route_reward(wide, None, 8.0).values())
     assert sum(route_reward(state(route=on_route()), "left_route", 8.0).values()) == -1.0
+    assert sum(traffic_reward(state(route=on_route()), "collision", 8.0).values()) == -5.0
 
 
 def test_a_route_reward_needs_a_route() -> None:
