@@ -12,6 +12,8 @@ STREET_GROUP = 2
 _INTENSITY = 10000.0
 """[lm]"""
 _COLOUR = (255, 214, 170)
+_BRIGHTEST = 100.0
+"""Times the light that a lamp gives by default; what a client asks for beyond is not brighter."""
 
 
 class Lamp(NamedTuple):
@@ -58,7 +60,7 @@ class StreetLights:
             colours = np.array([lamp.colour for lamp in lamps], np.float64).reshape(-1, 3) / 255.0
             glow = np.array(strength).reshape(-1, 1) * colours**2.2
             glow[self._missing] = 0.0
-            self._glow = glow.clip(0.0).astype(np.float32)
+            self._glow = glow.clip(0.0, _BRIGHTEST).astype(np.float32)
         return self._glow
 
     def follow_sun(self, altitude: float) -> bool:
