@@ -40,7 +40,8 @@ def _crossing(network: RoadNetwork, lanes: LaneTable, signal: Signal) -> Array:
 def _points(lanes: LaneTable, row: int, set_back: float) -> Array:
     """Points (n, 3) [m] along the middle of a lane in the direction of travel, without its first metres."""
     stations = lanes.stations(row)
-    centre = lanes.centre[stations] if lanes.forward[row] else lanes.centre[stations][::-1]
+    centre = 0.5 * (lanes.inner[stations] + lanes.outer[stations])  # not that of all lanes: there are many
+    centre = centre if lanes.forward[row] else centre[::-1]
     run = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(centre[:, :2], axis=0).T))])
     at = np.arange(set_back, run[-1], _SPACING)
     return np.column_stack([np.interp(at, run, centre[:, axis]) for axis in range(3)])
