@@ -7,18 +7,21 @@ from operator import is_not
 from typing import Any
 
 import numba
+import numpy as np
 
 
 class DirectCall:
     """A kernel whose arguments' types are looked at when an array is another one, not at each call.
 
-    For arrays of records and tuples of arrays numba takes longer to find out their types than a small kernel runs.
+    For arrays of records and tuples of arrays numba takes longer to find out their types than a small kernel runs. Nor
+    are they looked at again when actors come and go, and with them arrays, all laid out as those before.
     """
 
     def __init__(self, kernel: Any) -> None:
         self._kernel = kernel
         self._arrays: tuple[Any, ...] = ()
         self._compiled: Callable[..., Any] = kernel
+        self._by_layout: dict[Any, Callable[..., Any]] = {}
 
     def __call__(self, arrays: tuple[Any, ...], *numbers: float) -> Any:
         """Call the kernel.
@@ -34,7 +37,19 @@ class DirectCall:
         return self._compiled(*arrays, *numbers)
 
     def _choose(self, arrays: tuple[Any, ...], numbers: tuple[float, ...]) -> Callable[..., Any]:
-        signature = tuple(map(numba.typeof, (*arrays, *numbers)))
-        self._kernel.compile(signature)
-        compiled: Callable[..., Any] = self._kernel.get_overload(signature)
-        return compiled
+        layout = _layout(arrays)
+        if layout not in self._by_layout:
+            signature = tuple(map(numba.typeof, (*arrays, *numbers)))
+            self._kernel.compile(signature)
+            self._by_layout[layout] = self._kernel.get_overload(signature)
+        return self._by_layout[layout]
+
+
+def _layout(argument: Any) -> Any:
+    """All that numba makes a type of, where there is a quick way to tell; else that type."""
+    if isinstance(argument, tuple):
+        return type(argument), *map(_layout, argument)
+    if isinstance(argument, np.ndarray):
+        flags = argument.flags
+        return argument.dtype, argument.ndim, flags.c_contiguous, flags.f_contiguous, flags.aligned, flags.writeable
+    return numba.typeof(argument)
