@@ -24,6 +24,7 @@ class CollisionSensor(Sensor):
 
     type_id = "sensor.other.collision"
     stream_type = 0
+    needs_contact = True
 
     def capture(self, view: View, mount: Mount) -> tuple[bytes, ...]:
         """Bodies: msgpack [actor, other actor, [x, y, z]]."""

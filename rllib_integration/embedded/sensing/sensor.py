@@ -64,6 +64,7 @@ class Sensor:
     type_id: ClassVar[str]
     stream_type: ClassVar[int]
     sends_rays: ClassVar[bool] = False
+    needs_contact: ClassVar[bool] = False  # it has nothing to say of ticks in which no bodies touched
     ATTRIBUTES: ClassVar[Mapping[str, Attribute]] = {}
 
     def __init__(self, attributes: Mapping[str, str], seed: int = 0) -> None:

@@ -120,6 +120,7 @@ class SensorBoard:
     def capture(self, dt: float) -> None:
         """Ask all sensors that are due and that somebody listens to."""
         publisher = self._simulation.publisher
+        has_contacts = len(self._simulation.episode.contacts) > 0
         view: View | None = None
         self._last_dt = dt
         for mounted in tuple(self._mounted.values()):
@@ -128,7 +129,7 @@ class SensorBoard:
             if not publisher.has_subscribers(mounted.actor.stream_id):
                 mounted.missed_frame = self._simulation.episode.frame
                 continue
-            if not self._is_ready(mounted):
+            if not self._is_ready(mounted) or (mounted.sensor.needs_contact and not has_contacts):
                 continue
             if view is None:
                 view = self.view(dt)
