@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import SyncVectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array, iterate
+from gymnasium.wrappers.vector import DictInfoToList
 from numpy.typing import NDArray
 
 from rllib_integration.carla_env import CarlaEnv, seeded_apart
@@ -94,6 +95,14 @@ class CarlaVectorEnv(SyncVectorEnv):
             Observations, rewards (float64), terminations and truncations (bool), all batched, and further information
             in Gymnasium's vector form.
         """
+        *outcome, found = self.step_each(actions)
+        infos: dict[str, Any] = {}
+        for number, info in found.items():
+            infos = self._add_info(infos, info, number)
+        return (*outcome, infos)  # type: ignore[return-value]
+
+    def step_each(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[int, dict[str, Any]]]:
+        """`step`, but with the information of each environment as it gave it, by its number."""
         ended = self._autoreset_envs
         for env, action, has_ended in zip(self.envs, iterate(self.action_space, actions), ended):
             if not has_ended:
@@ -107,11 +116,8 @@ class CarlaVectorEnv(SyncVectorEnv):
             found |= self._reset_chosen(ended)
             self._rewards[ended] = 0.0
             self._terminations[ended] = self._truncations[ended] = False
-        infos: dict[str, Any] = {}
-        for number, info in found.items():
-            infos = self._add_info(infos, info, number)
         self._autoreset_envs = self._terminations | self._truncations
-        return self._batch(), self._rewards.copy(), self._terminations.copy(), self._truncations.copy(), infos
+        return self._batch(), self._rewards.copy(), self._terminations.copy(), self._truncations.copy(), found
 
     def _reset_chosen(
         self, chosen: Flags, seeds: Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -137,3 +143,22 @@ class CarlaVectorEnv(SyncVectorEnv):
         """Close every environment."""
         self._threads.shutdown()
         super().close_extras(**kwargs)
+
+
+class ListedInfos(DictInfoToList):
+    """Gives the information of each environment as it is, in a list, without the way through Gymnasium's vector form.
+
+    Args:
+        replaced: What it is used in place of, around a `CarlaVectorEnv`.
+    """
+
+    env: CarlaVectorEnv
+
+    def __init__(self, replaced: DictInfoToList) -> None:
+        super().__init__(replaced.env)
+        self._replaced = replaced  # when it is forgotten, it closes the environments
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, list[dict[str, Any]]]:  # type: ignore[override]
+        """`CarlaVectorEnv.step` with a list of infos."""
+        *outcome, found = self.env.step_each(actions)
+        return (*outcome, [found.get(number, {}) for number in range(self.num_envs)])  # type: ignore[return-value]

@@ -263,6 +263,8 @@ class BirdviewPainter:
 
     def _mask_signals(self, picture: NDArray[np.uint8], view: View, storey: float, signals: Signals) -> None:
         """Stop lines instead of discs: where to stop matters, not where the post is."""
+        if not self.shows_signals:
+            return
         boxes: list[tuple[float, ...]] = []
         for place, state, lines in zip(signals.lights, signals.states, signals.light_lines):
             plane = LIGHT_PLANES.get(state)
@@ -278,6 +280,8 @@ class BirdviewPainter:
     def _actor_boxes(self, view: View, storey: float, actors: ActorStates) -> list[tuple[float, ...]]:
         """Boxes of the actors that may be seen. A loop: of fifty actors few are near, and for few numpy is slow."""
         boxes: list[tuple[float, ...]] = []
+        if not len(actors.kinds):
+            return boxes
         reach = self.reach + ACTOR_MARGIN
         for (x, y, z, yaw), (length, width), kind in zip(*(column.tolist() for column in actors)):
             larger, nose, colour, channel = self._kind_shapes[kind]
