@@ -197,7 +197,8 @@ def test_a_restored_run_goes_on_counting_also_when_its_env_runner_dies_and_nothi
     assert int(line[1]) == int(before[0]) + 1
     assert int(line[2].replace(",", "")) >= int(before[1].replace(",", "")) + 120
     below = psutil.Process(restored.process.pid).children(recursive=True)
-    (runner,) = (process for process in below if "EnvRunner" in " ".join(process.cmdline()[:1]))
+    living = [process for process in below if process.status() != psutil.STATUS_ZOMBIE]
+    (runner,) = (process for process in living if "EnvRunner" in " ".join(process.cmdline()[:1]))
     runner.kill()
     assert LINE.match(restored.read_until(f"^iteration +{int(line[1]) + 3}"))
     left = psutil.Process(restored.process.pid).children(recursive=True)
