@@ -8,9 +8,9 @@ same partner counts after three seconds without touch. A car stands if it has no
 being at a red light, or if the Traffic Manager took it away as stuck. `--port` measures a CARLA that is already
 running instead, and `--events FILE` keeps what happened to whom.
 
-CARLA's bus (vehicle.mitsubishi.fusorosa) is 3.94 m wide, wider than a lane of 3.5 m: two buses, or a bus and a truck,
-that meet stand in each other's way for the Traffic Manager until it takes one away, and the queues behind them stand
-too. `--without "*fusorosa"` leaves it out.
+CARLA's bus (vehicle.mitsubishi.fusorosa) is 3.94 m wide, wider than a lane of 3.5 m: where it turns beside another
+vehicle that waits at a junction, the Traffic Manager lets neither go until it takes one away, and the queues behind
+them stand too. `--without "*fusorosa"` leaves it out.
 """
 
 from __future__ import annotations
