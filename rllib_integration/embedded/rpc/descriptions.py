@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
-from rllib_integration.embedded.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND
+from rllib_integration.embedded.physics.state import VEHICLE_KIND, WALKER_KIND
 from rllib_integration.embedded.protocol.values import pack_box
 from rllib_integration.embedded.sensing.view import Joints
 from rllib_integration.embedded.world.actors import Actor
@@ -22,6 +23,16 @@ def describe(actor: Actor, token: bytes = b"") -> list[Any]:
     return [actor.id, actor.parent_id, description, pack_box(actor.box, actor.id), actor.tags, token]
 
 
+@functools.lru_cache(maxsize=1024)
+def _colour_of(text: str) -> tuple[int, int, int]:
+    """Red, green, blue of a blueprint's attribute."""
+    try:
+        red, green, blue = (int(part) for part in text.split(","))
+    except ValueError:
+        return _DEFAULT_COLOUR
+    return red, green, blue
+
+
 class Lookup:
     """Facts about actors for the sensors, by kind and row."""
 
@@ -30,8 +41,9 @@ class Lookup:
 
     def _actor(self, kind: int, row: int) -> Actor:
         episode = self._simulation.episode
-        tables = {VEHICLE_KIND: episode.vehicles, WALKER_KIND: episode.walkers, PROP_KIND: episode.props}
-        return tables[kind].actors[row]
+        if kind == VEHICLE_KIND:
+            return episode.vehicles.actors[row]
+        return (episode.walkers if kind == WALKER_KIND else episode.props).actors[row]
 
     def describe(self, kind: int, row: int) -> list[Any]:
         """The actor as the wire describes it."""
@@ -44,12 +56,7 @@ class Lookup:
 
     def colour(self, kind: int, row: int) -> tuple[int, int, int]:
         """Its paint as red, green, blue."""
-        text = self._actor(kind, row).attributes.get("color", "")
-        try:
-            red, green, blue = (int(part) for part in text.split(","))
-        except ValueError:
-            return _DEFAULT_COLOUR
-        return red, green, blue
+        return _colour_of(self._actor(kind, row).attributes.get("color", ""))
 
     def posture(self, row: int) -> Joints | None:
         """Joints of a walker that a client posed."""

@@ -52,6 +52,9 @@ class Exposure:
     def __init__(self, values: Mapping[str, Value]) -> None:
         effects = bool(values["enable_postprocess_effects"])
         self._values = dict(values) if effects else {**values, **_DEFAULTS}
+        self._numbers = {name: float(self._values[name]) for name in ATTRIBUTES if name != "exposure_mode"}
+        self._light: Light | None = None
+        self._wanted = 0.0
         self._brightness: float | None = None
         self._last_time = 0.0
         self._gain = math.nan
@@ -66,16 +69,14 @@ class Exposure:
         return self._table
 
     def _stops(self, light: Light, time: float) -> float:
-        value = {name: float(self._values[name]) for name in ATTRIBUTES if name != "exposure_mode"}
+        value = self._numbers
         if self._values["exposure_mode"] == "manual":
             return value["exposure_compensation"] - math.log2(
                 value["fstop"] ** 2 * value["shutter_speed"] / value["iso"] / (1.4**2 * 200.0 / 100.0)
             )
-        power = float(light.sky_colour.mean() + 0.5 * light.sun_colour.mean() * max(light.sun[2], 0.0))
-        wanted = NOON_BRIGHTNESS + 0.75 * math.log2(max(power, 1e-4) / 1.1)
-        wanted = min(
-            max(wanted, value["exposure_min_bright"]), max(value["exposure_min_bright"], value["exposure_max_bright"])
-        )
+        if light is not self._light:
+            self._light, self._wanted = light, self._brightness_of(light)
+        wanted = self._wanted
         if self._brightness is not None:
             elapsed = max(time - self._last_time, 0.0)
             change = wanted - self._brightness
@@ -85,6 +86,13 @@ class Exposure:
         return (
             NOON_BRIGHTNESS - wanted + value["exposure_compensation"] - math.log2(value["calibration_constant"] / 16.0)
         )
+
+    def _brightness_of(self, light: Light) -> float:
+        """[EV100] What the camera adapts to."""
+        lowest = self._numbers["exposure_min_bright"]
+        power = float(light.sky_colour.mean() + 0.5 * light.sun_colour.mean() * max(light.sun[2], 0.0))
+        brightness = NOON_BRIGHTNESS + 0.75 * math.log2(max(power, 1e-4) / 1.1)
+        return min(max(brightness, lowest), max(lowest, self._numbers["exposure_max_bright"]))
 
 
 def tone_table(values: Mapping[str, Value], gain: float) -> NDArray[np.uint8]:

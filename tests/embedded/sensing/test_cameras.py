@@ -227,16 +227,6 @@ def test_small_pictures_change_smoothly_when_the_camera_moves_a_little(open_stre
     assert jumps.max() < 130
 
 
-def test_nothing_of_an_earlier_picture_shows_in_a_large_one(open_street):
-    size = {"image_size_x": "640", "image_size_y": "360"}
-    pictures = []
-    for before in (make_mount(yaw=180.0), make_mount(x=-20.0, pitch=-60.0)):
-        camera = SENSORS["sensor.camera.rgb"]({**size, "exposure_mode": "manual"})
-        camera.capture(make_view(open_street), before)
-        pictures.append(camera.capture(make_view(open_street, time=0.1), make_mount(z=3.0))[0])
-    assert pictures[0] == pictures[1]
-
-
 @pytest.mark.parametrize("kind", ["rgb", "depth", "semantic_segmentation", "instance_segmentation", "normals"])
 def test_same_inputs_same_bytes(open_street, kind):
     view = make_view(open_street, vehicles=[{"x": 9.0}], walkers=[{"x": 6.0, "y": 2.0, "vx": 1.0}], precipitation=60.0)

@@ -8,7 +8,13 @@ import carla
 import numpy as np
 import pytest
 
-EVENT_SENSORS = ("sensor.other.collision", "sensor.other.obstacle", "sensor.other.lane_invasion")
+EVENT_SENSORS = (
+    "sensor.camera.dvs",
+    "sensor.other.collision",
+    "sensor.other.lane_invasion",
+    "sensor.other.obstacle",
+)
+"""What is silent in ticks in which nothing happens, as by CARLA."""
 PATIENCE = 240.0
 """[s] The first camera on a machine compiles its kernels."""
 
