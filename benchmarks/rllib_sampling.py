@@ -4,9 +4,10 @@ Both have the quickstart's spaces, network, episodes and number of environments;
 same picture. `ratio` compares with RLlib as it is: its env runner, and its network with the scaling of uint8 pictures
 that it lacks. `to ours` compares with the same costless environment in this package's own env runner and network. The
 last columns count processor time instead of seconds: RLlib's of a step of the costless environment, that of this
-package's env runner, what the environment and CARLA's client add in the same process, and the server's.
+package's env runner, what the environment and CARLA's client add in the same process, and the server's. With
+`--processes` environments have processes of their own, which count with the servers.
 
-    python3 benchmarks/rllib_sampling.py [--steps 1500] [--envs 1 2 4]
+    python3 benchmarks/rllib_sampling.py [--steps 1500] [--envs 1 2 4] [--processes]
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class CostlessEnv(gymnasium.Env):
 
 
 def sampling(
-    document: dict[str, Any], env: str, envs: int, steps: int, rllibs_own: bool = False
+    document: dict[str, Any], env: str, envs: int, steps: int, rllibs_own: bool = False, in_processes: bool = False
 ) -> tuple[float, float, float]:
     """Environment steps a second of one env runner in this process, and processor seconds a step of this process and of
     its servers; the first steps are left out."""
@@ -85,7 +86,7 @@ def sampling(
     config = build_algorithm_config(document, env, module, DQNCallbacks, algorithm_class=DQNTrainer)
     config.env_runners(num_env_runners=0, num_envs_per_env_runner=envs)
     if env == "carla":
-        step_together(config, document.get("env_runners"))
+        step_together(config, {"gym_env_vectorize_mode": "async"} if in_processes else None)
     runner = (SingleAgentEnvRunner if rllibs_own else CarlaEnvRunner)(config=config)
     runner.sample(num_timesteps=50 * envs)
     processes = psutil.Process().children(recursive=True)
@@ -109,6 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--envs", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--processes", action="store_true", help="give each environment a process of its own")
     arguments = parser.parse_args()
     document, _ = read_document(load_config(ROOT / "dqn_example" / "dqn_quickstart.yaml"))
     # A policy that has learnt ends few episodes before their time.
@@ -127,7 +129,7 @@ def main() -> None:
     for envs in arguments.envs:
         costless, rllibs, _ = sampling(document, "costless", envs, arguments.steps, rllibs_own=True)
         costless_here, ours, _ = sampling(document, "costless", envs, arguments.steps)
-        carla, used, served = sampling(document, "carla", envs, arguments.steps)
+        carla, used, served = sampling(document, "carla", envs, arguments.steps, in_processes=arguments.processes)
         shares = " ".join(f"{seconds * 1e6:>6.0f}" for seconds in (rllibs, ours, used - ours, served))
         print(
             f"{envs:>4} {carla:>14.0f} {costless:>17.0f} {carla / costless:>6.2f} {carla / costless_here:>8.2f} "

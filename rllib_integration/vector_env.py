@@ -149,16 +149,16 @@ class ListedInfos(DictInfoToList):
     """Gives the information of each environment as it is, in a list, without the way through Gymnasium's vector form.
 
     Args:
-        replaced: What it is used in place of, around a `CarlaVectorEnv`.
+        replaced: What it is used in place of, around environments that have `step_each`.
     """
 
-    env: CarlaVectorEnv
+    env: Any
 
     def __init__(self, replaced: DictInfoToList) -> None:
         super().__init__(replaced.env)
         self._replaced = replaced  # when it is forgotten, it closes the environments
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, list[dict[str, Any]]]:  # type: ignore[override]
-        """`CarlaVectorEnv.step` with a list of infos."""
+        """`step` with a list of infos."""
         *outcome, found = self.env.step_each(actions)
-        return (*outcome, [found.get(number, {}) for number in range(self.num_envs)])  # type: ignore[return-value]
+        return (*outcome, [found.get(number, {}) for number in range(self.num_envs)])

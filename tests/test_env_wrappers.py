@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
 import gymnasium
 import numpy as np
+import psutil
 import pytest
 
 from rllib_integration import CarlaEnv, CarlaVectorEnv
+from rllib_integration.process_vector_env import CarlaProcessVectorEnv
+from rllib_integration.servers.ownership import await_ends
 from tests.experiments import PoseExperiment
 
 
@@ -74,6 +79,46 @@ def test_environments_that_step_together_return_what_they_return_one_after_the_o
     assert found[3][3].tolist() == [True, True]
     observations = [outcome[0] for outcome in found]
     assert len({id(observation) for observation in observations}) == len(observations)
+
+
+def test_environments_in_processes_return_what_they_return_one_after_the_other():
+    configs = [make_config(others={"step_limit": 3})] * 2
+    found, expected = outcomes(CarlaProcessVectorEnv(configs), 7), outcomes(make_vec("sync", step_limit=3), 7)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_equal(ours, theirs)
+    assert found[3][3].tolist() == [True, True]
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, None], ids=["killed", "terminated", "closed"])
+def test_environments_in_processes_end_with_the_one_that_made_them(end):
+    program = """
+import sys
+from rllib_integration.process_vector_env import CarlaProcessVectorEnv
+from tests.test_env_wrappers import make_config
+if __name__ == "__main__":
+    environments = CarlaProcessVectorEnv([make_config()] * 2)
+    environments.reset(seed=1)
+    environments.step([1, 1])
+    print("driving", flush=True)
+    sys.stdin.readline()
+    environments.close()
+"""
+    pipes = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
+    with subprocess.Popen([sys.executable, "-c", program], text=True, **pipes) as maker:
+        assert maker.stdout.readline() == "driving\n"
+        below = psutil.Process(maker.pid).children(recursive=True)
+        # A Ctrl-C in the terminal reaches them all; what it means is their maker's to say.
+        for process in psutil.Process(maker.pid).children():
+            process.send_signal(signal.SIGINT)
+        if end is None:
+            maker.stdin.write("\n")
+            maker.stdin.flush()
+            assert maker.wait(20.0) == 0
+        else:
+            maker.send_signal(end)
+            assert maker.wait(20.0) == -end
+        assert len(below) >= 4  # two environments, two servers with what belongs to them
+        assert await_ends(below, 5.0) == []
 
 
 def test_a_server_lost_in_a_vector_costs_its_own_episode_alone():

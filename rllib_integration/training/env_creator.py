@@ -7,11 +7,12 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gymnasium.vector import VectorEnv
+
     from rllib_integration.carla_env import CarlaEnv
-    from rllib_integration.vector_env import CarlaVectorEnv
 
 
-def make_env(context: Mapping[str, Any]) -> CarlaEnv | CarlaVectorEnv:
+def make_env(context: Mapping[str, Any]) -> CarlaEnv | VectorEnv:
     """RLlib's environment creator: a CarlaEnv that stays in one town where several are listed.
 
     The towns are dealt out to the environments in turn, because changing the town may take longer than an episode.
@@ -21,15 +22,23 @@ def make_env(context: Mapping[str, Any]) -> CarlaEnv | CarlaVectorEnv:
         context: RLlib's `EnvContext`, or a plain dictionary, with `carla` and `experiment`. RLlib adds `num_envs`
             where it wants a vector environment (`gym_env_vectorize_mode: vector_entry_point`).
     """
-    if "num_envs" in context:
-        from rllib_integration.vector_env import CarlaVectorEnv
+    from rllib_integration.carla_env import CarlaEnv
 
-        return CarlaVectorEnv(context["num_envs"], make=lambda number: _make_single_env(context))
-    return _make_single_env(context)
+    if "num_envs" not in context:
+        return CarlaEnv(_next_config(context))
+    configs = [_next_config(context) for _ in range(context["num_envs"])]
+    if in_processes.get():
+        from rllib_integration.process_vector_env import CarlaProcessVectorEnv
+
+        return CarlaProcessVectorEnv(configs)
+    from rllib_integration.vector_env import CarlaVectorEnv
+
+    return CarlaVectorEnv(len(configs), make=lambda number: CarlaEnv(configs[number]))
 
 
-def _make_single_env(context: Mapping[str, Any]) -> CarlaEnv:
-    from rllib_integration.carla_env import CarlaEnv, seeded_apart
+def _next_config(context: Mapping[str, Any]) -> dict[str, Any]:
+    """What the next environment of this process takes: its own seed and town."""
+    from rllib_integration.carla_env import seeded_apart
 
     runner = getattr(context, "worker_index", None) or worker_index.get()
     number = _number_of_environment(runner)
@@ -38,13 +47,16 @@ def _make_single_env(context: Mapping[str, Any]) -> CarlaEnv:
     town = config["experiment"].get("town")
     if isinstance(town, (list, tuple)) and town:
         config["experiment"]["town"] = _share_of(town, number)
-    return CarlaEnv(config)
+    return config
 
 
 _environments_made = 0
 
 worker_index: ContextVar[int] = ContextVar("worker_index", default=0)
 """Number of the env runner that makes environments, for those whose context does not say it."""
+
+in_processes: ContextVar[bool] = ContextVar("in_processes", default=False)
+"""Whether the environments of an env runner get processes of their own."""
 
 numbers_dealt: ContextVar[int | None] = ContextVar("numbers_dealt", default=None)
 """How many different numbers the environments of all env runners get, where that is known."""

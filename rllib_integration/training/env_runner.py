@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from typing import Any
 
 import torch
+from gymnasium import VectorizeMode
 from gymnasium.wrappers.vector import DictInfoToList
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
-from rllib_integration.training.env_creator import numbers_dealt, worker_index
+from rllib_integration.process_vector_env import CarlaProcessVectorEnv
+from rllib_integration.training.env_creator import in_processes, numbers_dealt, worker_index
 from rllib_integration.training.short_connectors import ShortEnvToModule, ShortModuleToEnv, shorten
 from rllib_integration.vector_env import CarlaVectorEnv, ListedInfos
 
@@ -23,6 +26,9 @@ class CarlaEnvRunner(SingleAgentEnvRunner):
     _module_to_env: Any
 
     def __init__(self, *, config: AlgorithmConfig, **kwargs: Any) -> None:
+        self._in_processes = VectorizeMode(config.gym_env_vectorize_mode) is VectorizeMode.ASYNC
+        if self._in_processes:  # which environments differ in what, only `make_env` knows
+            config = config.copy(copy_frozen=False).env_runners(gym_env_vectorize_mode="vector_entry_point")
         super().__init__(config=config, **kwargs)
         self._env_to_module = shorten(self._env_to_module, ShortEnvToModule)
         self._module_to_env = shorten(self._module_to_env, ShortModuleToEnv)
@@ -41,13 +47,12 @@ class CarlaEnvRunner(SingleAgentEnvRunner):
     def make_env(self) -> None:
         """Make the vector environment."""
         numbers = max(self.num_workers or 0, 1) + (self.config.num_envs_per_env_runner or 1) - 1
-        index_token, numbers_token = worker_index.set(self.worker_index or 0), numbers_dealt.set(numbers)
-        try:
-            super().make_env()
-        finally:
-            worker_index.reset(index_token)
-            numbers_dealt.reset(numbers_token)
-        if isinstance(self.env, DictInfoToList) and isinstance(self.env.env, CarlaVectorEnv):
+        context = copy_context()
+        context.run(worker_index.set, self.worker_index or 0)
+        context.run(numbers_dealt.set, numbers)
+        context.run(in_processes.set, self._in_processes)
+        context.run(super().make_env)
+        if isinstance(self.env, DictInfoToList) and isinstance(self.env.env, CarlaVectorEnv | CarlaProcessVectorEnv):
             self.env = ListedInfos(self.env)
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextvars import copy_context
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,13 @@ import pytest
 from rllib_integration.driving.evaluation import evaluation_table, read_episodes
 from rllib_integration.driving.inference import resolve_checkpoint
 from rllib_integration.training.checkpoints import CheckpointKeeper
-from rllib_integration.training.env_creator import _number_of_environment, _share_of, numbers_dealt
+from rllib_integration.training.env_creator import (
+    _number_of_environment,
+    _share_of,
+    in_processes,
+    make_env,
+    numbers_dealt,
+)
 from rllib_integration.training.run import progress_line
 from rllib_integration.training.run_log import RunLog, flatten, git_state
 from rllib_integration.training.stop_rules import Progress, StopRules, format_duration, parse_duration
@@ -158,6 +165,23 @@ def test_environments_of_a_run_are_dealt_different_numbers(monkeypatch: pytest.M
     monkeypatch.setattr("rllib_integration.training.env_creator._environments_made", 0)
     assert [_number_of_environment(0) for _ in range(3)] == [0, 1, 2]
     assert _number_of_environment(3) == 5
+
+
+def test_environments_in_processes_have_seeds_and_towns_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rllib_integration.training.env_creator._environments_made", 0)
+    config = {
+        "carla": {"seed": 5},
+        "experiment": {"type": "tests.experiments:PoseExperiment", "town": ["Town01", "Town02"]},
+    }
+    context = copy_context()
+    context.run(in_processes.set, True)
+    environments = context.run(make_env, {**config, "num_envs": 2})
+    try:
+        made = environments.get_attr("config")
+    finally:
+        environments.close()
+    assert [one["experiment"]["town"] for one in made] == ["Town01", "Town02"]
+    assert [one["carla"]["seed"] for one in made] == [5, 6]
 
 
 @pytest.mark.parametrize(
