@@ -230,6 +230,8 @@ def main(arguments: Sequence[str]) -> None:
                 command, _, rest = line.decode().strip().partition(" ")
                 _answer(connection, getattr(actors, command)(**json.loads(rest or "{}")))
         if outlives:
+            # Here, too: no other thread runs while the client waits for a server with Python's lock in its hand.
+            signal.setitimer(signal.ITIMER_REAL, outlives)
             actors.clear()
     except (RuntimeError, ValueError) as error:
         _answer(connection, {"error": str(error)})
@@ -252,7 +254,7 @@ def _end_with(connection: socket.socket, parent: int, outlives: float) -> None:
         pass
     if not outlives:
         os.kill(os.getpid(), signal.SIGKILL)
-    # `main` hears of it, too, if somebody else still holds the worker's end; the alarm ends it should it be stuck.
+    # So `main` hears of it, too, where somebody else still holds the worker's end. It may be stuck: hence the alarm.
     connection.shutdown(socket.SHUT_RD)
     signal.setitimer(signal.ITIMER_REAL, outlives)
 
