@@ -221,7 +221,7 @@ class SshServer:
             command = command.replace("/tmp/", f"{self.folder}/tmp/")
         child = await asyncio.create_subprocess_shell(
             command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            cwd=self.folder, env=os.environ | {"HOME": str(self.folder)} | self.environment,
+            cwd=self.folder, env=os.environ | {"HOME": str(self.folder)} | self.environment, start_new_session=True,
         )  # fmt: skip
         outputs = [_pump(child.stdout, process.stdout), _pump(child.stderr, process.stderr)]
         feeding = asyncio.ensure_future(_feed(process.stdin, child.stdin))
@@ -232,6 +232,9 @@ class SshServer:
             feeding.cancel()
             assert child.stdin is not None
             child.stdin.close()
+            if child.returncode is None:  # the session was cut off; its pipes would outlive the loop
+                os.killpg(child.pid, signal.SIGKILL)
+                await child.wait()
 
 
 async def _pump(source: Any, sink: Any) -> None:
