@@ -40,6 +40,7 @@ from rllib_integration.embedded.rpc.complaints import Complaints
 from rllib_integration.embedded.rpc.descriptions import Lookup, describe
 from rllib_integration.embedded.rpc.errors import EXPECTED_ERRORS
 from rllib_integration.embedded.rpc.frame_gate import FrameGate
+from rllib_integration.embedded.rpc.held_messages import HeldMessages
 from rllib_integration.embedded.rpc.kernel_gate import Compiling, KernelGate
 from rllib_integration.embedded.rpc.load_guard import LoadGuard
 from rllib_integration.embedded.rpc.registry import REMOTE_CALLS, RemoteError, Returns
@@ -103,6 +104,7 @@ class Server:
         # What subscribers of the world knew when they subscribed, by `Simulation.news_count`.
         self._informed: WeakKeyDictionary[StreamConnection, int] = WeakKeyDictionary()
         self._batch_ticks: WeakSet[RpcConnection] = WeakSet()  # whose tick may be that of a batch
+        self._held_messages = HeldMessages(lambda *message: self.streams.publish(*message))
         self._untold: RpcConnection | None = None  # whose tick has not been told to anybody yet
         self._untold_ticks = 0
         self._idle_since = time.monotonic()
@@ -173,6 +175,7 @@ class Server:
             and not self._gate
             and not self._load_guard
             and not self.awaited_streams
+            and not self._held_messages
             and not self._rpc.backlog
             and not self._rpc.listener.paused
             and not self.streams.listener.paused
@@ -200,6 +203,9 @@ class Server:
             for connection, message_id in self.awaited_streams.due_ticks(time.monotonic()):
                 self._on_tick_cue(connection, message_id, is_async=False)
             due.append(self.awaited_streams.next_due())
+        if self._held_messages:
+            self._held_messages.send_due(time.monotonic())
+            due.append(self._held_messages.next_due())
         if self.idle_work and not self._kernel_gate.lacks(*_CAMERAS):
             due.append(self._work_when_idle())
         if not self.simulation.settings.synchronous_mode:
@@ -284,6 +290,8 @@ class Server:
                 connection.write(message)
 
     def _handle(self, connection: RpcConnection, request: Request) -> None:
+        if self._held_messages:
+            self._held_messages.called(time.monotonic())
         if (
             self._kernel_gate
             and self.simulation.settings.synchronous_mode
@@ -383,8 +391,13 @@ class Server:
             self._tick_and_answer(connection, message_id)
 
     def _tick_and_answer(self, connection: RpcConnection, message_id: int) -> None:
+        is_of_batch = connection in self._batch_ticks
+        if is_of_batch and (self.simulation.episode.changed or self._held_messages):
+            self._held_messages.begin(time.monotonic())
+        elif self._held_messages:
+            self._held_messages.end()
         try:
-            answer = encode_value(message_id, self.tick_once(connection in self._batch_ticks))
+            answer = encode_value(message_id, self.tick_once(is_of_batch))
         except Exception as error:
             self._complain_of_tick(error)
             answer = encode_failure(message_id, f"the tick failed: {error!r}", returns_value=True)
@@ -490,6 +503,9 @@ class Server:
             self.complaints.log(f"stream {stream_id}", f"a message of type {stream_type} is not sent: {error}")
             return
         header = encode_header(stream_type, len(body), frame, time, *pose)
+        if self._held_messages:
+            self._held_messages.keep(stream_id, header, body)
+            return
         # As by CARLA: whoever reads slower than an asynchronous world goes on misses pictures rather than see old ones.
         may_miss = not self.simulation.settings.synchronous_mode and stream_type not in _EVENTS
         self.streams.publish(stream_id, header, body, only_to_idle=may_miss)

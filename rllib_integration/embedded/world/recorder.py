@@ -95,13 +95,23 @@ class Recorder:
     @staticmethod
     def _collisions(episode: Episode) -> list[list[Any]]:
         tables: dict[int, Table] = {0: episode.vehicles, 1: episode.walkers, 2: episode.props}
+        if not len(episode.contacts):
+            return []
+        watched = {one.parent_id for one in episode.actors.values() if one.type_id == "sensor.other.collision"}
+
+        def importance(number: int) -> tuple[bool, bool]:
+            """In CARLA a sensor tells of a collision, so its owner comes first; readers of reports expect that."""
+            actor = episode.actors.get(number)
+            is_hero = actor is not None and actor.attributes.get("role_name") == "hero"
+            return number not in watched, not is_hero
+
         events = []
         for contact in episode.contacts:
-            ids = []
+            ids: list[int] = []
             for side in "ab":
                 kind, row = int(contact[f"kind_{side}"]), int(contact[f"row_{side}"])
                 ids.append(0 if kind == OBSTACLE_KIND else tables[kind].actors[row].id)
-            events.append([COLLIDE, *ids])
+            events.append([COLLIDE, *sorted(ids, key=importance)])
         return events
 
     def _record(self, episode: Episode, events: list[list[Any]]) -> None:
