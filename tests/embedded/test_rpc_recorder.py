@@ -24,6 +24,7 @@ def crash(carla_client):
     blueprint = library.find("vehicle.tesla.model3")
     blueprint.set_attribute("role_name", "hero")
     hero = world.spawn_actor(blueprint, point)
+    world.spawn_actor(library.find("sensor.other.collision"), carla.Transform(), attach_to=parked)
     world.tick()
     answer = carla_client.start_recorder("crash.log", True)
     hero.apply_control(carla.VehicleControl(throttle=0.8))
@@ -40,8 +41,8 @@ def test_the_list_tells_who_came_and_what_collided(crash):
     text = client.show_recorder_file_info("crash.log", False)
     assert text.startswith("Version: 1\nMap: Minitown\n")
     assert re.search(rf"\n Create {hero}: vehicle.tesla.model3 \(1\) at \(.*\n(  .* = .*\n)*  role_name = hero\n", text)
-    # scenario_runner reads the second id from the end of the line.
-    assert re.search(rf"\n Collision id 0 between {hero} \(hero\)  with {parked}\n", text)
+    # Whoever has the sensor is named first, as scenario_runner reads the other's id from the end of the line.
+    assert re.search(rf"\n Collision id 0 between {parked} with {hero} \(hero\) \n", text)
     assert "Frames: 101" in text
     assert "Duration: 5 seconds" in text
 
