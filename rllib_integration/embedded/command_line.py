@@ -75,8 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--skip-overtaken-frames",
         action="store_true",
-        help="of ticks that a client asks for at once, without waiting for an answer, tell only the last; "
-        "Client.apply_batch([ApplyTargetVelocity(0, Vector3D(x=4))], True) is four of them (32 at most)",
+        help="of ticks that a client asks for at once, without waiting for an answer, tell only the last",
     )
     parser.add_argument("--parent-pid", type=int, metavar="PID", help="end when this process ends")
     parser.add_argument(

@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from rllib_integration.embedded.rpc.server import Server
 
 _SPAWN = 0
-_TARGET_VELOCITY = 8
-_NOBODY = 0  # no actor has this id
-MOST_TICKS = 32
-"""Of one batch."""
 
 
 @bare
@@ -25,23 +21,10 @@ def apply_batch(server: Server, commands: Any, do_tick: bool = False) -> list[An
     """Run commands in order; each has its own answer, the id of its actor or an error."""
     if not isinstance(commands, list):
         raise values.MalformedValueError("a batch must be a list of commands")
-    ticks = _ticks_at_once(commands) if server.skips_overtaken_frames and server.request.is_async else 1
-    answers = [_run(server, command) for command in commands] if ticks == 1 else []
+    answers = [_run(server, command) for command in commands]
     if do_tick and server.simulation.settings.synchronous_mode:
-        server.tick_for_batch(ticks)
+        server.tick_for_batch()
     return answers
-
-
-def _ticks_at_once(commands: list[Any]) -> int:
-    """How many ticks follow a batch: one, or as many as x of a velocity of nobody says.
-
-    CARLA's client asks for one with each message, which takes it and the server nearly half as long as a tick.
-    """
-    match commands:
-        case [[[kind, [actor_id, [float(count), *_]]]]]:
-            if kind == _TARGET_VELOCITY and actor_id == _NOBODY and 1.0 < count <= MOST_TICKS:
-                return int(count)
-    return 1
 
 
 def _run(server: Server, command: Any) -> list[Any]:

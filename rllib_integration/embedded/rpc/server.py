@@ -54,7 +54,7 @@ from rllib_integration.embedded.world.simulation import Simulation
 
 logger = logging.getLogger(__name__)
 
-MOST_UNTOLD_TICKS = batch.MOST_TICKS
+MOST_UNTOLD_TICKS = 32
 """Of one client, before a frame is told although the next tick is there already."""
 
 _CAMERAS = ("sensor.camera.rgb", "sensor.camera.instance_segmentation")
@@ -413,15 +413,14 @@ class Server:
         """One tick of a synchronous world; returns the new frame."""
         return self.tick(self.clock.synchronous_delta(self.simulation.settings), sensors_last)
 
-    def tick_for_batch(self, count: int) -> None:
-        """The ticks that follow a batch; told later if nobody waits for them, as the next one may be here already."""
+    def tick_for_batch(self) -> None:
+        """The tick that follows a batch; told later if nobody waits for it, as the next one may be here already."""
         if not (self.skips_overtaken_frames and self.request.is_async):
             self.tick_once()
             return
-        for _ in range(count):
-            self.simulation.tick(self.clock.synchronous_delta(self.simulation.settings))
-            self._untold = self.connection
-            self._untold_ticks += 1
+        self.simulation.tick(self.clock.synchronous_delta(self.simulation.settings))
+        self._untold = self.connection
+        self._untold_ticks += 1
 
     def _on_subscribe(self, connection: StreamConnection, stream_id: int) -> None:
         if stream_id == WORLD_STREAM_ID:
