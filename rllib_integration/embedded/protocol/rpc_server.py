@@ -27,14 +27,14 @@ class RpcConnection(Connection):
 
     Attributes:
         at_close: Called when the connection ends.
-        last_call: Method of the request before the one that is being handled.
+        last_call: Method of the request before the one that is being handled, None if nobody waited for its answer.
     """
 
     def __init__(self, loop: EventLoop, sock: socket.socket, server: RpcServer) -> None:
         self._server = server
         self._decoder = RequestDecoder()
         self.at_close: list[Callable[[], None]] = []
-        self.last_call = ""
+        self.last_call: str | None = None
         super().__init__(loop, sock)
 
     def on_data(self, data: bytes) -> None:
@@ -52,7 +52,7 @@ class RpcConnection(Connection):
         try:
             for request in self._decoder:
                 self._server.handle(self, request)
-                self.last_call = request.method
+                self.last_call = None if request.is_async else request.method
                 if self.closed:
                     return True
                 count += 1
