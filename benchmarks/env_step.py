@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import carla
 import numpy as np
-import psutil
 from gymnasium import spaces
+from processor_time import below, processor_seconds
 
 from rllib_integration import BaseExperiment, CarlaCore, CarlaEnv
 from rllib_integration.sensors import SensorFactory
@@ -63,18 +63,13 @@ def rate(step: Callable[[], object], seconds: float) -> tuple[float, float]:
     """Calls a second and calls a processor second, over the given time."""
     for _ in range(20):
         step()
-    processes = psutil.Process().children(recursive=True)
-    count, start, used = 0, time.perf_counter(), processor_seconds(processes)
+    processes = below()
+    count, start, used = 0, time.perf_counter(), time.process_time() + processor_seconds(processes)
     while (elapsed := time.perf_counter() - start) < seconds:
         for _ in range(20):
             step()
         count += 20
-    return count / elapsed, count / (processor_seconds(processes) - used)
-
-
-def processor_seconds(processes: list[psutil.Process]) -> float:
-    """Used so far by this process and others."""
-    return time.process_time() + sum(sum(process.cpu_times()[:2]) for process in processes)
+    return count / elapsed, count / (time.process_time() + processor_seconds(processes) - used)
 
 
 def main() -> None:

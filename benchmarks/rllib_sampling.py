@@ -25,7 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import gymnasium  # noqa: E402
 import numpy as np  # noqa: E402
-import psutil  # noqa: E402
+from processor_time import below, processor_seconds  # noqa: E402
 
 from rllib_integration.training.ray_session import prepare_process, quiet_ray  # noqa: E402
 
@@ -89,7 +89,7 @@ def sampling(
         step_together(config, {"gym_env_vectorize_mode": "async"} if in_processes else None)
     runner = (SingleAgentEnvRunner if rllibs_own else CarlaEnvRunner)(config=config)
     runner.sample(num_timesteps=50 * envs)
-    processes = psutil.Process().children(recursive=True)
+    processes = below()
     begin, own, servers = time.perf_counter(), time.process_time(), processor_seconds(processes)
     done = 0
     while done < steps:
@@ -98,11 +98,6 @@ def sampling(
     own, servers = time.process_time() - own, processor_seconds(processes) - servers
     runner.stop()
     return rate, own / done, servers / done
-
-
-def processor_seconds(processes: list[psutil.Process]) -> float:
-    """Used so far by those processes that are still there: a first server's helpers, which compile, end before it."""
-    return sum(sum(process.cpu_times()[:2]) for process in processes if process.is_running())
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import carla
 import psutil
+from processor_time import below, processor_seconds
 
 from rllib_integration.servers import create_server
 
@@ -83,10 +84,9 @@ def mounted(world: carla.World, car: carla.Actor, mountings: Sequence[Mounting])
             sensor.destroy()
 
 
-def processor_seconds() -> float:
-    """Processor time that this process and all below it, the server among them, have used."""
-    mine = psutil.Process()
-    return sum(sum(process.cpu_times()[:2]) for process in (mine, *mine.children(recursive=True)))
+def client_and_server() -> float:
+    """Processor time [s] that this process and all below it, the server among them, have used."""
+    return processor_seconds([psutil.Process(), *below()])
 
 
 def ticks_per_second(world: carla.World, queues: Sequence[queue.SimpleQueue], seconds: float) -> tuple[float, float]:
@@ -94,7 +94,7 @@ def ticks_per_second(world: carla.World, queues: Sequence[queue.SimpleQueue], se
 
     On an idle machine both agree; where others compute too, only the second is steady.
     """
-    ticks, start, used = -5, time.perf_counter(), processor_seconds()
+    ticks, start, used = -5, time.perf_counter(), client_and_server()
     while True:
         frame = world.tick()
         for pictures in queues:
@@ -102,10 +102,10 @@ def ticks_per_second(world: carla.World, queues: Sequence[queue.SimpleQueue], se
                 pass
         ticks += 1
         if ticks == 0:
-            start, used = time.perf_counter(), processor_seconds()
+            start, used = time.perf_counter(), client_and_server()
         elapsed = time.perf_counter() - start
         if ticks > 0 and elapsed >= seconds:
-            return ticks / elapsed, ticks / (processor_seconds() - used)
+            return ticks / elapsed, ticks / (client_and_server() - used)
 
 
 def describe(name: str, rates: tuple[float, float], bare: tuple[float, float]) -> str:
