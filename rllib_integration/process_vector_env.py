@@ -20,13 +20,13 @@ from rllib_integration.carla_env import CarlaEnv
 
 
 class CarlaProcessVectorEnv(AsyncVectorEnv):
-    """Environments in processes of their own, which take a third of a gigabyte and a processor each.
+    """Environments in processes of their own, which take 0.2 GB and, while they work, a processor each.
 
     What `step` and `reset` return is what `CarlaVectorEnv` returns. The processes are started afresh, not forked: a
     copy of this one would hold its connections and threads. They end with this one, whatever ends it.
 
     Args:
-        configs: For each environment what `CarlaEnv` takes.
+        configs: For each environment what `CarlaEnv` takes; it has to survive pickling.
 
     Raises:
         ConfigError: A configuration can't be used.
@@ -36,7 +36,7 @@ class CarlaProcessVectorEnv(AsyncVectorEnv):
         super().__init__([partial(_make_env, config) for config in configs], context="spawn")
 
     def step_each(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[int, dict[str, Any]]]:
-        """Do what `step` does; the further information is each environment's own, by its number."""
+        """`step`, but with the information of each environment as it gave it, by its number."""
         self.step_async(actions)
         outcomes, successes = zip(*[pipe.recv() for pipe in self.parent_pipes])
         self._raise_if_errors(successes)
