@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import signal
+
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit status after Ctrl-C."""
 
 
 def positive_int(text: str) -> int:

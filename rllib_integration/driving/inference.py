@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rllib_integration.arguments import add_overrides, positive_int
+from rllib_integration.arguments import INTERRUPTED, add_overrides, positive_int
 from rllib_integration.config import ConfigError
 from rllib_integration.env_config import load_config
 from rllib_integration.helper import find_latest_checkpoint
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from rllib_integration.carla_env import CarlaEnv
 
 Policy = Callable[[Any], Any]
-INTERRUPTED = 128 + signal.SIGINT
 
 
 @dataclass

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rllib_integration.arguments import add_overrides, positive_int
+from rllib_integration.arguments import INTERRUPTED, add_overrides, positive_int
 from rllib_integration.config import ConfigError
 from rllib_integration.driving.evaluation import best_policy, driving_summary, driving_table
-from rllib_integration.driving.inference import INTERRUPTED, resolve_checkpoint
+from rllib_integration.driving.inference import resolve_checkpoint
 from rllib_integration.driving.trials import DrivingPolicy, Task, drive_settings, drive_tasks
 from rllib_integration.env_config import load_config
 from rllib_integration.processors import available_cpus

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from rllib_integration.arguments import INTERRUPTED
 from rllib_integration.config import ConfigError, overlay
-from rllib_integration.driving.inference import INTERRUPTED
 
 if TYPE_CHECKING:
     from rllib_integration.carla_env import CarlaEnv

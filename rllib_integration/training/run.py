@@ -22,6 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from rllib_integration.arguments import INTERRUPTED
 from rllib_integration.config import ConfigError, save_config
 from rllib_integration.env_config import load_config
 from rllib_integration.helper import get_checkpoint, launch_tensorboard
@@ -38,7 +39,6 @@ from rllib_integration.training.stop_rules import Progress, StopRules, format_du
 if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm import Algorithm
 
-INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
 NATIVE_LOG = "native.log"
 
