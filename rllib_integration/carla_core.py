@@ -8,8 +8,10 @@ catches one calls `server_failed`, and `connect` (or the next `setup_experiment`
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
@@ -60,6 +62,9 @@ _NO_SERVER = "There is no CARLA server: the last one failed, and no other has be
 _SILENCE = 1.0  # [s] after which a frame that was only asked for is asked after
 _BIRD_VIEW_RADIUS = 25.0  # [m] shown to people
 _EPISODES_OF_A_CLIENT = 2000
+
+# A client that a forked process inherits has lost its threads: collecting it there waits for them, or aborts.
+os.register_at_fork(after_in_child=gc.freeze)
 
 
 def is_used(port: int) -> bool:

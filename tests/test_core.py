@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import multiprocessing
 import os
 import socket
 import subprocess
@@ -162,6 +164,25 @@ def test_a_step_is_one_hand_over_and_one_request(core, monkeypatch):
     assert len(calls) == 1
     assert requests == ["tick"]
     assert data["imu"][0] == core.frame
+
+
+def test_a_forked_process_does_not_end_the_clients_it_inherits(core):
+    class Unreachable:
+        def __init__(self):
+            self.itself, self.client = self, carla.Client("127.0.0.1", core.server_port)
+
+    gc.disable()
+    try:
+        Unreachable()
+        child = multiprocessing.get_context("fork").Process(target=gc.collect)
+        child.start()
+    finally:
+        gc.enable()
+    child.join(10)
+    if child.is_alive():
+        child.kill()
+        child.join()
+    assert child.exitcode == 0
 
 
 def test_a_queued_tick_that_fails_is_made_up_for(core):
