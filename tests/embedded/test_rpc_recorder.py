@@ -109,7 +109,7 @@ def test_actors_that_stood_are_found(crash):
 
 @pytest.mark.parametrize(("start", "factor"), [(0.0, 1.0), (2.0, 1.0), (0.0, 2.0), (-2.0, 0.5)])
 def test_a_replay_begins_anywhere_and_runs_at_any_speed(crash, start, factor):
-    client, _, _, track, _ = crash
+    client, recorded, _, track, _ = crash
     world = client.reload_world(False)
     client.set_replayer_time_factor(factor)
     client.replay_file("crash.log", start, 0.0, 0)
@@ -117,6 +117,7 @@ def test_a_replay_begins_anywhere_and_runs_at_any_speed(crash, start, factor):
     for ticks in range(1, 20):
         world.tick()
         (hero,) = world.get_actors().filter("vehicle.tesla.model3")
+        assert hero.id == recorded
         index = (begun + ticks * _STEP * factor) / _STEP - 1.0
         if index == int(index):
             assert hero.get_location().distance(track[int(index)]) < 0.02
@@ -135,6 +136,63 @@ def test_the_spectator_follows_whom_it_is_told_to(crash):
     spectator = world.get_spectator().get_location()
     assert 3.0 < spectator.distance(track[39]) < 20.0
     client.stop_replayer(False)
+
+
+def test_at_its_end_vehicles_stand_and_nobody_drives_them(crash):
+    client, recorded, _, _, path = crash
+    world = client.get_world()
+    world.get_actor(recorded).destroy()
+    world.tick()
+    text = client.replay_file("crash.log", -0.4, 0.0, 0)
+    assert text.startswith(
+        f"Replaying File: {path}\nTotal time recorded: 5\nReplaying from 4.6 s - 5 s (5 s) at 1.0x\n"
+    )
+    for _ in range(4):
+        world.tick()
+    assert world.get_actor(recorded).get_control().throttle == pytest.approx(0.8)
+    for _ in range(40):
+        world.tick()
+    hero = world.get_actor(recorded)
+    assert hero.get_control().throttle == 0.0
+    assert hero.get_velocity().length() < 0.05
+    client.stop_replayer(False)
+
+
+def test_traffic_lights_and_lamps_show_what_was_recorded_and_go_on_from_there(carla_client):
+    world = carla_client.get_world()
+    manager = world.get_lightmanager()
+    number = manager.get_all_lights()[0].id
+    frozen, changed = list(world.get_actors().filter("traffic.traffic_light"))[:2]
+
+    def shown():
+        world.tick()
+        world.tick()  # the client asks for its lamps at the frame that tells of a change
+        lamp = next(lamp for lamp in manager.get_all_lights() if lamp.id == number)
+        return (lamp.is_on, lamp.intensity), changed.state
+
+    world.tick()
+    world.freeze_all_traffic_lights(True)
+    changed.set_state(carla.TrafficLightState.Green)
+    before = shown()
+    carla_client.start_recorder("lights.log")
+    world.tick()
+    changed.set_state(carla.TrafficLightState.Yellow)
+    manager.set_intensities([lamp for lamp in manager.get_all_lights() if lamp.id == number], [77.0])
+    after = shown()
+    carla_client.stop_recorder()
+    assert f"Id: {number} enabled: {after[0][0]} intensity: 77" in carla_client.show_recorder_file_info(
+        "lights.log", True
+    )
+    manager.set_intensities([lamp for lamp in manager.get_all_lights() if lamp.id == number], [before[0][1]])
+    changed.set_state(carla.TrafficLightState.Green)
+    world.freeze_all_traffic_lights(False)
+    assert shown() == before
+    carla_client.replay_file("lights.log", 0.0, 0.0, 0)
+    for _ in range(3):
+        world.tick()
+    assert shown() == after
+    assert frozen.is_frozen()
+    carla_client.stop_replayer(False)
 
 
 def test_a_recording_that_a_crash_cut_is_whole_up_to_its_last_frame(crash):

@@ -18,7 +18,7 @@ import numpy as np
 
 from rllib_integration.embedded.physics.kernels import entry, kernel
 from rllib_integration.embedded.physics.obstacles import ObstacleGrid
-from rllib_integration.embedded.physics.prop import yaw_inertia
+from rllib_integration.embedded.physics.prop import standing_friction, yaw_inertia
 from rllib_integration.embedded.physics.rigid_body import turn
 from rllib_integration.embedded.physics.state import (
     OBSTACLE_KIND,
@@ -42,8 +42,8 @@ BODY = np.dtype(
         ("vx", "f8"), ("vy", "f8"), ("vz", "f8"), ("wz", "f8"), ("lightness", "f8"), ("spinness", "f8"),
         ("centre_x", "f8"), ("centre_y", "f8"),
         ("awake", "f8"),
-        # inverse mass of what is immovable until it is knocked over
-        ("yields", "f8"),
+        # inverse mass of what is immovable until it is knocked over; force that has to be exceeded to push what stands
+        ("yields", "f8"), ("hold", "f8"),
         # what a collision did: how far it was moved, whether anything changed
         ("shift_x", "f8"), ("shift_y", "f8"), ("shift_z", "f8"), ("hit", "f8"),
         ("loaded", "i8"),  # substep in which it was last brought up to date
@@ -62,6 +62,8 @@ SLOP = 0.005
 """Depth that is left after pushing two bodies apart, so that resting contacts do not flicker, metres."""
 RESTING_OVERLAP = 0.05
 """Of two bodies that overlap in height by no more than this, one stands on the other, metres."""
+PUSHING_SPEED = 0.5
+"""What touches at less than this pushes rather than hits, m/s."""
 WAKING_SPEED = 0.03
 """A sleeping vehicle does not move for pushes that would make it slower than this, m/s."""
 SHOVING_SPEED = 0.15
@@ -71,6 +73,8 @@ STAGGER_SPEED = 1.5
 """A walker that is knocked to a change of speed above this is out of control for a while, m/s ..."""
 STAGGER_TIME = 1.5
 """... for this long, seconds."""
+LONGEST_RETURN = 20.0
+"""Time that one has who is led by a client's navigation to walk back to where that wants it, seconds."""
 
 
 @kernel
@@ -113,8 +117,17 @@ def load_vehicle(v: Vehicle, body: Body) -> None:
 @kernel
 def load_walker(w: Walker, body: Body) -> None:
     """Fills a body from a record of `state.WALKER`; walkers do not turn when they are hit."""
-    _load_box(w, body, 1.0, 0.0)
-    body.lightness = 1.0 / w.mass if w.physics or w.stagger > 0.0 else 0.0
+    if w.fallen == 0.0:
+        _load_box(w, body, 1.0, 0.0)
+    else:
+        _load_box(w, body, math.cos(w.yaw), math.sin(w.yaw))
+        # The upright box around one that falls or lies.
+        upright, lying = abs(math.cos(w.pitch)), abs(math.sin(w.pitch))
+        half_height = w.extent_z * upright + w.extent_x * lying
+        body.extent_x = w.extent_z * lying + w.extent_x * upright
+        body.low, body.high = w.z + w.box_z - half_height, w.z + w.box_z + half_height
+        body.radius = math.sqrt(body.extent_x * body.extent_x + body.extent_y * body.extent_y)
+    body.lightness = 1.0 / w.mass if w.physics or w.stagger > 0.0 or w.astray > 0.0 else 0.0
     body.yields = 1.0 / w.mass if w.led else 0.0
     body.spinness = 0.0
     body.wz = 0.0
@@ -127,6 +140,7 @@ def load_prop(p: Prop, body: Body) -> None:
     _load_box(p, body, math.cos(p.yaw), math.sin(p.yaw))
     body.lightness = 1.0 / p.mass if p.physics else 0.0
     body.spinness = 1.0 / yaw_inertia(p) if p.physics else 0.0
+    body.hold = standing_friction(p)
     body.awake = 1.0 if p.physics and not p.asleep else 0.0
 
 
@@ -144,7 +158,7 @@ def _load_box(actor: Any, body: Body, cosine: float, sine: float) -> None:
 
 @kernel
 def _load_rest(body: Body) -> None:
-    body.yields = 0.0
+    body.yields = body.hold = 0.0
     body.radius = math.sqrt(body.extent_x * body.extent_x + body.extent_y * body.extent_y)
     body.shift_x = body.shift_y = body.shift_z = body.hit = 0.0
 
@@ -191,6 +205,7 @@ def store_walker(w: Walker, body: Body) -> None:
     # Walking into a wall takes no more than one's own speed away; being hit gives more.
     if change > STAGGER_SPEED and body.vx**2 + body.vy**2 > w.vx * w.vx + w.vy * w.vy:
         w.stagger = math.inf if w.mortal else max(w.stagger, STAGGER_TIME)
+        w.astray = LONGEST_RETURN if w.led else 0.0
         if w.fall == 0.0:
             w.fall = 1.0 if body.vx * math.cos(w.yaw) + body.vy * math.sin(w.yaw) > 0.0 else -1.0
     w.vx, w.vy, w.vz = body.vx, body.vy, body.vz
@@ -462,8 +477,9 @@ def collide(
         if depth <= 0.0:
             continue
         x, y = contact_point(bodies[a], bodies[other])
-        jx, jy, jz, closing = exchange(bodies[a], bodies[other], nx, ny, nz, x, y)
-        push_apart(bodies[a], bodies[other], nx, ny, nz, depth)
+        back_x, back_y = way_back(bodies[a], bodies[other], nx, ny)
+        jx, jy, jz, closing = exchange(bodies[a], bodies[other], nx, ny, nz, x, y, h)
+        push_apart(bodies[a], bodies[other], back_x, back_y, nz, depth)
         _store(vehicles, walkers, props, bodies, a, h)
         if b >= 0:
             _store(vehicles, walkers, props, bodies, b, h)
@@ -609,7 +625,7 @@ def _nearest(body: Body, x: float, y: float) -> tuple[float, float]:
 
 @kernel
 def exchange(
-    a: Body, b: Body, nx: float, ny: float, nz: float, x: float, y: float
+    a: Body, b: Body, nx: float, ny: float, nz: float, x: float, y: float, h: float
 ) -> tuple[float, float, float, float]:
     """Exchanges the impulse of a hit: along the normal with restitution, across it with dry friction.
 
@@ -617,6 +633,7 @@ def exchange(
         a, b: Bodies; their velocities change.
         nx, ny, nz: Unit normal from b to a.
         x, y: Contact point.
+        h: Length of the substep, seconds.
 
     Returns:
         Impulse on a (N s, world; b gets the opposite) and the speed at which they closed (0: they did not).
@@ -634,10 +651,14 @@ def exchange(
     _ignore_weak_push(b, a, closing)
     bounce = RESTITUTION if closing > BOUNCING_SPEED and nz == 0.0 else 0.0
     turn_a, turn_b = arm_ax * ny - arm_ay * nx, arm_bx * ny - arm_by * nx
+    _hold_against(a, b, turn_b, closing, h)
+    _hold_against(b, a, turn_a, closing, h)
     softness = a.lightness + b.lightness + turn_a * turn_a * a.spinness + turn_b * turn_b * b.spinness
     if softness <= 0.0:
         return 0.0, 0.0, 0.0, closing
-    impulse = (1.0 + bounce) * closing / softness
+    # What friction below a standing body takes away in the next substep is made up for: it does not part the two.
+    held = h * (a.hold * a.lightness + b.hold * b.lightness)
+    impulse = ((1.0 + bounce) * closing + held) / softness
     slide_x, slide_y = speed_x + closing * nx, speed_y + closing * ny
     slide = math.sqrt(slide_x * slide_x + slide_y * slide_y)
     rub_x = rub_y = 0.0
@@ -677,6 +698,23 @@ def _ignore_weak_push(body: Body, other: Body, closing: float) -> None:
 
 
 @kernel
+def _hold_against(body: Body, other: Body, turn: float, closing: float, h: float) -> None:
+    """A body that stands stays where it is while friction below it bears the push of the other one.
+
+    Args:
+        body: Who may stand.
+        other: Who pushes.
+        turn: Lever of the push about the other's centre of mass, metres.
+        closing: Speed at which they close, m/s.
+        h: Length of the substep, seconds.
+    """
+    if body.hold == 0.0 or body.lightness == 0.0 or other.lightness == 0.0:
+        return
+    if closing <= body.hold * h * (other.lightness + turn * turn * other.spinness):
+        body.lightness = body.spinness = 0.0
+
+
+@kernel
 def _push(body: Body, jx: float, jy: float, jz: float, arm_x: float, arm_y: float) -> None:
     if body.lightness == 0.0:
         return
@@ -688,8 +726,32 @@ def _push(body: Body, jx: float, jy: float, jz: float, arm_x: float, arm_y: floa
 
 
 @kernel
+def way_back(a: Body, b: Body, nx: float, ny: float) -> tuple[float, float]:
+    """Way on which a slow body goes back out of another, for every metre along the normal: the one that it came.
+
+    Along the normal itself a car that pushes against an oblique wall would be moved along it bit by bit.
+
+    Args:
+        a, b: Bodies before they exchange an impulse.
+        nx, ny: Unit normal from b to a.
+    """
+    speed_x, speed_y = a.vx - b.vx, a.vy - b.vy
+    leaving = speed_x * nx + speed_y * ny
+    square = speed_x * speed_x + speed_y * speed_y
+    if leaving >= 0.0 or square > PUSHING_SPEED * PUSHING_SPEED or square > 4.0 * leaving * leaving:
+        return nx, ny
+    return speed_x / leaving, speed_y / leaving
+
+
+@kernel
 def push_apart(a: Body, b: Body, nx: float, ny: float, nz: float, depth: float) -> None:
-    """Moves two overlapping bodies apart along the normal; the lighter one gives way more."""
+    """Moves two overlapping bodies apart; the lighter one gives way more.
+
+    Args:
+        a, b: Bodies after they have exchanged an impulse.
+        nx, ny, nz: Way of a for every metre of depth.
+        depth: How far they overlap, metres.
+    """
     total = a.lightness + b.lightness
     if total <= 0.0 or depth <= SLOP:
         return

@@ -184,6 +184,8 @@ WALKER = np.dtype(
         ("fallen", _f8),  # share of a fall: 0 standing, 1 lying
         ("mortal", _u1),  # dies when it is knocked over
         ("led", _u1),  # placed every tick by a client's navigation, until it is knocked over
+        # where that wants it, and seconds that are left for walking back there after it was knocked over
+        ("guide_x", _f8), ("guide_y", _f8), ("astray", _f8),
     ],
     align=True,
 )  # fmt: skip

@@ -97,8 +97,10 @@ def set_actor_transform(server: Server, number: int, transform: Any) -> None:
 def get_actor_bounding_box(server: Server, number: int) -> list[Any]:
     """Bounding box in the actor's frame. Of any id: an error would end a client that runs a Traffic Manager."""
     actor = server.simulation.episode.actors.get(actor_id(number))
-    box = actor.box if actor is not None else server.simulation.graves.get(number, _NO_BOX)
-    return pack_box(box, number)
+    if actor is not None:
+        return pack_box(actor.box, number)
+    grave = server.simulation.graves.get(number)
+    return pack_box(grave.box if grave is not None else _NO_BOX, number)
 
 
 @value

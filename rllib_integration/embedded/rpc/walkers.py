@@ -46,15 +46,19 @@ def apply_control_to_walker(server: Server, actor_id: int, control: Any) -> None
 
 
 def set_state(server: Server, actor_id: Any, transform: Any, speed: Any) -> None:
-    """Put a walker where its navigation, which runs in a client, wants it: `transform` is at its feet."""
+    """Put a walker where its navigation, which runs in a client, wants it: `transform` is at its feet.
+
+    One that was knocked over lies, gets up and walks there.
+    """
     actor = find_walker(server, actor_id)
     location, rotation = values.transform(transform)
     episode = server.simulation.episode
     row = episode.walkers.rows[actor.row]
-    if row["stagger"] > 0.0:
-        return  # it lies where it fell
-    row["led"], row["pitch"], row["fall"], row["fallen"] = 1, 0.0, 0.0, 0.0
     x, y, z = location
+    row["guide_x"], row["guide_y"] = x, y
+    if row["stagger"] > 0.0 or row["astray"] > 0.0:
+        return
+    row["led"], row["pitch"], row["fall"], row["fallen"] = 1, 0.0, 0.0, 0.0
     episode.place(actor, (x, y, z + float(row["extent_z"])), rotation)
     row["speed"] = values.clamp(number(speed, "speed"), 0.0, _FASTEST)
 

@@ -34,7 +34,7 @@ Pose = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 FRICTION_TRIGGER = "static.trigger.friction"
 _CONTACT_CAPACITY = 4096
-_NO_CONTROL = (0.0, 0.0, 0.0, 0, 0, 0, 0, 0)
+NO_CONTROL = (0.0, 0.0, 0.0, 0, 0, 0, 0, 0)
 
 
 class ActorNotFoundError(LookupError):
@@ -240,7 +240,7 @@ class Episode:
         for actor in self.vehicles.actors:
             if not actor.sticky:
                 if not self.vehicles.companion["fresh_control"][actor.row]:
-                    self.vehicles.controls[actor.row] = _NO_CONTROL
+                    self.vehicles.controls[actor.row] = NO_CONTROL
                 self.vehicles.companion["fresh_control"][actor.row] = 0
 
     def _triggers(self) -> NDArray[np.void]:

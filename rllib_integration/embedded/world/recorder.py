@@ -17,6 +17,7 @@ from rllib_integration.embedded.world.recordings import (
     COLLIDE,
     CREATE,
     DESTROY,
+    LAMP,
     LIGHT_FRAME,
     VEHICLE_FRAME,
     Frame,
@@ -45,13 +46,14 @@ class Recorder:
         self._began = episode.elapsed
         self._began_platform = time.monotonic()
         self._known: dict[int, Actor] = {}
+        self._lamps, self._lamp_changes = dict(episode.street_lights.lamps), episode.street_lights.changes
         self._spectator = next(actor for actor in episode.actors.values() if actor.type_id == "spectator")
         self._record(episode, self._take_stock(episode))
 
     def tick(self, episode: Episode) -> None:
         """Write the tick that just ended."""
         events = self._take_stock(episode) if self._actors_changed(episode) else []
-        self._record(episode, events + self._collisions(episode))
+        self._record(episode, events + self._collisions(episode) + self._changed_lamps(episode))
 
     def close(self) -> None:
         """End the recording."""
@@ -81,6 +83,18 @@ class Recorder:
         ]
         self._known = dict(episode.actors)
         return gone + new
+
+    def _changed_lamps(self, episode: Episode) -> list[list[Any]]:
+        street_lights = episode.street_lights
+        if self._lamp_changes == street_lights.changes:
+            return []
+        changed = [
+            [LAMP, number, lamp.on, lamp.intensity, lamp.group, list(lamp.colour)]
+            for number, lamp in street_lights.lamps.items()
+            if lamp != self._lamps[number]
+        ]
+        self._lamps, self._lamp_changes = dict(street_lights.lamps), street_lights.changes
+        return changed
 
     @staticmethod
     def _details(episode: Episode, actor: Actor) -> list[Any] | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rllib_integration.embedded.physics.parameters import PhysicsControl, WheelControl
-from rllib_integration.embedded.world.recordings import COLLIDE, CREATE, DESTROY, Frame, Header, read_recording
+from rllib_integration.embedded.world.recordings import COLLIDE, CREATE, DESTROY, LAMP, Frame, Header, read_recording
 
 _RECORDER_VERSION = 1
 _CENTIMETRES = 100.0
@@ -142,6 +142,13 @@ def _state_lines(frame: Frame) -> list[str]:
     for row in frame.vehicles:
         lit = [name for bit, name in enumerate(_LAMPS) if int(row["lamps"]) >> bit & 1]
         lines.append(f"  Id: {row['id']} {' '.join(lit) or 'None'}")
+    return lines + _lamp_lines([event for event in frame.events if event[0] == LAMP])
+
+
+def _lamp_lines(changes: list[list[Any]]) -> list[str]:
+    lines = [f" Scene light changes: {len(changes)}"] if changes else []
+    for _, number, on, intensity, _, colour in changes:
+        lines.append(f"  Id: {number} enabled: {on} intensity: {intensity:g} RGB_color: {_vector(colour)}")
     return lines
 
 

@@ -53,7 +53,7 @@ VEHICLE_FRAME = np.dtype(
 )
 LIGHT_FRAME = np.dtype([("id", "<u4"), ("state", "u1"), ("frozen", "u1"), ("elapsed", "<f4")])
 
-CREATE, DESTROY, COLLIDE = "create", "destroy", "collide"
+CREATE, DESTROY, COLLIDE, LAMP = "create", "destroy", "collide", "lamp"
 
 
 class RecordingError(ValueError):

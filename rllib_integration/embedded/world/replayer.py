@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.embedded.protocol.layouts import FLAG_LIGHT_UPDATE_PENDING
 from rllib_integration.embedded.world.actors import Actor
-from rllib_integration.embedded.world.recordings import CREATE, DESTROY, Frame, Header, read_recording
+from rllib_integration.embedded.world.episode import NO_CONTROL
+from rllib_integration.embedded.world.recordings import CREATE, DESTROY, LAMP, Frame, Header, read_recording
 from rllib_integration.embedded.world.skeletons import compose
 from rllib_integration.embedded.world.spawning import spawn
+from rllib_integration.embedded.world.street_lights import Lamp
 
 if TYPE_CHECKING:
     from rllib_integration.embedded.world.episode import Pose
@@ -70,6 +73,7 @@ class Replayer:
     ) -> None:
         self._simulation = simulation
         self._options = simulation.replay_options
+        self._path = path
         self.header: Header
         self.header, frames = read_recording(path)
         self._frames = list(frames)
@@ -83,7 +87,8 @@ class Replayer:
         self._follow, self._offset = follow, offset
         self._with_sensors = with_sensors
         self.finished = not self._frames
-        if self.header.map_name != simulation.episode.town.map_name:
+        self._loads_town = self.header.map_name != simulation.episode.town.map_name
+        if self._loads_town:
             simulation.load(self.header.map_name)
         if self._frames:
             self._play_events(self.start)
@@ -91,11 +96,16 @@ class Replayer:
 
     def describe(self) -> str:
         """What is being played, in CARLA's words."""
-        return (
-            f"Replaying File: {self.header.map_name.split('/')[-1]}\nDate: {self.header.date}\n"
-            f"Total time recorded: {self.length:g}\n"
-            f"Replaying from {self.start:g} s - {self.end:g} s ({self.length:g} s) at {self._options.factor:.1f}x\n"
-        )
+        span = f"{self.start:g} s - {self.end:g} s ({self.length:g} s) at {self._options.factor:.1f}x"
+        lines = [f"Replaying File: {self._path}"]
+        if self._loads_town:
+            lines.append(f"Loading map {self.header.map_name.split('/')[-1]}")
+        lines += [f"Total time recorded: {self.length:g}", f"Replaying from {span}"]
+        if self._options.ignore_hero:
+            lines.append("Ignoring Hero vehicle")
+        if self._options.ignore_spectator:
+            lines.append("Ignoring Spectator camera")
+        return "\n".join(lines) + "\n"
 
     def tick(self, dt: float) -> None:
         """Go on by `dt` simulated seconds."""
@@ -120,11 +130,26 @@ class Replayer:
                     self._simulation.destroy(actor)
 
     def _release(self) -> None:
-        """Give the actors back to physics."""
+        """Give the actors back to physics, at rest, as CARLA does: recorded controls would drive on blindly."""
         episode = self._simulation.episode
+        episode.lights.resume()
         for actor in self._actors.values():
-            if actor.has_body and actor.attachment is None and actor.id in episode.actors:
-                episode.row(actor)["physics"] = 1
+            is_free = actor.has_body and actor.attachment is None and actor.id in episode.actors
+            if is_free and not self._is_ignored(actor):
+                self._let_go(actor)
+
+    def _let_go(self, actor: Actor) -> None:
+        episode = self._simulation.episode
+        row = episode.row(actor)
+        row["physics"], row["asleep"] = 1, 0
+        row["target_velocity"] = row["target_angular_velocity"] = 1
+        for name in ("target_vx", "target_vy", "target_vz", "target_wx", "target_wy", "target_wz"):
+            row[name] = 0.0
+        if actor.is_vehicle:
+            episode.vehicles.controls[actor.row] = NO_CONTROL
+            row["gear"] = 1
+        elif actor.is_walker:
+            row["speed"] = 0.0
 
     def _play_events(self, until: float) -> None:
         while self._index + 1 < len(self._frames) and self._frames[self._index + 1].seconds <= until + 1e-9:
@@ -132,10 +157,18 @@ class Replayer:
             for event in self._frames[self._index].events:
                 if event[0] == CREATE:
                     self._create(event)
+                elif event[0] == LAMP:
+                    self._switch(event)
                 elif event[0] == DESTROY:
                     actor = self._actors.pop(event[1], None)
                     if actor is not None and actor in self._spawned and actor.id in self._simulation.episode.actors:
                         self._simulation.destroy(actor)
+
+    def _switch(self, event: list[Any]) -> None:
+        _, number, on, intensity, group, (red, green, blue) = event
+        lamp = Lamp((0.0, 0.0, 0.0), float(intensity), int(group), (int(red), int(green), int(blue)), on is True)
+        self._simulation.episode.street_lights.change(int(number), lamp)
+        self._simulation.add_news(FLAG_LIGHT_UPDATE_PENDING)
 
     def _create(self, event: list[Any]) -> None:
         _, number, type_id, attributes, pose, parent, attachment, *_ = event
@@ -154,13 +187,12 @@ class Replayer:
         owner = self._actors.get(parent) if parent else None
         if parent and owner is None:
             return
-        location, rotation = tuple(pose[0]), tuple(pose[1])
         if owner is not None and attachment is not None:
-            actor = spawn(
-                simulation, blueprint, attributes, (tuple(attachment[0]), tuple(attachment[1])), owner, attachment[2]
-            )
+            place = tuple(attachment[0]), tuple(attachment[1])
+            actor = spawn(simulation, blueprint, attributes, place, owner, attachment[2], wanted_id=number)
         else:
-            actor = spawn(simulation, blueprint, attributes, (location, rotation), check_free=False)
+            place = tuple(pose[0]), tuple(pose[1])
+            actor = spawn(simulation, blueprint, attributes, place, check_free=False, wanted_id=number)
         self._spawned.append(actor)
         self._take_over(number, actor)
 
@@ -210,10 +242,9 @@ class Replayer:
                 episode.vehicles.companion["lamps"][actor.row] = record["lamps"]
 
     def _set_lights(self, frame: Frame) -> None:
-        rows = self._simulation.episode.lights.rows
-        if len(rows) == len(frame.lights):
-            rows["state"] = frame.lights["state"]
-            rows["elapsed"] = frame.lights["elapsed"]
+        lights = self._simulation.episode.lights
+        if len(lights.rows) == len(frame.lights):
+            lights.show(frame.lights["state"], frame.lights["frozen"], frame.lights["elapsed"])
 
     def _move_spectator(self, frame: Frame, later: Frame, share: float) -> None:
         episode, spectator = self._simulation.episode, self._simulation.spectator

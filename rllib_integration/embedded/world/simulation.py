@@ -6,7 +6,7 @@ import gc
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import platformdirs
@@ -26,7 +26,7 @@ from rllib_integration.embedded.world.replayer import Replayer, ReplayOptions
 from rllib_integration.embedded.world.sensors import Publisher, SensorBoard
 from rllib_integration.embedded.world.settings import EpisodeSettings, Weather
 from rllib_integration.embedded.world.snapshot import Snapshot
-from rllib_integration.embedded.world.spawning import SpawnError, is_free
+from rllib_integration.embedded.world.spawning import Box, SpawnError, is_free
 from rllib_integration.embedded.world.town_view import (
     ALL_LAYERS,
     Colour,
@@ -46,10 +46,19 @@ GRAVITY = 9.81
 
 FIRST_STREAM_ID = 2
 _MAX_TOMBSTONES = 4096
+_MAX_ID_LEAP = 100_000
+"""A recording of another server may take ids this far beyond those given so far."""
 
 
 def _default_recordings_folder() -> Path:
     return Path(platformdirs.user_data_dir("carla-rllib-integration", appauthor=False)) / "recordings"
+
+
+class Tombstone(NamedTuple):
+    """What is remembered of an actor that ended."""
+
+    type_id: str
+    box: Box
 
 
 class Simulation:
@@ -82,7 +91,7 @@ class Simulation:
         self.news = 0
         self.news_count = 0
         self.sensors = SensorBoard(self)
-        self.graves: dict[int, Any] = {}
+        self.graves: dict[int, Tombstone] = {}
         self.ended_with_parent: set[int] = set()
         self.town_folder = town_folder
         self.recordings_folder = Path(recordings_folder) if recordings_folder else _default_recordings_folder()
@@ -98,7 +107,7 @@ class Simulation:
         self.imu_gravity = GRAVITY
         self._snapshot = Snapshot()
         self._started = time.monotonic()
-        self._last_actor_id = 0
+        self._last_actor_id = self._last_id_of_earlier_episodes = 0
         self._last_stream_id = FIRST_STREAM_ID - 1
         # Different for every server, so that a client never takes a restarted one for the one it knew.
         self._last_episode_id = time.time_ns() // 1_000_000
@@ -106,10 +115,28 @@ class Simulation:
         self.episode: Episode
         self.spectator: Actor
 
-    def new_actor_id(self) -> int:
-        """A number no actor of this server ever had."""
+    def new_actor_id(self, wanted: int = 0, type_id: str = "") -> int:
+        """A number no actor of this episode ever had.
+
+        Args:
+            wanted: This one, if no other sort of actor had it.
+            type_id: The sort of actor.
+        """
+        if self._may_have(wanted, type_id):
+            self._last_actor_id = max(self._last_actor_id, wanted)
+            self.ended_with_parent.discard(wanted)
+            return wanted
         self._last_actor_id += 1
         return self._last_actor_id
+
+    def _may_have(self, wanted: int, type_id: str) -> bool:
+        if not 0 < wanted <= self._last_actor_id + _MAX_ID_LEAP or wanted in self.episode.actors:
+            return False
+        if self._last_id_of_earlier_episodes < wanted <= self._last_actor_id:
+            # Clients remember the actors of an episode by their ids, sensors with streams that have ended.
+            grave = self.graves.get(wanted)
+            return grave is not None and grave.type_id == type_id and not type_id.startswith("sensor.")
+        return True
 
     def new_stream_id(self) -> int:
         """A number no stream of this server ever had."""
@@ -182,6 +209,7 @@ class Simulation:
         self.stop_recorder()
         self._replayer = None
         self.episode = Episode(self._last_episode_id, town, previous.frame if previous else 0)
+        self._last_id_of_earlier_episodes = self._last_actor_id
         self._show_town()
         if previous is None:
             self.told_episode_id = self.episode.id
@@ -228,7 +256,7 @@ class Simulation:
             self.sensors.remove(ended)
             if len(self.graves) >= _MAX_TOMBSTONES:
                 del self.graves[next(iter(self.graves))]
-            self.graves[ended.id] = ended.box
+            self.graves[ended.id] = Tombstone(ended.type_id, ended.box)
 
     def warm_up(self) -> None:
         """Compile, or read from their cache, the kernels of spawning and of a tick, so that no client waits for it."""
@@ -330,7 +358,7 @@ class Simulation:
         except (BlueprintError, SpawnError, SensorError, KeyError, TypeError, ValueError) as error:
             # Whoever wrote the file, it must not stop the world.
             logger.error("the replay ends: %s", error)
-            self._replayer = None
+            self.stop_replayer(keep_actors=True)
 
     def take_news(self) -> int:
         """What clients are to be told with this frame; the next frame does not tell it again."""

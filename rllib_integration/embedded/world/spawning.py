@@ -93,6 +93,7 @@ def spawn(
     parent: Actor | None = None,
     attachment_type: int = 0,
     check_free: bool = True,
+    wanted_id: int = 0,
 ) -> Actor:
     """Bring an actor to life.
 
@@ -104,6 +105,7 @@ def spawn(
         parent: Actor to attach it to.
         attachment_type: See `actors.Attachment`.
         check_free: Whether the place must be free.
+        wanted_id: Id that it gets if that is free.
 
     Raises:
         SpawnError: The place is taken, or this sort of actor cannot be simulated here.
@@ -132,7 +134,7 @@ def spawn(
     )
     if blueprint.id.startswith("sensor."):
         simulation.sensors.prepare(actor)
-    actor.id = simulation.new_actor_id()
+    actor.id = simulation.new_actor_id(wanted_id, blueprint.id)
     row = episode.add(actor)
     assert row is not None
     _fill_row(actor, row, blueprint, pose)

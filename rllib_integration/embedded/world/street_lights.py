@@ -40,6 +40,7 @@ class StreetLights:
     Attributes:
         lamps: State by id; ids begin at 1.
         cycle: Whether the sun switches them.
+        changes: How often the state of any was changed.
     """
 
     def __init__(self, positions: NDArray[np.float64]) -> None:
@@ -48,6 +49,7 @@ class StreetLights:
             for index, (x, y, z) in enumerate(positions.tolist())
         }
         self.cycle = True
+        self.changes = 0
         self._missing = np.zeros(len(self.lamps), bool)
         self._glow: NDArray[np.float32] | None = None
 
@@ -69,6 +71,7 @@ class StreetLights:
         if not self.cycle or all(lamp.on == on for lamp in self.lamps.values()):
             return False
         self.lamps = {number: lamp._replace(on=on) for number, lamp in self.lamps.items()}
+        self.changes += 1
         self._glow = None
         return True
 
@@ -77,6 +80,7 @@ class StreetLights:
         known = self.lamps.get(number)
         if known is not None:
             self.lamps[number] = lamp._replace(location=known.location)
+            self.changes += 1
             self._glow = None
 
     def take_down(self, missing: NDArray[np.bool_]) -> None:

@@ -59,6 +59,7 @@ class TrafficLights:
         self._cycle = np.zeros(groups, _CYCLE)
         self._cycle["phases"] = phases
         self._advance = DirectCall(_advance)
+        self._shown = False
         self.restore()
 
     def restore(self) -> None:
@@ -69,6 +70,8 @@ class TrafficLights:
 
     def tick(self, dt: float) -> None:
         """Let `dt` seconds pass."""
+        if self._shown:
+            return
         self._advance((self.rows, self._members, self._starts, self.phase, self._cycle), float(dt))
 
     def group_rows(self, row: int) -> list[int]:
@@ -79,6 +82,28 @@ class TrafficLights:
         """Show a state on one light until its phase changes next (for good if frozen)."""
         self.rows["state"][row] = state
         self.rows["elapsed"][row] = 0.0
+
+    def show(self, state: NDArray[np.uint8], frozen: NDArray[np.uint8], elapsed: NDArray[np.float32]) -> None:
+        """Show what was recorded of all lights; their cycles stand until `resume`."""
+        self.rows["state"], self.rows["frozen"], self.rows["elapsed"] = state, frozen, elapsed
+        self._shown = True
+
+    def resume(self) -> None:
+        """Let the cycles go on from what the lights show now."""
+        if not self._shown:
+            return
+        self._shown = False
+        for group, cycle in enumerate(self._cycle):
+            members = self._group_rows(group)
+            if not len(members):
+                continue
+            rows = self.rows[members]
+            open_ones = np.isin(rows["state"], (GREEN, YELLOW))
+            # Of lights that are all red, the one whose turn has just passed became so last.
+            last = int(np.argmax(open_ones)) if open_ones.any() else int(np.argmin(rows["elapsed"]))
+            cycle["active"], cycle["timer"] = self.phase[members[last]], rows["elapsed"][last]
+            cycle["stage"] = rows["state"][last] if open_ones.any() else RED
+            cycle["frozen"] = rows["frozen"].any()
 
     def set_green_time(self, row: int, seconds: float) -> None:
         """Set the green time of the light's phase [s]."""

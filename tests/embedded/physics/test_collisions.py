@@ -130,6 +130,28 @@ def test_a_led_walker_is_knocked_over_by_a_car_but_stands_against_one_that_creep
     assert scene.vehicles["x"][1] + scene.vehicles["extent_x"][1] < 15.0
 
 
+def test_a_led_walker_that_was_knocked_over_lies_low_gets_up_and_walks_back():
+    led = walker(15.0)
+    led["physics"], led["led"], led["guide_x"] = 0, 1, 15.0
+    scene = Scene(sedan(), walker_rows=led)
+    launch(scene.vehicles, 6.0)
+    scene.vehicles["throttle"] = 0.3
+    contacts = scene.tick(60)
+    # The car meets it again as it lies, no higher than half a metre.
+    assert contacts["z"][0] > 0.6
+    assert contacts["z"][-1] < 0.4
+    assert led["fallen"][0] > 0.9
+    assert led["x"][0] > 17.0
+    scene.vehicles["y"], scene.vehicles["brake"] = -40.0, 1.0
+    places = []
+    for _ in range(400):
+        scene.tick()
+        places.append(float(led["x"][0]))
+    assert -0.15 < np.min(np.diff(places)) < -0.05  # back at less than 3 m/s: no leap
+    assert places[-1] == pytest.approx(15.0, abs=0.31)
+    assert (led["fallen"][0], led["astray"][0]) == (0.0, 0.0)
+
+
 def test_a_mortal_walker_stays_where_it_fell_and_others_get_up():
     rows = np.concatenate([walker(15.0), walker(15.0, 20.0)])
     rows["mortal"] = [1, 0]
@@ -166,6 +188,29 @@ def test_a_movable_prop_is_pushed_an_immovable_one_holds():
     assert scene.props["x"][1] == 15.0
     assert scene.vehicles["x"][1] < 15.0
     assert PROP_KIND in set(contacts["kind_a"]) | set(contacts["kind_b"])
+
+
+@pytest.mark.parametrize(
+    ("throttle", "mass", "yields"), [(0.2, 500.0, False), (0.5, 2000.0, False), (1.0, 1000.0, True)]
+)
+def test_a_car_moves_only_what_it_can_push_over_the_ground(throttle, mass, yields):
+    scene = Scene(sedan(), prop_rows=prop(10.0, half=0.5, mass=mass))
+    scene.vehicles["throttle"] = throttle
+    scene.tick(200)
+    before = scene.props["x"][0]
+    scene.tick(40)
+    way = scene.props["x"][0] - before
+    assert way > 5.0 if yields else abs(way) < 1e-3
+    assert yields or scene.speed()[0] < 1e-3
+
+
+def test_a_car_that_pushes_against_an_oblique_wall_stands():
+    scene = Scene(sedan(), obstacle_rows=obstacle(12.0, 0.0, 0.5, 10.0, yaw=0.5))
+    scene.vehicles["throttle"] = 1.0
+    scene.tick(200)
+    x, y = scene.vehicles["x"][0], scene.vehicles["y"][0]
+    scene.tick(100)
+    assert math.hypot(scene.vehicles["x"][0] - x, scene.vehicles["y"][0] - y) < 0.02
 
 
 def test_what_has_collisions_switched_off_is_passed_through():
