@@ -31,6 +31,7 @@ from rllib_integration.embedded.physics.state import CONTACT, PROP, VEHICLE, WAL
 from rllib_integration.embedded.sensing import Mount, View, cameras, dvs, edges, painting, rays
 from rllib_integration.embedded.sensing.actors import MovingBoxes
 from rllib_integration.embedded.sensing.renderer import Renderer, Seen, camera_at, renderer_of
+from rllib_integration.embedded.sensing.weather import stars
 from rllib_integration.embedded.town import Town, TownError, load_town
 from rllib_integration.embedded.town.town import SIGNAL_ZONE
 from rllib_integration.embedded.world.episode import Episode
@@ -365,6 +366,7 @@ def _shade() -> None:
     edge = np.zeros((2, 2), np.int32)
     pictures = np.zeros((2, 2, 2, 4), np.uint8)
     painting.draw_rain(np.zeros((1, 3)), 1.0, 0.1, np.zeros((16, 16, 4), np.uint8))
+    painting.draw_stars(sky, 3, stars(), 1.0, nothing.ids, np.zeros((16, 16, 4), np.uint8))
     edges.smooth_edges(edge, np.zeros(1, np.uint32), 1, pictures[0], pictures[1])
 
 

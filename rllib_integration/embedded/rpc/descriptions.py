@@ -66,3 +66,7 @@ class Lookup:
     def light_flags(self, row: int) -> int:
         """VehicleLightState bits of a vehicle."""
         return int(self._simulation.episode.vehicles.companion[row]["lamps"])
+
+    def open_doors(self, row: int) -> int:
+        """A bit for each open door of a vehicle."""
+        return int(self._simulation.episode.vehicles.companion[row]["open_doors"])

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from rllib_integration.embedded import labels
 
 from . import edges, exposure, lens, painting, pictures
-from .ground_colour import TERMS
 from .raster import Camera
 from .renderer import Renderer, Seen, camera_at, renderer_of
 from .sensor import SENSOR_TICK, Attribute, Sensor, SensorError
 from .view import Mount, View
+from .weather import stars
 
 MAX_PIXELS = 16_777_216
 FAR = 1000.0
@@ -184,8 +184,8 @@ class RgbCamera(PictureSensor):
         super().__init__(attributes, seed)
         self.exposure = exposure.Exposure(self.values)
         pixels = self.width * self.height
-        self._scratch = np.empty(9, np.int32), np.empty((3, TERMS)), np.empty((2, self.width), np.uint8)
         self.samples = 3 if pixels <= 160 * 160 else 2 if pixels <= 480 * 270 else 1
+        self._scratch = pictures.scratch(self.width, self.samples)
         self._rough = np.empty((self.height, self.width, 4), np.uint8) if self.samples == 1 else None
 
     def draw(self, renderer: Renderer, view: View, mount: Mount) -> NDArray[np.uint8]:
@@ -202,11 +202,15 @@ class RgbCamera(PictureSensor):
         table = self.exposure.table(stage.light, view.time)
         pixels = picture.view(np.uint32).reshape(self.height, self.width)
         pictures.shade(
-            stage, seen.camera, seen.samples, seen.nearness, seen.ids, shadow, table, *self._scratch, pixels
+            stage, seen.camera, seen.samples, seen.nearness, seen.ids, shadow, table, self._scratch, pixels
         )  # fmt: skip
         if self._rough is not None:
             picture = self._rough.copy()
             edges.smooth_edges(seen.ids, stage.surfaces.look, stage.base, self._rough, picture)
+        if stage.light.stars > 0.0:
+            # The coarser the pixels, the less of one a star fills.
+            bright = 255.0 * stage.light.stars * min(1.0, seen.camera.focal / seen.samples / 400.0)
+            painting.draw_stars(seen.camera, seen.samples, stars(), bright, seen.ids, picture)
         if self.values["enable_postprocess_effects"]:
             picture = self.lens.finish(picture, stage.light.night)
         if stage.light.rain > 0.02:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,7 +34,8 @@ _WINDOW = ((34, 42, 50), GLASS)
 _BODY = ((255, 255, 255), PAINT)
 _SILL = ((36, 36, 38), PLAIN)
 _TYRE = (26, 26, 28)
-_RIM = (150, 152, 156)
+_RIM, _GAP = (168, 170, 174), (62, 63, 66)
+_SPOKES = 5
 _GRILLE = (28, 29, 31)
 _LAMP = (235, 236, 225)
 _REAR_LAMP = (150, 16, 18)
@@ -60,9 +61,38 @@ def limb_angles(pose: int) -> tuple[float, float]:
     return leg, -0.8 * leg
 
 
+class Wheel(NamedTuple):
+    """A wheel of a vehicle's mesh.
+
+    Attributes:
+        place: middle in the mesh's frame [m].
+        radius, half: of it, and half its width [m].
+        rim: share of the radius.
+        number: wheel of `physics.state` with which it turns.
+    """
+
+    place: tuple[float, float, float]
+    radius: float
+    half: float
+    rim: float
+    number: int
+
+
+class _Body(MeshBuilder):
+    """The mesh of an actor, and the wheels that belong to it but turn by themselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wheels: list[Wheel] = []
+
+    def wheel(self, place: tuple[float, float, float], radius: float, half: float, rim: float, front: bool) -> None:
+        """Add a wheel; those in the middle turn with the left ones."""
+        self.wheels.append(Wheel(place, radius, half, rim, (0 if front else 2) + (place[1] > 0.0)))
+
+
 @functools.lru_cache(maxsize=512)
 def model(type_id: str, size: Size, detail: int, pose: int = 0) -> Mesh:
-    """The mesh of a blueprint around the middle of its bounding box.
+    """The mesh of a blueprint around the middle of its bounding box, without its `wheels`.
 
     Args:
         type_id: blueprint id.
@@ -70,22 +100,49 @@ def model(type_id: str, size: Size, detail: int, pose: int = 0) -> Mesh:
         detail: 1 near, 0 far.
         pose: for walkers, step pose 0..`WALK_POSES` - 1; `WALK_POSES` stands.
     """
+    return _body(type_id, size, detail, pose).build()
+
+
+@functools.lru_cache(maxsize=512)
+def wheels(type_id: str, size: Size) -> tuple[Wheel, ...]:
+    """The wheels of a vehicle with a bounding box of these half sizes [m]."""
+    return tuple(_body(type_id, size, 0, 0).wheels)
+
+
+def _body(type_id: str, size: Size, detail: int, pose: int) -> _Body:
     shape = shape_of(type_id)
-    builder = MeshBuilder()
+    builder = _Body()
     if shape == "walker":
         _walker(builder, type_id, size, pose, detail)
     elif shape == "prop":
         _prop(builder, type_id, size, detail)
     else:
         _VEHICLES[shape](builder, type_id, size, detail)
+    return builder
+
+
+@functools.lru_cache(maxsize=512)
+def wheel_mesh(radius: float, half: float, rim: float, detail: int) -> Mesh:
+    """A wheel around its middle, its axle along y: radius, half width [m], rim as a share of the radius."""
+    builder = MeshBuilder()
+    builder.cylinder((0.0, 0.0, 0.0), radius, half, 1, _TYRE, sides=14 if detail else 8)
+    if detail:
+        angle = np.arange(2 * _SPOKES) * math.pi / _SPOKES
+        for side in (1.0, -1.0):
+            across = np.full(len(angle), side * (half + 0.004))
+            ring = np.column_stack([rim * radius * np.cos(angle), across, rim * radius * np.sin(angle)])
+            points = np.concatenate([[(0.0, side * (half + 0.02), 0.0)], ring])
+            for first, colour in ((0, _RIM), (1, _GAP)):
+                faces = [(0, 1 + i, 1 + (i + 1) % len(ring)) for i in range(first, len(ring), 2)]
+                builder.convex(points, faces, colour)
     return builder.build()
 
 
-def _car(builder: MeshBuilder, type_id: str, size: Size, detail: int) -> None:
+def _car(builder: _Body, type_id: str, size: Size, detail: int) -> None:
     """A saloon, hatchback or sports car: hull, glass house, wheels and lamps from fractions of the box."""
     profile = next((found for key, found in _CAR_PROFILES.items() if key in type_id), _SALOON)
     _hull(builder, size, profile, detail)
-    _wheels(builder, size, 0.6, -0.58, min(0.36, size[2] * 0.47), detail)
+    _wheels(builder, size, 0.6, -0.58, min(0.36, size[2] * 0.47))
     _lamps(builder, size, -0.36, -0.16, detail)
     if "police" in type_id:
         _siren(builder, size)
@@ -189,15 +246,11 @@ def _across(builder: MeshBuilder, upper, lower, what, narrow: float = 1.0, lift:
     builder.add(points, [(0, 1, 2), (0, 2, 3)] if up else [(0, 2, 1), (0, 3, 2)], *what)
 
 
-def _wheels(builder: MeshBuilder, size: Size, front: float, back: float, radius: float, detail: int) -> None:
+def _wheels(builder: _Body, size: Size, front: float, back: float, radius: float) -> None:
     length, width, height = size
-    for x in (front * length, back * length):
+    for x in (front, back):
         for side in (1.0, -1.0):
-            place = (x, side * (width - 0.13), -height + radius)
-            builder.cylinder(place, radius, 0.115, 1, _TYRE, sides=12 if detail else 6)
-            if detail:
-                hub = (x, side * (width - 0.01), -height + radius)
-                builder.cylinder(hub, radius * 0.6, 0.012, 1, _RIM, sides=8)
+            builder.wheel((x * length, side * (width - 0.125), radius - height), radius, 0.115, 0.62, x > 0.0)
 
 
 def _lamps(builder: MeshBuilder, size: Size, low: float, high: float, detail: int, inset: float = 0.82) -> None:
@@ -224,7 +277,7 @@ def _siren(builder: MeshBuilder, size: Size) -> None:
         builder.box((-0.12 * size[0], side * size[1], size[2] - 0.04), (0.09, 0.15 * size[1], 0.05), colour, SIREN)
 
 
-def _pickup(builder: MeshBuilder, type_id: str, size: Size, detail: int) -> None:
+def _pickup(builder: _Body, type_id: str, size: Size, detail: int) -> None:
     """Flat planes rising to one ridge: an angular pickup."""
     length, width, height = size
     floor = -0.62 * height
@@ -242,12 +295,12 @@ def _pickup(builder: MeshBuilder, type_id: str, size: Size, detail: int) -> None
     _across(builder, corners[3], corners[0], _WINDOW)
     _across(builder, corners[1], corners[2], _BODY)
     _across(builder, corners[2], corners[3], _BODY)
-    _wheels(builder, size, 0.62, -0.62, 0.44, detail)
+    _wheels(builder, size, 0.62, -0.62, 0.44)
     _lamps(builder, size, 0.1, 0.3, detail)
 
 
 def _box_vehicle(
-    builder: MeshBuilder, size: Size, nose: float, slope: float, window: tuple[float, float], radius: float,
+    builder: _Body, size: Size, nose: float, slope: float, window: tuple[float, float], radius: float,
     detail: int, axles: tuple[float, ...] = (0.66, -0.6), rows: int = 1,
 ) -> None:  # fmt: skip
     """A tall vehicle in one volume: `nose` is the length of the bonnet, `slope` that of the wind screen (fractions)."""
@@ -280,11 +333,7 @@ def _box_vehicle(
     _pane_back(builder, rear, 0.72 * width, 0.2 * height, 0.8 * height)
     for x in axles:
         for side in (1.0, -1.0):
-            place = (x * length, side * (width - 0.16), -height + radius)
-            builder.cylinder(place, radius, 0.15, 1, _TYRE, sides=12 if detail else 6)
-            if detail:
-                hub = (x * length, side * (width - 0.01), -height + radius)
-                builder.cylinder(hub, radius * 0.55, 0.012, 1, _RIM, sides=8)
+            builder.wheel((x * length, side * (width - 0.155), radius - height), radius, 0.15, 0.58, x > 0.0)
     _lamps(builder, size, -0.5, -0.3, detail, 0.95)
 
 
@@ -294,7 +343,7 @@ def _pane_back(builder: MeshBuilder, x: float, half: float, low: float, high: fl
     builder.add(points, [(0, 1, 2), (0, 2, 3)] if facing else [(0, 2, 1), (0, 3, 2)], *_WINDOW)
 
 
-def _van(builder: MeshBuilder, type_id: str, size: Size, detail: int) -> None:
+def _van(builder: _Body, type_id: str, size: Size, detail: int) -> None:
     _box_vehicle(builder, size, 0.18 if "t2" not in type_id else 0.02, 0.2, (0.12, 0.72), 0.36, detail)
     if "ambulance" in type_id:
         _siren(builder, size)
@@ -304,16 +353,16 @@ def _van(builder: MeshBuilder, type_id: str, size: Size, detail: int) -> None:
         builder.mirrored([*stripe, (-0.95 * length, y, 0.0), (0.4 * length, y, 0.0)], (190, 30, 30))
 
 
-def _bus(builder: MeshBuilder, type_id: str, size: Size, detail: int) -> None:
+def _bus(builder: _Body, type_id: str, size: Size, detail: int) -> None:
     _box_vehicle(builder, size, 0.0, 0.06, (-0.05, 0.62), 0.48, detail, rows=5 if detail else 1)
 
 
-def _truck(builder: MeshBuilder, type_id: str, size: Size, detail: int) -> None:
+def _truck(builder: _Body, type_id: str, size: Size, detail: int) -> None:
     """A cab, a chassis and a body behind it."""
     length, width, height = size
     cab_back = 0.52
     cab: Size = ((1.0 - cab_back) / 2.0 * length, 0.94 * width, 0.82 * height)
-    cab_builder = MeshBuilder()
+    cab_builder = _Body()
     _box_vehicle(cab_builder, cab, 0.0, 0.1, (0.05, 0.7), 0.5, detail, axles=(0.1,))
     mesh = cab_builder.build()
     shift = ((1.0 + cab_back) / 2.0 * length, 0.0, cab[2] - height)
@@ -321,32 +370,31 @@ def _truck(builder: MeshBuilder, type_id: str, size: Size, detail: int) -> None:
         for colour in {tuple(c) for c in mesh.colour[mesh.material == material].tolist()}:
             faces = mesh.triangles[(mesh.material == material) & (mesh.colour == colour).all(axis=1)]
             builder.add(mesh.vertices + shift, faces.tolist(), colour, int(material))
+    for wheel in cab_builder.wheels:
+        x, y, z = wheel.place
+        builder.wheel((x + shift[0], y, z + shift[2]), wheel.radius, wheel.half, wheel.rim, True)
     body_half = (cab_back + 1.0) / 2.0 * length - 0.06
     what = ((225, 226, 228), PLAIN) if "hgv" in type_id else _BODY
     builder.box((-(1.0 - cab_back) / 2.0 * length - 0.04, 0.0, 0.22 * height), (body_half, width, 0.78 * height), *what)
     builder.box((-0.1 * length, 0.0, -0.62 * height), (0.88 * length, 0.6 * width, 0.1 * height), *_SILL)
     for x in (-0.45, -0.72):
         for side in (1.0, -1.0):
-            place = (x * length, side * (width - 0.22), -height + 0.5)
-            builder.cylinder(place, 0.5, 0.2, 1, _TYRE, sides=12 if detail else 6)
+            builder.wheel((x * length, side * (width - 0.22), 0.5 - height), 0.5, 0.2, 0.55, False)
     for side in (1.0, -1.0):
         builder.box((-length * 0.99, side * 0.75 * width, -0.62 * height), (0.03, 0.16, 0.1), _REAR_LAMP, TAIL_LIGHT)
     if "firetruck" in type_id:
         _siren(builder, (length, width, height * 0.68))
 
 
-def _two_wheeler(builder: MeshBuilder, type_id: str, size: Size, detail: int) -> None:
+def _two_wheeler(builder: _Body, type_id: str, size: Size, detail: int) -> None:
     """Wheels, frame and a rider, for bicycles and motorcycles."""
     length, _, height = size
     motor = shape_of(type_id) == "motorcycle"
     radius = min(0.34, 0.42 * length) if motor else min(0.35, 0.46 * length)
     thick = 0.07 if motor else 0.025
-    sides = 14 if detail else 8
     ground = -height
     for x in (length - radius, radius - length):
-        builder.cylinder((x, 0.0, ground + radius), radius, thick, 1, _TYRE, sides=sides)
-        if detail:
-            builder.cylinder((x, 0.0, ground + radius), radius * 0.72, thick + 0.01, 1, _RIM, sides=8)
+        builder.wheel((x, 0.0, ground + radius), radius, thick, 0.8, x > 0.0)
     seat = ground + (0.82 if motor else 0.95)
     if motor:
         builder.box((0.02, 0.0, ground + 0.55), (0.5 * length, 0.16, 0.2), *_BODY, top=0.8)
@@ -511,3 +559,72 @@ _VEHICLES = {
     "car": _car, "pickup": _pickup, "van": _van, "truck": _truck, "bus": _bus, "motorcycle": _two_wheeler,
     "bicycle": _two_wheeler,
 }  # fmt: skip
+
+
+class _DoorPlan(NamedTuple):
+    """Where the side doors of a shape are, in fractions of the half sizes: front and rear edge of the front and of the
+    rear doors, sill, belt, upper edge, and how much the glass leans in."""
+
+    front: tuple[float, float]
+    rear: tuple[float, float] | None
+    heights: tuple[float, float, float]
+    lean: float
+
+
+_DOORS = {
+    "car": _DoorPlan((0.36, -0.06), (-0.08, -0.46), (-0.66, 0.04, 0.84), 0.24),
+    "pickup": _DoorPlan((0.4, -0.02), (-0.04, -0.44), (-0.56, 0.2, 0.8), 0.2),
+    "van": _DoorPlan((0.56, 0.2), None, (-0.7, 0.1, 0.78), 0.06),
+    "bus": _DoorPlan((0.9, 0.72), (-0.1, -0.3), (-0.72, -0.05, 0.62), 0.04),
+    "truck": _DoorPlan((0.94, 0.62), None, (-0.5, -0.1, 0.42), 0.06),
+}
+_SWING = math.radians(62.0)
+_INSIDE = (22, 22, 25)
+
+
+def opened_doors(type_id: str, size: Size, doors: int) -> Mesh | None:
+    """Open doors and what they leave open, around the middle of the bounding box; None where a shape has none.
+
+    Args:
+        type_id: blueprint id of a vehicle.
+        size: half sizes of its bounding box [m].
+        doors: bits by carla.VehicleDoor: front left, front right, rear left, rear right.
+    """
+    plan = _DOORS.get(shape_of(type_id))
+    builder = MeshBuilder()
+    open_ones = [door for door in range(4) if plan is not None and doors >> door & 1 and (door < 2 or plan.rear)]
+    if plan is None or not open_ones:
+        return None
+    length, width, height = size
+    sill, belt, top = (share * height for share in plan.heights)
+    for door in open_ones:
+        side = 1.0 if door & 1 else -1.0
+        ahead, behind = (share * length for share in (plan.rear if door > 1 and plan.rear else plan.front))
+        inner = width * (1.0 - plan.lean)
+        gap = np.array([(ahead, width, sill), (behind, width, sill), (behind, inner, top), (ahead, inner, top),
+                        (ahead, width, belt), (behind, width, belt)])  # fmt: skip
+        gap[:, 1] = side * (gap[:, 1] + 0.02)
+        turned = slice(None, None, 1 if side > 0.0 else -1)
+        builder.add(gap, [(a, b, c)[turned] for a, b, c in ((0, 5, 1), (0, 4, 5), (4, 2, 5), (4, 3, 2))], _INSIDE)
+        leaf = (ahead, behind, side)
+        _leaf(builder, leaf, (sill, width, belt, width), *_BODY)
+        _leaf(builder, leaf, (belt, width, top, inner), *_WINDOW)
+    return builder.build()
+
+
+def _leaf(
+    builder: MeshBuilder, leaf: tuple[float, float, float], edges: tuple[float, float, float, float], *what: object
+) -> None:
+    """A piece of a door that swings around its front edge.
+
+    leaf: front and rear edge, side (1 right); edges: height and distance from the middle below, and above.
+    """
+    ahead, behind, side = leaf
+    low, low_y, high, high_y = edges
+    cos, sin = math.cos(_SWING), math.sin(_SWING)
+    points = []
+    for z, y in ((low, low_y), (high, high_y)):
+        for along, inward in ((0.0, 0.0), (ahead - behind, 0.0), (0.0, 0.06), (ahead - behind, 0.06)):
+            deep = inward + low_y - y
+            points.append((ahead - along * cos - deep * sin, side * (low_y + along * sin - deep * cos), z))
+    builder.convex(np.array(points), BOX_FACES, *what)

@@ -129,6 +129,34 @@ def paint_flow(stage, camera, before, elapsed, nearness, ids, flow):
 
 
 @njit(**BARE)
+def draw_stars(camera, samples, stars, bright, ids, picture):
+    """Add the stars to the sky of a picture; stars: as of `weather.stars`; bright: 0..255, of the brightest.
+
+    A star's light is spread over the four pixels around it, so that it glides rather than jumps when the camera turns.
+    """
+    axes, height, width = camera.axes, picture.shape[0], picture.shape[1]
+    for star in range(len(stars)):
+        x, y, z = stars[star, 0], stars[star, 1], stars[star, 2]
+        ahead = axes[0, 0] * x + axes[0, 1] * y + axes[0, 2] * z
+        if ahead < 0.05:
+            continue
+        right = axes[1, 0] * x + axes[1, 1] * y + axes[1, 2] * z
+        up = axes[2, 0] * x + axes[2, 1] * y + axes[2, 2] * z
+        across = (0.5 * camera.width + camera.focal * right / ahead) / samples - 0.5
+        down = (0.5 * camera.height - camera.focal * up / ahead) / samples - 0.5
+        if not (0.0 <= across < width - 1.0 and 0.0 <= down < height - 1.0):
+            continue
+        left, top = int(across), int(down)
+        for corner in range(4):
+            column, row = left + (corner & 1), top + (corner >> 1)
+            if ids[row * samples + samples // 2, column * samples + samples // 2] >= 0:
+                continue
+            share = (1.0 - abs(across - column)) * (1.0 - abs(down - row)) * bright * stars[star, 3]
+            for channel in range(3):
+                picture[row, column, channel] = int(min(picture[row, column, channel] + share, 255.0))
+
+
+@njit(**BARE)
 def draw_rain(starts, rain, slant, picture):
     """Blend streaks of falling rain into a picture; starts: float64 (n, 3): column, row, length, all 0..1."""
     height, width = picture.shape[:2]

@@ -9,8 +9,10 @@ actors and sky at one of eight (stars at one of four), the ground's light and ai
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rllib_integration.embedded.kernel_cache import njit
 
@@ -33,6 +35,40 @@ NEARBY = 25.0
 _OPEN, _GROUND, _BETWEEN_ROWS, _BETWEEN_FOUR, _BETWEEN_COLUMNS = range(5)
 """How a pixel of a large picture gets its colour: by itself, as part of a run of ground, or as the mean of the pixels
 above and below, of those two columns away, or of those beside it."""
+
+
+class Scratch(NamedTuple):
+    """Memory that `shade` works in, see `scratch`.
+
+    Attributes:
+        numbers: int32 (samples squared,), a triangle of each group of a pixel's samples that are shaded as one.
+        groups: float64 (samples squared, 5): of each group, how many they are, and the sums of their nearness, of
+            their shadow, of their columns and of their rows.
+        sums: float32 (2, samples * width): nearness and shadow of the samples of a row of pixels, added up downwards.
+        changes: int32 (samples * width,), 0 where those show one triangle.
+        terms: float64 (3, ground_colour.TERMS).
+        plan: uint8 (2, width).
+    """
+
+    numbers: NDArray[np.int32]
+    groups: NDArray[np.float64]
+    sums: NDArray[np.float32]
+    changes: NDArray[np.int32]
+    terms: NDArray[np.float64]
+    plan: NDArray[np.uint8]
+
+
+def scratch(width: int, samples: int) -> Scratch:
+    """Memory for pictures that are `width` pixels wide, of which `samples` squared make one."""
+    squared, across = samples * samples, samples * width
+    return Scratch(
+        np.empty(squared, np.int32),
+        np.empty((squared, 5)),
+        np.empty((2, across), np.float32),
+        np.empty(across, np.int32),
+        np.empty((3, TERMS)),
+        np.empty((2, width), np.uint8),
+    )
 
 
 @njit(**INNER)
@@ -196,49 +232,78 @@ def _shade_ground(stage, camera, row, nearness, ids, shadow, table, terms, plan,
 
 
 @njit(**INNER)
-def _shade_pixels(stage, camera, samples, row, nearness, ids, shadow, table, seen, terms, plan, picture):
+def _add_up_samples(samples, top, nearness, ids, shadow, sums, changes):
+    """Add up nearness and shadow of a row of pixels, sample by sample; changes: 0 where all show one triangle."""
+    first, near, dark = ids[top], sums[0], sums[1]
+    width = len(first)
+    for i in range(width):
+        near[i], dark[i], changes[i] = nearness[top, i], shadow[top, i], 0
+    for j in range(top + 1, top + samples):
+        here, also_near, also_dark = ids[j], nearness[j], shadow[j]
+        for i in range(width):
+            near[i] += also_near[i]
+            dark[i] += also_dark[i]
+            changes[i] |= here[i] ^ first[i]
+
+
+@njit(**INLINE)
+def _sort_samples(base, look, samples, top, left, nearness, ids, shadow, numbers, groups):
+    """Sort a pixel's samples by what they show; returns how many groups there are, see `Scratch`."""
+    count = 0
+    for j in range(top, top + samples):
+        for i in range(left, left + samples):
+            number, group = ids[j, i], 0
+            while group < count and not _alike(base, look, numbers[group], number):
+                group += 1
+            if group == count:
+                numbers[group] = number
+                groups[group, :] = 0.0
+                count += 1
+            groups[group, 0] += 1.0
+            groups[group, 1] += nearness[j, i]
+            groups[group, 2] += shadow[j, i]
+            groups[group, 3] += i + 0.5
+            groups[group, 4] += j + 0.5
+    return count
+
+
+@njit(**INNER)
+def _shade_pixels(stage, camera, samples, row, nearness, ids, shadow, table, scratch, plan, picture):
     """Colour the pixels of a row that get their colour by themselves; those of small pictures all do."""
     base, look = stage.base, stage.surfaces.look
-    weight, top = 1.0 / (samples * samples), row * samples
+    numbers, groups, sums, changes = scratch.numbers, scratch.groups, scratch.sums, scratch.changes
+    top, spread, whole = row * samples, samples / camera.focal, float(samples * samples)
+    if samples > 1:
+        _add_up_samples(samples, top, nearness, ids, shadow, sums, changes)
     for column in range(picture.shape[1]):
         if samples == 1 and plan[column] != _OPEN:
             continue
         left = column * samples
-        number, same, near, dark = ids[top, left], True, 0.0, 0.0
-        for j in range(top, top + samples):
+        number, near, dark, differs = ids[top, left], 0.0, 0.0, 0
+        if samples == 1:
+            near, dark = float(nearness[top, left]), float(shadow[top, left])
+        else:
             for i in range(left, left + samples):
-                same = same and _alike(base, look, number, ids[j, i])
-                near += nearness[j, i]
-                dark += shadow[j, i]
-        red, green, blue, kinds = 0.0, 0.0, 0.0, 0
-        for first in range(1 if same else samples * samples):
-            share, across, down = 1.0, left + 0.5 * samples, top + 0.5 * samples
-            if same:
-                near, dark = near * weight, dark * weight
-            else:
-                number = ids[top + first // samples, left + first % samples]
-                known = False
-                for other in range(kinds):
-                    known = known or _alike(base, look, seen[other], number)
-                if known:
-                    continue
-                seen[kinds] = number
-                kinds += 1
-                count, near, dark, across, down = 0, 0.0, 0.0, 0.0, 0.0
-                for place in range(first, samples * samples):
-                    j, i = top + place // samples, left + place % samples
-                    if _alike(base, look, ids[j, i], number):
-                        count += 1
-                        near += nearness[j, i]
-                        dark += shadow[j, i]
-                        across += i + 0.5
-                        down += j + 0.5
-                near, dark, across, down = near / count, dark / count, across / count, down / count
-                share = count * weight
-            u, v = (across - 0.5 * camera.width) / camera.focal, (0.5 * camera.height - down) / camera.focal
-            spread = samples / camera.focal
-            part_red, part_green, part_blue = radiance(stage, camera, number, u, v, near, spread, dark, terms)
-            if not same:
+                differs |= changes[i] | (ids[top, i] ^ number)
+                near += sums[0, i]
+                dark += sums[1, i]
+        if differs == 0:
+            count, numbers[0] = 1, number
+            groups[0, 0], groups[0, 1], groups[0, 2] = whole, near, dark
+            groups[0, 3], groups[0, 4] = whole * (left + 0.5 * samples), whole * (top + 0.5 * samples)
+        else:
+            count = _sort_samples(base, look, samples, top, left, nearness, ids, shadow, numbers, groups)
+        red, green, blue = 0.0, 0.0, 0.0
+        for group in range(count):
+            members = groups[group, 0]
+            share, part = members / whole, 1.0 / members
+            u = (groups[group, 3] * part - 0.5 * camera.width) / camera.focal
+            v = (0.5 * camera.height - groups[group, 4] * part) / camera.focal
+            part_red, part_green, part_blue = radiance(
+                stage, camera, numbers[group], u, v, groups[group, 1] * part, spread, groups[group, 2] * part,
+                scratch.terms[0],
+            )  # fmt: skip
+            if count > 1:
                 part_red, part_green, part_blue = min(part_red, 1.6), min(part_green, 1.6), min(part_blue, 1.6)
             red += share * part_red
             green += share * part_green
@@ -247,7 +312,7 @@ def _shade_pixels(stage, camera, samples, row, nearness, ids, shadow, table, see
 
 
 @njit(**BARE)
-def shade(stage, camera, samples, nearness, ids, shadow, table, seen, terms, plan, picture):
+def shade(stage, camera, samples, nearness, ids, shadow, table, scratch, picture):
     """Colour a picture.
 
     Args:
@@ -256,23 +321,21 @@ def shade(stage, camera, samples, nearness, ids, shadow, table, seen, terms, pla
         nearness, ids: of the samples, see `raster`.
         shadow: uint8 like `ids`, 1 in the shadow of an actor.
         table: uint8 (3, TABLE), bytes of red, green and blue by linear light.
-        seen: int32 (samples squared,), scratch.
-        terms: float64 (3, ground_colour.TERMS), scratch.
-        plan: uint8 (2, width), scratch.
+        scratch: a `Scratch` of this size.
         picture: uint32 (height, width), receives a pixel's four bytes: blue, green, red, alpha.
     """
     height = len(picture)
     upright, night = abs(camera.axes[1, 2]) < 0.2, stage.light.night > 0.0
     sun = _sun_box(camera, stage.light.sun)
     for row in range(height):
-        ways = plan[row & 1]
+        ways = scratch.plan[row & 1]
         if samples == 1:
             _plan_row(stage.base, stage.surfaces.surface, ids, row, night, upright, sun, ways)
-            _shade_ground(stage, camera, row, nearness, ids, shadow, table, terms, ways, picture)
-        _shade_pixels(stage, camera, samples, row, nearness, ids, shadow, table, seen, terms[0], ways, picture)
+            _shade_ground(stage, camera, row, nearness, ids, shadow, table, scratch.terms, ways, picture)
+        _shade_pixels(stage, camera, samples, row, nearness, ids, shadow, table, scratch, ways, picture)
         if samples == 1 and not row & 1:
             _fill_between(row, ways, picture)
             if row > 0:
-                _fill_between(row - 1, plan[1], picture)
+                _fill_between(row - 1, scratch.plan[1], picture)
     if samples == 1 and not height & 1:
-        _fill_between(height - 1, plan[1], picture)
+        _fill_between(height - 1, scratch.plan[1], picture)

@@ -36,6 +36,10 @@ OCCLUSION_ROUNDS = (40.0, 80.0, 160.0)
 """[m] Once all scenery nearer than this is drawn, what it hides is left out."""
 
 
+_BEHIND, _LEFT, _RIGHT, _ABOVE, _BELOW = 1, 2, 4, 8, 16
+"""Sides of the picture beyond which a vertex may lie."""
+
+
 class Camera(NamedTuple):
     """A pinhole over a grid of samples.
 
@@ -110,6 +114,7 @@ INSTANCE = np.dtype(
         ("ground", np.float64),
         ("near_mesh", np.int32),
         ("far_mesh", np.int32),
+        ("coarse", np.float32),
         ("slot", np.int32),
         ("colour", np.uint8, (3,)),
         ("label", np.uint8),
@@ -121,8 +126,8 @@ INSTANCE = np.dtype(
     align=True,
 )
 """A mesh put into the world: middle of its box, columns of rotation = its axes, motion, half sizes, height of the
-ground under it, meshes by detail, first number of its triangles, paint, tag, lamps that are on (bits of mesh
-materials), light it gives off, id."""
+ground under it, meshes by detail, radius [pixels] below which the far one will do, first number of its triangles,
+paint, tag, lamps that are on (bits of mesh materials), light it gives off, id."""
 
 
 @njit(**INNER)
@@ -217,59 +222,73 @@ def _clipped(corners, focal, centre_x, centre_y, number, nearness, ids):
 
 @njit(**INNER)
 def _draw(
-    triangles, first, stop, base, culled, cull_all, view, offset, focal, centre_x, centre_y, nearness, ids, corners
-):
-    """Draw triangles [first, stop) whose vertices, less `offset`, are rows of `view`: x, y, z, column, row, 1/x."""
-    height, width = ids.shape
+    triangles, first, stop, base, culled, cull_all, view, sides, offset, focal, centre_x, centre_y, nearness, ids,
+    corners,
+):  # fmt: skip
+    """Draw triangles [first, stop) whose vertices, less `offset`, are columns of `view` and `sides`, see `_project`."""
+    ahead, right, up, columns, rows, near = view[0], view[1], view[2], view[3], view[4], view[5]
     for triangle in range(first, stop):
         a, b, c = triangles[triangle, 0] - offset, triangles[triangle, 1] - offset, triangles[triangle, 2] - offset
-        xa, xb, xc = view[a, 0], view[b, 0], view[c, 0]
-        behind = (xa < NEAR) + (xb < NEAR) + (xc < NEAR)
-        if behind == 3:
+        if sides[a] & sides[b] & sides[c]:
             continue
         cull = cull_all or culled[triangle]
-        if behind:
+        if (sides[a] | sides[b] | sides[c]) & _BEHIND:
             if cull:
-                nx = (view[b, 1] - view[a, 1]) * (view[c, 2] - view[a, 2])
-                nx -= (view[b, 2] - view[a, 2]) * (view[c, 1] - view[a, 1])
-                ny = (view[b, 2] - view[a, 2]) * (xc - xa) - (xb - xa) * (view[c, 2] - view[a, 2])
-                nz = (xb - xa) * (view[c, 1] - view[a, 1]) - (view[b, 1] - view[a, 1]) * (xc - xa)
-                if nx * xa + ny * view[a, 1] + nz * view[a, 2] > 0.0:
+                xa, xb, xc = ahead[a], ahead[b], ahead[c]
+                nx = (right[b] - right[a]) * (up[c] - up[a]) - (up[b] - up[a]) * (right[c] - right[a])
+                ny = (up[b] - up[a]) * (xc - xa) - (xb - xa) * (up[c] - up[a])
+                nz = (xb - xa) * (right[c] - right[a]) - (right[b] - right[a]) * (xc - xa)
+                if nx * xa + ny * right[a] + nz * up[a] > 0.0:
                     continue
             for axis in range(3):
-                corners[0, axis], corners[1, axis], corners[2, axis] = view[a, axis], view[b, axis], view[c, axis]
+                corners[0, axis], corners[1, axis], corners[2, axis] = view[axis, a], view[axis, b], view[axis, c]
             _clipped(corners, focal, centre_x, centre_y, base + triangle - first, nearness, ids)
             continue
-        x0, y0, x1, y1 = float(view[a, 3]), float(view[a, 4]), float(view[b, 3]), float(view[b, 4])
-        x2, y2 = float(view[c, 3]), float(view[c, 4])
-        if max(x0, x1, x2) < 0.0 or min(x0, x1, x2) > width or max(y0, y1, y2) < 0.0 or min(y0, y1, y2) > height:
-            continue
+        x0, y0, x1, y1 = float(columns[a]), float(rows[a]), float(columns[b]), float(rows[b])
+        x2, y2 = float(columns[c]), float(rows[c])
         if cull and (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0) < 0.0:
             continue
         fill(
-            x0,
-            y0,
-            float(view[a, 5]),
-            x1,
-            y1,
-            float(view[b, 5]),
-            x2,
-            y2,
-            float(view[c, 5]),
-            base + triangle - first,
-            nearness,
+            x0, y0, float(near[a]), x1, y1, float(near[b]), x2, y2, float(near[c]), base + triangle - first, nearness,
             ids,
-        )
+        )  # fmt: skip
 
 
-@njit(**INLINE)
-def _project(x, y, z, focal, centre_x, centre_y, view, row):
-    view[row, 0], view[row, 1], view[row, 2] = x, y, z
-    if x >= NEAR:
-        inverse = 1.0 / x
-        view[row, 3] = centre_x + focal * y * inverse
-        view[row, 4] = centre_y - focal * z * inverse
-        view[row, 5] = inverse
+@njit(**INNER)
+def _project(vertices, turn, origin, place, focal, centre_x, centre_y, view, sides):
+    """Bring vertices into the picture, each line by itself so that several are computed at once.
+
+    Args:
+        vertices: float32 (n, 3).
+        turn: float64 (3, 3), rows are the camera's axes in the vertices' frame.
+        origin: float64 (3,), subtracted from the vertices.
+        place: float64 (3,), of that origin in the camera's frame.
+        focal, centre_x, centre_y: [samples] of the camera.
+        view: float32 (6, n or more), receives x, y, z in the camera's frame, column, row, 1 / x.
+        sides: uint8 (n or more,), receives beyond which sides of the picture they lie; behind it, that alone.
+    """
+    count = len(vertices)
+    left, top = np.float32(origin[0]), np.float32(origin[1])
+    low = np.float32(origin[2])
+    for axis in range(3):
+        line, start = view[axis], np.float32(place[axis])
+        a, b, c = np.float32(turn[axis, 0]), np.float32(turn[axis, 1]), np.float32(turn[axis, 2])
+        for i in range(count):
+            line[i] = start + a * (vertices[i, 0] - left) + b * (vertices[i, 1] - top) + c * (vertices[i, 2] - low)
+    ahead, right, up, columns, rows, near = view[0], view[1], view[2], view[3], view[4], view[5]
+    scale, across, down = np.float32(focal), np.float32(centre_x), np.float32(centre_y)
+    one, nearest, zero = np.float32(1.0), np.float32(NEAR), np.float32(0.0)
+    for i in range(count):
+        near[i] = one / ahead[i]
+    for i in range(count):
+        columns[i] = across + scale * right[i] * near[i]
+    for i in range(count):
+        rows[i] = down - scale * up[i] * near[i]
+    width, height = across + across, down + down
+    for i in range(count):
+        beyond = (_LEFT if columns[i] < zero else 0) | (_RIGHT if columns[i] > width else 0)
+        beyond |= (_ABOVE if rows[i] < zero else 0) | (_BELOW if rows[i] > height else 0)
+        sides[i] = _BEHIND if ahead[i] < nearest else beyond
 
 
 @njit(**INNER)
@@ -367,6 +386,25 @@ def _same_surface(one, other):
     return other > 0.6 * one and one > 0.6 * other
 
 
+@njit(**INLINE)
+def _is_crack(here, one, other):
+    """Whether a sample that shows nothing lies between two of one surface."""
+    return here <= 0.0 and one > 0.0 and _same_surface(one, other)
+
+
+@njit(**INNER)
+def _number_empty(here, above, below, ids):
+    """Number the samples of a row that show nothing; returns whether there may be cracks."""
+    width = len(here)
+    for column in range(width):
+        ids[column] = ids[column] if here[column] > 0.0 else -1
+    cracks = 0
+    for column in range(1, width - 1):
+        cracks |= 1 if _is_crack(here[column], above[column], below[column]) else 0
+        cracks |= 1 if _is_crack(here[column], here[column - 1], here[column + 1]) else 0
+    return cracks > 0
+
+
 @njit(**INNER)
 def _finish_empty(nearness, ids):
     """Number the samples that show nothing, but give those between two of one surface to that surface.
@@ -378,11 +416,10 @@ def _finish_empty(nearness, ids):
         is_border = row in (0, height - 1)
         here = nearness[row]
         above, below = nearness[row if is_border else row - 1], nearness[row if is_border else row + 1]
-        for column in range(width):
+        if not _number_empty(here, above, below, ids[row]) or is_border:
+            continue
+        for column in range(1, width - 1):
             if here[column] > 0.0:
-                continue
-            ids[row, column] = -1
-            if is_border or column in (0, width - 1):
                 continue
             if above[column] > 0.0 and _same_surface(above[column], below[column]):
                 here[column] = np.float32(0.5) * (above[column] + below[column])
@@ -408,9 +445,9 @@ def draw_static(camera, mesh, samples, nearness, ids):
     largest = 0
     for chunk in range(chunks):
         largest = max(largest, mesh.chunk_vertex[chunk + 1] - mesh.chunk_vertex[chunk])
-    view = np.empty((largest, 6), np.float32)
+    view, sides = np.empty((6, largest), np.float32), np.empty(largest, np.uint8)
     tiles = np.empty(((camera.height + TILE - 1) // TILE, (camera.width + TILE - 1) // TILE), np.float32)
-    least = np.empty(camera.width, np.float32)
+    least, nowhere = np.empty(camera.width, np.float32), np.zeros(3)
     rounds = 0
     for place_in_order in range(count):
         chunk = order[place_in_order]
@@ -433,19 +470,11 @@ def draw_static(camera, mesh, samples, nearness, ids):
         if stop <= first:
             continue
         offset = np.int64(mesh.chunk_vertex[chunk])
-        for vertex in range(offset, mesh.vertex_stop[stop - 1]):
-            px = mesh.vertices[vertex, 0] - place[0]
-            py = mesh.vertices[vertex, 1] - place[1]
-            pz = mesh.vertices[vertex, 2] - place[2]
-            _project(
-                axes[0, 0] * px + axes[0, 1] * py + axes[0, 2] * pz,
-                axes[1, 0] * px + axes[1, 1] * py + axes[1, 2] * pz,
-                axes[2, 0] * px + axes[2, 1] * py + axes[2, 2] * pz,
-                focal, centre_x, centre_y, view, vertex - offset,
-            )  # fmt: skip
+        vertices = mesh.vertices[offset : np.int64(mesh.vertex_stop[stop - 1])]
+        _project(vertices, axes, place, nowhere, focal, centre_x, centre_y, view, sides)
         _draw(
-            mesh.triangles, first, stop, first, mesh.culled, False, view, offset, focal, centre_x, centre_y, nearness,
-            ids, corners,
+            mesh.triangles, first, stop, first, mesh.culled, False, view, sides, offset, focal, centre_x, centre_y,
+            nearness, ids, corners,
         )  # fmt: skip
     _finish_empty(nearness, ids)
 
@@ -461,9 +490,9 @@ def draw_instances(camera, pool, instances, base, samples, nearness, ids):
     largest = 0
     for mesh in range(len(pool.radius)):
         largest = max(largest, pool.first_vertex[mesh + 1] - pool.first_vertex[mesh])
-    view = np.empty((largest, 6), np.float32)
+    view, sides = np.empty((6, largest), np.float32), np.empty(largest, np.uint8)
     nothing = np.zeros(1, np.uint8)
-    turn = np.empty((3, 3))
+    turn, middle, nowhere = np.empty((3, 3)), np.empty(3), np.zeros(3)
     for instance in range(len(instances)):
         body = instances[instance]
         px, py, pz = body["position"][0] - place[0], body["position"][1] - place[1], body["position"][2] - place[2]
@@ -488,7 +517,7 @@ def draw_instances(camera, pool, instances, base, samples, nearness, ids):
         if not lamp and radius < SMALLEST * samples * away / focal:
             continue
         mesh, number = near_mesh, base + body["slot"]
-        if radius * focal < 26.0 * away * samples and far_mesh != near_mesh:
+        if radius * focal < body["coarse"] * away * samples and far_mesh != near_mesh:
             mesh = far_mesh
             number += pool.first[near_mesh + 1] - pool.first[near_mesh]
         for i in range(3):
@@ -499,17 +528,12 @@ def draw_instances(camera, pool, instances, base, samples, nearness, ids):
                     + axes[i, 2] * body["rotation"][2, j]
                 )
         offset = np.int64(pool.first_vertex[mesh])
-        for vertex in range(offset, pool.first_vertex[mesh + 1]):
-            vx, vy, vz = pool.vertices[vertex, 0], pool.vertices[vertex, 1], pool.vertices[vertex, 2]
-            _project(
-                x + turn[0, 0] * vx + turn[0, 1] * vy + turn[0, 2] * vz,
-                y + turn[1, 0] * vx + turn[1, 1] * vy + turn[1, 2] * vz,
-                z + turn[2, 0] * vx + turn[2, 1] * vy + turn[2, 2] * vz,
-                focal, centre_x, centre_y, view, vertex - offset,
-            )  # fmt: skip
+        middle[0], middle[1], middle[2] = x, y, z
+        vertices = pool.vertices[offset : np.int64(pool.first_vertex[mesh + 1])]
+        _project(vertices, turn, nowhere, middle, focal, centre_x, centre_y, view, sides)
         _draw(
             pool.triangles, np.int64(pool.first[mesh]), np.int64(pool.first[mesh + 1]), number, nothing, True, view,
-            offset, focal, centre_x, centre_y, nearness, ids, corners,
+            sides, offset, focal, centre_x, centre_y, nearness, ids, corners,
         )  # fmt: skip
 
 

@@ -13,10 +13,10 @@ from rllib_integration.embedded import labels
 from rllib_integration.embedded.kernel_cache import njit
 
 from . import raster, scene, weather
-from .actors import PROP, VEHICLE, WALKER, label_of, pose_of
+from .actors import PROP, VEHICLE, WALKER, label_of, leans, pose_of
 from .compiling import BARE
 from .mesh import Mesh, MeshBuilder
-from .models import WALK_POSES, model, posed_walker, walk_pose
+from .models import WALK_POSES, Size, model, opened_doors, posed_walker, walk_pose, wheel_mesh, wheels
 from .raster import FARTHEST, INSTANCE, Camera, MeshPool
 from .shading import LAMP_BRAKE, LAMP_HEAD, LAMP_LEFT, LAMP_RIGHT, LAMP_SIREN, LAMP_TAIL, Stage
 from .view import Joints, Mount, View
@@ -24,6 +24,9 @@ from .view import Joints, Mount, View
 _LENS_COLOURS = ((255, 40, 30), (255, 180, 30), (40, 255, 110))
 _LENS_GLOW = np.array([(3.2, 0.12, 0.08), (3.0, 1.5, 0.1), (0.15, 2.9, 0.7)], np.float32)
 """Glass and light of a signal's lenses: red, yellow, green, as CARLA numbers its states."""
+
+_COARSE_BODY, _COARSE_WHEEL = 26.0, 8.0
+"""[pixels] Radius below which the simpler mesh is drawn."""
 
 MAX_BEAMS = 6
 """Head lamps that light their surroundings at night: those of the vehicles nearest to the camera."""
@@ -95,12 +98,18 @@ def _lens_mesh(radius: float, state: int) -> Mesh:
     return builder.build()
 
 
+_PART = np.dtype(
+    [("body", np.int64), ("wheel", np.int64), ("x", "f8"), ("y", "f8"), ("z", "f8"), ("radius", "f8")], align=True
+)
+"""What moves with a vehicle: the vehicle's row; which of its wheels it is, -1 for none; middle and radius [m]."""
+
+
 @njit(**BARE)
-def _pose(rows, first, instances):  # type: ignore[no-untyped-def]
-    """Copy where actors are and how they move into their instances, from row `first` on."""
+def _pose(rows, lean, first, instances):  # type: ignore[no-untyped-def]
+    """Copy where actors are and how they move into their instances, from row `first` on; lean: see `leans`."""
     for row in range(len(rows)):
         actor, body = rows[row], instances[first + row]
-        turn, middle = pose_of(actor)
+        turn, middle = pose_of(actor, lean[row])
         for i in range(3):
             body["position"][i] = middle[i]
             for j in range(3):
@@ -108,6 +117,36 @@ def _pose(rows, first, instances):  # type: ignore[no-untyped-def]
         body["velocity"][0], body["velocity"][1], body["velocity"][2] = actor["vx"], actor["vy"], actor["vz"]
         body["turn"][0], body["turn"][1], body["turn"][2] = actor["wx"], actor["wy"], actor["wz"]
         body["ground"] = middle[2] - body["size"][2]
+
+
+@njit(**BARE)
+def _pose_parts(parts, vehicles, first, instances):  # type: ignore[no-untyped-def]
+    """Bring what moves with vehicles to them: instances from row `first` on. Wheels are turned and have rolled."""
+    for row in range(len(parts)):
+        part, piece = parts[row], instances[first + row]
+        vehicle, body, wheel = vehicles[part["body"]], instances[part["body"]], part["wheel"]
+        cos, sin, rolled = 1.0, 0.0, 0.0
+        if wheel >= 0:
+            rolled = vehicle["rolled"] / part["radius"]
+            if not vehicle["physics"]:
+                offset = vehicle["wheel_steer_offset"][wheel]
+                cos, sin = math.cos(offset), math.sin(offset)
+                rolled -= vehicle["wheel_pitch_offset"][wheel]
+            elif vehicle["wheel_cosine"][wheel] != 0.0:
+                cos, sin = vehicle["wheel_cosine"][wheel], vehicle["wheel_sine"][wheel]
+        down, along = math.sin(rolled), math.cos(rolled)
+        turn, spin, x, y, z = body["rotation"], body["turn"], part["x"], part["y"], part["z"]
+        for i in range(3):
+            ahead, right = turn[i, 0] * cos + turn[i, 1] * sin, turn[i, 1] * cos - turn[i, 0] * sin
+            piece["rotation"][i, 0] = ahead * along - turn[i, 2] * down
+            piece["rotation"][i, 1] = right
+            piece["rotation"][i, 2] = ahead * down + turn[i, 2] * along
+            piece["position"][i] = body["position"][i] + turn[i, 0] * x + turn[i, 1] * y + turn[i, 2] * z
+            piece["turn"][i] = spin[i]
+        for i in range(3):
+            j, k = (i + 1) % 3, (i + 2) % 3
+            arm_j, arm_k = piece["position"][j] - body["position"][j], piece["position"][k] - body["position"][k]
+            piece["velocity"][i] = body["velocity"][i] + spin[j] * arm_k - spin[k] * arm_j
 
 
 class Renderer:
@@ -132,6 +171,7 @@ class Renderer:
         self._cast: Any = None
         self._postures: dict[int, Joints] = {}
         self._instances = np.zeros(0, INSTANCE)
+        self._parts = np.zeros(0, _PART)
         self._owner = np.zeros(0, np.int32)
         self._looks: dict[Any, Seen] = {}
         self._spare: list[tuple[NDArray[np.float32], NDArray[np.int32]]] = []
@@ -244,6 +284,7 @@ class Renderer:
             row: joints for row in range(len(view.walkers)) if (joints := view.actors.posture(row)) is not None
         }
         cast.append(self._postures)
+        cast.append([view.actors.open_doors(row) for row in range(len(view.vehicles))])
         cast += [
             (view.actors.type_id(kind, row), view.actors.colour(kind, row))
             for kind, rows in enumerate(groups)
@@ -254,8 +295,9 @@ class Renderer:
             self._cast = cast
         first = 0
         for rows in (view.vehicles, view.walkers, view.props):
-            _pose(rows, first, self._instances)
+            _pose(rows, leans(rows, view.gravity), first, self._instances)
             first += len(rows)
+        _pose_parts(self._parts, view.vehicles, first, self._instances)
         self._walk(view)
         self._switch_lamps(view)
 
@@ -265,6 +307,8 @@ class Renderer:
         for kind, rows in ((VEHICLE, view.vehicles), (WALKER, view.walkers), (PROP, view.props)):
             for row in range(len(rows)):
                 bodies.append(self._body(view, kind, row, rows[row]))
+        self._parts, pieces = self._add_parts(view, bodies)
+        bodies += pieces
         bodies += [lens for _, _, lens in self._lamp_heads]
         self._instances = np.concatenate(bodies) if bodies else np.zeros(0, INSTANCE)
         first = self._meshes.pool.first
@@ -273,25 +317,50 @@ class Renderer:
         self._instances["slot"] = np.cumsum(counts) - counts
         self._owner = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
 
+    def _add_parts(self, view: View, bodies: list[NDArray[np.void]]) -> tuple[NDArray[np.void], list[NDArray[np.void]]]:
+        """What moves with the vehicles, whose instances are the first of `bodies`, and the instances of that."""
+        parts: list[tuple[float, ...]] = []
+        pieces = []
+
+        def add(row: int, near: int, far: int, *part: float) -> None:
+            piece = bodies[row].copy()
+            piece["near_mesh"], piece["far_mesh"] = near, far
+            piece["casts_shadow"], piece["coarse"] = 0, _COARSE_WHEEL
+            parts.append((row, *part))
+            pieces.append(piece)
+
+        for row, vehicle in enumerate(view.vehicles):
+            type_id, size = view.actors.type_id(VEHICLE, row), _size(vehicle)
+            for wheel in wheels(type_id, size):
+                shape = (round(wheel.radius, 3), wheel.half, wheel.rim)
+                meshes = [self._meshes.row(("wheel", *shape, detail), wheel_mesh(*shape, detail)) for detail in (1, 0)]
+                add(row, *meshes, wheel.number, *wheel.place, wheel.radius)
+            open_ones = view.actors.open_doors(row)
+            doors = opened_doors(type_id, size, open_ones) if open_ones else None
+            if doors is not None:
+                mesh = self._meshes.row(("doors", type_id, size, open_ones), doors)
+                add(row, mesh, mesh, -1, 0.0, 0.0, 0.0, 1.0)
+        return np.array(parts, _PART), pieces
+
     def _body(self, view: View, kind: int, row: int, actor: np.void) -> NDArray[np.void]:
         type_id = view.actors.type_id(kind, row)
-        size = tuple(round(float(actor[f"extent_{axis}"]), 3) for axis in "xyz")
+        size = _size(actor)
         body = np.zeros(1, INSTANCE)
         pose = WALK_POSES if kind == WALKER else 0
         if kind == WALKER:
             for step in range(WALK_POSES + 1):
                 for detail in (0, 1):
-                    self._meshes.of_actor(type_id, size, detail, step)  # type: ignore[arg-type]
-        body["near_mesh"] = self._meshes.of_actor(type_id, size, 1, pose)  # type: ignore[arg-type]
-        body["far_mesh"] = self._meshes.of_actor(type_id, size, 0, pose)  # type: ignore[arg-type]
+                    self._meshes.of_actor(type_id, size, detail, step)
+        body["near_mesh"] = self._meshes.of_actor(type_id, size, 1, pose)
+        body["far_mesh"] = self._meshes.of_actor(type_id, size, 0, pose)
         if kind == WALKER and row in self._postures:
-            mesh = posed_walker(type_id, size, self._postures[row])  # type: ignore[arg-type]
+            mesh = posed_walker(type_id, size, self._postures[row])
             body["near_mesh"] = body["far_mesh"] = self._meshes.replace(("posed", int(actor["id"])), mesh)
         body["size"] = size
         body["colour"] = view.actors.colour(kind, row)
         body["label"] = label_of(type_id)
         body["object_id"] = actor["id"]
-        body["casts_shadow"] = 1
+        body["casts_shadow"], body["coarse"] = 1, _COARSE_BODY
         return body
 
     def _walk(self, view: View) -> None:
@@ -303,10 +372,10 @@ class Renderer:
             walker = view.walkers[row]
             pose = walk_pose(walker)
             type_id = view.actors.type_id(WALKER, row)
-            size = tuple(round(float(walker[f"extent_{axis}"]), 3) for axis in "xyz")
+            size = _size(walker)
             body = self._instances[first + row]
-            body["near_mesh"] = self._meshes.of_actor(type_id, size, 1, pose)  # type: ignore[arg-type]
-            body["far_mesh"] = self._meshes.of_actor(type_id, size, 0, pose)  # type: ignore[arg-type]
+            body["near_mesh"] = self._meshes.of_actor(type_id, size, 1, pose)
+            body["far_mesh"] = self._meshes.of_actor(type_id, size, 0, pose)
 
     def _switch_lamps(self, view: View) -> None:
         """Lamps of vehicles by their light state and brake, lenses of traffic lights by their state."""
@@ -330,6 +399,11 @@ class Renderer:
         forward = bodies["rotation"][:, :, 0]
         place = bodies["position"] + forward * bodies["size"][:, :1]
         return np.concatenate([place, forward[:, :2], np.full((len(bodies), 1), 2.2)], axis=1).astype(np.float32)
+
+
+def _size(actor: np.void) -> Size:
+    """Half sizes of an actor's box [m]."""
+    return tuple(round(float(actor[f"extent_{axis}"]), 3) for axis in "xyz")  # type: ignore[return-value]
 
 
 @functools.lru_cache(maxsize=4096)

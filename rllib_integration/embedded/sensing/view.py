@@ -29,6 +29,9 @@ class ActorLookup(Protocol):
     def light_flags(self, row: int) -> int:
         """CARLA's VehicleLightState bits of a vehicle."""
 
+    def open_doors(self, row: int) -> int:
+        """Open doors of a vehicle: a bit for each of CARLA's VehicleDoor."""
+
 
 class View(NamedTuple):
     """The world after one tick. Positions are metres in CARLA's left-handed world frame, angles radians.

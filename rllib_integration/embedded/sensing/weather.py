@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 SKY_SIZE = 256
 """Texels along one side of the sky, which is an octahedral map of the upper half of all directions."""
+
+_STARS = 1400
 
 SUN_COSINE = math.cos(math.radians(0.9))
 
@@ -32,7 +35,8 @@ class Light(NamedTuple):
         rain: 0..1.
         night: 0..1, 1 when lamps and windows are lit.
         sky: float32 (SKY_SIZE, SKY_SIZE, 3).
-        sun_disc: float32 (3,), brightness of the sun's own disc.
+        sun_disc: float32 (3,), brightness of the disc of the sun or moon.
+        stars: 0..1, how bright the stars are.
     """
 
     sun: NDArray[np.float64]
@@ -50,6 +54,7 @@ class Light(NamedTuple):
     night: float
     sky: NDArray[np.float32]
     sun_disc: NDArray[np.float32]
+    stars: float
 
 
 def _smooth(low: float, high: float, value: float) -> float:
@@ -117,8 +122,16 @@ def make_light(weather: Mapping[str, float]) -> Light:
         rain=rain,
         night=1.0 - _smooth(-4.0, 4.0, altitude),
         sky=sky.astype(np.float32),
-        sun_disc=(sun_colour * 12.0 * _sun_seen(cover, density) * (altitude > -2.0)).astype(np.float32),
+        sun_disc=(_disc(sun_colour, altitude) * _sun_seen(cover, density)).astype(np.float32),
+        stars=(1.0 - day) * (1.0 - cover) ** 2 * (1.0 - density) ** 2 * (1.0 - dust),
     )
+
+
+def _disc(sun_colour: NDArray[np.float64], altitude: float) -> NDArray[np.float64]:
+    """Brightness of the disc in the sky: of the sun, of the moon, or of neither right after sunset."""
+    if altitude > -2.0:
+        return 12.0 * sun_colour
+    return np.array([0.75, 0.75, 0.68]) if altitude < -4.0 else np.zeros(3)
 
 
 def _sun_seen(cover: float, fog: float) -> float:
@@ -152,7 +165,7 @@ def _sky(
     clear = clear * (1.0 - 0.45 * low_sun) + low_sun * glow * np.array([1.05, 0.42, 0.12])
     halo = 0.5 * np.clip(towards, 0.0, 1.0) ** 24 + 0.7 * np.clip(towards, 0.0, 1.0) ** 350
     clear = clear + halo * (1.0 - cover) * mie**0.5 * np.array([1.0, 0.85 - 0.3 * low_sun, 0.65 - 0.4 * low_sun])
-    night = np.array([0.006, 0.009, 0.018]) * (1.0 + 1.5 * (1.0 - up) ** 2) + _stars(up)
+    night = np.array([0.006, 0.009, 0.018]) * (1.0 + 1.5 * (1.0 - up) ** 2)
     sky = scatter * day * clear + (1.0 - day) * night
     grey = np.array([0.50, 0.53, 0.57]) * (0.62 + 0.38 * up) * (1.0 - 0.45 * cover**3)
     lit = day * (grey + 0.25 * low_sun * np.array([0.5, 0.2, 0.05])) + (1.0 - day) * np.array([0.008, 0.009, 0.012])
@@ -163,9 +176,15 @@ def _sky(
     return sky * (1.0 - 0.9 * dust) + 0.9 * dust * storm
 
 
-def _stars(up: NDArray[np.float64]) -> NDArray[np.float64]:
-    dice = np.random.Generator(np.random.SFC64(5)).random(up.shape)
-    return np.where((dice > 0.9985) & (up > 0.08), 0.04, 0.0)
+@functools.cache
+def stars() -> NDArray[np.float64]:
+    """The stars, the same every night: float64 (n, 4), unit vectors towards them and their brightness, 0..1."""
+    dice = np.random.Generator(np.random.SFC64(5))
+    towards = dice.standard_normal((_STARS, 3))
+    towards[:, 2] = np.abs(towards[:, 2])
+    towards /= np.linalg.norm(towards, axis=1)[:, None]
+    low = np.clip(towards[:, 2] * 4.0, 0.0, 1.0)
+    return np.column_stack([towards, (0.25 + 0.75 * dice.random(_STARS) ** 4) * low])
 
 
 def _clouds(view: NDArray[np.float64], cover: float) -> NDArray[np.float64]:

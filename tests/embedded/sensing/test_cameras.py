@@ -215,6 +215,49 @@ def test_brake_lamps_shine_when_the_brake_is_pressed(open_street):
     assert shine[1] > shine[0] + 4
 
 
+@pytest.mark.parametrize(
+    "fields", [{"wheel_cosine": 0.87, "wheel_sine": 0.5}, {"rolled": 0.15}], ids=["turned", "rolled"]
+)
+def test_wheels_are_seen_to_turn_and_to_roll(open_street, fields):
+    pictures = []
+    for wheels in ({"wheel_cosine": 1.0}, fields):
+        car = {"type_id": "vehicle.tesla.model3", "x": 6.0, "yaw": np.pi / 2, "physics": 1, **wheels}
+        view = make_view(open_street, vehicles=[car])
+        pictures.append(picture("rgb", view, make_mount(z=1.0), image_size_x=400, image_size_y=300))
+    changed = (pictures[0] != pictures[1]).any(axis=2)
+    rows, columns = np.nonzero(changed)
+    assert changed.sum() > 100
+    assert rows.min() > 150  # below the horizon
+    assert columns.min() < 150 < 250 < columns.max()  # both wheels on this side
+
+
+@pytest.mark.parametrize(("speed", "turn", "side"), [(8.0, 0.5, 1), (8.0, -0.5, -1), (-8.0, 0.5, -1)])
+def test_riders_lean_into_bends(open_street, speed, turn, side):
+    fields = {"type_id": "vehicle.yamaha.yzf", "x": 8.0, "vx": speed, "balance": 9.0, "extent_y": 0.4, "extent_x": 1.1}
+
+    def columns_of_rider(turn):
+        view = make_view(open_street, vehicles=[{**fields, "wz": turn}])
+        return np.nonzero(picture("semantic_segmentation", view, make_mount())[..., 2] == 13)[1].mean()
+
+    assert (columns_of_rider(turn) - columns_of_rider(0.0)) * side > 1.0
+
+
+def test_an_open_door_stands_out_and_leaves_a_gap(open_street):
+    view = make_view(open_street, vehicles=[{"type_id": "vehicle.tesla.model3", "x": 6.0, "y": 0.0, "yaw": np.pi / 2}])
+    sizes = {"image_size_x": 400, "image_size_y": 300}
+    closed = picture("instance_segmentation", view, make_mount(z=1.0), **sizes)[..., 1] == view.vehicles["id"][0]
+    before = picture("rgb", view, make_mount(z=1.0), **sizes)
+    view = view._replace(frame=2)
+    view.actors.doors[0] = 0b10  # front right, towards the camera
+    opened = picture("instance_segmentation", view, make_mount(z=1.0), **sizes)[..., 1] == view.vehicles["id"][0]
+    after = picture("rgb", view, make_mount(z=1.0), **sizes)
+    assert opened.sum() > closed.sum()
+    assert ((after != before).any(axis=2) & closed).sum() > 200
+    view = view._replace(frame=3)
+    view.actors.doors[0] = 0b01  # front left, beyond the car
+    assert (picture("rgb", view, make_mount(z=1.0), **sizes)[closed] == before[closed]).mean() > 0.95
+
+
 def test_small_pictures_change_smoothly_when_the_camera_moves_a_little(open_street):
     """A crawling edge flips whole pixels; a smooth one changes by the share of the pixel it moved."""
     view = make_view(open_street, vehicles=[{"x": 15.0, "yaw": 0.3}])

@@ -39,6 +39,7 @@ class Actors:
         self.names = names
         self.colours: dict[tuple[int, int], tuple[int, int, int]] = {}
         self.flags: dict[int, int] = {}
+        self.doors: dict[int, int] = {}
         self.postures: dict[int, Joints] = {}
 
     def describe(self, kind: int, row: int) -> list[Any]:
@@ -56,6 +57,9 @@ class Actors:
 
     def light_flags(self, row: int) -> int:
         return self.flags.get(row, 0)
+
+    def open_doors(self, row: int) -> int:
+        return self.doors.get(row, 0)
 
 
 @functools.lru_cache(maxsize=1)
