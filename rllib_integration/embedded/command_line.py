@@ -16,6 +16,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from rllib_integration.embedded.parent_death import set_parent_death_signal
+from rllib_integration.embedded.protocol.connection import open_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -202,7 +203,27 @@ def _fetch_town(name: str, folder: str | None) -> None:
         _fail(str(error))
 
 
-def _create_server(options: argparse.Namespace) -> Server:
+def _open_ports(options: argparse.Namespace) -> tuple[socket.socket, socket.socket]:
+    """The RPC and the streaming port, before anything else is imported.
+
+    Whoever starts a client right after the server is queued there, and answered as soon as the server is ready. The
+    client does not try again: had the port been closed, it would wait for nothing until its time-out is over.
+    """
+    streaming_port = options.streaming_port
+    if streaming_port is None:
+        streaming_port = options.rpc_port + 1 if options.rpc_port else 0
+    opened: list[socket.socket] = []
+    for port in (options.rpc_port, streaming_port):
+        try:
+            opened.append(open_port(options.host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                _fail(f"port {port} is in use; choose another one with -carla-rpc-port or -carla-streaming-port")
+            _fail(f"cannot listen on {options.host}, ports {options.rpc_port} and {streaming_port}: {error}")
+    return opened[0], opened[1]
+
+
+def _create_server(options: argparse.Namespace, ports: tuple[socket.socket, socket.socket]) -> Server:
     from rllib_integration.embedded import kernel_cache
     from rllib_integration.embedded.announcements import announce
     from rllib_integration.embedded.rpc.server import Server
@@ -212,18 +233,7 @@ def _create_server(options: argparse.Namespace) -> Server:
     from rllib_integration.embedded.world.simulation import Simulation
 
     simulation = Simulation(options.town_folder, options.recordings_folder)
-    streaming_port = options.streaming_port
-    if streaming_port is None:
-        streaming_port = options.rpc_port + 1 if options.rpc_port else 0
-    clock = Clock(options.frame_rate, options.benchmark)
-    try:
-        server = Server(simulation, options.host, options.rpc_port, streaming_port, clock)
-    except OSError as error:
-        ports = f"{options.rpc_port} and {streaming_port}"
-        if error.errno == errno.EADDRINUSE:
-            _fail(f"port {_busy_port(options.host, options.rpc_port, streaming_port)} is in use; choose another one "
-                  "with -carla-rpc-port or -carla-streaming-port")  # fmt: skip
-        _fail(f"cannot listen on {options.host}, ports {ports}: {error}")
+    server = Server(simulation, options.host, *ports, Clock(options.frame_rate, options.benchmark))
     server.skips_overtaken_frames = options.skip_overtaken_frames
     town = options.town or BUILT_IN_TOWN
     try:
@@ -261,17 +271,6 @@ def _idle_work(town: Town) -> list[Callable[[], object]]:
     return work
 
 
-def _busy_port(host: str, *ports: int) -> int:
-    for port in ports:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                return port
-    return ports[0]
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the server until it is told to end; returns the exit status."""
     try:
@@ -289,7 +288,7 @@ def main(arguments: list[str] | None = None) -> int:
         _end_when_orphaned(options.parent_pid)
         parent = _watch_parent(options.parent_pid)
     _raise_descriptor_limit()
-    server = _create_server(options)
+    server = _create_server(options, _open_ports(options))
     loop = server.loop
     if parent is not None:
         loop.watch(parent, 1, lambda _events: loop.stop())

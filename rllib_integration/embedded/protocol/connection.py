@@ -160,26 +160,44 @@ class Connection:
         self.on_close()
 
 
+def open_port(host: str, port: int) -> socket.socket:
+    """A port at which clients are queued until a `Listener` accepts them; 0: any free one.
+
+    Raises:
+        OSError: if it cannot be bound.
+    """
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(_BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    listening.setblocking(False)
+    return listening
+
+
 class Listener:
     """Accepts connections on one port.
+
+    Args:
+        loop: Tells of them.
+        host: Address.
+        port: Its number, or what `open_port` returned.
+        accept: Takes every connection.
 
     Raises:
         OSError: if the port cannot be bound.
     """
 
-    def __init__(self, loop: EventLoop, host: str, port: int, accept: Callable[[socket.socket], object]) -> None:
+    def __init__(
+        self, loop: EventLoop, host: str, port: int | socket.socket, accept: Callable[[socket.socket], object]
+    ) -> None:
         self._loop = loop
         self._accept = accept
         self._paused_until: float | None = None
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._socket.bind((host, port))
-            self._socket.listen(_BACKLOG)
-        except OSError:
-            self._socket.close()
-            raise
-        self._socket.setblocking(False)
+        self._socket = port if isinstance(port, socket.socket) else open_port(host, port)
         self.port: int = self._socket.getsockname()[1]
         loop.watch(self._socket.fileno(), READABLE, self._on_ready)
 

@@ -93,7 +93,7 @@ class RpcServer:
         backlog: Those whose requests wait for another turn; see `work_off_backlog`.
     """
 
-    def __init__(self, loop: EventLoop, host: str, port: int, handle: RequestHandler) -> None:
+    def __init__(self, loop: EventLoop, host: str, port: int | socket.socket, handle: RequestHandler) -> None:
         self._loop = loop
         self.handle = handle
         self.connections: set[RpcConnection] = set()

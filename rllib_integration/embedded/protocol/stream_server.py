@@ -64,7 +64,11 @@ class StreamServer:
     """
 
     def __init__(
-        self, loop: EventLoop, host: str, port: int, on_subscribe: Callable[[StreamConnection, int], None]
+        self,
+        loop: EventLoop,
+        host: str,
+        port: int | socket.socket,
+        on_subscribe: Callable[[StreamConnection, int], None],
     ) -> None:
         self._loop = loop
         self._on_subscribe = on_subscribe

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -75,7 +76,7 @@ def _encode(message_id: int, returns: Returns, result: Any) -> bytes:
 
 
 class Server:
-    """Serves one simulation on an RPC and a streaming port.
+    """Serves one simulation on an RPC and a streaming port, given by number or as of `open_port`.
 
     Attributes:
         simulation: The world.
@@ -90,7 +91,14 @@ class Server:
             client's Traffic Manager rests, in another one after a frame.
     """
 
-    def __init__(self, simulation: Simulation, host: str, port: int, streaming_port: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        simulation: Simulation,
+        host: str,
+        port: int | socket.socket,
+        streaming_port: int | socket.socket,
+        clock: Clock,
+    ) -> None:
         self.simulation = simulation
         self.clock = clock
         self.traffic_managers = TrafficManagers()
