@@ -604,8 +604,8 @@ def opened_doors(type_id: str, size: Size, doors: int) -> Mesh | None:
         gap = np.array([(ahead, width, sill), (behind, width, sill), (behind, inner, top), (ahead, inner, top),
                         (ahead, width, belt), (behind, width, belt)])  # fmt: skip
         gap[:, 1] = side * (gap[:, 1] + 0.02)
-        turned = slice(None, None, 1 if side > 0.0 else -1)
-        builder.add(gap, [(a, b, c)[turned] for a, b, c in ((0, 5, 1), (0, 4, 5), (4, 2, 5), (4, 3, 2))], _INSIDE)
+        faces = np.array([(0, 5, 1), (0, 4, 5), (4, 2, 5), (4, 3, 2)])
+        builder.add(gap, faces if side > 0.0 else faces[:, ::-1], _INSIDE)
         leaf = (ahead, behind, side)
         _leaf(builder, leaf, (sill, width, belt, width), *_BODY)
         _leaf(builder, leaf, (belt, width, top, inner), *_WINDOW)
