@@ -18,6 +18,7 @@ from rllib_integration.embedded.town.markings import crosswalk_polygons
 from rllib_integration.embedded.town.minitown import minitown
 from rllib_integration.embedded.town.navigation import build_navigation
 from rllib_integration.embedded.town.opendrive import RoadNetwork, parse_opendrive
+from rllib_integration.embedded.town.parking_lots import PARKING_LOTS
 from rllib_integration.embedded.town.scenery import build_surroundings
 from rllib_integration.embedded.town.signals import find_signals
 from rllib_integration.embedded.town.sources import BUILT_IN_TOWN, map_path, read_opendrive, town_file_name, town_names
@@ -77,14 +78,14 @@ def _roads(opendrive: str) -> _Roads:
 def _derive(name: str, opendrive: str, roads: _Roads) -> cache.Arrays:
     """Everything that a text gives, as arrays."""
     network, lines, lanes = roads
-    surface, gores = build_surface(lane_quads(lanes))
+    surface, gores = build_surface(lane_quads(lanes), [lot.area for lot in PARKING_LOTS.get(name, ())])
     signals, zones = find_signals(network, lines, lanes, surface)
     crosswalks = crosswalk_polygons(network, lines)
     seed = zlib.crc32(opendrive.encode("utf-8"))
     surroundings = build_surroundings(network, lanes, surface, gores, signals, zones, crosswalks, seed, name)
     scenery = surroundings.scenery
     return {
-        "spawn_points": spawn_points(network, lanes, surroundings.obstacles),
+        "spawn_points": spawn_points(network, lanes, surroundings.obstacles, name),
         "surface_frame": np.array([surface.origin_x, surface.origin_y, surface.cell]),
         "tile_first": surface.tile_first,
         "tile_next": surface.tile_next,

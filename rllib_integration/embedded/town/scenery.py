@@ -16,6 +16,7 @@ from rllib_integration.embedded.town.lanes import LaneTable
 from rllib_integration.embedded.town.markings import COLOURS, crosswalk_stripes, lane_lines, stop_lines
 from rllib_integration.embedded.town.mesh import Array, MeshBuilder
 from rllib_integration.embedded.town.opendrive import RoadNetwork
+from rllib_integration.embedded.town.parking_lots import PARKING_LOTS
 from rllib_integration.embedded.town.town import Scenery, Signal
 
 
@@ -47,6 +48,8 @@ def build_surroundings(
         mesh.add_quads(quads, ROAD_LINES, colour)
     for quads in (crosswalk_stripes(crosswalks), stop_lines(signals, zones)):
         mesh.add_quads(quads, ROAD_LINES, COLOURS["white"])
+    for lot in PARKING_LOTS.get(name, ()):
+        mesh.add_quads(lot.lines(surface), ROAD_LINES, COLOURS["white"])
     marking_stop = mesh.triangle_count
     add_lanes(mesh, lanes, surface)
     add_gores(mesh, gores)

@@ -29,11 +29,23 @@ NARROWEST = 2.4
 MOST = 400
 """About as many as CARLA's towns have at most."""
 
+IN_CARLA = {"Town06": 436, "Town10HD": 155}
+"""How many spawn points CARLA's town has, where the rules above give fewer: scripts name them by their numbers."""
 
-def spawn_points(network: RoadNetwork, lanes: LaneTable, obstacles: NDArray[np.void]) -> Array:
+_FILL_STEP, _FILL_ASIDE, _FILL_JUNCTION_CLEARANCE = 1.0, (0.0, 0.25, -0.25, 0.5, -0.5), 6.0
+"""[m] Where further ones are tried: along a lane, how far beside its middle, and how near to a junction."""
+
+
+def spawn_points(network: RoadNetwork, lanes: LaneTable, obstacles: NDArray[np.void], town: str = "") -> Array:
     """Choose spawn points.
 
     Every vehicle blueprint fits on all of them at once without touching another vehicle or an obstacle.
+
+    Args:
+        network: the roads.
+        lanes: their lanes.
+        obstacles: structured array `OBSTACLE`.
+        town: its name, see `IN_CARLA`.
 
     Returns:
         float64 (n, 6): x, y, z [m], pitch, yaw, roll [degrees], CARLA's frame.
@@ -42,7 +54,49 @@ def spawn_points(network: RoadNetwork, lanes: LaneTable, obstacles: NDArray[np.v
     if len(candidates) == 0:
         candidates = _middles(lanes)
     chosen = _without_overlaps(_thinned(candidates, 10 * MOST))
-    return _clear_of(obstacles, _thinned(chosen, MOST))
+    chosen = _clear_of(obstacles, _thinned(chosen, MOST))
+    wanted = IN_CARLA.get(town, 0)
+    return chosen if len(chosen) >= wanted else _filled(chosen, network, lanes, obstacles, wanted)
+
+
+def _filled(poses: Array, network: RoadNetwork, lanes: LaneTable, obstacles: NDArray[np.void], wanted: int) -> Array:
+    """Append poses wherever there is still room, up to `wanted`.
+
+    Where lanes are narrower than the widest vehicle, a pose beside the middle of its lane, away from the other lane's,
+    still leaves all of it on the road.
+    """
+    dense = _thinned(_dense(network, lanes), 10 * MOST)
+    for aside in _FILL_ASIDE:
+        candidates = _aside(dense, aside)
+        gap = np.linalg.norm(candidates[:, None, :2] - poses[None, :, :2], axis=2).min(axis=1)
+        candidates = _clear_of(obstacles, candidates[gap > WIDEST])
+        poses = _without_overlaps(np.concatenate([poses, candidates]), settled=len(poses))
+        if len(poses) >= wanted:
+            break
+    return poses[:wanted]
+
+
+def _dense(network: RoadNetwork, lanes: LaneTable) -> Array:
+    """Poses every `_FILL_STEP` on the driving lanes outside junctions."""
+    found = [np.zeros((0, 6))]
+    for row in np.flatnonzero((lanes.type == DRIVING) & (lanes.junction < 0)):
+        road, stations = network.roads[lanes.road[row]], lanes.stations(int(row))
+        s = lanes.s[stations]
+        low = max(s[0], 0.5 * LONGEST if _open(road.predecessor) else _FILL_JUNCTION_CLEARANCE)
+        high = min(s[-1], road.length - (0.5 * LONGEST if _open(road.successor) else _FILL_JUNCTION_CLEARANCE))
+        places = np.arange(low, high, _FILL_STEP)
+        width = np.linalg.norm(lanes.outer[stations] - lanes.inner[stations], axis=1)
+        found.append(_poses(lanes, int(row), places[np.interp(places, s, width) > NARROWEST]))
+    return np.concatenate(found)
+
+
+def _aside(poses: Array, metres: float) -> Array:
+    """The poses, moved to their right."""
+    yaw = np.radians(poses[:, 4])
+    moved = poses.copy()
+    moved[:, 0] -= metres * np.sin(yaw)
+    moved[:, 1] += metres * np.cos(yaw)
+    return moved
 
 
 def _clear_of(obstacles: NDArray[np.void], poses: Array) -> Array:
@@ -130,14 +184,17 @@ def _poses(lanes: LaneTable, row: int, places: Array) -> Array:
     return np.column_stack([at, pitch, yaw, np.zeros(len(at))])
 
 
-def _without_overlaps(poses: Array) -> Array:
-    """Keep poses, in order, whose largest vehicle overlaps none kept before (separating axes of rectangles)."""
+def _without_overlaps(poses: Array, settled: int = 0) -> Array:
+    """Keep poses, in order, whose largest vehicle overlaps none kept before (separating axes of rectangles).
+
+    The first `settled` are known to overlap none.
+    """
     half = np.array([0.5 * (LONGEST + CLEARANCE), 0.5 * (WIDEST + CLEARANCE)])
     yaw = np.radians(poses[:, 4])
     forward = np.column_stack([np.cos(yaw), np.sin(yaw)])
     right = np.column_stack([-np.sin(yaw), np.cos(yaw)])
-    kept = np.zeros(len(poses), bool)
-    for i in range(len(poses)):
+    kept = np.arange(len(poses)) < settled
+    for i in range(settled, len(poses)):
         offset = poses[:i, :2] - poses[i, :2]
         near = kept[:i] & (np.abs(offset) < 2.0 * np.hypot(*half)).all(axis=1)
         near &= np.abs(poses[:i, 2] - poses[i, 2]) < 5.0

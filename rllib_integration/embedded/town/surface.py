@@ -13,6 +13,7 @@ A town is worked off in square blocks with a rim, so that memory stays bounded f
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -64,6 +65,8 @@ GORE = 8.0
 
 LEVELS = 3
 _RELAXATIONS = 60  # even, so that the result lands in the caller's array
+
+Area = tuple[float, float, float, float]
 
 
 @dataclass
@@ -117,14 +120,15 @@ def lane_quads(lanes: LaneTable) -> GroundQuads:
     return GroundQuads(corners[keep], label[keep], raised[keep], lane, lanes.junction[lane] >= 0)
 
 
-def build_surface(quads: GroundQuads) -> tuple[Surface, Array]:
+def build_surface(quads: GroundQuads, lots: Sequence[Area] = ()) -> tuple[Surface, Array]:
     """Lay the ground of a town.
 
     Args:
         quads: everything that carries.
+        lots: terrain to pave: low x and y, high x and y [m].
 
     Returns:
-        The ground, and quadrilaterals (n, 4, 3) of the paved gaps between the lanes of junctions.
+        The ground, and quadrilaterals (n, 4, 3) of the pavement outside of lanes: lots, gaps in junctions.
     """
     low, high = quads.low.min(axis=0) - MARGIN - 8.0, quads.high.max(axis=0) + MARGIN + 8.0
     area = float(np.prod(high - low))
@@ -136,7 +140,7 @@ def build_surface(quads: GroundQuads) -> tuple[Surface, Array]:
     tiles = _TileStore(rows, columns)
     for row in range(0, rows, BLOCK_TILES):
         for column in range(0, columns, BLOCK_TILES):
-            _build_block(tiles, quads, coarse, origin, cell, row, column)
+            _build_block(tiles, quads, lots, coarse, origin, cell, row, column)
     surface = Surface(float(origin[0]), float(origin[1]), cell, *tiles.arrays())
     return surface, np.concatenate(tiles.gores) if tiles.gores else np.zeros((0, 4, 3))
 
@@ -247,6 +251,7 @@ class _TileStore:
 def _build_block(
     tiles: _TileStore,
     quads: GroundQuads,
+    lots: Sequence[Area],
     coarse: _CoarseTerrain,
     origin: Array,
     cell: float,
@@ -269,6 +274,8 @@ def _build_block(
     _extract_decks(heights, labels, max(1, round(ABUTMENT / cell)))
     ground, ground_label = _lay_ground(heights, labels, terrain, exists)
     gore = _pave_gores(heights[0], in_junction, ground_label, cell)
+    for lot in lots:
+        gore |= _pave_lot(lot, ground_label, low, cell)
     if gore.any():
         inner = (
             slice(rim, rim + (row_end - row) * TILE_CELLS + 1),
@@ -465,6 +472,15 @@ def _pave_gores(
         gore = (closed > 0) & (label == TERRAIN)
         label[gore] = ROADS
     return gore
+
+
+def _pave_lot(lot: Area, label: NDArray[np.uint8], low: Array, cell: float) -> NDArray[np.bool_]:
+    """Call the terrain of a rectangle road; returns the nodes that became road."""
+    x, y = (low[axis] + cell * np.arange(label.shape[1 - axis]) for axis in (0, 1))
+    inside = ((y >= lot[1]) & (y <= lot[3]))[:, None] & ((x >= lot[0]) & (x <= lot[2]))
+    paved = inside & (label == TERRAIN)
+    label[paved] = ROADS
+    return paved
 
 
 def _gore_quads(gore: NDArray[np.bool_], ground: NDArray[np.float32], low: Array, cell: float) -> Array:

@@ -21,6 +21,7 @@ from rllib_integration.embedded.labels import (
 )
 from rllib_integration.embedded.physics.ground import ground_at, ground_heights
 from rllib_integration.embedded.town import Town
+from rllib_integration.embedded.town.parking_lots import PARKING_LOTS
 
 TOWNS = ["Minitown", "Town05"]
 
@@ -111,6 +112,19 @@ def test_buildings_stand_on_terrain(minitown: Town) -> None:
         height, *_, label = ground_at(minitown.surface, item["x"], item["y"], item["z"])
         assert label == TERRAIN
         assert item["z"] - item["extent_z"] < height < item["z"] + item["extent_z"]
+
+
+def test_a_parking_lot_of_carla_s_town_is_paved_and_free(town_named: Callable[[str], Town]) -> None:
+    town = town_named("Town05")
+    (lot,) = PARKING_LOTS["Town05"]
+    for x in lot.rows:
+        for number in range(lot.slots):
+            *_, label = ground_at(town.surface, x, lot.first + number * lot.spacing, 5.0)
+            assert label == ROADS
+    low_x, low_y, high_x, high_y = lot.area
+    boxes = town.obstacles
+    inside = (boxes["x"] > low_x) & (boxes["x"] < high_x) & (boxes["y"] > low_y) & (boxes["y"] < high_y)
+    assert not inside.any()
 
 
 def test_lamp_heads_face_the_traffic(minitown: Town) -> None:

@@ -16,9 +16,9 @@ from rllib_integration.embedded import world
 from rllib_integration.embedded.labels import ROADS
 from rllib_integration.embedded.physics.ground import ground_at
 from rllib_integration.embedded.town import Town
-from rllib_integration.embedded.town.spawn_points import LONGEST, WIDEST
+from rllib_integration.embedded.town.spawn_points import IN_CARLA, LONGEST, WIDEST
 
-TOWNS = ["Minitown", "Town02", "Town05"]
+TOWNS = ["Minitown", "Town02", "Town05", "Town10HD"]
 
 
 def outline(pose: np.ndarray, half_x: float, half_y: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -43,6 +43,10 @@ def test_the_largest_vehicles_fit_on_all_spawn_points_at_once(name: str, town_na
         assert apart, f"{poses[i]} and {poses[j]}"
 
 
+def test_scripts_find_the_spawn_points_that_they_name_by_number(town_named: Callable[[str], Town]) -> None:
+    assert len(town_named("Town10HD").spawn_points) == IN_CARLA["Town10HD"]
+
+
 def test_every_blueprint_is_within_the_assumed_size() -> None:
     document = json.loads((Path(world.__file__).parent / "blueprints.json").read_text())
     sizes = np.array([vehicle["size"] for vehicle in document["vehicles"].values()])
@@ -65,7 +69,7 @@ def test_spawn_points_stand_raised_on_driving_lanes_in_driving_direction(
         assert waypoint.lane_type == carla.LaneType.Driving
         assert not waypoint.is_junction
         offset = carla.Location(x, y, z) - waypoint.transform.location
-        assert abs(offset.dot(waypoint.transform.get_right_vector())) < 0.1
+        assert abs(offset.dot(waypoint.transform.get_right_vector())) < (0.6 if name in IN_CARLA else 0.1)
         assert math.cos(math.radians(waypoint.transform.rotation.yaw - yaw)) > 0.99
         assert abs(pitch) < 20.0
         assert roll == 0.0
