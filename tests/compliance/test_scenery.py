@@ -57,6 +57,14 @@ def test_street_lights_follow_the_sun_and_light_the_ground_in_their_colour(fresh
     assert blue > 1.5 * red
 
 
+@pytest.mark.parametrize("label", [carla.CityObjectLabel.TrafficLight, carla.CityObjectLabel.TrafficSigns])
+def test_rays_meet_signals_where_their_boxes_are(fresh_world, label):
+    boxes = list(fresh_world.get_level_bbs(label))[:5]
+    above = [box.location + carla.Location(z=box.extent.z + 1.0) for box in boxes]
+    points = [fresh_world.cast_ray(start, box.location) for start, box in zip(above, boxes, strict=True)]
+    assert any(label in {point.label for point in met} for met in points)
+
+
 def test_a_disabled_object_is_passed_by_rays(fresh_world):
     building = fresh_world.get_environment_objects(carla.CityObjectLabel.Buildings)[0]
     box = building.bounding_box

@@ -170,7 +170,7 @@ def _first_hit(
     if kind == _GROUND:
         label = target
     elif kind == _STATIC:
-        label = int(view.town.obstacles[target]["label"])
+        label = int(view.town.ray_targets.boxes[target]["label"])
     else:
         label = int(boxes[target]["label"])
     return float(hits.distance[0]), label

@@ -103,7 +103,7 @@ def describe(view: View, kind: int, row: int) -> list[Any]:
     """The protocol's Actor layout of a body; the town's own objects get a stand-in actor with id 0."""
     if kind != OBSTACLE:
         return view.actors.describe(kind, row)
-    obstacles = view.town.obstacles
+    obstacles = view.town.ray_targets.boxes
     if not 0 <= row < len(obstacles):
         return [0, 0, [0, "static.ground", []], [[0.0] * 3, [0.0] * 3, [0.0] * 3, 0], bytes([labels.GROUND]), b""]
     box = obstacles[row]

@@ -90,7 +90,7 @@ class SemanticLidar(Sensor):
         index, kind = hits.target[chosen], hits.kind[chosen]
         ground, static, moving = kind == GROUND, kind == STATIC, kind == MOVING
         points["label"][ground] = index[ground]
-        points["label"][static] = view.town.obstacles["label"][index[static]]
+        points["label"][static] = view.town.ray_targets.boxes["label"][index[static]]
         points["label"][moving] = boxes["label"][index[moving]]
         # As by CARLA, only actors have an id here; scenery has numbers, too, but the same ones as actors.
         points["object_id"][moving] = boxes["actor_id"][index[moving]]

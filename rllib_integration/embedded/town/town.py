@@ -6,12 +6,15 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import carla
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.embedded import labels
 from rllib_integration.embedded.physics.ground import Surface
+from rllib_integration.embedded.physics.obstacles import OBSTACLE, build_obstacle_grid
 from rllib_integration.embedded.physics.state import ObstacleGrid
 
 logger = logging.getLogger(__name__)
@@ -147,6 +150,29 @@ class Scenery:
         )
 
 
+class RayTargets(NamedTuple):
+    """Boxes that rays meet, and their grid: the obstacles, in their order, then what nothing collides with."""
+
+    boxes: NDArray[np.void]
+    grid: ObstacleGrid
+
+
+def ray_targets(obstacles: NDArray[np.void], objects: NDArray[np.void]) -> RayTargets:
+    """Obstacles with the plates of signs and the heads of traffic lights among some environment objects.
+
+    Args:
+        obstacles: structured array `physics.state.OBSTACLE`.
+        objects: structured array `ENVIRONMENT_OBJECT`.
+    """
+    shown = objects[np.isin(objects["label"], (labels.TRAFFIC_LIGHT, labels.TRAFFIC_SIGNS))]
+    boxes = np.zeros(len(shown), OBSTACLE)
+    for name in OBSTACLE.names or ():
+        boxes[name] = shown[name]
+    boxes["yaw"] = np.radians(shown["yaw"])
+    together = np.concatenate([obstacles, boxes])
+    return RayTargets(together, build_obstacle_grid(together))
+
+
 @dataclass
 class Town:
     """A town, ready to be simulated.
@@ -184,6 +210,11 @@ class Town:
     environment_objects: NDArray[np.void]
     street_lights: NDArray[np.float64]
     make_navigation_mesh: Callable[[], tuple[str, bytes]]
+
+    @cached_property
+    def ray_targets(self) -> RayTargets:
+        """What rays meet of the town besides the ground."""
+        return ray_targets(self.obstacles, self.environment_objects)
 
     @cached_property
     def carla_map(self) -> carla.Map:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rllib_integration.embedded import labels
 from rllib_integration.embedded.physics.obstacles import build_obstacle_grid
 from rllib_integration.embedded.town import Town
+from rllib_integration.embedded.town.town import ray_targets
 
 Colour = tuple[int, int, int]
 ALL_LAYERS = 0xFFFF
@@ -59,6 +60,8 @@ def without(town: Town, hidden: set[int]) -> Town:
         obstacle_grid=build_obstacle_grid(obstacles),
         scenery=town.scenery.only(~np.isin(town.scenery.object_id, gone)),
     )
+    objects = town.environment_objects
+    vars(view)["ray_targets"] = ray_targets(obstacles, objects[~np.isin(objects["object_id"], gone)])
     return _with_what_is_known_of(town, view)
 
 
@@ -76,6 +79,7 @@ def painted(town: Town, colours: Mapping[int, Colour]) -> Town:
     for number, paint in colours.items():
         colour[scenery.object_id == number] = paint
     view = dataclasses.replace(town, scenery=dataclasses.replace(scenery, colour=colour))
+    vars(view)["ray_targets"] = town.ray_targets
     return _with_what_is_known_of(town, view)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from rllib_integration.embedded.physics.ground import flat_surface
 from rllib_integration.embedded.physics.obstacles import OBSTACLE, build_obstacle_grid
+from rllib_integration.embedded.town.town import RayTargets
 from rllib_integration.embedded.physics.state import CONTACT, PROP, VEHICLE, WALKER
 from rllib_integration.embedded.sensing import Mount, View
 from rllib_integration.embedded.sensing.actors import rotation_matrix
@@ -76,7 +77,7 @@ class Town:
         for row, box in enumerate(boxes or ()):
             for name, value in box.items():
                 self.obstacles[name][row] = value
-        self.obstacle_grid = build_obstacle_grid(self.obstacles)
+        self.ray_targets = RayTargets(self.obstacles, build_obstacle_grid(self.obstacles))
         self.carla_map = field_map()
         self.signals: list[Any] = []
         self.scenery = scenery or empty_scenery()
