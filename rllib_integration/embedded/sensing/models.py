@@ -563,20 +563,21 @@ _VEHICLES = {
 
 class _DoorPlan(NamedTuple):
     """Where the side doors of a shape are, in fractions of the half sizes: front and rear edge of the front and of the
-    rear doors, sill, belt, upper edge, and how much the glass leans in."""
+    rear doors, sill, belt, upper edge, how much the glass leans in, and how far the front pillar leans back."""
 
     front: tuple[float, float]
     rear: tuple[float, float] | None
     heights: tuple[float, float, float]
     lean: float
+    pillar: float
 
 
 _DOORS = {
-    "car": _DoorPlan((0.36, -0.06), (-0.08, -0.46), (-0.66, 0.04, 0.84), 0.24),
-    "pickup": _DoorPlan((0.4, -0.02), (-0.04, -0.44), (-0.56, 0.2, 0.8), 0.2),
-    "van": _DoorPlan((0.56, 0.2), None, (-0.7, 0.1, 0.78), 0.06),
-    "bus": _DoorPlan((0.9, 0.72), (-0.1, -0.3), (-0.72, -0.05, 0.62), 0.04),
-    "truck": _DoorPlan((0.94, 0.62), None, (-0.5, -0.1, 0.42), 0.06),
+    "car": _DoorPlan((0.36, -0.06), (-0.08, -0.46), (-0.66, 0.04, 0.84), 0.24, 0.27),
+    "pickup": _DoorPlan((0.4, -0.02), (-0.04, -0.44), (-0.56, 0.2, 0.8), 0.2, 0.32),
+    "van": _DoorPlan((0.56, 0.2), None, (-0.7, 0.1, 0.78), 0.06, 0.1),
+    "bus": _DoorPlan((0.9, 0.72), (-0.1, -0.3), (-0.72, -0.05, 0.62), 0.04, 0.0),
+    "truck": _DoorPlan((0.94, 0.62), None, (-0.5, -0.1, 0.42), 0.06, 0.02),
 }
 _SWING = math.radians(62.0)
 _INSIDE = (22, 22, 25)
@@ -600,31 +601,33 @@ def opened_doors(type_id: str, size: Size, doors: int) -> Mesh | None:
     for door in open_ones:
         side = 1.0 if door & 1 else -1.0
         ahead, behind = (share * length for share in (plan.rear if door > 1 and plan.rear else plan.front))
-        inner = width * (1.0 - plan.lean)
-        gap = np.array([(ahead, width, sill), (behind, width, sill), (behind, inner, top), (ahead, inner, top),
+        inner, back = width * (1.0 - plan.lean), plan.pillar * length if door < 2 else 0.0
+        gap = np.array([(ahead, width, sill), (behind, width, sill), (behind, inner, top), (ahead - back, inner, top),
                         (ahead, width, belt), (behind, width, belt)])  # fmt: skip
         gap[:, 1] = side * (gap[:, 1] + 0.02)
         faces = np.array([(0, 5, 1), (0, 4, 5), (4, 2, 5), (4, 3, 2)])
-        builder.add(gap, faces if side > 0.0 else faces[:, ::-1], _INSIDE)
+        builder.add(gap, faces[:, ::-1] if side > 0.0 else faces, _INSIDE)
         leaf = (ahead, behind, side)
-        _leaf(builder, leaf, (sill, width, belt, width), *_BODY)
-        _leaf(builder, leaf, (belt, width, top, inner), *_WINDOW)
+        _leaf(builder, leaf, (sill, width, belt, width), 0.0, *_BODY)
+        _leaf(builder, leaf, (belt, width, top, inner), back, *_WINDOW)
     return builder.build()
 
 
 def _leaf(
-    builder: MeshBuilder, leaf: tuple[float, float, float], edges: tuple[float, float, float, float], *what: object
-) -> None:
+    builder: MeshBuilder, leaf: tuple[float, float, float], edges: tuple[float, float, float, float], back: float,
+    *what: object,
+) -> None:  # fmt: skip
     """A piece of a door that swings around its front edge.
 
-    leaf: front and rear edge, side (1 right); edges: height and distance from the middle below, and above.
+    leaf: front and rear edge, side (1 right); edges: height and distance from the middle below, and above; back: how
+    much farther back the front edge ends above.
     """
     ahead, behind, side = leaf
     low, low_y, high, high_y = edges
     cos, sin = math.cos(_SWING), math.sin(_SWING)
     points = []
-    for z, y in ((low, low_y), (high, high_y)):
-        for along, inward in ((0.0, 0.0), (ahead - behind, 0.0), (0.0, 0.06), (ahead - behind, 0.06)):
+    for z, y, start in ((low, low_y, 0.0), (high, high_y, back)):
+        for along, inward in ((start, 0.0), (ahead - behind, 0.0), (start, 0.06), (ahead - behind, 0.06)):
             deep = inward + low_y - y
             points.append((ahead - along * cos - deep * sin, side * (low_y + along * sin - deep * cos), z))
     builder.convex(np.array(points), BOX_FACES, *what)
