@@ -165,6 +165,7 @@ class Renderer:
         self._linear = np.where(steps < 0.04045, steps / 12.92, ((steps + 0.055) / 1.055) ** 2.4).astype(np.float32)
         self._weather_key: tuple[int, ...] | None = None
         self._light: weather.Light | None = None
+        self._lit_view: View | None = None
         self._ground: scene.GroundLight | None = None
         self._lamps: NDArray[np.float32] | None = None
         self._view: View | None = None
@@ -203,6 +204,9 @@ class Renderer:
 
     def light(self, view: View) -> weather.Light:
         """Light of the view's weather."""
+        if self._light is not None and view is self._lit_view:
+            return self._light
+        self._lit_view = view
         sane = weather.sane_weather(view.weather)
         key = weather.weather_key(sane)
         if self._light is None or key != self._weather_key:
