@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import re
+import resource
 
 import carla
+import numpy as np
 import pytest
+
+from rllib_integration.embedded.world.recordings import (
+    BODY_FRAME,
+    LIGHT_FRAME,
+    VEHICLE_FRAME,
+    Frame,
+    RecordingError,
+    RecordingWriter,
+    read_recording,
+)
 
 _STEP = 0.05
 
@@ -211,3 +223,20 @@ def test_what_is_no_recording_is_refused_by_name(crash):
     with open(path, "wb") as file:
         file.write(b"not a recording")
     assert "not a recording" in client.show_recorder_file_info("crash.log", False)
+
+
+def test_a_full_disk_ends_a_recording_which_keeps_its_whole_frames(tmp_path):
+    path, here = tmp_path / "full.log", ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    rows = [np.zeros(50, dtype) for dtype in (VEHICLE_FRAME, BODY_FRAME, BODY_FRAME, LIGHT_FRAME)]
+    writer = RecordingWriter(path, "Minitown", False)
+    writer.append(Frame(1, 0.05, 0.05, [], *rows, here))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 1000, before[1]))
+    try:
+        with pytest.raises(RecordingError, match="cannot go on recording"):
+            writer.append(Frame(2, 0.1, 0.1, [], *rows, here))
+        writer.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    _, frames = read_recording(path)
+    assert [frame.frame for frame in frames] == [1]

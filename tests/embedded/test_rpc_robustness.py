@@ -23,6 +23,12 @@ _TIMEOUT = 20.0
 # Loading towns again and again would make a slow test of a quick one.
 _METHODS = sorted(set(REMOTE_CALLS) - {"load_new_episode", "copy_opendrive_to_file", "add_traffic_manager_running"})
 
+_ROAD = (
+    '<road id="1" length="{length}" junction="-1"><planView><geometry s="0" x="{x}" y="0" hdg="0" length="{length}">'
+    '<line/></geometry></planView><lanes><laneSection s="0"><right><lane id="-1" type="driving">'
+    '<width sOffset="0" a="{width}" b="0" c="0" d="0"/></lane></right></laneSection></lanes></road>'
+)
+
 _numbers = st.sampled_from([0, 1, -1, 2**31, 2**32, 2**63, -(2**63), 0.5, 1e308, float("nan"), float("inf")])
 _scalars = st.none() | st.booleans() | _numbers | st.text(max_size=8) | st.binary(max_size=8)
 _values = st.recursive(_scalars, lambda inner: st.lists(inner, max_size=5), max_leaves=12)
@@ -198,9 +204,16 @@ def test_what_a_traffic_manager_asks_about_vehicles_that_are_gone_is_never_an_er
         "<OpenDRIVE><road id='1' length='x'/></OpenDRIVE>",
         "<OpenDRIVE" * 50,
         "\udcff",
+        "a" * 2**23,
+        "<a/>" * 2_000_001,
+        "<OpenDRIVE>" + _ROAD.format(length=1e9, x=0, width=3.5) + "</OpenDRIVE>",
+        "<OpenDRIVE>" + _ROAD.format(length=10, x=1e300, width=3.5) + "</OpenDRIVE>",
+        "<OpenDRIVE>" + _ROAD.format(length=10, x=0, width=1e6) + "</OpenDRIVE>",
+        "<OpenDRIVE>" + _ROAD.format(length=-1, x=0, width=3.5) + "</OpenDRIVE>",
     ],
-    ids=["empty", "text", "other", "no roads", "no number", "unclosed", "no unicode"],
-)
+    ids=["empty", "text", "other", "no roads", "no number", "unclosed", "no unicode", "long", "many tags",
+         "long road", "far road", "wide road", "negative road"],
+)  # fmt: skip
 def test_a_text_that_is_no_road_network_is_refused_with_a_reason(address, witness, text):
     client = RawClient(address)
     parameters = [2.0, 50.0, 1.0, 0.6, True, True, True]
@@ -211,3 +224,36 @@ def test_a_text_that_is_no_road_network_is_refused_with_a_reason(address, witnes
     assert failed is True
     assert reason[0]
     assert "Error(" not in reason[0]
+
+
+def test_what_other_clients_would_have_to_read_is_text_of_bounded_length(address, witness):
+    with RawClient(address) as client:
+        for value, reason in (("x" * 5000, "5000 characters"), ("\udcff", "UTF-8")):
+            description = [0, "static.prop.barrel", [["role_name", 4, value]]]
+            ((failed, (text,)),) = client.call("spawn_actor", description, [[0, 0, 400], [0, 0, 0]])[3]
+            assert failed == 0
+            assert reason in text
+            assert len(text) < 300
+
+
+def test_an_absurd_question_costs_one_answer_of_a_sensible_size(address, witness):
+    with RawClient(address) as client:
+        assert len(client.call("get_actors_by_id", [1] * 100_000)[3][0][1]) == 1
+        assert "too large" in client.call("apply_batch", [[]] * (2**18 + 1), False)[3][0][1][0]
+        for method, *rest in (("load_new_episode",), ("spawn_actor", [0, "x" * 2**20, []], [[0, 0, 0], [0, 0, 0]])):
+            answer = client.call(method, *(rest or ["x" * 2**20]))
+            assert len(msgpack.packb(answer)) < 2000
+        assert len(client.call("x" * 2**20)[2]) < 300
+        assert "65535" in str(client.call("add_traffic_manager_running", ["127.0.0.1", 10**12]))
+        client.call("enable_environment_objects", list(range(2**33, 2**33 + 1000)), False)
+
+
+def test_a_long_chain_of_attached_actors_ends_with_its_first(address, witness):
+    with RawClient(address) as client:
+        description, pose = [0, "static.prop.barrel", []], [[0.0, 0.0, 400.0], [0.0, 0.0, 0.0]]
+        first = last = client.call("spawn_actor", description, pose)[3][0][1][0]
+        for _ in range(1100):
+            empty = [0, "util.actor.empty", []]
+            last = client.call("spawn_actor_with_parent", empty, [[0, 0, 1], [0, 0, 0]], last, 0, "")[3][0][1][0]
+        assert client.call("destroy_actor", first)[3] == [[1, True]]
+        assert client.call("get_actors_by_id", [first, last])[3] == [[1, []]]

@@ -48,6 +48,10 @@ class Connection:
     def make_room(self, size: int) -> None:
         """Called before `size` bytes are queued; may drop queued messages with `drop_oldest`."""
 
+    def count_queued(self, more: int) -> None:
+        """Note that so many more bytes wait to be sent."""
+        self.queued_bytes += more
+
     def has_input(self) -> bool:
         """Whether the peer has sent something that is about to be read."""
         if self.closed or self._reading_waits_for:
@@ -83,7 +87,7 @@ class Connection:
         if not self._outbox:
             self._head_is_partial = sent > 0
         self._outbox.append(rest)
-        self.queued_bytes += len(rest)
+        self.count_queued(len(rest))
         self._update_interest()
 
     def drop_oldest(self) -> bool:
@@ -91,7 +95,7 @@ class Connection:
         index = 1 if self._head_is_partial else 0
         if len(self._outbox) <= index:
             return False
-        self.queued_bytes -= len(self._outbox[index])
+        self.count_queued(-len(self._outbox[index]))
         del self._outbox[index]
         return True
 
@@ -101,7 +105,7 @@ class Connection:
         self._update_interest()
 
     def read_on(self, reason: str) -> None:
-        """Take back `stop_reading`."""
+        """Take back `stop_reading`; `UNREAD_OUTPUT` whenever everything was sent."""
         self._reading_waits_for.discard(reason)
         if not self.closed:
             self._update_interest()
@@ -134,7 +138,7 @@ class Connection:
             while self._outbox:
                 head = self._outbox[0]
                 sent = self._socket.send(head)
-                self.queued_bytes -= sent
+                self.count_queued(-sent)
                 if sent < len(head):
                     self._outbox[0] = head[sent:]
                     self._head_is_partial = True
@@ -156,7 +160,7 @@ class Connection:
         self._loop.forget(self._descriptor)
         self._socket.close()
         self._outbox.clear()
-        self.queued_bytes = 0
+        self.count_queued(-self.queued_bytes)
         self.on_close()
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgpack
+import numpy as np
+from numpy.typing import NDArray
 
 REQUEST = 0
 RESPONSE = 1
@@ -18,6 +20,22 @@ MAX_MESSAGE_BYTES = 64 * 2**20
 """Largest request: an OpenDRIVE text, or a batch for tens of thousands of actors."""
 MAX_ELEMENTS = 2**22
 """Largest array announced by one header; a lying header then costs no more than 32 MiB of address space."""
+MAX_COST = 512 * 2**20
+"""[B] that one request may take in memory: what is a byte on the wire, such as an empty list, takes up to 240 there."""
+
+
+def _costs() -> NDArray[np.uint8]:
+    """[B] that each byte may take in memory: as the first one of a value, or as a small number in a list."""
+    costs = np.full(256, 8, np.uint8)
+    costs[0xC4:0xE0] = 72  # numbers, texts and bytes with their sizes
+    costs[0xA0:0xC0] = 72  # short texts
+    costs[0xE0:] = 40  # negative numbers
+    costs[0x90:0xA0] = costs[0xDC:0xDE] = 88  # arrays
+    costs[0x80:0x90] = costs[0xDE:0xE0] = 240  # tables
+    return costs
+
+
+_COSTS = _costs()
 
 
 class FramingError(ValueError):
@@ -35,6 +53,9 @@ class Request(NamedTuple):
 
 class RequestDecoder:
     """Cuts a byte stream into requests.
+
+    Attributes:
+        cost: [B] that the request which is still incomplete takes in memory, at most.
 
     Raises:
         FramingError: from `feed` or the iteration, when the stream holds anything but requests.
@@ -54,6 +75,8 @@ class RequestDecoder:
         )
         self._fed = 0
         self._completed = 0
+        self._uncounted = b""
+        self.cost = 0
 
     def feed(self, data: bytes) -> None:
         """Add received bytes."""
@@ -62,6 +85,7 @@ class RequestDecoder:
         if self._fed - self._completed > MAX_MESSAGE_BYTES:
             raise FramingError(f"a request is larger than {MAX_MESSAGE_BYTES >> 20} MiB")
         self._unpacker.feed(data)
+        self._uncounted = data
 
     def __iter__(self) -> Iterator[Request]:
         """Yield the requests completed so far."""
@@ -69,10 +93,23 @@ class RequestDecoder:
             for message in self._unpacker:
                 self._completed = self._unpacker.tell()
                 yield _as_request(message)
+            if self._fed != self._completed or self.cost:
+                self._count()
         except FramingError:
             raise
         except (ValueError, TypeError, OverflowError, MemoryError, RecursionError, msgpack.UnpackException) as error:
             raise FramingError(f"not MessagePack: {error}") from error
+
+    def _count(self) -> None:
+        incomplete = self._fed - self._completed
+        if incomplete <= len(self._uncounted):
+            self.cost = 0
+        if incomplete:
+            begun = np.frombuffer(self._uncounted[-incomplete:], np.uint8)
+            self.cost += int(_COSTS[begun].sum(dtype=np.int64))
+            self._uncounted = b""
+            if self.cost > MAX_COST:
+                raise FramingError(f"a request takes more than {MAX_COST >> 20} MiB of memory")
 
 
 def _as_request(message: Any) -> Request:
@@ -112,5 +149,5 @@ def encode_failure(message_id: int, message: str, returns_value: bool) -> bytes:
 
 def encode_unknown_method(message_id: int, method: str, argument_count: int) -> bytes:
     """The answer to a call of a method that does not exist, worded as CARLA's own RPC library does."""
-    text = f"rpclib: server could not find function '{method}' with argument count {argument_count}."
+    text = f"rpclib: server could not find function '{method:.100}' with argument count {argument_count}."
     return pack([RESPONSE, message_id, text, None])

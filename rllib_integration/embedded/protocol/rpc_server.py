@@ -20,6 +20,8 @@ _REQUESTS_BETWEEN_LOOKS = 16
 _TURN = 0.002
 """[s] after which a client that floods gives way to the others."""
 _MAX_UNREAD_ANSWERS = 8 * 2**20
+MAX_INCOMPLETE = 2**30
+"""[B] that the incomplete requests of all clients may take in memory."""
 
 
 class RpcConnection(Connection):
@@ -27,13 +29,16 @@ class RpcConnection(Connection):
 
     Attributes:
         at_close: Called when the connection ends.
+        cost: [B] that its incomplete request takes in memory, at most.
         last_call: Method of the request before the one that is being handled, None if nobody waited for its answer.
     """
 
     def __init__(self, loop: EventLoop, sock: socket.socket, server: RpcServer) -> None:
         self._server = server
+        self._is_interrupted = False
         self._decoder = RequestDecoder()
         self.at_close: list[Callable[[], None]] = []
+        self.cost = 0
         self.last_call: str | None = None
         super().__init__(loop, sock)
 
@@ -45,6 +50,10 @@ class RpcConnection(Connection):
             self._refuse(error)
             return
         self._work()
+        if self._decoder.cost != self.cost and not self.closed:
+            self._server.incomplete += self._decoder.cost - self.cost
+            self.cost = self._decoder.cost
+            self._server.relieve()
 
     def _work(self) -> bool:
         """Handle the requests that are complete; False if the rest must wait for the next turn."""
@@ -55,14 +64,27 @@ class RpcConnection(Connection):
                 self.last_call = None if request.is_async else request.method
                 if self.closed:
                     return True
+                if self.queued_bytes > _MAX_UNREAD_ANSWERS:
+                    self._is_interrupted = True
+                    return False
                 count += 1
                 if count % _REQUESTS_BETWEEN_LOOKS == 0 and time.monotonic() - began > _TURN:
-                    self.stop_reading(_BACKLOG)
-                    self._server.backlog.append(self)
+                    self._wait_for_turn()
                     return False
         except FramingError as error:
             self._refuse(error)
         return True
+
+    def _wait_for_turn(self) -> None:
+        self.stop_reading(_BACKLOG)
+        self._server.backlog.append(self)
+
+    def read_on(self, reason: str) -> None:
+        """Go on with the requests that waited for their client to read its answers, too."""
+        super().read_on(reason)
+        if reason == UNREAD_OUTPUT and self._is_interrupted and not self.closed:
+            self._is_interrupted = False
+            self._wait_for_turn()
 
     def work_on(self) -> None:
         """Take another turn at the requests that had to wait."""
@@ -70,7 +92,11 @@ class RpcConnection(Connection):
             self.read_on(_BACKLOG)
 
     def _refuse(self, error: FramingError) -> None:
-        logger.warning("closing the connection of %s: %s", self.peer, error)
+        self.end(str(error))
+
+    def end(self, reason: str) -> None:
+        """Close the connection, and say why."""
+        logger.warning("closing the connection of %s: %s", self.peer, reason)
         self.close()
 
     def make_room(self, size: int) -> None:
@@ -83,6 +109,8 @@ class RpcConnection(Connection):
         for action in self.at_close:
             action()
         self._server.connections.discard(self)
+        self._server.incomplete -= self.cost
+        self.cost = 0
 
 
 class RpcServer:
@@ -91,6 +119,7 @@ class RpcServer:
     Attributes:
         connections: All of them.
         backlog: Those whose requests wait for another turn; see `work_off_backlog`.
+        incomplete: [B] that all their incomplete requests take in memory, at most.
     """
 
     def __init__(self, loop: EventLoop, host: str, port: int | socket.socket, handle: RequestHandler) -> None:
@@ -98,10 +127,19 @@ class RpcServer:
         self.handle = handle
         self.connections: set[RpcConnection] = set()
         self.backlog: list[RpcConnection] = []
+        self.incomplete = 0
         self.listener = Listener(loop, host, port, self._accept)
 
     def _accept(self, sock: socket.socket) -> None:
         self.connections.add(RpcConnection(self._loop, sock, self))
+
+    def relieve(self) -> None:
+        """End the greediest clients for as long as incomplete requests take too much memory."""
+        while self.incomplete > MAX_INCOMPLETE:
+            greediest = max(self.connections, key=lambda connection: connection.cost)
+            greediest.end(
+                f"incomplete requests take more than {MAX_INCOMPLETE >> 20} MiB of memory, most of it this one"
+            )
 
     def work_off_backlog(self) -> None:
         """Give every client with waiting requests another turn."""

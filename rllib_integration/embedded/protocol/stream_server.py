@@ -39,8 +39,20 @@ class StreamConnection(Connection):
         """Drop this subscriber's oldest messages for its own limit, the greediest subscriber's for that of all."""
         while self.queued_bytes + size > MAX_QUEUED_PER_SUBSCRIBER and self.drop_message():
             pass
-        while self._server.queued_bytes() + size > MAX_QUEUED_IN_ALL and self._server.greediest().drop_message():
-            pass
+        while self._server.queued_bytes + size > MAX_QUEUED_IN_ALL:
+            greediest = self._server.greediest()
+            if greediest.drop_message():
+                continue
+            if greediest is self:
+                break
+            # It has had only a part of its message: as long as it does not take the rest, it holds what others need.
+            logger.warning("%s reads nothing of stream %s: its subscription ends", greediest.peer, greediest.stream_id)
+            greediest.close()
+
+    def count_queued(self, more: int) -> None:
+        """Note it for all subscribers, too."""
+        super().count_queued(more)
+        self._server.queued_bytes += more
 
     def drop_message(self) -> bool:
         """Forget the oldest message that waits; False when there is none."""
@@ -61,6 +73,7 @@ class StreamServer:
 
     Attributes:
         subscribers: Stream id to its connections; a stream without subscribers has no entry.
+        queued_bytes: Bytes that wait for slow subscribers.
     """
 
     def __init__(
@@ -74,6 +87,7 @@ class StreamServer:
         self._on_subscribe = on_subscribe
         self._connections: set[StreamConnection] = set()
         self.subscribers: dict[int, list[StreamConnection]] = {}
+        self.queued_bytes = 0
         self.listener = Listener(loop, host, port, self._accept)
 
     def _accept(self, sock: socket.socket) -> None:
@@ -94,10 +108,6 @@ class StreamServer:
             listeners.remove(connection)
             if not listeners:
                 del self.subscribers[connection.stream_id]
-
-    def queued_bytes(self) -> int:
-        """Bytes that wait for slow subscribers."""
-        return sum(connection.queued_bytes for connection in self._connections)
 
     def greediest(self) -> StreamConnection:
         """The subscriber for whom most waits."""

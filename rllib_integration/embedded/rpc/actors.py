@@ -22,7 +22,8 @@ def get_actors_by_id(server: Server, ids: Any) -> list[Any]:
     if not isinstance(ids, list):
         raise values.MalformedValueError("actor ids must be a list")
     actors = server.simulation.episode.actors
-    return [server.describe(actors[number]) for number in ids if type(number) is int and number in actors]
+    wanted = dict.fromkeys(number for number in ids if type(number) is int)
+    return [server.describe(actors[number]) for number in wanted if number in actors]
 
 
 def spawn_described(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rllib_integration.embedded.rpc.server import Server
 
 _SPAWN = 0
+_MOST_COMMANDS = 2**18
 
 
 @bare
@@ -21,6 +22,8 @@ def apply_batch(server: Server, commands: Any, do_tick: bool = False) -> list[An
     """Run commands in order; each has its own answer, the id of its actor or an error."""
     if not isinstance(commands, list):
         raise values.MalformedValueError("a batch must be a list of commands")
+    if len(commands) > _MOST_COMMANDS:
+        raise RemoteError(f"a batch of {len(commands)} commands is too large: send at most {_MOST_COMMANDS} at a time")
     answers = [_run(server, command) for command in commands]
     if do_tick and server.simulation.settings.synchronous_mode:
         server.tick_for_batch()

@@ -17,11 +17,18 @@ from rllib_integration.embedded.town.lanes import LaneTable, ReferenceLines, sam
 from rllib_integration.embedded.town.markings import crosswalk_polygons
 from rllib_integration.embedded.town.minitown import minitown
 from rllib_integration.embedded.town.navigation import build_navigation
-from rllib_integration.embedded.town.opendrive import RoadNetwork, parse_opendrive
+from rllib_integration.embedded.town.opendrive import MAX_DISTANCE, RoadNetwork, parse_opendrive
 from rllib_integration.embedded.town.parking_lots import PARKING_LOTS
 from rllib_integration.embedded.town.scenery import build_surroundings
 from rllib_integration.embedded.town.signals import find_signals
-from rllib_integration.embedded.town.sources import BUILT_IN_TOWN, map_path, read_opendrive, town_file_name, town_names
+from rllib_integration.embedded.town.sources import (
+    BUILT_IN_TOWN,
+    TownError,
+    map_path,
+    read_opendrive,
+    town_file_name,
+    town_names,
+)
 from rllib_integration.embedded.town.spawn_points import spawn_points
 from rllib_integration.embedded.town.surface import build_surface, lane_quads
 from rllib_integration.embedded.town.town import Scenery, Town
@@ -72,7 +79,12 @@ _Roads = tuple[RoadNetwork, ReferenceLines, LaneTable]
 def _roads(opendrive: str) -> _Roads:
     network = parse_opendrive(opendrive)
     lines = ReferenceLines(network)
-    return network, lines, sample_lanes(network, lines)
+    lanes = sample_lanes(network, lines)
+    edges = np.concatenate([lanes.inner, lanes.outer])
+    size = float(np.ptp(edges, axis=0).max()) if np.isfinite(edges).all() else np.inf
+    if size > MAX_DISTANCE:
+        raise TownError(f"The roads reach over {size:g} m, allowed are {MAX_DISTANCE:g} m.")
+    return network, lines, lanes
 
 
 def _derive(name: str, opendrive: str, roads: _Roads) -> cache.Arrays:

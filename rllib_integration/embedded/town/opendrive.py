@@ -6,11 +6,12 @@ Coordinates stay OpenDRIVE's (right-handed, y to the left) until `lanes` turns t
 
 from __future__ import annotations
 
-import io
 import math
 import re
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from rllib_integration.embedded.town.sources import TownError
 
@@ -19,6 +20,14 @@ Cubic = tuple[float, float, float, float, float]
 
 LINE, SPIRAL, PARAM_POLY = 0, 1, 2
 """Kinds of reference line pieces; an arc is a spiral of constant curvature."""
+
+MAX_TAGS = 2_000_000
+"""In one text; CARLA's largest town has 1.1 million."""
+MAX_LANE_KILOMETRES = 10_000
+"""CARLA's largest town has 2200."""
+MAX_DISTANCE = 25_000.0
+"""[m] from the origin, and size of anything; CARLA's largest town reaches 16 km far."""
+_CHUNK = 2**22
 
 
 @dataclass
@@ -177,18 +186,58 @@ def parse_opendrive(text: str) -> RoadNetwork:
     Raises:
         TownError: the text is not XML, or holds no usable road.
     """
+    tags = text.count("<")
+    if tags > MAX_TAGS:
+        raise TownError(f"The OpenDRIVE text has {tags} tags, allowed are {MAX_TAGS}.")
     network = RoadNetwork()
     try:
-        for _, element in ElementTree.iterparse(io.BytesIO(text.encode("utf-8"))):
+        for element in _elements(text.encode("utf-8")):
             _take(network, element)
     except ElementTree.ParseError as error:
         raise TownError(f"The OpenDRIVE text is not well-formed XML: {error}.") from error
     except (KeyError, ValueError) as error:
         raise TownError(f"The OpenDRIVE text lacks or misspells a value: {error}.") from error
-    network.roads = [road for road in network.roads if road.geometry and road.sections]
+    network.roads = [road for road in network.roads if road.geometry and road.sections and road.length > 0.0]
     if not network.roads:
-        raise TownError("The OpenDRIVE text holds no road with a reference line and lanes.")
+        raise TownError("The OpenDRIVE text holds no road with a length, a reference line and lanes.")
+    _refuse_giants(network)
     return network
+
+
+def _refuse_giants(network: RoadNetwork) -> None:
+    metres = 0.0
+    for road in network.roads:
+        if abs(road.id) >= 2**31:
+            raise TownError(f"A road's id is {road.id}, allowed are 32 bits.")
+        ends = [*(section.s for section in road.sections[1:]), road.length]
+        metres += sum((end - each.s) * len(each.lanes) for each, end in zip(road.sections, ends))
+        distances = [abs(value) for piece in road.geometry for value in (piece.x, piece.y, piece.length)]
+        distances += [abs(height) for _, height, *_ in road.elevation]
+        distances += [abs(signal.t) for signal in (*road.signals, *road.references)]
+        for thing in road.objects:
+            distances += [abs(thing.t), thing.length, thing.width, thing.height]
+            distances += [abs(value) for corner in thing.outline for value in corner]
+        if max(distances) > MAX_DISTANCE:
+            raise TownError(f"Road {road.id} has something {max(distances):g} m far or large; allowed are "
+                            f"{MAX_DISTANCE:g} m.")  # fmt: skip
+    if metres > 1000.0 * MAX_LANE_KILOMETRES:
+        raise TownError(f"The roads have {metres / 1000.0:.0f} km of lanes, allowed are {MAX_LANE_KILOMETRES}.")
+
+
+def _elements(data: bytes) -> Iterator[ElementTree.Element]:
+    """Elements of an XML text as they end."""
+    parser: ElementTree.XMLPullParser[Any] = ElementTree.XMLPullParser(("end",))
+    # In large pieces: whatever has not ended with a piece is read anew with the next one.
+    for start in range(0, len(data), _CHUNK):
+        parser.feed(data[start : start + _CHUNK])
+        yield from _ended(parser)
+    parser.close()
+    yield from _ended(parser)
+
+
+def _ended(parser: ElementTree.XMLPullParser[Any]) -> Iterator[ElementTree.Element]:
+    events: Iterator[Any] = parser.read_events()
+    return (element for _, element in events)
 
 
 def _take(network: RoadNetwork, element: ElementTree.Element) -> None:

@@ -187,9 +187,9 @@ def _decompress(data: bytes, origin: str) -> str:
 
 def _unknown_town(name: str, folder: str | Path | None) -> str:
     names = town_names(folder)
-    near = difflib.get_close_matches(town_file_name(name), names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(town_file_name(name)[:100], names, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"There is no town {name!r}.{hint} Towns: {', '.join(names)}; more with a folder of .xodr files."
+    return f"There is no town {name[-100:]!r}.{hint} Towns: {', '.join(names)}; more with a folder of .xodr files."
 
 
 def _cached_town(base: str) -> bytes:

@@ -18,6 +18,9 @@ from rllib_integration.embedded.sensing.sensor import BOOLEAN_TEXTS
 
 _FACTS = Path(__file__).with_name("blueprints.json")
 
+LONGEST_VALUE = 4096
+"""Characters of an attribute's value: every client is told of it."""
+
 
 class AttributeType(enum.IntEnum):
     """Types of blueprint attributes, with their values on the wire."""
@@ -111,7 +114,7 @@ class Blueprint:
                 sends every attribute that it knows.
 
         Raises:
-            BlueprintError: A value does not have the attribute's type.
+            BlueprintError: A value does not have the attribute's type, is too long, or no text at all.
         """
         values = dict(self.defaults)
         for name, value in given.items():
@@ -124,6 +127,14 @@ class Blueprint:
 
 def _check_value(blueprint_id: str, attribute: Attribute, value: str) -> None:
     kind = attribute.type
+    if len(value) > LONGEST_VALUE:
+        raise BlueprintError(
+            f"attribute '{attribute.name}' of {blueprint_id} has {len(value)} characters, allowed are {LONGEST_VALUE}"
+        )
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise BlueprintError(f"attribute '{attribute.name}' of {blueprint_id} is not UTF-8: {value!r:.100}") from None
     try:
         # CARLA's server takes what follows the point off a whole number: programs set 64 channels as "64.0".
         if kind in (AttributeType.INT, AttributeType.FLOAT):
@@ -174,7 +185,7 @@ class BlueprintLibrary:
         """
         blueprint = self._by_id.get(blueprint_id)
         if blueprint is None:
-            raise BlueprintError(f"there is no blueprint '{blueprint_id}'")
+            raise BlueprintError(f"there is no blueprint '{blueprint_id:.100}'")
         return blueprint
 
     @cached_property

@@ -133,34 +133,32 @@ class Episode:
 
     def destroy(self, actor: Actor) -> list[Actor]:
         """End an actor and, first, everything attached to it; returns all that ended."""
-        ended = []
-        for child in list(actor.children):
-            ended += self.destroy(child)
-        if actor.attachment is not None:
-            actor.attachment.parent.children.remove(actor)
-        if actor.kind != LIGHT_KIND:
-            self.table(actor).remove(actor)
-        del self.actors[actor.id]
-        self.skeletons.forget(actor)
+        ended = [actor]
+        for parent in ended:  # it grows on the way: chains of actors may be longer than Python recurses
+            ended += parent.children
+        ended.reverse()
+        for one in ended:
+            if one.attachment is not None:
+                one.attachment.parent.children.remove(one)
+            if one.kind != LIGHT_KIND:
+                self.table(one).remove(one)
+            del self.actors[one.id]
+            self.skeletons.forget(one)
         self.contacts = self._contact_storage[:0]
         self.changed = True
         self._rebuild_attachments()
-        ended.append(actor)
         return ended
 
     def _rebuild_attachments(self) -> None:
-        attached = [actor for actor in self.actors.values() if actor.attachment is not None]
-        self._attachments = np.zeros(len(attached), ATTACHMENT)
-        for link, actor in zip(self._attachments, attached, strict=True):
+        links = []
+        for actor in self.actors.values():
             attachment = actor.attachment
-            assert attachment is not None
-            parent = attachment.parent
-            pitch, yaw, roll = (math.radians(angle) for angle in attachment.rotation)
-            link["child_kind"], link["child_row"] = actor.kind, actor.row
-            link["parent_kind"], link["parent_row"] = parent.kind, parent.row
-            link["x"], link["y"], link["z"] = attachment.location
-            link["roll"], link["pitch"], link["yaw"] = roll, pitch, yaw
-            link["type"] = attachment.type
+            if attachment is not None:
+                parent = attachment.parent
+                pitch, yaw, roll = (math.radians(angle) for angle in attachment.rotation)
+                rows = actor.kind, actor.row, parent.kind, parent.row
+                links.append((*rows, *attachment.location, roll, pitch, yaw, attachment.type))
+        self._attachments = np.array(links, ATTACHMENT)
 
     def rebuild_attachments(self) -> None:
         """Take over changed attachments."""

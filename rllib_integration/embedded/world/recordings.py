@@ -104,17 +104,22 @@ class RecordingWriter:
     def __init__(self, path: Path, map_name: str, additional: bool) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("wb")
+            # Without a buffer of its own: what a full disk did not take would be tried again when the file is closed.
+            self._file = path.open("wb", buffering=0)
         except OSError as error:
             raise RecordingError(f"cannot write {path}: {error.strerror}") from error
         date = datetime.datetime.now().strftime("%x %X")
-        self._write({"format": FORMAT, "map": map_name, "date": date, "additional": additional})
+        try:
+            self._write({"format": FORMAT, "map": map_name, "date": date, "additional": additional})
+        except RecordingError:
+            self._file.close()
+            raise
 
     def _write(self, entry: Any) -> None:
+        left = memoryview(msgpack.packb(entry))
         try:
-            self._file.write(msgpack.packb(entry))
-            # A crash then costs no frame but the one being written.
-            self._file.flush()
+            while left:
+                left = left[self._file.write(left) :]
         except OSError as error:
             raise RecordingError(f"cannot go on recording: {error.strerror}") from error
 

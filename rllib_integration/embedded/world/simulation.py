@@ -157,7 +157,8 @@ class Simulation:
         self._show_town()
 
     def show_objects(self, numbers: set[int], shown: bool) -> None:
-        """Show or hide environment objects by their ids."""
+        """Show or hide environment objects by their ids; unknown ones change nothing."""
+        numbers = numbers.intersection(self.full_town.environment_objects["object_id"].tolist())
         self._hidden_objects = self._hidden_objects - numbers if shown else self._hidden_objects | numbers
         self._show_town()
 

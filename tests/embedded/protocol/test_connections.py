@@ -98,7 +98,7 @@ def test_a_subscriber_that_does_not_read_loses_whole_old_messages_and_delays_nob
     for number in range(40):
         running.in_loop(lambda number=number: running.server.publish(5, bytes([number]) * size))
         received.append(_read(reading, size)[0])
-    running.in_loop(lambda: queued.append(running.server.queued_bytes()))
+    running.in_loop(lambda: queued.append(running.server.queued_bytes))
     assert received == list(range(40))
     assert queued[0] <= 5 * 2**20
     late = []
@@ -206,3 +206,54 @@ def test_a_loop_that_was_stopped_before_it_began_does_not_begin():
     assert turns == []
     loop.close()
     assert turns == []
+
+
+def test_subscribers_that_never_read_are_ended_before_they_take_all_room(running, monkeypatch):
+    monkeypatch.setattr(stream_server, "MAX_QUEUED_IN_ALL", 64 * 2**20)
+    size = 12 * 2**20
+    stalled = [running.subscribe(5) for _ in range(12)]
+    running.in_loop(lambda: running.server.publish(5, bytes(size)))
+    left = []
+    running.in_loop(lambda: left.append((len(running.server.subscribers[5]), running.server.queued_bytes)))
+    count, queued = left[0]
+    assert 0 < count < len(stalled)
+    assert queued <= 64 * 2**20 + size
+    reading = running.subscribe(6)
+    running.in_loop(lambda: running.server.publish(6, b"news"))
+    assert _read(reading, 4) == b"news"
+    for client in (*stalled, reading):
+        client.close()
+
+
+def test_requests_wait_until_their_client_reads_the_answers_to_those_before(running, monkeypatch):
+    monkeypatch.setattr(rpc_server, "_MAX_UNREAD_ANSWERS", 2**20)
+    answer, handled, most = bytes(2**20), [], []
+
+    def handle(connection, request):
+        handled.append(request.message_id)
+        connection.write(answer)
+        most.append(connection.queued_bytes)
+
+    rpc = running.serve_calls(handle)
+    count = 100
+    with socket.create_connection(("127.0.0.1", rpc.listener.port), timeout=_TIMEOUT) as client:
+        client.sendall(b"".join(msgpack.packb([0, number, "f", [[False]]]) for number in range(count)))
+        _read(client, count * len(answer))
+    assert handled == list(range(count))
+    assert max(most) <= 3 * 2**20
+    running.in_loop(rpc.close)
+
+
+def test_incomplete_requests_of_many_clients_end_the_greediest(running, monkeypatch):
+    monkeypatch.setattr(rpc_server, "MAX_INCOMPLETE", 2**20)
+    rpc = running.serve_calls(lambda connection, request: connection.write(b"ok"))
+    begun = b"\x94\x00\x01\xa1f\x92\x91\xc2\xdd\x00\x0f\xff\xff"
+    clients = [socket.create_connection(("127.0.0.1", rpc.listener.port), timeout=_TIMEOUT) for _ in range(4)]
+    for place, client in enumerate(clients[1:]):
+        client.sendall(begun + b"\x90" * (3000 + 1500 * place))
+    assert clients[-1].recv(1) == b"", "the greediest"
+    clients[0].sendall(msgpack.packb([0, 1, "f", [[False]]]))
+    assert _read(clients[0], 2) == b"ok"
+    for client in clients:
+        client.close()
+    running.in_loop(rpc.close)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from rllib_integration.embedded.protocol import rpc_framing
 from rllib_integration.embedded.protocol.rpc_framing import (
     FramingError,
     RequestDecoder,
@@ -94,3 +95,37 @@ def test_answers_have_the_envelopes_of_the_protocol():
     assert msgpack.unpackb(encode_failure(3, "why", False)) == [1, 3, None, [[True, ["why"]]]]
     unknown = msgpack.unpackb(encode_unknown_method(3, "x", 2))
     assert "server could not find function 'x' with argument count 2" in unknown[2]
+
+
+@pytest.mark.parametrize("byte", [b"\x90", b"\x80", b"\x91\x01", b"\x01", b"\xa2ab", b"\xd1\x7f\x00"])
+def test_a_request_that_would_take_far_more_memory_than_bytes_is_refused_while_it_comes_in(monkeypatch, byte):
+    limit = 2**20
+    monkeypatch.setattr(rpc_framing, "MAX_COST", limit)
+    decoder, began = RequestDecoder(), b"\x94\x00\x01\xa7version\x92\x91\xc2\xdd\x00\x0f\xff\xff"
+    decoder.feed(began)
+    assert not list(decoder)
+    pieces = 0
+
+    def feed_on():
+        nonlocal pieces
+        while pieces * len(byte) * 1000 <= limit // 8:
+            pieces += 1
+            decoder.feed(byte * 1000)
+            assert not list(decoder)
+
+    with pytest.raises(FramingError, match="memory"):
+        feed_on()
+
+
+def test_a_complete_request_costs_nothing_any_longer():
+    decoder, data = RequestDecoder(), _request(1, "first", ["x" * 1000]) + _request(2, "second", ["y" * 1000])
+    decoder.feed(data[:500])
+    assert not list(decoder)
+    half = decoder.cost
+    decoder.feed(data[500:1500])
+    assert [request.method for request in decoder] == ["first"]
+    assert 0 < half < 8000
+    assert 0 < decoder.cost < 8000
+    decoder.feed(data[1500:])
+    assert [request.method for request in decoder] == ["second"]
+    assert decoder.cost == 0
