@@ -139,11 +139,26 @@ class Furniture:
             row, points, outward = edges[index]
             self._trees(points, outward, 14.0 if lanes.type[row] == SIDEWALK else 9.0)
 
-    def _new_object(self, label: int, name: str, centre: Array, half: Array, yaw: float, solid: bool = True) -> int:
+    def _new_object(
+        self,
+        label: int,
+        name: str,
+        centre: Array,
+        half: Array,
+        yaw: float,
+        solid: bool = True,
+        outline: tuple[Array, Array] | None = None,
+    ) -> int:
+        """Add an object and, if it is solid, its obstacle.
+
+        `outline` is the box (centre, half sizes) of all that is seen of it, where that is more than what is solid.
+        """
         identity = len(self._objects) + 1
         x, y, z = (float(v) for v in centre)
         sizes = tuple(float(v) for v in half)
-        self._objects.append((identity, label, x, y, z, math.degrees(yaw), *sizes, f"{name}_{identity}"))
+        box = (centre, half) if outline is None else outline
+        place, seen = ([float(v) for v in vector] for vector in box)
+        self._objects.append((identity, label, *place, math.degrees(yaw), *seen, f"{name}_{identity}"))
         if solid:
             self._obstacles.append((x, y, z, yaw, *sizes, label, identity))
         return identity
@@ -301,13 +316,19 @@ class Furniture:
 
     def _tree(self, foot: Array, radius: float) -> None:
         trunk = radius * self.random.uniform(1.1, 1.6)
-        identity = self._new_object(
-            VEGETATION, "Tree", foot + (0, 0, 0.5 * trunk), np.array([0.18, 0.18, 0.5 * trunk + 0.2]), 0.0
-        )
-        self.mesh.add_frustum(foot - (0, 0, 0.2), 0.2, 0.13, trunk + 0.6, 5, VEGETATION, _TRUNK, identity)
         colour = _LEAVES[int(self.random.integers(len(_LEAVES)))]
         radii = np.array([radius, radius, radius * self.random.uniform(0.9, 1.5)])
         crown = foot + (0, 0, trunk + 0.75 * radii[2])
+        half_height = 0.5 * (trunk + 1.75 * radii[2])
+        identity = self._new_object(
+            VEGETATION,
+            "Tree",
+            foot + (0, 0, 0.5 * trunk),
+            np.array([0.18, 0.18, 0.5 * trunk + 0.2]),
+            0.0,
+            outline=(foot + (0, 0, half_height), np.array([radius, radius, half_height])),
+        )
+        self.mesh.add_frustum(foot - (0, 0, 0.2), 0.2, 0.13, trunk + 0.6, 5, VEGETATION, _TRUNK, identity)
         self.mesh.add_crown(crown, radii, VEGETATION, colour, identity, int(self.random.integers(1000)))
 
     def _guard_rails(self, points: Array, outward: Array) -> None:

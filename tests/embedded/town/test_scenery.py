@@ -105,6 +105,18 @@ def test_objects_obstacles_and_meshes_are_the_same_things(name: str, town_named:
         assert np.hypot(item["x"] - box["x"], item["y"] - box["y"]) < 1e-6
 
 
+def test_the_box_of_a_tree_holds_its_crown(minitown: Town) -> None:
+    scenery, objects = minitown.scenery, minitown.environment_objects
+    trees = objects[objects["label"] == VEGETATION]
+    assert len(trees) > 10
+    for item in trees[:10]:
+        points = scenery.vertices[scenery.triangles[scenery.object_id == item["object_id"]]].reshape(-1, 3)
+        middle = np.array([item[axis] for axis in "xyz"])
+        half = np.array([item[f"extent_{axis}"] for axis in "xyz"])
+        assert (np.abs(points - middle) <= half + 0.25).all()
+        assert (np.ptp(points, axis=0) > 1.4 * half).all()
+
+
 def test_buildings_stand_on_terrain(minitown: Town) -> None:
     buildings = minitown.environment_objects[minitown.environment_objects["label"] == BUILDINGS]
     assert len(buildings) > 30
