@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import carla
+import hypothesis
 import pytest
 
 from rllib_integration.sensors import SensorInterface
+from tests.patience import PATIENCE
 from tests.ports import free_port_pair
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _START_TIMEOUT = 180.0
 """[s] The first start on a machine compiles the physics."""
-_STOP_TIMEOUT = 10.0
 
 _LONGEST_FILES = (
     "tests/training/test_run.py",
@@ -33,6 +34,12 @@ _LONGEST_FILES = (
 """They begin first, so that of several processes that take a file at a time none works alone at the end."""
 
 ServerAddress = tuple[str, int]
+
+# The same examples in every run, so that a failure comes with the change that caused it; tests/fuzz looks for new ones.
+hypothesis.settings.register_profile(
+    "same", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("same")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -90,7 +97,7 @@ class EmbeddedServer:
                     raise TimeoutError(f"the server did not listen within {_START_TIMEOUT} s")
             line = self.process.stdout.readline().decode()
         if "listening" not in line:
-            status = self.process.wait(_STOP_TIMEOUT)
+            status = self.process.wait(PATIENCE)
             raise RuntimeError(f"the server ended with status {status}: {line}{self.log.read_text()}")
 
     def stop(self) -> int:
@@ -98,7 +105,7 @@ class EmbeddedServer:
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            return self.process.wait(_STOP_TIMEOUT)
+            return self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait()

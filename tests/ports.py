@@ -1,26 +1,27 @@
-"""Ports for what the tests start themselves."""
+"""Ports for what the tests start themselves, leased as the library leases its own.
+
+A port that was merely free a moment ago may be the source of somebody's outgoing connection by the time a server has
+started and wants it.
+"""
 
 from __future__ import annotations
 
-import socket
+from rllib_integration.servers import PortLease, lease_port_block, lease_traffic_manager_port
+
+_leases: list[PortLease] = []
+"""Kept until this process ends: a client whose server is gone goes on trying that server's ports."""
 
 
 def free_port() -> int:
-    """A TCP port of loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of loopback that nobody uses and no other test gets."""
+    return _keep(lease_traffic_manager_port())
 
 
 def free_port_pair() -> int:
-    """A port that is free and whose successor is free, too."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            if port < 65535:
-                try:
-                    second.bind(("127.0.0.1", port + 1))
-                except OSError:
-                    continue
-                return port
+    """Such a port, whose successor is another one."""
+    return _keep(lease_port_block())
+
+
+def _keep(lease: PortLease) -> int:
+    _leases.append(lease)
+    return lease.first

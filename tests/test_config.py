@@ -271,7 +271,7 @@ SETTINGS = st.recursive(
 SECTIONS = st.dictionaries(st.text("abc", min_size=1, max_size=1), SETTINGS, max_size=3)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(SECTIONS, SECTIONS)
 def test_overlay_keeps_what_is_laid_over_and_shares_nothing(base, over):
     before = copy.deepcopy((base, over))
@@ -288,7 +288,7 @@ def test_overlay_keeps_what_is_laid_over_and_shares_nothing(base, over):
     assert (base, over) == before
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @example({"a": {"a": 0}}, {"a": {"a": '"'}})
 @given(SECTIONS, SECTIONS)
 def test_merge_refuses_exactly_the_keys_and_types_that_the_defaults_lack(defaults, user):

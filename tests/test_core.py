@@ -26,6 +26,7 @@ from rllib_integration.spawning import (
     hero_transforms,
     weather_presets,
 )
+from tests.patience import PATIENCE
 
 TOWN = "Minitown"
 
@@ -178,7 +179,7 @@ def test_a_forked_process_does_not_end_the_clients_it_inherits(core):
         child.start()
     finally:
         gc.enable()
-    child.join(10)
+    child.join(PATIENCE)
     if child.is_alive():
         child.kill()
         child.join()

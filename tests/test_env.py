@@ -18,6 +18,7 @@ from rllib_integration import CarlaEnv
 from rllib_integration.config import ConfigError
 from rllib_integration.observation_guard import ObservationError
 from tests.experiments import PoseExperiment
+from tests.patience import PATIENCE
 
 TOWN = "Minitown"
 
@@ -244,7 +245,7 @@ def test_queued_ticks_are_the_same_as_single_ticks(sensor):
                 assert (core.clock().queue is None) == needs_every_frame
                 states.append((core.frame - begin, *tuple_of(core.hero.get_transform())))
                 events += [frame - begin for frame, _ in core.sensor_interface.events.get("events", [])]
-            assert last.wait(10.0), "the callback of the last frame may come after the step has returned"
+            assert last.wait(PATIENCE), "the callback of the last frame may come after the step has returned"
             told = range(begin + repeat, begin + 81, repeat)
             assert set(told) <= set(frames)
             if needs_every_frame:

@@ -16,11 +16,12 @@ from rllib_integration import CarlaEnv, CarlaVectorEnv
 from rllib_integration.process_vector_env import CarlaProcessVectorEnv
 from rllib_integration.servers.ownership import await_ends
 from tests.experiments import PoseExperiment
+from tests.patience import PATIENCE
 
 
 def make_config(**experiment):
     return {
-        "carla": {"server": {"kind": "embedded"}, "timeout": 3.0},
+        "carla": {"server": {"kind": "embedded"}, "timeout": 20.0},
         "experiment": {"type": PoseExperiment, "town": "Minitown", **experiment},
     }
 
@@ -113,12 +114,12 @@ if __name__ == "__main__":
         if end is None:
             maker.stdin.write("\n")
             maker.stdin.flush()
-            assert maker.wait(20.0) == 0
+            assert maker.wait(PATIENCE) == 0
         else:
             maker.send_signal(end)
-            assert maker.wait(20.0) == -end
+            assert maker.wait(PATIENCE) == -end
         assert len(below) >= 4  # two environments, two servers with what belongs to them
-        assert await_ends(below, 5.0) == []
+        assert await_ends(below, PATIENCE) == []
 
 
 def test_a_server_lost_in_a_vector_costs_its_own_episode_alone():

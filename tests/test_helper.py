@@ -21,6 +21,7 @@ from rllib_integration.helper import (
     launch_tensorboard,
     post_process_image,
 )
+from tests.patience import PATIENCE
 
 
 def make_checkpoint(run, number, age):
@@ -130,7 +131,7 @@ def test_post_process_image_keeps_colour_and_bytes_when_told():
     assert post_process_image(picture, normalized=False).shape == (4, 6, 1)
 
 
-def await_page(url, seconds=40):
+def await_page(url, seconds=2 * PATIENCE):
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -169,5 +170,5 @@ def test_tensorboard_ends_with_its_process_even_by_sigkill(tmp_path):
     finally:
         worker.send_signal(signal.SIGKILL)
         worker.wait()
-    _, alive = psutil.wait_procs([below], timeout=10)
+    _, alive = psutil.wait_procs([below], timeout=PATIENCE)
     assert not alive

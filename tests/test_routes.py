@@ -38,7 +38,7 @@ def assert_follows_lanes(route: Route, town: carla.Map) -> None:
         assert abs(position.heading_error) < (35.0 if changing else 20.0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(start=st.integers(0, 10_000), goal=st.integers(0, 10_000))
 def test_a_route_leads_over_lanes_from_start_to_goal(
     town: carla.Map, waypoints: list[carla.Waypoint], start: int, goal: int
@@ -78,7 +78,7 @@ def straight(length: float = 100.0) -> Route:
     return Route(np.stack([x, np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)], axis=1), options)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(steps=st.lists(st.floats(-3.0, 6.0), min_size=1, max_size=60), aside=st.floats(-4.0, 4.0))
 def test_progress_follows_the_hero_and_never_falls(steps: list[float], aside: float) -> None:
     route, x, farthest = straight(), 0.0, 0.0

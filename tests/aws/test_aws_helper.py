@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.aws.conftest import CIDR, ROOT, Result, SshServer
+from tests.patience import PATIENCE
 
 Run = Callable[..., Result]
 LAUNCH = ("launch", "--name", "test", "--ssh-cidr", CIDR)
@@ -348,7 +349,7 @@ def test_a_proxy_command_is_used(helper: Run, image: str, ssh_server: SshServer,
 
 def test_output_comes_line_by_line(aws: Any, helper: Run, image: str, ssh_server: SshServer, tmp_path: Path) -> None:
     instance = launched(helper, image)
-    path = script(tmp_path, "echo first; read -r -t 20 < gate; echo second")
+    path = script(tmp_path, "echo first; read -r -t 60 < gate; echo second")
     os.mkfifo(ssh_server.folder / "gate")
     command = [
         sys.executable, str(ROOT / "aws" / "aws_helper.py"), "exec", "--instance-id", instance["instance_id"],
@@ -361,4 +362,4 @@ def test_output_comes_line_by_line(aws: Any, helper: Run, image: str, ssh_server
         with (ssh_server.folder / "gate").open("w") as gate:
             gate.write("go\n")
         assert process.stdout.readline().strip() == "second"
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=PATIENCE) == 0

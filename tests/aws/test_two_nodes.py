@@ -100,12 +100,12 @@ def training(cluster: Cluster, tmp_path: Path) -> Iterator[Training]:
 
 
 def test_a_node_dies_and_the_run_goes_on(cluster: Cluster, training: Training) -> None:
-    training.wait_for_iteration(2, 150)
+    training.wait_for_iteration(2, 300)
     worker = next(iter(cluster.worker_nodes))
     cluster.remove_node(worker, allow_graceful=False)
     seen = len(training.lines)
-    training.wait_for_iteration(2 + 3, 120)
+    training.wait_for_iteration(2 + 3, 300)
     cluster.add_node(num_cpus=1)
-    training.wait_for_iteration(2 + 5, 120)
+    training.wait_for_iteration(2 + 5, 300)
     assert len(training.lines) >= seen + 3
     assert training.stop() == 130

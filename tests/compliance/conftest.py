@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 import carla
 import pytest
 
+from tests.patience import PATIENCE
+
 STEP = 0.05
 """[s] of every tick."""
-_TIMEOUT = 60.0
 
 Spawn = Callable[..., carla.Actor]
 
@@ -36,9 +37,9 @@ def server_address(request: pytest.FixtureRequest) -> tuple[str, int]:
 
 @pytest.fixture(scope="module")
 def client(server_address: tuple[str, int]) -> carla.Client:
-    """One client for all tests."""
-    client = carla.Client(*server_address)
-    client.set_timeout(_TIMEOUT)
+    """One client for all tests, with one thread: it hears of things in the order in which they were sent."""
+    client = carla.Client(*server_address, worker_threads=1)
+    client.set_timeout(PATIENCE)
     return client
 
 

@@ -8,6 +8,8 @@ import threading
 import carla
 import pytest
 
+from tests.patience import PATIENCE
+
 from .conftest import STEP
 
 
@@ -43,21 +45,21 @@ def test_every_tick_is_told_to_listeners_in_order(fresh_world):
     callback = fresh_world.on_tick(note)
     ticked = [fresh_world.tick() for _ in range(10)]
     # Listeners are called on a thread of the client: the last call may come after tick() returned.
-    assert complete.wait(10.0)
+    assert complete.wait(PATIENCE)
     fresh_world.remove_on_tick(callback)
     assert frames == ticked
 
 
 def test_a_second_client_sees_the_same_frames(fresh_world, server_address):
-    other = carla.Client(*server_address)
-    other.set_timeout(20.0)
+    other = carla.Client(*server_address, worker_threads=1)
+    other.set_timeout(PATIENCE)
     theirs = other.get_world()
     frames: queue.Queue[int] = queue.Queue()
     callback = theirs.on_tick(lambda snapshot: frames.put(snapshot.frame))
     ours = [fresh_world.tick() for _ in range(3)]
-    seen = [frames.get(timeout=10.0)]
+    seen = [frames.get(timeout=PATIENCE)]
     while seen[-1] < ours[-1]:
-        seen.append(frames.get(timeout=10.0))
+        seen.append(frames.get(timeout=PATIENCE))
     theirs.remove_on_tick(callback)
     assert seen[-3:] == ours
 
@@ -77,8 +79,8 @@ def test_an_asynchronous_world_ticks_by_itself(fresh_world):
     settings = fresh_world.get_settings()
     settings.synchronous_mode, settings.fixed_delta_seconds = False, None
     fresh_world.apply_settings(settings)
-    first = fresh_world.wait_for_tick(10.0)
-    second = fresh_world.wait_for_tick(10.0)
+    first = fresh_world.wait_for_tick(PATIENCE)
+    second = fresh_world.wait_for_tick(PATIENCE)
     fresh_world.apply_settings(original)
     assert second.frame > first.frame
     assert second.timestamp.elapsed_seconds > first.timestamp.elapsed_seconds

@@ -12,10 +12,10 @@ import psutil
 import pytest
 
 from rllib_integration.embedded.command_line import UsageError, parse_arguments
+from tests.patience import PATIENCE
 from tests.ports import free_port_pair
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
-_TIMEOUT = 60.0
 
 
 def _run(*options: str) -> subprocess.CompletedProcess[str]:
@@ -24,7 +24,7 @@ def _run(*options: str) -> subprocess.CompletedProcess[str]:
         cwd=_REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=_TIMEOUT,
+        timeout=2 * PATIENCE,
     )
 
 
@@ -107,7 +107,7 @@ def test_an_unknown_town_is_a_sentence_also_where_nothing_is_compiled_yet(tmp_pa
 def test_a_signal_ends_the_server_at_once(start_server, number):
     server = start_server()
     server.process.send_signal(number)
-    assert server.process.wait(5.0) == 0
+    assert server.process.wait(PATIENCE) == 0
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(server.address, timeout=5.0)
 
@@ -120,7 +120,7 @@ def test_a_signal_right_after_the_first_line_is_not_lost():
         try:
             assert any(line.startswith(b"listening") for line in process.stdout)
             process.terminate()
-            assert process.wait(10.0) == 0
+            assert process.wait(PATIENCE) == 0
         finally:
             process.kill()
             process.wait()
@@ -142,7 +142,7 @@ def test_the_server_ends_with_its_parent():
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    _, alive = psutil.wait_procs([child], timeout=5.0)
+    _, alive = psutil.wait_procs([child], timeout=PATIENCE)
     assert not alive
 
 

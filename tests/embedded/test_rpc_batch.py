@@ -22,10 +22,9 @@ for sensor, inbox in zip(sensors, inboxes):
     sensor.listen(inbox.put)
 world.tick()
 frames = [inbox.get(timeout=20.0).frame for inbox in inboxes]
-client.set_timeout(5.0)
 for number in range(30):
     client.apply_batch_sync([carla.command.ApplyVehicleControl(car.id, carla.VehicleControl(throttle=0.5))], True)
-    frames = [inbox.get(timeout=5.0).frame for inbox in inboxes]
+    frames = [inbox.get(timeout=20.0).frame for inbox in inboxes]
     if frames != [world.get_snapshot().frame] * len(frames):
         sys.exit(f"batch {number}: the sensors have {frames}, the world {world.get_snapshot().frame}")
 place = world.get_map().get_spawn_points()[7]
@@ -33,7 +32,7 @@ for number in range(20):
     (answer,) = client.apply_batch_sync([carla.command.SpawnActor(model, place)], True)
     client.apply_batch_sync([carla.command.DestroyActor(answer.actor_id)], True)
 last = world.get_snapshot().frame
-heard = [[inbox.get(timeout=5.0).frame for _ in range(40)] for inbox in inboxes]
+heard = [[inbox.get(timeout=20.0).frame for _ in range(40)] for inbox in inboxes]
 if heard != [list(range(last - 39, last + 1))] * len(inboxes):
     sys.exit(f"after rows of batches up to {last} the sensors have {heard}")
 print("went on", flush=True)
@@ -47,6 +46,6 @@ def test_a_batch_that_ticks_goes_on_although_callbacks_wait_for_python(start_ser
     no time for messages in between: they must come after the row."""
     server = start_server()
     command = [sys.executable, "-c", _BATCHES, str(server.port)]
-    client = subprocess.run(command, capture_output=True, text=True, timeout=90.0, check=False)
+    client = subprocess.run(command, capture_output=True, text=True, timeout=300.0, check=False)
     server.stop()
     assert client.stdout == "went on\n", (client.returncode, client.stderr)

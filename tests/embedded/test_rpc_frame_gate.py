@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -29,17 +28,36 @@ def connection():
     return _Connection()
 
 
+class _Clock:
+    """Stands for the `time` module: it goes on by a microsecond at every look."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        self.now += 1e-6
+        return self.now
+
+
 @pytest.fixture
-def gate():
+def clock(monkeypatch):
+    """The gate's limits are milliseconds, for which a busy machine may leave the test aside."""
+    own = _Clock()
+    monkeypatch.setattr(frame_gate, "time", own)
+    return own
+
+
+@pytest.fixture
+def gate(clock):
     return FrameGate(lambda _: True)
 
 
-def test_the_settings_wait_for_a_frame_and_its_grace(gate, connection):
+def test_the_settings_wait_for_a_frame_and_its_grace(gate, connection, clock):
     assert gate.hold(connection, "get_episode_settings", b"settings")
-    gate.answer_due(time.monotonic())
+    gate.answer_due(clock.now)
     assert connection.sent == []
     gate.frame_is_out()
-    gate.answer_due(time.monotonic() + frame_gate.GRACE)
+    gate.answer_due(clock.now + frame_gate.GRACE)
     assert connection.sent == [b"settings"]
     assert not gate
 
@@ -49,23 +67,23 @@ def test_other_calls_and_clients_without_a_traffic_manager_do_not_wait(gate, con
     assert not FrameGate(lambda _: False).hold(connection, "get_episode_settings", b"")
 
 
-def test_a_spawn_is_answered_after_the_first_frame_of_its_actor(gate, connection):
+def test_a_spawn_is_answered_after_the_first_frame_of_its_actor(gate, connection, clock):
     gate.hold_spawn(connection, b"spawned")
-    gate.answer_due(time.monotonic() + frame_gate.GRACE)
+    gate.answer_due(clock.now + frame_gate.GRACE)
     assert connection.sent == []
     gate.frame_is_out()
-    gate.answer_due(time.monotonic() + frame_gate.GRACE)
+    gate.answer_due(clock.now + frame_gate.GRACE)
     assert connection.sent == [b"spawned"]
 
 
-def test_the_end_of_an_actor_is_told_while_the_thread_rests(gate, connection):
+def test_the_end_of_an_actor_is_told_while_the_thread_rests(gate, connection, clock):
     gate.hold(connection, "get_episode_settings", b"settings")
     gate.frame_is_out()
-    now = time.monotonic() + frame_gate.GRACE
+    now = clock.now + frame_gate.GRACE
     gate.answer_due(now)
     gate.hold(connection, "destroy_actor", b"ended")
     gate.frame_is_out()
-    now = time.monotonic() + frame_gate.GRACE
+    now = clock.now + frame_gate.GRACE
     gate.answer_due(now)
     assert connection.sent == [b"settings"], "the thread works on a frame"
     gate.hold(connection, "get_episode_settings", b"settings again")
@@ -73,9 +91,9 @@ def test_the_end_of_an_actor_is_told_while_the_thread_rests(gate, connection):
     assert connection.sent == [b"settings", b"ended"]
 
 
-def test_nothing_waits_for_ever_nor_when_the_world_becomes_synchronous(gate, connection):
+def test_nothing_waits_for_ever_nor_when_the_world_becomes_synchronous(gate, connection, clock):
     gate.hold(connection, "get_episode_settings", b"late")
-    gate.answer_due(time.monotonic() + frame_gate.LONGEST_WAIT)
+    gate.answer_due(clock.now + frame_gate.LONGEST_WAIT)
     assert connection.sent == [b"late"]
     gate.hold(connection, "destroy_actor", b"ended")
     gate.answer_all()
@@ -85,7 +103,7 @@ def test_nothing_waits_for_ever_nor_when_the_world_becomes_synchronous(gate, con
 def _run(program: str, server: EmbeddedServer) -> subprocess.CompletedProcess[str]:
     """A client that gets host, port, and a port for its Traffic Manager, in a process of its own."""
     command = [sys.executable, "-c", program, server.host, str(server.port), str(free_port_pair())]
-    return subprocess.run(command, capture_output=True, text=True, timeout=90)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 _CLIENT = """
@@ -100,7 +118,7 @@ camera = world.spawn_actor(library.find("sensor.other.imu"), carla.Transform(), 
 for car in cars:
     car.set_autopilot(True, manager.get_port())
 began = time.monotonic()
-while max(car.get_velocity().length() for car in cars) < 1.0 and time.monotonic() - began < 15.0:
+while max(car.get_velocity().length() for car in cars) < 1.0 and time.monotonic() - began < 60.0:
     world.wait_for_tick()
 assert max(car.get_velocity().length() for car in cars) >= 1.0
 busy, wall = time.process_time(), time.monotonic()

@@ -38,6 +38,6 @@ os._exit(0)  # without asking anything more
 def test_a_traffic_manager_drives_in_every_world_that_is_loaded(start_server):
     server = start_server()
     command = [sys.executable, "-c", _AGAIN_AND_AGAIN, str(server.port), str(free_port_pair())]
-    client = subprocess.run(command, capture_output=True, text=True, timeout=90.0, check=False)
+    client = subprocess.run(command, capture_output=True, text=True, timeout=300.0, check=False)
     server.stop()
     assert client.stdout == "went on\n", (client.returncode, client.stderr)

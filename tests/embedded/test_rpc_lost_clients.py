@@ -9,13 +9,15 @@ import sys
 import carla
 import pytest
 
+from ..ports import free_port
+
 _TIMEOUT = 20.0
 
 _CLIENT = """
-import random, socket, sys
+import sys
 import carla
 
-port, kind = int(sys.argv[1]), sys.argv[2]
+port, kind, manager_port = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 client = carla.Client("127.0.0.1", port)
 client.set_timeout(20.0)
 world = client.get_world()
@@ -24,9 +26,6 @@ settings.synchronous_mode, settings.fixed_delta_seconds = kind != "asynchronous"
 if kind != "loading":
     world.apply_settings(settings)
 library, points = world.get_blueprint_library(), world.get_map().get_spawn_points()
-with socket.socket() as probe:
-    probe.bind(("127.0.0.1", 0))
-    manager_port = probe.getsockname()[1]
 if kind != "loading":
     manager = client.get_trafficmanager(manager_port)
     manager.set_synchronous_mode(kind != "asynchronous")
@@ -51,7 +50,8 @@ while True:
 
 
 def _kill_in_the_middle(address: tuple[str, int], kind: str, chance: random.Random) -> None:
-    client = subprocess.Popen([sys.executable, "-c", _CLIENT, str(address[1]), kind], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", _CLIENT, str(address[1]), kind, str(free_port())]
+    client = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert client.stdout is not None
     with client:
         try:

@@ -74,7 +74,7 @@ def test_a_client_with_a_traffic_manager_outlives_calls_that_fail(tmp_path: Path
     server = EmbeddedServer(tmp_path / "log", program=program)
     try:
         command = [sys.executable, "-c", _DRIVE, str(server.port), str(free_port_pair())]
-        client = subprocess.run(command, capture_output=True, text=True, timeout=90.0, check=False)
+        client = subprocess.run(command, capture_output=True, text=True, timeout=300.0, check=False)
     finally:
         server.stop()
     assert client.returncode == ends_by, client.stderr

@@ -13,9 +13,10 @@ import pytest
 from rllib_integration.embedded.rpc import rescue, tick_gate
 from rllib_integration.embedded.rpc.tick_gate import TickGate
 
+from ..ports import free_port
 from .raw_client import RawClient
 
-_TIMEOUT = 20.0
+_TIMEOUT = 60.0
 
 
 class _Connection:
@@ -54,6 +55,8 @@ class _ManagerPort:
                         self.called.release()
 
     def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # which wakes the thread
+        self._thread.join(_TIMEOUT)
         self._listener.close()
 
 
@@ -74,8 +77,9 @@ class _Clock:
         return self.now
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def clock(monkeypatch):
+    """The gate's limits are milliseconds, for which a busy machine may leave the test aside."""
     own = _Clock()
     monkeypatch.setattr(tick_gate, "time", own)
     return own
@@ -90,28 +94,28 @@ def _gate_after_one_cycle(port: int) -> tuple[TickGate, _Connection]:
     return gate, connection
 
 
-def test_a_tick_waits_until_the_thread_asked_for_the_settings(manager):
+def test_a_tick_waits_until_the_thread_asked_for_the_settings(manager, clock):
     gate, connection = TickGate(), _Connection()
     gate.register(connection, "127.0.0.1", manager.port)
     gate.observe(connection, "get_vehicle_light_states")
     gate.observe(connection, "apply_batch")
     assert gate.must_wait(connection, 5)
-    assert gate.due_ticks(time.monotonic()) == []
+    assert gate.due_ticks(clock.now) == []
     gate.observe(connection, "get_episode_settings")
-    assert gate.due_ticks(time.monotonic() + tick_gate.GRACE) == [(connection, 5)]
+    assert gate.due_ticks(clock.now + tick_gate.GRACE) == [(connection, 5)]
 
 
-def test_a_tick_waits_for_the_end_of_a_cycle_that_the_client_did_not_wait_for(manager):
+def test_a_tick_waits_for_the_end_of_a_cycle_that_the_client_did_not_wait_for(manager, clock):
     gate, connection = TickGate(), _Connection()
     gate.register(connection, "127.0.0.1", manager.port)
     gate.observe(connection, "get_vehicle_light_states")
     assert gate.must_wait(connection, 5)
     gate.observe(connection, "apply_batch")
     gate.observe(connection, "get_episode_settings")
-    assert gate.due_ticks(time.monotonic() + tick_gate.GRACE) == [(connection, 5)]
+    assert gate.due_ticks(clock.now + tick_gate.GRACE) == [(connection, 5)]
 
 
-def test_a_spawn_is_answered_when_the_thread_rests(manager):
+def test_a_spawn_is_answered_when_the_thread_rests(manager, clock):
     gate, connection = TickGate(), _Connection()
     connection.write = lambda answer: sent.append(answer)
     sent: list[bytes] = []
@@ -121,20 +125,20 @@ def test_a_spawn_is_answered_when_the_thread_rests(manager):
     assert gate.hold(connection, b"spawned")
     gate.observe(connection, "apply_batch")
     gate.observe(connection, "get_episode_settings")
-    gate.answer_held(time.monotonic())
+    gate.answer_held(clock.now)
     assert sent == []
     gate.answer_held(gate.next_due())
     assert sent == [b"spawned"]
 
 
-def test_a_spawn_is_answered_in_time_also_if_the_thread_never_rests(manager):
+def test_a_spawn_is_answered_in_time_also_if_the_thread_never_rests(manager, clock):
     gate, connection = TickGate(), _Connection()
     connection.write = lambda answer: sent.append(answer)
     sent: list[bytes] = []
     gate.register(connection, "127.0.0.1", manager.port)
     gate.observe(connection, "get_vehicle_light_states")
     assert gate.hold(connection, b"spawned")
-    gate.answer_held(time.monotonic() + tick_gate.LONGEST_CYCLE)
+    gate.answer_held(clock.now + tick_gate.LONGEST_CYCLE)
     assert sent == [b"spawned"]
 
 
@@ -147,13 +151,13 @@ def test_a_cycle_of_a_thread_that_drives_nothing_ends_without_a_batch(manager):
     assert gate.hold(connection, b"a spawn"), "made synchronous meanwhile, the thread may have a cycle to run"
 
 
-def test_a_tick_waits_no_longer_than_its_limit(manager):
+def test_a_tick_waits_no_longer_than_its_limit(manager, clock):
     gate, connection = TickGate(), _Connection()
     gate.register(connection, "127.0.0.1", manager.port)
     gate.observe(connection, "get_vehicle_light_states")
     gate.observe(connection, "apply_batch")
     assert gate.must_wait(connection, 5)
-    assert gate.due_ticks(time.monotonic() + tick_gate.LONGEST_WAIT) == [(connection, 5)]
+    assert gate.due_ticks(clock.now + tick_gate.LONGEST_WAIT) == [(connection, 5)]
 
 
 def test_a_tick_waits_longer_for_a_cycle_that_surely_is_under_way(manager, clock):
@@ -222,10 +226,10 @@ def test_batches_of_the_user_hold_no_tick_back(manager):
     assert not gate.must_wait(connection, 5)
 
 
-def test_a_thread_that_begins_no_cycle_after_a_tick_is_woken(manager):
+def test_a_thread_that_begins_no_cycle_after_a_tick_is_woken(manager, clock):
     gate, connection = _gate_after_one_cycle(manager.port)
     gate.ticked(connection)
-    now = time.monotonic()
+    now = clock.now
     gate.rescue_lost(now)
     assert manager.calls == []
     gate.rescue_lost(now + 2 * tick_gate.PATIENCE_AFTER_TICK)
@@ -252,21 +256,21 @@ def test_a_thread_that_begins_its_cycle_is_left_alone(manager):
     assert gate.next_due() is None
 
 
-def test_a_thread_that_follows_the_ticks_of_another_client_is_woken_too(manager):
+def test_a_thread_that_follows_the_ticks_of_another_client_is_woken_too(manager, clock):
     gate, connection = _gate_after_one_cycle(manager.port)
     other = _Connection()
     for _ in range(tick_gate.SURELY_IN_STEP - 1):
         gate.ticked(other)
-        assert gate.next_due() > time.monotonic() + 2 * tick_gate.PATIENCE_AFTER_TICK
+        assert gate.next_due() > clock.now + 2 * tick_gate.PATIENCE_AFTER_TICK
         for method in ("get_vehicle_light_states", "get_weather_parameters", "apply_batch", "get_episode_settings"):
             gate.observe(connection, method)
     gate.ticked(other)
-    gate.rescue_lost(time.monotonic() + 2 * tick_gate.PATIENCE_AFTER_TICK)
+    gate.rescue_lost(clock.now + 2 * tick_gate.PATIENCE_AFTER_TICK)
     assert manager.called.acquire(timeout=_TIMEOUT)
     assert manager.calls[0] == ("set_synchronous_mode", [False])
 
 
-def test_a_thread_that_takes_no_notice_of_another_clients_ticks_is_left_alone(manager):
+def test_a_thread_that_takes_no_notice_of_another_clients_ticks_is_left_alone(manager, clock):
     gate, connection = _gate_after_one_cycle(manager.port)
     other = _Connection()
     for number in range(3 * tick_gate.SURELY_IN_STEP):
@@ -275,13 +279,13 @@ def test_a_thread_that_takes_no_notice_of_another_clients_ticks_is_left_alone(ma
             for method in ("get_vehicle_light_states", "apply_batch", "get_episode_settings"):
                 gate.observe(connection, method)
     gate.ticked(other)
-    gate.rescue_lost(time.monotonic() + 2 * tick_gate.PATIENCE_AFTER_TICK)
+    gate.rescue_lost(clock.now + 2 * tick_gate.PATIENCE_AFTER_TICK)
     assert not manager.called.acquire(timeout=0.2)
 
 
-def test_a_long_silence_after_a_cycle_is_broken_once(manager):
+def test_a_long_silence_after_a_cycle_is_broken_once(manager, clock):
     gate, _ = _gate_after_one_cycle(manager.port)
-    later = time.monotonic() + tick_gate.PATIENCE_AFTER_CYCLE
+    later = clock.now + tick_gate.PATIENCE_AFTER_CYCLE
     gate.rescue_lost(later)
     assert manager.called.acquire(timeout=_TIMEOUT)
     assert manager.calls == [("synchronous_tick", [])]
@@ -289,7 +293,7 @@ def test_a_long_silence_after_a_cycle_is_broken_once(manager):
     assert gate.next_due() is None
 
 
-def test_a_tick_that_waits_for_a_traffic_manager_outlives_it(manager):
+def test_a_tick_that_waits_for_a_traffic_manager_outlives_it(manager, clock):
     gate, connection, other = TickGate(), _Connection(), _Connection()
     gate.register(connection, "127.0.0.1", manager.port)
     gate.observe(connection, "get_vehicle_light_states")
@@ -298,11 +302,11 @@ def test_a_tick_that_waits_for_a_traffic_manager_outlives_it(manager):
     gate.unregister(manager.port)
     assert gate
     assert gate.next_due() is not None
-    assert gate.due_ticks(time.monotonic()) == [(other, 5)]
+    assert gate.due_ticks(clock.now) == [(other, 5)]
     assert not gate
 
 
-def test_a_tick_waits_for_all_traffic_managers_of_a_connection(manager):
+def test_a_tick_waits_for_all_traffic_managers_of_a_connection(manager, clock):
     gate, connection = TickGate(), _Connection()
     for port in (1, manager.port):
         gate.register(connection, "127.0.0.1", port)
@@ -311,12 +315,12 @@ def test_a_tick_waits_for_all_traffic_managers_of_a_connection(manager):
         gate.observe(connection, "apply_batch")
     gate.observe(connection, "get_episode_settings")
     assert gate.must_wait(connection, 5)
-    assert gate.due_ticks(time.monotonic()) == []
+    assert gate.due_ticks(clock.now) == []
     gate.observe(connection, "get_episode_settings")
-    assert gate.due_ticks(time.monotonic() + tick_gate.GRACE) == [(connection, 5)]
+    assert gate.due_ticks(clock.now + tick_gate.GRACE) == [(connection, 5)]
     gate.ticked(connection)
     gate.observe(connection, "get_vehicle_light_states")
-    gate.rescue_lost(time.monotonic() + 2 * tick_gate.PATIENCE_AFTER_TICK)
+    gate.rescue_lost(clock.now + 2 * tick_gate.PATIENCE_AFTER_TICK)
     assert manager.called.acquire(timeout=_TIMEOUT), "one of the two threads missed its wake-up"
     gate.unregister(1)
     assert gate.has_traffic_manager(connection)
@@ -341,9 +345,7 @@ def test_the_end_of_a_client_forgets_no_traffic_manager_of_another_one(embedded_
 @pytest.mark.parametrize("wake", [rescue.wake_traffic_manager, rescue.wake_main_thread])
 def test_a_real_traffic_manager_survives_being_woken_for_nothing(carla_client, wake):
     world = carla_client.get_world()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     manager = carla_client.get_trafficmanager(port)
     manager.set_synchronous_mode(True)
     blueprint = world.get_blueprint_library().find("vehicle.tesla.model3")

@@ -64,7 +64,7 @@ def meadow() -> MapPyramid:
     return MapPyramid.draw(draw_map(sample_lanes(road)))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     forward=st.floats(-3.0, 25.0),
     right=st.floats(-20.0, 20.0),

@@ -75,7 +75,7 @@ events = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     noise=deliveries,
     order=st.permutations(range(3)),
@@ -110,7 +110,7 @@ def test_a_message_that_comes_early_waits_for_its_own_step() -> None:
         assert interface.get_data(frame, timeout=0.1) == {"camera": (frame, frame)}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(dropped=st.sets(st.tuples(st.integers(0, 2), st.integers(0, STEPS - 1)), max_size=4))
 def test_fault_12_a_dropped_message_fails_its_own_step_by_name_and_no_other(dropped: set[tuple[int, int]]) -> None:
     interface = SensorInterface()
@@ -129,7 +129,7 @@ def test_fault_12_a_dropped_message_fails_its_own_step_by_name_and_no_other(drop
         assert [s.name for s in sensors if repr(s.name) in str(error.value)] == silent
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(events=events)
 def test_fault_13_every_event_is_delivered_once_in_order_in_the_first_step_that_can_have_it(events: Any) -> None:
     interface = SensorInterface()
@@ -179,7 +179,7 @@ def test_an_event_of_a_coming_frame_waits_for_its_own_step() -> None:
     assert interface.get_data(9) == {}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ticks=st.integers(2, 5), stale=st.lists(st.integers(0, 9), max_size=5))
 def test_fault_15_a_slow_sensor_gives_its_latest_data_with_that_datas_frame(ticks: int, stale: list[int]) -> None:
     interface = SensorInterface()

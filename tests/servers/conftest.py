@@ -24,7 +24,7 @@ def new_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serv
         core_config = {key: section.pop(key) for key in ("show_display", "timeout") if key in section}
         if section.get("kind", "packaged") == "packaged" and "carla_root" not in section:
             section["carla_root"] = str(make_install(tmp_path / f"CARLA {behaviour}", behaviour, server))
-        section = {"kind": "packaged", "log_folder": str(tmp_path / "logs"), "start_timeout": 30, **section}
+        section = {"kind": "packaged", "log_folder": str(tmp_path / "logs"), "start_timeout": 120, **section}
         made.append(create_server({**core_config, "server": section}))
         return made[-1]
 

@@ -20,9 +20,10 @@ from rllib_integration.carla_env import CarlaEnv
 from rllib_integration.servers.ownership import await_ends
 from rllib_integration.servers.readiness import is_listening
 from tests.experiments import PoseExperiment
+from tests.patience import PATIENCE
 from tests.servers.stand_ins import EMBEDDED, make_install
 
-TIMEOUT = 2.0
+TIMEOUT = 5.0
 _SENSORS = {"collision": {"type": "sensor.other.collision"}, "position": {"type": "sensor.other.gnss"}}
 
 
@@ -122,7 +123,7 @@ def test_each_loss_costs_one_episode_of_one_environment_and_leaves_nothing_behin
     # One client has two threads and eight descriptors: two losses that leaked theirs would show.
     assert threads - held[0] < 3
     assert descriptors - held[1] < 12
-    assert await_ends(servers, 2.0) == []
+    assert await_ends(servers, PATIENCE) == []
     assert not any(is_listening("127.0.0.1", port, 0.5) for port in ports)
 
 
@@ -130,7 +131,7 @@ def test_a_server_that_starves_for_less_than_the_timeout_loses_nothing(fleet: Fl
     server = fleet.server_process(0)
     for _ in range(2):
         server.suspend()
-        timer = threading.Timer(TIMEOUT / 4, server.resume)
+        timer = threading.Timer(0.5, server.resume)
         timer.start()
         fleet.run(10)
         timer.join()

@@ -21,6 +21,7 @@ from rllib_integration.servers import (
 )
 from rllib_integration.servers.ownership import await_ends
 from rllib_integration.servers.packaged import PackagedServer
+from tests.patience import PATIENCE
 from tests.servers.conftest import ServerFactory
 from tests.servers.stand_ins import below
 
@@ -43,7 +44,7 @@ def new_keeper(new_server: ServerFactory, monkeypatch: pytest.MonkeyPatch) -> It
 
 def kill(server: CarlaServer) -> None:
     os.kill(server.pid, signal.SIGKILL)
-    server.wait_for_exit(5.0)
+    server.wait_for_exit(PATIENCE)
 
 
 def test_the_same_server_is_handed_out_while_it_runs(new_keeper: KeeperFactory) -> None:
@@ -61,7 +62,7 @@ def test_a_dead_server_is_replaced_and_nothing_of_it_is_left(new_keeper: KeeperF
     second = kept.acquire()
     assert second is not first
     assert second.exit_status() is None
-    assert await_ends(tree, 2.0) == []
+    assert await_ends(tree, PATIENCE) == []
     metrics = kept.metrics()
     assert (metrics["servers_started"], metrics["servers_died"]) == (2, 1)
     assert metrics["recovery_seconds_worst"] >= metrics["recovery_seconds_median"] > 0
@@ -74,7 +75,7 @@ def test_a_frozen_server_is_ended_when_it_is_reported(new_keeper: KeeperFactory)
     for process in psutil.Process(first.pid).children(recursive=True):
         process.suspend()
     kept.failed(ServerHangError("it did not answer"))
-    assert await_ends(tree, 2.0) == []
+    assert await_ends(tree, PATIENCE) == []
     assert kept.acquire().exit_status() is None
     assert kept.metrics()["servers_hung"] == 1
 

@@ -16,10 +16,10 @@ import pytest
 from rllib_integration.servers import kill_all_servers
 from rllib_integration.servers.ownership import await_ends
 from rllib_integration.servers.process import SUPERVISOR
+from tests.patience import PATIENCE
 from tests.servers.conftest import ServerFactory
 from tests.servers.stand_ins import ANSWERING, below, make_install
 
-SECONDS = 2.0
 _WORKER = """
 import os, signal, sys
 from rllib_integration.servers import create_server
@@ -56,7 +56,7 @@ def worker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Worker]:
     yield made
     made.process.kill()
     made.process.communicate()
-    assert await_ends(made.tree, SECONDS) == []
+    assert await_ends(made.tree, PATIENCE) == []
 
 
 @pytest.mark.parametrize("worker", [("works",), ("forks",)], indirect=True)
@@ -67,14 +67,14 @@ def test_fault_5_a_signal_to_the_worker_ends_its_server_and_all_below_it(
     # Supervisor and its twin, the server, two children of the server in sessions of their own.
     assert len(worker.tree) >= 5
     worker.process.send_signal(number)
-    assert await_ends(worker.tree, SECONDS) == []
+    assert await_ends(worker.tree, PATIENCE) == []
 
 
 @pytest.mark.parametrize("worker", [("works", "raise"), ("works", "exit")], indirect=True)
 def test_a_worker_that_raises_or_leaves_takes_its_server_with_it(worker: Worker) -> None:
     worker.process.stdin.write("\n")
     worker.process.stdin.flush()
-    assert await_ends(worker.tree, SECONDS) == []
+    assert await_ends(worker.tree, PATIENCE) == []
 
 
 @pytest.mark.parametrize("worker", [("works",), ("forks",)], indirect=True)
@@ -85,13 +85,13 @@ def test_killing_either_supervisor_ends_the_server_as_ray_does_with_a_workers_ch
     outer = psutil.Process(worker.supervisor)
     target = outer if victim == "outer" else outer.children()[0]
     target.kill()
-    assert await_ends(worker.tree, SECONDS) == []
+    assert await_ends(worker.tree, PATIENCE) == []
     assert worker.process.poll() is None
 
 
 def test_killing_the_workers_whole_process_group_ends_its_server(worker: Worker) -> None:
     os.killpg(worker.process.pid, signal.SIGKILL)
-    assert await_ends(worker.tree, SECONDS) == []
+    assert await_ends(worker.tree, PATIENCE) == []
 
 
 def test_the_same_holds_on_a_kernel_that_cannot_watch_processes(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_the_same_holds_on_a_kernel_that_cannot_watch_processes(tmp_path: Path) 
         worker = Worker(tmp_path, "works", setup=setup)
         try:
             (worker.process if victim == "worker" else psutil.Process(worker.supervisor)).kill()
-            assert await_ends(worker.tree, SECONDS) == [], victim
+            assert await_ends(worker.tree, PATIENCE) == [], victim
         finally:
             worker.process.kill()
             worker.process.communicate()
@@ -123,7 +123,7 @@ def test_a_frozen_server_is_ended_too(new_server: ServerFactory) -> None:
     server.start()
     tree = below(server.supervisor_pid)
     server.stop()
-    assert await_ends(tree, SECONDS) == []
+    assert await_ends(tree, PATIENCE) == []
 
 
 def test_a_stop_in_a_forked_child_leaves_the_parents_server_alone(new_server: ServerFactory) -> None:

@@ -13,9 +13,8 @@ import pytest
 import ray
 
 from rllib_integration.servers.ownership import await_ends
+from tests.patience import PATIENCE
 from tests.servers.stand_ins import ANSWERING, below, make_install
-
-SECONDS = 2.0
 
 
 class Runner:
@@ -74,8 +73,8 @@ def test_an_actors_server_ends_however_ray_ends_the_actor(new_runner: Any) -> No
         assert len(tree) >= 4
         end(actor, pid)
         del actor
-        await_ends([worker], 10.0)
-        assert await_ends(tree, SECONDS) == [], end.__name__
+        assert await_ends([worker], PATIENCE) == []
+        assert await_ends(tree, PATIENCE) == [], end.__name__
 
 
 def test_the_end_of_ray_is_the_end_of_the_servers(new_runner: Any) -> None:
@@ -83,5 +82,5 @@ def test_the_end_of_ray_is_the_end_of_the_servers(new_runner: Any) -> None:
     pids = ray.get([actor.processes.remote() for actor in actors], timeout=60)
     trees = [process for _, supervisor in pids for process in below(supervisor)]
     ray.shutdown()
-    await_ends([psutil.Process(pid) for pid, _ in pids if psutil.pid_exists(pid)], 10.0)
-    assert await_ends(trees, SECONDS) == []
+    await_ends([psutil.Process(pid) for pid, _ in pids if psutil.pid_exists(pid)], PATIENCE)
+    assert await_ends(trees, PATIENCE) == []

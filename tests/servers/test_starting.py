@@ -29,6 +29,7 @@ from rllib_integration.servers import (
     readiness,
 )
 from rllib_integration.servers.vital_signs import VitalSigns
+from tests.patience import PATIENCE
 from tests.servers.conftest import ServerFactory
 from tests.servers.stand_ins import ANSWERING, make_install
 
@@ -41,7 +42,7 @@ def test_a_started_server_answers_a_client_on_its_leased_port(new_server: Server
     server = new_server()
     server.start()
     client = carla.Client(server.host, server.port)
-    client.set_timeout(5.0)
+    client.set_timeout(PATIENCE)
     assert client.get_server_version() == server.version == "0.9.16"
     assert server.exit_status() is None
     assert str(server.log_path) in server.describe()
@@ -84,7 +85,7 @@ def test_garbage_in_the_log_does_not_reach_the_terminal(new_server: ServerFactor
 
 def test_a_server_that_never_answers_is_ended_after_the_start_timeout(new_server: ServerFactory) -> None:
     server = new_server("never_answers", start_timeout=0.5)
-    with pytest.raises(ServerStartError, match=r"no answer within 0\.\d s.*start_timeout"):
+    with pytest.raises(ServerStartError, match=r"no answer within \d+\.\d s.*start_timeout"):
         server.start()
     assert server.exit_status() is not None
 
@@ -98,7 +99,9 @@ def test_a_server_that_takes_its_time_is_waited_for(new_server: ServerFactory) -
 def test_a_program_that_listens_but_stays_silent_is_not_ready() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         section = {"kind": "external", "port": listener.getsockname()[1], "start_timeout": 0.5}
-        with pytest.raises(ServerStartError, match=r"within 0\.\d s \(a client that asks.*names its host and RPC port"):
+        with pytest.raises(
+            ServerStartError, match=r"within \d+\.\d s \(a client that asks.*names its host and RPC port"
+        ):
             create_server({"server": section}).start()
 
 
@@ -117,7 +120,7 @@ def test_another_kind_of_server_gets_a_sentence_and_no_client_which_would_end_th
 
         thread = threading.Thread(target=serve)
         thread.start()
-        section = {"kind": "external", "port": listener.getsockname()[1], "start_timeout": 5}
+        section = {"kind": "external", "port": listener.getsockname()[1], "start_timeout": PATIENCE}
         with pytest.raises(ServerStartError, match=r"is no CARLA server: asked for its version, it answered b'"):
             create_server({"server": section}).start()
         thread.join()
@@ -166,11 +169,11 @@ def test_a_start_can_be_cancelled_from_another_thread(new_server: ServerFactory)
 
     thread = threading.Thread(target=start)
     thread.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while server.pid is None and time.monotonic() < deadline:
         thread.join(0.01)
     server.stop()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
     assert len(errors) == 1
 
@@ -181,7 +184,7 @@ def test_a_server_answers_until_it_freezes_or_dies(new_server: ServerFactory) ->
         server.start()
         assert server.answers()
     os.kill(dead.pid, signal.SIGKILL)
-    dead.wait_for_exit(5.0)
+    dead.wait_for_exit(PATIENCE)
     assert not frozen.answers(0.3)
     assert not dead.answers()
 
@@ -190,7 +193,7 @@ def test_fault_5_a_killed_servers_obituary_names_the_signal(new_server: ServerFa
     server = new_server(server=ANSWERING)
     server.start()
     os.kill(server.pid, signal.SIGKILL)
-    assert server.wait_for_exit(5.0) == -signal.SIGKILL
+    assert server.wait_for_exit(PATIENCE) == -signal.SIGKILL
     assert "signal 9 (SIGKILL)" in server.obituary()
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from rllib_integration.servers import CarlaServer, ServerDiedError, ServerHangError, ServerWatch
 from rllib_integration.servers import watch as watch_module
+from tests.patience import PATIENCE
 from tests.servers.conftest import ServerFactory
 
 LONG = 600.0
@@ -73,7 +74,7 @@ def test_a_death_during_a_call_is_noticed_at_once(server: CarlaServer, watch: Se
 
 def test_a_death_between_calls_is_noticed_before_the_next(server: CarlaServer, watch: ServerWatch) -> None:
     server_process(server).kill()
-    server.wait_for_exit(5.0)
+    server.wait_for_exit(PATIENCE)
     with pytest.raises(ServerDiedError):
         watch.call(os.getpid)
 
@@ -83,7 +84,7 @@ def test_a_frozen_server_is_noticed_within_the_time_allowed(server: CarlaServer,
     client.set_timeout(LONG)
     server_process(server).send_signal(signal.SIGSTOP)
     before = time.monotonic()
-    with pytest.raises(ServerHangError, match=r"get_server_version got no answer from the packaged .* within 0\.\d s"):
+    with pytest.raises(ServerHangError, match=r"get_server_version got no answer from .* within \d+\.\d s"):
         watch.call(client.get_server_version, timeout=0.3)
     assert time.monotonic() - before < LONG / 10
     with pytest.raises(ServerHangError, match="get_server_version got no answer"):  # the first loss, not a second wait
@@ -121,7 +122,7 @@ def test_a_server_that_only_works_is_waited_for_until_the_bound(new_server: Serv
     client = watch.call(carla.Client, server.host, server.port)
     watch.call(client.get_server_version)
     never = threading.Event()
-    with pytest.raises(ServerHangError, match=r"within \d\.\d s\.$"):
+    with pytest.raises(ServerHangError, match=r"within \d+\.\d s\.$"):
         watch.call(never.wait, LONG, timeout=2.0)
     never.set()
     watch.close()
@@ -131,16 +132,16 @@ def test_the_time_allowed_counts_from_the_last_progress(watch: ServerWatch) -> N
     never, parts = threading.Event(), []
 
     def work_in_parts_then_hang() -> None:
-        for part in range(3):
-            never.wait(0.5)
+        for part in range(12):
+            never.wait(0.25)
             parts.append(part)
             watch.note_progress()
         never.wait(LONG)
 
     with pytest.raises(ServerHangError):
-        watch.call(work_in_parts_then_hang, timeout=1.2)
+        watch.call(work_in_parts_then_hang, timeout=2.0)
     never.set()
-    assert len(parts) == 3
+    assert len(parts) == 12
 
 
 def test_a_long_call_is_waited_for_while_the_server_answers(server: CarlaServer) -> None:

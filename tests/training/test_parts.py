@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -25,9 +26,10 @@ from rllib_integration.training.env_creator import (
     make_env,
     numbers_dealt,
 )
-from rllib_integration.training.run import progress_line
+from rllib_integration.training.run import Interruption, Terminated, progress_line
 from rllib_integration.training.run_log import RunLog, flatten, git_state
 from rllib_integration.training.stop_rules import Progress, StopRules, format_duration, parse_duration
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -226,30 +228,53 @@ def start_guarded(seconds: float) -> tuple[subprocess.Popen[str], list[psutil.Pr
 
 def test_the_guard_ends_what_the_work_leaves_behind() -> None:
     command, processes = start_guarded(0.3)
-    assert command.wait(timeout=20) == 7
-    assert not psutil.wait_procs(processes, timeout=5)[1]
+    assert command.wait(timeout=PATIENCE) == 7
+    assert not psutil.wait_procs(processes, timeout=PATIENCE)[1]
 
 
 def test_nothing_survives_a_killed_command() -> None:
     command, processes = start_guarded(60)
     command.kill()
     command.wait()
-    assert not psutil.wait_procs(processes, timeout=5)[1]
+    assert not psutil.wait_procs(processes, timeout=PATIENCE)[1]
 
 
 def test_nothing_survives_a_killed_guard() -> None:
     command, processes = start_guarded(60)
     guard = psutil.Process(command.pid).children()[0]
     guard.kill()
-    assert command.wait(timeout=10) == 137
-    assert not psutil.wait_procs(processes, timeout=5)[1]
+    assert command.wait(timeout=PATIENCE) == 137
+    assert not psutil.wait_procs(processes, timeout=PATIENCE)[1]
 
 
 def test_an_interrupted_command_says_so_in_its_status() -> None:
     command, processes = start_guarded(60)
     os.kill(command.pid, signal.SIGINT)
-    assert command.wait(timeout=10) == 130
-    assert not psutil.wait_procs(processes, timeout=5)[1]
+    assert command.wait(timeout=PATIENCE) == 130
+    assert not psutil.wait_procs(processes, timeout=PATIENCE)[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_is_swallowed_while_a_run_starts_is_heard_afterwards(number: signal.Signals) -> None:
+    def start() -> None:
+        with Interruption() as interruption:
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.raise_signal(number)
+            interruption.take_signals()
+
+    with pytest.raises(KeyboardInterrupt) as raised:
+        start()
+    assert isinstance(raised.value, Terminated) == (number == signal.SIGTERM)
+
+
+def test_a_run_is_terminated_whatever_rays_handler_makes_of_the_signal_while_ray_starts() -> None:
+    def start() -> None:
+        with Interruption():
+            signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Terminated):
+        start()
 
 
 def saved(keeper: CheckpointKeeper, iteration: int, score: float | None) -> None:

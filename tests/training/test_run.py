@@ -16,6 +16,8 @@ import pytest
 import torch
 import yaml
 
+from tests.patience import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[2]
 FIRST_START = "The embedded CARLA server at "  # is not ready yet, where the kernels have to be compiled first
 QUICKSTART = str(ROOT / "dqn_example" / "dqn_quickstart.yaml")
@@ -91,7 +93,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Command
     assert children
     os.kill(command.process.pid, signal.SIGINT)
     command.finish()
-    assert not psutil.wait_procs(children, timeout=5)[1]
+    assert not psutil.wait_procs(children, timeout=PATIENCE)[1]
     return directory, command
 
 
@@ -205,7 +207,7 @@ def test_a_restored_run_goes_on_counting_also_when_its_env_runner_dies_and_nothi
     assert any("raylet" in process.name() for process in left)
     restored.process.kill()
     restored.finish()
-    assert not psutil.wait_procs(left, timeout=5)[1]
+    assert not psutil.wait_procs(left, timeout=PATIENCE)[1]
 
 
 def test_both_inferences_choose_the_same_actions(checkpoint: Path) -> None:

@@ -27,11 +27,10 @@ CALM_TURN_RATE = 0.5
 """Fastest pitching and rolling of a vehicle that needs no short substeps, rad/s."""
 ROLLING_RESISTANCE = 0.012
 """Share of the load."""
-MOST_GRIP = 2.625
-"""A wheel with CARLA's `tire_friction` f has the friction coefficient f / (1 + f / MOST_GRIP): about f on a slippery
-road, 1.5 with 3.5, dry asphalt, and less than in proportion beyond. Unreal's tyres hold far more than rubber does, and
-the Traffic Manager relies on it when it drives through tight turns at thirty kilometres an hour; braking is limited by
-the brakes."""
+MOST_GRIP, HALF_GRIP = 4.5, 7.0
+"""A wheel with CARLA's `tire_friction` f has the friction coefficient MOST_GRIP * f / (HALF_GRIP + f): 1.5 with 3.5,
+dry asphalt, and less than in proportion beyond. Unreal's tyres hold far more than rubber does, and the Traffic Manager
+relies on it when it drives through tight turns at thirty kilometres an hour; braking is limited by the brakes."""
 REAR_GRIP = 1.15
 """Rear tyres grip better than the front ones, so that a car at its limit pushes outwards instead of spinning."""
 STEERING_RATE = 5.0
@@ -138,7 +137,7 @@ def begin_tick(v: Vehicle, dt: float) -> None:
     _add_spin(v, v.angular_impulse_x, v.angular_impulse_y, v.angular_impulse_z)
     for wheel in range(WHEELS):
         friction = v.friction_override if v.friction_override >= 0.0 else v.wheel_friction[wheel]
-        v.wheel_grip[wheel] = MOST_GRIP * friction / (MOST_GRIP + friction) * (REAR_GRIP if wheel >= 2 else 1.0)
+        v.wheel_grip[wheel] = MOST_GRIP * friction / (HALF_GRIP + friction) * (REAR_GRIP if wheel >= 2 else 1.0)
     speed = v.vx * v.rotation[0] + v.vy * v.rotation[3] + v.vz * v.rotation[6]
     still = v.vx * v.vx + v.vy * v.vy < HOLDING_SPEED * HOLDING_SPEED
     v.holding = v.parked or (idle and not pushed and still)

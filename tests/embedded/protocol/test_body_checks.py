@@ -71,7 +71,7 @@ _GOOD_VALUES = {
 }
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.sampled_from(sorted(_GOOD)), st.binary(max_size=64) | st.integers(0, 2**32), st.integers(0, 255))
 def test_what_passes_can_be_decoded(stream_type, change, value):
     """Random bytes, and good bodies with one byte changed."""

@@ -36,7 +36,7 @@ def test_a_request_comes_out_as_it_went_in():
     assert (second.method, second.is_async) == ("tick_cue", True)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(_values, max_size=3), st.integers(1, 40))
 def test_where_the_stream_is_cut_does_not_matter(arguments, size):
     data = _request(1, "first", arguments) + _request(2, "second", arguments)
@@ -47,7 +47,7 @@ def test_where_the_stream_is_cut_does_not_matter(arguments, size):
     assert methods == ["first", "second"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=200))
 @example(b"\xdd\xff\xff\xff\xff" * 20)
 @example(b"\xdf\xff\xff\xff\xff")
