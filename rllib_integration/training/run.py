@@ -152,18 +152,43 @@ class Interruption:
         self.patient = False
 
     def __enter__(self) -> Interruption:
+        self._arrivals, tell = os.pipe()
+        for descriptor in (self._arrivals, tell):
+            os.set_blocking(descriptor, False)
+        self._tell, self._told_before = tell, signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
         self._previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         self.take_signals()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(self._told_before)
+        try:
+            if isinstance(error, (Exception, SystemExit)) and not self.requested.is_set():
+                self._raise_unheard(error)
+        finally:
+            os.close(self._arrivals)
+            os.close(self._tell)
 
     def take_signals(self) -> None:
-        """Receive the signals; again, after a library took one for itself, as Ray takes SIGTERM when it starts."""
+        """Receive the signals; again, after a library took one for itself, as Ray takes SIGTERM when it starts.
+
+        Raises:
+            KeyboardInterrupt: One has come already, and what it raised was swallowed.
+        """
         for number in self._previous:
             signal.signal(number, self._receive)
+        self._raise_unheard(None)
+
+    def _raise_unheard(self, instead_of: BaseException | None) -> None:
+        """Raise what a signal should have, of which Ray's handler or an import has made something else, or nothing."""
+        with contextlib.suppress(BlockingIOError):
+            arrived = os.read(self._arrivals, 4096)
+            if signal.SIGTERM in arrived:
+                raise Terminated from instead_of
+            if signal.SIGINT in arrived:
+                raise KeyboardInterrupt from instead_of
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.requested.is_set() or not self.patient:
@@ -231,6 +256,7 @@ class TrainingRun:
             trial.result()
             algorithm = self._build()
             try:
+                interruption.take_signals()
                 if checkpoint is not None:
                     self._restore(algorithm, checkpoint)
                 lost = LostRunners(machine.ray_logs, self.folder) if machine.ray_logs else None
