@@ -19,8 +19,8 @@ from tests.patience import PATIENCE
 from tests.ports import free_port_pair
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
-_START_TIMEOUT = 180.0
-"""[s] The first start on a machine compiles the physics."""
+_START_TIMEOUT = 600.0
+"""[s] The first start on a machine compiles the physics, or waits for another server that does."""
 
 _LONGEST_FILES = (
     "tests/training/test_run.py",

@@ -19,6 +19,7 @@ from rllib_integration.embedded.rpc.complaints import Complaints
 from rllib_integration.embedded.town import load_town
 from rllib_integration.embedded.world.settings import Weather
 from rllib_integration.embedded.world.simulation import Simulation
+from tests.patience import PATIENCE
 
 _STEP = 0.05
 
@@ -124,7 +125,7 @@ def test_without_rendering_pictures_are_empty(carla_client):
         settings.no_rendering_mode = without
         world.apply_settings(settings)
         frame = world.tick()
-        picture = next(one for one in iter(lambda: pictures.get(timeout=20.0), None) if one.frame == frame)
+        picture = next(one for one in iter(lambda: pictures.get(timeout=PATIENCE), None) if one.frame == frame)
         brightest.append(np.frombuffer(picture.raw_data, np.uint8).reshape(-1, 4)[:, :3].max())
     camera.stop()
     assert brightest[1] == 0
@@ -286,6 +287,6 @@ def _frames_told_of_ticks_at_once(client, world, ticks):
     listener = world.on_tick(note)
     for _ in range(ticks):
         client.apply_batch([], True)
-    assert last.wait(20.0), "The last frame never came."
+    assert last.wait(PATIENCE), "The last frame never came."
     world.remove_on_tick(listener)
     return len(frames)

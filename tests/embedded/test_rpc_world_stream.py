@@ -13,6 +13,7 @@ import pytest
 
 from rllib_integration.embedded.protocol.layouts import FLAG_LIGHT_UPDATE_PENDING, FLAG_MAP_CHANGED
 
+from ..patience import PATIENCE
 from .raw_client import RawClient
 
 _LENGTH = struct.Struct("<I")
@@ -28,7 +29,7 @@ class _Frames:
     def __init__(self, host: str, client: RawClient) -> None:
         ((_, (token,)),) = client.call("get_sensor_token", 1)[3]
         stream, port = struct.unpack_from("<IH", token)
-        self._socket = socket.create_connection((host, port), timeout=20.0)
+        self._socket = socket.create_connection((host, port), timeout=PATIENCE)
         self._socket.sendall(_LENGTH.pack(stream))
         self.flags()  # the state at once, so that the subscription is there
 

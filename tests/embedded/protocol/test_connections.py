@@ -233,7 +233,7 @@ def test_requests_wait_until_their_client_reads_the_answers_to_those_before(runn
 
     rpc = running.serve_calls(handle)
     count = 100
-    with socket.create_connection(("127.0.0.1", rpc.listener.port), timeout=_TIMEOUT) as client:
+    with socket.create_connection(("127.0.0.1", rpc.listener.port), timeout=PATIENCE) as client:
         client.sendall(b"".join(msgpack.packb([0, number, "f", [[False]]]) for number in range(count)))
         _read(client, count * len(answer))
     assert handled == list(range(count))
@@ -245,7 +245,7 @@ def test_incomplete_requests_of_many_clients_end_the_greediest(running, monkeypa
     monkeypatch.setattr(rpc_server, "MAX_INCOMPLETE", 2**20)
     rpc = running.serve_calls(lambda connection, request: connection.write(b"ok"))
     begun = b"\x94\x00\x01\xa1f\x92\x91\xc2\xdd\x00\x0f\xff\xff"
-    clients = [socket.create_connection(("127.0.0.1", rpc.listener.port), timeout=_TIMEOUT) for _ in range(4)]
+    clients = [socket.create_connection(("127.0.0.1", rpc.listener.port), timeout=PATIENCE) for _ in range(4)]
     for place, client in enumerate(clients[1:]):
         client.sendall(begun + b"\x90" * (3000 + 1500 * place))
     assert clients[-1].recv(1) == b"", "the greediest"
