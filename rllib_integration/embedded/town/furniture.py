@@ -74,8 +74,6 @@ RUN_UPS = {"Town10HD": ((30.0, -6.0, -90.0),)}
 """Places beside the roads of CARLA's towns from which its own tests drive a car against a wall: x, y [m], heading."""
 _RUN_UP, _RUN_UP_WIDTH = 14.0, 5.0
 """[m] Way to the wall, and how wide it is free."""
-CAR_PARKS = {"Town04": ((264.0, -241.0, 304.0, -178.0),)}
-"""Open grounds of CARLA's towns that OpenDRIVE does not know, on which parking is trained: their bounds in x, y [m]."""
 
 
 class Furniture:
@@ -115,12 +113,6 @@ class Furniture:
             self._building(start + ahead * (_RUN_UP + half[0]), half, yaw)
             middle = start + ahead * (0.5 * _RUN_UP - 3.0)
             self.free.take_rectangle(middle[0], middle[1], yaw, 0.5 * _RUN_UP + 3.0, 0.5 * _RUN_UP_WIDTH)
-
-    def keep_car_parks(self, town: str) -> None:
-        """Leave open what is a car park in CARLA's town, see `CAR_PARKS`."""
-        for left, low, right, high in CAR_PARKS.get(town, ()):
-            half = 0.5 * (right - left), 0.5 * (high - low)
-            self.free.take_rectangle(left + half[0], low + half[1], 0.0, *half)
 
     def add_roadside(self, lanes: LaneTable) -> None:
         """Buildings and street lights along sidewalks, trees along the other roads, rails and pillars at bridges."""

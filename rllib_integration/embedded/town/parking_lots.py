@@ -10,8 +10,8 @@ from rllib_integration.embedded.physics.ground import Surface, ground_at
 from rllib_integration.embedded.town.markings import ABOVE_ROAD
 from rllib_integration.embedded.town.mesh import Array
 
-SLOT_LENGTH, LINE_WIDTH, MARGIN = 5.6, 0.12, 4.0
-"""[m] Of a slot and of the lines beside it, and how far the pavement goes on beyond the slots."""
+SLOT_LENGTH, LINE_WIDTH = 5.6, 0.12
+"""[m] Of a slot and of the lines beside it."""
 
 
 @dataclass(frozen=True)
@@ -21,19 +21,21 @@ class ParkingLot:
     Attributes:
         rows: [m] x of the middle of each row.
         first, spacing, slots: [m] y of the first slot, from one to the next, and how many a row has.
+        margin: [m] how far the pavement goes on beyond the slots, as far as there is no lane.
     """
 
     rows: tuple[float, ...]
     first: float
     spacing: float
     slots: int
+    margin: float = 4.0
 
     @property
     def area(self) -> tuple[float, float, float, float]:
         """[m] Low x and y, high x and y of the pavement."""
         y = sorted((self.first, self.first + self.spacing * (self.slots - 1)))
         x = min(self.rows) - 0.5 * SLOT_LENGTH, max(self.rows) + 0.5 * SLOT_LENGTH
-        return x[0] - MARGIN, y[0] - MARGIN, x[1] + MARGIN, y[1] + MARGIN
+        return x[0] - self.margin, y[0] - self.margin, x[1] + self.margin, y[1] + self.margin
 
     def lines(self, surface: Surface) -> Array:
         """The painted lines, as quadrilaterals (n, 4, 3) on the ground."""
@@ -48,6 +50,6 @@ class ParkingLot:
 
 
 PARKING_LOTS: dict[str, tuple[ParkingLot, ...]] = {
-    "Town04": (ParkingLot((272.5, 280.0, 290.9, 298.5), -235.73, 3.17, 16),),
+    "Town04": (ParkingLot((272.5, 280.0, 290.9, 298.5), -235.73, 3.17, 16, 8.0),),
     "Town05": (ParkingLot((-29.2, -23.0, -13.0, -6.8, 3.2, 9.4), -18.8, -2.8, 10),),
 }

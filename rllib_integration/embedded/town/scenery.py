@@ -57,7 +57,6 @@ def build_surroundings(
     furniture = Furniture(mesh, surface, seed)
     furniture.add_signals(signals, lanes)
     furniture.add_run_ups(name)
-    furniture.keep_car_parks(name)
     furniture.add_roadside(lanes)
     return Surroundings(
         sort_into_chunks(mesh.build(marking_start, marking_stop)),

@@ -154,13 +154,3 @@ def test_street_lights_hang_high_beside_roads(minitown: Town) -> None:
     assert len(minitown.street_lights) >= 10
     for x, y, z in minitown.street_lights:
         assert 5.0 < z - ground_at(minitown.surface, x, y, z)[0] < 9.0
-
-
-def test_a_car_park_that_opendrive_does_not_know_stays_open(town_named: Callable[[str], Town]) -> None:
-    boxes = town_named("Town04").obstacles
-    # All slots of the four rows on which others train parking.
-    slots = np.array([(x, y) for x in (272.5, 280.0, 290.9, 298.5) for y in np.linspace(-235.7, -188.2, 16)])
-    cos, sin = np.cos(boxes["yaw"]), np.sin(boxes["yaw"])
-    dx, dy = slots[:, :1] - boxes["x"], slots[:, 1:] - boxes["y"]
-    beside = np.abs(dx * cos + dy * sin) - boxes["extent_x"], np.abs(dy * cos - dx * sin) - boxes["extent_y"]
-    assert np.maximum(*beside).min() > 2.5
