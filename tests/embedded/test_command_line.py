@@ -95,6 +95,21 @@ def test_a_busy_port_is_a_sentence_and_a_failure():
     assert str(port) in result.stderr
 
 
+def test_clients_are_queued_before_anything_heavy_is_imported():
+    program = """
+import socket, sys
+from rllib_integration.embedded import command_line
+
+for opened in command_line._open_ports(command_line.parse_arguments(["-carla-rpc-port=0"])):
+    socket.create_connection(opened.getsockname()).close()
+print(sorted({"carla", "numba", "numpy"} & set(sys.modules)))
+"""
+    finished = subprocess.run(
+        [sys.executable, "-c", program], cwd=_REPOSITORY, capture_output=True, text=True, timeout=_TIMEOUT
+    )  # fmt: skip
+    assert finished.stdout == "[]\n", finished.stderr
+
+
 def test_an_unknown_town_is_a_sentence_also_where_nothing_is_compiled_yet(tmp_path, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     result = _run("-carla-rpc-port=0", "--town=Twon05")
