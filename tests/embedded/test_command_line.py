@@ -105,7 +105,7 @@ for opened in command_line._open_ports(command_line.parse_arguments(["-carla-rpc
 print(sorted({"carla", "numba", "numpy"} & set(sys.modules)))
 """
     finished = subprocess.run(
-        [sys.executable, "-c", program], cwd=_REPOSITORY, capture_output=True, text=True, timeout=_TIMEOUT
+        [sys.executable, "-c", program], cwd=_REPOSITORY, capture_output=True, text=True, timeout=PATIENCE
     )  # fmt: skip
     assert finished.stdout == "[]\n", finished.stderr
 
