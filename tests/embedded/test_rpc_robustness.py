@@ -246,6 +246,8 @@ def test_an_absurd_question_costs_one_answer_of_a_sensible_size(address, witness
             assert len(msgpack.packb(answer)) < 2000
         assert len(client.call("x" * 2**20)[2]) < 300
         assert "65535" in str(client.call("add_traffic_manager_running", ["127.0.0.1", 10**12]))
+        # So the client names its Traffic Manager on a machine without any route.
+        assert client.call("add_traffic_manager_running", ["", 0])[3] == [[1, True]]
         client.call("enable_environment_objects", list(range(2**33, 2**33 + 1000)), False)
 
 

@@ -466,8 +466,9 @@ class Server:
         owner = self.connection
         host = owner.peer.rsplit(":", 1)[0]
         number = integer(port, "port")
-        if not 0 < number < 2**16:
-            raise RemoteError(f"a Traffic Manager's port must be between 1 and 65535, not {number}")
+        # The client gives no host and port 0 where its machine has no route to any network.
+        if not 0 <= number < 2**16:
+            raise RemoteError(f"a Traffic Manager's port must be between 0 and 65535, not {number}")
         added = self.traffic_managers.add(host, number, owner)
         if added:
             self._gate.register(owner, host, number)
