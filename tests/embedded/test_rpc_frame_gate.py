@@ -23,77 +23,123 @@ class _Connection:
         self.sent.append(message)
 
 
-@pytest.fixture
-def connection():
-    return _Connection()
-
-
 class _Clock:
-    """Stands for the `time` module: it goes on by a microsecond at every look."""
+    """Stands for the `time` module."""
 
     def __init__(self) -> None:
         self.now = 100.0
 
     def monotonic(self) -> float:
-        self.now += 1e-6
         return self.now
+
+
+class _Thread:
+    """What the gate knows of a client's Traffic Manager."""
+
+    def __init__(self) -> None:
+        self.has_manager, self.begun_at = True, 0.0
+
+
+@pytest.fixture
+def connection():
+    return _Connection()
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The gate's limits are milliseconds, for which a busy machine may leave the test aside."""
     own = _Clock()
     monkeypatch.setattr(frame_gate, "time", own)
     return own
 
 
 @pytest.fixture
-def gate(clock):
-    return FrameGate(lambda _: True)
+def thread():
+    return _Thread()
 
 
-def test_the_settings_wait_for_a_frame_and_its_grace(gate, connection, clock):
+@pytest.fixture
+def gate(clock, thread):
+    return FrameGate(lambda _: thread.has_manager, lambda _: thread.begun_at)
+
+
+def _pass(gate: FrameGate, clock: _Clock, seconds: float) -> None:
+    clock.now += seconds
+    gate.answer_due(clock.now)
+
+
+def _frame(gate: FrameGate, clock: _Clock) -> None:
+    """A frame, and the grace after it."""
+    _pass(gate, clock, 0.01)
+    gate.frame_is_out()
+    gate.answer_due(clock.now)
+    _pass(gate, clock, 1.01 * frame_gate.GRACE)
+
+
+def test_the_settings_wait_for_a_frame_and_its_grace(gate, clock, connection):
     assert gate.hold(connection, "get_episode_settings", b"settings")
+    _pass(gate, clock, 0.01)
+    gate.frame_is_out()
     gate.answer_due(clock.now)
     assert connection.sent == []
-    gate.frame_is_out()
-    gate.answer_due(clock.now + frame_gate.GRACE)
+    _pass(gate, clock, 1.01 * frame_gate.GRACE)
     assert connection.sent == [b"settings"]
     assert not gate
 
 
-def test_other_calls_and_clients_without_a_traffic_manager_do_not_wait(gate, connection):
+def test_other_calls_and_clients_without_a_traffic_manager_do_not_wait(gate, thread, connection):
     assert not gate.hold(connection, "get_actors_by_id", b"")
-    assert not FrameGate(lambda _: False).hold(connection, "get_episode_settings", b"")
+    thread.has_manager = False
+    assert not gate.hold(connection, "get_episode_settings", b"")
 
 
-def test_a_spawn_is_answered_after_the_first_frame_of_its_actor(gate, connection, clock):
+def test_a_spawn_is_answered_after_the_first_frame_of_its_actor(gate, clock, connection):
     gate.hold_spawn(connection, b"spawned")
-    gate.answer_due(clock.now + frame_gate.GRACE)
+    _pass(gate, clock, 0.01)
     assert connection.sent == []
-    gate.frame_is_out()
-    gate.answer_due(clock.now + frame_gate.GRACE)
+    _frame(gate, clock)
     assert connection.sent == [b"spawned"]
 
 
-def test_the_end_of_an_actor_is_told_while_the_thread_rests(gate, connection, clock):
+def test_a_spawn_is_answered_when_a_thread_that_follows_the_frames_has_worked_on_one_with_its_actor(
+    gate, clock, thread, connection
+):
     gate.hold(connection, "get_episode_settings", b"settings")
-    gate.frame_is_out()
-    now = clock.now + frame_gate.GRACE
-    gate.answer_due(now)
+    gate.hold_spawn(connection, b"spawned")
+    _frame(gate, clock)
+    assert connection.sent == [b"settings"], "the client may not have taken the frame in"
+    gate.hold(connection, "get_episode_settings", b"settings again")
+    _frame(gate, clock)
+    assert connection.sent == [b"settings", b"settings again"], "the thread found no new frame"
+    thread.begun_at = clock.now
+    _pass(gate, clock, 0.01)
+    assert len(connection.sent) == 2, "the thread works"
+    gate.hold(connection, "get_episode_settings", b"rests")
+    gate.answer_due(clock.now)
+    assert connection.sent[2:] == [b"spawned"]
+
+
+def test_a_spawn_waits_no_longer_for_a_thread_that_went_to_sleep(gate, clock, connection):
+    gate.hold(connection, "get_episode_settings", b"settings")
+    gate.hold_spawn(connection, b"spawned")
+    _frame(gate, clock)
+    _pass(gate, clock, frame_gate.LONGEST_WAIT_FOR_CYCLE)
+    assert connection.sent == [b"settings", b"spawned"]
+
+
+def test_the_end_of_an_actor_is_told_while_the_thread_rests(gate, clock, connection):
+    gate.hold(connection, "get_episode_settings", b"settings")
+    _frame(gate, clock)
     gate.hold(connection, "destroy_actor", b"ended")
-    gate.frame_is_out()
-    now = clock.now + frame_gate.GRACE
-    gate.answer_due(now)
+    _frame(gate, clock)
     assert connection.sent == [b"settings"], "the thread works on a frame"
     gate.hold(connection, "get_episode_settings", b"settings again")
-    gate.answer_due(now)
+    gate.answer_due(clock.now)
     assert connection.sent == [b"settings", b"ended"]
 
 
-def test_nothing_waits_for_ever_nor_when_the_world_becomes_synchronous(gate, connection, clock):
+def test_nothing_waits_for_ever_nor_when_the_world_becomes_synchronous(gate, clock, connection):
     gate.hold(connection, "get_episode_settings", b"late")
-    gate.answer_due(clock.now + frame_gate.LONGEST_WAIT)
+    _pass(gate, clock, frame_gate.LONGEST_WAIT)
     assert connection.sent == [b"late"]
     gate.hold(connection, "destroy_actor", b"ended")
     gate.answer_all()
@@ -175,3 +221,35 @@ def test_cars_are_driven_in_every_episode_that_spawns_them_in_an_asynchronous_wo
     assert finished.returncode == 0, finished.stderr
     driven = [line for line in finished.stdout.splitlines() if line.endswith("driven")]
     assert driven == [f"{episode} 10 driven" for episode in range(8)]
+
+
+_ENDS_BEFORE_SWITCHING = """
+import sys, carla
+client = carla.Client(sys.argv[1], int(sys.argv[2]))
+client.set_timeout(20.0)
+world = client.get_world()
+manager = client.get_trafficmanager(int(sys.argv[3]))
+settings, model = world.get_settings(), world.get_blueprint_library().find("vehicle.tesla.model3")
+for _ in range(3):
+    settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
+    world.apply_settings(settings)
+    manager.set_synchronous_mode(True)
+    cars = [world.spawn_actor(model, point) for point in world.get_map().get_spawn_points()[:8]]
+    for car in cars:
+        car.set_autopilot(True, manager.get_port())
+    for _ in range(5):
+        world.tick()
+    assert len(manager.get_all_actions(cars[0])) > 0
+    for car in cars:
+        car.destroy()
+    before = world.get_snapshot().frame
+    settings.synchronous_mode = False
+    world.apply_settings(settings)
+    assert world.get_snapshot().frame > before
+    manager.set_synchronous_mode(False)
+"""
+
+
+def test_a_client_that_ends_its_driven_vehicles_and_goes_asynchronous_at_once_lives(start_server):
+    finished = _run(_ENDS_BEFORE_SWITCHING, start_server())
+    assert finished.returncode == 0, finished.stderr

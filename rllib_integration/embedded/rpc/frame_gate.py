@@ -5,7 +5,9 @@ for nothing. Answered after a frame, it rests in between.
 
 The client knows a vehicle to be gone as soon as `destroy_actor` is answered, and a thread that works on it at that
 moment ends the client. So that answer goes out when the frame without the vehicle is out and the thread rests. A thread
-drops a vehicle that it is given before that one's first frame, so spawns are answered after it.
+drops a vehicle that it is given before that one's first frame, so spawns are answered after it. A busy client may hear
+of the spawn before it takes that frame in: the answer waits for a cycle of the thread, if this is seen to follow the
+frames.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from rllib_integration.embedded.protocol.rpc_server import RpcConnection
 
 LONGEST_WAIT = 0.2
 """[s] after which an answer goes out whatever happens."""
+LONGEST_WAIT_FOR_CYCLE = 0.5
+"""[s] after which a spawn is answered although the thread that follows the frames has not run a cycle."""
 LONGEST_CYCLE = 0.1
 """[s] of work on one frame; a thread that takes longer does other things, such as reading the map."""
 GRACE = 500e-6
@@ -30,10 +34,12 @@ _REST = "get_episode_settings"
 class _Held:
     """An answer that waits."""
 
-    __slots__ = ("answer", "connection", "method", "since")
+    __slots__ = ("answer", "connection", "first_frame", "follows", "method", "since")
 
     def __init__(self, connection: RpcConnection, method: str, answer: bytes) -> None:
         self.since = time.monotonic()
+        self.first_frame: float | None = None
+        self.follows = False
         self.connection = connection
         self.method = method
         self.answer = answer
@@ -44,10 +50,14 @@ class FrameGate:
 
     Args:
         has_traffic_manager: Tells whether a connection's client runs a Traffic Manager.
+        cycle_begun_at: When the Traffic Manager of a connection's client began its newest cycle.
     """
 
-    def __init__(self, has_traffic_manager: Callable[[RpcConnection], bool]) -> None:
+    def __init__(
+        self, has_traffic_manager: Callable[[RpcConnection], bool], cycle_begun_at: Callable[[RpcConnection], float]
+    ) -> None:
         self._has_traffic_manager = has_traffic_manager
+        self._cycle_begun_at = cycle_begun_at
         self._held: list[_Held] = []
         self._awake: dict[RpcConnection, float] = {}
         self._last_frame = 0.0
@@ -71,16 +81,17 @@ class FrameGate:
     def frame_is_out(self) -> None:
         """All subscribers were sent a frame."""
         self._last_frame = time.monotonic()
+        for held in self._held:
+            if held.method == _SPAWN and held.first_frame is None:
+                held.first_frame = self._last_frame
+                held.follows = self._rests(held.connection) or held.connection in self._awake
 
     def answer_due(self, now: float) -> None:
         """Send the answers that need wait no longer; ends of actors first, while the threads rest."""
-        waiting = sorted(self._held, key=lambda held: held.method != _END)
-        self._held = []
         self._awake = {connection: since for connection, since in self._awake.items() if now < since + LONGEST_CYCLE}
-        for held in waiting:
-            if now < self._due(held):
-                self._held.append(held)
-                continue
+        due = [held for held in self._held if now >= self._due(held)]
+        self._held = [held for held in self._held if held not in due]
+        for held in sorted(due, key=lambda held: held.method != _END):
             if held.method == _REST:
                 self._awake[held.connection] = now
             held.connection.write(held.answer)
@@ -96,10 +107,17 @@ class FrameGate:
         latest = held.since + LONGEST_WAIT
         if held.since >= self._last_frame:
             return latest
+        if held.follows and held.first_frame is not None:
+            has_run = self._cycle_begun_at(held.connection) > held.first_frame and self._rests(held.connection)
+            return held.first_frame + GRACE if has_run else held.since + LONGEST_WAIT_FOR_CYCLE
         due = self._last_frame + GRACE
         if held.method == _END:
             due = max(due, self._awake.get(held.connection, 0.0) + LONGEST_CYCLE)
         return min(due, latest)
+
+    def _rests(self, connection: RpcConnection) -> bool:
+        """Whether a thread of the client waits for the next frame."""
+        return any(held.method == _REST and held.connection is connection for held in self._held)
 
     def next_due(self) -> float | None:
         """When to look again, None if nothing waits."""

@@ -118,7 +118,7 @@ class Server:
         self._idle_since = time.monotonic()
         self._loop = EventLoop()
         self._gate = TickGate()
-        self._frame_gate = FrameGate(self._gate.has_traffic_manager)
+        self._frame_gate = FrameGate(self._gate.has_traffic_manager, self._gate.cycle_begun_at)
         self._load_guard = LoadGuard()
         self._kernel_gate = KernelGate()
         self._reply_guard = ReplyGuard()
@@ -261,6 +261,11 @@ class Server:
             self._frame_gate.frame_is_out()
             self._gate.frame_is_out()
         return self.clock.next_tick
+
+    def tick_by_clock_at_once(self) -> None:
+        """The first tick of a world that has just become asynchronous."""
+        self.clock.next_tick = time.monotonic()
+        self._tick_by_clock()
 
     def tick(self, delta: float, sensors_last: bool = False) -> int:
         """Advance the world and tell all subscribers; returns the new frame.

@@ -249,6 +249,11 @@ class TickGate:
         """Whether a Traffic Manager was started on this connection."""
         return connection in self._cycles
 
+    def cycle_begun_at(self, connection: RpcConnection) -> float:
+        """When the Traffic Manager of a registered connection began its newest cycle, by `time.monotonic`."""
+        cycle = self._cycles.get(connection)
+        return cycle.begun_at if cycle is not None else 0.0
+
     def observe(self, connection: RpcConnection, method: str) -> None:
         """Follow the cycle of a registered connection's Traffic Manager."""
         cycle = self._cycles.get(connection)

@@ -144,8 +144,15 @@ def get_episode_settings(server: Server) -> list[Any]:
 
 @value
 def set_episode_settings(server: Server, settings: Any) -> int:
-    """Change the settings; returns the current frame."""
+    """Change the settings; returns a frame for which the client waits before it goes on.
+
+    A client has its Traffic Manager run a cycle after that frame. If that works on a vehicle that the client has ended,
+    the client dies. So where the world becomes asynchronous, that frame is a new one, without the vehicle.
+    """
+    was_synchronous = server.simulation.settings.synchronous_mode
     server.simulation.apply_settings(_settings_from_wire(settings))
+    if was_synchronous and not server.simulation.settings.synchronous_mode and server.client_has_traffic_manager:
+        server.tick_by_clock_at_once()
     return server.simulation.episode.frame
 
 
