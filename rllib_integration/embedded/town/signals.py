@@ -22,7 +22,7 @@ from rllib_integration.embedded.town.town import SIGNAL_ZONE, STOP_ZONE_BEYOND, 
 
 TRAFFIC_LIGHT_TYPE, STOP_TYPE, YIELD_TYPE, SPEED_TYPE = "1000001", "206", "205", "274"
 
-STOP_ZONE_BEFORE = 7.0
+STOP_ZONE_BEFORE = 9.5
 """[m] A vehicle whose front is this near to the stop line stands at the light. There is room for one vehicle: the
 Traffic Manager takes a light that a vehicle saw green for green until the vehicle has left its reach. Who stops at its
 beginning leaves room for the swing of long vehicles that turn into the street."""

@@ -46,6 +46,7 @@ VEHICLE_STATUS = np.dtype(
         ("light_state", np.uint8),
         ("has_light", np.uint8),
         ("sign_time", np.float32),
+        ("saw_green", np.uint8),
         ("failure", np.uint8),
         ("lamps", np.uint32),
         ("open_doors", np.uint32),
@@ -55,7 +56,7 @@ VEHICLE_STATUS = np.dtype(
     align=True,
 )
 """What a vehicle has besides its motion: limit in km/h, the light it stands at, the time [s] that it has been at a stop
-or yield sign, its own lamps and doors."""
+or yield sign, whether its light was green for it, its own lamps and doors."""
 
 
 CONTROL_FIELDS = ["throttle", "steer", "brake", "hand_brake", "reverse", "manual", "gear_request", "ackermann"]

@@ -125,16 +125,16 @@ def look_at_signals(
 
     The Traffic Manager takes a light that was green when a vehicle came to it for green until the vehicle has left
     it. One that could not go meanwhile, because its way was blocked, would pass at red: who can still stop at the line
-    is away from its light for the one tick in which this turns yellow or red, and so sees it anew.
+    is away from its light for one tick and so sees it anew.
 
     Args:
         zones: `SignalZones`.
         vehicles: structured array with x, y, z [m], yaw [rad], vx, vy [m/s] and extent_x, extent_y [m] (half sizes).
         lights: `TrafficLights.rows`.
         light_ids: uint32, actor ids of the lights.
-        status: structured array with has_light, light_id, light_state (green away from lights and signs), sign_time
-            [s] at a stop or yield sign, and speed_limit [km/h] (changed only where a sign is passed), one row a
-            vehicle.
+        status: structured array with has_light, light_id, light_state (green away from lights and signs), saw_green,
+            sign_time [s] at a stop or yield sign, and speed_limit [km/h] (changed only where a sign is passed), one
+            row a vehicle.
         dt: length of the tick [s].
     """
     for i in range(vehicles.shape[0]):
@@ -144,6 +144,7 @@ def look_at_signals(
         x = vehicle.x + vehicle.extent_x * heading_x
         y = vehicle.y + vehicle.extent_x * heading_y
         sign, sign_time = -1, status[i].sign_time
+        saw_green, status[i].saw_green = status[i].saw_green, 0
         status[i].has_light, status[i].light_state, status[i].sign_time = 0, GREEN, 0.0
         u = (x - zones.origin_x) / _CELL
         v = (y - zones.origin_y) / _CELL
@@ -175,10 +176,14 @@ def look_at_signals(
                 status[i].light_id = light_ids[nearest_light]
                 status[i].light_state = lights[nearest_light].state
         if status[i].has_light:
-            energy = 0.5 * (vehicle.vx * vehicle.vx + vehicle.vy * vehicle.vy)
-            can_stop = energy < way * _BRAKING or (status[i].light_state == RED and energy < _WAITING_ENERGY)
-            if can_stop and status[i].light_state != GREEN and lights[nearest_light].elapsed < 0.999 * dt:
-                status[i].has_light, status[i].light_state = 0, GREEN
+            if status[i].light_state == GREEN:
+                status[i].saw_green = 1
+            elif saw_green:
+                energy = 0.5 * (vehicle.vx * vehicle.vx + vehicle.vy * vehicle.vy)
+                if energy < way * _BRAKING or (status[i].light_state == RED and energy < _WAITING_ENERGY):
+                    status[i].has_light, status[i].light_state = 0, GREEN
+                else:
+                    status[i].saw_green = 1
         elif sign >= 0:
             status[i].sign_time = sign_time + dt
             if (zones.sort[sign] == STOP and sign_time < STOP_TIME) or _is_crossed(zones, sign, vehicles, i):
