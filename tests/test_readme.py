@@ -69,3 +69,13 @@ def test_every_flag_it_shows_exists() -> None:
 
 def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def test_the_compliance_suite_says_at_once_that_nobody_answers() -> None:
+    command = [sys.executable, "-m", "pytest", "tests/compliance", "--carla-host", "127.0.0.1", "--carla-port", "1"]
+    done = subprocess.run(
+        [*command, "-p", "no:cacheprovider"], capture_output=True, text=True, timeout=240, env=environment(), cwd=ROOT
+    )
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout
+    assert "no CARLA server answers at 127.0.0.1:1" in done.stdout + done.stderr
+    assert "passed" not in done.stdout

@@ -6,6 +6,7 @@ pytest tests/compliance --carla-host H --carla-port P         # any other one
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 
 import carla
@@ -26,13 +27,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--carla-port", type=int, help="RPC port of the server to test; default: start the embedded one")
 
 
-@pytest.fixture(scope="module")
-def server_address(request: pytest.FixtureRequest) -> tuple[str, int]:
-    """Host and port of the server under test."""
+@pytest.fixture(scope="session")
+def named_server(request: pytest.FixtureRequest) -> tuple[str, int] | None:
+    """Host and port that the command line names, if it does; ends everything if nobody answers there."""
     port = request.config.getoption("--carla-port", default=None)
     if port is None:
-        return request.getfixturevalue("embedded_server")
-    return request.config.getoption("--carla-host"), port
+        return None
+    host = request.config.getoption("--carla-host")
+    try:
+        socket.create_connection((host, port), timeout=_TIMEOUT).close()
+        client = carla.Client(host, port)
+        client.set_timeout(_TIMEOUT)
+        client.get_server_version()
+    except (OSError, OverflowError, RuntimeError) as error:
+        reason = f"no CARLA server answers at {host}:{port} ({error}): start one there, or test the embedded server by "
+        pytest.exit(reason + "leaving --carla-port out", returncode=pytest.ExitCode.USAGE_ERROR)
+    return host, port
+
+
+@pytest.fixture(scope="module")
+def server_address(request: pytest.FixtureRequest, named_server: tuple[str, int] | None) -> tuple[str, int]:
+    """Host and port of the server under test."""
+    return named_server or request.getfixturevalue("embedded_server")
 
 
 @pytest.fixture(scope="module")
