@@ -35,9 +35,9 @@ def named_server(request: pytest.FixtureRequest) -> tuple[str, int] | None:
         return None
     host = request.config.getoption("--carla-host")
     try:
-        socket.create_connection((host, port), timeout=_TIMEOUT).close()
+        socket.create_connection((host, port), timeout=PATIENCE).close()
         client = carla.Client(host, port)
-        client.set_timeout(_TIMEOUT)
+        client.set_timeout(PATIENCE)
         client.get_server_version()
     except (OSError, OverflowError, RuntimeError) as error:
         reason = f"no CARLA server answers at {host}:{port} ({error}): start one there, or test the embedded server by "
