@@ -205,6 +205,7 @@ class CarlaCore:
     def _enter_world(self) -> None:
         self.map = self._call(self.world.get_map, timeout=self.config["load_timeout"])
         self.sensor_interface.map = self.map
+        self.sensor_interface.counts_events = self._server().queues_ticks
         if self.sensor_interface.blueprints is None:
             self.sensor_interface.blueprints = self._call(self.world.get_blueprint_library)
         self.spectator = self._call(self.world.get_spectator)

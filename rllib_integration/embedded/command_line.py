@@ -76,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--skip-overtaken-frames",
         action="store_true",
-        help="of ticks that a client asks for at once, without waiting for an answer, tell only the last",
+        help="of ticks that a client asks for at once, without waiting for an answer, tell only the last; "
+        "Client.apply_batch([ApplyTargetVelocity(0, Vector3D(x=4))], True) is four of them (32 at most); "
+        "x of a collision or obstacle sensor's angular velocity counts the events that it has sent",
     )
     parser.add_argument("--parent-pid", type=int, metavar="PID", help="end when this process ends")
     parser.add_argument(
@@ -234,7 +236,7 @@ def _create_server(options: argparse.Namespace, ports: tuple[socket.socket, sock
 
     simulation = Simulation(options.town_folder, options.recordings_folder)
     server = Server(simulation, options.host, *ports, Clock(options.frame_rate, options.benchmark))
-    server.skips_overtaken_frames = options.skip_overtaken_frames
+    server.skips_overtaken_frames = simulation.counts_events = options.skip_overtaken_frames
     town = options.town or BUILT_IN_TOWN
     try:
         if not kernel_cache.is_complete():

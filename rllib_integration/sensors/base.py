@@ -181,7 +181,11 @@ class CarlaSensor(BaseSensor):
             # Half a per mille is forgiven: 0.1 s at 0.05 s a tick is two ticks also in float32.
             self.ticks_between_data = max(1, math.ceil(interval / delta * (1.0 - 5e-4)))
         self.sensor = world.spawn_actor(blueprint, transform, attach_to=self.parent)
-        self.sensor.listen(self.callback)
+        self.sensor.listen(self._receive)
+
+    def _receive(self, data: Any) -> None:
+        """What the client's thread calls with each message."""
+        self.callback(data)
 
     def _blueprint(self, world: carla.World, attributes: Mapping[str, Any]) -> carla.ActorBlueprint:
         type_id = self.type_id or str(attributes.get("type", ""))
@@ -233,10 +237,31 @@ class CarlaSensor(BaseSensor):
 
 
 class EventSensor(CarlaSensor):
-    """A sensor actor that sends a message only when something happens."""
+    """A sensor actor that sends a message only when something happens.
+
+    Attributes:
+        heard: How many messages have come.
+    """
+
+    heard: int = 0
 
     def is_event_sensor(self) -> bool:
         return True
+
+    def announced(self) -> int:
+        """How many messages the embedded server had sent up to the newest frame that the client has received.
+
+        It tells so if it was started with `--skip-overtaken-frames`: messages and frames come on connections of their
+        own, so that a frame can be there before what has happened in it.
+        """
+        return 0 if self.sensor is None else int(self.sensor.get_angular_velocity().x)
+
+    def _receive(self, data: Any) -> None:
+        try:
+            super()._receive(data)
+        finally:
+            self.heard += 1
+            self.interface.event_came()
 
     @classmethod
     def space_for(cls, attributes: Mapping[str, Any]) -> gymnasium.Space:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import carla
 
 from rllib_integration.sensors.actor_roster import call
-from rllib_integration.sensors.base import BaseSensor, PseudoSensor
+from rllib_integration.sensors.base import BaseSensor, EventSensor, PseudoSensor
 
 if TYPE_CHECKING:
     from rllib_integration.routes import Route
@@ -32,6 +32,10 @@ MAX_PENDING_EVENTS = 4096
 LATE_SECONDS = 0.25
 """How long a step waits for a sensor with a longer ``sensor_tick`` that should speak now; its previous data is
 used after that, because a simulator's own rounding may put a capture one tick later."""
+
+
+EVENT_SECONDS = 10.0
+"""How long a step waits at most for events that the server has announced; they are on their way."""
 
 
 class SensorTimeoutError(RuntimeError):
@@ -108,6 +112,7 @@ class SensorInterface:
         has_streams: Whether a sensor sends something at every tick, or at every few.
         hears_every_frame: Whether a sensor has to hear of every tick.
         asks_server: Whether a sensor that is computed here asks the server for something.
+        counts_events: Whether the server announces with each frame how many events it has sent.
     """
 
     def __init__(self, ask: Callable[..., Any] = call) -> None:
@@ -122,6 +127,7 @@ class SensorInterface:
         self._wanted: int | None = None
         self.has_streams = False
         self.asks_server = self.hears_every_frame = False
+        self.counts_events = False
 
     @property
     def sensors(self) -> dict[str, BaseSensor]:
@@ -193,6 +199,8 @@ class SensorInterface:
         """
         if frame is None:
             frame = self._current_frame()
+        if self.counts_events:
+            self._await_events(timeout)
         with self._arrived:
             self._await_frame(frame, timeout)
             raw: dict[str, Any] = {}
@@ -233,6 +241,11 @@ class SensorInterface:
             if self._wanted is not None and frame <= self._wanted:
                 self._arrived.notify_all()
 
+    def event_came(self) -> None:
+        """Look again whether all events have come. Called by the client's threads."""
+        with self._arrived:
+            self._arrived.notify_all()
+
     def _waiting(self) -> list[_Mailbox]:
         """Mailboxes of the sensors that a step may have to wait for."""
         return [mailbox for mailbox in self._mailboxes.values() if not isinstance(mailbox.sensor, PseudoSensor)]
@@ -242,6 +255,23 @@ class SensorInterface:
         for sensor in self.sensors.values():
             return sensor.parent.get_world().get_snapshot().frame
         return 0
+
+    def _await_events(self, timeout: float) -> None:
+        """Wait for the events that the server has announced with the newest frame."""
+        behind = [
+            (sensor, announced)
+            for mailbox in self._mailboxes.values()
+            if isinstance(sensor := mailbox.sensor, EventSensor) and (announced := sensor.announced()) > sensor.heard
+        ]
+        if not behind:
+            return
+        with self._arrived:
+            seconds = min(EVENT_SECONDS, timeout)
+            self._arrived.wait_for(lambda: all(sensor.heard >= announced for sensor, announced in behind), seconds)
+        for sensor, announced in behind:
+            if sensor.heard < announced:
+                lost, sensor.heard = announced - sensor.heard, announced
+                logger.warning("Sensor '%s': %d events did not come within %g s.", sensor.name, lost, seconds)
 
     def _await_frame(self, frame: int, timeout: float) -> None:
         """Wait until every sensor has its data of ``frame``."""

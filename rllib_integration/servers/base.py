@@ -47,7 +47,8 @@ class CarlaServer(abc.ABC):
         single_core: whether it does its work on one thread, so that one core is enough for it.
         light: whether one more of it costs a machine little.
         started_here: whether `start` starts it; else it waits for one that somebody else starts.
-        queues_ticks: whether it takes further ticks before it has answered the first, and makes each of them.
+        queues_ticks: whether it takes further ticks before it has answered the first, also several as one batch,
+            makes each of them, and tells with a frame how many events each sensor has sent.
     """
 
     kind: str

@@ -265,17 +265,54 @@ def test_ticks_at_once_are_told_one_by_one_or_the_last(start_server, options):
     settings = world.get_settings()
     settings.synchronous_mode, settings.fixed_delta_seconds = True, _STEP
     world.apply_settings(settings)
-    told = [_frames_told_of_ticks_at_once(client, world, 20) for _ in range(10)]
+    told = [_frames_told_of_ticks_at_once(client, world, 20, [[]] * 20) for _ in range(10)]
+    twenty = [carla.command.ApplyTargetVelocity(0, carla.Vector3D(x=20.0))]
+    of_one_batch = _frames_told_of_ticks_at_once(client, world, 20 if options else 1, [twenty])
+    assert of_one_batch == 1
     if options:
         # A busy machine may bring the server each tick by itself: then none is overtaken.
         assert min(told) < 20
     else:
         assert told == [20] * 10
-    assert world.get_snapshot().timestamp.elapsed_seconds == pytest.approx(_STEP * 210, abs=1.0)
+    assert world.get_snapshot().timestamp.elapsed_seconds == pytest.approx(_STEP * (232 if options else 213), abs=1.0)
 
 
-def _frames_told_of_ticks_at_once(client, world, ticks):
-    """How many frames the client hears of until the last of so many ticks."""
+@pytest.mark.parametrize("options", [(), ("--skip-overtaken-frames",)])
+def test_a_frame_tells_how_many_events_have_been_sent(start_server, options):
+    server = start_server(*options)
+    client = carla.Client(*server.address, worker_threads=1)
+    client.set_timeout(PATIENCE)
+    world = client.get_world()
+    settings = world.get_settings()
+    settings.synchronous_mode, settings.fixed_delta_seconds = True, _STEP
+    world.apply_settings(settings)
+    library, ahead = world.get_blueprint_library(), world.get_map().get_spawn_points()[0]
+    car = world.spawn_actor(library.find("vehicle.lincoln.mkz_2020"), ahead)
+    sensor = world.spawn_actor(library.find("sensor.other.collision"), carla.Transform(), attach_to=car)
+    heard = queue.SimpleQueue()
+    sensor.listen(heard.put)
+    world.tick()
+    ahead.location += ahead.get_forward_vector() * 8.0
+    world.spawn_actor(library.find("vehicle.audi.tt"), ahead)
+    car.apply_control(carla.VehicleControl(throttle=1.0))
+    for _ in range(40):
+        world.tick()
+    announced = sensor.get_angular_velocity().x
+    world.spawn_actor(library.find("sensor.other.gnss"), carla.Transform(), attach_to=car).destroy()
+    world.tick()
+    assert sensor.get_angular_velocity().x >= announced
+    if options:
+        assert announced > 1
+        frames = [heard.get(timeout=PATIENCE).frame for _ in range(int(sensor.get_angular_velocity().x))]
+        assert frames == sorted(frames)
+        assert heard.empty()
+    else:
+        assert announced == 0.0
+        heard.get(timeout=PATIENCE)
+
+
+def _frames_told_of_ticks_at_once(client, world, ticks, batches):
+    """How many frames the client hears of until the last of so many ticks, which these batches ask for."""
     frames, last = [], threading.Event()
     goal = world.tick() + ticks
 
@@ -285,8 +322,8 @@ def _frames_told_of_ticks_at_once(client, world, ticks):
             last.set()
 
     listener = world.on_tick(note)
-    for _ in range(ticks):
-        client.apply_batch([], True)
+    for commands in batches:
+        client.apply_batch(commands, True)
     assert last.wait(PATIENCE), "The last frame never came."
     world.remove_on_tick(listener)
     return len(frames)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 from typing import Any
 
+import carla
 import gymnasium
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rllib_integration.sensors import BaseSensor, PseudoSensor, SensorInterface, SensorTimeoutError
+from rllib_integration.sensors import BaseSensor, EventSensor, PseudoSensor, SensorInterface, SensorTimeoutError
 
 
 class Message:
@@ -320,3 +322,40 @@ def test_an_unknown_type_is_named_with_the_nearest() -> None:
         SensorFactory.spawn("mine", {"type": "no_such_module:Thing"}, SensorInterface(), None)
     with pytest.raises(RuntimeError, match="needs a type"):
         SensorFactory.spawn("mine", {}, SensorInterface(), None)
+
+
+class Announcing(EventSensor):
+    """A sensor of a server that tells how many messages are on their way."""
+
+    def _spawn(self, attributes):
+        self.sent = 0
+        self.sensor = SimpleNamespace(get_angular_velocity=lambda: carla.Vector3D(x=self.sent))
+
+    def parse(self, data):
+        return data.frame
+
+
+def test_a_step_waits_for_the_events_that_the_server_has_announced():
+    interface = SensorInterface()
+    sensor = Announcing("bumper", {}, interface, None)
+    interface.counts_events, sensor.sent = True, 2
+    messages = [SimpleNamespace(frame=3), SimpleNamespace(frame=4)]
+    threads = [threading.Timer(0.05 * n, sensor._receive, [message]) for n, message in enumerate(messages, 1)]
+    for thread in threads:
+        thread.start()
+    assert interface.get_data(4)["bumper"][0] in (3, 4)
+    assert interface.events == {"bumper": [(3, 3), (4, 4)]}
+    assert interface.get_data(5) == {}
+    for thread in threads:
+        thread.join()
+
+
+def test_an_announced_event_that_never_comes_is_missed_once(caplog):
+    interface = SensorInterface()
+    sensor = Announcing("bumper", {}, interface, None)
+    interface.counts_events, sensor.sent = True, 1
+    assert interface.get_data(1, timeout=0.05) == {}
+    assert "'bumper': 1 events did not come within 0.05 s" in caplog.text
+    caplog.clear()
+    assert interface.get_data(2) == {}
+    assert not caplog.text

@@ -55,7 +55,7 @@ from rllib_integration.embedded.world.simulation import Simulation
 
 logger = logging.getLogger(__name__)
 
-MOST_UNTOLD_TICKS = 32
+MOST_UNTOLD_TICKS = batch.MOST_TICKS
 """Of one client, before a frame is told although the next tick is there already."""
 
 _CAMERAS = ("sensor.camera.rgb", "sensor.camera.instance_segmentation")
@@ -426,14 +426,15 @@ class Server:
         """One tick of a synchronous world; returns the new frame."""
         return self.tick(self.clock.synchronous_delta(self.simulation.settings), sensors_last)
 
-    def tick_for_batch(self) -> None:
-        """The tick that follows a batch; told later if nobody waits for it, as the next one may be here already."""
+    def tick_for_batch(self, count: int) -> None:
+        """The ticks that follow a batch; told later if nobody waits for them, as the next one may be here already."""
         if not (self.skips_overtaken_frames and self.request.is_async):
             self.tick_once()
             return
-        self.simulation.tick(self.clock.synchronous_delta(self.simulation.settings))
-        self._untold = self.connection
-        self._untold_ticks += 1
+        for _ in range(count):
+            self.simulation.tick(self.clock.synchronous_delta(self.simulation.settings))
+            self._untold = self.connection
+            self._untold_ticks += 1
 
     def _on_subscribe(self, connection: StreamConnection, stream_id: int) -> None:
         if stream_id == WORLD_STREAM_ID:
@@ -510,17 +511,18 @@ class Server:
         time: float,
         pose: tuple[tuple[float, float, float], tuple[float, float, float]],
         body: bytes,
-    ) -> None:
-        """Send one sensor message, unless it would end the client that reads it."""
+    ) -> bool:
+        """Send one sensor message, unless it would end the client that reads it; whether it is sent."""
         try:
             check_body(stream_type, body)
         except MalformedBodyError as error:
             self.complaints.log(f"stream {stream_id}", f"a message of type {stream_type} is not sent: {error}")
-            return
+            return False
         header = encode_header(stream_type, len(body), frame, time, *pose)
         if self._held_messages:
             self._held_messages.keep(stream_id, header, body)
-            return
+            return True
         # As by CARLA: whoever reads slower than an asynchronous world goes on misses pictures rather than see old ones.
         may_miss = not self.simulation.settings.synchronous_mode and stream_type not in _EVENTS
         self.streams.publish(stream_id, header, body, only_to_idle=may_miss)
+        return True

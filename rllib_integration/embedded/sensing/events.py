@@ -24,6 +24,7 @@ class CollisionSensor(Sensor):
 
     type_id = "sensor.other.collision"
     stream_type = 0
+    tells_events = True
     needs_contact = True
 
     def capture(self, view: View, mount: Mount) -> tuple[bytes, ...]:
@@ -52,6 +53,7 @@ class ObstacleSensor(Sensor):
 
     type_id = "sensor.other.obstacle"
     stream_type = 7
+    tells_events = True
     sends_rays = True
     ATTRIBUTES: ClassVar[Mapping[str, Attribute]] = {
         "distance": Attribute(5.0, 0.0, 1e4),

@@ -64,6 +64,7 @@ class Sensor:
     type_id: ClassVar[str]
     stream_type: ClassVar[int]
     sends_rays: ClassVar[bool] = False
+    tells_events: ClassVar[bool] = False  # it speaks when something happens, and none of that may be missed
     needs_contact: ClassVar[bool] = False  # it has nothing to say of ticks in which no bodies touched
     ATTRIBUTES: ClassVar[Mapping[str, Attribute]] = {}
 

@@ -101,6 +101,7 @@ class Actor:
         wakes_with_physics: Whether physics moves it again once it is not dormant any more.
         sticky: Whether a control lasts until the next one; else it lasts for one tick.
         sign_id: OpenDRIVE id of a traffic light or sign.
+        events_sent: How many messages a sensor of events has sent, where they are counted.
         payload: What belongs to this sort of actor: a sensor, a signal, ....
     """
 
@@ -122,6 +123,7 @@ class Actor:
     wakes_with_physics: bool = True
     sticky: bool = True
     sign_id: str = ""
+    events_sent: int = 0
 
     @property
     def parent_id(self) -> int:

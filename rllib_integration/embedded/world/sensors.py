@@ -44,8 +44,8 @@ class Publisher(Protocol):
         time: float,
         pose: tuple[tuple[float, float, float], tuple[float, float, float]],
         body: bytes,
-    ) -> None:
-        """Send one sensor message."""
+    ) -> bool:
+        """Send one sensor message; False if it is none that a client could read."""
 
 
 class _Mounted:
@@ -189,9 +189,11 @@ class SensorBoard:
         if bodies:
             pose = episode.pose(actor)
             for body in bodies:
-                self._simulation.publisher.send(
+                was_sent = self._simulation.publisher.send(
                     actor.stream_id, mounted.sensor.stream_type, episode.frame, episode.elapsed, pose, body
                 )
+                if was_sent and mounted.sensor.tells_events:
+                    self._simulation.note_event(actor)
 
     def view(self, dt: float) -> View:
         """The world after the last tick, which advanced it by `dt` seconds."""

@@ -77,6 +77,8 @@ class Simulation:
         gravity: Acceleration of free fall.
         news: What happened since clients were last told: flags of `protocol.layouts`.
         news_count: How often anything was added to `news`.
+        counts_events: Whether clients are told how many messages each sensor of events has sent, by its angular
+            velocity: they can then wait for those that are on their way.
         told_episode_id: Id of the episode that the newest published snapshot was of.
     """
 
@@ -90,6 +92,7 @@ class Simulation:
         self.gravity = GRAVITY
         self.news = 0
         self.news_count = 0
+        self.counts_events = False
         self.sensors = SensorBoard(self)
         self.graves: dict[int, Tombstone] = {}
         self.ended_with_parent: set[int] = set()
@@ -360,6 +363,13 @@ class Simulation:
             # Whoever wrote the file, it must not stop the world.
             logger.error("the replay ends: %s", error)
             self.stop_replayer(keep_actors=True)
+
+    def note_event(self, sensor: Actor) -> None:
+        """Count a message that a sensor of events has sent in the tick under way."""
+        if self.counts_events:
+            sensor.events_sent += 1
+            if not self.episode.changed:
+                self._snapshot.note_events(sensor)
 
     def take_news(self) -> int:
         """What clients are to be told with this frame; the next frame does not tell it again."""

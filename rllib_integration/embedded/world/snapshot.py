@@ -25,6 +25,7 @@ from rllib_integration.embedded.protocol.layouts import (
 from rllib_integration.embedded.protocol.stream_framing import StreamType
 
 if TYPE_CHECKING:
+    from rllib_integration.embedded.world.actors import Actor
     from rllib_integration.embedded.world.episode import Episode
 
 _DEGREES = 180.0 / math.pi
@@ -138,7 +139,12 @@ class Snapshot:
         for actor, record in zip(episode.fixtures.actors, outputs[3], strict=True):
             if actor.sign_id:
                 record["sign_id"] = actor.sign_id.encode()[:31]
+            record["wx"] = actor.events_sent
         self._write_light_constants(episode, outputs[4])
+
+    def note_events(self, sensor: Actor) -> None:
+        """Tell how many events a sensor has sent, in place of the angular velocity that it never has."""
+        self._outputs[3]["wx"][sensor.row] = sensor.events_sent
 
     @staticmethod
     def _write_light_constants(episode: Episode, records: NDArray[np.void]) -> None:
