@@ -3,8 +3,9 @@
 Both have the quickstart's spaces, network, episodes and number of environments; one simulates, the other returns the
 same picture. `ratio` compares with RLlib as it is: its env runner, and its network with the scaling of uint8 pictures
 that it lacks. `to ours` compares with the same costless environment in this package's own env runner and network. The
-last columns count processor time instead of seconds: RLlib's of a step of the costless environment, that of this
-package's env runner, what the environment and CARLA's client add in the same process, and the server's. With
+three sample in turn, a few steps each, and medians are printed, so that a machine that is busy at times treats them
+alike. The last columns count processor time instead of seconds: RLlib's of a step of the costless environment, that of
+this package's env runner, what the environment and CARLA's client add in the same process, and the server's. With
 `--processes` environments have processes of their own, which count with the servers.
 
     python3 benchmarks/rllib_sampling.py [--steps 1500] [--envs 1 2 4] [--processes]
@@ -25,6 +26,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import gymnasium  # noqa: E402
 import numpy as np  # noqa: E402
+import psutil  # noqa: E402
 from processor_time import below, processor_seconds  # noqa: E402
 
 from rllib_integration.training.ray_session import prepare_process, quiet_ray  # noqa: E402
@@ -77,11 +79,10 @@ class CostlessEnv(gymnasium.Env):
         return self.picture, 0.0, False, self.steps == self.episode_steps, {}
 
 
-def sampling(
-    document: dict[str, Any], env: str, envs: int, steps: int, rllibs_own: bool = False, in_processes: bool = False
-) -> tuple[float, float, float]:
-    """Environment steps a second of one env runner in this process, and processor seconds a step of this process and of
-    its servers; the first steps are left out."""
+def make_runner(
+    document: dict[str, Any], env: str, envs: int, rllibs_own: bool = False, in_processes: bool = False
+) -> SingleAgentEnvRunner:
+    """An env runner in this process, RLlib's own or ours, that has made its first steps."""
     module = RLlibsModule if rllibs_own else PictureDQNModule
     config = build_algorithm_config(document, env, module, DQNCallbacks, algorithm_class=DQNTrainer)
     config.env_runners(num_env_runners=0, num_envs_per_env_runner=envs)
@@ -89,15 +90,15 @@ def sampling(
         step_together(config, {"gym_env_vectorize_mode": "async"} if in_processes else None)
     runner = (SingleAgentEnvRunner if rllibs_own else CarlaEnvRunner)(config=config)
     runner.sample(num_timesteps=50 * envs)
-    processes = below()
-    begin, own, servers = time.perf_counter(), time.process_time(), processor_seconds(processes)
-    done = 0
-    while done < steps:
-        done += sum(len(episode) for episode in runner.sample(num_timesteps=16 * envs))
-    rate = done / (time.perf_counter() - begin)
-    own, servers = time.process_time() - own, processor_seconds(processes) - servers
-    runner.stop()
-    return rate, own / done, servers / done
+    return runner
+
+
+def sample(runner: SingleAgentEnvRunner, steps: int, servers: list[psutil.Process]) -> tuple[float, float, float]:
+    """Seconds a step, and processor seconds a step of this process and of the servers."""
+    begin, own, others = time.perf_counter(), time.process_time(), processor_seconds(servers)
+    done = sum(len(episode) for episode in runner.sample(num_timesteps=steps))
+    spent = (time.perf_counter() - begin, time.process_time() - own, processor_seconds(servers) - others)
+    return spent[0] / done, spent[1] / done, spent[2] / done
 
 
 def main() -> None:
@@ -122,13 +123,25 @@ def main() -> None:
         f"processor us a step: {'RLlib':>6} {'ours':>6} {'client':>6} {'server':>6}"
     )
     for envs in arguments.envs:
-        costless, rllibs, _ = sampling(document, "costless", envs, arguments.steps, rllibs_own=True)
-        costless_here, ours, _ = sampling(document, "costless", envs, arguments.steps)
-        carla, used, served = sampling(document, "carla", envs, arguments.steps, in_processes=arguments.processes)
-        shares = " ".join(f"{seconds * 1e6:>6.0f}" for seconds in (rllibs, ours, used - ours, served))
+        rllibs = make_runner(document, "costless", envs, rllibs_own=True)
+        ours = make_runner(document, "costless", envs)
+        before = below()
+        carla = make_runner(document, "carla", envs, in_processes=arguments.processes)
+        servers = [process for process in below() if process not in before]
+        rounds = np.array(
+            [
+                [sample(runner, 16 * envs, servers) for runner in (rllibs, ours, carla)]
+                for _ in range(max(1, arguments.steps // (16 * envs)))
+            ]
+        )
+        carla.stop()
+        seconds, used, _ = np.median(rounds, axis=0).T
+        served = rounds[:, 2, 2].mean()
+        ratio, to_ours = np.median(rounds[:, :2, 0] / rounds[:, 2:, 0], axis=0)
+        shares = (used[0], used[1], used[2] - used[1], served)
         print(
-            f"{envs:>4} {carla:>14.0f} {costless:>17.0f} {carla / costless:>6.2f} {carla / costless_here:>8.2f} "
-            f"{'':>22} {shares}",
+            f"{envs:>4} {1.0 / seconds[2]:>14.0f} {1.0 / seconds[0]:>17.0f} {ratio:>6.2f} {to_ours:>8.2f} {'':>22} "
+            + " ".join(f"{share * 1e6:>6.0f}" for share in shares),
             flush=True,
         )
 

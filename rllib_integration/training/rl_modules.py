@@ -9,6 +9,7 @@ from __future__ import annotations
 from types import MethodType
 from typing import Any
 
+import numpy as np
 import torch
 from ray.rllib.algorithms.appo.torch.default_appo_torch_rl_module import DefaultAPPOTorchRLModule
 from ray.rllib.algorithms.dqn.default_dqn_rl_module import QF_PREDS
@@ -28,11 +29,12 @@ def encode_pictures(encoder: TorchCNNEncoder, batch: dict[str, Any], **kwargs: A
     """
     picture = batch[Columns.OBS]
     if picture.dtype == torch.uint8:
-        picture = picture.float() / 255.0
+        picture = picture.float().div_(255.0)
     convolutions, *others = encoder.net
     features = picture.permute(0, 3, 1, 2)
+    in_place = not torch.is_grad_enabled()
     for layer in convolutions.cnn:
-        features = layer(features)
+        features = features.relu_() if in_place and type(layer) is torch.nn.ReLU else layer(features)
     features = features.permute(0, 2, 3, 1)
     for layer in others:
         features = layer(features)
@@ -71,21 +73,28 @@ class PictureDQNModule(PictureModule, DefaultDQNTorchRLModule):
     def _forward_exploration(self, batch: dict[str, Any], t: int | None = None, **kwargs: Any) -> dict[str, Any]:
         if self.is_stateful():
             return super()._forward_exploration(batch, t=t)
-        q_values = self.compute_q_values(batch)[QF_PREDS]
+        values = self._relative_values(batch)
         temperature = self.model_config.get("softq_temperature")
         if temperature is not None:
-            return {Columns.ACTIONS: torch.distributions.Categorical(logits=q_values / temperature).sample()}
-        self.epsilon_schedule.update(t)
-        # As RLlib draws, so that a seed leads to the same actions, but without a distribution for the greedy ones.
-        possible = (torch.nan_to_num(q_values, neginf=0.0) != 0.0).float()
-        random_actions = torch.multinomial(possible, num_samples=1).squeeze(1)
-        explores = torch.rand(len(q_values), device=q_values.device) < self.epsilon_schedule.get_current_value()
-        return {Columns.ACTIONS: torch.where(explores, random_actions, q_values.argmax(-1))}
+            return {Columns.ACTIONS: torch.distributions.Categorical(logits=values / temperature).sample()}
+        epsilon = self.epsilon_schedule.update(t)
+        # In numpy: each of torch's many small functions would take longer than all of these.
+        of_actions = values.numpy(force=True)
+        chances, places = torch.rand(2, len(of_actions)).numpy()
+        possible = (of_actions != -np.inf).cumsum(1)
+        drawn = (possible <= (places * possible[:, -1])[:, None]).sum(1)
+        return {Columns.ACTIONS: torch.from_numpy(np.where(chances < epsilon, drawn, of_actions.argmax(1)))}
 
     def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         if self.is_stateful():
             return super()._forward_inference(batch)
-        return {Columns.ACTIONS: self.compute_q_values(batch)[QF_PREDS].argmax(-1)}
+        return {Columns.ACTIONS: self._relative_values(batch).argmax(-1)}
+
+    def _relative_values(self, batch: dict[str, Any]) -> torch.Tensor:
+        """Q values (B, actions), less what all actions of a state have in common: that decides nothing."""
+        if self.num_atoms > 1:
+            return self.compute_q_values(batch)[QF_PREDS]
+        return self.af(self.encoder(batch)[ENCODER_OUT])
 
 
 class PicturePPOModule(PictureModule, DefaultPPOTorchRLModule):
