@@ -254,7 +254,12 @@ class EventSensor(CarlaSensor):
         It tells so if it was started with `--skip-overtaken-frames`: messages and frames come on connections of their
         own, so that a frame can be there before what has happened in it.
         """
-        return 0 if self.sensor is None else int(self.sensor.get_angular_velocity().x)
+        if self.sensor is None:
+            return 0
+        try:
+            return int(self.sensor.get_angular_velocity().x)
+        except RuntimeError:  # the actor has been destroyed, and says nothing more
+            return 0
 
     def _receive(self, data: Any) -> None:
         try:

@@ -359,3 +359,13 @@ def test_an_announced_event_that_never_comes_is_missed_once(caplog):
     caplog.clear()
     assert interface.get_data(2) == {}
     assert not caplog.text
+
+
+def test_a_destroyed_sensor_has_announced_nothing():
+    def fail():
+        raise RuntimeError("trying to operate on a destroyed actor")
+
+    interface = SensorInterface()
+    sensor = Announcing("bumper", {}, interface, None)
+    interface.counts_events, sensor.sensor = True, SimpleNamespace(get_angular_velocity=fail)
+    assert interface.get_data(1) == {}
