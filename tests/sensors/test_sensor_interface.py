@@ -13,7 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rllib_integration.sensors import BaseSensor, EventSensor, PseudoSensor, SensorInterface, SensorTimeoutError
+from rllib_integration.sensors import (
+    BaseSensor,
+    EventSensor,
+    PseudoSensor,
+    SensorInterface,
+    SensorTimeoutError,
+    sensor_interface,
+)
+from tests.patience import PATIENCE
 
 
 class Message:
@@ -335,7 +343,8 @@ class Announcing(EventSensor):
         return data.frame
 
 
-def test_a_step_waits_for_the_events_that_the_server_has_announced():
+def test_a_step_waits_for_the_events_that_the_server_has_announced(monkeypatch):
+    monkeypatch.setattr(sensor_interface, "EVENT_SECONDS", PATIENCE)
     interface = SensorInterface()
     sensor = Announcing("bumper", {}, interface, None)
     interface.counts_events, sensor.sent = True, 2
@@ -343,7 +352,7 @@ def test_a_step_waits_for_the_events_that_the_server_has_announced():
     threads = [threading.Timer(0.05 * n, sensor._receive, [message]) for n, message in enumerate(messages, 1)]
     for thread in threads:
         thread.start()
-    assert interface.get_data(4)["bumper"][0] in (3, 4)
+    assert interface.get_data(4, PATIENCE)["bumper"][0] in (3, 4)
     assert interface.events == {"bumper": [(3, 3), (4, 4)]}
     assert interface.get_data(5) == {}
     for thread in threads:
