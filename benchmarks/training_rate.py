@@ -1,0 +1,109 @@
+"""Environment steps a second while DQN trains, as a ratio to RLlib's DQN with an environment that costs nothing.
+
+`carla` trains the quickstart as `dqn_train.py` does. `costless` is the same program with an environment that returns
+always the same picture. `RLlib` is RLlib's own DQN, env runner, network and replay buffer with that environment. All
+have the quickstart's spaces, network, episodes, batches and updates a step, and take turns.
+
+    python3 benchmarks/training_rate.py [--seconds 20] [--rounds 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rllib_sampling import ROOT, CostlessEnv, RLlibsModule  # before Ray is imported, it prepares the process
+
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])  # for the env runners' processes
+
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.algorithms.dqn import DQN
+from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
+from ray.tune.registry import register_env
+
+from dqn_example.dqn_callbacks import DQNCallbacks
+from dqn_example.dqn_trainer import DQNTrainer
+from rllib_integration.env_config import load_config
+from rllib_integration.training.env_creator import make_env
+from rllib_integration.training.env_runner import CarlaEnvRunner, step_together
+from rllib_integration.training.ray_session import native_output_in, quiet_ray, ray_session
+from rllib_integration.training.rl_modules import PictureDQNModule
+from rllib_integration.training.rllib_config import build_algorithm_config, read_document
+
+
+def with_carla(document: dict[str, Any]) -> Algorithm:
+    config = build_algorithm_config(document, "carla", PictureDQNModule, DQNCallbacks, algorithm_class=DQNTrainer)
+    step_together(config, None)
+    return config.build_algo()
+
+
+def costless(document: dict[str, Any]) -> Algorithm:
+    config = build_algorithm_config(document, "costless", PictureDQNModule, DQNCallbacks, algorithm_class=DQNTrainer)
+    config.env_runners(env_runner_cls=CarlaEnvRunner)
+    return config.build_algo()
+
+
+def rllibs_own(document: dict[str, Any]) -> Algorithm:
+    replay = {"type": "EpisodeReplayBuffer", "capacity": document["training"]["replay_buffer_config"]["capacity"]}
+    document = {**document, "training": {**document["training"], "replay_buffer_config": replay}}
+    config = build_algorithm_config(document, "costless", RLlibsModule, DQNCallbacks, algorithm_class=DQN)
+    config.env_runners(env_runner_cls=SingleAgentEnvRunner)
+    return config.build_algo()
+
+
+def rate(build: Callable[[dict[str, Any]], Algorithm], document: dict[str, Any], seconds: float) -> float:
+    """Environment steps a second once updates are made."""
+    algorithm = build(document)
+    begins = 2 * document["training"]["num_steps_sampled_before_learning_starts"]
+    try:
+        while (first := _steps(algorithm.train())) < begins:
+            pass
+        begin = time.perf_counter()
+        while time.perf_counter() < begin + seconds:
+            last = _steps(algorithm.train())
+        return (last - first) / (time.perf_counter() - begin)
+    finally:
+        algorithm.stop()
+
+
+def _steps(result: dict[str, Any]) -> int:
+    return result["env_runners"]["num_env_steps_sampled_lifetime"]
+
+
+def main() -> None:
+    """Print the median rate of each, and its ratio to RLlib's."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    document, _ = read_document(load_config(ROOT / "dqn_example" / "dqn_quickstart.yaml"))
+    # A policy that has learnt ends few episodes before their time.
+    others = document["environment"]["env_config"]["experiment"]["others"]
+    others.update(end_off_lane=False, end_on_collision=False, max_time_idle=10**6)
+    document["reporting"]["min_sample_timesteps_per_iteration"] = 200
+    env = make_env(document["environment"]["env_config"])
+    spaces = (env.observation_space, env.action_space)
+    env.close()
+    register_env("carla", make_env)
+    register_env("costless", lambda context: CostlessEnv(spaces, others["max_time_episode"]))
+    quiet_ray()
+    programs = {"carla": with_carla, "costless": costless, "RLlib": rllibs_own}
+    rates: dict[str, list[float]] = {name: [] for name in programs}
+    with native_output_in(Path(os.devnull)), ray_session(auto=False):
+        for _ in range(arguments.rounds):
+            for name, build in programs.items():
+                rates[name].append(rate(build, document, arguments.seconds))
+    reference = statistics.median(rates["RLlib"])
+    for name, found in rates.items():
+        middle = statistics.median(found)
+        spread = ", ".join(f"{each:.0f}" for each in found)
+        print(f"{name:>8} {middle:>6.0f} environment steps/s ({spread})   ratio to RLlib {middle / reference:.2f}")
+
+
+if __name__ == "__main__":
+    main()
