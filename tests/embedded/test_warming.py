@@ -103,15 +103,16 @@ def test_the_server_compiles_everything_before_it_is_asked_for():
 
 @pytest.fixture
 def compiling(tmp_path):
-    """A server whose late jobs wait until the test lets one go on, and what lets them."""
-    os.mkfifo(tmp_path / "pipe")
-    pipe = os.open(tmp_path / "pipe", os.O_RDWR)
-    server = EmbeddedServer(
-        tmp_path / "server.log", program=("tests.embedded.compiling_server", str(tmp_path / "pipe"))
-    )  # fmt: skip
-    yield server, lambda: os.write(pipe, b"x")
+    """A server whose late jobs wait until the test lets them go on, and what lets one, by its name."""
+    pipes = {}
+    for name, _ in warming.late_jobs():
+        os.mkfifo(tmp_path / name)
+        pipes[name] = os.open(tmp_path / name, os.O_RDWR)
+    server = EmbeddedServer(tmp_path / "server.log", program=("tests.embedded.compiling_server", str(tmp_path)))
+    yield server, lambda name: os.write(pipes[name], b"x")
     server.stop()
-    os.close(pipe)
+    for pipe in pipes.values():
+        os.close(pipe)
 
 
 _SPAWN = """
@@ -157,13 +158,13 @@ def test_a_sensor_waits_for_its_own_kernels_while_others_drive_on(compiling):
     world.spawn_actor(world.get_blueprint_library().find("sensor.other.imu"), carla.Transform())
     for _ in range(10):
         world.tick()
-    go_on()
+    go_on("shading")
     world.tick()
     assert camera.poll() is None  # it needs both shapes and shading
-    go_on()
+    go_on("shapes")
     assert camera.communicate(timeout=PATIENCE)[0] == "True\n"
     assert lidar.poll() is None
-    go_on()
+    go_on("rays")
     assert lidar.communicate(timeout=PATIENCE)[0] == "True\n"
 
 
