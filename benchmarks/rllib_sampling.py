@@ -79,6 +79,21 @@ class CostlessEnv(gymnasium.Env):
         return self.picture, 0.0, False, self.steps == self.episode_steps, {}
 
 
+def prepare_quickstart() -> dict[str, Any]:
+    """The quickstart's document; its environment is registered as `carla`, the one that costs nothing as `costless`."""
+    document, _ = read_document(load_config(ROOT / "dqn_example" / "dqn_quickstart.yaml"))
+    # A policy that has learnt ends few episodes before their time.
+    others = document["environment"]["env_config"]["experiment"]["others"]
+    others.update(end_off_lane=False, end_on_collision=False, max_time_idle=10**6)
+    env = make_env(document["environment"]["env_config"])
+    spaces = (env.observation_space, env.action_space)
+    env.close()
+    register_env("carla", make_env)
+    register_env("costless", lambda context: CostlessEnv(spaces, others["max_time_episode"]))
+    quiet_ray()
+    return document
+
+
 def make_runner(
     document: dict[str, Any], env: str, envs: int, rllibs_own: bool = False, in_processes: bool = False
 ) -> SingleAgentEnvRunner:
@@ -108,16 +123,7 @@ def main() -> None:
     parser.add_argument("--envs", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--processes", action="store_true", help="give each environment a process of its own")
     arguments = parser.parse_args()
-    document, _ = read_document(load_config(ROOT / "dqn_example" / "dqn_quickstart.yaml"))
-    # A policy that has learnt ends few episodes before their time.
-    others = document["environment"]["env_config"]["experiment"]["others"]
-    others.update(end_off_lane=False, end_on_collision=False, max_time_idle=10**6)
-    env = make_env(document["environment"]["env_config"])
-    spaces = (env.observation_space, env.action_space)
-    env.close()
-    register_env("carla", make_env)
-    register_env("costless", lambda context: CostlessEnv(spaces, others["max_time_episode"]))
-    quiet_ray()
+    document = prepare_quickstart()
     print(
         f"{'envs':>4} {'carla steps/s':>14} {'costless steps/s':>17} {'ratio':>6} {'to ours':>8}   "
         f"processor us a step: {'RLlib':>6} {'ours':>6} {'client':>6} {'server':>6}"

@@ -17,38 +17,38 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rllib_sampling import ROOT, CostlessEnv, RLlibsModule  # before Ray is imported, it prepares the process
+from rllib_sampling import ROOT, RLlibsModule, prepare_quickstart  # before Ray is imported, it prepares the process
 
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])  # for the env runners' processes
 
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.dqn import DQN
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
-from ray.tune.registry import register_env
 
 from dqn_example.dqn_callbacks import DQNCallbacks
 from dqn_example.dqn_trainer import DQNTrainer
-from rllib_integration.env_config import load_config
-from rllib_integration.training.env_creator import make_env
 from rllib_integration.training.env_runner import CarlaEnvRunner, step_together
-from rllib_integration.training.ray_session import native_output_in, quiet_ray, ray_session
+from rllib_integration.training.ray_session import native_output_in, ray_session
 from rllib_integration.training.rl_modules import PictureDQNModule
-from rllib_integration.training.rllib_config import build_algorithm_config, read_document
+from rllib_integration.training.rllib_config import build_algorithm_config
 
 
 def with_carla(document: dict[str, Any]) -> Algorithm:
+    """Our trainer, env runner, network and replay buffer with simulators."""
     config = build_algorithm_config(document, "carla", PictureDQNModule, DQNCallbacks, algorithm_class=DQNTrainer)
     step_together(config, None)
     return config.build_algo()
 
 
 def costless(document: dict[str, Any]) -> Algorithm:
+    """The same with the environment that costs nothing."""
     config = build_algorithm_config(document, "costless", PictureDQNModule, DQNCallbacks, algorithm_class=DQNTrainer)
     config.env_runners(env_runner_cls=CarlaEnvRunner)
     return config.build_algo()
 
 
 def rllibs_own(document: dict[str, Any]) -> Algorithm:
+    """RLlib's trainer, env runner, network and replay buffer with that environment."""
     replay = {"type": "EpisodeReplayBuffer", "capacity": document["training"]["replay_buffer_config"]["capacity"]}
     document = {**document, "training": {**document["training"], "replay_buffer_config": replay}}
     config = build_algorithm_config(document, "costless", RLlibsModule, DQNCallbacks, algorithm_class=DQN)
@@ -81,17 +81,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    document, _ = read_document(load_config(ROOT / "dqn_example" / "dqn_quickstart.yaml"))
-    # A policy that has learnt ends few episodes before their time.
-    others = document["environment"]["env_config"]["experiment"]["others"]
-    others.update(end_off_lane=False, end_on_collision=False, max_time_idle=10**6)
+    document = prepare_quickstart()
     document["reporting"]["min_sample_timesteps_per_iteration"] = 200
-    env = make_env(document["environment"]["env_config"])
-    spaces = (env.observation_space, env.action_space)
-    env.close()
-    register_env("carla", make_env)
-    register_env("costless", lambda context: CostlessEnv(spaces, others["max_time_episode"]))
-    quiet_ray()
     programs = {"carla": with_carla, "costless": costless, "RLlib": rllibs_own}
     rates: dict[str, list[float]] = {name: [] for name in programs}
     with native_output_in(Path(os.devnull)), ray_session(auto=False):
