@@ -27,7 +27,7 @@ from rllib_integration.embedded.parent_death import set_parent_death_signal
 from rllib_integration.embedded.physics import collisions, prop, step, walker
 from rllib_integration.embedded.physics.ground import Surface, flat_surface
 from rllib_integration.embedded.physics.obstacles import OBSTACLE, build_obstacle_grid
-from rllib_integration.embedded.physics.state import CONTACT, PROP, VEHICLE, WALKER
+from rllib_integration.embedded.physics.state import CONTACT, GRAVITY, PROP, VEHICLE, WALKER
 from rllib_integration.embedded.sensing import Mount, View, cameras, dvs, edges, painting, rays
 from rllib_integration.embedded.sensing.actors import MovingBoxes
 from rllib_integration.embedded.sensing.renderer import Renderer, Seen, camera_at, renderer_of
@@ -279,7 +279,7 @@ def _surface() -> Surface:
 
 
 def _compile_driving() -> None:
-    _compile(step.drive_calm, np.zeros(1, VEHICLE), np.zeros(1, np.int64), _surface(), 0.05, 1, 9.81)
+    _compile(step.drive_calm, np.zeros(1, VEHICLE), np.zeros(1, np.int64), _surface(), 0.05, 1, GRAVITY)
 
 
 def _compile_beginning() -> None:
@@ -290,11 +290,11 @@ def _compile_collisions() -> None:
     obstacles = np.zeros(1, OBSTACLE)
     bodies, pairs = np.zeros(4, collisions.BODY), np.zeros((1, 3), np.int64)
     world = (*_rows(), obstacles)
-    _compile(collisions.find_pairs, *world, build_obstacle_grid(obstacles), bodies, 0.05, 9.81)
+    _compile(collisions.find_pairs, *world, build_obstacle_grid(obstacles), bodies, 0.05, GRAVITY)
     _compile(collisions.collide, *world, bodies, pairs, np.zeros(1, CONTACT), 0, 1, 0.01)
     _, walkers, props = _rows()
-    _compile(walker.advance, walkers[0], _surface(), 0.01, 9.81)
-    _compile(prop.advance, props[0], _surface(), 0.01, 9.81)
+    _compile(walker.advance, walkers[0], _surface(), 0.01, GRAVITY)
+    _compile(prop.advance, props[0], _surface(), 0.01, GRAVITY)
 
 
 def _compile_world() -> None:
@@ -310,7 +310,7 @@ def _compile_world() -> None:
 def _compile_step() -> None:
     obstacles = np.zeros(1, OBSTACLE)
     world = (*_rows(), obstacles, build_obstacle_grid(obstacles), _surface())
-    _compile(step.step, *world, np.zeros(1, CONTACT), 0.05, 0.01, 10, 9.81)
+    _compile(step.step, *world, np.zeros(1, CONTACT), 0.05, 0.01, 10, GRAVITY)
 
 
 class _Road:
@@ -335,7 +335,7 @@ class _Road:
 def _view() -> View:
     rows = (np.zeros(0, dtype) for dtype in (VEHICLE, WALKER, PROP))
     nothing = (np.zeros(0, np.uint8), np.zeros(0, CONTACT))
-    return View(1, 0.05, 0.05, _Road(), *rows, Weather().as_dict(), *nothing, 9.81, None)  # type: ignore[call-arg, arg-type]
+    return View(1, 0.05, 0.05, _Road(), *rows, Weather().as_dict(), *nothing, GRAVITY, None)  # type: ignore[call-arg, arg-type]
 
 
 def _mount() -> Mount:

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rllib_integration.embedded.physics.state import GRAVITY
 from rllib_integration.embedded.protocol.layouts import MESSAGE_HEADER, VEHICLE_RECORD
 from rllib_integration.embedded.rpc.registry import Returns
 from rllib_integration.embedded.rpc.reply_guard import MalformedReplyError, ReplyGuard
-from rllib_integration.embedded.world.simulation import GRAVITY, Simulation
+from rllib_integration.embedded.world.simulation import Simulation
 from rllib_integration.embedded.world.spawning import spawn
 
 from ..conftest import EmbeddedServer

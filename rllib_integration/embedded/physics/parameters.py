@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rllib_integration.embedded.physics.state import (
+    GRAVITY,
     MAX_GEARS,
     MAX_STEERING_POINTS,
     MAX_TORQUE_POINTS,
@@ -22,7 +23,6 @@ from rllib_integration.embedded.physics.state import (
 from rllib_integration.embedded.physics.tyres import HOLD_RATE
 from rllib_integration.embedded.physics.vehicle_specs import VehicleSpec, vehicle_spec
 
-GRAVITY = 9.81
 STANDARD_LONG_STIFFNESS = 1000.0
 """CARLA's default `long_stiff_value` ..."""
 SLIP_AT_LIMIT = 0.1

@@ -7,10 +7,9 @@ import math
 from rllib_integration.embedded.physics.ground import Surface, ground_at
 from rllib_integration.embedded.physics.kernels import kernel
 from rllib_integration.embedded.physics.pushes import note_motion, take_push
-from rllib_integration.embedded.physics.state import Prop
+from rllib_integration.embedded.physics.state import GRAVITY, Prop
 
 GROUND_FRICTION = 0.6
-STANDARD_GRAVITY = 9.81
 BOUNCE = 0.2
 """Share of the falling speed that is left after a landing."""
 RESTING_GAP = 0.005
@@ -58,7 +57,7 @@ def standing_friction(p: Prop) -> float:
     """Force that friction holds a standing prop with, N; 0 if it slides or hangs in the air."""
     if p.physics == 0 or p.gravity == 0 or p.vz != 0.0 or p.vx * p.vx + p.vy * p.vy > SLOW * SLOW:
         return 0.0
-    return GROUND_FRICTION * p.mass * STANDARD_GRAVITY
+    return GROUND_FRICTION * p.mass * GRAVITY
 
 
 @kernel

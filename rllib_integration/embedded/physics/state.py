@@ -36,6 +36,8 @@ WALKER_KIND = 1
 PROP_KIND = 2
 OBSTACLE_KIND = 3
 
+GRAVITY = 9.81
+"""Acceleration of free fall where a world does not set another one, m/s^2."""
 WHEELS = 4
 """Wheels of every vehicle, in the order front left, front right, rear left, rear right. Two-wheelers have two
 close pairs, as in CARLA."""

@@ -20,7 +20,7 @@ from rllib_integration.embedded.physics.drivetrain import choose_gear, driven_ra
 from rllib_integration.embedded.physics.ground import Surface, ground_at
 from rllib_integration.embedded.physics.kernels import inlined, kernel
 from rllib_integration.embedded.physics.rigid_body import angles_from_rotation, rotation_from_angles, turn
-from rllib_integration.embedded.physics.state import WHEELS, Floats, Vehicle
+from rllib_integration.embedded.physics.state import GRAVITY, WHEELS, Floats, Vehicle
 from rllib_integration.embedded.physics.tyres import tyre_force
 
 CALM_TURN_RATE = 0.5
@@ -55,7 +55,6 @@ REST_SPEED = 0.03
 """Below this speed (m/s, rad/s) ..."""
 REST_TIME = 0.4
 """... for this long (s), a vehicle that nothing pushes falls asleep."""
-STANDARD_GRAVITY = 9.81
 LARGEST_LOCK = 1.48
 """Steering angles end a little before 90 degrees, where the geometry does."""
 HOLDING_SPEED = 0.1
@@ -436,7 +435,7 @@ def _to_centre_of_mass(v: Vehicle) -> tuple[float, float, float]:
 def _spring_load(v: Vehicle, wheel: int, compression: float, rising: float) -> float:
     """Force of spring, damper and bump stop, N; 0 where the wheel hangs in the air or the vehicle lies on its side."""
     rate = v.suspension_frequency
-    if compression * rate * rate <= -STANDARD_GRAVITY or v.rotation[8] < 0.2:
+    if compression * rate * rate <= -GRAVITY or v.rotation[8] < 0.2:
         return 0.0
     spring, damping = compression, v.suspension_damping
     if compression > BUMP_TRAVEL:

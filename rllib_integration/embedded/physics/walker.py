@@ -11,7 +11,7 @@ import math
 from rllib_integration.embedded.physics.ground import Surface, ground_at
 from rllib_integration.embedded.physics.kernels import kernel
 from rllib_integration.embedded.physics.pushes import note_motion, take_push
-from rllib_integration.embedded.physics.state import Walker
+from rllib_integration.embedded.physics.state import GRAVITY, Walker
 
 ACCELERATION = 20.0
 """Of a walker towards its commanded velocity, m/s^2; Unreal's characters have 20.48."""
@@ -139,7 +139,7 @@ def _walk(w: Walker, h: float, direction_x: float, direction_y: float, speed: fl
 @kernel
 def _slide(w: Walker, h: float) -> None:
     speed = math.sqrt(w.vx * w.vx + w.vy * w.vy)
-    share = max(0.0, 1.0 - SLIDING_FRICTION * 9.81 * h / max(speed, 1e-9))
+    share = max(0.0, 1.0 - SLIDING_FRICTION * GRAVITY * h / max(speed, 1e-9))
     w.vx *= share
     w.vy *= share
 

@@ -13,6 +13,7 @@ import platformdirs
 from numpy.typing import NDArray
 
 from rllib_integration.embedded import labels
+from rllib_integration.embedded.physics.state import GRAVITY
 from rllib_integration.embedded.protocol.layouts import FLAG_LIGHT_UPDATE_PENDING, FLAG_MAP_CHANGED
 from rllib_integration.embedded.sensing import SensorError
 from rllib_integration.embedded.town import Signal, Town, load_town
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
     from rllib_integration.embedded.world.episode import Pose
 
 logger = logging.getLogger(__name__)
-
-GRAVITY = 9.81
-"""[m/s^2]"""
 
 FIRST_STREAM_ID = 2
 _MAX_TOMBSTONES = 4096

@@ -13,12 +13,11 @@ from rllib_integration.embedded import physics
 from rllib_integration.embedded.physics.ground import TILE_CELLS, Surface, flat_surface
 from rllib_integration.embedded.physics.obstacles import OBSTACLE, build_obstacle_grid
 from rllib_integration.embedded.physics.parameters import init_vehicle
-from rllib_integration.embedded.physics.state import CONTACT, PROP, VEHICLE, WALKER
+from rllib_integration.embedded.physics.state import CONTACT, GRAVITY, PROP, VEHICLE, WALKER
 from rllib_integration.embedded.physics.step import step
 
 _FACTS = Path(physics.__file__).parents[1] / "world" / "blueprints.json"
 TICK = 0.05
-GRAVITY = 9.81
 
 
 @cache
