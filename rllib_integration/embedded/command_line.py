@@ -235,7 +235,7 @@ def _create_server(options: argparse.Namespace, ports: tuple[socket.socket, sock
     from rllib_integration.embedded.world.simulation import Simulation
 
     simulation = Simulation(options.town_folder, options.recordings_folder)
-    server = Server(simulation, options.host, *ports, Clock(options.frame_rate, options.benchmark))
+    server = Server(simulation, *ports, Clock(options.frame_rate, options.benchmark))
     server.skips_overtaken_frames = simulation.counts_events = options.skip_overtaken_frames
     town = options.town or BUILT_IN_TOWN
     try:

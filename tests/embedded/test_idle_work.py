@@ -8,6 +8,7 @@ import threading
 import msgpack
 import pytest
 
+from rllib_integration.embedded.protocol.connection import open_port
 from rllib_integration.embedded.rpc.server import Server
 from rllib_integration.embedded.world.clock import Clock
 from rllib_integration.embedded.world.settings import EpisodeSettings
@@ -20,7 +21,7 @@ _TIMEOUT = 20.0
 @pytest.fixture
 def server():
     simulation = Simulation()
-    server = Server(simulation, "127.0.0.1", 0, 0, Clock())
+    server = Server(simulation, open_port("127.0.0.1", 0), open_port("127.0.0.1", 0), Clock())
     simulation.load("Minitown")
     return server
 

@@ -29,6 +29,7 @@ from numba.core.caching import NullCache
 from numba.core.dispatcher import Dispatcher
 from rllib_integration.embedded import warming
 from rllib_integration.embedded.protocol.stream_framing import WORLD_STREAM_ID
+from rllib_integration.embedded.protocol.connection import open_port
 from rllib_integration.embedded.rpc.server import Server
 from rllib_integration.embedded.sensing import SENSORS
 from rllib_integration.embedded.world.clock import Clock
@@ -49,7 +50,7 @@ def compiled_meanwhile(before):
 
 warming.share([job for _, job in warming.jobs("Minitown", None)], 1)
 simulation = Simulation()
-server = Server(simulation, "127.0.0.1", 0, 0, Clock())
+server = Server(simulation, open_port("127.0.0.1", 0), open_port("127.0.0.1", 0), Clock())
 simulation.load("Minitown")
 simulation.warm_up()
 before = variants()

@@ -33,6 +33,7 @@ from rllib_integration.embedded.world.simulation import Simulation
 
 with atheris.instrument_imports(include=["rllib_integration.embedded.protocol", "rllib_integration.embedded.rpc"]):
     from rllib_integration.embedded.protocol.body_checks import _CHECKS, MalformedBodyError, check_body
+    from rllib_integration.embedded.protocol.connection import open_port
     from rllib_integration.embedded.protocol.rpc_framing import FramingError, RequestDecoder
     from rllib_integration.embedded.protocol.stream_framing import WORLD_STREAM_ID
     from rllib_integration.embedded.protocol.stream_server import StreamConnection
@@ -69,7 +70,7 @@ class _FaultHandler(logging.Handler):
 
 def _make_server() -> Server:
     simulation = Simulation(recordings_folder=tempfile.mkdtemp())
-    server = Server(simulation, "127.0.0.1", 0, 0, Clock())
+    server = Server(simulation, open_port("127.0.0.1", 0), open_port("127.0.0.1", 0), Clock())
     simulation.load("Minitown")
     simulation.warm_up()
     logging.getLogger("rllib_integration").addHandler(_FaultHandler())

@@ -187,21 +187,18 @@ class Listener:
 
     Args:
         loop: Tells of them.
-        host: Address.
-        port: Its number, or what `open_port` returned.
+        port: What `open_port` returned; it is closed with the listener.
         accept: Takes every connection.
 
-    Raises:
-        OSError: if the port cannot be bound.
+    Attributes:
+        port: Its number.
     """
 
-    def __init__(
-        self, loop: EventLoop, host: str, port: int | socket.socket, accept: Callable[[socket.socket], object]
-    ) -> None:
+    def __init__(self, loop: EventLoop, port: socket.socket, accept: Callable[[socket.socket], object]) -> None:
         self._loop = loop
         self._accept = accept
         self._paused_until: float | None = None
-        self._socket = port if isinstance(port, socket.socket) else open_port(host, port)
+        self._socket = port
         self.port: int = self._socket.getsockname()[1]
         loop.watch(self._socket.fileno(), READABLE, self._on_ready)
 

@@ -122,13 +122,13 @@ class RpcServer:
         incomplete: [B] that all their incomplete requests take in memory, at most.
     """
 
-    def __init__(self, loop: EventLoop, host: str, port: int | socket.socket, handle: RequestHandler) -> None:
+    def __init__(self, loop: EventLoop, port: socket.socket, handle: RequestHandler) -> None:
         self._loop = loop
         self.handle = handle
         self.connections: set[RpcConnection] = set()
         self.backlog: list[RpcConnection] = []
         self.incomplete = 0
-        self.listener = Listener(loop, host, port, self._accept)
+        self.listener = Listener(loop, port, self._accept)
 
     def _accept(self, sock: socket.socket) -> None:
         self.connections.add(RpcConnection(self._loop, sock, self))

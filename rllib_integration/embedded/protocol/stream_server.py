@@ -77,18 +77,14 @@ class StreamServer:
     """
 
     def __init__(
-        self,
-        loop: EventLoop,
-        host: str,
-        port: int | socket.socket,
-        on_subscribe: Callable[[StreamConnection, int], None],
+        self, loop: EventLoop, port: socket.socket, on_subscribe: Callable[[StreamConnection, int], None]
     ) -> None:
         self._loop = loop
         self._on_subscribe = on_subscribe
         self._connections: set[StreamConnection] = set()
         self.subscribers: dict[int, list[StreamConnection]] = {}
         self.queued_bytes = 0
-        self.listener = Listener(loop, host, port, self._accept)
+        self.listener = Listener(loop, port, self._accept)
 
     def _accept(self, sock: socket.socket) -> None:
         self._connections.add(StreamConnection(self._loop, sock, self))

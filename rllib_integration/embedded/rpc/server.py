@@ -76,7 +76,12 @@ def _encode(message_id: int, returns: Returns, result: Any) -> bytes:
 
 
 class Server:
-    """Serves one simulation on an RPC and a streaming port, given by number or as of `open_port`.
+    """Serves one simulation on an RPC and a streaming port.
+
+    Args:
+        simulation, clock: See below.
+        port: For remote calls, as of `open_port`.
+        streaming_port: For what subscribers are sent, likewise.
 
     Attributes:
         simulation: The world.
@@ -92,12 +97,7 @@ class Server:
     """
 
     def __init__(
-        self,
-        simulation: Simulation,
-        host: str,
-        port: int | socket.socket,
-        streaming_port: int | socket.socket,
-        clock: Clock,
+        self, simulation: Simulation, port: socket.socket, streaming_port: socket.socket, clock: Clock
     ) -> None:
         self.simulation = simulation
         self.clock = clock
@@ -124,12 +124,8 @@ class Server:
         self._reply_guard = ReplyGuard()
         self._settings: Any = None
         self._settings_wire: list[Any] = []
-        self._rpc = RpcServer(self._loop, host, port, self._handle)
-        try:
-            self.streams = StreamServer(self._loop, host, streaming_port, self._on_subscribe)
-        except OSError:
-            self._rpc.close()
-            raise
+        self._rpc = RpcServer(self._loop, port, self._handle)
+        self.streams = StreamServer(self._loop, streaming_port, self._on_subscribe)
         simulation.publisher = self
         simulation.lookup = Lookup(simulation)
 

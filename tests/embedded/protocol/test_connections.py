@@ -12,6 +12,7 @@ import msgpack
 import pytest
 
 from rllib_integration.embedded.protocol import rpc_server, stream_server
+from rllib_integration.embedded.protocol.connection import open_port
 from rllib_integration.embedded.protocol.event_loop import EventLoop
 from rllib_integration.embedded.protocol.rpc_server import RpcServer
 from rllib_integration.embedded.protocol.stream_server import StreamServer
@@ -28,7 +29,8 @@ class _Running:
         self.work_off = lambda: None
         self.flooded = lambda: False
         self.done = threading.Semaphore(0)
-        self.server = StreamServer(self.loop, "127.0.0.1", 0, lambda connection, stream: self.arrived.release())
+        port = open_port("127.0.0.1", 0)
+        self.server = StreamServer(self.loop, port, lambda connection, stream: self.arrived.release())
         self.thread = threading.Thread(target=self.loop.run, args=(self._timer,))
         self.thread.start()
 
@@ -47,7 +49,7 @@ class _Running:
 
     def serve_calls(self, handle) -> RpcServer:
         """Serve remote calls, too."""
-        rpc = RpcServer(self.loop, "127.0.0.1", 0, handle)
+        rpc = RpcServer(self.loop, open_port("127.0.0.1", 0), handle)
         self.work_off, self.flooded = rpc.work_off_backlog, lambda: bool(rpc.backlog)
         return rpc
 
