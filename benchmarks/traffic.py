@@ -3,10 +3,11 @@
     python benchmarks/traffic.py [--towns Town01,Town02,Town03,Town04,Town05] [--cars 50] [--minutes 10] [--processes 1]
 
 Each town gets a server and a client of its own, synchronous, with steps of 0.05 s. All vehicle blueprints take part,
-as in CARLA's own traffic generator. A collision is counted for every car that took part in it; another one with the
-same partner counts after three seconds without touch. A car stands if it has not moved for two minutes without
-being at a red light, or if the Traffic Manager took it away as stuck. `--port` measures a CARLA that is already
-running instead, and `--events FILE` keeps what happened to whom.
+as in CARLA's own traffic generator; `--base-type car` takes cars alone, as its option `--safe` does. A collision is
+counted for every car that took part in it; another one with the same partner counts after three seconds without
+touch. A car stands if it has not moved for two minutes without being at a red light, or if the Traffic Manager took
+it away as stuck. `--port` measures a CARLA that is already running instead, and `--events FILE` keeps what happened
+to whom.
 
 CARLA's bus (vehicle.mitsubishi.fusorosa) is 3.94 m wide, wider than a lane of 3.5 m: where it turns beside another
 vehicle that waits at a junction, the Traffic Manager lets neither go until it takes one away, and the queues behind
@@ -153,7 +154,14 @@ class Measurement:
     """Drives cars in one town and watches them."""
 
     def __init__(
-        self, client: carla.Client, town: str, count: int, seed: int, only: str = "vehicle.*", without: str = ""
+        self,
+        client: carla.Client,
+        town: str,
+        count: int,
+        seed: int,
+        only: str = "vehicle.*",
+        without: str = "",
+        base_type: str = "",
     ) -> None:
         self.client = client
         self.traffic = Traffic(town)
@@ -166,7 +174,11 @@ class Measurement:
         self.manager.set_synchronous_mode(True)
         self.manager.set_random_device_seed(seed)
         self.manager.set_global_distance_to_leading_vehicle(2.5)
-        blueprints = [one for one in self.world.get_blueprint_library().filter(only) if not fnmatch(one.id, without)]
+        blueprints = [
+            one
+            for one in self.world.get_blueprint_library().filter(only)
+            if not fnmatch(one.id, without) and base_type in ("", one.get_attribute("base_type").as_str())
+        ]
         self.cars = {car.id: car for car in self._spawn(count, seed, sorted(blueprints, key=lambda one: one.id))}
         self.traffic.cars = len(self.cars)
         self._boxes = {number: car.bounding_box for number, car in self.cars.items()}
@@ -284,7 +296,8 @@ def measure(town: str, options: argparse.Namespace) -> Traffic:
     try:
         client = carla.Client(options.host, port)
         client.set_timeout(_TIMEOUT)
-        measurement = Measurement(client, town, options.cars, options.seed, options.filter, options.without)
+        chosen = options.filter, options.without, options.base_type
+        measurement = Measurement(client, town, options.cars, options.seed, *chosen)
         traffic = measurement.run(60.0 * options.minutes)
         measurement.close()
         return traffic
@@ -307,6 +320,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--filter", default="vehicle.*", help="which blueprints drive")
     parser.add_argument("--without", default="", help="which of these do not")
+    parser.add_argument("--base-type", default="", help="attribute that all of these have: car, truck, van, ...")
     parser.add_argument("--processes", type=int, default=1, help="towns at the same time")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, help="of a CARLA that is running; default: embedded servers are started")
