@@ -366,3 +366,12 @@ def test_a_real_traffic_manager_survives_being_woken_for_nothing(carla_client, w
     manager.shut_down()
     assert isinstance(car, carla.Vehicle)
     assert speed > 1.0
+
+
+def test_a_traffic_manager_on_a_machine_without_a_route_is_found_where_its_client_looked_for_one(embedded_server):
+    port = 61235
+    with RawClient(embedded_server) as first, RawClient(embedded_server) as second:
+        assert first.call("is_traffic_manager_running", port)[3] == [[1, False]]
+        assert first.call("add_traffic_manager_running", ["", 0])[3] == [[1, True]]
+        assert second.call("is_traffic_manager_running", port)[3] == [[1, True]]
+        assert second.call("get_traffic_manager_running", port)[3] == [[1, ["127.0.0.1", port]]]

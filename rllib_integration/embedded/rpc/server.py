@@ -468,7 +468,8 @@ class Server:
         owner = self.connection
         host = owner.peer.rsplit(":", 1)[0]
         number = integer(port, "port")
-        # The client gives no host and port 0 where its machine has no route to any network.
+        # The client gives no host and port 0 where its machine has no route to any network, but listens all the same.
+        number = number or self.traffic_managers.wanted_by(owner)
         if not 0 <= number < 2**16:
             raise RemoteError(f"a Traffic Manager's port must be between 0 and 65535, not {number}")
         added = self.traffic_managers.add(host, number, owner)

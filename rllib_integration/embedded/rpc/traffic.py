@@ -25,7 +25,7 @@ def find_light(server: Server, actor_id: Any) -> Actor:
 @value
 def is_traffic_manager_running(server: Server, port: int) -> bool:
     """Whether a Traffic Manager is registered at a port."""
-    return server.traffic_managers.is_running(values.integer(port, "port"))
+    return server.traffic_managers.ask(values.integer(port, "port"), server.connection)
 
 
 @value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 
 class _Entry(NamedTuple):
@@ -15,13 +16,20 @@ class TrafficManagers:
 
     def __init__(self) -> None:
         self._entries: dict[int, _Entry] = {}
+        self._wanted: WeakKeyDictionary[object, int] = WeakKeyDictionary()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def is_running(self, port: int) -> bool:
-        """Whether one is registered at a port."""
+    def ask(self, port: int, asker: object) -> bool:
+        """Whether one is registered at a port; if none is, the asker starts one there next."""
+        if port not in self._entries:
+            self._wanted[asker] = port
         return port in self._entries
+
+    def wanted_by(self, asker: object) -> int:
+        """The port that a client last asked for and found free, 0 if it never did."""
+        return self._wanted.get(asker, 0)
 
     def is_of(self, port: int, owner: object) -> bool:
         """Whether the one at a port was registered by `owner`."""
