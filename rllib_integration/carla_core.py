@@ -12,6 +12,7 @@ import gc
 import logging
 import math
 import os
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
@@ -63,8 +64,18 @@ _SILENCE = 1.0  # [s] after which a frame that was only asked for is asked after
 _BIRD_VIEW_RADIUS = 25.0  # [m] shown to people
 _EPISODES_OF_A_CLIENT = 2000
 
-# A client that a forked process inherits has lost its threads: collecting it there waits for them, or aborts.
-os.register_at_fork(after_in_child=gc.freeze)
+_traffic_managers_here: weakref.WeakSet[carla.TrafficManager] = weakref.WeakSet()
+"""Those that live in this process, synchronous with their worlds."""
+
+
+def _live_without_threads() -> None:
+    """Keep what a forked process inherits of clients, whose threads are not there, from being waited for."""
+    gc.freeze()  # collecting a client waits for its threads, or aborts
+    for manager in _traffic_managers_here:
+        manager.set_synchronous_mode(False)  # else every tick of every client waits for all managers
+
+
+os.register_at_fork(after_in_child=_live_without_threads)
 
 
 def is_used(port: int) -> bool:
@@ -555,6 +566,7 @@ class CarlaCore:
             self._traffic_manager = self._call(self.client.get_trafficmanager, self.tm_port)
             if self._traffic is None:
                 self._call(self._traffic_manager.set_synchronous_mode, True)
+                _traffic_managers_here.add(self._traffic_manager)
                 self._call(self._traffic_manager.set_random_device_seed, int(self.rng.integers(2**31)))
         return self._traffic_manager
 

@@ -186,6 +186,26 @@ def test_a_forked_process_does_not_end_the_clients_it_inherits(core):
     assert child.exitcode == 0
 
 
+def test_a_forked_process_ticks_without_the_traffic_managers_it_inherits():
+    core = CarlaCore({"server": {"kind": "embedded"}})
+    core.setup_experiment(experiment(), 0)
+    assert core.traffic_manager.get_port() == core.tm_port
+
+    def tick():
+        client = carla.Client("127.0.0.1", core.server_port)
+        client.set_timeout(PATIENCE)
+        client.get_world().tick()
+
+    child = multiprocessing.get_context("fork").Process(target=tick)
+    child.start()
+    child.join(PATIENCE)
+    if child.is_alive():
+        child.kill()
+        child.join()
+    core.close()
+    assert child.exitcode == 0
+
+
 def test_a_queued_tick_that_fails_is_made_up_for(core):
     class LosesTheSecond:
         calls = 0
