@@ -1,4 +1,4 @@
-"""Fixtures of the compliance suite, which any CARLA 0.9.16 server should pass.
+"""Fixtures of the compliance suite, which any CARLA 0.9.16 server should pass, and the summary that it ends with.
 
 pytest tests/compliance                                       # the embedded server, started by the suite
 pytest tests/compliance --carla-host H --carla-port P         # any other one
@@ -6,8 +6,13 @@ pytest tests/compliance --carla-host H --carla-port P         # any other one
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
 
 import carla
 import pytest
@@ -18,6 +23,7 @@ STEP = 0.05
 """[s] of every tick."""
 
 Spawn = Callable[..., carla.Actor]
+Note = Callable[[str, float, str], None]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,21 +34,65 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def named_server(request: pytest.FixtureRequest) -> tuple[str, int] | None:
+def named_server(request: pytest.FixtureRequest) -> Iterator[tuple[str, int] | None]:
     """Host and port that the command line names, if it does; ends everything if nobody answers there."""
     port = request.config.getoption("--carla-port", default=None)
     if port is None:
-        return None
+        yield None
+        return
+    if hasattr(request.config, "workerinput"):
+        _leave("the tests share the world of the server that --carla-port names: leave -n out")
     host = request.config.getoption("--carla-host")
     try:
         socket.create_connection((host, port), timeout=PATIENCE).close()
-        client = carla.Client(host, port)
+        client = carla.Client(host, port, worker_threads=1)
         client.set_timeout(PATIENCE)
         client.get_server_version()
     except (OSError, OverflowError, RuntimeError) as error:
         reason = f"no CARLA server answers at {host}:{port} ({error}): start one there, or test the embedded server by "
-        pytest.exit(reason + "leaving --carla-port out", returncode=pytest.ExitCode.USAGE_ERROR)
-    return host, port
+        _leave(reason + "leaving --carla-port out")
+    town = bare(client.get_world().get_map().name)
+    request.config.stash[_SERVER] = f"CARLA {client.get_server_version()} at {host}:{port}, {town}"
+    with _left_as_found(client):
+        yield host, port
+
+
+def _leave(reason: str) -> NoReturn:
+    pytest.exit(reason, returncode=pytest.ExitCode.USAGE_ERROR)
+
+
+@contextlib.contextmanager
+def _left_as_found(client: carla.Client) -> Iterator[None]:
+    """Put back what the suite has changed: town, actors (under new ids), spectator, weather and settings."""
+    world = client.get_world()
+    town, weather, settings = world.get_map(), world.get_weather(), world.get_settings()
+    there = [actor for actor in world.get_actors() if actor.type_id.startswith(("vehicle.", "walker.", "static.prop."))]
+    poses = [(actor.type_id, actor.attributes, actor.get_transform()) for actor in there]
+    view = world.get_spectator().get_transform()
+    yield
+    world = load(client, town)
+    library = world.get_blueprint_library()
+    for type_id, attributes, transform in poses:
+        blueprint = library.find(type_id)
+        for name, value in attributes.items():
+            if blueprint.has_attribute(name) and blueprint.get_attribute(name).is_modifiable:
+                blueprint.set_attribute(name, value)
+        world.try_spawn_actor(blueprint, transform)
+    world.get_spectator().set_transform(view)
+    world.set_weather(weather)
+    world.apply_settings(settings)
+
+
+def load(client: carla.Client, town: carla.Map) -> carla.World:
+    """Load a town again, of which the server may only have the OpenDRIVE text."""
+    if bare(town.name) in map(bare, client.get_available_maps()):
+        return client.load_world(town.name)
+    return client.generate_opendrive_world(town.to_opendrive())
+
+
+def bare(path: str) -> str:
+    """A map's name without the folders before it."""
+    return path.split("/")[-1]
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +111,21 @@ def client(server_address: tuple[str, int]) -> carla.Client:
 
 @pytest.fixture(scope="module")
 def fresh_world(client: carla.Client) -> Iterator[carla.World]:
-    """A reloaded world, synchronous, for the tests of one file."""
+    """A reloaded world, synchronous, at noon, for the tests of one file."""
     world = client.reload_world()
-    settings = world.get_settings()
-    settings.synchronous_mode, settings.fixed_delta_seconds = True, STEP
-    world.apply_settings(settings)
+    world.set_weather(carla.WeatherParameters.ClearNoon)
+    synchronous(world)
     world.tick()
     yield world
+    settings = world.get_settings()
     settings.synchronous_mode, settings.fixed_delta_seconds = False, None
+    world.apply_settings(settings)
+
+
+def synchronous(world: carla.World) -> None:
+    """Let a world wait for ticks."""
+    settings = world.get_settings()
+    settings.synchronous_mode, settings.fixed_delta_seconds = True, STEP
     world.apply_settings(settings)
 
 
@@ -81,10 +138,11 @@ def spawn(client: carla.Client, fresh_world: carla.World) -> Iterator[Spawn]:
     def make(
         blueprint_id: str, transform: carla.Transform, parent: carla.Actor | None = None, **attributes: str
     ) -> carla.Actor:
+        kind = attributes.pop("attachment_type", carla.AttachmentType.Rigid)
         blueprint = library.find(blueprint_id)
         for name, value in attributes.items():
             blueprint.set_attribute(name, value)
-        actor = fresh_world.spawn_actor(blueprint, transform, attach_to=parent)
+        actor = fresh_world.spawn_actor(blueprint, transform, parent, kind)
         spawned.append(actor)
         return actor
 
@@ -98,8 +156,22 @@ def spawn(client: carla.Client, fresh_world: carla.World) -> Iterator[Spawn]:
 
 @pytest.fixture(scope="module")
 def spawn_points(fresh_world: carla.World) -> list[carla.Transform]:
-    """The map's recommended spawn points."""
-    return fresh_world.get_map().get_spawn_points()
+    """The map's recommended spawn points, those with a straight and level road before them first."""
+    town = fresh_world.get_map()
+    return sorted(town.get_spawn_points(), key=lambda point: not _looks_down_a_straight_road(town, point))
+
+
+def _looks_down_a_straight_road(town: carla.Map, point: carla.Transform) -> bool:
+    here = town.get_waypoint(point.location)
+    ahead = [here.next(metres)[:1] for metres in (10.0, 20.0, 30.0, 40.0, 50.0, 60.0)]
+    if not all(ahead):
+        return False
+    straight = here.transform.rotation.get_forward_vector()
+    return all(
+        waypoint.transform.get_forward_vector().dot(straight) > 0.999
+        and abs(waypoint.transform.location.z - here.transform.location.z) < 0.3
+        for (waypoint,) in ahead
+    )
 
 
 @pytest.fixture
@@ -116,3 +188,37 @@ def run(world: carla.World, seconds: float) -> int:
     for _ in range(round(seconds / STEP)):
         frame = world.tick()
     return frame
+
+
+def beside(place: carla.Transform, forward: float = 0.0, right: float = 0.0, up: float = 0.0) -> carla.Transform:
+    """A place some metres away in the frame of another one, looking the same way."""
+    location = carla.Location(x=forward, y=right, z=up)
+    return carla.Transform(place.transform(location), place.rotation)
+
+
+@pytest.fixture
+def note(record_property: Callable[[str, object], None]) -> Note:
+    """Puts a figure into the summary: `note(name, value, unit)`. Two servers' summaries can be laid side by side."""
+    return lambda name, value, unit: record_property("figure", f"{name}: {value:.3g} {unit}")
+
+
+_SERVER = pytest.StashKey[str]()
+_FOLDER = Path(__file__).parent
+_OUTCOMES = ("passed", "failed", "error", "skipped")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Tell how each subject went, and the figures, in a form that can be laid beside another server's."""
+    reports = [(outcome, report) for outcome in _OUTCOMES for report in terminalreporter.getreports(outcome)]
+    if not reports or any(_FOLDER.name not in Path(report.nodeid.split("::")[0]).parts for _, report in reports):
+        return
+    terminalreporter.section(f"compliance of {config.stash.get(_SERVER, 'the embedded server')}")
+    for file in sorted(_FOLDER.glob("test_*.py")):
+        counts = Counter(outcome for outcome, report in reports if Path(report.nodeid.split("::")[0]).name == file.name)
+        if counts:
+            told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES if counts[outcome])
+            subject = str(ast.get_docstring(ast.parse(file.read_text()))).splitlines()[0]
+            terminalreporter.write_line(f"{told:<22} {subject}")
+    figures = [what for _, report in reports for name, what in report.user_properties if name == "figure"]
+    for figure in sorted(set(figures)):
+        terminalreporter.write_line(figure)

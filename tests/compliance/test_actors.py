@@ -5,6 +5,8 @@ from __future__ import annotations
 import carla
 import pytest
 
+from .conftest import run
+
 
 def test_the_library_holds_vehicles_walkers_props_sensors_and_controllers(fresh_world):
     library = fresh_world.get_blueprint_library()
@@ -22,6 +24,57 @@ def test_attributes_have_types_and_defaults(fresh_world):
     assert car.get_attribute("number_of_wheels").as_int() == 4
     assert not car.get_attribute("number_of_wheels").is_modifiable
     assert car.has_attribute("color")
+
+
+def test_a_blueprint_takes_only_what_fits(fresh_world):
+    library = fresh_world.get_blueprint_library()
+    car = library.find("vehicle.tesla.model3")
+    colour = car.get_attribute("color")
+    car.set_attribute("color", colour.recommended_values[0])
+    for name in ("number_of_wheels", "wings"):  # the one not to be changed, the other not known
+        with pytest.raises((IndexError, ValueError)):
+            car.set_attribute(name, "2")
+    with pytest.raises(IndexError):
+        library.find("vehicle.flying.saucer")
+
+
+@pytest.mark.parametrize(
+    ("blueprint_id", "length"),
+    [("vehicle.tesla.model3", 4.79), ("vehicle.mini.cooper_s", 3.81), ("vehicle.carlamotors.firetruck", 8.47),
+     ("vehicle.diamondback.century", 1.64)],
+)  # fmt: skip
+def test_vehicles_are_as_long_as_carla_s(fresh_world, spawn, spawn_points, blueprint_id, length):
+    box = spawn(blueprint_id, spawn_points[0]).bounding_box
+    assert 2.0 * box.extent.x == pytest.approx(length, rel=0.05)
+
+
+def test_every_vehicle_stands_on_the_road_where_it_was_put(client, fresh_world, spawn_points):
+    library = sorted(fresh_world.get_blueprint_library().filter("vehicle.*"), key=lambda blueprint: blueprint.id)
+    apart: list[carla.Transform] = []
+    for point in spawn_points:
+        if all(point.location.distance(other.location) > 14.0 for other in apart):
+            apart.append(point)
+    grounds = [fresh_world.ground_projection(point.location + carla.Location(z=2.0), 10.0).location for point in apart]
+    wrong = []
+    for first in range(0, len(library), len(apart)):
+        batch = list(zip(library[first : first + len(apart)], apart, grounds))
+        commands = [carla.command.SpawnActor(blueprint, point) for blueprint, point, _ in batch]
+        answers = client.apply_batch_sync(commands, True)
+        run(fresh_world, 2.0)
+        for (blueprint, point, ground), answer in zip(batch, answers):
+            if answer.error:
+                wrong.append(f"{blueprint.id}: {answer.error}")
+                continue
+            vehicle = fresh_world.get_actor(answer.actor_id)
+            pose, box = vehicle.get_transform(), vehicle.bounding_box
+            moved = pose.location.distance_2d(point.location)
+            gap = pose.location.z + box.location.z - box.extent.z - ground.z
+            lean = max(abs(pose.rotation.roll), abs(pose.rotation.pitch))
+            if moved > 0.7 or abs(gap) > 0.5 or lean > 12.0:
+                wrong.append(f"{blueprint.id}: moved {moved:.2f} m, {gap:.2f} m high, leans by {lean:.0f}°")
+            vehicle.destroy()
+        fresh_world.tick()
+    assert not wrong
 
 
 def test_a_spawned_vehicle_is_where_it_was_put(fresh_world, spawn, spawn_points):

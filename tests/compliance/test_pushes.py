@@ -61,3 +61,25 @@ def test_a_body_without_gravity_stays_in_the_air_and_without_physics_where_it_is
     flying.set_simulate_physics(False)
     run(fresh_world, 0.5)
     assert flying.get_location().distance(before) < 0.5
+
+
+def test_a_body_falls_as_bodies_do(fresh_world, flying):
+    flying.set_target_velocity(carla.Vector3D())
+    fresh_world.tick()
+    start, speed = flying.get_location().z, flying.get_velocity().z
+    run(fresh_world, 0.5)
+    assert flying.get_acceleration().z == pytest.approx(-9.81, abs=0.5)
+    assert flying.get_velocity().z - speed == pytest.approx(-9.81 * 0.5, abs=0.5)
+    assert start - flying.get_location().z == pytest.approx(9.81 * 0.5**2 / 2.0 - speed * 0.5, abs=0.4)
+
+
+def test_an_impulse_moves_what_is_heavy_less(fresh_world, flying):
+    control = flying.get_physics_control()
+    light = control.mass
+    control.mass = 2.0 * light
+    flying.apply_physics_control(control)
+    fresh_world.tick()
+    flying.set_target_velocity(carla.Vector3D())
+    flying.add_impulse(carla.Vector3D(x=4.0 * light))
+    fresh_world.tick()
+    assert flying.get_velocity().x == pytest.approx(2.0, abs=0.3)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import carla
-import numpy as np
 import pytest
 
-from .test_sensors import Inbox
+from .conftest import beside
+from .messages import Inbox, pixels
 
 
 @pytest.fixture
@@ -20,8 +20,7 @@ def look(fresh_world, spawn):
         def picture():
             for _ in range(3):  # a lamp may be lit a frame or two late
                 frame = fresh_world.tick()
-            image = inbox.of_frame(frame)
-            return np.frombuffer(image.raw_data, np.uint8).reshape(image.height, image.width, 4)[..., :3].astype(float)
+            return pixels(inbox.of_frame(frame))
 
         return picture
 
@@ -80,3 +79,22 @@ def test_a_disabled_object_is_passed_by_rays(fresh_world):
     fresh_world.enable_environment_objects({building.id}, True)
     fresh_world.tick()
     assert carla.CityObjectLabel.Buildings in labels()
+
+
+def test_rays_meet_the_road_and_what_stands_on_it(fresh_world, spawn, spawn_points):
+    place = spawn_points[0]
+    road = {carla.CityObjectLabel.Roads, carla.CityObjectLabel.RoadLines}
+    high = beside(place, up=20.0).location
+    met = fresh_world.project_point(high, carla.Vector3D(z=-1.0), 40.0)
+    ground = fresh_world.ground_projection(high, 40.0)
+    assert met.label in road
+    assert ground.label in road
+    assert met.location.distance(ground.location) < 0.1
+    assert abs(ground.location.z - place.location.z) < 1.5
+    assert fresh_world.project_point(high, carla.Vector3D(z=-1.0), 5.0) is None
+    car = spawn("vehicle.tesla.model3", place)
+    fresh_world.tick()
+    through = fresh_world.cast_ray(high, carla.Location(high.x, high.y, place.location.z - 5.0))
+    assert through[0].label == carla.CityObjectLabel.Car
+    assert through[0].location.z - ground.location.z == pytest.approx(2.0 * car.bounding_box.extent.z, abs=0.5)
+    assert through[-1].label in road

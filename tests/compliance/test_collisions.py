@@ -1,0 +1,99 @@
+"""Bodies stop each other, and collision sensors tell so to both."""
+
+from __future__ import annotations
+
+import carla
+import pytest
+
+from .conftest import beside, run
+
+
+@pytest.fixture
+def collisions_of(spawn):
+    """Collects an actor's collisions: `collisions_of(actor)` gives a list that grows."""
+
+    def watch(actor):
+        events = []
+        spawn("sensor.other.collision", carla.Transform(), actor).listen(events.append)
+        return events
+
+    return watch
+
+
+def _push(car, speed):
+    """Let a car go forward [m/s], in gear."""
+    forward = car.get_transform().get_forward_vector()
+    car.set_target_velocity(carla.Vector3D(speed * forward.x, speed * forward.y, 0.0))
+    car.apply_control(carla.VehicleControl(throttle=0.5))
+
+
+def _ahead(car, place):
+    """How far [m] something is before a car's centre, along the car's axis."""
+    return car.get_transform().inverse_transform(place).x
+
+
+def test_both_cars_hear_of_their_collision_and_share_the_speed(fresh_world, spawn, car, collisions_of, note):
+    other = spawn("vehicle.lincoln.mkz_2020", beside(car.get_transform(), forward=9.0, up=0.3))
+    run(fresh_world, 1.0)
+    mine, theirs = collisions_of(car), collisions_of(other)
+    _push(car, 10.0)
+    run(fresh_world, 1.0)
+    assert mine
+    assert theirs
+    assert (mine[0].actor.id, mine[0].other_actor.id) == (car.id, other.id)
+    assert (theirs[0].actor.id, theirs[0].other_actor.id) == (other.id, car.id)
+    assert mine[0].normal_impulse.length() > 100.0
+    assert theirs[0].normal_impulse.length() > 100.0
+    assert other.get_velocity().length() > 1.0
+    assert car.get_velocity().length() < 9.0
+    assert _ahead(car, other.get_location()) > 3.5
+    note("impulse of a car that runs into a standing one with 10 m/s", mine[0].normal_impulse.length(), "N s")
+
+
+def test_a_walker_is_hit(fresh_world, spawn, car, collisions_of):
+    walker = spawn("walker.pedestrian.0001", beside(car.get_transform(), forward=8.0, up=1.1))
+    run(fresh_world, 0.5)
+    events = collisions_of(car)
+    _push(car, 8.0)
+    run(fresh_world, 1.5)
+    assert walker.id in {event.other_actor.id for event in events}
+
+
+def test_a_container_stops_a_car(fresh_world, spawn, car, collisions_of):
+    container = spawn("static.prop.container", beside(car.get_transform(), forward=14.0))
+    fresh_world.tick()
+    events = collisions_of(car)
+    _push(car, 12.0)
+    run(fresh_world, 2.0)
+    assert container.id in {event.other_actor.id for event in events}
+    assert _ahead(car, container.get_location()) > 2.0
+    assert car.get_velocity().length() < 2.0
+
+
+def _place_before_a_wall(world):
+    """A place in the air and the distance [m] straight ahead of it at which a building stands."""
+    for building in world.get_environment_objects(carla.CityObjectLabel.Buildings):
+        box = building.bounding_box
+        for yaw in (0.0, 90.0, 180.0, 270.0):
+            turned = carla.Transform(box.location, carla.Rotation(yaw=yaw))
+            start = beside(turned, forward=-box.extent.length() - 10.0, up=0.0)
+            met = world.cast_ray(start.location, box.location)
+            if met and met[0].label == carla.CityObjectLabel.Buildings:
+                distance = start.location.distance(met[0].location)
+                if distance > 8.0:
+                    return start, distance
+    pytest.skip("the map has no building that stands free")
+
+
+def test_a_building_stops_a_flying_car(fresh_world, spawn, collisions_of):
+    place, distance = _place_before_a_wall(fresh_world)
+    car = spawn("vehicle.tesla.model3", place)
+    events = collisions_of(car)
+    car.set_enable_gravity(False)
+    forward = place.get_forward_vector()
+    car.set_target_velocity(carla.Vector3D(15.0 * forward.x, 15.0 * forward.y, 0.0))
+    run(fresh_world, 2.0 * distance / 15.0 + 1.0)
+    assert events
+    went = place.inverse_transform(car.get_location()).x
+    assert went < distance
+    assert car.get_velocity().length() < 8.0
