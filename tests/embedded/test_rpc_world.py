@@ -203,23 +203,30 @@ def test_a_friction_trigger_makes_the_road_slippery(carla_client):
     assert distance_driven() == pytest.approx(dry)
 
 
-def test_a_spring_arm_camera_keeps_level(carla_client):
+def test_spring_arms_keep_level_and_look_at_their_parent(carla_client):
     world = carla_client.get_world()
     library, point = world.get_blueprint_library(), world.get_map().get_spawn_points()[0]
     car = world.spawn_actor(library.find("vehicle.tesla.model3"), point)
-    camera = world.spawn_actor(
-        library.find("sensor.other.gnss"),
-        carla.Transform(carla.Location(x=-6.0, z=3.0), carla.Rotation(pitch=-15.0)),
-        attach_to=car,
-        attachment_type=carla.AttachmentType.SpringArm,
-    )
+
+    def on_an_arm(place, kind):
+        return world.spawn_actor(library.find("sensor.other.gnss"), place, attach_to=car, attachment_type=kind)
+
+    behind = carla.Transform(carla.Location(x=-6.0, z=3.0), carla.Rotation(pitch=8.0))
+    chasing = on_an_arm(behind, carla.AttachmentType.SpringArmGhost)
+    higher = on_an_arm(behind, carla.AttachmentType.SpringArm)
+    beside = on_an_arm(carla.Transform(carla.Location(x=3.0, y=3.0)), carla.AttachmentType.SpringArmGhost)
+    world.tick()
+    heading = car.get_transform().rotation.yaw
+    assert (beside.get_transform().rotation.yaw - heading) % 360.0 == pytest.approx(225.0, abs=0.1)
+    assert higher.get_location().z - chasing.get_location().z == pytest.approx(0.3, abs=1e-3)
     car.apply_control(carla.VehicleControl(throttle=1.0, steer=0.4))
     for _ in range(60):
         world.tick()
-        rotation = camera.get_transform().rotation
-        assert rotation.pitch == pytest.approx(-15.0, abs=0.1)
+        rotation = chasing.get_transform().rotation
+        # The arm looks down to the car by atan(3 / 6), its camera from there up by 8 degrees.
+        assert rotation.pitch == pytest.approx(8.0 - 26.565, abs=0.1)
         assert rotation.roll == pytest.approx(0.0, abs=0.1)
-    assert 5.0 < camera.get_location().distance(car.get_location()) < 8.0
+    assert chasing.get_location().distance(car.get_location()) == pytest.approx(6.708, abs=0.01)
 
 
 def test_loading_worlds_again_and_again_keeps_memory_flat(start_server):

@@ -7,6 +7,7 @@ positive roll lowers the right side. Matrices are row-major 9-vectors whose colu
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from rllib_integration.embedded.world.actors import FIXTURE_KIND, SPRING_ARM
 
 SPRING_ARM_RATE = 8.0
 """1/s at which the heading of a spring arm follows its parent (Unreal's camera rotation lag speed)."""
+SPRING_ARM_HEIGHT = 0.3
+"""m above its parent's origin at which a spring arm begins that is not a ghost (CARLA's offset)."""
 
 ATTACHMENT = np.dtype(
     [
@@ -65,22 +68,42 @@ def _turn_towards(angle: float, goal: float, share: float) -> float:
     return angle + share * difference
 
 
+@kernel
+def _aim_arm(child: Any, link: Any, parent_yaw: float, share: float, frame: NDArray[np.float64]) -> float:
+    """Turn `frame`, the parent's rotation, into that of a spring arm; returns the arm's length.
+
+    As in Unreal, the arm points from its child's place to the parent, and its child turns with it: a camera on an arm
+    looks at its parent before its own rotation. The arm keeps its pitch and does not roll, whatever the parent does.
+    """
+    level = math.hypot(link.x, link.y)
+    goal = parent_yaw
+    if level > 1e-6:
+        goal = math.atan2(
+            -(frame[3] * link.x + frame[4] * link.y + frame[5] * link.z),
+            -(frame[0] * link.x + frame[1] * link.y + frame[2] * link.z),
+        )
+    child.arm_yaw = _turn_towards(child.arm_yaw, goal, share) if child.arm_ready else goal
+    child.arm_ready = 1
+    write_rotation(0.0, math.atan2(-link.z, level), child.arm_yaw, frame)
+    return math.hypot(level, link.z)
+
+
 @bare_entry
 def follow_parents(
     attachments: Rows, vehicles: Rows, walkers: Rows, props: Rows, fixtures: Rows, scratch: Floats, dt: float
 ) -> None:
     """Move every attached actor to its parent; parents come before their children.
 
-    A rigid child takes the parent's whole pose. A spring arm only takes its heading, which it follows with a lag,
-    so that a chasing camera neither rolls nor pitches with the vehicle.
+    A rigid child takes the parent's whole pose. A spring arm, see `_aim_arm`, only takes its heading, which it follows
+    with a lag, so that a chasing camera neither rolls nor pitches with the vehicle.
 
     Args:
         attachments: Array of `ATTACHMENT`.
         vehicles, walkers, props, fixtures: State arrays that the rows refer to.
         scratch: (3, 9).
-        dt: Seconds since the last call; 0 puts spring arms straight behind their parents.
+        dt: Seconds since the last call.
     """
-    parent_rotation, child_rotation, rotation = scratch[0], scratch[1], scratch[2]
+    frame, child_rotation, rotation = scratch[0], scratch[1], scratch[2]
     share = 1.0 - math.exp(-SPRING_ARM_RATE * dt)
     for i in range(len(attachments)):
         link = attachments[i]
@@ -103,21 +126,18 @@ def follow_parents(
             x, y, z = fixtures[row].x, fixtures[row].y, fixtures[row].z
             roll, pitch, yaw = fixtures[row].roll, fixtures[row].pitch, fixtures[row].yaw
             vx, vy, vz = fixtures[row].vx, fixtures[row].vy, fixtures[row].vz
+        write_rotation(roll, pitch, yaw, frame)
+        place_x, place_y, place_z = link.x, link.y, link.z
         if link.type >= SPRING_ARM and link.child_kind == FIXTURE_KIND:
-            child = fixtures[link.child_row]
-            if child.arm_ready == 0 or dt == 0.0:
-                child.arm_yaw = yaw
-                child.arm_ready = 1
-            else:
-                child.arm_yaw = _turn_towards(child.arm_yaw, yaw, share)
-            roll, pitch, yaw = 0.0, 0.0, child.arm_yaw
-        write_rotation(roll, pitch, yaw, parent_rotation)
+            place_x, place_y, place_z = -_aim_arm(fixtures[link.child_row], link, yaw, share, frame), 0.0, 0.0
+            if link.type == SPRING_ARM:
+                z += SPRING_ARM_HEIGHT
         write_rotation(link.roll, link.pitch, link.yaw, child_rotation)
-        multiply(parent_rotation, child_rotation, rotation)
+        multiply(frame, child_rotation, rotation)
         roll, pitch, yaw = angles_of(rotation)
-        dx = parent_rotation[0] * link.x + parent_rotation[1] * link.y + parent_rotation[2] * link.z
-        dy = parent_rotation[3] * link.x + parent_rotation[4] * link.y + parent_rotation[5] * link.z
-        dz = parent_rotation[6] * link.x + parent_rotation[7] * link.y + parent_rotation[8] * link.z
+        dx = frame[0] * place_x + frame[1] * place_y + frame[2] * place_z
+        dy = frame[3] * place_x + frame[4] * place_y + frame[5] * place_z
+        dz = frame[6] * place_x + frame[7] * place_y + frame[8] * place_z
         vx += wy * dz - wz * dy
         vy += wz * dx - wx * dz
         vz += wx * dy - wy * dx
