@@ -202,6 +202,55 @@ def test_traffic_lights_and_lamps_show_what_was_recorded(carla_client):
     carla_client.stop_replayer(False)
 
 
+def test_replays_turn_wheels_open_doors_pose_walkers_and_leave_heroes_out(carla_client):
+    world = carla_client.get_world()
+    library, points = world.get_blueprint_library(), world.get_map().get_spawn_points()
+    blueprint = library.find("vehicle.tesla.model3")
+    blueprint.set_attribute("role_name", "hero")
+    hero = world.spawn_actor(blueprint, points[0])
+    van = world.spawn_actor(library.find("vehicle.ford.ambulance"), points[1])
+    above = points[2].location + carla.Location(z=1.0)
+    walker = world.spawn_actor(library.find("walker.pedestrian.0001"), carla.Transform(above))
+    for _ in range(5):
+        world.tick()
+    carla_client.start_recorder("moves.log", True)
+    van.apply_control(carla.VehicleControl(throttle=0.5, steer=0.6))
+    van.open_door(carla.VehicleDoor.RL)
+    raised = carla.Transform(carla.Location(), carla.Rotation(pitch=90.0))
+    walker.set_bones(carla.WalkerBoneControlIn([("crl_arm__R", raised)]))
+    walker.show_pose()
+    for _ in range(10):
+        world.tick()
+    turned = van.get_wheel_steer_angle(carla.VehicleWheelLocation.FL_Wheel)
+
+    def arm(who):
+        return next(bone.relative for bone in who.get_bones().bone_transforms if bone.name == "crl_arm__R").rotation
+
+    assert turned > 10.0
+    assert arm(walker).pitch == pytest.approx(90.0, abs=0.1)
+    carla_client.stop_recorder()
+    told = carla_client.show_recorder_file_info("moves.log", True)
+    assert told.count(f" Vehicle door animations: 1\n  Id: {van.id}\n  Doors opened:  Rear Left \n") == 1
+    assert told.count(f' Walkers Bones: 1\n  Id: {walker.id}\n     Bone: "crl_arm__R" relative: Loc(0, 0, 0) Rot(') == 1
+
+    world = carla_client.reload_world(False)
+    carla_client.set_replayer_ignore_hero(True)
+    carla_client.replay_file("moves.log", 0.0, 0.0, 0)
+    for _ in range(9):
+        world.tick()
+    carla_client.set_replayer_ignore_hero(False)
+    assert hero.id not in [actor.id for actor in world.get_actors()]
+    replayed = world.get_actor(van.id)
+    assert replayed.get_wheel_steer_angle(carla.VehicleWheelLocation.FL_Wheel) == pytest.approx(turned, abs=1.0)
+    assert arm(world.get_actor(walker.id)).pitch == pytest.approx(90.0, abs=0.1)
+    # A client cannot ask for doors: a second recording tells of them.
+    carla_client.start_recorder("doors.log")
+    world.tick()
+    carla_client.stop_recorder()
+    assert "  Doors opened:  Rear Left \n" in carla_client.show_recorder_file_info("doors.log", True)
+    carla_client.stop_replayer(False)
+
+
 def test_a_recording_that_a_crash_cut_is_whole_up_to_its_last_frame(crash):
     client, hero, _, _, path = crash
     with open(path, "rb+") as file:

@@ -214,8 +214,12 @@ def test_spring_arms_keep_level_and_look_at_their_parent(carla_client):
     behind = carla.Transform(carla.Location(x=-6.0, z=3.0), carla.Rotation(pitch=8.0))
     chasing = on_an_arm(behind, carla.AttachmentType.SpringArmGhost)
     higher = on_an_arm(behind, carla.AttachmentType.SpringArm)
+    at_the_head = carla.Transform(carla.Location(x=0.1))
+    driver = world.spawn_actor(library.find("sensor.other.gnss"), at_the_head, attach_to=car, bone="driver_head")
     beside = on_an_arm(carla.Transform(carla.Location(x=3.0, y=3.0)), carla.AttachmentType.SpringArmGhost)
     world.tick()
+    head = car.get_socket_world_transforms()[car.get_socket_names().index("driver_head")]
+    assert driver.get_location().distance(head.transform(carla.Location(x=0.1))) < 0.01
     heading = car.get_transform().rotation.yaw
     assert (beside.get_transform().rotation.yaw - heading) % 360.0 == pytest.approx(225.0, abs=0.1)
     assert higher.get_location().z - chasing.get_location().z == pytest.approx(0.3, abs=1e-3)

@@ -8,6 +8,7 @@ from rllib_integration.embedded.protocol import values
 from rllib_integration.embedded.protocol.values import actor_id, pack_box, pack_transform, vector
 from rllib_integration.embedded.rpc.registry import RemoteError, value, void
 from rllib_integration.embedded.world.actors import RIGID, SPRING_ARM_GHOST, Actor
+from rllib_integration.embedded.world.skeletons import compose
 from rllib_integration.embedded.world.spawning import spawn
 
 if TYPE_CHECKING:
@@ -27,9 +28,14 @@ def get_actors_by_id(server: Server, ids: Any) -> list[Any]:
 
 
 def spawn_described(
-    server: Server, description: Any, transform: Any, parent: Actor | None = None, attachment: Any = RIGID
+    server: Server,
+    description: Any,
+    transform: Any,
+    parent: Actor | None = None,
+    attachment: Any = RIGID,
+    socket: Any = "",
 ) -> Actor:
-    """Spawn what the client described."""
+    """Spawn what the client described, at the bone or socket of its parent if it names one."""
     try:
         _, type_id, attributes = description
         given = {values.text(name): values.text(text) for name, _, text in attributes}
@@ -39,7 +45,15 @@ def spawn_described(
     # The client leaves the field uninitialised in batches.
     kind = attachment if attachment in range(RIGID, SPRING_ARM_GHOST + 1) else RIGID
     server.changes_traffic = True
-    return spawn(server.simulation, blueprint, given, values.transform(transform), parent, kind)
+    pose = values.transform(transform)
+    if parent is not None and isinstance(socket, str) and socket:
+        place = server.simulation.episode.skeletons.place(parent, socket)
+        if place is None:
+            # As in Unreal, it hangs on the parent itself.
+            server.complaints.log("spawn_actor", f"{parent.type_id} has no bone or socket '{socket:.100}'")
+        else:
+            pose = compose(place, pose)
+    return spawn(server.simulation, blueprint, given, pose, parent, kind)
 
 
 @value
@@ -56,7 +70,7 @@ def spawn_actor_with_parent(
     owner = server.simulation.episode.actors.get(actor_id(parent))
     if owner is None:
         raise RemoteError("unable to attach actor: parent actor not found")
-    return server.describe(spawn_described(server, description, transform, owner, attachment))
+    return server.describe(spawn_described(server, description, transform, owner, attachment, socket))
 
 
 @value

@@ -67,7 +67,7 @@ def _spawn(
         owner = server.simulation.episode.actors.get(values.actor_id(parent_id))
         if owner is None:
             raise RemoteError("unable to attach actor: parent actor not found")
-    actor = actors.spawn_described(server, description, transform, owner, attachment)
+    actor = actors.spawn_described(server, description, transform, owner, attachment, socket)
     for follower in then:
         error = _follow(server, actor.id, follower)
         if error:

@@ -149,8 +149,8 @@ def _check_value(blueprint_id: str, attribute: Attribute, value: str) -> None:
                 raise ValueError
     except ValueError:
         expected = {
-            AttributeType.INT: "a number",
-            AttributeType.FLOAT: "a number",
+            AttributeType.INT: "a number below 1e9",
+            AttributeType.FLOAT: "a number below 1e9",
             AttributeType.BOOL: "'true' or 'false'",
             AttributeType.COLOR: "a colour such as '255,0,0'",
         }[kind]

@@ -14,6 +14,7 @@ from rllib_integration.embedded.physics.state import OBSTACLE_KIND, VEHICLE_KIND
 from rllib_integration.embedded.world.actors import LIGHT_KIND, Actor, Table
 from rllib_integration.embedded.world.recordings import (
     BODY_FRAME,
+    BONES,
     COLLIDE,
     CREATE,
     DESTROY,
@@ -26,6 +27,7 @@ from rllib_integration.embedded.world.recordings import (
 
 if TYPE_CHECKING:
     from rllib_integration.embedded.world.episode import Episode
+    from rllib_integration.embedded.world.skeletons import GivenPose
 
 
 class Recorder:
@@ -34,7 +36,7 @@ class Recorder:
     Args:
         path: The file.
         episode: The episode.
-        additional: Whether reports tell speeds, boxes, physics and times of traffic lights, too.
+        additional: Whether reports tell speeds, boxes, physics, times of traffic lights and bones, too.
 
     Raises:
         RecordingError: The file cannot be written.
@@ -46,14 +48,16 @@ class Recorder:
         self._began = episode.elapsed
         self._began_platform = time.monotonic()
         self._known: dict[int, Actor] = {}
+        self._bones: dict[int, GivenPose] = {}
         self._lamps, self._lamp_changes = dict(episode.street_lights.lamps), episode.street_lights.changes
         self._spectator = next(actor for actor in episode.actors.values() if actor.type_id == "spectator")
-        self._record(episode, self._take_stock(episode))
+        self._record(episode, self._take_stock(episode) + self._changed_bones(episode))
 
     def tick(self, episode: Episode) -> None:
         """Write the tick that just ended."""
         events = self._take_stock(episode) if self._actors_changed(episode) else []
-        self._record(episode, events + self._collisions(episode) + self._changed_lamps(episode))
+        events += self._collisions(episode) + self._changed_lamps(episode) + self._changed_bones(episode)
+        self._record(episode, events)
 
     def close(self) -> None:
         """End the recording."""
@@ -96,6 +100,13 @@ class Recorder:
         self._lamps, self._lamp_changes = dict(street_lights.lamps), street_lights.changes
         return changed
 
+    def _changed_bones(self, episode: Episode) -> list[list[Any]]:
+        """Poses that clients gave to walkers; how others move follows from their way."""
+        if not self._additional:
+            return []
+        before, self._bones = self._bones, episode.skeletons.given_poses()
+        return [[BONES, number, *pose] for number, pose in self._bones.items() if pose != before.get(number)]
+
     @staticmethod
     def _details(episode: Episode, actor: Actor) -> list[Any] | None:
         """Physics of a vehicle; green, yellow and red time of a traffic light."""
@@ -133,6 +144,13 @@ class Recorder:
         lights["id"] = episode.light_ids
         vehicles = _copied(episode.vehicles.rows, VEHICLE_FRAME)
         vehicles["lamps"] = episode.vehicles.companion["lamps"]
+        vehicles["doors"] = episode.vehicles.companion["open_doors"]
+        rows = episode.vehicles.rows
+        vehicles["wheels"] = np.where(
+            rows["physics"][:, None],
+            np.arctan2(rows["wheel_sine"], rows["wheel_cosine"]),
+            rows["wheel_steer_offset"],
+        )[:, :2]
         self._writer.append(
             Frame(
                 episode.frame,

@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 
 from rllib_integration.embedded.physics.parameters import PhysicsControl, WheelControl
-from rllib_integration.embedded.world.recordings import COLLIDE, CREATE, DESTROY, LAMP, Frame, Header, read_recording
+from rllib_integration.embedded.world.recordings import (
+    BONES,
+    COLLIDE,
+    CREATE,
+    DESTROY,
+    LAMP,
+    Frame,
+    Header,
+    read_recording,
+)
 
 _RECORDER_VERSION = 1
 _CENTIMETRES = 100.0
@@ -23,6 +32,8 @@ _LAMPS = (
     "Position", "LowBeam", "HighBeam", "Brake", "RightBlinker", "LeftBlinker", "Reverse", "Fog", "Interior", "Special1",
     "Special2",
 )  # fmt: skip
+
+_DOORS = ("Front Left", "Front Right", "Rear Left", "Rear Right", "Hood", "Trunk")
 
 _PHYSICS = (
     ("max_rpm", "max_rpm"),
@@ -94,6 +105,7 @@ def describe_file(path: Path, everything: bool) -> str:
     header, frames = read_recording(path)
     lines, cast = _head(header), _Cast()
     count, seconds = 0, 0.0
+    doors: dict[int, int] = {}
     for frame in frames:
         count, seconds = count + 1, frame.seconds
         cast.follow(frame)
@@ -101,6 +113,7 @@ def describe_file(path: Path, everything: bool) -> str:
         if everything:
             told += _state_lines(frame)
             told += _additional_lines(frame) if header.additional else []
+            told += _door_lines(frame, doors)
         if told or everything:
             lines += [f"Frame {count} at {seconds:g} seconds", *told]
     return "\n".join(lines + _foot(count, seconds))
@@ -161,7 +174,30 @@ def _additional_lines(frame: Frame) -> list[str]:
         f" Current platform time: {frame.platform_seconds:g}",
         *_physics_lines([event for event in created if event[2].startswith("vehicle.")]),
         *_light_time_lines([event for event in created if event[2].startswith("traffic.traffic_light")]),
+        *_bone_lines([event for event in frame.events if event[0] == BONES]),
     ]
+
+
+def _door_lines(frame: Frame, before: dict[int, int]) -> list[str]:
+    """Doors that moved since the frame before, whose open ones are brought up to date."""
+    now = {int(row["id"]): int(row["doors"]) for row in frame.vehicles}
+    moved = [(number, bits) for number, bits in now.items() if bits != before.get(number, 0)]
+    before.update(now)
+    lines = [f" Vehicle door animations: {len(moved)}"] if moved else []
+    for number, bits in moved:
+        opened = [name for bit, name in enumerate(_DOORS) if bits >> bit & 1]
+        lines += [f"  Id: {number}", f"  Doors opened:  {', '.join(opened) or 'None'} "]
+    return lines
+
+
+def _bone_lines(posed: list[list[Any]]) -> list[str]:
+    lines = [f" Walkers Bones: {len(posed)}"] if posed else []
+    for _, number, _, bones in posed:
+        lines.append(f"  Id: {number}")
+        for name, (location, (pitch, yaw, roll)) in bones.items():
+            place, turn = _vector(location, _CENTIMETRES), _vector((roll, pitch, yaw))
+            lines.append(f'     Bone: "{name}" relative: Loc{place} Rot{turn}')
+    return lines
 
 
 def _speed_lines(frame: Frame) -> list[str]:

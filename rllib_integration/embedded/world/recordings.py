@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from rllib_integration.embedded.protocol.values import Transform, transform
 
-FORMAT = 4
+FORMAT = 5
 """Of these files; others are not read."""
 _MAX_OBJECT_BYTES = 256 * 2**20
 
@@ -49,11 +49,13 @@ VEHICLE_FRAME = np.dtype(
         ("reverse", "u1"),
         ("gear", "<i4"),
         ("lamps", "<u4"),
+        ("doors", "u1"),  # a bit for each open one
+        ("wheels", "<f4", (2,)),  # steering angles of the front ones, radians
     ]
 )
 LIGHT_FRAME = np.dtype([("id", "<u4"), ("state", "u1"), ("frozen", "u1"), ("elapsed", "<f4")])
 
-CREATE, DESTROY, COLLIDE, LAMP = "create", "destroy", "collide", "lamp"
+CREATE, DESTROY, COLLIDE, LAMP, BONES = "create", "destroy", "collide", "lamp", "bones"
 
 
 class RecordingError(ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rllib_integration.embedded.protocol.layouts import FLAG_LIGHT_UPDATE_PENDING
+from rllib_integration.embedded.protocol.values import transform
 from rllib_integration.embedded.world.actors import Actor
 from rllib_integration.embedded.world.episode import NO_CONTROL
-from rllib_integration.embedded.world.recordings import CREATE, DESTROY, LAMP, Frame, Header, read_recording
+from rllib_integration.embedded.world.recordings import BONES, CREATE, DESTROY, LAMP, Frame, Header, read_recording
 from rllib_integration.embedded.world.skeletons import compose
 from rllib_integration.embedded.world.spawning import spawn
 from rllib_integration.embedded.world.street_lights import Lamp
@@ -32,7 +34,7 @@ class ReplayOptions:
 
     Attributes:
         factor: Recorded seconds a simulated second.
-        ignore_hero: Whether heroes keep to their own devices.
+        ignore_hero: Whether heroes are left out; one that lives already keeps to its own devices.
         ignore_spectator: Whether the spectator keeps out of its recorded places; it follows an actor all the same.
     """
 
@@ -135,7 +137,7 @@ class Replayer:
         episode.lights.resume()
         for actor in self._actors.values():
             is_free = actor.has_body and actor.attachment is None and actor.id in episode.actors
-            if is_free and not self._is_ignored(actor):
+            if is_free and not self._is_ignored(actor.attributes):
                 self._let_go(actor)
 
     def _let_go(self, actor: Actor) -> None:
@@ -159,6 +161,8 @@ class Replayer:
                     self._create(event)
                 elif event[0] == LAMP:
                     self._switch(event)
+                elif event[0] == BONES:
+                    self._pose(event)
                 elif event[0] == DESTROY:
                     actor = self._actors.pop(event[1], None)
                     if actor is not None and actor in self._spawned and actor.id in self._simulation.episode.actors:
@@ -169,6 +173,13 @@ class Replayer:
         lamp = Lamp((0.0, 0.0, 0.0), float(intensity), int(group), (int(red), int(green), int(blue)), on is True)
         self._simulation.episode.street_lights.change(int(number), lamp)
         self._simulation.add_news(FLAG_LIGHT_UPDATE_PENDING)
+
+    def _pose(self, event: list[Any]) -> None:
+        _, number, share, bones = event
+        actor, skeletons = self._actors.get(number), self._simulation.episode.skeletons
+        if actor is not None and actor.is_walker:
+            skeletons.pose_walker(actor, {str(name): transform(pose) for name, pose in bones.items()})
+            skeletons.blend(actor, float(share))
 
     def _create(self, event: list[Any]) -> None:
         _, number, type_id, attributes, pose, parent, attachment, *_ = event
@@ -182,6 +193,8 @@ class Replayer:
         if type_id.startswith(("traffic.", "controller.")) or (
             type_id.startswith("sensor.") and not self._with_sensors
         ):
+            return
+        if self._is_ignored(attributes):
             return
         blueprint = simulation.library.find(type_id)
         owner = self._actors.get(parent) if parent else None
@@ -198,11 +211,11 @@ class Replayer:
 
     def _take_over(self, number: int, actor: Actor) -> None:
         self._actors[number] = actor
-        if actor.has_body and not self._is_ignored(actor):
+        if actor.has_body and not self._is_ignored(actor.attributes):
             self._simulation.episode.row(actor)["physics"] = 0
 
-    def _is_ignored(self, actor: Actor) -> bool:
-        return self._options.ignore_hero and actor.attributes.get("role_name") in _HERO_ROLES
+    def _is_ignored(self, attributes: Mapping[str, str]) -> bool:
+        return self._options.ignore_hero and attributes.get("role_name") in _HERO_ROLES
 
     def _move(self) -> None:
         frame = self._frames[self._index]
@@ -226,7 +239,7 @@ class Replayer:
             actor = self._actors.get(number)
             if actor is None or actor.id not in episode.actors or actor.attachment is not None:
                 continue
-            if self._is_ignored(actor):
+            if self._is_ignored(actor.attributes):
                 continue
             target = then[places[number]] if number in places else record
             row = episode.row(actor)
@@ -239,7 +252,9 @@ class Replayer:
             if actor.is_vehicle:
                 for name in ("throttle", "steer", "brake", "hand_brake", "reverse", "gear"):
                     row[name] = record[name]
-                episode.vehicles.companion["lamps"][actor.row] = record["lamps"]
+                row["wheel_steer_offset"][:2] = record["wheels"]
+                status = episode.vehicles.companion[actor.row]
+                status["lamps"], status["open_doors"] = record["lamps"], record["doors"]
 
     def _set_lights(self, frame: Frame) -> None:
         lights = self._simulation.episode.lights

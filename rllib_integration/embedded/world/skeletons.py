@@ -92,6 +92,10 @@ _VEHICLE_SOCKETS = {
 }
 
 
+GivenPose = tuple[float, dict[str, "Pose"]]
+"""How far a pose from outside shows (0..1), and the bones beside their parents."""
+
+
 class UnknownPartError(LookupError):
     """An actor has no part of this name."""
 
@@ -211,6 +215,10 @@ class Skeletons:
         """Mix the given pose (1) with the walker's own (0)."""
         self._blend[actor.id] = share
 
+    def given_poses(self) -> dict[int, GivenPose]:
+        """What clients gave to walkers, by their ids."""
+        return {number: (self._blend.get(number, 0.0), dict(bones)) for number, bones in self._posed.items()}
+
     def pose_from_animation(self, actor: Actor) -> None:
         """Start posing from how the walker stands now."""
         self._posed[actor.id] = {name: relative for name, _, relative in self._walker_bones(actor)}
@@ -231,6 +239,16 @@ class Skeletons:
         if not actor.is_vehicle:
             return self.bones(actor, in_world)
         return [self._in_world(actor, self._on_box(actor, shares), in_world) for shares in _VEHICLE_SOCKETS.values()]
+
+    def place(self, actor: Actor, name: str) -> Pose | None:
+        """Pose of a socket, a bone or a part in the actor's frame; None if it has none of this name."""
+        for names, poses in (
+            (self.socket_names(actor), self.sockets(actor, in_world=False)),
+            (self.bone_names(actor), self.bones(actor, in_world=False)),
+        ):
+            if name in names:
+                return poses[names.index(name)]
+        return self.component(actor, name, in_world=False) if name in self.component_names(actor) else None
 
 
 def _blended(own: Pose, given: Pose, share: float) -> Pose:
