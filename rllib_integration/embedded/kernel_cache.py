@@ -4,6 +4,7 @@ numba looks only at the file of a kernel when it decides whether the one on disk
 functions of other files, or uses their constants, would run old code after an update. So each file with kernels has a
 folder of its own, named after what it and all files that it imports hold: an edit compiles again what it can reach,
 and nothing else. The folders are the user's, which also serves installations that can't be written to.
+Each file begins with a hash of the rest: one that a full disk or a crash has cut short is compiled again.
 """
 
 from __future__ import annotations
@@ -11,10 +12,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import logging
 import os
+import pickle
 import re
 import shutil
+import stat
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +28,9 @@ from typing import Any
 import llvmlite.binding
 import numba
 import platformdirs
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, UserProvidedCacheLocator
+
+logger = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).parent
 _NAME = __package__ or ""
@@ -40,13 +48,8 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """`numba.njit` with kernels kept on disk; not to be called from C, so that there is one wrapper less to compile."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        source = Path(function.__code__.co_filename)
-        before = numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = str(_folder(source))
-        try:
-            kernel = numba.njit(**{"cache": True, "no_cfunc_wrapper": True, **options})(function)
-        finally:
-            numba.config.CACHE_DIR = before
+        kernel = numba.njit(**{"no_cfunc_wrapper": True, **options})(function)
+        kernel._cache = _KernelCache(function)
         _widen_calls(kernel)
         return kernel
 
@@ -70,10 +73,121 @@ def _any_number(kind: Any) -> Any:
     return numba.types.unliteral(kind) if isinstance(kind, constants) else kind
 
 
+class _Locator(UserProvidedCacheLocator):
+    """Finds the folder of a function; whether it can be written to shows when something is."""
+
+    def __init__(self, function: Callable[..., Any], source: str) -> None:
+        super().__init__(function, source)
+        self._cache_path = str(_folder(Path(source)))
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any], source: str) -> _Locator:
+        return cls(function, source)
+
+
+class _Implementation(CompileResultCacheImpl):
+    _locator_classes = (_Locator,)
+
+
+class _KernelCache(FunctionCache):
+    """What was compiled of one function, in files that are checked; one that can't be kept is done without."""
+
+    _impl_class = _Implementation
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        plan = self._impl
+        self._cache_file = _CheckedFile(self._cache_path, plan.filename_base, plan.locator.get_source_stamp())
+
+    def save_overload(self, signature: Any, compiled: Any) -> None:
+        try:
+            super().save_overload(signature, compiled)
+        except OSError as error:
+            _say_once(f"compiled kernels cannot be kept in {base_folder()}: {error}")
+
+
+class _CheckedFile(IndexDataCacheFile):
+    """Files that begin with a hash of their name and of the rest; a damaged one counts as missing."""
+
+    def _load_index(self) -> dict[Any, str]:
+        version, stamp, names = self._read(self._index_path) or (None, None, {})
+        return names if (version, stamp) == (self._version, self._source_stamp) else {}
+
+    def _save_index(self, names: Mapping[Any, str]) -> None:
+        self._write(self._index_path, (self._version, self._source_stamp, names))
+
+    def _load_data(self, name: str) -> Any:
+        return self._read(self._data_path(name))
+
+    def _save_data(self, name: str, data: Any) -> None:
+        self._write(self._data_path(name), data)
+
+    def _read(self, path: str) -> Any:
+        try:
+            stored = Path(path).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            _say_once(f"compiled kernels cannot be read: {error}")
+            return None
+        content = stored[_HASH_SIZE:]
+        if stored[:_HASH_SIZE] != _hash_of(path, content):
+            logger.warning("the compiled kernel %s is damaged; it is compiled again", path)
+            return None
+        return pickle.loads(content)
+
+    def _write(self, path: str, content: Any) -> None:
+        pickled = self._dump(content)
+        with self._open_for_write(path) as file:
+            file.write(_hash_of(path, pickled))
+            file.write(pickled)
+
+
+_HASH_SIZE = hashlib.sha256().digest_size
+
+
+def _hash_of(path: str, content: bytes) -> bytes:
+    digest = hashlib.sha256(os.path.basename(path).encode())
+    digest.update(content)
+    return digest.digest()
+
+
+@functools.cache
+def _say_once(text: str) -> None:
+    logger.warning("%s", text)
+
+
 def base_folder() -> Path:
-    """Holds the folders of all files; `NUMBA_CACHE_DIR` names another one."""
+    """Holds the folders of all files; `NUMBA_CACHE_DIR` names another one.
+
+    Where that can't be written to and lacks kernels, it is a folder of this user's among the temporary ones.
+    """
     own = Path(platformdirs.user_cache_dir("rllib_integration")) / "kernels"
-    return Path(os.environ.get("NUMBA_CACHE_DIR") or own)
+    return _usable(Path(os.environ.get("NUMBA_CACHE_DIR") or own))
+
+
+@functools.cache
+def _usable(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        if (folder / _marker_name()).exists():
+            return folder
+        return _temporary_folder(folder, error)
+
+
+def _temporary_folder(folder: Path, reason: OSError) -> Path:
+    """The folder of this user alone, where nobody else can have put anything; what others made is left alone."""
+    instead = Path(tempfile.gettempdir()) / f"rllib_integration-kernels-{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        instead.mkdir(mode=0o700)
+    about = instead.lstat()
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid() or about.st_mode & 0o077:
+        return folder
+    _say_once(f"compiled kernels cannot be kept in {folder} ({reason.strerror}); they are kept in {instead} instead")
+    return instead
 
 
 def _folder(source: Path) -> Path:
@@ -124,13 +238,18 @@ def _marker() -> Path:
 
     It names the package's folder and, a line each, the folders of its kernels.
     """
+    return base_folder() / _marker_name()
+
+
+@functools.cache
+def _marker_name() -> str:
     processor = llvmlite.binding.get_host_cpu_name()
     installation = hashlib.sha1(f"{_PACKAGE} {sys.version} {numba.__version__} {processor}".encode())
     sources = hashlib.sha1()
     for path in sorted(_PACKAGE.rglob("*.py")):
         sources.update(path.as_posix().encode())
         sources.update(path.read_bytes())
-    return base_folder() / f"complete-{installation.hexdigest()[:8]}-{sources.hexdigest()[:12]}"
+    return f"complete-{installation.hexdigest()[:8]}-{sources.hexdigest()[:12]}"
 
 
 def is_complete() -> bool:

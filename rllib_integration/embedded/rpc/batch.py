@@ -87,8 +87,9 @@ def _acting(function: Callable[..., Any]) -> Callable[..., int]:
     """A command on one actor, which answers with that actor's id."""
 
     def run(server: Server, actor_id: Any, *arguments: Any) -> int:
-        function(server, actor_id, *arguments)
-        return actor_id
+        number = values.actor_id(actor_id)
+        function(server, number, *arguments)
+        return number
 
     return run
 

@@ -1,6 +1,7 @@
 """Keeps what was derived from an OpenDRIVE text in the user's cache folder: a town loads in a fraction of a second.
 
-The key of an entry covers the text and the code that made the entry, so that neither can be out of date.
+The key of an entry covers the text and the code that made the entry, so that neither can be out of date. Each begins
+with a hash of its name and of the rest: a damaged one, or one that belongs elsewhere, is made again.
 """
 
 from __future__ import annotations
@@ -11,19 +12,24 @@ import functools
 import hashlib
 import io
 import json
-import zipfile
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rllib_integration.embedded.physics import ground
-from rllib_integration.embedded.town.sources import cache_folder, write_atomically
+from rllib_integration.embedded.town.sources import atomic_file, cache_folder
 from rllib_integration.embedded.town.town import Signal
 
+logger = logging.getLogger(__name__)
+
 Arrays = dict[str, NDArray[Any]]
+
+_HASH_SIZE = hashlib.sha256().digest_size
+_BLOCK_SIZE = 1 << 20
 
 
 @functools.cache
@@ -44,36 +50,70 @@ def entry_path(name: str, opendrive: str, suffix: str) -> Path:
 
 def load_arrays(path: Path) -> Arrays | None:
     """Read an entry; None where it is missing or damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
+    with _open_whole(path) as file:
+        if file is None:
+            return None
+        with np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        return None
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write an entry and drop older ones of the same town; a cache that cannot be written is done without."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    save_bytes(path, buffer.getvalue())
+    save_bytes(path, buffer.getbuffer())
 
 
 def load_bytes(path: Path) -> bytes | None:
-    """Read a plain entry; None where it is missing."""
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
+    """Read a plain entry; None where it is missing or damaged."""
+    with _open_whole(path) as file:
+        return None if file is None else file.read()
 
 
-def save_bytes(path: Path, data: bytes) -> None:
+def save_bytes(path: Path, data: bytes | memoryview) -> None:
     """As `save_arrays`, for plain bytes."""
-    with contextlib.suppress(OSError):
-        write_atomically(path, data)
+    digest = _hash_of_name(path)
+    digest.update(data)
+    try:
+        with atomic_file(path) as file:
+            file.write(digest.digest())
+            file.write(data)
         name, _, suffix = path.name.split(".", 2)
         for old in path.parent.glob(f"{name}.*.{suffix}"):
             if old != path:
                 old.unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("what was built of a town cannot be kept and is built again the next time: %s", error)
+
+
+@contextlib.contextmanager
+def _open_whole(path: Path) -> Iterator[IO[bytes] | None]:
+    """Open an entry behind its hash; None where it is missing or damaged, of which the log tells."""
+    with contextlib.ExitStack() as opened:
+        try:
+            file = opened.enter_context(path.open("rb"))
+            if file.read(_HASH_SIZE) != _hash_of_rest(path, file):
+                logger.warning("%s is damaged; what it held is built again", path)
+                file = None
+        except FileNotFoundError:
+            file = None
+        except OSError as error:
+            logger.warning("what was built of a town cannot be read and is built again: %s", error)
+            file = None
+        yield file
+
+
+def _hash_of_rest(path: Path, file: IO[bytes]) -> bytes:
+    """The hash of what an open entry goes on with; it stands there afterwards as before."""
+    start, digest = file.tell(), _hash_of_name(path)
+    while block := file.read(_BLOCK_SIZE):
+        digest.update(block)
+    file.seek(start)
+    return digest.digest()
+
+
+def _hash_of_name(path: Path) -> hashlib._Hash:
+    return hashlib.sha256(path.name.encode())
 
 
 def pack_signals(signals: list[Signal]) -> NDArray[np.uint8]:

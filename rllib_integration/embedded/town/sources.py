@@ -196,11 +196,14 @@ def _cached_town(base: str) -> bytes:
     path = cache_folder() / WHEEL.replace("==", "-") / f"{base}.xodr.gz"
     data = _read_checked(path, base)
     if data is None:
-        with _lock(path.parent):
-            data = _read_checked(path, base)
-            if data is None:
-                _fetch_wheel(path.parent, base)
+        try:
+            with _lock(path.parent):
                 data = _read_checked(path, base)
+                if data is None:
+                    _fetch_wheel(path.parent, base)
+                    data = _read_checked(path, base)
+        except OSError as error:
+            raise TownError(_not_fetched(base, f"{path.parent} cannot be written to: {error}")) from error
     if data is None:
         raise TownError(f"{path} could not be written: check the space and rights of {path.parent}.")
     return data
@@ -210,8 +213,10 @@ def _read_checked(path: Path, base: str) -> bytes | None:
     """The file's bytes; None where it is missing or damaged."""
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise TownError(f"The road network of {base} cannot be read: {error}.") from error
     return data if hashlib.sha256(data).hexdigest() == TOWN_SHA256[base] else None
 
 
