@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 RequestHandler = Callable[["RpcConnection", Request], None]
 
 _BACKLOG = "backlog"
+_PAUSE = "pause"
 _REQUESTS_BETWEEN_LOOKS = 16
 _TURN = 0.002
 """[s] after which a client that floods gives way to the others."""
@@ -36,6 +37,7 @@ class RpcConnection(Connection):
     def __init__(self, loop: EventLoop, sock: socket.socket, server: RpcServer) -> None:
         self._server = server
         self._is_interrupted = False
+        self._is_paused = False
         self._decoder = RequestDecoder()
         self.at_close: list[Callable[[], None]] = []
         self.cost = 0
@@ -57,6 +59,8 @@ class RpcConnection(Connection):
 
     def _work(self) -> bool:
         """Handle the requests that are complete; False if the rest must wait for the next turn."""
+        if self._is_paused:
+            return False
         began, count = time.monotonic(), 0
         try:
             for request in self._decoder:
@@ -64,6 +68,8 @@ class RpcConnection(Connection):
                 self.last_call = None if request.is_async else request.method
                 if self.closed:
                     return True
+                if self._is_paused:
+                    return False
                 if self.queued_bytes > _MAX_UNREAD_ANSWERS:
                     self._is_interrupted = True
                     return False
@@ -74,6 +80,20 @@ class RpcConnection(Connection):
         except FramingError as error:
             self._refuse(error)
         return True
+
+    def pause(self) -> None:
+        """Handle no more requests: the one that is being handled takes long. `go_on` takes it back."""
+        self._is_paused = True
+        if not self.closed:
+            self.stop_reading(_PAUSE)
+
+    def go_on(self) -> None:
+        """Handle the requests that came meanwhile, too."""
+        if self._is_paused:
+            self._is_paused = False
+            if not self.closed:
+                self.read_on(_PAUSE)
+                self._wait_for_turn()
 
     def _wait_for_turn(self) -> None:
         self.stop_reading(_BACKLOG)

@@ -1,7 +1,12 @@
-"""Batches: many commands in one call."""
+"""Batches: many commands in one call.
+
+CARLA runs a batch between two ticks, and everybody else waits. So it is here, for as long as a batch of a few hundred
+actors takes; of a longer one the rest is run in turns, between which other clients are answered and may tick.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +14,20 @@ from rllib_integration.embedded.protocol import values
 from rllib_integration.embedded.rpc import actors, debug, pushes, traffic, vehicles, walkers
 from rllib_integration.embedded.rpc.errors import EXPECTED_ERRORS
 from rllib_integration.embedded.rpc.registry import RemoteError, bare
+from rllib_integration.embedded.world.actors import Actor
+from rllib_integration.embedded.world.episode import family_of
 
 if TYPE_CHECKING:
     from rllib_integration.embedded.rpc.server import Server
 
+LONGEST_AT_ONCE = 0.25
+"""[s] that a batch may keep everybody waiting."""
+TURN = 0.02
+"""[s] of each turn of what is left then."""
+
 _SPAWN = 0
+_DESTROY = 1
+_MOST_DESTROYED_AT_ONCE = 500
 _MOST_COMMANDS = 2**18
 _TARGET_VELOCITY = 8
 _NOBODY = 0  # no actor has this id
@@ -22,17 +36,70 @@ MOST_TICKS = 32
 
 
 @bare
-def apply_batch(server: Server, commands: Any, do_tick: bool = False) -> list[Any]:
-    """Run commands in order; each has its own answer, the id of its actor or an error."""
+def apply_batch(server: Server, commands: Any, do_tick: bool = False) -> list[Any] | Batch:
+    """Run commands in order; each has its own answer, the id of its actor or an error.
+
+    Returns:
+        The answers, or the batch, if it takes long and is to be gone on with.
+    """
     if not isinstance(commands, list):
         raise values.MalformedValueError("a batch must be a list of commands")
     if len(commands) > _MOST_COMMANDS:
         raise RemoteError(f"a batch of {len(commands)} commands is too large: send at most {_MOST_COMMANDS} at a time")
     ticks = _ticks_at_once(commands) if server.skips_overtaken_frames and server.request.is_async else 1
-    answers = [_run(server, command) for command in commands] if ticks == 1 else []
-    if do_tick and server.simulation.settings.synchronous_mode:
-        server.tick_for_batch(ticks)
-    return answers
+    if ticks == 1:
+        return Batch(server, commands, do_tick).go_on(LONGEST_AT_ONCE)
+    server.tick_for_batch(ticks)
+    return []
+
+
+class Batch:
+    """A batch, and how far it is."""
+
+    def __init__(self, server: Server, commands: list[Any], do_tick: bool) -> None:
+        self._server = server
+        self._commands = commands
+        self._do_tick = do_tick
+        self._answers: list[Any] = []
+        self._episode = server.simulation.episode
+
+    def go_on(self, seconds: float) -> list[Any] | Batch:
+        """Run commands for about so long; returns all answers, or itself if commands are left."""
+        until = time.monotonic() + seconds
+        while len(self._answers) < len(self._commands):
+            self._run_next()
+            if time.monotonic() > until:
+                return self
+        if self._do_tick and self._server.simulation.settings.synchronous_mode:
+            self._server.tick_for_batch(1)
+        return self._answers
+
+    def _run_next(self) -> None:
+        """Run the next command; ends of actors that follow each other are one piece of work."""
+        command = self._commands[len(self._answers)]
+        if self._server.simulation.episode is not self._episode:
+            self._answers.append([[0, ["another world was loaded before this command of a long batch had its turn"]]])
+        elif actors := self._to_be_destroyed():
+            self._server.simulation.destroy(*actors)
+            self._server.changes_traffic = True
+            self._answers += [[[1, actor.id]] for actor in actors]
+        else:
+            self._answers.append(_run(self._server, command))
+
+    def _to_be_destroyed(self) -> list[Actor]:
+        """The actors that the next commands end, if there are several and each of them can be ended."""
+        living, found, ended = self._episode.actors, [], set[Actor]()
+        for command in self._commands[len(self._answers) : len(self._answers) + _MOST_DESTROYED_AT_ONCE]:
+            match command:
+                case [[kind, [int(number)]]] if kind == _DESTROY:
+                    actor = living.get(number)
+                case _:
+                    break
+            if actor is None or actor.definition == 0 or actor in ended:
+                break
+            found.append(actor)
+            ended.update(family_of(actor))
+        return found if len(found) > 1 else []
 
 
 def _ticks_at_once(commands: list[Any]) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import socket
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
 from rllib_integration.embedded.protocol.body_checks import MalformedBodyError, check_body
@@ -44,7 +45,7 @@ from rllib_integration.embedded.rpc.frame_gate import FrameGate
 from rllib_integration.embedded.rpc.held_messages import HeldMessages
 from rllib_integration.embedded.rpc.kernel_gate import Compiling, KernelGate
 from rllib_integration.embedded.rpc.load_guard import LoadGuard
-from rllib_integration.embedded.rpc.registry import REMOTE_CALLS, RemoteError, Returns
+from rllib_integration.embedded.rpc.registry import REMOTE_CALLS, RemoteCall, RemoteError, Returns
 from rllib_integration.embedded.rpc.reply_guard import ReplyGuard
 from rllib_integration.embedded.rpc.tick_gate import TickGate
 from rllib_integration.embedded.rpc.traffic_managers import TrafficManagers
@@ -73,6 +74,16 @@ def _encode(message_id: int, returns: Returns, result: Any) -> bytes:
     if returns is Returns.VALUE:
         return encode_value(message_id, result)
     return encode_void(message_id) if returns is Returns.VOID else encode_bare(message_id, result)
+
+
+class _LongBatch(NamedTuple):
+    """A batch that is to be gone on with, and whether it has spawned or ended an actor."""
+
+    connection: RpcConnection
+    request: Request
+    call: RemoteCall
+    work: batch.Batch
+    changes_traffic: bool
 
 
 class Server:
@@ -113,6 +124,7 @@ class Server:
         self._informed: WeakKeyDictionary[StreamConnection, int] = WeakKeyDictionary()
         self._batch_ticks: WeakSet[RpcConnection] = WeakSet()  # whose tick may be that of a batch
         self._held_messages = HeldMessages(lambda *message: self.streams.publish(*message))
+        self._long_batches: list[_LongBatch] = []
         self._untold: RpcConnection | None = None  # whose tick has not been told to anybody yet
         self._untold_ticks = 0
         self._idle_since = time.monotonic()
@@ -181,12 +193,16 @@ class Server:
             and not self.awaited_streams
             and not self._held_messages
             and not self._rpc.backlog
+            and not self._long_batches
             and not self._rpc.listener.paused
             and not self.streams.listener.paused
             and not self._hurries()
         ):
             return None
         due: list[float | None] = [self._rpc.listener.resume_when_due(), self.streams.listener.resume_when_due()]
+        if self._long_batches:
+            self._go_on_with_batches()
+            due.append(0.0 if self._long_batches else None)
         if self._rpc.backlog:
             self._rpc.work_off_backlog()
             due.append(0.0 if self._rpc.backlog else None)
@@ -331,18 +347,29 @@ class Server:
         if self._untold is not None and not (request.is_async and method == "apply_batch"):
             self._tell()
         self._gate.observe(connection, method)
-        loaded = False
+        self._conclude(connection, request, call, lambda: self._call(request, call))
+
+    def _call(self, request: Request, call: RemoteCall) -> Any:
+        if not call.at_least <= len(request.arguments) <= call.at_most:
+            raise RemoteError(f"{request.method} takes {call.at_least} arguments, {len(request.arguments)} were given")
+        return call.function(self, *request.arguments)
+
+    def _conclude(self, connection: RpcConnection, request: Request, call: RemoteCall, work: Callable[[], Any]) -> None:
+        """Answer a request with the result of some work, or note that it is to be gone on with."""
+        method, loaded = request.method, False
         try:
-            if not call.at_least <= len(request.arguments) <= call.at_most:
-                raise RemoteError(f"{method} takes {call.at_least} arguments, {len(request.arguments)} were given")
-            result = call.function(self, *request.arguments)
+            result = work()
+            if isinstance(result, batch.Batch):
+                self._long_batches.append(_LongBatch(connection, request, call, result, self.changes_traffic))
+                connection.pause()
+                return
             self._reply_guard.check(method, result)
             if method == "load_new_episode":
                 loaded = True
                 self._load_guard.rest()
             if request.is_async:
                 return
-            answer = _encode(message_id, call.returns, result)
+            answer = _encode(request.message_id, call.returns, result)
         except EXPECTED_ERRORS as error:
             answer = self._failure(connection, request, str(error), call.returns)
         except Exception as error:  # a bug in one call must not end the server
@@ -359,6 +386,16 @@ class Server:
             self._answer_with_frame(connection, method, answer)
         if method == "set_episode_settings" and self.simulation.settings.synchronous_mode:
             self._frame_gate.answer_all()
+
+    def _go_on_with_batches(self) -> None:
+        """Give each batch that takes long another turn, also of clients that are gone: they may have waited for none
+        of the answers."""
+        batches, self._long_batches = self._long_batches, []
+        for connection, request, call, work, changes_traffic in batches:
+            self.connection, self.request, self.changes_traffic = connection, request, changes_traffic
+            self._conclude(connection, request, call, functools.partial(work.go_on, batch.TURN / len(batches)))
+            if all(other.connection is not connection for other in self._long_batches):
+                connection.go_on()
 
     def _answer_with_frame(self, connection: RpcConnection, method: str, answer: bytes) -> None:
         """Answer in an asynchronous world, where some answers wait for the next frame; spawns and ends hurry it."""

@@ -89,6 +89,7 @@ def save_bytes(path: Path, data: bytes | memoryview) -> None:
 @contextlib.contextmanager
 def _open_whole(path: Path) -> Iterator[IO[bytes] | None]:
     """Open an entry behind its hash; None where it is missing or damaged, of which the log tells."""
+    file: IO[bytes] | None
     with contextlib.ExitStack() as opened:
         try:
             file = opened.enter_context(path.open("rb"))

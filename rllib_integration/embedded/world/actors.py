@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -183,16 +183,20 @@ class Table:
         self.rows[row]["id"] = actor.id
         return self.rows[row]
 
-    def remove(self, actor: Actor) -> None:
-        """Free an actor's row; later rows move down, so that the order stays the order of spawning."""
-        row, count = actor.row, len(self.actors)
-        self._storage[row : count - 1] = self._storage[row + 1 : count].copy()
+    def remove(self, actors: Sequence[Actor]) -> None:
+        """Free the rows of actors; later rows move down, so that the order stays the order of spawning."""
+        count, left = len(self.actors), len(self.actors) - len(actors)
+        first = min(actor.row for actor in actors)
+        kept = np.ones(count - first, bool)
+        for actor in actors:
+            kept[actor.row - first] = False
+            actor.row = -1
+        self._storage[first:left] = self._storage[first:count][kept]
         if self._companion is not None:
-            self._companion[row : count - 1] = self._companion[row + 1 : count].copy()
-        del self.actors[row]
-        for index in range(row, count - 1):
-            self.actors[index].row = index
-        actor.row = -1
+            self._companion[first:left] = self._companion[first:count][kept]
+        self.actors[first:] = [actor for actor in self.actors[first:] if actor.row >= 0]
+        for row, actor in enumerate(self.actors[first:], first):
+            actor.row = row
         self._refresh()
 
     def _refresh(self) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,7 @@ class Episode:
         self._contact_storage = np.zeros(_CONTACT_CAPACITY, CONTACT)
         self.contacts: NDArray[np.void] = self._contact_storage[:0]
         self._attachments: NDArray[np.void] = np.zeros(0, ATTACHMENT)
+        self._attachments_are_stale = False
         self._tables: Mapping[int, Table] = {
             VEHICLE_KIND: self.vehicles,
             WALKER_KIND: self.walkers,
@@ -128,56 +130,49 @@ class Episode:
         """Take over an actor's `attachment` and put it in its place."""
         assert actor.attachment is not None
         actor.attachment.parent.children.append(actor)
-        self._rebuild_attachments()
-        self._follow(0.0)
+        self._put_in_place(actor)
 
-    def destroy(self, actor: Actor) -> list[Actor]:
-        """End an actor and, first, everything attached to it; returns all that ended."""
-        ended = [actor]
-        for parent in ended:  # it grows on the way: chains of actors may be longer than Python recurses
-            ended += parent.children
-        ended.reverse()
+    def destroy(self, actors: Sequence[Actor]) -> list[Actor]:
+        """End actors and, first, everything attached to them; returns all that ended."""
+        ended = list(dict.fromkeys(one for actor in actors for one in family_of(actor)))
+        rows: defaultdict[int, list[Actor]] = defaultdict(list)
         for one in ended:
             if one.attachment is not None:
                 one.attachment.parent.children.remove(one)
             if one.kind != LIGHT_KIND:
-                self.table(one).remove(one)
+                rows[one.kind].append(one)
             del self.actors[one.id]
             self.skeletons.forget(one)
+        for kind, removed in rows.items():
+            self._tables[kind].remove(removed)
         self.contacts = self._contact_storage[:0]
         self.changed = True
-        self._rebuild_attachments()
+        self._attachments_are_stale = True
         return ended
 
-    def _rebuild_attachments(self) -> None:
-        links = []
-        for actor in self.actors.values():
-            attachment = actor.attachment
-            if attachment is not None:
-                parent = attachment.parent
-                pitch, yaw, roll = (math.radians(angle) for angle in attachment.rotation)
-                rows = actor.kind, actor.row, parent.kind, parent.row
-                links.append((*rows, *attachment.location, roll, pitch, yaw, attachment.type))
-        self._attachments = np.array(links, ATTACHMENT)
-
-    def rebuild_attachments(self) -> None:
-        """Take over changed attachments."""
-        self._rebuild_attachments()
-        self._follow(0.0)
+    def _put_in_place(self, actor: Actor) -> None:
+        """Take over a new or changed attachment, without going through those of all others."""
+        family = family_of(actor)
+        family.reverse()
+        self._follow_parents(_links(family), 0.0)
+        self._attachments_are_stale = True
 
     def _follow(self, dt: float) -> None:
+        if self._attachments_are_stale:
+            self._attachments = _links(self.actors.values())
+            self._attachments_are_stale = False
         if len(self._attachments):
-            self._follow_parents(dt)
+            self._follow_parents(self._attachments, dt)
 
-    def _follow_parents(self, dt: float) -> None:
+    def _follow_parents(self, attachments: NDArray[np.void], dt: float) -> None:
         tables = (self.vehicles, self.walkers, self.props, self.fixtures)
-        self._follow_attachments((self._attachments, *(table.rows for table in tables), self._rotations), dt)
+        self._follow_attachments((attachments, *(table.rows for table in tables), self._rotations), dt)
 
     def warm_up(self) -> None:
         """Compile, or read from their cache, the kernels of a tick besides those that move bodies."""
         apply_friction(self._triggers(), self.vehicles.rows)
         self.lights.tick(0.0)
-        self._follow_parents(0.0)
+        self._follow_parents(self._attachments, 0.0)
         self._look_at_signals_of_vehicles(0.0)
         write_rotation(0.0, 0.0, 0.0, np.empty(9))
 
@@ -211,7 +206,7 @@ class Episode:
         assert actor.attachment is not None
         kept = actor.attachment.rotation if rotation is None else tuple(rotation)
         actor.attachment = actor.attachment._replace(location=tuple(location), rotation=kept)
-        self.rebuild_attachments()
+        self._put_in_place(actor)
 
     def step(self, dt: float, substep: float, max_substeps: int, gravity: float) -> None:
         """Advance traffic lights and physics, then all that follows from them."""
@@ -259,3 +254,25 @@ class Episode:
         states = np.full(len(self.town.signals), UNKNOWN, np.uint8)
         states[self._light_signals] = self.lights.rows["state"]
         return states
+
+
+def family_of(actor: Actor) -> list[Actor]:
+    """Everything attached to an actor, and last itself; what hangs on something comes before that."""
+    family = [actor]
+    for one in family:  # it grows on the way: chains of actors may be longer than Python recurses
+        family += one.children
+    family.reverse()
+    return family
+
+
+def _links(actors: Iterable[Actor]) -> NDArray[np.void]:
+    """Rows of `ATTACHMENT` of those among some actors that are attached."""
+    links = []
+    for actor in actors:
+        attachment = actor.attachment
+        if attachment is not None:
+            parent = attachment.parent
+            pitch, yaw, roll = (math.radians(angle) for angle in attachment.rotation)
+            rows = actor.kind, actor.row, parent.kind, parent.row
+            links.append((*rows, *attachment.location, roll, pitch, yaw, attachment.type))
+    return np.array(links, ATTACHMENT)

@@ -250,10 +250,11 @@ class Simulation:
         if self.episode.add(actor) is not None:
             self.episode.place(actor, location, rotation)
 
-    def destroy(self, actor: Actor) -> None:
-        """End an actor and what hangs on it."""
-        for ended in self.episode.destroy(actor):
-            if ended is not actor:
+    def destroy(self, *actors: Actor) -> None:
+        """End actors and what hangs on them."""
+        named = set(actors)
+        for ended in self.episode.destroy(actors):
+            if ended not in named:
                 self.ended_with_parent.add(ended.id)
             self.sensors.remove(ended)
             if len(self.graves) >= _MAX_TOMBSTONES:
