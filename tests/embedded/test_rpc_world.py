@@ -167,6 +167,21 @@ def test_an_unknown_town_is_refused_with_the_known_ones(carla_client):
         carla_client.load_world("Minitwon")
 
 
+def test_a_world_of_a_bare_text_is_made_as_its_parameters_ask(carla_client):
+    carla_client.set_timeout(PATIENCE)
+    text = carla_client.get_world().get_map().to_opendrive()
+    asked = carla.OpendriveGenerationParameters(wall_height=2.0, enable_pedestrian_navigation=False)
+    world = carla_client.generate_opendrive_world(text, asked)
+    assert world.get_random_location_from_navigation() is None
+    point = world.get_map().get_spawn_points()[0]
+    met = world.project_point(point.location + carla.Location(z=1.0), point.get_right_vector(), 30.0)
+    assert met.label == carla.CityObjectLabel.Walls
+    asked.wall_height = -2.0
+    with pytest.raises(RuntimeError, match="wall_height is -2 m"):
+        carla_client.generate_opendrive_world(text, asked)
+    carla_client.load_world("Minitown")
+
+
 def test_no_name_leads_a_recording_out_of_its_folder(carla_client):
     answer = carla_client.start_recorder("../../../../tmp/elsewhere/name.log")
     carla_client.stop_recorder()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rllib_integration.embedded.protocol import values
 from rllib_integration.embedded.protocol.stream_framing import WORLD_STREAM_ID
 from rllib_integration.embedded.rpc.registry import RemoteError, value, void
-from rllib_integration.embedded.town import available_towns, build_town
+from rllib_integration.embedded.town import GenerationParameters, available_towns, build_town
 from rllib_integration.embedded.world.settings import EpisodeSettings, Weather
 from rllib_integration.embedded.world.town_view import ALL_LAYERS
 
@@ -58,7 +58,19 @@ def copy_opendrive_to_file(server: Server, opendrive: str, parameters: Any) -> N
         text.encode()
     except UnicodeEncodeError:
         raise RemoteError("the OpenDRIVE text is not UTF-8") from None
-    server.simulation.opendrive_world = build_town(OPENDRIVE_WORLD, text)
+    asked = _generation_from_wire(parameters)
+    if not asked.smooth_junctions:
+        server.complaints.log("generate_opendrive_world", "smooth_junctions=False has no effect: junctions are smooth")
+    server.simulation.opendrive_world = build_town(OPENDRIVE_WORLD, text, asked)
+
+
+def _generation_from_wire(wire: Any) -> GenerationParameters:
+    fields = dataclasses.fields(GenerationParameters)
+    if not isinstance(wire, list) or len(wire) != len(fields):
+        raise values.MalformedValueError(f"OpenDRIVE generation parameters must be a list of {len(fields)} values")
+    distance, length, height, width = (values.number(item, field.name) for field, item in zip(fields, wire[:4]))
+    smooth, visible, walkable = (bool(item) for item in wire[4:])
+    return GenerationParameters(distance, length, height, width, smooth, visible, walkable)
 
 
 @void

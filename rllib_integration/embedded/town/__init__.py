@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from rllib_integration.embedded.town.sources import BUILT_IN_TOWN, TownError
 
 if TYPE_CHECKING:
+    from rllib_integration.embedded.town.generation import GenerationParameters
     from rllib_integration.embedded.town.loader import available_towns, build_town, load_town
     from rllib_integration.embedded.town.town import Scenery, Signal, Town
 
 _HOMES = {
+    "GenerationParameters": "generation",
     "Scenery": "town",
     "Signal": "town",
     "Town": "town",
@@ -23,7 +25,17 @@ _HOMES = {
     "load_town": "loader",
 }
 
-__all__ = ["BUILT_IN_TOWN", "Scenery", "Signal", "Town", "TownError", "available_towns", "build_town", "load_town"]
+__all__ = [
+    "BUILT_IN_TOWN",
+    "GenerationParameters",
+    "Scenery",
+    "Signal",
+    "Town",
+    "TownError",
+    "available_towns",
+    "build_town",
+    "load_town",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,9 +18,11 @@ from rllib_integration.embedded.labels import (
     TRAFFIC_LIGHT,
     TRAFFIC_SIGNS,
     VEGETATION,
+    WALLS,
 )
 from rllib_integration.embedded.physics.ground import TILE_CELLS, Surface, ground_at
 from rllib_integration.embedded.physics.state import OBSTACLE
+from rllib_integration.embedded.town.generation import WALL_THICKNESS, walls
 from rllib_integration.embedded.town.lanes import NONE, SIDEWALK, LaneTable
 from rllib_integration.embedded.town.mesh import Array, Colour, MeshBuilder
 from rllib_integration.embedded.town.posts import SOLID_CLEARANCE, post_places
@@ -32,6 +34,9 @@ RASTER = 1.0
 STREET_LIGHT_SPACING, STREET_LIGHT_HEIGHT = 32.0, 7.0
 RAIL_DROP, RAIL_REACH = 1.8, 4.0
 """[m] A guard rail stands where the ground this far beside the road is this much lower."""
+WALL_SINK, WALL_STEP = 0.3, 0.25
+"""[m] A wall reaches this far into the ground; boxes that stand for a sloping one differ by this much in height."""
+
 PILLAR_SPACING = 18.0
 MOST_BUILDINGS, MOST_TREES = 2500, 6000
 
@@ -42,6 +47,7 @@ _FACADES: tuple[Colour, ...] = (
 _LEAVES: tuple[Colour, ...] = ((62, 92, 40), (74, 104, 46), (52, 84, 44), (88, 108, 52))
 _GLASS, _ROOF = (62, 74, 88), (96, 92, 90)
 _METAL, _TRUNK, _DARK = (112, 114, 116), (84, 66, 48), (28, 30, 30)
+_CONCRETE = (164, 162, 156)
 
 _BARS = {
     "top": (-0.07, 0.12, 0.07, 0.16),
@@ -86,6 +92,7 @@ class Furniture:
         self._objects: list[tuple[object, ...]] = []
         self._obstacles: list[tuple[float, ...]] = []
         self.street_lights: list[tuple[float, float, float]] = []
+        self._walled = False
 
     def objects(self) -> NDArray[np.void]:
         """Structured array `ENVIRONMENT_OBJECT`."""
@@ -114,11 +121,24 @@ class Furniture:
             middle = start + ahead * (0.5 * _RUN_UP - 3.0)
             self.free.take_rectangle(middle[0], middle[1], yaw, 0.5 * _RUN_UP + 3.0, 0.5 * _RUN_UP_WIDTH)
 
+    def add_walls(self, lanes: LaneTable, height: float, longest: float) -> None:
+        """Walls at the edges of the roads, which guard rails would only double.
+
+        Args:
+            lanes: the lanes of the town.
+            height: [m] how high the walls are.
+            longest: [m] greatest length of one wall.
+        """
+        self._walled = True
+        for start, end in walls(lanes, _outer_edges(lanes, 0.0), self.surface, longest):
+            self._wall(start, end, height)
+
     def add_roadside(self, lanes: LaneTable) -> None:
         """Buildings and street lights along sidewalks, trees along the other roads, rails and pillars at bridges."""
         edges = _outer_edges(lanes)
         for row, points, outward in edges:
-            self._guard_rails(points, outward)
+            if not self._walled:
+                self._guard_rails(points, outward)
             if lanes.type[row] == SIDEWALK:
                 self._street_lights(points, outward)
         self._pillars(lanes)
@@ -348,6 +368,28 @@ class Furniture:
                 rails.append([a + (0, 0, low), b + (0, 0, low), b + (0, 0, high), a + (0, 0, high)])
             self.mesh.add_quads(np.array(rails), GUARD_RAIL, _METAL, identity)
 
+    def _wall(self, start: Array, end: Array, height: float) -> None:
+        """A wall between two feet, on a slope too; what is hit of it are upright boxes."""
+        along = end - start
+        length, rise = float(np.hypot(*along[:2])), float(along[2])
+        if length < 0.2:
+            return
+        yaw = math.atan2(along[1], along[0])
+        centre = 0.5 * (start + end) + (0.0, 0.0, 0.5 * (height - WALL_SINK))
+        half = np.array([0.5 * length, 0.5 * WALL_THICKNESS, 0.5 * (height + WALL_SINK + abs(rise))])
+        identity = self._new_object(WALLS, "Wall", centre, half, yaw, solid=False)
+        parts = max(math.ceil(abs(rise) / WALL_STEP), 1)
+        # Boxes overlap a little, so that nothing slips through where walls meet at an angle.
+        box = (0.5 * length / parts + 0.05, half[1], 0.5 * (height + WALL_SINK + abs(rise) / parts))
+        for part in range(parts):
+            x, y, z = centre + ((part + 0.5) / parts - 0.5) * along
+            self._obstacles.append((float(x), float(y), float(z), yaw, *box, WALLS, identity))
+        across = half[1] * np.array([-math.sin(yaw), math.cos(yaw), 0.0])
+        low, high = np.array([0.0, 0.0, -WALL_SINK]), np.array([0.0, 0.0, height])
+        a, b, c, d = start - across, end - across, end + across, start + across
+        sides = [[p + low, q + low, q + high, p + high] for p, q in ((a, b), (b, c), (c, d), (d, a))]
+        self.mesh.add_quads(np.array([*sides, [a + high, b + high, c + high, d + high]]), WALLS, _CONCRETE, identity)
+
     def _pillars(self, lanes: LaneTable) -> None:
         """Pillars below decks, where the ground below them is open."""
         rows = np.flatnonzero((lanes.type != NONE) & (np.abs(lanes.lane_id) == 1))
@@ -442,8 +484,9 @@ def _free_map(surface):  # type: ignore[no-untyped-def]
     return out
 
 
-def _outer_edges(lanes: LaneTable) -> list[tuple[int, Array, Array]]:
-    """The outermost lane of each side of each road section: row, its edge every few metres, unit vectors outward."""
+def _outer_edges(lanes: LaneTable, spacing: float = 4.0) -> list[tuple[int, Array, Array]]:
+    """The outermost lane of each side of each road section: row, its edge about every `spacing` m
+    (0: at each station), unit vectors outward."""
     outermost: dict[tuple[int, int, bool], int] = {}
     for row in np.flatnonzero(lanes.type != NONE).tolist():
         key = (int(lanes.road[row]), int(lanes.section[row]), bool(lanes.lane_id[row] > 0))
@@ -453,11 +496,11 @@ def _outer_edges(lanes: LaneTable) -> list[tuple[int, Array, Array]]:
     edges = []
     for (road, section, left), row in outermost.items():
         stations = lanes.stations(row)
-        edges.append((row, *_edge(lanes.outer[stations], lanes.inner[stations])))
+        edges.append((row, *_edge(lanes.outer[stations], lanes.inner[stations], spacing)))
         if (road, section, not left) not in outermost and lanes.junction[row] < 0:
             first = _innermost(lanes, row)
             stations = lanes.stations(first)
-            edges.append((first, *_edge(lanes.inner[stations], lanes.outer[stations])))
+            edges.append((first, *_edge(lanes.inner[stations], lanes.outer[stations], spacing)))
     return edges
 
 
@@ -468,8 +511,8 @@ def _innermost(lanes: LaneTable, row: int) -> int:
     return int(rows[np.argmin(np.abs(lanes.lane_id[rows]))])
 
 
-def _edge(edge: Array, other: Array) -> tuple[Array, Array]:
-    step = max(1, round(4.0 / max(float(np.hypot(*(edge[-1] - edge[0])[:2])) / max(len(edge) - 1, 1), 0.1)))
+def _edge(edge: Array, other: Array, spacing: float) -> tuple[Array, Array]:
+    step = max(1, round(spacing / max(float(np.hypot(*(edge[-1] - edge[0])[:2])) / max(len(edge) - 1, 1), 0.1)))
     keep = np.unique(np.append(np.arange(0, len(edge), step), len(edge) - 1))
     points = edge[keep]
     along = np.gradient(points[:, :2], axis=0) if len(points) > 1 else np.zeros((len(points), 2))

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.embedded.labels import WALLS
 from rllib_integration.embedded.physics.ground import Surface
 from rllib_integration.embedded.physics.obstacles import build_obstacle_grid
 from rllib_integration.embedded.town import cache
+from rllib_integration.embedded.town.generation import GenerationParameters, widened
 from rllib_integration.embedded.town.lanes import LaneTable, ReferenceLines, sample_lanes
 from rllib_integration.embedded.town.markings import crosswalk_polygons
 from rllib_integration.embedded.town.minitown import minitown
@@ -57,29 +59,39 @@ def opendrive_of(name: str, folder: str | Path | None = None) -> str:
     return minitown() if town_file_name(name) == BUILT_IN_TOWN else read_opendrive(name, folder)
 
 
-def build_town(name: str, opendrive: str) -> Town:
+def build_town(name: str, opendrive: str, parameters: GenerationParameters | None = None) -> Town:
     """Make a town of an OpenDRIVE text.
+
+    Args:
+        name: what it is called.
+        opendrive: the text.
+        parameters: how to make a world of a bare text; None for a town of CARLA's.
 
     Raises:
         TownError: the text is no OpenDRIVE, or holds no road.
     """
-    path = cache.entry_path(name.removesuffix("_Opt"), opendrive, ".npz")
+    key = opendrive if parameters is None else f"{parameters}\n{opendrive}"
+    path = cache.entry_path(name.removesuffix("_Opt"), key, ".npz")
     arrays = cache.load_arrays(path)
     roads = None
     if arrays is None:
-        roads = _roads(opendrive)
-        arrays = _derive(name.removesuffix("_Opt"), opendrive, roads)
+        roads = _roads(opendrive, parameters)
+        arrays = _derive(name.removesuffix("_Opt"), opendrive, roads, parameters)
         cache.save_arrays(path, arrays)
-    return _town(name, opendrive, arrays, roads)
+    town = _town(name, opendrive, arrays)
+    if parameters is None or parameters.enable_pedestrian_navigation:
+        maker = _NavigationMaker(name.removesuffix("_Opt"), opendrive, key, town.surface, town.crosswalks, roads)
+        town.make_navigation_mesh = maker
+    return town
 
 
 _Roads = tuple[RoadNetwork, ReferenceLines, LaneTable]
 
 
-def _roads(opendrive: str) -> _Roads:
+def _roads(opendrive: str, parameters: GenerationParameters | None = None) -> _Roads:
     network = parse_opendrive(opendrive)
     lines = ReferenceLines(network)
-    lanes = sample_lanes(network, lines)
+    lanes = sample_lanes(network, lines, parameters.step) if parameters else sample_lanes(network, lines)
     edges = np.concatenate([lanes.inner, lanes.outer])
     size = float(np.ptp(edges, axis=0).max()) if np.isfinite(edges).all() else np.inf
     if size > MAX_DISTANCE:
@@ -87,23 +99,28 @@ def _roads(opendrive: str) -> _Roads:
     return network, lines, lanes
 
 
-def _derive(name: str, opendrive: str, roads: _Roads) -> cache.Arrays:
+def _derive(name: str, opendrive: str, roads: _Roads, parameters: GenerationParameters | None) -> cache.Arrays:
     """Everything that a text gives, as arrays."""
     network, lines, lanes = roads
-    surface, gores = build_surface(lane_quads(lanes), [lot.area for lot in PARKING_LOTS.get(name, ())])
+    paved = widened(lanes, parameters.additional_width) if parameters else lanes
+    surface, gores = build_surface(lane_quads(paved), [lot.area for lot in PARKING_LOTS.get(name, ())])
     signals, zones = find_signals(network, lines, lanes, surface)
     crosswalks = crosswalk_polygons(network, lines)
     seed = zlib.crc32(opendrive.encode("utf-8"))
-    surroundings = build_surroundings(network, lanes, surface, gores, signals, zones, crosswalks, seed, name)
-    scenery = surroundings.scenery
+    surroundings = build_surroundings(
+        network, lanes, surface, gores, signals, zones, crosswalks, seed, name, parameters
+    )
+    scenery, obstacles = surroundings.scenery, surroundings.obstacles
+    # Beside walls, narrow lanes would have no spawn point that is free for the widest vehicle.
+    in_the_way = obstacles[obstacles["label"] != WALLS]
     return {
-        "spawn_points": spawn_points(network, lanes, surroundings.obstacles, name),
+        "spawn_points": spawn_points(network, lanes, in_the_way, name),
         "surface_frame": np.array([surface.origin_x, surface.origin_y, surface.cell]),
         "tile_first": surface.tile_first,
         "tile_next": surface.tile_next,
         "height": surface.height,
         "label": surface.label,
-        "obstacles": surroundings.obstacles,
+        "obstacles": obstacles,
         "signals": cache.pack_signals(signals),
         "signal_zones": zones,
         "crosswalk_corners": np.concatenate([np.zeros((0, 3)), *crosswalks]),
@@ -122,7 +139,7 @@ def _derive(name: str, opendrive: str, roads: _Roads) -> cache.Arrays:
     }
 
 
-def _town(name: str, opendrive: str, arrays: cache.Arrays, roads: _Roads | None) -> Town:
+def _town(name: str, opendrive: str, arrays: cache.Arrays) -> Town:
     origin_x, origin_y, cell = (float(value) for value in arrays["surface_frame"])
     latitude, longitude = (float(value) for value in arrays["geo_reference"])
     marking_start, marking_stop = (int(value) for value in arrays["scenery_markings"])
@@ -155,7 +172,6 @@ def _town(name: str, opendrive: str, arrays: cache.Arrays, roads: _Roads | None)
         ),
         environment_objects=arrays["environment_objects"],
         street_lights=arrays["street_lights"],
-        make_navigation_mesh=_NavigationMaker(name.removesuffix("_Opt"), opendrive, surface, crosswalks, roads),
     )
 
 
@@ -169,13 +185,14 @@ class _NavigationMaker:
 
     name: str
     opendrive: str
+    key: str
     surface: Surface
     crosswalks: list[NDArray[np.float64]]
     roads: _Roads | None
 
     def __call__(self) -> tuple[str, bytes]:
         roads, self.roads = self.roads, None
-        path = cache.entry_path(self.name, self.opendrive, ".nav")
+        path = cache.entry_path(self.name, self.key, ".nav")
         data = cache.load_bytes(path)
         if data is None:
             network, _, lanes = roads or _roads(self.opendrive)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.labels import ROAD_LINES
+from rllib_integration.embedded.labels import ROAD_LINES, WALLS
 from rllib_integration.embedded.physics.ground import Surface
 from rllib_integration.embedded.town.chunks import sort_into_chunks
 from rllib_integration.embedded.town.furniture import Furniture
+from rllib_integration.embedded.town.generation import GenerationParameters, widened
 from rllib_integration.embedded.town.ground_mesh import add_gores, add_lanes, add_terrain
 from rllib_integration.embedded.town.lanes import LaneTable
 from rllib_integration.embedded.town.markings import COLOURS, crosswalk_stripes, lane_lines, stop_lines
@@ -40,8 +41,12 @@ def build_surroundings(
     crosswalks: list[Array],
     seed: int,
     name: str,
+    parameters: GenerationParameters | None = None,
 ) -> Surroundings:
-    """Make the scenery of the town `name`; the same arguments give the same scenery."""
+    """Make the scenery of the town `name`; the same arguments give the same scenery.
+
+    With `parameters` it is a world of a bare OpenDRIVE text.
+    """
     mesh = MeshBuilder()
     marking_start = mesh.triangle_count
     for quads, colour in lane_lines(network, lanes):
@@ -51,15 +56,20 @@ def build_surroundings(
     for lot in PARKING_LOTS.get(name, ()):
         mesh.add_quads(lot.lines(surface), ROAD_LINES, COLOURS["white"])
     marking_stop = mesh.triangle_count
-    add_lanes(mesh, lanes, surface)
+    add_lanes(mesh, widened(lanes, parameters.additional_width) if parameters else lanes, surface)
     add_gores(mesh, gores)
     add_terrain(mesh, surface, seed)
     furniture = Furniture(mesh, surface, seed)
     furniture.add_signals(signals, lanes)
     furniture.add_run_ups(name)
+    if parameters and parameters.wall_height > 0.0:
+        furniture.add_walls(lanes, parameters.wall_height, parameters.max_road_length)
     furniture.add_roadside(lanes)
+    scenery = sort_into_chunks(mesh.build(marking_start, marking_stop))
+    if parameters and not parameters.enable_mesh_visibility:
+        scenery = scenery.only((scenery.object_id > 0) & (scenery.label != WALLS))
     return Surroundings(
-        sort_into_chunks(mesh.build(marking_start, marking_stop)),
+        scenery,
         furniture.obstacles(),
         furniture.objects(),
         np.array(furniture.street_lights).reshape(-1, 3),

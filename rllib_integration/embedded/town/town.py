@@ -192,7 +192,7 @@ class Town:
         scenery: triangles for cameras.
         environment_objects: structured array `ENVIRONMENT_OBJECT`.
         street_lights: float64 (n, 3) [m], the lamps of street lights.
-        make_navigation_mesh: makes or finds the navigation mesh; see `navigation_mesh`.
+        make_navigation_mesh: makes or finds the navigation mesh, see `navigation_mesh`; there is none unless set.
     """
 
     name: str
@@ -209,7 +209,7 @@ class Town:
     scenery: Scenery
     environment_objects: NDArray[np.void]
     street_lights: NDArray[np.float64]
-    make_navigation_mesh: Callable[[], tuple[str, bytes]]
+    make_navigation_mesh: Callable[[], tuple[str, bytes]] = lambda: ("", b"")
 
     @cached_property
     def ray_targets(self) -> RayTargets:

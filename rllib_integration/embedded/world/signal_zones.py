@@ -132,7 +132,7 @@ def look_at_signals(
         vehicles: structured array with x, y, z [m], yaw [rad], vx, vy [m/s] and extent_x, extent_y [m] (half sizes).
         lights: `TrafficLights.rows`.
         light_ids: uint32, actor ids of the lights.
-        status: structured array with has_light, light_id, light_state (green away from lights and signs), saw_green,
+        status: structured array with has_light, light_id (0 away from lights), light_state (green then), saw_green,
             sign_time [s] at a stop or yield sign, and speed_limit [km/h] (changed only where a sign is passed), one
             row a vehicle.
         dt: length of the tick [s].
@@ -145,7 +145,8 @@ def look_at_signals(
         y = vehicle.y + vehicle.extent_x * heading_y
         sign, sign_time = -1, status[i].sign_time
         saw_green, status[i].saw_green = status[i].saw_green, 0
-        status[i].has_light, status[i].light_state, status[i].sign_time = 0, GREEN, 0.0
+        status[i].has_light, status[i].light_id = 0, 0
+        status[i].light_state, status[i].sign_time = GREEN, 0.0
         u = (x - zones.origin_x) / _CELL
         v = (y - zones.origin_y) / _CELL
         if not (u >= 0.0 and v >= 0.0 and u < zones.columns and v < zones.rows):
@@ -181,7 +182,7 @@ def look_at_signals(
             elif saw_green:
                 energy = 0.5 * (vehicle.vx * vehicle.vx + vehicle.vy * vehicle.vy)
                 if energy < way * _BRAKING or (status[i].light_state == RED and energy < _WAITING_ENERGY):
-                    status[i].has_light, status[i].light_state = 0, GREEN
+                    status[i].has_light, status[i].light_id, status[i].light_state = 0, 0, GREEN
                 else:
                     status[i].saw_green = 1
         elif sign >= 0:

@@ -187,10 +187,11 @@ def test_times_of_zero_do_not_hang(minitown: Town) -> None:
 
 
 def look(town: Town, x: float, y: float, z: float, yaw: float, half_length: float = 2.0) -> np.void:
-    """What a vehicle at a place notes of the signals."""
+    """What a vehicle at a place notes of the signals; before, it stood at some light."""
     vehicles, status = np.zeros(1, VEHICLE), np.zeros(1, VEHICLE_STATUS)
     vehicles["x"], vehicles["y"], vehicles["z"], vehicles["yaw"] = x, y, z, yaw
     vehicles["extent_x"] = half_length
+    status["light_id"] = 7
     lights = TrafficLights(town.signals)
     lights.tick(_STEP)
     ids = np.arange(1000, 1000 + len(lights.rows), dtype=np.uint32)
@@ -212,7 +213,8 @@ def test_a_vehicle_at_the_stop_line_stands_at_its_light(name: str, town_named: C
             assert signals[int(noted["light_id"]) - 1000].group == signals[index].group
             assert not look(town, *at, yaw + math.pi)["has_light"]
             past = (location.x + 8.0 * math.cos(yaw), location.y + 8.0 * math.sin(yaw), location.z)
-            assert not look(town, *past, yaw)["has_light"]
+            beyond = look(town, *past, yaw)
+            assert (beyond["has_light"], beyond["light_id"]) == (0, 0)
 
 
 def test_who_can_stop_at_a_light_that_was_green_leaves_it_for_one_tick(minitown: Town) -> None:
