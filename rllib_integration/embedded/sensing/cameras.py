@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rllib_integration.embedded import labels
 
-from . import edges, exposure, lens, painting, pictures
+from . import blur, edges, exposure, lens, painting, pictures
 from .raster import Camera
 from .renderer import Renderer, Seen, camera_at, renderer_of
 from .sensor import SENSOR_TICK, Attribute, Sensor, SensorError
@@ -30,20 +30,11 @@ PICTURE_ATTRIBUTES: dict[str, Attribute] = {
     **SENSOR_TICK,
 }
 
-_BLUR = "depth of field"
 COLOUR_ATTRIBUTES: dict[str, Attribute] = {
     **PICTURE_ATTRIBUTES,
     **exposure.ATTRIBUTES,
     **lens.COLOUR_ATTRIBUTES,
-    "lens_flare_intensity": Attribute(0.1, only=(0.1, 0.0), effect="lens flare"),
-    "min_fstop": Attribute(1.2, only=(1.2, 0.0), effect=_BLUR),
-    "blade_count": Attribute(5, only=(5, 0), effect=_BLUR),
-    "focal_distance": Attribute(1000.0, only=(1000.0, 0.0), effect=_BLUR),
-    "blur_amount": Attribute(1.0, only=(1.0, 0.0), effect="blur with distance"),
-    "blur_radius": Attribute(0.0, only=(0.0,), effect="blur with distance"),
-    "motion_blur_intensity": Attribute(0.45, only=(0.45, 0.0), effect="motion blur"),
-    "motion_blur_max_distortion": Attribute(0.35, only=(0.35, 0.0), effect="motion blur"),
-    "motion_blur_min_object_screen_size": Attribute(0.1, only=(0.1, 0.0), effect="motion blur"),
+    **blur.ATTRIBUTES,
 }
 
 
@@ -183,6 +174,7 @@ class RgbCamera(PictureSensor):
     def __init__(self, attributes: Mapping[str, str], seed: int = 0) -> None:
         super().__init__(attributes, seed)
         self.exposure = exposure.Exposure(self.values)
+        self.blur = blur.Blur(self.values, self.fov, self.width, self.height)
         pixels = self.width * self.height
         self.samples = 3 if pixels <= 160 * 160 else 2 if pixels <= 480 * 270 else 1
         self._scratch = pictures.scratch(self.width, self.samples)
@@ -212,6 +204,8 @@ class RgbCamera(PictureSensor):
             bright = 255.0 * stage.light.stars * min(1.0, seen.camera.focal / seen.samples / 400.0)
             painting.draw_stars(seen.camera, seen.samples, stars(), bright, seen.ids, picture)
         if self.values["enable_postprocess_effects"]:
+            picture = self.blur.apply(picture, view, seen, stage)
+            self.lens.flare(picture, seen, stage.light)
             picture = self.lens.finish(picture, stage.light.night)
         if stage.light.rain > 0.02:
             drops = self.random.random((int(stage.light.rain * (60 + self.width * self.height / 1100)), 3))

@@ -46,12 +46,14 @@ class Exposure:
 
     With `exposure_mode` "histogram" the camera adapts to the light of the weather, within the two limits and at the
     two speeds (stops a second); with "manual" the exposure follows shutter, aperture and film speed alone. At their
-    defaults, both show a clear noon alike.
+    defaults, both show a clear noon alike. Without `enable_postprocess_effects` nothing adapts, and the curve is
+    straight.
     """
 
     def __init__(self, values: Mapping[str, Value]) -> None:
         effects = bool(values["enable_postprocess_effects"])
-        self._values = dict(values) if effects else {**values, **_DEFAULTS}
+        self._values = dict(values) if effects else {**values, **_DEFAULTS, "exposure_mode": "manual"}
+        self._is_film = effects
         self._numbers = {name: float(self._values[name]) for name in ATTRIBUTES if name != "exposure_mode"}
         self._light: Light | None = None
         self._wanted = 0.0
@@ -65,7 +67,7 @@ class Exposure:
         gain = round(self._stops(light, time) * 64.0) / 64.0
         if gain != self._gain:
             self._gain = gain
-            self._table = tone_table(self._values, 2.0**gain)
+            self._table = tone_table(self._values, 2.0**gain, self._is_film)
         return self._table
 
     def _stops(self, light: Light, time: float) -> float:
@@ -95,11 +97,11 @@ class Exposure:
         return min(max(brightness, lowest), max(lowest, self._numbers["exposure_max_bright"]))
 
 
-def tone_table(values: Mapping[str, Value], gain: float) -> NDArray[np.uint8]:
+def tone_table(values: Mapping[str, Value], gain: float, is_film: bool = True) -> NDArray[np.uint8]:
     """Bytes uint8 (3, TABLE) of red, green and blue for linear light 0..TABLE_RANGE times `gain`.
 
     Light is compressed towards white by x / (1 + x^p)^(1/p), so that mid tones stay linear; slope, toe, shoulder and
-    clips bend that curve away from their defaults, as Unreal's film curve does.
+    clips bend that curve away from their defaults, as Unreal's film curve does. What is no film cuts off at white.
     """
     value = {name: float(found) for name, found in values.items() if not isinstance(found, str)}
     light = (np.arange(TABLE) + 0.5) / TABLE * TABLE_RANGE * gain
@@ -109,7 +111,7 @@ def tone_table(values: Mapping[str, Value], gain: float) -> NDArray[np.uint8]:
     table = np.empty((3, TABLE), np.uint8)
     for channel, factor in enumerate(balance):
         x = light * max(factor, 0.05)
-        x = x / (1.0 + x**power) ** (1.0 / power)
+        x = x / (1.0 + x**power) ** (1.0 / power) if is_film else np.minimum(x, 1.0)
         x = 0.18 * (np.maximum(x, 1e-9) / 0.18) ** (value["slope"] / 0.88)
         x = x - (value["toe"] - 0.55) * 0.12 * np.exp(-x * 8.0)
         x = (x - value["black_clip"]) * (1.0 + value["white_clip"] - 0.04)

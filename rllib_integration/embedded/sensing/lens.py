@@ -1,4 +1,4 @@
-"""What the glass in front does to a picture: distortion, fringes and glow."""
+"""What the glass in front does to a picture: distortion, fringes, glow and flares."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .renderer import Seen
 from .sensor import Attribute, Value
+from .weather import Light
 
 ATTRIBUTES: dict[str, Attribute] = {
     "lens_circle_falloff": Attribute(5.0, 0.0, 10.0),
@@ -21,12 +23,29 @@ ATTRIBUTES: dict[str, Attribute] = {
 }
 """Attributes of every CARLA camera."""
 
+_GLOW = 0.675
+"""CARLA's default of `bloom_intensity`."""
+
 COLOUR_ATTRIBUTES: dict[str, Attribute] = {
     "chromatic_aberration_intensity": Attribute(0.0, 0.0, 8.0),
     "chromatic_aberration_offset": Attribute(0.0, 0.0, 1.0),
-    "bloom_intensity": Attribute(0.675, 0.0, 8.0),
+    "bloom_intensity": Attribute(_GLOW, 0.0, 8.0),
+    "lens_flare_intensity": Attribute(0.1, 0.0, 1000.0),
 }
 """Attributes of CARLA's RGB camera."""
+
+FLARES = (
+    (0.45, 0.05, (0.5, 0.9, 1.0)),
+    (0.75, 0.025, (0.6, 1.0, 0.5)),
+    (1.35, 0.07, (1.0, 0.7, 0.4)),
+    (1.7, 0.035, (1.0, 0.5, 0.6)),
+    (2.1, 0.12, (0.8, 0.8, 0.5)),
+)
+"""Reflections of the sun within the lens: how far from the sun through the picture's middle (at 1) and on, radius as a
+share of the width, colour (blue, green, red)."""
+
+FLARE_LIGHT = 60.0
+"""Bytes that a flare adds at an intensity of 1 under a clear noon."""
 
 UNSEEN = 0.004
 """Distortion that nowhere moves the picture by more than this share of its size is left away."""
@@ -49,6 +68,7 @@ class Lens:
         self._fringe = float(values.get("chromatic_aberration_intensity", 0.0))
         self._fringe_start = float(values.get("chromatic_aberration_offset", 0.0))
         self._glow = float(values.get("bloom_intensity", 0.0))
+        self._flare = min(float(values.get("lens_flare_intensity", 0.0)), 8.0)
 
     def distort(self, picture: NDArray[Any], smooth: bool = False) -> NDArray[Any]:
         """The picture through the glass; labels and depths keep their values, `smooth` ones are interpolated."""
@@ -58,14 +78,33 @@ class Lens:
         return cv2.remap(picture, *self._map, way, borderMode=cv2.BORDER_REPLICATE)
 
     def finish(self, picture: NDArray[np.uint8], night: float) -> NDArray[np.uint8]:
-        """Everything the lens does to a colour picture uint8 (H, W, 4)."""
-        if self._glow > 0.0 and night > 0.0:
-            picture = self._bloom(picture, night)
+        """Everything but flares that the lens does to a colour picture uint8 (H, W, 4)."""
+        # By day, what CARLA has by default is lost in the light.
+        glow = self._glow * night + max(self._glow - _GLOW, 0.0) * (1.0 - night)
+        if glow > 0.0:
+            picture = self._bloom(picture, glow)
         if self._fringe > 0.0:
             picture = self._fringes(picture)
         return self.distort(picture, smooth=True).astype(np.uint8, copy=False)
 
-    def _bloom(self, picture: NDArray[np.uint8], night: float) -> NDArray[np.uint8]:
+    def flare(self, picture: NDArray[np.uint8], seen: Seen, light: Light) -> None:
+        """Add the sun's flares to a colour picture uint8 (H, W, 4) of what is seen, if the sun is."""
+        sun = seen.camera.axes @ light.sun
+        strength = self._flare * FLARE_LIGHT * min(float(light.sun_disc.mean()) / 25.0, 1.0)
+        if strength < 1.0 or sun[0] < 0.05:
+            return
+        height, width = picture.shape[:2]
+        column = 0.5 * seen.camera.width + seen.camera.focal * sun[1] / sun[0]
+        row = 0.5 * seen.camera.height - seen.camera.focal * sun[2] / sun[0]
+        inside = 0.0 <= column < seen.camera.width and 0.0 <= row < seen.camera.height
+        if not inside or seen.ids[int(row), int(column)] >= 0:
+            return
+        x, y = column / seen.samples, row / seen.samples
+        for place, size, colour in FLARES:
+            centre = x + place * (0.5 * width - x), y + place * (0.5 * height - y)
+            _add_spot(picture, centre, max(size * width, 1.5), strength * np.array((*colour, 0.0), np.float32))
+
+    def _bloom(self, picture: NDArray[np.uint8], glow: float) -> NDArray[np.uint8]:
         height, width = picture.shape[:2]
         bright = np.where(picture > 215, picture - np.uint8(215), np.uint8(0))
         bright[..., 3] = 0
@@ -74,8 +113,8 @@ class Lens:
         shrink = max(1, height // 150)
         small = cv2.resize(bright, (max(width // shrink, 1), max(height // shrink, 1)), interpolation=cv2.INTER_AREA)
         small = cv2.GaussianBlur(small.astype(np.float32), (0, 0), max(1.0, height / shrink / 60.0))
-        glow = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR) * (5.0 * self._glow * night)
-        return np.asarray(cv2.add(picture, glow, dtype=cv2.CV_8U), np.uint8)
+        around = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR) * (5.0 * glow)
+        return np.asarray(cv2.add(picture, around, dtype=cv2.CV_8U), np.uint8)
 
     def _fringes(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         height, width = picture.shape[:2]
@@ -90,6 +129,22 @@ class Lens:
             plane = np.ascontiguousarray(picture[..., channel])
             out[..., channel] = cv2.remap(plane, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return out
+
+
+def _add_spot(
+    picture: NDArray[np.uint8], centre: tuple[float, float], radius: float, colour: NDArray[np.float32]
+) -> None:
+    """Add a round spot, a little brighter at its edge, as far as it lies in the picture."""
+    height, width = picture.shape[:2]
+    left, top = max(int(centre[0] - radius), 0), max(int(centre[1] - radius), 0)
+    right, bottom = min(int(centre[0] + radius) + 2, width), min(int(centre[1] + radius) + 2, height)
+    if left >= right or top >= bottom:
+        return
+    across, down = np.arange(left, right) - centre[0], np.arange(top, bottom) - centre[1]
+    away = np.hypot(across, down[:, None]) / radius
+    spot = np.clip((1.0 - away) * 6.0, 0.0, 1.0) * (0.6 + 0.4 * away**2)
+    patch = picture[top:bottom, left:right]
+    patch[:] = np.minimum(patch + spot[..., None] * colour, 255.0)
 
 
 def _distortion(

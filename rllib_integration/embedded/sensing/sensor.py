@@ -28,16 +28,12 @@ class Attribute(NamedTuple):
         default: value when the blueprint does not set it; its type is the attribute's type.
         low, high: smallest and largest number allowed.
         choices: for texts, the words allowed (empty: any).
-        only: if given, other numbers ask for an effect that is not drawn: they are taken, with a warning.
-        effect: the name of that effect.
     """
 
     default: Value
     low: float = -math.inf
     high: float = math.inf
     choices: tuple[str, ...] = ()
-    only: tuple[Value, ...] = ()
-    effect: str = ""
 
 
 SENSOR_TICK = {"sensor_tick": Attribute(0.0, 0.0)}
@@ -133,9 +129,6 @@ class Sensor:
             return value.lower() if spec.choices else value
         if not spec.low <= value <= spec.high:
             raise SensorError(f"{where}, allowed is {_range(spec)}.")
-        if spec.only and not any(math.isclose(value, float(other), abs_tol=1e-6) for other in spec.only):
-            allowed = " or ".join(str(other) for other in spec.only)
-            logger.warning("%s: %s is not drawn, whatever this says besides %s", where, spec.effect, allowed)
         return value
 
 

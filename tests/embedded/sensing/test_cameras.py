@@ -355,17 +355,95 @@ def test_what_cannot_be_drawn_is_refused_by_name(attributes, sentence):
         SENSORS["sensor.camera.rgb"](attributes)
 
 
+def sharpness(image):
+    """The greatest difference between neighbouring columns."""
+    return np.abs(np.diff(image[..., :3].astype(float), axis=1)).mean(axis=(0, 2)).max()
+
+
 @pytest.mark.parametrize(
-    ("attributes", "warning"),
+    ("attributes", "is_blurred"),
     [
-        ({"blur_radius": "3"}, "blur with distance is not drawn"),
-        ({"motion_blur_intensity": "0.9"}, "'motion_blur_intensity' is '0.9': motion blur is not drawn"),
-        ({"motion_blur_intensity": "0", "lens_flare_intensity": "0.0", "blade_count": "0"}, ""),
+        ({"focal_distance": "50"}, True),
+        ({"focal_distance": "50", "fstop": "32"}, False),
+        ({"focal_distance": "0"}, False),
+        ({"blur_radius": "60", "blur_amount": "0.01"}, True),
+        ({"blur_radius": "60", "blur_amount": "100"}, False),
     ],
 )
-def test_an_effect_that_is_not_drawn_is_named_unless_it_is_off(open_street, caplog, attributes, warning):
+def test_what_is_out_of_focus_is_blurred(town, attributes, is_blurred):
+    view, mount, size = make_view(town, vehicles=[{"x": 7.0}]), make_mount(z=1.0), {"image_size_x": "480"}
+    sharp, soft = (picture("rgb", view, mount, **size, **values) for values in ({}, attributes))
+    assert np.array_equal(sharp, soft) != is_blurred
+    assert (sharpness(soft) < 0.8 * sharpness(sharp)) == is_blurred
+    assert abs(soft[..., :3].mean() - sharp[..., :3].mean()) < 1.5
+
+
+def test_the_diaphragm_gives_points_of_light_its_shape(town):
+    view, mount = make_view(town, vehicles=[{"x": 7.0}]), make_mount(z=1.0)
+    lens = {"image_size_x": "640", "focal_distance": "40", "fstop": "1.2"}
+    shapes = [picture("rgb", view, mount, **lens, **blades) for blades in ({}, {"blade_count": "4", "min_fstop": "0"})]
+    assert not np.array_equal(*shapes)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "is_smeared"),
+    [
+        ({}, False),
+        ({"motion_blur_intensity": "0", "motion_blur_max_distortion": "5"}, False),
+        ({"motion_blur_intensity": "1", "motion_blur_max_distortion": "0"}, False),
+        ({"motion_blur_intensity": "1", "motion_blur_max_distortion": "5"}, True),
+    ],
+)
+def test_a_shutter_smears_what_moves(town, attributes, is_smeared):
+    camera, plain = (SENSORS["sensor.camera.rgb"]({**SIZE, **values}) for values in (attributes, {}))
+    mounts = make_mount(z=1.0), make_mount(z=1.0), make_mount(z=1.0, yaw=3.0)
+    views = [make_view(town, time=0.05 * tick, vehicles=[{"x": 7.0}]) for tick in range(3)]
+    first, standing, turning = (camera.picture(view, mount) for view, mount in zip(views, mounts))
+    assert np.array_equal(first, plain.picture(views[0], mounts[0]))
+    assert np.array_equal(standing, first)
+    sharp = plain.picture(views[2], mounts[2])
+    assert np.array_equal(turning, sharp) != is_smeared
+    assert (sharpness(turning) < 0.8 * sharpness(sharp)) == is_smeared
+
+
+def test_actors_too_small_for_the_shutter_stand_still(town):
+    fast = [{"x": 7.0, "vy": 20.0}]
+    pictures = []
+    for smallest in ("0.1", "100"):
+        shutter = {"motion_blur_intensity": "1", "motion_blur_max_distortion": "10"}
+        camera = SENSORS["sensor.camera.rgb"]({**SIZE, **shutter, "motion_blur_min_object_screen_size": smallest})
+        for tick in range(2):
+            seen = camera.picture(make_view(town, time=0.05 * tick, vehicles=fast), make_mount(z=1.0))
+        pictures.append(seen[40:54])
+    assert sharpness(pictures[0]) < 0.8 * sharpness(pictures[1])
+
+
+def test_the_sun_flares_in_the_lens_unless_it_is_out_of_the_picture(open_street):
+    view = make_view(open_street, sun_altitude_angle=30.0, sun_azimuth_angle=0.0, cloudiness=0.0)
+    for pitch, is_seen in ((20.0, True), (-30.0, False)):
+        without, flared = (
+            picture("rgb", view, make_mount(z=2.0, pitch=pitch), lens_flare_intensity=value).astype(int)
+            for value in ("0", "2")
+        )
+        assert ((flared - without).max() > 30) == is_seen
+        assert (flared >= without).all()
+
+
+def test_a_strong_bloom_shows_by_day_and_that_of_the_defaults_does_not(open_street):
     view, mount = make_view(open_street), make_mount(z=2.0)
-    image = picture("rgb", view, mount, **attributes)
-    assert np.array_equal(image, picture("rgb", view, mount))
-    assert warning in caplog.text
-    assert bool(warning) == bool(caplog.text)
+    none, plain, strong = (
+        picture("rgb", view, mount, exposure_compensation="2", **values)
+        for values in ({"bloom_intensity": "0"}, {}, {"bloom_intensity": "6"})
+    )
+    assert np.array_equal(none, plain)
+    assert strong[..., :3].mean() > plain[..., :3].mean() + 1.0
+
+
+def test_without_post_processing_nothing_adapts_to_the_light(open_street):
+    mount = make_mount(z=2.0)
+    noon, dusk = (make_view(open_street, sun_altitude_angle=altitude) for altitude in (60.0, 1.0))
+    adapting, plain = (
+        [picture("rgb", view, mount, enable_postprocess_effects=effects)[..., :3].mean() for view in (noon, dusk)]
+        for effects in ("true", "false")
+    )
+    assert plain[1] / plain[0] < 0.9 * adapting[1] / adapting[0]
