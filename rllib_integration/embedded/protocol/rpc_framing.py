@@ -6,12 +6,14 @@ waits for the answer. An answer is `[1, id, error, result]`.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgpack
 import numpy as np
-from numpy.typing import NDArray
+
+_NOTHING = object()
 
 REQUEST = 0
 RESPONSE = 1
@@ -24,18 +26,34 @@ MAX_COST = 512 * 2**20
 """[B] that one request may take in memory: what is a byte on the wire, such as an empty list, takes up to 240 there."""
 
 
-def _costs() -> NDArray[np.uint8]:
+_UINT8 = 0xCC
+"""Announces a number of one byte."""
+
+
+def _costs() -> bytes:
     """[B] that each byte may take in memory: as the first one of a value, or as a small number in a list."""
     costs = np.full(256, 8, np.uint8)
     costs[0xC4:0xE0] = 72  # numbers, texts and bytes with their sizes
+    costs[_UINT8] = 8  # Python has one object for each of these numbers
     costs[0xA0:0xC0] = 72  # short texts
     costs[0xE0:] = 40  # negative numbers
     costs[0x90:0xA0] = costs[0xDC:0xDE] = 88  # arrays
     costs[0x80:0x90] = costs[0xDE:0xE0] = 240  # tables
-    return costs
+    return costs.tobytes()
 
 
 _COSTS = _costs()
+
+
+def _cost(data: bytes) -> int:
+    """[B] that these bytes may take in memory."""
+    costs = np.frombuffer(data.translate(_COSTS), np.uint8)
+    announces = np.frombuffer(data, np.uint8) == _UINT8
+    if not announces.any():
+        return int(costs.sum(dtype=np.int64))
+    for place in (np.flatnonzero(announces[1:] & announces[:-1]) + 1).tolist():
+        announces[place] = not announces[place - 1]  # else it is the number that the byte before announces
+    return int((costs[1:] * ~announces[:-1]).sum(dtype=np.int64)) + int(costs[0])
 
 
 class FramingError(ValueError):
@@ -90,7 +108,7 @@ class RequestDecoder:
     def __iter__(self) -> Iterator[Request]:
         """Yield the requests completed so far."""
         try:
-            for message in self._unpacker:
+            while (message := self._unpack()) is not _NOTHING:
                 self._completed = self._unpacker.tell()
                 yield _as_request(message)
             if self._fed != self._completed or self.cost:
@@ -100,13 +118,23 @@ class RequestDecoder:
         except (ValueError, TypeError, OverflowError, MemoryError, RecursionError, msgpack.UnpackException) as error:
             raise FramingError(f"not MessagePack: {error}") from error
 
+    def _unpack(self) -> Any:
+        """The next message, `_NOTHING` if it is not complete yet."""
+        # Lists by the thousand, none of which is garbage, would set the collector to work over and over.
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return next(self._unpacker, _NOTHING)
+        finally:
+            if collects:
+                gc.enable()
+
     def _count(self) -> None:
         incomplete = self._fed - self._completed
         if incomplete <= len(self._uncounted):
             self.cost = 0
         if incomplete:
-            begun = np.frombuffer(self._uncounted[-incomplete:], np.uint8)
-            self.cost += int(_COSTS[begun].sum(dtype=np.int64))
+            self.cost += _cost(self._uncounted[-incomplete:])
             self._uncounted = b""
             if self.cost > MAX_COST:
                 raise FramingError(f"a request takes more than {MAX_COST >> 20} MiB of memory")

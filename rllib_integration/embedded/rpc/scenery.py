@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -143,13 +144,16 @@ def _paint(server: Server, method: str, names: Any, material: Any, texture: Any,
     wanted = {values.text(name, "an object's name") for name in names}
     try:
         _, _, pixels = texture
-        colours = np.array(pixels, np.float64).reshape(-1, 4)[:, :3] * scale
+        if not set(map(len, pixels)) <= {4}:
+            raise ValueError
+        channels = np.fromiter(itertools.chain.from_iterable(pixels), np.float64, 4 * len(pixels))
     except (TypeError, ValueError):
         raise values.MalformedValueError("a texture must be a width, a height and pixels of four values") from None
     if values.integer(material, "material") != _DIFFUSE:
         server.complaints.log(method, _UNTEXTURED)
-    elif len(colours):
-        mean = np.nan_to_num(colours).mean(axis=0).clip(0.0, 255.0).round().astype(int).tolist()
+    elif len(channels):
+        channels[~np.isfinite(channels)] = 0.0
+        mean = (channels.reshape(-1, 4).mean(axis=0)[:3] * scale).clip(0.0, 255.0).round().astype(int).tolist()
         if not server.simulation.paint(wanted, tuple(mean)):
             server.complaints.log(method, f"no object is named {sorted(wanted)!r:.200}; see get_names_of_all_objects")
 

@@ -97,7 +97,9 @@ def test_answers_have_the_envelopes_of_the_protocol():
     assert "server could not find function 'x' with argument count 2" in unknown[2]
 
 
-@pytest.mark.parametrize("byte", [b"\x90", b"\x80", b"\x91\x01", b"\x01", b"\xa2ab", b"\xd1\x7f\x00"])
+@pytest.mark.parametrize(
+    "byte", [b"\x90", b"\x80", b"\x91\x01", b"\x01", b"\xa2ab", b"\xd1\x7f\x00", b"\xa1\xcc\x90", b"\xcc\xcc\x90"]
+)
 def test_a_request_that_would_take_far_more_memory_than_bytes_is_refused_while_it_comes_in(monkeypatch, byte):
     limit = 2**20
     monkeypatch.setattr(rpc_framing, "MAX_COST", limit)
@@ -115,6 +117,19 @@ def test_a_request_that_would_take_far_more_memory_than_bytes_is_refused_while_i
 
     with pytest.raises(FramingError, match="memory"):
         feed_on()
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2, 3])
+def test_the_pixels_of_a_picture_cost_no_more_than_their_lists(cut):
+    pixels = [[value, 0xCC, 0xCC, 0x90] for value in range(128, 256)] * 20
+    data = _request(1, "paint", [pixels, "end"])
+    decoder = RequestDecoder()
+    for first, last in ((0, 5000 + cut), (5000 + cut, len(data) - 1)):
+        decoder.feed(data[first:last])
+        assert not list(decoder)
+    assert 100 < decoder.cost / len(pixels) < 150
+    decoder.feed(data[-1:])
+    assert [request.arguments[0] for request in decoder] == [pixels]
 
 
 def test_a_complete_request_costs_nothing_any_longer():
