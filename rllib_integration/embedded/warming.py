@@ -30,7 +30,7 @@ from rllib_integration.embedded.physics.obstacles import OBSTACLE, build_obstacl
 from rllib_integration.embedded.physics.state import CONTACT, GRAVITY, PROP, VEHICLE, WALKER
 from rllib_integration.embedded.sensing import Mount, View, cameras, dvs, edges, painting, rays
 from rllib_integration.embedded.sensing.actors import MovingBoxes
-from rllib_integration.embedded.sensing.renderer import Renderer, Seen, camera_at, renderer_of
+from rllib_integration.embedded.sensing.renderer import Renderer, Seen, camera_at, compile_poses, renderer_of
 from rllib_integration.embedded.sensing.weather import stars
 from rllib_integration.embedded.town import Town, TownError, load_town
 from rllib_integration.embedded.town.town import SIGNAL_ZONE
@@ -47,11 +47,11 @@ _SMALL = {"image_size_x": "16", "image_size_y": "16"}
 LATE_SENSORS: Mapping[str, frozenset[str]] = {
     "sensor.camera.cosmos_visualization": frozenset({"shapes", "labels"}),
     "sensor.camera.depth": frozenset({"shapes"}),
-    "sensor.camera.dvs": frozenset({"shapes", "shading", "motion"}),
+    "sensor.camera.dvs": frozenset({"shapes", "shading", "outlines", "motion"}),
     "sensor.camera.instance_segmentation": frozenset({"shapes", "labels"}),
     "sensor.camera.normals": frozenset({"shapes", "labels"}),
     "sensor.camera.optical_flow": frozenset({"shapes", "motion"}),
-    "sensor.camera.rgb": frozenset({"shapes", "shading"}),
+    "sensor.camera.rgb": frozenset({"shapes", "shading", "outlines"}),
     "sensor.camera.semantic_segmentation": frozenset({"shapes", "labels"}),
     "sensor.lidar.ray_cast": frozenset({"rays"}),
     "sensor.lidar.ray_cast_semantic": frozenset({"rays"}),
@@ -184,10 +184,15 @@ def jobs(town: str, town_folder: str | None) -> list[tuple[str, Job]]:
 
 
 def late_jobs() -> list[tuple[str, Job]]:
-    """What only `LATE_SENSORS` need, the most frequent of them first."""
+    """What only `LATE_SENSORS` need, the most frequent of them first.
+
+    The shading takes about as long as the shapes and outlines, and has little in common with them: two processes are
+    done with them at once.
+    """
     return [
         ("shading", _shade),
         ("shapes", _draw_shapes),
+        ("outlines", _draw_outlines),
         ("rays", _cast_rays),
         ("labels", _draw_labels),
         ("motion", _draw_motion),
@@ -199,7 +204,7 @@ def camera_jobs(town: Town) -> list[Job]:
 
     The first camera would otherwise keep every client waiting for as long as all of them take.
     """
-    return [lambda: renderer_of(town), _draw_shapes, _shade, _draw_labels]
+    return [lambda: renderer_of(town), _draw_shapes, _shade, _draw_outlines, _draw_labels]
 
 
 def share(jobs: Sequence[Job], processes: int, tell: int | None = None) -> bool:
@@ -355,6 +360,7 @@ def _draw_shapes() -> None:
     seen = renderer.look(view, camera_at(mount, 90.0, 16, 16), 1, reuse=False)
     renderer.shadows(seen, renderer.light(view))
     cameras.DepthCamera(_SMALL).draw(renderer, view, mount)
+    compile_poses(*_rows())
 
 
 def _shade() -> None:
@@ -363,11 +369,14 @@ def _shade() -> None:
     sky = camera_at(mount, 90.0, 48, 48)
     nothing = Seen(sky, 3, np.zeros((48, 48), np.float32), np.full((48, 48), -1, np.int32))
     camera.shade(renderer, view, nothing, np.zeros((48, 48), np.uint8))
+
+
+def _draw_outlines() -> None:
     edge = np.zeros((2, 2), np.int32)
     pictures = np.zeros((2, 2, 2, 4), np.uint8)
-    painting.draw_rain(np.zeros((1, 3)), 1.0, 0.1, np.zeros((16, 16, 4), np.uint8))
-    painting.draw_stars(sky, 3, stars(), 1.0, nothing.ids, np.zeros((16, 16, 4), np.uint8))
     edges.smooth_edges(edge, np.zeros(1, np.uint32), 1, pictures[0], pictures[1])
+    painting.draw_rain(np.zeros((1, 3)), 1.0, 0.1, pictures[0])
+    painting.draw_stars(camera_at(_mount(), 90.0, 2, 2), 1, stars(), 1.0, edge, pictures[0])
 
 
 def _draw_labels() -> None:

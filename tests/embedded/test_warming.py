@@ -161,8 +161,9 @@ def test_a_sensor_waits_for_its_own_kernels_while_others_drive_on(compiling):
         world.tick()
     go_on("shading")
     world.tick()
-    assert camera.poll() is None  # it needs both shapes and shading
+    assert camera.poll() is None  # it needs shapes and outlines, too
     go_on("shapes")
+    go_on("outlines")
     assert camera.communicate(timeout=PATIENCE)[0] == "True\n"
     assert lidar.poll() is None
     go_on("rays")

@@ -71,11 +71,11 @@ class Focus:
         self._blades = int(number["blade_count"])
         self._roundness = min(number["min_fstop"] / number["fstop"], 1.0)
 
-    def blur(self, picture: NDArray[np.uint8], nearness: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """The picture uint8 (H, W, 4) with what is out of focus blurred; nearness: float32 (H, W), 1 / depth [1/m]."""
+    def blur(self, picture: NDArray[np.uint8], seen: Seen) -> NDArray[np.uint8]:
+        """The picture uint8 (H, W, 4) with what is out of focus blurred."""
         if self._spread <= 0.0 and self._haze < _SMALLEST:
             return picture
-        radius = self._radius(nearness)
+        radius = self._radius(middle_samples(seen, seen.nearness))
         largest = float(radius.max())
         if largest < _SMALLEST:
             return picture
@@ -96,7 +96,7 @@ class Focus:
         return np.asarray(np.clip(mixed + 0.5, 0.0, 255.0), np.uint8)
 
     def _radius(self, nearness: NDArray[np.float32]) -> NDArray[np.float32]:
-        """[pixels] of the discs over which what is seen is spread."""
+        """[pixels] of the discs over which what is seen is spread; nearness: 1 / depth [1/m]."""
         radius = np.float32(self._spread) * np.abs(np.float32(1.0) - np.float32(self._focus) * nearness)
         if self._haze >= _SMALLEST:
             depth = 1.0 / np.maximum(nearness, np.float32(1e-6))
@@ -206,7 +206,7 @@ class Blur:
 
     def apply(self, picture: NDArray[np.uint8], view: View, seen: Seen, stage: Stage) -> NDArray[np.uint8]:
         """The blurred picture uint8 (H, W, 4) of what is seen."""
-        return self._shutter.blur(self._focus.blur(picture, middle_samples(seen, seen.nearness)), view, seen, stage)
+        return self._shutter.blur(self._focus.blur(picture, seen), view, seen, stage)
 
 
 def middle_samples(seen: Seen, values: NDArray[Any]) -> NDArray[Any]:

@@ -90,14 +90,14 @@ class Lens:
     def flare(self, picture: NDArray[np.uint8], seen: Seen, light: Light) -> None:
         """Add the sun's flares to a colour picture uint8 (H, W, 4) of what is seen, if the sun is."""
         sun = seen.camera.axes @ light.sun
-        strength = self._flare * FLARE_LIGHT * min(float(light.sun_disc.mean()) / 25.0, 1.0)
-        if strength < 1.0 or sun[0] < 0.05:
+        if self._flare <= 0.0 or sun[0] < 0.05:
             return
+        strength = self._flare * FLARE_LIGHT * min(float(light.sun_disc.mean()) / 25.0, 1.0)
         height, width = picture.shape[:2]
         column = 0.5 * seen.camera.width + seen.camera.focal * sun[1] / sun[0]
         row = 0.5 * seen.camera.height - seen.camera.focal * sun[2] / sun[0]
         inside = 0.0 <= column < seen.camera.width and 0.0 <= row < seen.camera.height
-        if not inside or seen.ids[int(row), int(column)] >= 0:
+        if not inside or strength < 1.0 or seen.ids[int(row), int(column)] >= 0:
             return
         x, y = column / seen.samples, row / seen.samples
         for place, size, colour in FLARES:

@@ -149,6 +149,13 @@ def _pose_parts(parts, vehicles, first, instances):  # type: ignore[no-untyped-d
             piece["velocity"][i] = body["velocity"][i] + spin[j] * arm_k - spin[k] * arm_j
 
 
+def compile_poses(vehicles: NDArray[np.void], walkers: NDArray[np.void], props: NDArray[np.void]) -> None:
+    """Compile what brings actors to their places, or read it from its cache; a row of each kind will do."""
+    for rows in (vehicles, walkers, props):
+        _pose(rows, leans(rows, 1.0), 0, np.zeros(len(rows), INSTANCE))
+    _pose_parts(np.zeros(0, _PART), vehicles, 0, np.zeros(1, INSTANCE))
+
+
 class Renderer:
     """Everything cameras of one town share."""
 
@@ -299,9 +306,11 @@ class Renderer:
             self._cast = cast
         first = 0
         for rows in (view.vehicles, view.walkers, view.props):
-            _pose(rows, leans(rows, view.gravity), first, self._instances)
+            if len(rows):
+                _pose(rows, leans(rows, view.gravity), first, self._instances)
             first += len(rows)
-        _pose_parts(self._parts, view.vehicles, first, self._instances)
+        if len(self._parts):
+            _pose_parts(self._parts, view.vehicles, first, self._instances)
         self._walk(view)
         self._switch_lamps(view)
 
