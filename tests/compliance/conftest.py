@@ -33,6 +33,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--carla-port", type=int, help="RPC port of the server to test; default: start the embedded one")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to let several processes tick one world."""
+    if config.getoption("--carla-port", default=None) is not None and config.getoption("numprocesses", default=None):
+        raise pytest.UsageError("the tests share the world of the server that --carla-port names: leave -n out")
+
+
 @pytest.fixture(scope="session")
 def named_server(request: pytest.FixtureRequest) -> Iterator[tuple[str, int] | None]:
     """Host and port that the command line names, if it does; ends everything if nobody answers there."""
@@ -40,8 +46,6 @@ def named_server(request: pytest.FixtureRequest) -> Iterator[tuple[str, int] | N
     if port is None:
         yield None
         return
-    if hasattr(request.config, "workerinput"):
-        _leave("the tests share the world of the server that --carla-port names: leave -n out")
     host = request.config.getoption("--carla-host")
     try:
         socket.create_connection((host, port), timeout=PATIENCE).close()

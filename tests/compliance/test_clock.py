@@ -58,12 +58,16 @@ def test_a_second_client_sees_the_same_frames(fresh_world, server_address):
     theirs = other.get_world()
     frames: queue.Queue[int] = queue.Queue()
     callback = theirs.on_tick(lambda snapshot: frames.put(snapshot.frame))
-    ours = [fresh_world.tick() for _ in range(3)]
+    ours = [fresh_world.tick()]
+    while frames.empty():  # its connection may still be opening
+        ours.append(fresh_world.tick())
+    ours += [fresh_world.tick() for _ in range(3)]
     seen = [frames.get(timeout=PATIENCE)]
     while seen[-1] < ours[-1]:
         seen.append(frames.get(timeout=PATIENCE))
     theirs.remove_on_tick(callback)
-    assert seen[-3:] == ours
+    assert len(seen) >= 4
+    assert seen == ours[-len(seen) :]
 
 
 def test_settings_come_back_as_they_were_set(fresh_world):
@@ -85,11 +89,14 @@ def test_an_asynchronous_world_ticks_by_itself(fresh_world):
     second = fresh_world.wait_for_tick(PATIENCE)
     settings.fixed_delta_seconds = 0.02
     fresh_world.apply_settings(settings)
-    steps = [fresh_world.wait_for_tick(PATIENCE).timestamp.delta_seconds for _ in range(5)]
+    steps = (fresh_world.wait_for_tick(PATIENCE).timestamp.delta_seconds for _ in range(1000))
+    fixed = any(step == pytest.approx(0.02) for step in steps)  # after frames that were under way
+    following = [next(steps) for _ in range(3)]
     fresh_world.apply_settings(original)
     assert second.frame > first.frame
     assert second.timestamp.elapsed_seconds > first.timestamp.elapsed_seconds
-    assert steps[2:] == pytest.approx([0.02] * 3)
+    assert fixed
+    assert following == pytest.approx([0.02] * 3)
 
 
 def test_the_weather_comes_back_as_it_was_set(fresh_world):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import carla
 import pytest
 
+from tests.patience import PATIENCE
+
 from .conftest import bare, load, synchronous
 
 
@@ -121,5 +123,5 @@ def test_a_world_can_be_made_of_a_street_map(client, fresh_world, come_back):
     world = client.generate_opendrive_world(carla.Osm2Odr.convert(osm + "</osm>", carla.Osm2OdrSettings()))
     point = world.get_map().get_spawn_points()[0]
     vehicle = world.spawn_actor(world.get_blueprint_library().find("vehicle.tesla.model3"), point)
-    world.wait_for_tick(20.0)
+    world.wait_for_tick(PATIENCE)
     assert vehicle.get_location().distance(point.location) < 2.0

@@ -8,6 +8,8 @@ import carla
 import numpy as np
 import pytest
 
+from tests.patience import PATIENCE
+
 from .conftest import STEP, beside, run
 from .messages import Inbox, points
 
@@ -124,7 +126,7 @@ def test_an_obstacle_ahead_is_told_with_its_distance(fresh_world, spawn, car):
                    distance="20", only_dynamics="True")  # fmt: skip
     inbox = Inbox(sensor)
     run(fresh_world, 0.3)
-    event = inbox.get(timeout=20.0)
+    event = inbox.get(timeout=PATIENCE)
     assert event.other_actor.id == other.id
     assert event.distance == pytest.approx(12.0 - 2.6 - other.bounding_box.extent.x, abs=1.5)
 
