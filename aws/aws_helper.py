@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Machine images and instances on EC2 for training with CARLA and RLlib.
 
-    python3 aws/aws_helper.py create-image --name CARLA_RLLIB --installation-scripts install/install.sh \
+    python3 aws/aws_helper.py create-image --name CARLA_RLLIB --installation-scripts aws/install/install.sh \
         --instance-type g4dn.xlarge --region eu-west-1 --write-autoscaler dqn_example/dqn_autoscaler.yaml
 """
 

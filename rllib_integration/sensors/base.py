@@ -222,8 +222,12 @@ class CarlaSensor(BaseSensor):
         super().destroy()
         self._let_go()
         sensor, self.sensor = self.sensor, None
-        if sensor is not None and sensor.is_alive:
+        if sensor is None:
+            return
+        # Also where the actor is gone, with its parent or its world: the listener would wait for it for ever.
+        if sensor.is_listening():
             sensor.stop()
+        if sensor.is_alive:
             sensor.destroy()
 
     def _let_go(self) -> None:
