@@ -37,9 +37,9 @@ def draw_drive_test(records: Sequence[Mapping[str, Any]]) -> Figure:
 
 def _draw_town(axis: Axes, town: str, records: Sequence[Mapping[str, Any]]) -> None:
     """What was driven in grey and the bad ends in colour; CARLA's y axis points down, as on its maps."""
-    driven = np.array([place for record in records for place in record["track"]], float).reshape(-1, 2)
-    driven = np.unique(driven, axis=0)
-    axis.scatter(driven[:, 0], driven[:, 1], s=1, color="#babdb6", linewidths=0)
+    for record in records:
+        driven = np.array(record["track"], float).reshape(-1, 2)
+        axis.plot(driven[:, 0], driven[:, 1], color="#888a85", linewidth=1.2, marker=".", markersize=2.5, zorder=1)
     bad = [record for record in records if record["end"] not in GOOD_ENDS and len(record["position"]) == 2]
     for reason in sorted({record["end"] for record in bad}):
         places = np.array([record["position"] for record in bad if record["end"] == reason], float)

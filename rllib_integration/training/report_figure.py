@@ -215,7 +215,9 @@ def _draw_map(axis: Axes, runs: Sequence[Run], town: str) -> None:
     for reason, places in sorted(ends.items()):
         points = np.array(places)
         colour = END_COLOURS.get(reason, OTHER_END)
-        axis.scatter(points[:, 0], points[:, 1], s=9, color=colour, label=f"{reason} ({len(points)})", linewidths=0)
+        axis.scatter(
+            points[:, 0], points[:, 1], s=22, color=colour, alpha=0.8, label=f"{reason} ({len(points)})", linewidths=0
+        )
     axis.set_title(f"{town}: where episodes ended", fontsize=10)
     axis.set_xlabel("x [m]")
     axis.set_ylabel("y [m]")
