@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
-from rllib_integration.embedded.command_line import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        from rllib_integration.embedded.command_line import main
+
+        sys.exit(main())
+    except KeyboardInterrupt:
+        # It is not serving yet, and has nothing to tell; its own processes end with it.
+        sys.exit(128 + signal.SIGINT)

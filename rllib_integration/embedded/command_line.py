@@ -140,6 +140,9 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         raise UsageError(f"the RPC port must be between 0 and 65534, not {options.rpc_port}")
     if options.streaming_port is not None and not 0 <= options.streaming_port <= 65535:
         raise UsageError(f"the streaming port must be between 0 and 65535, not {options.streaming_port}")
+    if not options.host or ":" in options.host:
+        # Of an empty one the system makes all addresses of the machine.
+        raise UsageError(f"the host must be an IPv4 address or a name, not '{options.host}'; 0.0.0.0 stands for all")
     if not 0.1 <= options.frame_rate <= 10000.0:
         raise UsageError(f"the frame rate must be between 0.1 and 10000, not {options.frame_rate}")
     return options
@@ -290,7 +293,12 @@ def main(arguments: list[str] | None = None) -> int:
         _end_when_orphaned(options.parent_pid)
         parent = _watch_parent(options.parent_pid)
     _raise_descriptor_limit()
-    server = _create_server(options, _open_ports(options))
+    ports = _open_ports(options)
+    try:
+        server = _create_server(options, ports)
+    except (MemoryError, OSError, ImportError) as error:
+        logger.debug("what the server lacks", exc_info=True)
+        _fail(f"the server cannot start: {error or 'there is not enough memory'}")
     loop = server.loop
     if parent is not None:
         loop.watch(parent, 1, lambda _events: loop.stop())

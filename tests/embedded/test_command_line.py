@@ -75,6 +75,8 @@ def test_several_options_in_one_argument_are_taken_apart():
         ("--twon=x", "--town"),
         ("-ros2", "ROS 2"),
         ("--rpc-port=70000", "65534"),
+        ("--host=", "IPv4"),
+        ("--host=::1", "IPv4"),
     ],
 )
 def test_a_wrong_option_is_named_with_what_is_right(argument, hint):
@@ -123,8 +125,6 @@ def test_a_signal_ends_the_server_at_once(start_server, number):
     server = start_server()
     server.process.send_signal(number)
     assert server.process.wait(PATIENCE) == 0
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(server.address, timeout=5.0)
 
 
 def test_a_signal_right_after_the_first_line_is_not_lost():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 
@@ -16,6 +17,7 @@ from rllib_integration.embedded.world.recordings import (
     Frame,
     RecordingError,
     RecordingWriter,
+    path_of,
     read_recording,
 )
 
@@ -267,6 +269,21 @@ def test_what_is_no_recording_is_refused_by_name(crash):
     with open(path, "wb") as file:
         file.write(b"not a recording")
     assert "not a recording" in client.show_recorder_file_info("crash.log", False)
+
+
+@pytest.mark.parametrize("kind", ["a link out of the folder", "a pipe"])
+def test_nothing_but_a_plain_file_of_the_folder_is_written_or_read(tmp_path, kind):
+    folder, secret = tmp_path / "recordings", tmp_path / "secret.log"
+    folder.mkdir()
+    secret.write_bytes(b"nobody's business")
+    path = folder / "crash.log"
+    if kind == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(secret)
+    with pytest.raises(RecordingError, match="no plain file"):
+        path_of(folder, "../crash.log")
+    assert path_of(folder, "../secret.log") == folder / "secret.log"
 
 
 def test_a_full_disk_ends_a_recording_which_keeps_its_whole_frames(tmp_path):

@@ -17,13 +17,19 @@ MAX_QUEUED_IN_ALL = 192 * 2**20
 
 
 class StreamConnection(Connection):
-    """A subscription. One that reads too slowly loses its oldest messages, and costs nobody else anything."""
+    """A subscription. One that reads too slowly loses its oldest messages, and costs nobody else anything.
+
+    Attributes:
+        stream_id: What it subscribed to, None until it has said so.
+        takes_nothing: Whether a message was dropped and none sent since: another one would cost the next.
+    """
 
     def __init__(self, loop: EventLoop, sock: socket.socket, server: StreamServer) -> None:
         self._server = server
         self._opening = b""
         self._lossy = False
         self.stream_id: int | None = None
+        self.takes_nothing = False
         super().__init__(loop, sock)
 
     def on_data(self, data: bytes) -> None:
@@ -53,11 +59,14 @@ class StreamConnection(Connection):
         """Note it for all subscribers, too."""
         super().count_queued(more)
         self._server.queued_bytes += more
+        if more < 0:
+            self.takes_nothing = False
 
     def drop_message(self) -> bool:
         """Forget the oldest message that waits; False when there is none."""
         if not self.drop_oldest():
             return False
+        self.takes_nothing = True
         if not self._lossy:
             self._lossy = True
             logger.warning("%s reads stream %s too slowly: its oldest messages are dropped", self.peer, self.stream_id)
@@ -104,6 +113,10 @@ class StreamServer:
             listeners.remove(connection)
             if not listeners:
                 del self.subscribers[connection.stream_id]
+
+    def is_read(self, stream_id: int) -> bool:
+        """Whether anybody subscribed to a stream takes what is sent on it."""
+        return any(not connection.takes_nothing for connection in self.subscribers.get(stream_id, ()))
 
     def greediest(self) -> StreamConnection:
         """The subscriber for whom most waits."""

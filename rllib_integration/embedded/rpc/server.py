@@ -534,8 +534,8 @@ class Server:
         return describe(actor, self.token(actor.stream_id) if actor.stream_id else b"")
 
     def has_subscribers(self, stream_id: int) -> bool:
-        """Whether anybody listens to a stream."""
-        return stream_id in self.streams.subscribers
+        """Whether anybody listens to a stream, and not only clients that have stopped to read."""
+        return self.streams.is_read(stream_id)
 
     def send(
         self,

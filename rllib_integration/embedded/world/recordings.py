@@ -9,6 +9,7 @@ is a location in metres and a rotation in degrees.
 from __future__ import annotations
 
 import datetime
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -88,12 +89,20 @@ def path_of(folder: Path, name: str) -> Path:
     """Where a recording lies: always in the server's own folder, whatever path a client names.
 
     Raises:
-        RecordingError: The name has no file name in it.
+        RecordingError: The name has no file name in it, or there is something of that name that is no plain file: a
+            link would lead out of the folder, and a pipe would be waited for.
     """
     file_name = name.replace("\\", "/").rsplit("/", 1)[-1]
     if not file_name.strip(". ") or "\0" in file_name or len(file_name.encode(errors="replace")) > 200:
         raise RecordingError(f"'{name:.100}' is no file name for a recording")
-    return folder / file_name
+    path = folder / file_name
+    try:
+        kind = path.lstat().st_mode
+    except (OSError, ValueError):  # there is none, or the file system takes no such name, as opening it will tell
+        return path
+    if not stat.S_ISREG(kind):
+        raise RecordingError(f"'{file_name}' in the folder of the recordings is no plain file: choose another name")
+    return path
 
 
 class RecordingWriter:

@@ -148,7 +148,15 @@ def test_one_that_reads_nothing_takes_no_room_from_one_that_reads_late(running, 
     monkeypatch.setattr(stream_server, "MAX_QUEUED_IN_ALL", 16 * 2**20)
     size, count = 2**17, 64
     with running.subscribe(5) as stalled, running.subscribe(6) as late:
-        running.in_loop(lambda: [running.server.publish(5, bytes(2**20)) for _ in range(40)])
+        is_read = []
+
+        def fill() -> None:
+            for _ in range(40):
+                running.server.publish(5, bytes(2**20))
+            is_read.extend(map(running.server.is_read, (5, 6, 7)))
+
+        running.in_loop(fill)
+        assert is_read == [False, True, False]
         running.in_loop(
             lambda: [running.server.publish(6, struct.pack("<I", number) + bytes(size - 4)) for number in range(count)]
         )
