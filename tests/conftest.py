@@ -147,7 +147,7 @@ def carla_client(embedded_server: ServerAddress) -> Iterator[carla.Client]:
     """
     # One thread, as the library has it: what was sent first is then seen first, events before their tick's end.
     client = carla.Client(*embedded_server, worker_threads=1)
-    client.set_timeout(20.0)
+    client.set_timeout(PATIENCE)
     world = client.load_world("Minitown", reset_settings=True)
     settings = world.get_settings()
     settings.synchronous_mode = True
@@ -155,7 +155,7 @@ def carla_client(embedded_server: ServerAddress) -> Iterator[carla.Client]:
     world.apply_settings(settings)
     yield client
     # It is dropped when it has heard of the new world: its own thread then looks into that world, by way of the client.
-    client.reload_world(reset_settings=True).wait_for_tick(20.0)
+    client.reload_world(reset_settings=True).wait_for_tick(PATIENCE)
 
 
 @pytest.fixture

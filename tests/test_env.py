@@ -443,13 +443,13 @@ def test_an_environment_made_only_for_its_spaces_starts_no_server():
 def test_close_leaves_an_external_server_as_it_was(make_env, start_server):
     server = start_server()
     client = carla.Client(*server.address)
-    client.set_timeout(10.0)
+    client.set_timeout(60.0)
     env = CarlaEnv(make_config(server.address, hero={"sensors": {"imu": {"type": "sensor.other.imu"}}}))
     env.reset()
     env.close()
     env.close()
     world = client.get_world()
-    world.wait_for_tick(10.0)
+    world.wait_for_tick(60.0)
     types = {actor.type_id for actor in world.get_actors()}
     assert not [type_id for type_id in types if type_id.startswith(("vehicle", "sensor"))]
     assert not world.get_settings().synchronous_mode

@@ -12,6 +12,7 @@ from rllib_integration.metrics import COLLISION_SENSOR, EpisodeMetrics
 from rllib_integration.road_ahead import SIGHT, RoadAhead
 from rllib_integration.routes import RoadOption, Route, plan_route
 from rllib_integration.sensors import SensorFactory, SensorInterface
+from tests.patience import PATIENCE
 
 
 class Drive:
@@ -23,7 +24,7 @@ class Drive:
         self.tick()
 
     def tick(self) -> None:
-        self.interface.get_data(self.world.tick(), timeout=5.0)
+        self.interface.get_data(self.world.tick(), timeout=PATIENCE)
         self.metrics.update()
 
     def put(self, transform: carla.Transform, along: float = 0.0, aside: float = 0.0) -> None:
@@ -125,7 +126,7 @@ def test_the_heros_own_collision_sensor_is_shared_and_the_hidden_one_stays_hidde
     assert list(interface.sensors) == [COLLISION_SENSOR]
     drive.run_towards("vehicle.audi.tt", 10.0, 12.0)
     for _ in range(40):
-        assert interface.get_data(world.tick(), timeout=5.0) == {}
+        assert interface.get_data(world.tick(), timeout=PATIENCE) == {}
         drive.metrics.update()
     assert drive.metrics.counts["collisions_vehicle"] == 1
 

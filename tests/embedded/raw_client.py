@@ -8,7 +8,7 @@ from typing import Any
 
 import msgpack
 
-_TIMEOUT = 20.0
+_TIMEOUT = 60.0
 
 
 class RawClient:

@@ -15,7 +15,7 @@ from rllib_integration.embedded.world.settings import EpisodeSettings
 from rllib_integration.embedded.world.simulation import Simulation
 from rllib_integration.embedded.world.spawning import spawn
 
-_TIMEOUT = 20.0
+_TIMEOUT = 60.0
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from rllib_integration.embedded.rpc.held_messages import HeldMessages
 _BATCHES = """
 import os, queue, sys, carla
 client = carla.Client("127.0.0.1", int(sys.argv[1]), worker_threads=1)
-client.set_timeout(20.0)
+client.set_timeout(60.0)
 world = client.get_world()
 settings = world.get_settings()
 settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
@@ -24,10 +24,10 @@ sensors = [world.spawn_actor(library.find("sensor.other.imu"), carla.Transform()
 for sensor, inbox in zip(sensors, inboxes):
     sensor.listen(inbox.put)
 world.tick()
-frames = [inbox.get(timeout=20.0).frame for inbox in inboxes]
+frames = [inbox.get(timeout=60.0).frame for inbox in inboxes]
 for number in range(30):
     client.apply_batch_sync([carla.command.ApplyVehicleControl(car.id, carla.VehicleControl(throttle=0.5))], True)
-    frames = [inbox.get(timeout=20.0).frame for inbox in inboxes]
+    frames = [inbox.get(timeout=60.0).frame for inbox in inboxes]
     if frames != [world.get_snapshot().frame] * len(frames):
         sys.exit(f"batch {number}: the sensors have {frames}, the world {world.get_snapshot().frame}")
 print("went on", flush=True)

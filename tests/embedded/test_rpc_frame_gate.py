@@ -155,7 +155,7 @@ def _run(program: str, server: EmbeddedServer) -> subprocess.CompletedProcess[st
 _CLIENT = """
 import sys, time, carla
 client = carla.Client(sys.argv[1], int(sys.argv[2]))
-client.set_timeout(20.0)
+client.set_timeout(60.0)
 world = client.get_world()
 manager = client.get_trafficmanager(int(sys.argv[3]))
 library = world.get_blueprint_library()
@@ -186,7 +186,7 @@ def test_a_client_that_ends_its_driven_vehicles_lives_and_does_not_spin(start_se
 _EPISODES = """
 import random, sys, time, carla
 client = carla.Client(sys.argv[1], int(sys.argv[2]))
-client.set_timeout(20.0)
+client.set_timeout(60.0)
 world = client.get_world()
 settings = world.get_settings()
 settings.fixed_delta_seconds = 0.1
@@ -226,7 +226,7 @@ def test_cars_are_driven_in_every_episode_that_spawns_them_in_an_asynchronous_wo
 _ENDS_BEFORE_SWITCHING = """
 import sys, carla
 client = carla.Client(sys.argv[1], int(sys.argv[2]))
-client.set_timeout(20.0)
+client.set_timeout(60.0)
 world = client.get_world()
 manager = client.get_trafficmanager(int(sys.argv[3]))
 settings, model = world.get_settings(), world.get_blueprint_library().find("vehicle.tesla.model3")

@@ -10,7 +10,7 @@ from ..ports import free_port_pair
 _AGAIN_AND_AGAIN = """
 import os, sys, carla
 client = carla.Client("127.0.0.1", int(sys.argv[1]))
-client.set_timeout(20.0)
+client.set_timeout(60.0)
 for number in range(25):
     world = client.reload_world()
     settings = world.get_settings()

@@ -11,7 +11,7 @@ import pytest
 
 from ..ports import free_port
 
-_TIMEOUT = 20.0
+_TIMEOUT = 60.0
 
 _CLIENT = """
 import sys
@@ -19,7 +19,7 @@ import carla
 
 port, kind, manager_port = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 client = carla.Client("127.0.0.1", port)
-client.set_timeout(20.0)
+client.set_timeout(60.0)
 world = client.get_world()
 settings = world.get_settings()
 settings.synchronous_mode, settings.fixed_delta_seconds = kind != "asynchronous", 0.05

@@ -69,7 +69,7 @@ def test_the_same_inputs_give_the_same_world_bit_for_bit(carla_client):
 def test_two_servers_give_the_same_world_bit_for_bit(carla_client, start_server):
     server = start_server()
     other = carla.Client(*server.address)
-    other.set_timeout(20.0)
+    other.set_timeout(PATIENCE)
     world = other.get_world()
     settings = world.get_settings()
     settings.synchronous_mode, settings.fixed_delta_seconds = True, _STEP
@@ -251,7 +251,7 @@ def test_spring_arms_keep_level_and_look_at_their_parent(carla_client):
 def test_loading_worlds_again_and_again_keeps_memory_flat(start_server):
     server = start_server()
     client = carla.Client(*server.address)
-    client.set_timeout(20.0)
+    client.set_timeout(PATIENCE)
     process = psutil.Process(server.process.pid)
 
     def load(times: int) -> int:
@@ -286,7 +286,7 @@ def test_without_sticky_control_a_control_lasts_for_one_tick(carla_client):
 def test_ticks_at_once_are_told_one_by_one_or_the_last(start_server, options):
     server = start_server(*options)
     client = carla.Client(*server.address, worker_threads=1)
-    client.set_timeout(20.0)
+    client.set_timeout(PATIENCE)
     world = client.get_world()
     settings = world.get_settings()
     settings.synchronous_mode, settings.fixed_delta_seconds = True, _STEP

@@ -330,7 +330,7 @@ def test_who_leaves_as_another_one_comes_is_seen_no_longer(world: carla.World, h
 def test_fault_17_a_step_asks_nothing_of_the_server(start_server: Callable[..., Any]) -> None:
     server = start_server()
     client = carla.Client(*server.address)
-    client.set_timeout(20.0)
+    client.set_timeout(60.0)
     world = client.get_world()
     options = world.get_settings()
     options.synchronous_mode, options.fixed_delta_seconds = True, 0.05

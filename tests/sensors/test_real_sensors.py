@@ -12,6 +12,7 @@ import pytest
 from rllib_integration.sensors import EventSensor, SensorFactory, SensorInterface
 from rllib_integration.sensors.cameras import CameraRGB
 from rllib_integration.sensors.ranging import SEMANTIC_POINT
+from tests.patience import PATIENCE
 
 CAMERA = {"transform": "1.0,0.0,1.7,0.0,0.0,0.0", "image_size_x": 64, "image_size_y": 48}
 LIDAR = {
@@ -58,7 +59,7 @@ def test_fault_16_every_sensor_has_its_documented_shape_type_space_and_frame(
     world.tick()
     for _ in range(3):
         frame = world.tick()
-        data = interface.get_data(frame, timeout=20.0)
+        data = interface.get_data(frame, timeout=PATIENCE)
         for number, (attributes, shape, dtype) in enumerate(CASES):
             got_frame, value = data[f"sensor{number}"]
             assert got_frame == frame
@@ -88,7 +89,7 @@ def test_fault_16_depth_semantics_and_lidar_agree_about_the_ground_and_a_car_ahe
         SensorFactory.spawn(name, attributes, interface, hero)
     for _ in range(10):
         frame = world.tick()
-    data = {name: value for name, (_, value) in interface.get_data(frame, timeout=20.0).items()}
+    data = {name: value for name, (_, value) in interface.get_data(frame, timeout=PATIENCE).items()}
     tail = 12.0 - 1.0 - other.bounding_box.extent.x
     car = data["tags"] == int(carla.CityObjectLabel.Car)
     assert car.any()
@@ -111,7 +112,7 @@ def test_fault_15_a_longer_sensor_tick_gives_the_latest_data_with_its_own_frame(
     world.tick()
     for _ in range(12):
         frame = world.tick()
-        data = interface.get_data(frame, timeout=5.0)
+        data = interface.get_data(frame, timeout=PATIENCE)
         assert data["fast"][0] == frame
         ages.append(frame - data["slow"][0])
     assert max(ages) == 3
@@ -134,7 +135,7 @@ def test_fault_13_every_collision_is_delivered_in_its_own_frame_and_the_stronges
     hits, near = [], []
     for _ in range(40):
         frame = world.tick()
-        data = interface.get_data(frame, timeout=5.0)
+        data = interface.get_data(frame, timeout=PATIENCE)
         events = interface.events.get("hit", [])
         assert all(event_frame == frame for event_frame, _ in events)
         assert ("hit" in data) == bool(events)
@@ -165,7 +166,7 @@ def test_crossing_a_marking_is_an_event_with_the_marking(
         pose.location += right * (3.0 * (step % 2))
         hero.set_transform(pose)
         frame = world.tick()
-        data = interface.get_data(frame, timeout=5.0)
+        data = interface.get_data(frame, timeout=PATIENCE)
         if step:
             assert data["lane"][0] == frame
             crossed.extend(data["lane"][1][1])
@@ -180,7 +181,7 @@ def test_dynamic_vision_shows_changes_in_red_and_blue(
     hero.set_target_velocity(hero.get_transform().get_forward_vector() * 10.0)
     pictures = []
     for _ in range(10):
-        data = interface.get_data(world.tick(), timeout=5.0)
+        data = interface.get_data(world.tick(), timeout=PATIENCE)
         if "dvs" in data:
             pictures.append(data["dvs"][1])
     assert pictures
@@ -228,7 +229,7 @@ def test_a_users_own_camera_is_one_small_class(
     sensor = SensorFactory.spawn("light", {"type": f"{__name__}:MeanBrightness", **CAMERA}, interface, hero)
     world.tick()
     frame = world.tick()
-    brightness = interface.get_data(frame, timeout=20.0)["light"][1]
+    brightness = interface.get_data(frame, timeout=PATIENCE)["light"][1]
     assert 0.0 < brightness < 255.0
     assert sensor.space().contains(brightness)
 
@@ -241,7 +242,7 @@ def test_fault_14_sensors_can_be_destroyed_and_made_anew_between_episodes(
         SensorFactory.spawn("imu", {"type": "sensor.other.imu"}, interface, hero)
         world.tick()
         frame = world.tick()
-        assert {name: reading[0] for name, reading in interface.get_data(frame, timeout=5.0).items()} == {
+        assert {name: reading[0] for name, reading in interface.get_data(frame, timeout=PATIENCE).items()} == {
             f"gnss{episode}": frame,
             "imu": frame,
         }

@@ -30,7 +30,7 @@ def test_it_is_used_without_a_process_of_ours_and_gets_its_settings_back(section
     server = create_server({"timeout": 20.0, "server": section})
     server.start()
     client = carla.Client(server.host, server.port)
-    client.set_timeout(20.0)
+    client.set_timeout(60.0)
     world = client.get_world()
     found = world.get_settings()
     changed = world.get_settings()
@@ -49,7 +49,7 @@ def test_its_town_and_the_actors_of_others_stay_also_when_it_hangs_for_a_while(
 ) -> None:
     running = start_server()
     client = carla.Client(*running.address)
-    client.set_timeout(20.0)
+    client.set_timeout(60.0)
     world = client.get_world()
     settings = world.get_settings()
     settings.max_substeps = 7
