@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-PAINT, PLAIN, GLASS, HEADLIGHT, TAIL_LIGHT, LEFT_BLINKER, RIGHT_BLINKER, SIREN = range(8)
+PAINT, PLAIN, GLASS, HEADLIGHT, TAIL_LIGHT, LEFT_BLINKER, RIGHT_BLINKER, SIREN, REVERSE_LIGHT = range(9)
 """What a face is made of: `PAINT` takes the actor's colour, lamps shine when they are on."""
 
 Colour = tuple[int, int, int]

@@ -19,6 +19,7 @@ from .mesh import (
     LEFT_BLINKER,
     PAINT,
     PLAIN,
+    REVERSE_LIGHT,
     RIGHT_BLINKER,
     SIREN,
     TAIL_LIGHT,
@@ -266,6 +267,11 @@ def _lamps(builder: MeshBuilder, size: Size, low: float, high: float, detail: in
             blinker = RIGHT_BLINKER if side > 0.0 else LEFT_BLINKER
             for x in (0.95, -0.955):
                 builder.box((x * length, side * width * inset, z), (0.04, 0.05, half * 0.7), _AMBER, blinker)
+            # Parts of the lamps in front and behind: the outer third turns, the inner one of those behind reverses.
+            part, outer, inner = (0.03, 0.05 * width, half), y + side * 0.11 * width, y - side * 0.11 * width
+            builder.box((length - 0.004, outer, z), part, _AMBER, blinker)
+            builder.box((0.004 - length, outer, z + 0.06 * height), part, _AMBER, blinker)
+            builder.box((0.004 - length, inner, z + 0.06 * height), part, _LAMP, REVERSE_LIGHT)
     if detail:
         builder.box((length * 0.992, 0.0, z - 0.1 * height), (0.02, 0.3 * width, 0.1 * height), _GRILLE)
         for x in (length, -length):
@@ -381,7 +387,12 @@ def _truck(builder: _Body, type_id: str, size: Size, detail: int) -> None:
         for side in (1.0, -1.0):
             builder.wheel((x * length, side * (width - 0.22), 0.5 - height), 0.5, 0.2, 0.55, False)
     for side in (1.0, -1.0):
-        builder.box((-length * 0.99, side * 0.75 * width, -0.62 * height), (0.03, 0.16, 0.1), _REAR_LAMP, TAIL_LIGHT)
+        x, y, z = -length * 0.99, side * 0.75 * width, -0.62 * height
+        builder.box((x, y, z), (0.03, 0.16, 0.1), _REAR_LAMP, TAIL_LIGHT)
+        if detail:
+            blinker = RIGHT_BLINKER if side > 0.0 else LEFT_BLINKER
+            builder.box((x, y + side * 0.24, z), (0.03, 0.08, 0.1), _AMBER, blinker)
+            builder.box((x, y - side * 0.24, z), (0.03, 0.08, 0.1), _LAMP, REVERSE_LIGHT)
     if "firetruck" in type_id:
         _siren(builder, (length, width, height * 0.68))
 

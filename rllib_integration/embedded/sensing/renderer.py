@@ -18,7 +18,17 @@ from .compiling import BARE
 from .mesh import Mesh, MeshBuilder
 from .models import WALK_POSES, Size, model, opened_doors, posed_walker, walk_pose, wheel_mesh, wheels
 from .raster import FARTHEST, INSTANCE, Camera, MeshPool
-from .shading import LAMP_BRAKE, LAMP_HEAD, LAMP_LEFT, LAMP_RIGHT, LAMP_SIREN, LAMP_TAIL, Stage
+from .shading import (
+    LAMP_BRAKE,
+    LAMP_HEAD,
+    LAMP_HIGH,
+    LAMP_LEFT,
+    LAMP_REVERSE,
+    LAMP_RIGHT,
+    LAMP_SIREN,
+    LAMP_TAIL,
+    Stage,
+)
 from .view import Joints, Mount, View
 
 _LENS_COLOURS = ((255, 40, 30), (255, 180, 30), (40, 255, 110))
@@ -30,6 +40,10 @@ _COARSE_BODY, _COARSE_WHEEL = 26.0, 8.0
 
 MAX_BEAMS = 6
 """Head lamps that light their surroundings at night: those of the vehicles nearest to the camera."""
+
+
+_LOW_BEAM, _HIGH_BEAM = 2.2, 6.0
+"""Strength of head lamps."""
 
 
 class Seen(NamedTuple):
@@ -411,7 +425,8 @@ class Renderer:
         bodies = bodies[np.argsort(away, kind="stable")[:MAX_BEAMS]]
         forward = bodies["rotation"][:, :, 0]
         place = bodies["position"] + forward * bodies["size"][:, :1]
-        return np.concatenate([place, forward[:, :2], np.full((len(bodies), 1), 2.2)], axis=1).astype(np.float32)
+        strength = np.where(bodies["lamps"] & LAMP_HIGH, _HIGH_BEAM, _LOW_BEAM)[:, None]
+        return np.concatenate([place, forward[:, :2], strength], axis=1).astype(np.float32)
 
 
 def _size(actor: np.void) -> Size:
@@ -428,6 +443,8 @@ def _lamps_of_flags(flags: int) -> int:
         | (LAMP_LEFT if flags & 0x20 else 0)
         | (LAMP_RIGHT if flags & 0x10 else 0)
         | (LAMP_SIREN if flags & 0x200 else 0)
+        | (LAMP_REVERSE if flags & 0x40 else 0)
+        | (LAMP_HIGH if flags & 0x4 else 0)
     )
 
 

@@ -19,13 +19,14 @@ from rllib_integration.embedded.kernel_cache import njit
 from .compiling import INLINE, INNER
 from .ground_colour import ground_colour, ground_terms, is_ground
 from .lighting import background, clearness, lamp_light, lit, mirrored
-from .mesh import GLASS, HEADLIGHT, LEFT_BLINKER, PAINT, RIGHT_BLINKER, SIREN, TAIL_LIGHT
+from .mesh import GLASS, HEADLIGHT, LEFT_BLINKER, PAINT, REVERSE_LIGHT, RIGHT_BLINKER, SIREN, TAIL_LIGHT
 from .patterns import lookup, striped, texture
 from .raster import MeshPool
 from .scene import LAMP, LEAVES, PANE, PLAIN, WALL, GroundLight, Markings, Surfaces
 from .weather import Light
 
 LAMP_HEAD, LAMP_TAIL, LAMP_BRAKE, LAMP_LEFT, LAMP_RIGHT, LAMP_SIREN = 1, 2, 4, 8, 16, 32
+LAMP_REVERSE, LAMP_HIGH = 64, 128
 """Bits of raster.INSTANCE's `lamps`."""
 
 
@@ -110,7 +111,9 @@ def lamp_glow(material, lamps, night):
     if material == TAIL_LIGHT and lamps & LAMP_TAIL:
         return 0.45, 0.02, 0.02
     if (material == LEFT_BLINKER and lamps & LAMP_LEFT) or (material == RIGHT_BLINKER and lamps & LAMP_RIGHT):
-        return bright, 0.5 * bright, 0.05
+        return bright, 0.14 * bright, 0.01 * bright
+    if material == REVERSE_LIGHT and lamps & LAMP_REVERSE:
+        return bright, 0.97 * bright, 0.9 * bright
     return 0.0, 0.0, 0.0
 
 

@@ -215,6 +215,34 @@ def test_brake_lamps_shine_when_the_brake_is_pressed(open_street):
     assert shine[1] > shine[0] + 4
 
 
+@pytest.mark.parametrize("type_id", ["vehicle.tesla.model3", "vehicle.carlamotors.firetruck"])
+def test_lamps_behind_show_where_a_vehicle_turns_and_that_it_reverses(open_street, type_id):
+    lamps = {}
+    for name, flags in (("off", 0), ("left", 0x20), ("right", 0x10), ("reverse", 0x40)):
+        view = make_view(open_street, vehicles=[{"type_id": type_id, "x": 6.0}], sun_altitude_angle=-30.0)
+        view.actors.flags[0] = flags
+        image = picture("rgb", view, make_mount(z=1.0), image_size_x=400, image_size_y=300, bloom_intensity=0)
+        lamps[name] = image[..., 2::-1].astype(int)
+    red, green = np.moveaxis(lamps["left"] - lamps["off"], -1, 0)[:2]
+    shines = red > 60
+    assert shines[:, :200].sum() > 10
+    assert not shines[:, 200:].any()
+    assert (red[shines] > green[shines] + 20).all()
+    assert (lamps["right"] - lamps["off"]).max(axis=(0, 2))[:200].max() < 10
+    white = (lamps["reverse"] - lamps["off"]).min(axis=2) > 60
+    assert white[:, :200].sum() > 5
+    assert white[:, 200:].sum() > 5
+
+
+def test_the_high_beam_is_brighter_than_the_low_one(open_street):
+    bright = []
+    for flags in (0, 0x2, 0x6):
+        view = make_view(open_street, vehicles=[{"x": -3.0}], sun_altitude_angle=-30.0)
+        view.actors.flags[0] = flags
+        bright.append(picture("rgb", view, make_mount(z=2.0, pitch=-10.0))[..., :3].mean())
+    assert bright[0] < 0.8 * bright[1] < 0.7 * bright[2]
+
+
 @pytest.mark.parametrize(
     "fields", [{"wheel_cosine": 0.87, "wheel_sine": 0.5}, {"rolled": 0.15}], ids=["turned", "rolled"]
 )
