@@ -28,6 +28,9 @@ _STEPS = (0.5, 10.0)
 _BESIDE = 0.9
 """[m] Where it is looked whether the road goes on beside its edge: more than a cell of the ground."""
 
+_LONGEST = 500.0
+"""[m] Longer pieces of wall are cut: looking for the ends of a piece takes time with the square of its length."""
+
 _TOLERANCE = 0.04
 """[m] How far a wall may leave the edge between its ends."""
 
@@ -38,7 +41,7 @@ class GenerationParameters:
 
     Attributes:
         vertex_distance: [m] between the points in which lanes and walls are sampled (curves: half of it).
-        max_road_length: [m] greatest length of one piece of wall.
+        max_road_length: [m] greatest length of one piece of wall, at most 500.
         wall_height: [m] of the walls at both edges of all roads outside junctions; 0 for none.
         additional_width: [m] by which driving lanes in junctions are wider, on either side.
         smooth_junctions: accepted for CARLA's sake; heights in junctions are always smooth.
@@ -106,9 +109,9 @@ def walls(
     feet[:, :2] += (WALL_GAP + 0.5 * WALL_THICKNESS) * outward
     feet[:, 2] += np.repeat([_raised(int(lanes.type[row])) for row, *_ in edges], sizes)
     # A run ends with its edge, and where points between do not belong to it.
-    run = np.cumsum(np.concatenate([[False], (np.diff(owner) != 0) | ~outer[:-1]]))[outer]
+    run = np.cumsum(np.concatenate([[False], (np.diff(owner) != 0) | ~outer[:-1]]))[outer].astype(np.int32)
     feet = np.ascontiguousarray(feet[outer])
-    first, last = straight_stretches(run, feet, feet, _TOLERANCE, longest)
+    first, last = straight_stretches(run, feet, feet, _TOLERANCE, min(longest, _LONGEST))
     return np.stack([feet[first], feet[last]], axis=1)
 
 
