@@ -146,6 +146,34 @@ def test_an_object_takes_the_mean_colour_of_its_texture():
     assert np.unique(colours[changed], axis=0).tolist() == [[155, 0, 50]]
 
 
+def test_vehicles_and_props_take_textures_by_names_that_hold_their_ids(carla_client):
+    world = carla_client.get_world()
+    library, ahead = world.get_blueprint_library(), carla.Transform(carla.Location(0.0, 0.0, 300.0))
+    camera = library.find("sensor.camera.rgb")
+    for name in ("image_size_x", "image_size_y"):
+        camera.set_attribute(name, "64")
+    camera, pictures = world.spawn_actor(camera, ahead), queue.Queue()
+    camera.listen(pictures.put)
+    texture = carla.TextureColor(2, 1)
+    texture.set(0, 0, carla.Color(255, 0, 255, 255))
+    texture.set(1, 0, carla.Color(255, 0, 255, 255))
+    for kind, prefix in (("vehicle.tesla.model3", "BP_TeslaM3_C_"), ("static.prop.box01", "StaticMeshActor_")):
+        actor = world.spawn_actor(library.find(kind), carla.Transform(carla.Location(4.0, 0.0, 299.0)))
+        actor.set_simulate_physics(False)
+        (name,) = (name for name in world.get_names_of_all_objects() if name == f"{prefix}{actor.id}")
+        magenta = []
+        for _ in range(2):
+            frame = world.tick()
+            picture = next(one for one in iter(lambda: pictures.get(timeout=PATIENCE), None) if one.frame == frame)
+            blue, green, red = np.frombuffer(picture.raw_data, np.uint8).reshape(-1, 4)[:, :3].astype(int).T
+            magenta.append(int(((np.minimum(blue, red) > 60) & (np.minimum(blue, red) > 2 * green)).sum()))
+            world.apply_color_texture_to_object(name, carla.MaterialParameter.Diffuse, texture)
+        actor.destroy()
+        assert magenta[0] == 0
+        assert magenta[1] > 10
+    camera.stop()
+
+
 def test_unloaded_layers_take_their_objects_along_and_leave_the_signals():
     simulation = Simulation()
     simulation.begin(dataclasses.replace(load_town("Minitown"), name="Minitown_Opt"))

@@ -56,7 +56,12 @@ class Lookup:
 
     def colour(self, kind: int, row: int) -> tuple[int, int, int]:
         """Its paint as red, green, blue."""
-        return _colour_of(self._actor(kind, row).attributes.get("color", ""))
+        actor = self._actor(kind, row)
+        return actor.paint or _colour_of(actor.attributes.get("color", ""))
+
+    def is_painted(self, kind: int, row: int) -> bool:
+        """Whether a client put a texture on it."""
+        return self._actor(kind, row).paint is not None
 
     def posture(self, row: int) -> Joints | None:
         """Joints of a walker that a client posed."""

@@ -121,8 +121,10 @@ def enable_environment_objects(server: Server, ids: Any, enabled: bool) -> None:
 
 @value
 def get_names_of_all_objects(server: Server) -> list[str]:
-    """Names of the town's objects."""
-    return [name.decode() for name in server.simulation.level_objects["name"].tolist()]
+    """Names of the town's objects, the vehicles and the props."""
+    present = [actor.object_name for actor in server.simulation.episode.actors.values()]
+    town = [name.decode() for name in server.simulation.level_objects["name"].tolist()]
+    return town + [name for name in present if name]
 
 
 @void

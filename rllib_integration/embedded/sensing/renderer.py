@@ -310,6 +310,7 @@ class Renderer:
         }
         cast.append(self._postures)
         cast.append([view.actors.open_doors(row) for row in range(len(view.vehicles))])
+        cast.append([view.actors.is_painted(PROP, row) for row in range(len(view.props))])
         cast += [
             (view.actors.type_id(kind, row), view.actors.colour(kind, row))
             for kind, rows in enumerate(groups)
@@ -385,6 +386,10 @@ class Renderer:
             body["near_mesh"] = body["far_mesh"] = self._meshes.replace(("posed", int(actor["id"])), mesh)
         body["size"] = size
         body["colour"] = view.actors.colour(kind, row)
+        if kind == PROP and view.actors.is_painted(kind, row):
+            mesh = model(type_id, size, 1, pose)
+            mesh = mesh._replace(colour=np.broadcast_to(body["colour"], mesh.colour.shape).copy())
+            body["near_mesh"] = body["far_mesh"] = self._meshes.replace(("painted", int(actor["id"])), mesh)
         body["label"] = label_of(type_id)
         body["object_id"] = actor["id"]
         body["casts_shadow"], body["coarse"] = 1, _COARSE_BODY

@@ -23,6 +23,9 @@ class ActorLookup(Protocol):
     def colour(self, kind: int, row: int) -> tuple[int, int, int]:
         """Paint as red, green, blue (0..255)."""
 
+    def is_painted(self, kind: int, row: int) -> bool:
+        """Whether the paint covers all of it, instead of the colours of its parts."""
+
     def posture(self, row: int) -> Joints | None:
         """Where the `models.JOINTS` of a walker are in its own frame [m], if a client posed it; else it just walks."""
 

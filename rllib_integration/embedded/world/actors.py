@@ -20,6 +20,17 @@ RIGID = 0
 SPRING_ARM = 1
 SPRING_ARM_GHOST = 2
 
+_CLASS_NAMES = {
+    "vehicle.audi.tt": "AudiTT",
+    "vehicle.carlamotors.european_hgv": "European_HGV",
+    "vehicle.dodge.charger_2020": "Charger2020",
+    "vehicle.lincoln.mkz_2020": "Lincoln2020",
+    "vehicle.mercedes.coupe_2020": "MercedesCCC",
+    "vehicle.mini.cooper_s_2021": "Mini2021",
+    "vehicle.tesla.model3": "TeslaM3",
+}
+"""Classes of CARLA's vehicles that are not called by their make and model."""
+
 FIXTURE = np.dtype(
     [
         ("id", np.uint32),
@@ -102,6 +113,7 @@ class Actor:
         sticky: Whether a control lasts until the next one; else it lasts for one tick.
         sign_id: OpenDRIVE id of a traffic light or sign.
         events_sent: How many messages a sensor of events has sent, where they are counted.
+        paint: Red, green, blue (0..255) that a client's texture gave it, None for its own colours.
         payload: What belongs to this sort of actor: a sensor, a signal, ....
     """
 
@@ -124,6 +136,17 @@ class Actor:
     sticky: bool = True
     sign_id: str = ""
     events_sent: int = 0
+    paint: tuple[int, int, int] | None = None
+
+    @property
+    def object_name(self) -> str:
+        """Name by which textures are put on it, as Unreal would call it; empty for what takes none, as walkers."""
+        if self.kind == PROP_KIND:
+            return f"StaticMeshActor_{self.id}"
+        if self.kind != VEHICLE_KIND:
+            return ""
+        plain = self.type_id.partition(".")[2].replace(".", "_").title().replace("_", "")
+        return f"BP_{_CLASS_NAMES.get(self.type_id, plain)}_C_{self.id}"
 
     @property
     def parent_id(self) -> int:

@@ -164,13 +164,16 @@ class Simulation:
         self._show_town()
 
     def paint(self, names: set[str], colour: Colour) -> int:
-        """Give objects of the town, by their names, one colour each; returns how many there were."""
+        """Give objects of the town, vehicles and props one colour each, by their names; returns how many there were."""
         objects = self.level_objects
         found = objects["object_id"][np.isin(objects["name"], np.array([name.encode() for name in sorted(names)]))]
         if len(found):
             self._paint |= dict.fromkeys(found.tolist(), colour)
             self._show_town()
-        return len(found)
+        actors = [actor for actor in self.episode.actors.values() if actor.object_name and actor.object_name in names]
+        for actor in actors:
+            actor.paint = colour
+        return len(found) + len(actors)
 
     def _show_town(self) -> None:
         town = self.full_town

@@ -53,6 +53,9 @@ class Actors:
     def colour(self, kind: int, row: int) -> tuple[int, int, int]:
         return self.colours.get((kind, row), (200, 20, 20))
 
+    def is_painted(self, kind: int, row: int) -> bool:
+        return False
+
     def posture(self, row: int) -> Joints | None:
         return self.postures.get(row)
 
