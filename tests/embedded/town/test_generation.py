@@ -11,14 +11,26 @@ from rllib_integration.embedded.physics.ground import ground_at
 from rllib_integration.embedded.town import GenerationParameters, Town, TownError, build_town
 
 
-def _world(minitown: Town, **parameters: float | bool) -> Town:
-    return build_town("OpenDriveMap", minitown.opendrive, GenerationParameters(**parameters))
+def _world(minitown: Town, parameters: GenerationParameters) -> Town:
+    return build_town("OpenDriveMap", minitown.opendrive, parameters)
 
 
 @pytest.fixture(scope="module")
 def world(minitown: Town) -> Town:
     """As `Client.generate_opendrive_world` makes it by default."""
-    return _world(minitown)
+    return _world(minitown, GenerationParameters())
+
+
+@pytest.fixture(scope="module")
+def bare(minitown: Town) -> Town:
+    """With roads as they are in the text, and no walls."""
+    return _world(minitown, GenerationParameters(wall_height=0.0, additional_width=0.0))
+
+
+@pytest.fixture(scope="module")
+def changed(minitown: Town) -> Town:
+    """With everything else than by default."""
+    return _world(minitown, GenerationParameters(1.0, 10.0, 3.0, 2.0, False, False, False))
 
 
 def _walls(town: Town) -> np.ndarray:
@@ -54,40 +66,38 @@ def test_walls_stand_along_roads_and_not_on_lanes(minitown: Town, world: Town) -
     assert beside > 0.9 * len(waypoints)
 
 
-@pytest.mark.parametrize("height", [0.0, 1.0, 3.0])
-def test_walls_are_as_high_as_asked(minitown: Town, height: float) -> None:
-    town = _world(minitown, wall_height=height, max_road_length=10.0)
-    walls = town.environment_objects[town.environment_objects["label"] == WALLS]
-    assert bool(len(walls)) == (height > 0.0)
-    for wall in walls:
-        low, high = (float(wall["z"] + sign * wall["extent_z"]) for sign in (-1.0, 1.0))
-        at = carla.Location(float(wall["x"]), float(wall["y"]), low)
-        edge = minitown.carla_map.get_waypoint(at, lane_type=carla.LaneType.Any).transform.location.z
-        assert low < edge
-        assert high - edge == pytest.approx(height, abs=0.4)
-        assert wall["extent_x"] <= 5.0 + 1e-6
+def test_walls_are_as_high_and_as_long_as_asked(minitown: Town, bare: Town, world: Town, changed: Town) -> None:
+    assert len(_walls(bare)) == 0
+    for town, height, longest in ((world, 1.0, 50.0), (changed, 3.0, 10.0)):
+        walls = town.environment_objects[town.environment_objects["label"] == WALLS]
+        assert walls["extent_x"].max() == pytest.approx(0.5 * longest, rel=0.1)
+        for wall in walls:
+            low, high = (float(wall["z"] + sign * wall["extent_z"]) for sign in (-1.0, 1.0))
+            at = carla.Location(float(wall["x"]), float(wall["y"]), low)
+            edge = minitown.carla_map.get_waypoint(at, lane_type=carla.LaneType.Any).transform.location.z
+            assert low < edge
+            # Where it slopes, the box of a piece is higher than its wall.
+            assert -0.2 < high - edge - height < 0.3 + 0.05 * wall["extent_x"]
 
 
-def test_junctions_are_wider_by_the_additional_width(minitown: Town, world: Town) -> None:
-    shares = [
-        _paved_share(town, minitown.carla_map, aside=1.2)
-        for town in (_world(minitown, additional_width=0.0), world, _world(minitown, additional_width=2.0))
-    ]
+def test_junctions_are_wider_by_the_additional_width(minitown: Town, bare: Town, world: Town, changed: Town) -> None:
+    shares = [_paved_share(town, minitown.carla_map, aside=1.2) for town in (bare, world, changed)]
     assert shares[0] < shares[2]
     assert shares[0] <= shares[1] <= shares[2]
 
 
-def test_an_invisible_mesh_carries_and_is_not_drawn(minitown: Town, world: Town) -> None:
-    town = _world(minitown, enable_mesh_visibility=False)
-    assert not {ROADS, SIDEWALKS, TERRAIN, GROUND, ROAD_LINES, WALLS} & set(town.scenery.label.tolist())
-    assert {ROADS, SIDEWALKS, TERRAIN, ROAD_LINES, WALLS} <= set(world.scenery.label.tolist())
-    assert len(_walls(town)) == len(_walls(world))
-    np.testing.assert_array_equal(town.surface.height, world.surface.height)
+def test_an_invisible_mesh_carries_and_is_not_drawn(world: Town, changed: Town) -> None:
+    mesh = {ROADS, SIDEWALKS, TERRAIN, ROAD_LINES, WALLS}
+    assert mesh <= set(world.scenery.label.tolist())
+    assert not {*mesh, GROUND} & set(changed.scenery.label.tolist())
+    assert len(changed.scenery.triangles)
+    assert len(_walls(changed))
+    assert {ROADS, SIDEWALKS, TERRAIN} <= set(np.unique(changed.surface.label).tolist())
 
 
-def test_there_is_a_navigation_mesh_only_if_wanted(minitown: Town, world: Town) -> None:
+def test_there_is_a_navigation_mesh_only_if_wanted(world: Town, changed: Town) -> None:
     assert world.navigation_mesh()[1]
-    assert _world(minitown, enable_pedestrian_navigation=False).navigation_mesh() == ("", b"")
+    assert changed.navigation_mesh() == ("", b"")
 
 
 @pytest.mark.parametrize(
