@@ -61,6 +61,15 @@ class Connection:
         except OSError:  # nothing, or a broken connection
             return False
 
+    def has_hung_up(self) -> bool:
+        """Whether the peer has closed the connection, be it unheard of yet."""
+        try:
+            return self.closed or not self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def write(self, message: bytes | memoryview, body: bytes | memoryview | None = None) -> None:
         """Send one message, the part `body` after the part `message`.
 

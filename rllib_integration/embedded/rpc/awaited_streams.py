@@ -53,6 +53,15 @@ class AwaitedStreams:
                     del awaited.streams[stream_id]
                 return
 
+    def awaits(self, connection: RpcConnection, stream_id: int) -> bool:
+        """Whether a client's subscription to a stream is still on its way."""
+        self._forget(time.monotonic())
+        return connection in self._awaited and stream_id in self._awaited[connection].streams
+
+    def until(self, connection: RpcConnection) -> float:
+        """How long a client's subscriptions are awaited; 0 if none is."""
+        return self._awaited[connection].until if connection in self._awaited else 0.0
+
     def delay_tick(self, connection: RpcConnection, message_id: int) -> bool:
         """Keep a tick until its client's subscriptions are there; False if it may happen now."""
         self._forget(time.monotonic())

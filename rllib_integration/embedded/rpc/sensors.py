@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 def get_sensor_token(server: Server, stream_id: int) -> list[bytes]:
     """The token of a stream, to which the client now subscribes."""
     number = values.integer(stream_id, "stream id") & 0xFFFFFFFF
-    if number in server.simulation.sensors.stream_ids:
+    streams = server.simulation.sensors.stream_ids
+    if number in streams:
+        if server.second_listens.is_one(server.connection, number):
+            raise RemoteError(
+                "this client listens to the sensor already, and CARLA's client ends its process when it listens twice; "
+                "call stop() before another listen()"
+            )
+        server.second_listens.note(server.connection, number, streams)
         server.awaited_streams.announce(server.connection, number)
     return [server.token(number)]
 

@@ -47,6 +47,7 @@ from rllib_integration.embedded.rpc.kernel_gate import Compiling, KernelGate
 from rllib_integration.embedded.rpc.load_guard import LoadGuard
 from rllib_integration.embedded.rpc.registry import REMOTE_CALLS, RemoteCall, RemoteError, Returns
 from rllib_integration.embedded.rpc.reply_guard import ReplyGuard
+from rllib_integration.embedded.rpc.second_listens import TOKEN_CALL, SecondListens
 from rllib_integration.embedded.rpc.tick_gate import TickGate
 from rllib_integration.embedded.rpc.traffic_managers import TrafficManagers
 from rllib_integration.embedded.rpc.world import settings_to_wire
@@ -100,6 +101,7 @@ class Server:
         connection: The connection whose request is being answered.
         traffic_managers: Registry of the Traffic Managers that clients run.
         awaited_streams: Subscriptions that clients have begun.
+        second_listens: Which clients have listened to which sensors.
         skips_overtaken_frames: Whether a tick that its client did not wait for, and has followed up with another one
             already, is told to nobody: of several ticks at once, clients hear of the last.
         request: What is being answered.
@@ -138,6 +140,7 @@ class Server:
         self._settings_wire: list[Any] = []
         self._rpc = RpcServer(self._loop, port, self._handle)
         self.streams = StreamServer(self._loop, streaming_port, self._on_subscribe)
+        self.second_listens = SecondListens(self.streams, self.awaited_streams)
         simulation.publisher = self
         simulation.lookup = Lookup(simulation)
 
@@ -191,6 +194,7 @@ class Server:
             and not self._gate
             and not self._load_guard
             and not self.awaited_streams
+            and not self.second_listens
             and not self._held_messages
             and not self._rpc.backlog
             and not self._long_batches
@@ -223,6 +227,10 @@ class Server:
             for connection, message_id in self.awaited_streams.due_ticks(time.monotonic()):
                 self._on_tick_cue(connection, message_id, is_async=False)
             due.append(self.awaited_streams.next_due())
+        if self.second_listens:
+            for connection, request in self.second_listens.due():
+                self._answer(connection, request)
+            due.append(self.second_listens.next_due())
         if self._held_messages:
             self._held_messages.send_due(time.monotonic())
             due.append(self._held_messages.next_due())
@@ -342,6 +350,8 @@ class Server:
             if not request.is_async:
                 connection.write(encode_unknown_method(message_id, method, len(request.arguments) + 1))
             self.complaints.log(method, "there is no such remote call")
+            return
+        if method == TOKEN_CALL and self.second_listens.hold(connection, request):
             return
         self.connection, self.request, self.changes_traffic = connection, request, False
         if self._untold is not None and not (request.is_async and method == "apply_batch"):

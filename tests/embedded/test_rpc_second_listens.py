@@ -1,0 +1,86 @@
+"""A client that listens to a sensor twice would end its process: it is told so instead."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+from rllib_integration.embedded.protocol.rpc_framing import Request
+from rllib_integration.embedded.rpc import awaited_streams
+from rllib_integration.embedded.rpc.awaited_streams import AwaitedStreams
+from rllib_integration.embedded.rpc.second_listens import TOKEN_CALL, SecondListens
+
+_LISTENER = """
+import os, queue, sys, carla
+client = carla.Client("127.0.0.1", int(sys.argv[1]), worker_threads=1)
+client.set_timeout(20.0)
+world = client.get_world()
+settings = world.get_settings()
+settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
+world.apply_settings(settings)
+sensor = world.spawn_actor(world.get_blueprint_library().find("sensor.other.gnss"), carla.Transform())
+inbox = queue.Queue()
+for number in range(3):
+    sensor.listen(inbox.put)
+    world.tick()
+    inbox.get(timeout=20.0)
+    try:
+        sensor.listen(inbox.put)
+    except RuntimeError as error:
+        print(number, error, flush=True)
+    sensor.stop()
+os._exit(0)
+"""
+
+
+def test_a_second_listen_is_refused_until_the_first_one_stops(embedded_server):
+    command = [sys.executable, "-c", _LISTENER, str(embedded_server[1])]
+    client = subprocess.run(command, capture_output=True, text=True, timeout=300.0, check=False)
+    lines = client.stdout.splitlines()
+    assert [line[:1] for line in lines] == ["0", "1", "2"], (client.returncode, client.stderr)
+    assert all(line.endswith("call stop() before another listen()") for line in lines)
+
+
+class Peer(SimpleNamespace):
+    """What is asked of a connection."""
+
+    __hash__ = object.__hash__
+
+    def has_hung_up(self):
+        return self.closed
+
+
+def test_a_call_waits_for_the_subscription_before_it(monkeypatch):
+    monkeypatch.setattr(awaited_streams.time, "monotonic", lambda: 100.0)
+    streams, awaited = SimpleNamespace(subscribers={}), AwaitedStreams()
+    listens = SecondListens(streams, awaited)
+    client, other = (Peer(peer=f"127.0.0.1:{port}", closed=False) for port in (1, 2))
+    call = Request(5, TOKEN_CALL, [7], False)
+    assert not listens.is_one(client, 7)
+    assert not listens.hold(client, call)
+    listens.note(client, 7, {7})
+    awaited.announce(client, 7)
+    assert not listens.hold(other, call)
+    assert listens.hold(client, call)
+    assert not listens.hold(client, call)
+    assert listens.due() == []
+    assert listens.next_due() > 0.0
+    awaited.arrived(7)
+    streams.subscribers[7] = [Peer(closed=False)]
+    assert listens.due() == [(client, call)]
+    assert not listens
+    assert listens.is_one(client, 7)
+    streams.subscribers[7][0].closed = True
+    assert not listens.is_one(client, 7)
+
+
+def test_several_clients_may_listen_to_one_sensor():
+    streams = SimpleNamespace(subscribers={7: [Peer(closed=False)]})
+    listens = SecondListens(streams, AwaitedStreams())
+    clients = [Peer(peer=f"127.0.0.1:{port}", closed=False) for port in (1, 2)]
+    for client in clients:
+        assert not listens.is_one(client, 7)
+        listens.note(client, 7, {7})
+    # Which of them has the stream that is open is not known.
+    assert not any(listens.is_one(client, 7) for client in clients)
