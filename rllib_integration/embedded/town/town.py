@@ -158,7 +158,7 @@ class RayTargets(NamedTuple):
 
 
 def ray_targets(obstacles: NDArray[np.void], objects: NDArray[np.void]) -> RayTargets:
-    """Obstacles with the plates of signs and the heads of traffic lights among some environment objects.
+    """Obstacles with plates of signs, heads of traffic lights and crowns of trees among some environment objects.
 
     Args:
         obstacles: structured array `physics.state.OBSTACLE`.
@@ -169,8 +169,23 @@ def ray_targets(obstacles: NDArray[np.void], objects: NDArray[np.void]) -> RayTa
     for name in OBSTACLE.names or ():
         boxes[name] = shown[name]
     boxes["yaw"] = np.radians(shown["yaw"])
-    together = np.concatenate([obstacles, boxes])
+    together = np.concatenate([obstacles, boxes, _crowns(obstacles, objects)])
     return RayTargets(together, build_obstacle_grid(together))
+
+
+def _crowns(obstacles: NDArray[np.void], objects: NDArray[np.void]) -> NDArray[np.void]:
+    """Boxes for what leaves surround: the upper parts of trees, of whose lower ones only the trunks are met."""
+    trees = objects[objects["label"] == labels.VEGETATION]
+    _, of_tree, of_trunk = np.intersect1d(trees["object_id"], obstacles["object_id"], return_indices=True)
+    trees, trunks = trees[of_tree], obstacles[of_trunk]
+    crowns = np.zeros(len(trees), OBSTACLE)
+    for name in OBSTACLE.names or ():
+        crowns[name] = trees[name]
+    low, high = trunks["z"] + trunks["extent_z"], trees["z"] + trees["extent_z"]
+    # As much space as the knobbly ball takes that cameras see there.
+    crowns["z"], crowns["extent_z"] = 0.5 * (low + high), 0.45 * (high - low)
+    crowns["extent_x"], crowns["extent_y"] = 0.7 * trees["extent_x"], 0.7 * trees["extent_y"]
+    return crowns[high > low]
 
 
 @dataclass

@@ -105,8 +105,8 @@ def test_objects_obstacles_and_meshes_are_the_same_things(name: str, town_named:
         assert np.hypot(item["x"] - box["x"], item["y"] - box["y"]) < 1e-6
 
 
-def test_the_box_of_a_tree_holds_its_crown(minitown: Town) -> None:
-    scenery, objects = minitown.scenery, minitown.environment_objects
+def test_the_box_of_a_tree_holds_its_crown_which_rays_meet(minitown: Town) -> None:
+    scenery, objects, targets = minitown.scenery, minitown.environment_objects, minitown.ray_targets.boxes
     trees = objects[objects["label"] == VEGETATION]
     assert len(trees) > 10
     for item in trees[:10]:
@@ -115,6 +115,9 @@ def test_the_box_of_a_tree_holds_its_crown(minitown: Town) -> None:
         half = np.array([item[f"extent_{axis}"] for axis in "xyz"])
         assert (np.abs(points - middle) <= half + 0.25).all()
         assert (np.ptp(points, axis=0) > 1.4 * half).all()
+        crown = targets[targets["object_id"] == item["object_id"]][-1]
+        assert crown["extent_x"] == pytest.approx(0.7 * half[0])
+        assert item["z"] < crown["z"] < crown["z"] + crown["extent_z"] < item["z"] + half[2]
 
 
 def test_buildings_stand_on_terrain(minitown: Town) -> None:
