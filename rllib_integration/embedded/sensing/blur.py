@@ -6,7 +6,7 @@ At CARLA's defaults all of it stays below a pixel for what is farther away than 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import cv2
@@ -38,8 +38,11 @@ ATTRIBUTES: dict[str, Attribute] = {**FOCUS_ATTRIBUTES, **MOTION_ATTRIBUTES}
 SENSOR_WIDTH = 24.576
 """[mm] of the film behind Unreal's lens, which with the field of view gives its focal length."""
 
-WIDEST = 0.025
-"""Radius of the widest blur, as a share of the picture's width."""
+WIDEST, MOST_PIXELS = 0.025, 40.0
+"""Radius of the widest blur by depth: as a share of the picture's width, and in pixels."""
+
+BAND = 1_000_000
+"""[pixels] What is blurred at once: of the largest pictures, all at once would take gigabytes."""
 
 _SMALLEST = 0.25
 """[pixels] A blur of a smaller radius is left away."""
@@ -67,7 +70,7 @@ class Focus:
         self._spread *= width / SENSOR_WIDTH
         self._haze = number["blur_radius"] * width / 1920.0
         self._half_way = 1000.0 * max(number["blur_amount"], 1e-6)
-        self._widest = max(WIDEST * width, 1.0)
+        self._widest = min(max(WIDEST * width, 1.0), MOST_PIXELS)
         self._blades = int(number["blade_count"])
         self._roundness = min(number["min_fstop"] / number["fstop"], 1.0)
 
@@ -79,6 +82,10 @@ class Focus:
         largest = float(radius.max())
         if largest < _SMALLEST:
             return picture
+        return _by_bands(picture, math.ceil(largest), lambda rows: self._mix(picture[rows], radius[rows], largest))
+
+    def _mix(self, picture: NDArray[np.uint8], radius: NDArray[np.float32], largest: float) -> NDArray[np.uint8]:
+        """Blur each pixel by its radius, between pictures that are blurred by one radius each, up to the largest."""
         mixed = picture.astype(np.float32)
         mixed[..., 3] = 1.0
         sharp, below = mixed.copy(), 0.0
@@ -132,7 +139,7 @@ class Shutter:
         defaults = {name: spec.default for name, spec in MOTION_ATTRIBUTES.items()}
         is_default = all(values[name] == default for name, default in defaults.items())
         self._is_open = self._share > 0.0 and self._longest >= _SMALLEST and not is_default
-        self._flow = np.zeros((height, width, 2), np.float32)
+        self._flow = np.zeros((height, width, 2) if self._is_open else (0, 0, 2), np.float32)
         self._before: tuple[float, Camera] | None = None
 
     def blur(self, picture: NDArray[np.uint8], view: View, seen: Seen, stage: Stage) -> NDArray[np.uint8]:
@@ -166,33 +173,41 @@ class Shutter:
 
     def _smear(self, picture: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
         height, width = picture.shape[:2]
-        way = self._flow * np.array((0.5 * width * share, -0.5 * height * share), np.float32)
+        way = self._flow
+        way *= np.array((0.5 * width * share, -0.5 * height * share), np.float32)
         length = np.hypot(way[..., 0], way[..., 1])
-        way *= np.minimum(1.0, self._longest / np.maximum(length, 1e-6))[..., None]
         longest = min(float(length.max()), self._longest)
         if longest < _SMALLEST:
             return picture
-        length = np.minimum(length, np.float32(self._longest))
-        along = _around(way, longest)
-        reach = np.hypot(along[..., 0], along[..., 1])
-        columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-        taps = min(2 * math.ceil(longest / 2.0) + 1, _MOST_TAPS)
-        total, weights = np.zeros((height, width, 4), np.float32), np.zeros((height, width, 1), np.float32)
-        for tap in range(taps):
-            place = np.float32(tap / (taps - 1) - 0.5)
-            at = columns + place * along[..., 0], rows + place * along[..., 1]
-            colour = cv2.remap(picture, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            # A pixel takes what it passes on its own way, and what passes it on theirs.
-            farthest = np.maximum(length, cv2.remap(length, *at, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE))
-            weight = np.clip(farthest - 2.0 * abs(place) * reach + 1.0, 0.0, 1.0)[..., None]
-            total += weight * colour
-            weights += weight
-        return np.asarray(total / weights + 0.5, np.uint8)
+        way *= np.minimum(1.0, self._longest / np.maximum(length, 1e-6))[..., None]
+        reach = math.ceil(longest / 2.0)
+        return _by_bands(picture, reach, lambda rows: _smeared(picture[rows], way[rows], reach))
 
 
-def _around(way: NDArray[np.float32], longest: float) -> NDArray[np.float32]:
+def _smeared(picture: NDArray[np.uint8], way: NDArray[np.float32], reach: int) -> NDArray[np.uint8]:
+    """A picture whose pixels are smeared along their ways, float32 (H, W, 2) [pixels]; reach: half of the longest."""
+    height, width = picture.shape[:2]
+    length = np.hypot(way[..., 0], way[..., 1])
+    along = _around(way, reach)
+    farthest_along = np.hypot(along[..., 0], along[..., 1])
+    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    taps = min(2 * reach + 1, _MOST_TAPS)
+    total, weights = np.zeros((height, width, 4), np.float32), np.zeros((height, width, 1), np.float32)
+    for tap in range(taps):
+        place = np.float32(tap / (taps - 1) - 0.5)
+        at = columns + place * along[..., 0], rows + place * along[..., 1]
+        colour = cv2.remap(picture, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        # A pixel takes what it passes on its own way, and what passes it on theirs.
+        farthest = np.maximum(length, cv2.remap(length, *at, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE))
+        weight = np.clip(farthest - 2.0 * abs(place) * farthest_along + 1.0, 0.0, 1.0)[..., None]
+        total += weight * colour
+        weights += weight
+    return np.asarray(total / weights + 0.5, np.uint8)
+
+
+def _around(way: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
     """The longest of the ways that may pass each pixel: float32 (H, W, 2)."""
-    window = np.ones((2 * math.ceil(longest / 2.0) + 1,) * 2, np.uint8)
+    window = np.ones((2 * reach + 1,) * 2, np.uint8)
     high, low = cv2.dilate(way, window), cv2.erode(way, window)
     return np.where(high > -low, high, low)
 
@@ -215,3 +230,17 @@ def middle_samples(seen: Seen, values: NDArray[Any]) -> NDArray[Any]:
         return values
     middle = seen.samples // 2
     return np.ascontiguousarray(values[middle :: seen.samples, middle :: seen.samples])
+
+
+def _by_bands(
+    picture: NDArray[np.uint8], margin: int, blurred: Callable[[slice], NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    """Blur a picture some rows at a time, each time with `margin` rows more above and below."""
+    height, width = picture.shape[:2]
+    count = max(BAND // width, margin, 1)
+    result = np.empty_like(picture)
+    for top in range(0, height, count):
+        first = max(top - margin, 0)
+        band = blurred(slice(first, min(top + count + margin, height)))
+        result[top : top + count] = band[top - first : top - first + count]
+    return result

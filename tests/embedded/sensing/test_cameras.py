@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.sensing import SENSORS, SensorError
+from rllib_integration.embedded.sensing import SENSORS, SensorError, blur
 from rllib_integration.embedded.sensing.dvs import EVENT
 
 from .world import Town, make_mount, make_view, street
@@ -432,6 +432,21 @@ def test_a_shutter_smears_what_moves(town, attributes, is_smeared):
     sharp = plain.picture(views[2], mounts[2])
     assert np.array_equal(turning, sharp) != is_smeared
     assert (sharpness(turning) < 0.8 * sharpness(sharp)) == is_smeared
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"focal_distance": "50"}, {"motion_blur_intensity": "1", "motion_blur_max_distortion": "5"}]
+)
+def test_a_picture_blurred_band_by_band_is_the_same(town, monkeypatch, attributes):
+    pictures = []
+    for pixels in (blur.BAND, 120 * 20):
+        monkeypatch.setattr(blur, "BAND", pixels)
+        camera = SENSORS["sensor.camera.rgb"]({**SIZE, **attributes})
+        for tick in range(2):
+            view = make_view(town, time=0.05 * tick, vehicles=[{"x": 7.0}])
+            seen = camera.picture(view, make_mount(z=1.0, yaw=2.0 * tick, pitch=1.0 * tick))
+        pictures.append(seen.astype(int))
+    assert np.abs(pictures[0] - pictures[1]).max() <= 1
 
 
 def test_actors_too_small_for_the_shutter_stand_still(town):
