@@ -285,6 +285,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(
         level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    # As for a service, or in a container: CARLA's library, which reads maps here, ends a process without it.
+    os.environ.setdefault("HOME", os.path.expanduser("~"))
     if options.fetch_town is not None:
         _fetch_town(options.fetch_town, options.town_folder)
         return 0

@@ -10,6 +10,7 @@ Each file begins with a hash of the rest: one that a full disk or a crash has cu
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import logging
@@ -40,6 +41,9 @@ _SUPERSEDED_FOR = 24 * 3600.0
 """[s] without a start after which kernels are deleted whose sources have changed since, or are gone."""
 _UNUSED_FOR = 30 * 24 * 3600.0
 """[s] without a start after which all other kernels are deleted."""
+
+_SPACE = 64 * 2**20
+"""[B] without which the kernels of a version, about 20 MB, are not begun to be written."""
 
 _folders: dict[Path, Path] = {}
 
@@ -171,6 +175,8 @@ def _usable(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
+            if shutil.disk_usage(folder).free < _SPACE:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return folder
     except OSError as error:
         if (folder / _marker_name()).exists():

@@ -120,6 +120,12 @@ def test_an_unknown_town_is_a_sentence_also_where_nothing_is_compiled_yet(tmp_pa
     assert "Town05" in result.stderr
 
 
+def test_a_service_without_a_home_starts(monkeypatch):
+    monkeypatch.delenv("HOME")
+    result = _run("--fetch-town=Minitown")
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_server_at_once(start_server, number):
     server = start_server()

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from rllib_integration.embedded import kernel_cache
+
 _KERNELS = """
 from rllib_integration.embedded.kernel_cache import njit
 
@@ -72,3 +74,18 @@ def test_kernels_that_cannot_be_kept_are_compiled_all_the_same(tmp_path):
     printed, complaints = _use(tmp_path)
     assert printed == "8 12 0 0"
     assert any("cannot be kept" in complaint for complaint in complaints)
+
+
+def test_a_folder_that_cannot_be_written_to_is_replaced_by_one_of_the_users_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(kernel_cache.tempfile, "gettempdir", lambda: str(tmp_path))
+    (tmp_path / "file").touch()
+    unusable = [tmp_path / "file" / name for name in "abc"]
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(unusable[0]))
+    instead = kernel_cache.base_folder()
+    assert instead.parent == tmp_path
+    assert instead.stat().st_mode & 0o777 == 0o700
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(unusable[1]))
+    assert kernel_cache.base_folder() == instead
+    instead.chmod(0o777)  # somebody else could have put kernels there
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(unusable[2]))
+    assert kernel_cache.base_folder() == unusable[2]
