@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import itertools
 
+import subprocess
+import sys
+import time
+
 import carla
 import pytest
 
+from tests.patience import PATIENCE
 from tests.ports import free_port
 
 from .conftest import STEP, beside, run
@@ -126,6 +131,47 @@ def test_the_traffic_manager_drives(client, fresh_world, spawn, spawn_points, no
     note("metres that five cars of the Traffic Manager got away in 20 s", sum(moved) / len(moved), "on average")
     assert sum(distance > 5.0 for distance in moved) >= 3
     assert fastest < 1.2
+
+
+_SECOND_CLIENT = """
+import sys, carla
+client = carla.Client(sys.argv[1], int(sys.argv[2]))
+client.set_timeout(float(sys.argv[5]))
+manager = client.get_trafficmanager(int(sys.argv[3]))
+car = client.get_world().get_actor(int(sys.argv[4]))
+car.set_autopilot(True, manager.get_port())
+manager.ignore_lights_percentage(car, 100.0)
+manager.set_desired_speed(car, 10.0)
+"""
+
+
+def test_two_clients_share_a_traffic_manager(client, server_address, fresh_world, spawn, spawn_points):
+    host, port = server_address
+    manager = client.get_trafficmanager(free_port())
+    manager.set_synchronous_mode(True)
+    first = spawn_points[0]
+    apart = max(spawn_points, key=lambda point: point.location.distance(first.location))
+    cars = [spawn("vehicle.tesla.model3", point) for point in (first, apart)]
+    run(fresh_world, 1.0)
+    cars[0].set_autopilot(True, manager.get_port())
+    manager.ignore_lights_percentage(cars[0], 100.0)
+    manager.set_desired_speed(cars[0], 30.0)
+    arguments = [host, port, manager.get_port(), cars[1].id, PATIENCE]
+    second = subprocess.Popen([sys.executable, "-c", _SECOND_CLIENT, *map(str, arguments)])
+    ends = time.monotonic() + PATIENCE
+    while second.poll() is None and time.monotonic() < ends:
+        fresh_world.tick()
+    second.kill()
+    top = [0.0, 0.0]
+    for _ in range(300):
+        fresh_world.tick()
+        top = [max(fastest, 3.6 * car.get_velocity().length()) for fastest, car in zip(top, cars)]
+    for car in cars:
+        car.set_autopilot(False, manager.get_port())
+    fresh_world.tick()
+    manager.shut_down()
+    assert second.wait() == 0
+    assert 8.0 < top[1] < 15.0 < top[0]
 
 
 def test_walkers_of_the_navigation_walk(client, fresh_world, spawn):
