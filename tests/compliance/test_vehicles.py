@@ -274,3 +274,15 @@ def test_walkers_walk_as_told(fresh_world, spawn, spawn_points):
     walker.apply_control(carla.WalkerControl(forward, 0.0, True))
     run(fresh_world, 0.2)
     assert walker.get_location().z > height + 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "forward", "right"), [("front-blinker-r-1", 1.0, 1.0), ("back-blinker-l-1", -1.0, -1.0)]
+)
+def test_an_indicator_is_a_part_at_its_corner_of_the_car(fresh_world, spawn, spawn_points, name, forward, right):
+    audi = spawn("vehicle.audi.tt", spawn_points[0])
+    fresh_world.tick()
+    part = audi.get_component_world_transform(name).location
+    place = audi.get_transform().inverse_transform(part)
+    assert 1.0 < forward * place.x < 3.0
+    assert 0.3 < right * place.y < 1.5

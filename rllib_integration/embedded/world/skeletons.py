@@ -78,10 +78,10 @@ _WALKER_BONES: _Bones = {
 _WHEEL_BONES = ("Wheel_Front_Left", "Wheel_Front_Right", "Wheel_Rear_Left", "Wheel_Rear_Right")
 _VEHICLE_COMPONENTS = {
     "VehicleMesh": (0.0, 0.0, -1.0),
-    "front_left_light": (1.0, -0.75, -0.1),
-    "front_right_light": (1.0, 0.75, -0.1),
-    "rear_left_light": (-1.0, -0.75, -0.1),
-    "rear_right_light": (-1.0, 0.75, -0.1),
+    "front-blinker-l-1": (1.0, -0.75, -0.1),
+    "front-blinker-r-1": (1.0, 0.75, -0.1),
+    "back-blinker-l-1": (-1.0, -0.75, -0.1),
+    "back-blinker-r-1": (-1.0, 0.75, -0.1),
 }
 _VEHICLE_SOCKETS = {
     "roof": (0.0, 0.0, 1.0),
