@@ -26,7 +26,6 @@ TURN = 0.02
 """[s] of each turn of what is left then."""
 
 _SPAWN = 0
-_DESTROY = 1
 _MOST_DESTROYED_AT_ONCE = 500
 _MOST_COMMANDS = 2**18
 _TARGET_VELOCITY = 8
@@ -65,41 +64,50 @@ class Batch:
 
     def go_on(self, seconds: float) -> list[Any] | Batch:
         """Run commands for about so long; returns all answers, or itself if commands are left."""
+        server, commands, answers = self._server, self._commands, self._answers
         until = time.monotonic() + seconds
-        while len(self._answers) < len(self._commands):
-            self._run_next()
+        while len(answers) < len(commands):
+            command = commands[len(answers)]
+            if server.simulation.episode is not self._episode:
+                answers.append([[0, ["another world was loaded before this command of a long batch had its turn"]]])
+            elif not (_ends_an_actor(command) and self._destroy_together()):
+                answers.append(_run(server, command))
             if time.monotonic() > until:
                 return self
-        if self._do_tick and self._server.simulation.settings.synchronous_mode:
-            self._server.tick_for_batch(1)
-        return self._answers
+        if self._do_tick and server.simulation.settings.synchronous_mode:
+            server.tick_for_batch(1)
+        return answers
 
-    def _run_next(self) -> None:
-        """Run the next command; ends of actors that follow each other are one piece of work."""
-        command = self._commands[len(self._answers)]
-        if self._server.simulation.episode is not self._episode:
-            self._answers.append([[0, ["another world was loaded before this command of a long batch had its turn"]]])
-        elif actors := self._to_be_destroyed():
-            self._server.simulation.destroy(*actors)
-            self._server.changes_traffic = True
-            self._answers += [[[1, actor.id]] for actor in actors]
-        else:
-            self._answers.append(_run(self._server, command))
+    def _destroy_together(self) -> bool:
+        """Run the next commands as one piece of work if several of them end actors; whether it was done."""
+        actors = self._to_be_destroyed()
+        if len(actors) < 2:
+            return False
+        self._server.simulation.destroy(*actors)
+        self._server.changes_traffic = True
+        self._answers += [[[1, actor.id]] for actor in actors]
+        return True
 
     def _to_be_destroyed(self) -> list[Actor]:
-        """The actors that the next commands end, if there are several and each of them can be ended."""
-        living, found, ended = self._episode.actors, [], set[Actor]()
-        for command in self._commands[len(self._answers) : len(self._answers) + _MOST_DESTROYED_AT_ONCE]:
-            match command:
-                case [[kind, [int(number)]]] if kind == _DESTROY:
-                    actor = living.get(number)
-                case _:
-                    break
+        """The actors that the next commands end, as far as each of them can be ended."""
+        living, start = self._episode.actors, len(self._answers)
+        found: list[Actor] = []
+        ended: set[Actor] = set()
+        for place in range(start, min(start + _MOST_DESTROYED_AT_ONCE, len(self._commands))):
+            command = self._commands[place]
+            actor = living.get(command[0][1][0]) if _ends_an_actor(command) else None
             if actor is None or actor.definition == 0 or actor in ended:
                 break
             found.append(actor)
             ended.update(family_of(actor))
-        return found if len(found) > 1 else []
+        return found
+
+
+def _ends_an_actor(command: Any) -> bool:
+    match command:
+        case [[1, [int()]]]:
+            return True
+    return False
 
 
 def _ticks_at_once(commands: list[Any]) -> int:
