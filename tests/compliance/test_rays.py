@@ -53,6 +53,12 @@ def test_a_lidar_s_points_lie_on_what_they_name(fresh_world, spawn, above):
         place = carla.Location(hit.point.x, hit.point.y, hit.point.z)
         above.transform(place)
         assert box.contains(place, pose)
+    plain = Inbox(spawn("sensor.lidar.ray_cast", above, range="40", **WHOLE_TURNS, **CLEAN))
+    fresh_world.tick()
+    places = [carla.Location(*map(float, point[:3])) for point in points(plain.of_frame(fresh_world.tick()))]
+    for place in places:
+        above.transform(place)
+    assert sum(box.contains(place, pose) for place in places) > 20
     assert {int(hit.object_tag) for hit in hits} <= set(target.semantic_tags)
     assert all(0.0 <= abs(hit.cos_inc_angle) <= 1.0 for hit in hits)
 
