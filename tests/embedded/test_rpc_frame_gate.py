@@ -160,7 +160,7 @@ world = client.get_world()
 manager = client.get_trafficmanager(int(sys.argv[3]))
 library = world.get_blueprint_library()
 cars = [world.spawn_actor(library.find("vehicle.tesla.model3"), p) for p in world.get_map().get_spawn_points()[:8]]
-camera = world.spawn_actor(library.find("sensor.other.imu"), carla.Transform(), attach_to=cars[0])
+sensor = world.spawn_actor(library.find("sensor.other.imu"), carla.Transform(), attach_to=cars[0])
 for car in cars:
     car.set_autopilot(True, manager.get_port())
 began = time.monotonic()
@@ -172,7 +172,7 @@ time.sleep(1.0)
 print((time.process_time() - busy) / (time.monotonic() - wall))
 for car in cars:
     assert car.destroy()
-assert camera.destroy()
+sensor.destroy()  # it ended with its car: what the client makes of that is no certain matter
 """
 
 
