@@ -29,6 +29,9 @@ MAX_COST = 512 * 2**20
 _UINT8 = 0xCC
 """Announces a number of one byte."""
 
+_MANY_BYTES = 2**16
+"""A message of so many is unpacked without the collector of garbage."""
+
 
 def _costs() -> bytes:
     """[B] that each byte may take in memory: as the first one of a value, or as a small number in a list."""
@@ -108,7 +111,7 @@ class RequestDecoder:
     def __iter__(self) -> Iterator[Request]:
         """Yield the requests completed so far."""
         try:
-            while (message := self._unpack()) is not _NOTHING:
+            for message in self._unpacker if self._fed - self._completed < _MANY_BYTES else self._unpack_much():
                 self._completed = self._unpacker.tell()
                 yield _as_request(message)
             if self._fed != self._completed or self.cost:
@@ -118,16 +121,22 @@ class RequestDecoder:
         except (ValueError, TypeError, OverflowError, MemoryError, RecursionError, msgpack.UnpackException) as error:
             raise FramingError(f"not MessagePack: {error}") from error
 
-    def _unpack(self) -> Any:
-        """The next message, `_NOTHING` if it is not complete yet."""
-        # Lists by the thousand, none of which is garbage, would set the collector to work over and over.
-        collects = gc.isenabled()
-        gc.disable()
-        try:
-            return next(self._unpacker, _NOTHING)
-        finally:
-            if collects:
-                gc.enable()
+    def _unpack_much(self) -> Iterator[Any]:
+        """Yield the messages that are complete.
+
+        Lists by the thousand, none of which is garbage, would set the collector to work over and over.
+        """
+        while True:
+            collects = gc.isenabled()
+            gc.disable()
+            try:
+                message = next(self._unpacker, _NOTHING)
+            finally:
+                if collects:
+                    gc.enable()
+            if message is _NOTHING:
+                return
+            yield message
 
     def _count(self) -> None:
         incomplete = self._fed - self._completed

@@ -26,6 +26,9 @@ TURN = 0.02
 """[s] of each turn of what is left then."""
 
 _SPAWN = 0
+_DESTROY = 1
+_BETWEEN_LOOKS = 16
+"""Commands that are run between two looks at the clock."""
 _MOST_DESTROYED_AT_ONCE = 500
 _MOST_COMMANDS = 2**18
 _TARGET_VELOCITY = 8
@@ -67,11 +70,14 @@ class Batch:
         server, commands, answers = self._server, self._commands, self._answers
         until = time.monotonic() + seconds
         while len(answers) < len(commands):
-            command = commands[len(answers)]
+            some = commands[len(answers) : len(answers) + _BETWEEN_LOOKS]
             if server.simulation.episode is not self._episode:
-                answers.append([[0, ["another world was loaded before this command of a long batch had its turn"]]])
-            elif not (_ends_an_actor(command) and self._destroy_together()):
-                answers.append(_run(server, command))
+                late = [0, ["another world was loaded before this command of a long batch had its turn"]]
+                answers += [[late] for _ in some]
+            elif not _may_end_actors(some):
+                answers += [_run(server, command) for command in some]
+            elif not self._destroy_together():
+                answers.append(_run(server, some[0]))
             if time.monotonic() > until:
                 return self
         if self._do_tick and server.simulation.settings.synchronous_mode:
@@ -103,9 +109,17 @@ class Batch:
         return found
 
 
+def _may_end_actors(commands: list[Any]) -> bool:
+    """Whether any of some commands ends an actor, or is malformed."""
+    try:
+        return _DESTROY in [kind for ((kind, _),) in commands]
+    except (TypeError, ValueError):
+        return True
+
+
 def _ends_an_actor(command: Any) -> bool:
     match command:
-        case [[1, [int()]]]:
+        case [[kind, [int()]]] if kind == _DESTROY:
             return True
     return False
 
