@@ -12,9 +12,10 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = "rllib_integration"
 EMBEDDED = f"{LIBRARY}.embedded"
 FOLDERS = (LIBRARY, "dqn_example", "aws", "benchmarks", "tests")
-TOOLS = {"announcements", "direct_calls", "kernel_cache", "labels", "parent_death"}
+TOOLS = {"announcements", "checked_files", "direct_calls", "kernel_cache", "labels", "parent_death"}
 MAY_IMPORT = {
     **{tool: set() for tool in TOOLS},
+    "kernel_cache": {"checked_files"},
     "protocol": set(),
     "physics": TOOLS,
     "town": {*TOOLS, "physics"},

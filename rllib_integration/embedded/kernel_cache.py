@@ -4,7 +4,7 @@ numba looks only at the file of a kernel when it decides whether the one on disk
 functions of other files, or uses their constants, would run old code after an update. So each file with kernels has a
 folder of its own, named after what it and all files that it imports hold: an edit compiles again what it can reach,
 and nothing else. The folders are the user's, which also serves installations that can't be written to.
-Each file begins with a hash of the rest: one that a full disk or a crash has cut short is compiled again.
+A file that a full disk or a crash has cut short is compiled again.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ import llvmlite.binding
 import numba
 import platformdirs
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, UserProvidedCacheLocator
+
+from rllib_integration.embedded.checked_files import is_whole, write_checked
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +113,7 @@ class _KernelCache(FunctionCache):
 
 
 class _CheckedFile(IndexDataCacheFile):
-    """Files that begin with a hash of their name and of the rest; a damaged one counts as missing."""
+    """Files of which a damaged one counts as missing."""
 
     def _load_index(self) -> dict[Any, str]:
         version, stamp, names = self._read(self._index_path) or (None, None, {})
@@ -128,32 +130,20 @@ class _CheckedFile(IndexDataCacheFile):
 
     def _read(self, path: str) -> Any:
         try:
-            stored = Path(path).read_bytes()
+            with open(path, "rb") as file:
+                if is_whole(file, os.path.basename(path)):
+                    return pickle.load(file)
         except FileNotFoundError:
             return None
         except OSError as error:
             _say_once(f"compiled kernels cannot be read: {error}")
             return None
-        content = stored[_HASH_SIZE:]
-        if stored[:_HASH_SIZE] != _hash_of(path, content):
-            logger.warning("the compiled kernel %s is damaged; it is compiled again", path)
-            return None
-        return pickle.loads(content)
+        logger.warning("the compiled kernel %s is damaged; it is compiled again", path)
+        return None
 
     def _write(self, path: str, content: Any) -> None:
-        pickled = self._dump(content)
         with self._open_for_write(path) as file:
-            file.write(_hash_of(path, pickled))
-            file.write(pickled)
-
-
-_HASH_SIZE = hashlib.sha256().digest_size
-
-
-def _hash_of(path: str, content: bytes) -> bytes:
-    digest = hashlib.sha256(os.path.basename(path).encode())
-    digest.update(content)
-    return digest.digest()
+            write_checked(file, os.path.basename(path), self._dump(content))
 
 
 @functools.cache

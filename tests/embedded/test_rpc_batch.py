@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 from rllib_integration.embedded.rpc import held_messages
 from rllib_integration.embedded.rpc.held_messages import HeldMessages
+from tests.embedded.client_program import run_synchronous_client
 
 _BATCHES = """
-import os, queue, sys, carla
-client = carla.Client("127.0.0.1", int(sys.argv[1]), worker_threads=1)
-client.set_timeout(60.0)
-world = client.get_world()
-settings = world.get_settings()
-settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
-world.apply_settings(settings)
 library = world.get_blueprint_library()
 model = library.find("vehicle.tesla.model3")
 car = world.spawn_actor(model, world.get_map().get_spawn_points()[0])
@@ -39,8 +30,7 @@ def test_a_batch_that_ticks_goes_on_although_callbacks_wait_for_python(start_ser
     """The call keeps Python's lock until the client has seen the frame, and its only thread waits for that lock as soon
     as it has a sensor's message: the frame must come first."""
     server = start_server()
-    command = [sys.executable, "-c", _BATCHES, str(server.port)]
-    client = subprocess.run(command, capture_output=True, text=True, timeout=300.0, check=False)
+    client = run_synchronous_client(_BATCHES, server.port, worker_threads=1)
     server.stop()
     assert client.stdout == "went on\n", (client.returncode, client.stderr)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 
 import pytest
 
 from rllib_integration.embedded.rpc import frame_gate
 from rllib_integration.embedded.rpc.frame_gate import FrameGate
 from tests.conftest import EmbeddedServer
+from tests.embedded.client_program import run_client
 from tests.ports import free_port_pair
 
 
@@ -148,8 +148,7 @@ def test_nothing_waits_for_ever_nor_when_the_world_becomes_synchronous(gate, clo
 
 def _run(program: str, server: EmbeddedServer) -> subprocess.CompletedProcess[str]:
     """A client that gets host, port, and a port for its Traffic Manager, in a process of its own."""
-    command = [sys.executable, "-c", program, server.host, str(server.port), str(free_port_pair())]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return run_client(program, server.host, server.port, free_port_pair())
 
 
 _CLIENT = """

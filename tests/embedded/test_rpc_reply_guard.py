@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,7 @@ from rllib_integration.embedded.world.spawning import spawn
 
 from ..conftest import EmbeddedServer
 from ..ports import free_port_pair
+from .client_program import run_synchronous_client
 
 _ERRORS = (
     "get_episode_settings,get_weather_parameters,get_vehicle_light_states,get_actor_bounding_box,"
@@ -30,13 +29,6 @@ _VALUES = (
     "query_lights_state,get_episode_settings"
 )
 _DRIVE = """
-import os, sys, carla
-client = carla.Client("127.0.0.1", int(sys.argv[1]))
-client.set_timeout(60.0)
-world = client.get_world()
-settings = world.get_settings()
-settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
-world.apply_settings(settings)
 manager = client.get_trafficmanager(int(sys.argv[2]))
 manager.set_synchronous_mode(True)
 manager.set_hybrid_physics_mode(True)
@@ -74,8 +66,7 @@ def test_a_client_with_a_traffic_manager_outlives_calls_that_fail(tmp_path: Path
     program = ("tests.embedded.sabotaged_server", how, calls)
     server = EmbeddedServer(tmp_path / "log", program=program)
     try:
-        command = [sys.executable, "-c", _DRIVE, str(server.port), str(free_port_pair())]
-        client = subprocess.run(command, capture_output=True, text=True, timeout=300.0, check=False)
+        client = run_synchronous_client(_DRIVE, server.port, free_port_pair())
     finally:
         server.stop()
     assert client.returncode == ends_by, client.stderr

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from types import SimpleNamespace
 
 from rllib_integration.embedded.protocol.rpc_framing import Request
 from rllib_integration.embedded.rpc import awaited_streams
 from rllib_integration.embedded.rpc.awaited_streams import AwaitedStreams
 from rllib_integration.embedded.rpc.second_listens import TOKEN_CALL, SecondListens
+from tests.embedded.client_program import run_synchronous_client
 
 _LISTENER = """
-import os, queue, sys, carla
-client = carla.Client("127.0.0.1", int(sys.argv[1]), worker_threads=1)
-client.set_timeout(20.0)
-world = client.get_world()
-settings = world.get_settings()
-settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
-world.apply_settings(settings)
 sensor = world.spawn_actor(world.get_blueprint_library().find("sensor.other.gnss"), carla.Transform())
 inbox = queue.Queue()
 for number in range(3):
@@ -35,8 +27,7 @@ os._exit(0)
 
 
 def test_a_second_listen_is_refused_until_the_first_one_stops(embedded_server):
-    command = [sys.executable, "-c", _LISTENER, str(embedded_server[1])]
-    client = subprocess.run(command, capture_output=True, text=True, timeout=300.0, check=False)
+    client = run_synchronous_client(_LISTENER, embedded_server[1], worker_threads=1)
     lines = client.stdout.splitlines()
     assert [line[:1] for line in lines] == ["0", "1", "2"], (client.returncode, client.stderr)
     assert all(line.endswith("call stop() before another listen()") for line in lines)

@@ -1,7 +1,7 @@
 """Keeps what was derived from an OpenDRIVE text in the user's cache folder: a town loads in a fraction of a second.
 
-The key of an entry covers the text and the code that made the entry, so that neither can be out of date. Each begins
-with a hash of its name and of the rest: a damaged one, or one that belongs elsewhere, is made again.
+The key of an entry covers the text and the code that made the entry, so that neither can be out of date. A damaged
+entry, or one that belongs elsewhere, is made again.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.embedded.checked_files import is_whole, write_checked
 from rllib_integration.embedded.physics import ground
 from rllib_integration.embedded.town.sources import atomic_file, cache_folder
 from rllib_integration.embedded.town.town import Signal
@@ -27,9 +28,6 @@ from rllib_integration.embedded.town.town import Signal
 logger = logging.getLogger(__name__)
 
 Arrays = dict[str, NDArray[Any]]
-
-_HASH_SIZE = hashlib.sha256().digest_size
-_BLOCK_SIZE = 1 << 20
 
 
 @functools.cache
@@ -72,12 +70,9 @@ def load_bytes(path: Path) -> bytes | None:
 
 def save_bytes(path: Path, data: bytes | memoryview) -> None:
     """As `save_arrays`, for plain bytes."""
-    digest = _hash_of_name(path)
-    digest.update(data)
     try:
         with atomic_file(path) as file:
-            file.write(digest.digest())
-            file.write(data)
+            write_checked(file, path.name, data)
         name, _, suffix = path.name.split(".", 2)
         for old in path.parent.glob(f"{name}.*.{suffix}"):
             if old != path:
@@ -93,7 +88,7 @@ def _open_whole(path: Path) -> Iterator[IO[bytes] | None]:
     with contextlib.ExitStack() as opened:
         try:
             file = opened.enter_context(path.open("rb"))
-            if file.read(_HASH_SIZE) != _hash_of_rest(path, file):
+            if not is_whole(file, path.name):
                 logger.warning("%s is damaged; what it held is built again", path)
                 file = None
         except FileNotFoundError:
@@ -102,19 +97,6 @@ def _open_whole(path: Path) -> Iterator[IO[bytes] | None]:
             logger.warning("what was built of a town cannot be read and is built again: %s", error)
             file = None
         yield file
-
-
-def _hash_of_rest(path: Path, file: IO[bytes]) -> bytes:
-    """The hash of what an open entry goes on with; it stands there afterwards as before."""
-    start, digest = file.tell(), _hash_of_name(path)
-    while block := file.read(_BLOCK_SIZE):
-        digest.update(block)
-    file.seek(start)
-    return digest.digest()
-
-
-def _hash_of_name(path: Path) -> hashlib._Hash:
-    return hashlib.sha256(path.name.encode())
 
 
 def pack_signals(signals: list[Signal]) -> NDArray[np.uint8]:
