@@ -72,7 +72,7 @@ def _draw_values(axis: Axes, records: Sequence[Mapping[str, Any]]) -> None:
     if not len(pairs):
         axis.set_visible(False)
         return
-    axis.hexbin(pairs[:, 0], pairs[:, 1], gridsize=45, bins="log", cmap="Blues", mincnt=1)
+    axis.hexbin(pairs[:, 0], pairs[:, 1], gridsize=45, bins="log", cmap="viridis_r", mincnt=1)
     low, high = float(pairs.min()), float(pairs.max())
     axis.plot([low, high], [low, high], color="#cc0000", linewidth=1)
     correlation = np.corrcoef(pairs.T)[0, 1] if len(pairs) > 2 and pairs.std(axis=0).all() else float("nan")
