@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rllib_integration.embedded.physics.parameters import SLIP_AT_LIMIT, tire_friction
 from rllib_integration.embedded.physics.state import WHEELS
@@ -107,16 +108,27 @@ def _wheel(row: np.void, wheel: int) -> WheelTelemetry:
     )
 
 
+def wheel_steer_angles(rows: np.void | NDArray[np.void]) -> NDArray[np.float64]:
+    """Radians by which wheels are turned to the right; of vehicles whose physics is off, what was set from outside.
+
+    Args:
+        rows: Array of dtype `state.VEHICLE` and any shape, or one row of it.
+
+    Returns:
+        That shape and (4,): front left, front right, rear left, rear right.
+    """
+    driven = np.asarray(rows["physics"], bool)[..., None]
+    return np.where(driven, np.arctan2(rows["wheel_sine"], rows["wheel_cosine"]), rows["wheel_steer_offset"])
+
+
 def wheel_steer_angle(row: np.void, wheel: int) -> float:
-    """Degrees by which a wheel is turned to the right; while physics is off, what was set from outside.
+    """Degrees by which a wheel is turned to the right, as in `wheel_steer_angles`.
 
     Args:
         row: One row of an array of dtype `state.VEHICLE`.
         wheel: 0 front left, 1 front right, 2 rear left, 3 rear right.
     """
-    if not row["physics"]:
-        return math.degrees(row["wheel_steer_offset"][wheel])
-    return math.degrees(math.atan2(row["wheel_sine"][wheel], row["wheel_cosine"][wheel]))
+    return math.degrees(wheel_steer_angles(row)[wheel])
 
 
 def wheel_pitch_angle(row: np.void, wheel: int) -> float:

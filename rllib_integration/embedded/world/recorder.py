@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rllib_integration.embedded.physics import parameters
 from rllib_integration.embedded.physics.state import OBSTACLE_KIND, VEHICLE_KIND
+from rllib_integration.embedded.physics.telemetry import wheel_steer_angles
 from rllib_integration.embedded.world.actors import LIGHT_KIND, Actor, Table
 from rllib_integration.embedded.world.recordings import (
     BODY_FRAME,
@@ -145,12 +146,7 @@ class Recorder:
         vehicles = _copied(episode.vehicles.rows, VEHICLE_FRAME)
         vehicles["lamps"] = episode.vehicles.companion["lamps"]
         vehicles["doors"] = episode.vehicles.companion["open_doors"]
-        rows = episode.vehicles.rows
-        vehicles["wheels"] = np.where(
-            rows["physics"][:, None],
-            np.arctan2(rows["wheel_sine"], rows["wheel_cosine"]),
-            rows["wheel_steer_offset"],
-        )[:, :2]
+        vehicles["wheels"] = wheel_steer_angles(episode.vehicles.rows)[:, :2]
         self._writer.append(
             Frame(
                 episode.frame,
