@@ -1,15 +1,25 @@
-"""Command line of the server: `python -m rllib_integration.embedded -carla-rpc-port=2000`."""
+"""Command line of the server: `minicarla -carla-rpc-port=2000`, or `python -m minicarla`."""
 
 from __future__ import annotations
 
 import signal
 import sys
 
-if __name__ == "__main__":
-    try:
-        from rllib_integration.embedded.command_line import main
 
-        sys.exit(main())
+def main() -> int:
+    """Run the server as the command line says.
+
+    Returns:
+        The exit status.
+    """
+    try:
+        from minicarla.command_line import main as serve
+
+        return serve()
     except KeyboardInterrupt:
         # It is not serving yet, and has nothing to tell; its own processes end with it.
-        sys.exit(128 + signal.SIGINT)
+        return 128 + signal.SIGINT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -15,14 +15,14 @@ import socket
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from rllib_integration.embedded.parent_death import set_parent_death_signal
-from rllib_integration.embedded.protocol.connection import open_port
+from minicarla.parent_death import set_parent_death_signal
+from minicarla.protocol.connection import open_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rllib_integration.embedded.rpc.server import Server
-    from rllib_integration.embedded.town import Town
+    from minicarla.rpc.server import Server
+    from minicarla.town import Town
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class UsageError(ValueError):
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m rllib_integration.embedded",
+        prog="python -m minicarla",
         description="A CARLA 0.9.16 server without Unreal Engine. Options with one dash are CARLA's own.",
         allow_abbrev=False,
     )
@@ -200,7 +200,7 @@ def _raise_descriptor_limit() -> None:
 
 
 def _fetch_town(name: str, folder: str | None) -> None:
-    from rllib_integration.embedded.town.sources import TownError, ensure_town
+    from minicarla.town.sources import TownError, ensure_town
 
     try:
         ensure_town(name, folder)
@@ -229,13 +229,13 @@ def _open_ports(options: argparse.Namespace) -> tuple[socket.socket, socket.sock
 
 
 def _create_server(options: argparse.Namespace, ports: tuple[socket.socket, socket.socket]) -> Server:
-    from rllib_integration.embedded import kernel_cache
-    from rllib_integration.embedded.announcements import announce
-    from rllib_integration.embedded.rpc.server import Server
-    from rllib_integration.embedded.town import BUILT_IN_TOWN, TownError
-    from rllib_integration.embedded.town.loader import opendrive_of
-    from rllib_integration.embedded.world.clock import Clock
-    from rllib_integration.embedded.world.simulation import Simulation
+    from minicarla.kernels import cache as kernel_cache
+    from minicarla.rpc.server import Server
+    from minicarla.startup_messages import announce
+    from minicarla.town import BUILT_IN_TOWN, TownError
+    from minicarla.town.loader import opendrive_of
+    from minicarla.world.clock import Clock
+    from minicarla.world.simulation import Simulation
 
     simulation = Simulation(options.town_folder, options.recordings_folder)
     server = Server(simulation, *ports, Clock(options.frame_rate, options.benchmark))
@@ -257,7 +257,7 @@ def _create_server(options: argparse.Namespace, ports: tuple[socket.socket, sock
 
 def _compile(server: Server, town: str, town_folder: str | None) -> None:
     """Compile what every client needs, and let sensors wait for the rest, which follows in the background."""
-    from rllib_integration.embedded.warming import compile_all
+    from minicarla.warming import compile_all
 
     late = compile_all(town, town_folder)
     if late is not None:
@@ -268,7 +268,7 @@ def _idle_work(town: Town) -> list[Callable[[], object]]:
     """What the first camera needs, read in while nobody waits for the server."""
 
     def plan() -> None:
-        from rllib_integration.embedded.warming import camera_jobs
+        from minicarla.warming import camera_jobs
 
         work.extend(camera_jobs(town))
 

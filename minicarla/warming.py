@@ -1,7 +1,7 @@
 """Compiles all kernels when the server starts on a machine that has not compiled them yet: once, on all its cores.
 
 The server listens as soon as the kernels of driving are there. Those of sensors follow in the background; whoever
-spawns a sensor before waits for the answer, and nobody else notices (see `rpc.kernel_gate`).
+spawns a sensor before waits for the answer, and nobody else notices (see `rpc.quirks.missing_kernels`).
 Threads of one process would take turns at compiling, so the work is cut into jobs that several processes share; what
 one of them compiled the others find on disk.
 """
@@ -21,23 +21,23 @@ from typing import Any
 import numba
 import numpy as np
 
-from rllib_integration.embedded import kernel_cache
-from rllib_integration.embedded.announcements import AWAITS_ANOTHER, COMPILES, announce
-from rllib_integration.embedded.parent_death import set_parent_death_signal
-from rllib_integration.embedded.physics import collisions, prop, step, walker
-from rllib_integration.embedded.physics.ground import Surface, flat_surface
-from rllib_integration.embedded.physics.obstacles import OBSTACLE, build_obstacle_grid
-from rllib_integration.embedded.physics.state import CONTACT, GRAVITY, PROP, VEHICLE, WALKER
-from rllib_integration.embedded.sensing import Mount, View, cameras, dvs, edges, painting, rays
-from rllib_integration.embedded.sensing.actors import MovingBoxes
-from rllib_integration.embedded.sensing.renderer import Renderer, Seen, camera_at, compile_poses, renderer_of
-from rllib_integration.embedded.sensing.weather import stars
-from rllib_integration.embedded.town import Town, TownError, load_town
-from rllib_integration.embedded.town.town import SIGNAL_ZONE
-from rllib_integration.embedded.world.episode import Episode
-from rllib_integration.embedded.world.settings import Weather
-from rllib_integration.embedded.world.snapshot import Snapshot
-from rllib_integration.embedded.world.spawning import is_free
+from minicarla.kernels import cache as kernel_cache
+from minicarla.parent_death import set_parent_death_signal
+from minicarla.physics import collisions, prop, step, walker
+from minicarla.physics.ground import Surface, flat_surface
+from minicarla.physics.obstacles import OBSTACLE, build_obstacle_grid
+from minicarla.physics.state import CONTACT, GRAVITY, PROP, VEHICLE, WALKER
+from minicarla.sensing import Mount, View, cameras, dvs, edges, painting, rays
+from minicarla.sensing.actors import MovingBoxes
+from minicarla.sensing.renderer import Renderer, Seen, camera_at, compile_poses, renderer_of
+from minicarla.sensing.weather import stars
+from minicarla.startup_messages import AWAITS_ANOTHER, COMPILES, announce
+from minicarla.town import Town, TownError, load_town
+from minicarla.town.town import SIGNAL_ZONE
+from minicarla.world.episode import Episode
+from minicarla.world.settings import Weather
+from minicarla.world.snapshot import Snapshot
+from minicarla.world.spawning import is_free
 
 logger = logging.getLogger(__name__)
 
@@ -288,7 +288,7 @@ def _compile_driving() -> None:
 
 
 def _compile_beginning() -> None:
-    _compile(step.begin, *_rows(), np.zeros(1, collisions.BODY), np.zeros(1, np.int64), 0.05)
+    _compile(step.begin, *_rows(), np.zeros(1, collisions.BODY), np.zeros(1, np.int64), 0.05, 0.01)
 
 
 def _compile_collisions() -> None:

@@ -31,12 +31,12 @@ import numba
 import platformdirs
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, UserProvidedCacheLocator
 
-from rllib_integration.embedded.checked_files import is_whole, write_checked
+from minicarla.checked_files import is_whole, write_checked
 
 logger = logging.getLogger(__name__)
 
-_PACKAGE = Path(__file__).parent
-_NAME = __package__ or ""
+_PACKAGE = Path(__file__).parents[1]
+_NAME = _PACKAGE.name
 _IMPORT = re.compile(r"^from (\.*)([\w.]*) import (\([^)]*\)|.*)$", re.MULTILINE)
 _FOR_TYPES_ONLY = re.compile(r"^if TYPE_CHECKING:\n(?: .*\n|\n)+", re.MULTILINE)
 _SUPERSEDED_FOR = 24 * 3600.0

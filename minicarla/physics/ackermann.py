@@ -8,8 +8,8 @@ gains drive alike at any length of tick.
 
 from __future__ import annotations
 
-from rllib_integration.embedded.physics.kernels import kernel
-from rllib_integration.embedded.physics.state import Vehicle
+from minicarla.physics.kernels import kernel
+from minicarla.physics.state import Vehicle
 
 PERIOD = 0.05
 """Length of the tick for which CARLA's default gains are made, seconds."""

@@ -16,11 +16,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from rllib_integration.embedded.physics.kernels import entry, kernel
-from rllib_integration.embedded.physics.obstacles import ObstacleGrid
-from rllib_integration.embedded.physics.prop import standing_friction, yaw_inertia
-from rllib_integration.embedded.physics.rigid_body import turn
-from rllib_integration.embedded.physics.state import (
+from minicarla.physics.kernels import entry, kernel
+from minicarla.physics.obstacles import ObstacleGrid
+from minicarla.physics.prop import standing_friction, yaw_inertia
+from minicarla.physics.rigid_body import turn
+from minicarla.physics.state import (
     OBSTACLE_KIND,
     PROP_KIND,
     VEHICLE_KIND,

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.kernel_cache import njit
-from rllib_integration.embedded.labels import ROADS
+from minicarla.kernels.cache import njit
+from minicarla.labels import ROADS
 
 TILE_CELLS = 32
 """Cells along one side of a tile."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rllib_integration.embedded.kernel_cache import njit
+from minicarla.kernels.cache import njit
 
 _EXACT: dict[str, Any] = {"error_model": "numpy"}
 _BARE: dict[str, Any] = {**_EXACT, "_nrt": False, "no_cpython_wrapper": True}

@@ -13,27 +13,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rllib_integration.embedded.physics.state import (
-    GRAVITY,
-    MAX_GEARS,
-    MAX_STEERING_POINTS,
-    MAX_TORQUE_POINTS,
-    WHEELS,
-)
-from rllib_integration.embedded.physics.tyres import HOLD_RATE
-from rllib_integration.embedded.physics.vehicle_specs import VehicleSpec, vehicle_spec
+from minicarla.physics import control_values as carla_values
+from minicarla.physics.control_values import ControlValues, control_values
+from minicarla.physics.state import GRAVITY, MAX_GEARS, MAX_STEERING_POINTS, MAX_TORQUE_POINTS, WHEELS
+from minicarla.physics.tyres import HOLD_RATE
+from minicarla.physics.vehicle_specs import VehicleSpec, vehicle_spec
 
-STANDARD_LONG_STIFFNESS = 1000.0
-"""CARLA's default `long_stiff_value` ..."""
-SLIP_AT_LIMIT = 0.1
-"""... with which a tyre slips by a tenth of its speed at the limit of its grip."""
-DRY_TIRE_FRICTION = 3.5
-"""CARLA's default `tire_friction`."""
-AIR_DENSITY = 1.225
+AIR_DENSITY = 1.25
+"""Unreal's, kg/m^3."""
 FRONT_SHARE = 0.72
 """Front area over that of the bounding box, which holds the mirrors too."""
-IDLE_SHARE = 0.13
-"""Idle speed of a combustion engine, as a share of its highest speed."""
 STEERING_CURVE = ((0.0, 1.0), (20.0, 0.9), (60.0, 0.8), (120.0, 0.7))
 """CARLA's default: km/h, share of the steering lock."""
 
@@ -46,15 +35,14 @@ _DEFAULT_SIZE = {
     "bicycle": (1.7, 0.6, 1.6),
 }
 _FRONT_LOAD = {"front": 0.60, "all": 0.54, "rear": 0.51}
-# Height of the centre of mass as a share of the vehicle's, and grip as a share of a car's.
-_MASS_HEIGHT = {"car": 0.36, "van": 0.33, "truck": 0.33, "bus": 0.30, "motorcycle": 0.38, "bicycle": 0.55}
+# Height of the centre of mass as a share of the vehicle's; cars carry it 0.3 m below the middle of their box.
+_MASS_HEIGHT = {"van": 0.33, "truck": 0.33, "bus": 0.30, "motorcycle": 0.38, "bicycle": 0.55}
+_CAR_MASS_BELOW_MIDDLE = 0.3
 # Half width of the body without mirrors: as a share of the bounding box, and at most [m].
 _BODY_SHARE, _WIDEST_BODY = 0.94, 1.27
-_GRIP = {"car": 1.0, "van": 1.0, "truck": 1.05, "bus": 1.05, "motorcycle": 0.95, "bicycle": 0.85}
-# Deceleration that a full pedal asks for, as a share of gravity. Lorries and buses brake better than real ones, as
-# CARLA's do: its Traffic Manager keeps them no further from the car ahead than others.
-_BRAKING = {"car": 1.0, "van": 1.0, "truck": 1.0, "bus": 1.0, "motorcycle": 0.95, "bicycle": 0.65}
 _SUSPENSION_HERTZ = {"car": 1.5, "van": 1.6, "truck": 1.8, "bus": 1.6, "motorcycle": 2.2, "bicycle": 3.0}
+# Of critical damping. The logged MKZ rises after its drop at the spawn point as it does with this.
+_SUSPENSION_DAMPING = 1.1
 
 
 class WheelControl(NamedTuple):
@@ -154,14 +142,15 @@ def init_vehicle(row: np.void, blueprint_id: str, base_type: str = "car") -> Non
         row["box_x"], row["box_y"], row["box_z"] = 0.0, 0.0, height / 2.0
     row["physics"] = row["gravity"] = row["collisions"] = row["parked"] = 1
     row["friction_override"] = -1.0
-    row["gear_request"] = row["gear"] = row["target_gear"] = 1
+    row["gear_request"] = 1
     row["ackermann_speed_gains"] = (0.15, 0.0, 0.25)
     row["ackermann_acceleration_gains"] = (0.01, 0.0, 0.01)
-    _fill_body(row, spec)
-    _fill_wheels(row, spec)
-    _fill_engine(row, spec)
+    values = control_values(blueprint_id, base_type)
+    _fill_body(row, spec, values)
+    _fill_wheels(row, spec, values)
+    _fill_engine(row, values)
     _fill_steering_curve(row, STEERING_CURVE)
-    set_mass(row, spec.mass)
+    set_mass(row, values.mass)
 
 
 _KEPT = (
@@ -175,93 +164,80 @@ def _clear(row: np.void) -> None:
         row[name] = 0
 
 
-def _fill_body(row: np.void, spec: VehicleSpec) -> None:
+def _fill_body(row: np.void, spec: VehicleSpec, values: ControlValues) -> None:
     width, height = 2.0 * row["extent_y"], 2.0 * row["extent_z"]
-    middle, wheelbase = _axles(row, spec)
-    row["com_x"] = middle + wheelbase * (_FRONT_LOAD[spec.drive] - 0.5)
-    row["com_y"] = row["box_y"]
-    row["com_z"] = height * _MASS_HEIGHT[spec.sort]
+    middle, wheelbase = _axles(row, spec, values)
+    if values.centre_of_mass is not None:
+        row["com_x"], row["com_y"], row["com_z"] = (
+            row[f"box_{axis}"] + place for axis, place in zip("xyz", values.centre_of_mass)
+        )
+    else:
+        row["com_x"] = middle + wheelbase * (_FRONT_LOAD[spec.drive] - 0.5)
+        row["com_y"] = row["box_y"]
+        below = _CAR_MASS_BELOW_MIDDLE if spec.sort == "car" else height * (0.5 - _MASS_HEIGHT[spec.sort])
+        row["com_z"] = row["box_z"] - below
+    row["ride_height"] = values.ride_height
     row["clearance"] = min(0.35, 0.12 * height)
     row["body_extent_y"] = min(_BODY_SHARE * row["extent_y"], _WIDEST_BODY)
-    row["drag_area"] = 0.5 * AIR_DENSITY * spec.drag * FRONT_SHARE * width * height
-    row["roll_centre"] = 1.0 if spec.two_wheeler else 0.6
+    if values.drag_coefficient is not None:
+        row["drag_area"] = drag_area(values.drag_coefficient)
+    else:
+        row["drag_area"] = 0.5 * AIR_DENSITY * spec.drag * FRONT_SHARE * width * height
+    row["roll_centre"] = 1.0 if spec.two_wheeler else 0.84
     row["balance"] = 9.0 if spec.two_wheeler else 0.0
     row["suspension_frequency"] = 2.0 * math.pi * _SUSPENSION_HERTZ[spec.sort]
-    row["suspension_damping"] = 0.45
+    row["suspension_damping"] = _SUSPENSION_DAMPING
 
 
-def _axles(row: np.void, spec: VehicleSpec) -> tuple[float, float]:
+def _axles(row: np.void, spec: VehicleSpec, values: ControlValues) -> tuple[float, float]:
     """Place of the middle between the axles along the vehicle, and their distance [m]."""
+    if values.front_axle is not None:
+        return values.front_axle - 0.5 * values.wheelbase, values.wheelbase
     length = 2.0 * float(row["extent_x"])
-    wheelbase = min(spec.wheelbase, 0.9 * length)
+    wheelbase = min(values.wheelbase, 0.9 * length)
     middle = float(row["box_x"])
     if spec.front_overhang is not None:
         middle += 0.5 * (length - wheelbase) - min(spec.front_overhang, length - wheelbase)
     return middle, wheelbase
 
 
-def _fill_wheels(row: np.void, spec: VehicleSpec) -> None:
-    middle, wheelbase = _axles(row, spec)
+def _fill_wheels(row: np.void, spec: VehicleSpec, values: ControlValues) -> None:
+    middle, wheelbase = _axles(row, spec, values)
     half_base = 0.5 * wheelbase
     half_track = 0.15 if spec.two_wheeler else 0.8 * row["body_extent_y"]
+    if values.track is not None:
+        half_track = 0.5 * values.track
     row["wheel_x"] = middle + np.array((half_base, half_base, -half_base, -half_base))
     row["wheel_y"] = row["box_y"] + np.array((-half_track, half_track, -half_track, half_track))
-    row["wheel_radius"] = spec.wheel_radius
-    row["wheel_friction"] = DRY_TIRE_FRICTION * _GRIP[spec.sort]
-    row["wheel_damping"] = 0.25 if spec.mass > 400.0 else 0.02
+    row["wheel_radius"] = values.wheel_radius
+    row["wheel_friction"] = carla_values.TIRE_FRICTION
+    row["wheel_damping"] = carla_values.WHEEL_DAMPING if spec.mass > 400.0 else 0.02
     lock = math.radians(spec.max_steer)
     row["wheel_max_steer"] = (lock, lock, 0.0, 0.0)
-    weight_torque = spec.mass * GRAVITY * spec.wheel_radius / WHEELS
-    # More than half of it in front.
-    row["wheel_brake_torque"] = np.array((1.25, 1.25, 0.75, 0.75)) * weight_torque * _BRAKING[spec.sort]
-    row["wheel_hand_brake_torque"] = np.array((0.0, 0.0, 2.0, 2.0)) * weight_torque
-    row["wheel_lat_stiff_max_load"] = 2.0
-    row["wheel_lat_stiff_value"] = 17.0
-    row["wheel_long_stiff_value"] = STANDARD_LONG_STIFFNESS
-    front = {"front": 0.5, "all": 0.25, "rear": 0.0}[spec.drive]
-    row["wheel_cosine"] = 1.0
+    row["wheel_brake_torque"] = values.brake_torque
+    row["wheel_hand_brake_torque"] = np.array((0.0, 0.0, 2.0, 2.0)) * values.brake_torque
+    row["wheel_lat_stiff_max_load"] = values.lat_stiff_max_load
+    row["wheel_lat_stiff_value"] = carla_values.LAT_STIFF_VALUE
+    row["wheel_long_stiff_value"] = values.long_stiff_value
+    row["wheel_spin_mass"] = values.wheel_mass
+    front = 0.5 * carla_values.FRONT_SHARE_OF_TORQUE
     row["wheel_drive"] = (front, front, 0.5 - front, 0.5 - front)
+    row["wheel_cosine"] = 1.0
 
 
-def _fill_engine(row: np.void, spec: VehicleSpec) -> None:
-    top_speed = spec.top_speed / 3.6
-    highest = spec.max_rpm * math.pi / 30.0
-    top_ratio = highest * spec.wheel_radius / (1.08 * top_speed)
-    step = spec.spread ** (1.0 / max(spec.gears - 1, 1))
-    final_ratio = 9.0 if spec.electric else 4.0
-    change_up = 0.80
-    change_down = 0.0 if spec.gears == 1 else 0.5 * change_up / step
-    ratios = [top_ratio * step**higher / final_ratio for higher in range(spec.gears - 1, -1, -1)]
-    heavy = spec.mass / 1500.0
-    row["max_rpm"] = spec.max_rpm
-    row["idle_rpm"] = 0.0 if spec.electric or spec.power < 1.0 else IDLE_SHARE * spec.max_rpm
-    row["engine_inertia"] = 1.0
-    # Engine braking of 0.15 (full throttle: friction) and 0.5 m/s^2 at 100 km/h in the highest gear.
-    lost = spec.mass * (spec.wheel_radius / top_ratio) ** 2 / 27.8
-    row["damping_full_throttle"] = 0.05 * lost
-    row["damping_clutch_engaged"] = 0.5 * lost
-    row["damping_clutch_disengaged"] = 0.35 * heavy
+def _fill_engine(row: np.void, values: ControlValues) -> None:
+    row["max_rpm"] = values.max_rpm
+    row["engine_inertia"] = carla_values.ENGINE_INERTIA
+    row["damping_full_throttle"] = values.damping_full_throttle
+    row["damping_clutch_engaged"] = carla_values.DAMPING_ENGAGED
+    row["damping_clutch_disengaged"] = carla_values.DAMPING_DISENGAGED
     row["autobox"] = 1
-    row["gear_switch_time"] = 0.0 if spec.gears == 1 else 0.25
-    row["clutch_strength"] = 10.0
-    row["speed_limiter"] = top_speed
-    _fill_torque_curve(row, _torque_curve(spec))
-    row["final_ratio"] = final_ratio
-    _fill_gears(row, [(ratio, change_down, change_up) for ratio in ratios])
-
-
-def _torque_curve(spec: VehicleSpec) -> list[tuple[float, float]]:
-    """Points of full-throttle torque over engine speed: level up to the highest power, level power beyond."""
-    knee = min(0.9, spec.power * 1000.0 / spec.torque / (spec.max_rpm * math.pi / 30.0))
-    shares = [0.0, knee] if spec.electric or spec.power < 1.0 else [0.0, 0.5 * knee, knee]
-    shares += [knee + (1.0 - knee) * part for part in (0.25, 0.5, 0.75, 1.0)]
-    points = []
-    for share in shares:
-        torque = spec.torque if share <= knee else spec.torque * knee / share
-        if share == 0.0 and len(shares) == 7:
-            torque *= 0.6
-        points.append((share * spec.max_rpm, torque))
-    return points
+    row["gear_switch_time"] = values.gear_switch_time
+    row["clutch_strength"] = carla_values.CLUTCH_STRENGTH
+    row["final_ratio"] = values.final_ratio
+    row["reverse_ratio"] = carla_values.REVERSE_RATIO
+    _fill_torque_curve(row, values.torque_curve)
+    _fill_gears(row, values.gears)
 
 
 def set_mass(row: np.void, mass: float) -> None:
@@ -282,12 +258,18 @@ def derive(row: np.void) -> None:
     row["lightness"] = 1.0 / row["mass"]
     for axis in "xyz":
         row[f"spinness_{axis}"] = 1.0 / row[f"inertia_{axis}"]
+    row["com_height"] = row["com_z"] + row["ride_height"]
     row["wheel_mass"] = row["wheel_rest_load"] / GRAVITY
-    row["wheel_inverse_radius"] = 1.0 / row["wheel_radius"]
-    row["wheel_foot"] = row["wheel_mass"] * HOLD_RATE**2 * (0.1 + 0.9e-3 * row["wheel_long_stiff_value"])
-    # A tread softer than CARLA's standard one has to slip more for the same force, and that share of it is lost.
-    softness = np.minimum(STANDARD_LONG_STIFFNESS / np.maximum(row["wheel_long_stiff_value"], 1e-9), 1e3) - 1.0
-    row["wheel_softness"] = SLIP_AT_LIMIT * np.maximum(softness, 0.0) / row["wheel_rest_load"]
+    row["wheel_inverse_radius"] = inverse_radius = 1.0 / row["wheel_radius"]
+    row["wheel_foot"] = row["wheel_mass"] * HOLD_RATE**2
+    # Wheels are solid discs. What they need of a force to turn faster or slower does not reach the road.
+    row["rolling_share"] = rolling_share = row["mass"] / (row["mass"] + 0.5 * WHEELS * row["wheel_spin_mass"])
+    row["wheel_brake_force"] = rolling_share * row["wheel_brake_torque"] * inverse_radius
+    row["wheel_hand_brake_force"] = rolling_share * row["wheel_hand_brake_torque"] * inverse_radius
+    row["wheel_drag"] = rolling_share * row["wheel_damping"] * inverse_radius**2
+    stiffness = GRAVITY * np.maximum(row["wheel_long_stiff_value"], 1e-3)
+    row["slip_per_newton"] = 1.0 / stiffness.sum()
+    row["flutter_rate"] = 2.0 * stiffness.mean() / row["wheel_spin_mass"]
     # Argument of the tyre's degressive stiffness: 3 from the highest load on, where it stays level.
     highest = row["wheel_lat_stiff_max_load"] * row["wheel_rest_load"]
     row["wheel_load_scale"] = 3.0 / np.maximum(highest, 1e-9)
@@ -307,8 +289,11 @@ def _share_load(row: np.void) -> None:
 
 def _fill_torque_curve(row: np.void, points: Sequence[Sequence[float]]) -> None:
     row["torque_count"] = len(points)
-    row["torque_rpm"], row["torque_value"] = _columns(points, 2, MAX_TORQUE_POINTS)
-    row["peak_torque"] = np.max(row["torque_value"])
+    speed, torque = _columns(points, 2, MAX_TORQUE_POINTS)
+    row["torque_rpm"], row["torque_value"] = speed, torque
+    step = np.diff(speed[: len(points)])
+    row["torque_slope"] = 0.0
+    row["torque_slope"][: len(step)] = np.diff(torque[: len(points)]) / np.where(step > 0.0, step, np.inf)
 
 
 def _fill_steering_curve(row: np.void, points: Sequence[Sequence[float]]) -> None:
@@ -320,7 +305,6 @@ def _fill_steering_curve(row: np.void, points: Sequence[Sequence[float]]) -> Non
 def _fill_gears(row: np.void, gears: Sequence[Sequence[float]]) -> None:
     row["gear_count"] = len(gears)
     row["gear_ratio"], row["gear_down"], row["gear_up"] = _columns(gears, 3, MAX_GEARS)
-    row["reverse_ratio"] = row["gear_ratio"][0]
 
 
 def _columns(points: Sequence[Sequence[float]], width: int, room: int) -> np.ndarray:
@@ -348,7 +332,7 @@ def physics_control(row: np.void) -> PhysicsControl:
         final_ratio=float(row["final_ratio"]),
         forward_gears=_points(row, "gear_ratio", "gear_down", "gear_up", count=row["gear_count"]),
         mass=float(row["mass"]),
-        drag_coefficient=float(row["drag_area"] / _drag_area(row, 1.0)),
+        drag_coefficient=float(row["drag_area"] / drag_area(1.0)),
         center_of_mass=[float(row[f"com_{axis}"] - row[f"box_{axis}"]) for axis in "xyz"],
         steering_curve=[
             [3.6 * speed, factor]
@@ -363,8 +347,9 @@ def _points(row: np.void, *names: str, count: int) -> list[list[float]]:
     return [list(point) for point in zip(*(row[name][:count].tolist() for name in names))]
 
 
-def _drag_area(row: np.void, coefficient: float) -> float:
-    return 0.5 * AIR_DENSITY * coefficient * FRONT_SHARE * 4.0 * float(row["extent_y"] * row["extent_z"])
+def drag_area(coefficient: float) -> float:
+    """Drag of the air over the square of the speed [kg/m], for CARLA's drag coefficient."""
+    return 0.5 * AIR_DENSITY * coefficient * carla_values.CHASSIS_AREA
 
 
 def tire_friction(row: np.void, wheel: int) -> float:
@@ -418,12 +403,12 @@ def apply_physics_control(row: np.void, control: Sequence) -> None:
     wheels = _checked_wheels(given.wheels)
     _check_scalars(given)
     torque = _checked_points("torque_curve", given.torque_curve, 2, MAX_TORQUE_POINTS)
+    if any(after[0] <= before[0] for before, after in pairwise(torque)):
+        raise PhysicsControlError(f"torque_curve names an engine speed twice: {[point[0] for point in torque]}.")
     gears = _checked_points("forward_gears", given.forward_gears, 3, MAX_GEARS, ascending=False)
     steering = _checked_points("steering_curve", given.steering_curve, 2, MAX_STEERING_POINTS)
     centre = _finite("center_of_mass", given.center_of_mass, 3)
 
-    engine = ("max_rpm", "final_ratio", "torque_count", "torque_rpm", "torque_value", "gear_count", "gear_ratio")
-    before = [np.array(row[name]) for name in engine]
     row["max_rpm"] = given.max_rpm
     row["engine_inertia"] = given.moi
     row["damping_full_throttle"] = given.damping_rate_full_throttle
@@ -433,7 +418,7 @@ def apply_physics_control(row: np.void, control: Sequence) -> None:
     row["gear_switch_time"] = given.gear_switch_time
     row["clutch_strength"] = given.clutch_strength
     row["final_ratio"] = given.final_ratio
-    row["drag_area"] = _drag_area(row, given.drag_coefficient)
+    row["drag_area"] = drag_area(given.drag_coefficient)
     row["sweep_wheel_collision"] = bool(given.use_sweep_wheel_collision)
     _fill_torque_curve(row, torque)
     _fill_gears(row, gears)
@@ -443,9 +428,6 @@ def apply_physics_control(row: np.void, control: Sequence) -> None:
     for index, wheel in enumerate(wheels):
         _apply_wheel(row, index, wheel)
     set_mass(row, given.mass)
-    # Values come back from the client as float32; only a real change of the engine lifts the limiter.
-    if not all(np.allclose(row[name], old, rtol=1e-5) for name, old in zip(engine, before)):
-        row["speed_limiter"] = math.inf
     row["asleep"] = 0
 
 

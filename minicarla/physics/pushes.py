@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from rllib_integration.embedded.physics.kernels import kernel
+from minicarla.physics.kernels import kernel
 
 Pushable: TypeAlias = Any
 """A record of `state.PROP` or `state.WALKER`."""

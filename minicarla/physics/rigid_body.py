@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.physics.kernels import inlined, kernel
+from minicarla.physics.kernels import inlined, kernel
 
 
 @kernel

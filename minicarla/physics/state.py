@@ -20,8 +20,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.physics.obstacles import OBSTACLE as OBSTACLE
-from rllib_integration.embedded.physics.obstacles import ObstacleGrid as ObstacleGrid
+from minicarla.physics.obstacles import OBSTACLE as OBSTACLE
+from minicarla.physics.obstacles import ObstacleGrid as ObstacleGrid
 
 # A record of one of the arrays below; numpy's own type of a record knows nothing of its fields.
 Vehicle: TypeAlias = Any
@@ -97,8 +97,16 @@ VEHICLE = np.dtype(
         # constant velocity mode, in the vehicle's own frame
         ("constant_velocity", _u1),
         ("constant_vx", _f8), ("constant_vy", _f8), ("constant_vz", _f8),
-        # drive train: gear is -1, 0 (neutral), 1 ...; clutch_time counts down while gears change
+        # the pedals' positions, which follow the controls at a limited rate
+        ("throttle_pedal", _f8), ("brake_pedal", _f8),
+        # drive train: gear is -1, 0 (neutral), 1 ...; clutch_time counts down while a change to target_gear goes on,
+        # shift_delay until the next one may begin
         ("gear", _i4), ("target_gear", _i4), ("rpm", _f8), ("clutch_time", _f8), ("shift_delay", _f8),
+        ("drive_ratio", _f8),  # turns of the engine for each metre, rad/m; 0 in neutral, negative in reverse
+        ("wheel_step", _f8),  # length of PhysX's steps in this tick, s
+        ("flutter", _f8),  # speed up to which PhysX's steps are too long for the wheels, m/s
+        ("locked", _u1),  # the brakes hold the wheels until they are released
+        ("traction", _f8),  # most that all tyres can push with in this tick, N
         # steering angle of the inner front wheel, now and asked for
         ("steer_angle", _f8), ("steer_target", _f8),
         *_FLAGS,
@@ -118,16 +126,16 @@ VEHICLE = np.dtype(
         ("roll_centre", _f8),  # height at which tyre forces act, as a share of com_z
         ("balance", _f8),  # rate at which a rider keeps a two-wheeler upright, rad/s; 0 for what stands by itself
         ("suspension_frequency", _f8), ("suspension_damping", _f8),  # rad/s, ratio
-        ("engine_inertia", _f8), ("idle_rpm", _f8), ("max_rpm", _f8),
+        ("ride_height", _f8),  # of the origin over the ground at rest, m
+        ("engine_inertia", _f8), ("max_rpm", _f8),
         ("damping_full_throttle", _f8), ("damping_clutch_engaged", _f8), ("damping_clutch_disengaged", _f8),
         ("autobox", _u1), ("gear_switch_time", _f8), ("clutch_strength", _f8), ("final_ratio", _f8),
         ("reverse_ratio", _f8), ("gear_count", _i4),
         ("gear_ratio", _f8, (MAX_GEARS,)), ("gear_up", _f8, (MAX_GEARS,)), ("gear_down", _f8, (MAX_GEARS,)),
-        ("torque_count", _i4), ("peak_torque", _f8),
+        ("torque_count", _i4), ("torque_slope", _f8, (MAX_TORQUE_POINTS,)),
         ("torque_rpm", _f8, (MAX_TORQUE_POINTS,)), ("torque_value", _f8, (MAX_TORQUE_POINTS,)),
         ("steering_count", _i4),
         ("steering_speed", _f8, (MAX_STEERING_POINTS,)), ("steering_factor", _f8, (MAX_STEERING_POINTS,)),
-        ("speed_limiter", _f8),  # m/s; the engine is cut above it
         ("sweep_wheel_collision", _u1),
         ("friction_override", _f8),  # tyre friction set by a friction trigger; negative: none
         # wheels: position on the body at the height of the ground, and CARLA's wheel parameters in SI
@@ -138,13 +146,19 @@ VEHICLE = np.dtype(
         ("wheel_lat_stiff_max_load", _f8, (WHEELS,)), ("wheel_lat_stiff_value", _f8, (WHEELS,)),
         ("wheel_long_stiff_value", _f8, (WHEELS,)),
         ("wheel_drive", _f8, (WHEELS,)),  # share of the engine's torque
+        ("wheel_spin_mass", _f8),  # of each wheel, for its moment of inertia, kg
         ("wheel_rest_load", _f8, (WHEELS,)),  # N, standing level
         # what follows from the parameters, so that no substep has to divide; see parameters.derive
+        ("com_height", _f8),  # over the ground at rest, m
         ("lightness", _f8), ("spinness_x", _f8), ("spinness_y", _f8), ("spinness_z", _f8),
         ("wheel_mass", _f8, (WHEELS,)),  # resting on it, kg
         ("wheel_inverse_radius", _f8, (WHEELS,)),
         ("wheel_load_scale", _f8, (WHEELS,)), ("wheel_foot", _f8, (WHEELS,)),
-        ("wheel_softness", _f8, (WHEELS,)),  # share of the drive force lost per newton of it
+        ("wheel_brake_force", _f8, (WHEELS,)), ("wheel_hand_brake_force", _f8, (WHEELS,)),  # of full brakes, N
+        ("wheel_drag", _f8, (WHEELS,)),  # of a turning wheel, N s/m
+        ("rolling_share", _f8),  # of a force that reaches the road, the rest turns the wheels
+        ("slip_per_newton", _f8),  # share of the speed by which the wheels turn faster than they roll
+        ("flutter_rate", _f8),  # `flutter` for each second of PhysX's step
         # friction coefficient of this tick
         ("wheel_grip", _f8, (WHEELS,)),
         # the ground as last looked at: from which pose, under each wheel its place, height and slopes, mean normal
@@ -163,7 +177,7 @@ VEHICLE = np.dtype(
         ("wheel_stretch_x", _f8, (WHEELS,)), ("wheel_stretch_y", _f8, (WHEELS,)),  # tyre deflection
         ("wheel_force_x", _f8, (WHEELS,)), ("wheel_force_y", _f8, (WHEELS,)),
         ("wheel_along", _f8, (WHEELS,)), ("wheel_across", _f8, (WHEELS,)),  # velocity over the ground, m/s
-        ("wheel_torque", _f8, (WHEELS,)),  # N m
+        ("drive_force", _f8),  # of all wheels, N
     ],
     align=True,
 )  # fmt: skip

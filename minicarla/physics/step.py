@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from rllib_integration.embedded.physics import prop, vehicle, walker
-from rllib_integration.embedded.physics.collisions import BODY, collide, find_pairs, load_rest, load_vehicle
-from rllib_integration.embedded.physics.ground import Surface
-from rllib_integration.embedded.physics.kernels import entry, kernel
-from rllib_integration.embedded.physics.obstacles import ObstacleGrid
-from rllib_integration.embedded.physics.state import Integers, Rows
+from minicarla.physics import prop, vehicle, walker
+from minicarla.physics.collisions import BODY, collide, find_pairs, load_rest, load_vehicle
+from minicarla.physics.ground import Surface
+from minicarla.physics.kernels import entry, kernel
+from minicarla.physics.obstacles import ObstacleGrid
+from minicarla.physics.state import Integers, Rows
 
 LONGEST_SUBSTEP = 0.02
 """Springs and tyres need substeps no longer than this, whatever the settings say; seconds."""
@@ -28,7 +28,9 @@ begin_prop, advance_prop, end_prop = prop.begin_tick, prop.advance, prop.end_tic
 
 
 @kernel
-def begin(vehicles: Rows, walkers: Rows, props: Rows, bodies: Rows, busy: Integers, dt: float) -> None:
+def begin(
+    vehicles: Rows, walkers: Rows, props: Rows, bodies: Rows, busy: Integers, dt: float, wheel_step: float
+) -> None:
     """Begins the tick of every body.
 
     Args:
@@ -36,10 +38,11 @@ def begin(vehicles: Rows, walkers: Rows, props: Rows, bodies: Rows, busy: Intege
         bodies: `collisions.BODY`, one an actor; filled.
         busy: One a vehicle: 1 for those that do not stand firmly, and so need every substep.
         dt: Length of the tick, seconds.
+        wheel_step: Length of the substeps that were asked for, seconds.
     """
     for i in range(len(vehicles)):
         v = vehicles[i]
-        begin_vehicle(v, dt)
+        begin_vehicle(v, dt, wheel_step)
         load_vehicle(v, bodies[i])
         bodies[i].loaded = 0
         busy[i] = not is_calm(v)
@@ -112,7 +115,8 @@ def step(
     """
     bodies = np.empty(len(vehicles) + len(walkers) + len(props) + 1, BODY)
     busy = np.empty(len(vehicles), np.int64)
-    begin(vehicles, walkers, props, bodies, busy, dt)
+    asked = min(max(math.ceil(dt / substep - 1e-6), 1), max_substeps)
+    begin(vehicles, walkers, props, bodies, busy, dt, dt / asked)
     pairs = find_pairs(vehicles, walkers, props, obstacles, obstacle_grid, bodies, dt, gravity)
     for pair in range(len(pairs)):
         for side in range(2):

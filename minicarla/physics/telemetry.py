@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.physics.parameters import SLIP_AT_LIMIT, tire_friction
-from rllib_integration.embedded.physics.state import WHEELS
+from minicarla.physics.parameters import tire_friction
+from minicarla.physics.state import WHEELS
 
 
 class WheelTelemetry(NamedTuple):
@@ -88,11 +88,8 @@ def _wheel(row: np.void, wheel: int) -> WheelTelemetry:
     along, across = float(row["wheel_along"][wheel]), float(row["wheel_across"][wheel])
     load = float(row["wheel_load"][wheel])
     push, side = float(row["wheel_force_x"][wheel]), float(row["wheel_force_y"][wheel])
-    grip = float(row["wheel_grip"][wheel])
-    # Tyres do not spin on their own here. The slip is what a real one would need for this force: a tenth at the
-    # limit of friction.
-    share = push / (grip * load) if grip * load > 0.0 else 0.0
-    slip = SLIP_AT_LIMIT * share
+    # Wheels do not turn by themselves here. The slip is what the tyre needs for this force.
+    slip = push * WHEELS * float(row["slip_per_newton"])
     return WheelTelemetry(
         tire_friction=tire_friction(row, wheel),
         lat_slip=math.atan2(across, max(abs(along), 0.5)),
@@ -100,7 +97,7 @@ def _wheel(row: np.void, wheel: int) -> WheelTelemetry:
         omega=along * (1.0 + slip) / float(row["wheel_radius"][wheel]),
         tire_load=load,
         normalized_tire_load=load / float(row["wheel_rest_load"][wheel]),
-        torque=float(row["wheel_torque"][wheel]),
+        torque=float(row["drive_force"] * row["wheel_drive"][wheel] * row["wheel_radius"][wheel]),
         long_force=push,
         lat_force=side,
         normalized_long_force=push / load if load > 0.0 else 0.0,

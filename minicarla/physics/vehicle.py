@@ -15,27 +15,24 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from rllib_integration.embedded.physics.ackermann import follow_ackermann
-from rllib_integration.embedded.physics.drivetrain import choose_gear, driven_radius, interpolate, wheel_torque
-from rllib_integration.embedded.physics.ground import Surface, ground_at
-from rllib_integration.embedded.physics.kernels import inlined, kernel
-from rllib_integration.embedded.physics.rigid_body import angles_from_rotation, rotation_from_angles, turn
-from rllib_integration.embedded.physics.state import GRAVITY, WHEELS, Floats, Vehicle
-from rllib_integration.embedded.physics.tyres import tyre_force
+from minicarla.physics.ackermann import follow_ackermann
+from minicarla.physics.drivetrain import drive_force, interpolate, press_pedals
+from minicarla.physics.ground import Surface, ground_at
+from minicarla.physics.kernels import inlined, kernel
+from minicarla.physics.rigid_body import angles_from_rotation, rotation_from_angles, turn
+from minicarla.physics.state import GRAVITY, WHEELS, Floats, Vehicle
+from minicarla.physics.tyres import INVERSE_RELAXATION, tyre_force
 
 CALM_TURN_RATE = 0.5
 """Fastest pitching and rolling of a vehicle that needs no short substeps, rad/s."""
-ROLLING_RESISTANCE = 0.012
-"""Share of the load."""
-MOST_GRIP, HALF_GRIP = 4.5, 7.0
-"""A wheel with CARLA's `tire_friction` f has the friction coefficient MOST_GRIP * f / (HALF_GRIP + f): 1.5 with 3.5,
-dry asphalt, and less than in proportion beyond. Unreal's tyres hold far more than rubber does, and the Traffic Manager
-relies on it when it drives through tight turns at thirty kilometres an hour; braking is limited by the brakes."""
+GRIP = 0.77
+"""Friction coefficient over CARLA's `tire_friction`: with 3.5, dry asphalt, a car whose wheels are locked decelerates
+by 26.4 m/s^2, as the logged MKZ. Unreal's tyres hold more than rubber does, and the Traffic Manager relies on it."""
 REAR_GRIP = 1.15
 """Rear tyres grip better than the front ones, so that a car at its limit pushes outwards instead of spinning."""
 STEERING_RATE = 5.0
 """Fastest turn of the front wheels, rad/s."""
-MOST_SLIP = 0.22
+MOST_SLIP = 0.4
 """Front wheels turn no further than this away from where the front axle goes, rad: beyond it a tyre only scrubs, and
 a car whose wheels are turned too far for its speed would turn less."""
 SLIP_FREE_SPEED = 2.0
@@ -60,6 +57,9 @@ LARGEST_LOCK = 1.48
 HOLDING_SPEED = 0.1
 """A vehicle slower than this to which nobody gives any control stays where it is, on slopes too, as Unreal's do: it is
 not rolled by gravity, only by a push; m/s."""
+PARKED_SPEED = 1.0
+"""One that nobody has touched since it was spawned is held up to this speed, m/s: it stays where it was dropped, but
+rolls when it is hit."""
 LARGEST_DERIVED_SPEED = 150.0
 """A pose that moved faster was teleported, not driven; m/s."""
 
@@ -102,12 +102,13 @@ class Support(NamedTuple):
 
 
 @kernel
-def begin_tick(v: Vehicle, dt: float) -> None:
-    """Takes over what was asked for since the last tick: poses, velocities, impulses, gears, steering.
+def begin_tick(v: Vehicle, dt: float, wheel_step: float) -> None:
+    """Takes over what was asked for since the last tick: poses, velocities, impulses, pedals, gears, steering.
 
     Args:
         v: Record of `state.VEHICLE`.
         dt: Length of the tick, seconds.
+        wheel_step: Length of the substep that was asked for, seconds.
     """
     if v.ticked == 0:
         _remember_pose(v)
@@ -134,16 +135,19 @@ def begin_tick(v: Vehicle, dt: float) -> None:
     v.vy += v.impulse_y * v.lightness
     v.vz += v.impulse_z * v.lightness
     _add_spin(v, v.angular_impulse_x, v.angular_impulse_y, v.angular_impulse_z)
+    v.traction = 0.0
     for wheel in range(WHEELS):
         friction = v.friction_override if v.friction_override >= 0.0 else v.wheel_friction[wheel]
-        v.wheel_grip[wheel] = MOST_GRIP * friction / (HALF_GRIP + friction) * (REAR_GRIP if wheel >= 2 else 1.0)
+        v.wheel_grip[wheel] = GRIP * friction * (REAR_GRIP if wheel >= 2 else 1.0)
+        v.traction += v.wheel_grip[wheel] * v.wheel_rest_load[wheel]
     speed = v.vx * v.rotation[0] + v.vy * v.rotation[3] + v.vz * v.rotation[6]
-    still = v.vx * v.vx + v.vy * v.vy < HOLDING_SPEED * HOLDING_SPEED
-    v.holding = v.parked or (idle and not pushed and still)
+    square = v.vx * v.vx + v.vy * v.vy
+    slow = PARKED_SPEED if v.parked else HOLDING_SPEED
+    v.holding = square < slow * slow and (v.parked or (idle and not pushed))
     if v.ackermann:
         follow_ackermann(v, speed, dt)
     v.following = v.ackermann
-    choose_gear(v, speed, dt)
+    press_pedals(v, dt, wheel_step)
     lock = min(max(v.wheel_max_steer[0], v.wheel_max_steer[1]), LARGEST_LOCK)
     lock *= interpolate(v.steering_speed, v.steering_factor, v.steering_count, abs(speed))
     v.steer_target = _within_grip(v, v.steer * lock, speed)
@@ -265,8 +269,10 @@ def _stand(v: Vehicle, spin: tuple[float, float, float], plane: Plane, h: float)
     vx, vy, vz = _to_body(v.rotation, v.vx, v.vy, v.vz)
     wx, wy, wz = spin
     p = plane
-    drive = wheel_torque(v, vx, h)
-    low = -v.com_z
+    v.drive_force = drive_force(v, vx, h)
+    # At all wheels alike, as the tread's reactions hardly depend on their small differences of speed.
+    fading, rolling, stopping = 1.0 / (1.0 + abs(vx)), 1.0 / (1.0 + abs(vx) * h * INVERSE_RELAXATION), 0.5 / h
+    low = -v.com_height
     load_sum = load_x = load_y = ahead_sum = ahead_at_x = ahead_at_y = right_sum = right_at_x = right_at_y = 0.0
     grounded = 0
     deepest = 0.0
@@ -284,7 +290,7 @@ def _stand(v: Vehicle, spin: tuple[float, float, float], plane: Plane, h: float)
         v.wheel_compression[wheel] = compression
         forward = speed_x * p.ahead_x + speed_y * p.ahead_y + speed_z * p.ahead_z
         sideways = speed_x * p.right_x + speed_y * p.right_y + speed_z * p.right_z
-        push, side = _roll(v, wheel, load, forward, sideways, drive, h)
+        push, side = _roll(v, wheel, load, forward, sideways, fading, rolling, stopping, h)
         load_sum, load_x, load_y = load_sum + load, load_x + x * load, load_y + y * load
         ahead_sum, ahead_at_x, ahead_at_y = ahead_sum + push, ahead_at_x + x * push, ahead_at_y + y * push
         right_sum, right_at_x, right_at_y = right_sum + side, right_at_x + x * side, right_at_y + y * side
@@ -309,12 +315,28 @@ def _compression(v: Vehicle, wheel: int) -> float:
 
 @inlined
 def _roll(
-    v: Vehicle, wheel: int, load: float, forward: float, sideways: float, drive: float, h: float
+    v: Vehicle,
+    wheel: int,
+    load: float,
+    forward: float,
+    sideways: float,
+    fading: float,
+    rolling: float,
+    stopping: float,
+    h: float,
 ) -> tuple[float, float]:
     """Force of the ground on a wheel, ahead and to the right of the vehicle, N, from the velocities in these."""
     cosine, sine = v.wheel_cosine[wheel], v.wheel_sine[wheel]
     along, across = forward * cosine + sideways * sine, sideways * cosine - forward * sine
-    push, side = _wheel_force(v, wheel, load, along, across, drive, h)
+    hold = v.brake_pedal * v.wheel_brake_force[wheel] + v.wheel_drag[wheel] * abs(along)
+    skids = v.locked != 0
+    if v.hand_brake and v.wheel_hand_brake_force[wheel] > 0.0:
+        hold += v.wheel_hand_brake_force[wheel]
+        skids = True
+    if v.holding or v.locked:
+        hold, skids = math.inf, True
+    push = v.drive_force * v.wheel_drive[wheel]
+    push, side = tyre_force(v, wheel, load, along, across, push, hold, skids, fading, rolling, stopping, h)
     v.wheel_along[wheel], v.wheel_across[wheel] = along, across
     v.wheel_force_x[wheel], v.wheel_force_y[wheel] = push, side
     return push * cosine - side * sine, push * sine + side * cosine
@@ -326,7 +348,7 @@ def _accelerate(
 ) -> None:
     """Changes velocity and turn rate of the body; tyres pull at the roll centre, springs push at the ground."""
     r, p, s = v.rotation, plane, support
-    low = -v.com_z
+    low = -v.com_height
     tyre_x = p.ahead_x * s.ahead + p.right_x * s.right
     tyre_y = p.ahead_y * s.ahead + p.right_y * s.right
     tyre_z = p.ahead_z * s.ahead + p.right_z * s.right
@@ -393,7 +415,7 @@ def _look_down(v: Vehicle, surface: Surface, h: float) -> None:
         x, y = v.x + r[0] * wheel_x + r[1] * wheel_y, v.y + r[3] * wheel_x + r[4] * wheel_y
         z = v.z + r[6] * wheel_x + r[7] * wheel_y
         height, one_x, one_y, one_z, _ = ground_at(surface, x, y, z + fall)
-        v.ground_x[wheel], v.ground_y[wheel], v.ground_z[wheel] = x, y, height
+        v.ground_x[wheel], v.ground_y[wheel], v.ground_z[wheel] = x, y, height + v.ride_height
         v.slope_x[wheel], v.slope_y[wheel] = -one_x / one_z, -one_y / one_z
         if height > -math.inf:
             known += 1
@@ -443,27 +465,6 @@ def _spring_load(v: Vehicle, wheel: int, compression: float, rising: float) -> f
         damping += BUMP_DAMPING
     push = v.wheel_mass[wheel] * rate * (rate * spring - 2.0 * damping * rising)
     return max(0.0, v.wheel_rest_load[wheel] + push)
-
-
-@inlined
-def _wheel_force(
-    v: Vehicle, wheel: int, load: float, along: float, across: float, drive: float, h: float
-) -> tuple[float, float]:
-    """Force along and across one wheel from its controls, N."""
-    inverse_radius = v.wheel_inverse_radius[wheel]
-    torque = drive * v.wheel_drive[wheel]
-    hand_brake = v.hand_brake * v.wheel_hand_brake_torque[wheel]
-    braking = v.brake * v.wheel_brake_torque[wheel] + hand_brake
-    braking += v.wheel_damping[wheel] * abs(along) * inverse_radius
-    v.wheel_torque[wheel] = torque
-    hold = braking * inverse_radius + ROLLING_RESISTANCE * load
-    locked = hand_brake > 0.0
-    if v.holding:
-        hold, locked = math.inf, True
-    push = torque * inverse_radius
-    if v.wheel_softness[wheel] > 0.0:
-        push /= 1.0 + abs(push) * v.wheel_softness[wheel]
-    return tyre_force(v, wheel, load, along, across, push, hold, locked, h)
 
 
 @kernel
@@ -583,7 +584,7 @@ def _follow_pose(v: Vehicle, dt: float) -> None:
     r = v.rotation
     speed = vx * r[0] + vy * r[3] + vz * r[6]
     v.rolled += speed * dt
-    v.rpm = abs(speed) / driven_radius(v) * 30.0 / math.pi
+    v.rpm = abs(speed) * v.wheel_inverse_radius[0] * 30.0 / math.pi
 
 
 @kernel

@@ -75,10 +75,10 @@ _BUS = VehicleSpec(8500, 165, 700, 3000, 5.30, 0.45, 115, drag=0.60, drive="rear
 _MOTORCYCLE = VehicleSpec(
     290, 65, 90, 9000, 1.45, 0.31, 200, drag=0.60, drive="rear", spread=3.2, max_steer=45.0, sort="motorcycle"
 )
-# A rider pushes about 500 W for a short while, or stands on the pedals; "rpm" is their cadence. Gears as of a touring
-# bicycle: the steepest streets of the towns rise by 41 in 100.
+# A rider who is helped by a motor, "rpm" is the cadence: the steepest streets of the towns rise by 42 in 100, which a
+# rider alone, of some 500 W, climbs more slowly than the Traffic Manager waits.
 _BICYCLE = VehicleSpec(
-    92, 0.5, 100, 130, 1.05, 0.34, 40, drag=0.75, drive="rear", gears=7, spread=5.5, max_steer=45.0, sort="bicycle"
+    92, 1.2, 250, 130, 1.05, 0.34, 40, drag=0.75, drive="rear", gears=4, spread=2.5, max_steer=45.0, sort="bicycle"
 )
 
 CLASS_SPECS = {

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 
-from rllib_integration.embedded.physics.ground import Surface, ground_at
-from rllib_integration.embedded.physics.kernels import kernel
-from rllib_integration.embedded.physics.pushes import note_motion, take_push
-from rllib_integration.embedded.physics.state import GRAVITY, Walker
+from minicarla.physics.ground import Surface, ground_at
+from minicarla.physics.kernels import kernel
+from minicarla.physics.pushes import note_motion, take_push
+from minicarla.physics.state import GRAVITY, Walker
 
 ACCELERATION = 20.0
 """Of a walker towards its commanded velocity, m/s^2; Unreal's characters have 20.48."""

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import msgpack
 
-from rllib_integration.embedded.protocol.shapes import are_numbers, is_actor, is_number
-from rllib_integration.embedded.protocol.stream_framing import StreamType
+from minicarla.protocol.shapes import are_numbers, is_actor, is_number
+from minicarla.protocol.stream_framing import StreamType
 
 _IMAGE_HEADER = struct.Struct("<IIf")
 _LIDAR_HEADER = struct.Struct("<fI")

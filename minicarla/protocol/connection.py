@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from rllib_integration.embedded.protocol.event_loop import HUNG_UP, READABLE, WRITABLE, EventLoop
+from minicarla.protocol.event_loop import HUNG_UP, READABLE, WRITABLE, EventLoop
 
 logger = logging.getLogger(__name__)
 

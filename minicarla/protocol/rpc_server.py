@@ -7,9 +7,9 @@ import socket
 import time
 from collections.abc import Callable
 
-from rllib_integration.embedded.protocol.connection import UNREAD_OUTPUT, Connection, Listener
-from rllib_integration.embedded.protocol.event_loop import EventLoop
-from rllib_integration.embedded.protocol.rpc_framing import FramingError, Request, RequestDecoder
+from minicarla.protocol.connection import UNREAD_OUTPUT, Connection, Listener
+from minicarla.protocol.event_loop import EventLoop
+from minicarla.protocol.rpc_framing import FramingError, Request, RequestDecoder
 
 logger = logging.getLogger(__name__)
 

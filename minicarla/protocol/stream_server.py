@@ -6,9 +6,9 @@ import logging
 import socket
 from collections.abc import Callable
 
-from rllib_integration.embedded.protocol.connection import Connection, Listener
-from rllib_integration.embedded.protocol.event_loop import EventLoop
-from rllib_integration.embedded.protocol.stream_framing import decode_subscription
+from minicarla.protocol.connection import Connection, Listener
+from minicarla.protocol.event_loop import EventLoop
+from minicarla.protocol.stream_framing import decode_subscription
 
 logger = logging.getLogger(__name__)
 

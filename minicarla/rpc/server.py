@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
-from rllib_integration.embedded.protocol.body_checks import MalformedBodyError, check_body
-from rllib_integration.embedded.protocol.event_loop import READABLE, EventLoop
-from rllib_integration.embedded.protocol.rpc_framing import (
+from minicarla.protocol.body_checks import MalformedBodyError, check_body
+from minicarla.protocol.event_loop import READABLE, EventLoop
+from minicarla.protocol.rpc_framing import (
     Request,
     encode_bare,
     encode_failure,
@@ -20,11 +20,11 @@ from rllib_integration.embedded.protocol.rpc_framing import (
     encode_value,
     encode_void,
 )
-from rllib_integration.embedded.protocol.rpc_server import RpcConnection, RpcServer
-from rllib_integration.embedded.protocol.stream_framing import WORLD_STREAM_ID, StreamType, encode_header, encode_token
-from rllib_integration.embedded.protocol.stream_server import StreamConnection, StreamServer
-from rllib_integration.embedded.protocol.values import integer
-from rllib_integration.embedded.rpc import (  # noqa: F401  these register the calls
+from minicarla.protocol.rpc_server import RpcConnection, RpcServer
+from minicarla.protocol.stream_framing import WORLD_STREAM_ID, StreamType, encode_header, encode_token
+from minicarla.protocol.stream_server import StreamConnection, StreamServer
+from minicarla.protocol.values import integer
+from minicarla.rpc.calls import (  # noqa: F401  these register the calls
     batch,
     debug,
     pushes,
@@ -37,23 +37,23 @@ from rllib_integration.embedded.rpc import (  # noqa: F401  these register the c
     walkers,
     world,
 )
-from rllib_integration.embedded.rpc.awaited_streams import AwaitedStreams
-from rllib_integration.embedded.rpc.complaints import Complaints
-from rllib_integration.embedded.rpc.descriptions import Lookup, describe
-from rllib_integration.embedded.rpc.errors import EXPECTED_ERRORS
-from rllib_integration.embedded.rpc.frame_gate import FrameGate
-from rllib_integration.embedded.rpc.held_messages import HeldMessages
-from rllib_integration.embedded.rpc.kernel_gate import Compiling, KernelGate
-from rllib_integration.embedded.rpc.load_guard import LoadGuard
-from rllib_integration.embedded.rpc.registry import REMOTE_CALLS, RemoteCall, RemoteError, Returns
-from rllib_integration.embedded.rpc.reply_guard import ReplyGuard
-from rllib_integration.embedded.rpc.second_listens import TOKEN_CALL, SecondListens
-from rllib_integration.embedded.rpc.tick_gate import TickGate
-from rllib_integration.embedded.rpc.traffic_managers import TrafficManagers
-from rllib_integration.embedded.rpc.world import settings_to_wire
-from rllib_integration.embedded.world.actors import Actor
-from rllib_integration.embedded.world.clock import Clock
-from rllib_integration.embedded.world.simulation import Simulation
+from minicarla.rpc.calls.descriptions import Lookup, describe
+from minicarla.rpc.calls.world import settings_to_wire
+from minicarla.rpc.errors import EXPECTED_ERRORS
+from minicarla.rpc.quirks.asynchronous_traffic import FrameGate
+from minicarla.rpc.quirks.batch_ticks import HeldMessages
+from minicarla.rpc.quirks.fatal_answers import ReplyGuard
+from minicarla.rpc.quirks.missing_kernels import Compiling, KernelGate
+from minicarla.rpc.quirks.second_listens import TOKEN_CALL, SecondListens
+from minicarla.rpc.quirks.subscribing import AwaitedStreams
+from minicarla.rpc.quirks.synchronous_traffic import TickGate
+from minicarla.rpc.quirks.world_loading import LoadGuard
+from minicarla.rpc.rate_limited_log import Complaints
+from minicarla.rpc.registry import REMOTE_CALLS, RemoteCall, RemoteError, Returns
+from minicarla.rpc.traffic_managers import TrafficManagers
+from minicarla.world.actors import Actor
+from minicarla.world.clock import Clock
+from minicarla.world.simulation import Simulation
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ import importlib
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
-from .sensor import Sensor, SensorError
-from .view import ActorLookup, Mount, View
+from minicarla.sensing.sensor import Sensor, SensorError
+from minicarla.sensing.view import ActorLookup, Mount, View
 
 __all__ = ["SENSORS", "ActorLookup", "Mount", "Sensor", "SensorError", "View"]
 

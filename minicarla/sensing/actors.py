@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded import labels
-from rllib_integration.embedded.kernel_cache import njit
-
-from .compiling import BARE, INNER
-from .view import View
+from minicarla import labels
+from minicarla.kernels.cache import njit
+from minicarla.sensing.compiling import BARE, INNER
+from minicarla.sensing.view import View
 
 VEHICLE, WALKER, PROP, OBSTACLE = range(4)
 """Kinds of rows, as in physics.state."""

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from . import painting
-from .raster import Camera
-from .renderer import Seen
-from .sensor import Attribute, Value
-from .shading import Stage
-from .view import View
+from minicarla.sensing import painting
+from minicarla.sensing.raster import Camera
+from minicarla.sensing.renderer import Seen
+from minicarla.sensing.sensor import Attribute, Value
+from minicarla.sensing.shading import Stage
+from minicarla.sensing.view import View
 
 FOCUS_ATTRIBUTES: dict[str, Attribute] = {
     "focal_distance": Attribute(1000.0, 0.0, 1e9),

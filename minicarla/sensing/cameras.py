@@ -9,14 +9,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded import labels
-
-from . import blur, edges, exposure, lens, painting, pictures
-from .raster import Camera
-from .renderer import Renderer, Seen, camera_at, renderer_of
-from .sensor import SENSOR_TICK, Attribute, Sensor, SensorError
-from .view import Mount, View
-from .weather import stars
+from minicarla import labels
+from minicarla.sensing import blur, edges, exposure, lens, painting, pictures
+from minicarla.sensing.raster import Camera
+from minicarla.sensing.renderer import Renderer, Seen, camera_at, renderer_of
+from minicarla.sensing.sensor import SENSOR_TICK, Attribute, Sensor, SensorError
+from minicarla.sensing.view import Mount, View
+from minicarla.sensing.weather import stars
 
 MAX_PIXELS = 16_777_216
 FAR = 1000.0

@@ -14,12 +14,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.kernel_cache import njit
-
-from .cameras import COLOUR_ATTRIBUTES, RgbCamera
-from .compiling import BARE
-from .sensor import Attribute
-from .view import Mount, View
+from minicarla.kernels.cache import njit
+from minicarla.sensing.cameras import COLOUR_ATTRIBUTES, RgbCamera
+from minicarla.sensing.compiling import BARE
+from minicarla.sensing.sensor import Attribute
+from minicarla.sensing.view import Mount, View
 
 EVENT = np.dtype([("x", "<u2"), ("y", "<u2"), ("t", "<i8"), ("pol", "<u1")])
 """Column, row, time [ns] and polarity (1 brighter, 0 darker) of an event; 13 bytes."""

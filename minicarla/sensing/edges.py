@@ -9,9 +9,8 @@ Reshetov, HPG 2009). Unlike there, outlines are known from the triangles, so tha
 
 from __future__ import annotations
 
-from rllib_integration.embedded.kernel_cache import njit
-
-from .compiling import BARE, INLINE
+from minicarla.kernels.cache import njit
+from minicarla.sensing.compiling import BARE, INLINE
 
 
 @njit(**INLINE)

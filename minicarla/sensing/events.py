@@ -8,11 +8,10 @@ from typing import Any, ClassVar
 import msgpack
 import numpy as np
 
-from rllib_integration.embedded import labels
-
-from .actors import OBSTACLE
-from .sensor import SENSOR_TICK, Attribute, Sensor
-from .view import Mount, View
+from minicarla import labels
+from minicarla.sensing.actors import OBSTACLE
+from minicarla.sensing.sensor import SENSOR_TICK, Attribute, Sensor
+from minicarla.sensing.view import Mount, View
 
 
 class CollisionSensor(Sensor):
@@ -65,8 +64,8 @@ class ObstacleSensor(Sensor):
 
     def capture(self, view: View, mount: Mount) -> tuple[bytes, ...]:
         """Body: msgpack [actor, other actor, distance], or nothing."""
-        from .rays import MOVING, NOTHING  # compiled only where such a sensor exists
-        from .scan import cast_from
+        from minicarla.sensing.rays import MOVING, NOTHING  # compiled only where such a sensor exists
+        from minicarla.sensing.scan import cast_from
 
         hits, boxes = cast_from(
             view,

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from .pictures import TABLE, TABLE_RANGE
-from .sensor import Attribute, Value
-from .weather import Light
+from minicarla.sensing.pictures import TABLE, TABLE_RANGE
+from minicarla.sensing.sensor import Attribute, Value
+from minicarla.sensing.weather import Light
 
 ATTRIBUTES: dict[str, Attribute] = {
     "exposure_mode": Attribute("histogram", choices=("histogram", "manual")),

@@ -8,12 +8,11 @@ large picture takes at every few pixels only; fine structure is then found for e
 
 from __future__ import annotations
 
-from rllib_integration.embedded.kernel_cache import njit
-
-from .compiling import INLINE, INNER
-from .lighting import clearness, lit, mirrored
-from .patterns import lookup, overlap, striped, texture
-from .scene import FAR_CELL, GRASS, PAVEMENT, ROAD
+from minicarla.kernels.cache import njit
+from minicarla.sensing.compiling import INLINE, INNER
+from minicarla.sensing.lighting import clearness, lit, mirrored
+from minicarla.sensing.patterns import lookup, overlap, striped, texture
+from minicarla.sensing.scene import FAR_CELL, GRASS, PAVEMENT, ROAD
 
 TERMS = 11
 """Terms of a place on the ground: how much of its albedo is seen (red, green, blue), light that is added to it (3),

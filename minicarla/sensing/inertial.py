@@ -11,8 +11,8 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from .sensor import NOISE_SEED, SENSOR_TICK, Attribute, Sensor
-from .view import Mount, View
+from minicarla.sensing.sensor import NOISE_SEED, SENSOR_TICK, Attribute, Sensor
+from minicarla.sensing.view import Mount, View
 
 _TELEPORT = 2.0
 """[m] A step that differs by more than this from what the velocity explains is a teleport."""

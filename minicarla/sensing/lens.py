@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .renderer import Seen
-from .sensor import Attribute, Value
-from .weather import Light
+from minicarla.sensing.renderer import Seen
+from minicarla.sensing.sensor import Attribute, Value
+from minicarla.sensing.weather import Light
 
 ATTRIBUTES: dict[str, Attribute] = {
     "lens_circle_falloff": Attribute(5.0, 0.0, 10.0),

@@ -10,10 +10,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .rays import GROUND, MOVING, STATIC, Hits, fan
-from .scan import cast_from
-from .sensor import NOISE_SEED, SENSOR_TICK, Attribute, Sensor
-from .view import Mount, View
+from minicarla.sensing.rays import GROUND, MOVING, STATIC, Hits, fan
+from minicarla.sensing.scan import cast_from
+from minicarla.sensing.sensor import NOISE_SEED, SENSOR_TICK, Attribute, Sensor
+from minicarla.sensing.view import Mount, View
 
 SEMANTIC_POINT = np.dtype(
     [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("cos", "<f4"), ("object_id", "<u4"), ("label", "<u4")]

@@ -8,12 +8,11 @@ import math
 
 import numpy as np
 
-from rllib_integration.embedded.kernel_cache import njit
-
-from .compiling import INLINE, INNER
-from .patterns import within
-from .scene import LAMP_STEPS, LEAVES
-from .weather import SKY_SIZE, SUN_COSINE
+from minicarla.kernels.cache import njit
+from minicarla.sensing.compiling import INLINE, INNER
+from minicarla.sensing.patterns import within
+from minicarla.sensing.scene import LAMP_STEPS, LEAVES
+from minicarla.sensing.weather import SKY_SIZE, SUN_COSINE
 
 
 @njit(**INNER)

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rllib_integration.embedded import labels
-
-from .actors import shape_of
-from .mesh import (
+from minicarla import labels
+from minicarla.sensing.actors import shape_of
+from minicarla.sensing.mesh import (
     BOX_FACES,
     GLASS,
     HEADLIGHT,
@@ -26,7 +25,7 @@ from .mesh import (
     Mesh,
     MeshBuilder,
 )
-from .view import Joints
+from minicarla.sensing.view import Joints
 
 Size = tuple[float, float, float]
 """Half sizes [m]: length, width, height."""

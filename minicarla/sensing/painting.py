@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-from rllib_integration.embedded import labels
-from rllib_integration.embedded.kernel_cache import njit
-
-from .compiling import BARE, INLINE
-from .ground_colour import marking_cover
-from .scene import ROAD
-from .shading import mesh_triangle, world_normal
+from minicarla import labels
+from minicarla.kernels.cache import njit
+from minicarla.sensing.compiling import BARE, INLINE
+from minicarla.sensing.ground_colour import marking_cover
+from minicarla.sensing.scene import ROAD
+from minicarla.sensing.shading import mesh_triangle, world_normal
 
 
 @njit(**INLINE)

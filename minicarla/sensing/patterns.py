@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import math
 
-from rllib_integration.embedded.kernel_cache import njit
-
-from .compiling import INNER
+from minicarla.kernels.cache import njit
+from minicarla.sensing.compiling import INNER
 
 
 @njit(**INNER)

@@ -14,13 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.kernel_cache import njit
-
-from .compiling import BARE, INLINE, INNER
-from .ground_colour import TERMS, ground_colour, ground_terms, is_bare_between, is_ground
-from .scene import PANE, WALL
-from .shading import matter, radiance, ray, world_normal
-from .weather import SUN_COSINE
+from minicarla.kernels.cache import njit
+from minicarla.sensing.compiling import BARE, INLINE, INNER
+from minicarla.sensing.ground_colour import TERMS, ground_colour, ground_terms, is_bare_between, is_ground
+from minicarla.sensing.scene import PANE, WALL
+from minicarla.sensing.shading import matter, radiance, ray, world_normal
+from minicarla.sensing.weather import SUN_COSINE
 
 TABLE = 16384
 TABLE_RANGE = 4.0

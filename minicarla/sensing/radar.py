@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .rays import MOVING
-from .scan import cast_from
-from .sensor import NOISE_SEED, SENSOR_TICK, Attribute, Sensor
-from .view import Mount, View
+from minicarla.sensing.rays import MOVING
+from minicarla.sensing.scan import cast_from
+from minicarla.sensing.sensor import NOISE_SEED, SENSOR_TICK, Attribute, Sensor
+from minicarla.sensing.view import Mount, View
 
 MAX_POINTS = 4_000_000
 """Detections in one message at most."""

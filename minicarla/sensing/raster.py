@@ -15,9 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.kernel_cache import njit
-
-from .compiling import INLINE, INNER, KERNEL
+from minicarla.kernels.cache import njit
+from minicarla.sensing.compiling import INLINE, INNER, KERNEL
 
 NEAR = 0.08
 """[m] Depth at which triangles are cut off."""

@@ -9,11 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.kernel_cache import njit
-
-from ..physics.ground import TILE_CELLS, Surface
-from ..physics.obstacles import ObstacleGrid
-from .compiling import BARE, INLINE, INNER
+from minicarla.kernels.cache import njit
+from minicarla.physics.ground import TILE_CELLS, Surface
+from minicarla.physics.obstacles import ObstacleGrid
+from minicarla.sensing.compiling import BARE, INLINE, INNER
 
 NOTHING, GROUND, STATIC, MOVING = -1, 0, 1, 2
 """What a ray met."""

@@ -9,16 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded import labels
-from rllib_integration.embedded.kernel_cache import njit
-
-from . import raster, scene, weather
-from .actors import PROP, VEHICLE, WALKER, label_of, leans, pose_of
-from .compiling import BARE
-from .mesh import Mesh, MeshBuilder
-from .models import WALK_POSES, Size, model, opened_doors, posed_walker, walk_pose, wheel_mesh, wheels
-from .raster import FARTHEST, INSTANCE, Camera, MeshPool
-from .shading import (
+from minicarla import labels
+from minicarla.kernels.cache import njit
+from minicarla.sensing import raster, scene, weather
+from minicarla.sensing.actors import PROP, VEHICLE, WALKER, label_of, leans, pose_of
+from minicarla.sensing.compiling import BARE
+from minicarla.sensing.mesh import Mesh, MeshBuilder
+from minicarla.sensing.models import WALK_POSES, Size, model, opened_doors, posed_walker, walk_pose, wheel_mesh, wheels
+from minicarla.sensing.raster import FARTHEST, INSTANCE, Camera, MeshPool
+from minicarla.sensing.shading import (
     LAMP_BRAKE,
     LAMP_HEAD,
     LAMP_HIGH,
@@ -29,7 +28,7 @@ from .shading import (
     LAMP_TAIL,
     Stage,
 )
-from .view import Joints, Mount, View
+from minicarla.sensing.view import Joints, Mount, View
 
 _LENS_COLOURS = ((255, 40, 30), (255, 180, 30), (40, 255, 110))
 _LENS_GLOW = np.array([(3.2, 0.12, 0.08), (3.0, 1.5, 0.1), (0.15, 2.9, 0.7)], np.float32)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .actors import moving_boxes
-from .rays import Hits, cast_rays, tile_bounds
-from .view import Mount, View
+from minicarla.sensing.actors import moving_boxes
+from minicarla.sensing.rays import Hits, cast_rays, tile_bounds
+from minicarla.sensing.view import Mount, View
 
 
 class _TileBounds:

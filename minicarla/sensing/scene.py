@@ -9,11 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded import labels
-
-from ..physics.obstacles import OBSTACLE, ObstacleGrid, build_obstacle_grid
-from .mesh import face_normals
-from .raster import StaticMesh
+from minicarla import labels
+from minicarla.physics.obstacles import OBSTACLE, ObstacleGrid, build_obstacle_grid
+from minicarla.sensing.mesh import face_normals
+from minicarla.sensing.raster import StaticMesh
 
 PLAIN, ROAD, PAVEMENT, GRASS, WALL, LEAVES, PANE, LAMP = range(8)
 """How a surface is shaded; see `shading`."""

@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from .view import Mount, View
+from minicarla.sensing.view import Mount, View
 
 logger = logging.getLogger(__name__)
 

@@ -14,16 +14,24 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.kernel_cache import njit
-
-from .compiling import INLINE, INNER
-from .ground_colour import ground_colour, ground_terms, is_ground
-from .lighting import background, clearness, lamp_light, lit, mirrored
-from .mesh import GLASS, HEADLIGHT, LEFT_BLINKER, PAINT, REVERSE_LIGHT, RIGHT_BLINKER, SIREN, TAIL_LIGHT
-from .patterns import lookup, striped, texture
-from .raster import MeshPool
-from .scene import LAMP, LEAVES, PANE, PLAIN, WALL, GroundLight, Markings, Surfaces
-from .weather import Light
+from minicarla.kernels.cache import njit
+from minicarla.sensing.compiling import INLINE, INNER
+from minicarla.sensing.ground_colour import ground_colour, ground_terms, is_ground
+from minicarla.sensing.lighting import background, clearness, lamp_light, lit, mirrored
+from minicarla.sensing.mesh import (
+    GLASS,
+    HEADLIGHT,
+    LEFT_BLINKER,
+    PAINT,
+    REVERSE_LIGHT,
+    RIGHT_BLINKER,
+    SIREN,
+    TAIL_LIGHT,
+)
+from minicarla.sensing.patterns import lookup, striped, texture
+from minicarla.sensing.raster import MeshPool
+from minicarla.sensing.scene import LAMP, LEAVES, PANE, PLAIN, WALL, GroundLight, Markings, Surfaces
+from minicarla.sensing.weather import Light
 
 LAMP_HEAD, LAMP_TAIL, LAMP_BRAKE, LAMP_LEFT, LAMP_RIGHT, LAMP_SIREN = 1, 2, 4, 8, 16, 32
 LAMP_REVERSE, LAMP_HIGH = 64, 128

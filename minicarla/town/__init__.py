@@ -8,12 +8,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from rllib_integration.embedded.town.sources import BUILT_IN_TOWN, TownError
+from minicarla.town.sources import BUILT_IN_TOWN, TownError
 
 if TYPE_CHECKING:
-    from rllib_integration.embedded.town.generation import GenerationParameters
-    from rllib_integration.embedded.town.loader import available_towns, build_town, load_town
-    from rllib_integration.embedded.town.town import Scenery, Signal, Town
+    from minicarla.town.generation import GenerationParameters
+    from minicarla.town.loader import available_towns, build_town, load_town
+    from minicarla.town.town import Scenery, Signal, Town
 
 _HOMES = {
     "GenerationParameters": "generation",

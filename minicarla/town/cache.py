@@ -20,10 +20,10 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.checked_files import is_whole, write_checked
-from rllib_integration.embedded.physics import ground
-from rllib_integration.embedded.town.sources import atomic_file, cache_folder
-from rllib_integration.embedded.town.town import Signal
+from minicarla.checked_files import is_whole, write_checked
+from minicarla.physics import ground
+from minicarla.town.sources import atomic_file, cache_folder
+from minicarla.town.town import Signal
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.town.town import Scenery
+from minicarla.town.town import Scenery
 
 CHUNK = 32.0
 """[m] Side of a chunk of scenery."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rllib_integration.embedded.town.lanes import DRIVABLE, Array, LaneTable
-from rllib_integration.embedded.town.opendrive import RoadNetwork
-from rllib_integration.embedded.town.town import Signal
+from minicarla.town.lanes import DRIVABLE, Array, LaneTable
+from minicarla.town.opendrive import RoadNetwork
+from minicarla.town.town import Signal
 
 _SPACING = 2.0
 _SET_BACK = 3.0  # [m] Whoever waits at the beginning of a lane does not drive on it yet.

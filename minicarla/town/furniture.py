@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.kernel_cache import njit
-from rllib_integration.embedded.labels import (
+from minicarla.kernels.cache import njit
+from minicarla.labels import (
     BRIDGE,
     BUILDINGS,
     GUARD_RAIL,
@@ -20,13 +20,13 @@ from rllib_integration.embedded.labels import (
     VEGETATION,
     WALLS,
 )
-from rllib_integration.embedded.physics.ground import TILE_CELLS, Surface, ground_at
-from rllib_integration.embedded.physics.state import OBSTACLE
-from rllib_integration.embedded.town.generation import WALL_THICKNESS, walls
-from rllib_integration.embedded.town.lanes import NONE, SIDEWALK, LaneTable
-from rllib_integration.embedded.town.mesh import Array, Colour, MeshBuilder
-from rllib_integration.embedded.town.posts import SOLID_CLEARANCE, post_places
-from rllib_integration.embedded.town.town import ENVIRONMENT_OBJECT, Signal
+from minicarla.physics.ground import TILE_CELLS, Surface, ground_at
+from minicarla.physics.state import OBSTACLE
+from minicarla.town.generation import WALL_THICKNESS, walls
+from minicarla.town.lanes import NONE, SIDEWALK, LaneTable
+from minicarla.town.mesh import Array, Colour, MeshBuilder
+from minicarla.town.posts import SOLID_CLEARANCE, post_places
+from minicarla.town.town import ENVIRONMENT_OBJECT, Signal
 
 RASTER = 1.0
 """[m] Cell of the map of free places."""

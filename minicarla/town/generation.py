@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.kernel_cache import njit
-from rllib_integration.embedded.labels import TERRAIN
-from rllib_integration.embedded.physics.ground import Surface, ground_at
-from rllib_integration.embedded.town.lanes import DRIVABLE, MEDIAN, SIDEWALK, Array, LaneTable
-from rllib_integration.embedded.town.sources import TownError
-from rllib_integration.embedded.town.stretches import straight_stretches
-from rllib_integration.embedded.town.surface import KERB
+from minicarla.kernels.cache import njit
+from minicarla.labels import TERRAIN
+from minicarla.physics.ground import Surface, ground_at
+from minicarla.town.lanes import DRIVABLE, MEDIAN, SIDEWALK, Array, LaneTable
+from minicarla.town.sources import TownError
+from minicarla.town.stretches import straight_stretches
+from minicarla.town.surface import KERB
 
 WALL_GAP = 0.3
 """[m] From the edge of the road to a wall: on lanes of 3.5 m the widest vehicle just fits."""

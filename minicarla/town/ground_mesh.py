@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.kernel_cache import njit
-from rllib_integration.embedded.labels import BRIDGE, GROUND, ROADS, SIDEWALKS, TERRAIN
-from rllib_integration.embedded.physics.ground import TILE_CELLS, Surface, ground_at
-from rllib_integration.embedded.town.lanes import BIKING, BORDER, MEDIAN, NONE, PARKING, SHOULDER, SIDEWALK, LaneTable
-from rllib_integration.embedded.town.mesh import Array, MeshBuilder
-from rllib_integration.embedded.town.stretches import straight_stretches
-from rllib_integration.embedded.town.surface import KERB
+from minicarla.kernels.cache import njit
+from minicarla.labels import BRIDGE, GROUND, ROADS, SIDEWALKS, TERRAIN
+from minicarla.physics.ground import TILE_CELLS, Surface, ground_at
+from minicarla.town.lanes import BIKING, BORDER, MEDIAN, NONE, PARKING, SHOULDER, SIDEWALK, LaneTable
+from minicarla.town.mesh import Array, MeshBuilder
+from minicarla.town.stretches import straight_stretches
+from minicarla.town.surface import KERB
 
 DECK_THICKNESS = 0.8
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.town.opendrive import LINE, SPIRAL, Cubic, Road, RoadNetwork
+from minicarla.town.opendrive import LINE, SPIRAL, Cubic, Road, RoadNetwork
 
 Array = NDArray[np.float64]
 

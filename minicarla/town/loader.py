@@ -10,30 +10,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.labels import WALLS
-from rllib_integration.embedded.physics.ground import Surface
-from rllib_integration.embedded.physics.obstacles import build_obstacle_grid
-from rllib_integration.embedded.town import cache
-from rllib_integration.embedded.town.generation import GenerationParameters, widened
-from rllib_integration.embedded.town.lanes import LaneTable, ReferenceLines, sample_lanes
-from rllib_integration.embedded.town.markings import crosswalk_polygons
-from rllib_integration.embedded.town.minitown import minitown
-from rllib_integration.embedded.town.navigation import build_navigation
-from rllib_integration.embedded.town.opendrive import MAX_DISTANCE, RoadNetwork, parse_opendrive
-from rllib_integration.embedded.town.parking_lots import PARKING_LOTS
-from rllib_integration.embedded.town.scenery import build_surroundings
-from rllib_integration.embedded.town.signals import find_signals
-from rllib_integration.embedded.town.sources import (
+from minicarla.labels import WALLS
+from minicarla.physics.ground import Surface
+from minicarla.physics.obstacles import build_obstacle_grid
+from minicarla.town import cache
+from minicarla.town.generation import GenerationParameters, widened
+from minicarla.town.lanes import LaneTable, ReferenceLines, sample_lanes
+from minicarla.town.markings import crosswalk_polygons
+from minicarla.town.minitown import minitown
+from minicarla.town.navigation import build_navigation
+from minicarla.town.opendrive import MAX_DISTANCE, RoadNetwork, parse_opendrive
+from minicarla.town.parking_lots import PARKING_LOTS
+from minicarla.town.racetracks import racetrack
+from minicarla.town.scenery import build_surroundings
+from minicarla.town.signals import find_signals
+from minicarla.town.sources import (
     BUILT_IN_TOWN,
+    RACETRACKS,
     TownError,
     map_path,
     read_opendrive,
     town_file_name,
     town_names,
 )
-from rllib_integration.embedded.town.spawn_points import spawn_points
-from rllib_integration.embedded.town.surface import build_surface, lane_quads
-from rllib_integration.embedded.town.town import Scenery, Town
+from minicarla.town.spawn_points import spawn_points
+from minicarla.town.surface import build_surface, lane_quads
+from minicarla.town.town import Scenery, Town
 
 
 def available_towns(folder: str | Path | None = None) -> list[str]:
@@ -55,8 +57,11 @@ def load_town(name: str, folder: str | Path | None = None) -> Town:
 
 
 def opendrive_of(name: str, folder: str | Path | None = None) -> str:
-    """The OpenDRIVE text of a town, also of the built-in one; arguments and errors as of `load_town`."""
-    return minitown() if town_file_name(name) == BUILT_IN_TOWN else read_opendrive(name, folder)
+    """The OpenDRIVE text of a town, also of those made here; arguments and errors as of `load_town`."""
+    plain = town_file_name(name)
+    if plain in RACETRACKS:
+        return racetrack(plain)
+    return minitown() if plain == BUILT_IN_TOWN else read_opendrive(name, folder)
 
 
 def build_town(name: str, opendrive: str, parameters: GenerationParameters | None = None) -> Town:

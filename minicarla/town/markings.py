@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.town.lanes import Array, LaneTable, ReferenceLines
-from rllib_integration.embedded.town.opendrive import RoadMark, RoadNetwork, RoadObject
-from rllib_integration.embedded.town.stretches import straight_stretches
-from rllib_integration.embedded.town.town import STOP_ZONE_BEYOND, Signal
+from minicarla.town.lanes import Array, LaneTable, ReferenceLines
+from minicarla.town.opendrive import RoadMark, RoadNetwork, RoadObject
+from minicarla.town.stretches import straight_stretches
+from minicarla.town.town import STOP_ZONE_BEYOND, Signal
 
 DASH, GAP = 3.0, 4.5
 """[m] Lengths of the dashes of broken lines and of the gaps between them."""

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.town.town import Scenery
+from minicarla.town.town import Scenery
 
 Array = NDArray[np.float64]
 Colour = tuple[int, int, int]

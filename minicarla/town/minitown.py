@@ -8,16 +8,9 @@ from __future__ import annotations
 
 import math
 
-from rllib_integration.embedded.town.opendrive import Cubic
-from rllib_integration.embedded.town.road_builder import (
-    Arm,
-    Path,
-    Pose,
-    Profile,
-    RoadBuilder,
-    smooth_heights,
-)
-from rllib_integration.embedded.town.writer import write_opendrive
+from minicarla.town.opendrive import Cubic
+from minicarla.town.road_builder import Arm, Path, Pose, Profile, RoadBuilder, smooth_heights
+from minicarla.town.writer import write_opendrive
 
 NAME = "Minitown"
 

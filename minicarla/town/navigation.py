@@ -13,22 +13,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.labels import ROADS
-from rllib_integration.embedded.physics.ground import Surface
-from rllib_integration.embedded.town.detour import (
-    CROSSWALK_AREA,
-    MOST_POLYGONS,
-    ROAD_AREA,
-    SIDEWALK_AREA,
-    encode,
-    face_up,
-    neighbours,
-)
-from rllib_integration.embedded.town.ground_mesh import label_at
-from rllib_integration.embedded.town.lanes import SHOULDER, SIDEWALK, Array, LaneTable
-from rllib_integration.embedded.town.opendrive import RoadNetwork
-from rllib_integration.embedded.town.stretches import straight_stretches
-from rllib_integration.embedded.town.surface import KERB
+from minicarla.labels import ROADS
+from minicarla.physics.ground import Surface
+from minicarla.town.detour import CROSSWALK_AREA, MOST_POLYGONS, ROAD_AREA, SIDEWALK_AREA, encode, face_up, neighbours
+from minicarla.town.ground_mesh import label_at
+from minicarla.town.lanes import SHOULDER, SIDEWALK, Array, LaneTable
+from minicarla.town.opendrive import RoadNetwork
+from minicarla.town.stretches import straight_stretches
+from minicarla.town.surface import KERB
 
 INSET = 0.3
 """[m] Walkers keep this far from the edges of a sidewalk: their radius."""

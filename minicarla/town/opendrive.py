@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from rllib_integration.embedded.town.sources import TownError
+from minicarla.town.sources import TownError
 
 Cubic = tuple[float, float, float, float, float]
 """Where it starts [m along the road or section], then a, b, c, d of a + b ds + c ds^2 + d ds^3."""

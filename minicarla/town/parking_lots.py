@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rllib_integration.embedded.physics.ground import Surface, ground_at
-from rllib_integration.embedded.town.markings import ABOVE_ROAD
-from rllib_integration.embedded.town.mesh import Array
+from minicarla.physics.ground import Surface, ground_at
+from minicarla.town.markings import ABOVE_ROAD
+from minicarla.town.mesh import Array
 
 SLOT_LENGTH, LINE_WIDTH = 5.6, 0.12
 """[m] Of a slot and of the lines beside it."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rllib_integration.embedded.town.lanes import DRIVABLE, Array, LaneTable
-from rllib_integration.embedded.town.town import Signal
+from minicarla.town.lanes import DRIVABLE, Array, LaneTable
+from minicarla.town.town import Signal
 
 CLEARANCE = 1.2
 """[m] Wanted from the edge of every lane that vehicles drive on."""

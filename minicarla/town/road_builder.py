@@ -9,7 +9,7 @@ import itertools
 import math
 from dataclasses import dataclass, field
 
-from rllib_integration.embedded.town.opendrive import (
+from minicarla.town.opendrive import (
     LINE,
     Connection,
     Controller,

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.labels import ROAD_LINES, WALLS
-from rllib_integration.embedded.physics.ground import Surface
-from rllib_integration.embedded.town.chunks import sort_into_chunks
-from rllib_integration.embedded.town.furniture import Furniture
-from rllib_integration.embedded.town.generation import GenerationParameters, widened
-from rllib_integration.embedded.town.ground_mesh import add_gores, add_lanes, add_terrain
-from rllib_integration.embedded.town.lanes import LaneTable
-from rllib_integration.embedded.town.markings import COLOURS, crosswalk_stripes, lane_lines, stop_lines
-from rllib_integration.embedded.town.mesh import Array, MeshBuilder
-from rllib_integration.embedded.town.opendrive import RoadNetwork
-from rllib_integration.embedded.town.parking_lots import PARKING_LOTS
-from rllib_integration.embedded.town.town import Scenery, Signal
+from minicarla.labels import ROAD_LINES, WALLS
+from minicarla.physics.ground import Surface
+from minicarla.town.chunks import sort_into_chunks
+from minicarla.town.furniture import Furniture
+from minicarla.town.generation import GenerationParameters, widened
+from minicarla.town.ground_mesh import add_gores, add_lanes, add_terrain
+from minicarla.town.lanes import LaneTable
+from minicarla.town.markings import COLOURS, crosswalk_stripes, lane_lines, stop_lines
+from minicarla.town.mesh import Array, MeshBuilder
+from minicarla.town.opendrive import RoadNetwork
+from minicarla.town.parking_lots import PARKING_LOTS
+from minicarla.town.town import Scenery, Signal
 
 
 @dataclass

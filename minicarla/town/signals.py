@@ -14,11 +14,11 @@ from collections import defaultdict
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.physics.ground import Surface, ground_at
-from rllib_integration.embedded.town.cross_traffic import add_cross_traffic
-from rllib_integration.embedded.town.lanes import BIKING, DRIVABLE, LANE_TYPES, Array, LaneTable, ReferenceLines
-from rllib_integration.embedded.town.opendrive import Link, Road, RoadNetwork, RoadObject, SignalRecord
-from rllib_integration.embedded.town.town import SIGNAL_ZONE, STOP_ZONE_BEYOND, Signal
+from minicarla.physics.ground import Surface, ground_at
+from minicarla.town.cross_traffic import add_cross_traffic
+from minicarla.town.lanes import BIKING, DRIVABLE, LANE_TYPES, Array, LaneTable, ReferenceLines
+from minicarla.town.opendrive import Link, Road, RoadNetwork, RoadObject, SignalRecord
+from minicarla.town.town import SIGNAL_ZONE, STOP_ZONE_BEYOND, Signal
 
 TRAFFIC_LIGHT_TYPE, STOP_TYPE, YIELD_TYPE, SPEED_TYPE = "1000001", "206", "205", "274"
 

@@ -26,6 +26,9 @@ import platformdirs
 BUILT_IN_TOWN = "Minitown"
 """The town that this project makes itself: it needs no file and no download."""
 
+RACETRACKS = ("Racetrack01", "Racetrack02")
+"""The race tracks that it makes, as free of any file."""
+
 WHEEL = "py123d==0.7.0"
 WHEEL_SHA256 = "1f7ce27ef354833b004d75bfc8cfe466b8d924542159ea1e197193520a3e3182"
 WHEEL_FOLDER = "py123d/parser/opendrive/carla_maps"
@@ -82,7 +85,7 @@ def map_path(name: str) -> str:
 
 def town_names(folder: str | Path | None = None) -> list[str]:
     """Plain names of all towns that may be asked for, `_Opt` variants included, sorted."""
-    names = {BUILT_IN_TOWN, *TOWN_SHA256, *(f"{town}_Opt" for town in LAYERED_TOWNS)}
+    names = {BUILT_IN_TOWN, *RACETRACKS, *TOWN_SHA256, *(f"{town}_Opt" for town in LAYERED_TOWNS)}
     for place in _local_folders(folder):
         names.update(path.name.removesuffix(".gz").removesuffix(".xodr") for path in _xodr_files(place))
     return sorted(names)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.town.lanes import DRIVING, Array, LaneTable
-from rllib_integration.embedded.town.opendrive import RoadNetwork
+from minicarla.town.lanes import DRIVING, Array, LaneTable
+from minicarla.town.opendrive import RoadNetwork
 
 RAISED = 0.5
 """[m] Above the road, as in CARLA's towns, so that wheels settle instead of starting inside the ground."""

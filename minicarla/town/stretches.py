@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.kernel_cache import njit
-from rllib_integration.embedded.physics.state import Floats
+from minicarla.kernels.cache import njit
+from minicarla.physics.state import Floats
 
 
 @njit()

@@ -20,10 +20,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.kernel_cache import njit
-from rllib_integration.embedded.labels import GROUND, ROADS, SIDEWALKS, TERRAIN
-from rllib_integration.embedded.physics.ground import TILE_CELLS, Surface
-from rllib_integration.embedded.town.lanes import BORDER, MEDIAN, NONE, SIDEWALK, Array, LaneTable
+from minicarla.kernels.cache import njit
+from minicarla.labels import GROUND, ROADS, SIDEWALKS, TERRAIN
+from minicarla.physics.ground import TILE_CELLS, Surface
+from minicarla.town.lanes import BORDER, MEDIAN, NONE, SIDEWALK, Array, LaneTable
 
 KERB = 0.12
 """[m] Sidewalks and medians lie this much above the road."""

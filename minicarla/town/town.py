@@ -12,10 +12,10 @@ import carla
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded import labels
-from rllib_integration.embedded.physics.ground import Surface
-from rllib_integration.embedded.physics.obstacles import OBSTACLE, build_obstacle_grid
-from rllib_integration.embedded.physics.state import ObstacleGrid
+from minicarla import labels
+from minicarla.physics.ground import Surface
+from minicarla.physics.obstacles import OBSTACLE, build_obstacle_grid
+from minicarla.physics.state import ObstacleGrid
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from rllib_integration.embedded.town.opendrive import (
+from minicarla.town.opendrive import (
     LINE,
     Controller,
     Cubic,
@@ -17,7 +17,7 @@ from rllib_integration.embedded.town.opendrive import (
     RoadObject,
     SignalRecord,
 )
-from rllib_integration.embedded.town.sources import TownError
+from minicarla.town.sources import TownError
 
 
 def write_opendrive(network: RoadNetwork, name: str, speed: float = 50.0) -> str:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND
+from minicarla.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND
 
 LIGHT_KIND = 4
 """Traffic lights; their rows are those of `Episode.lights`."""

@@ -13,8 +13,8 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rllib_integration.embedded.sensing.actors import label_of
-from rllib_integration.embedded.sensing.sensor import BOOLEAN_TEXTS
+from minicarla.sensing.actors import label_of
+from minicarla.sensing.sensor import BOOLEAN_TEXTS
 
 _FACTS = Path(__file__).with_name("blueprints.json")
 

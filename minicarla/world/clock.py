@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from rllib_integration.embedded.world.settings import EpisodeSettings
+from minicarla.world.settings import EpisodeSettings
 
 DEFAULT_FRAME_RATE = 30.0
 """[1/s] of an asynchronous world with a variable step."""

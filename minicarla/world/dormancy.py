@@ -12,9 +12,9 @@ import logging
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.world.actors import Actor, Table
-from rllib_integration.embedded.world.episode import Episode
-from rllib_integration.embedded.world.settings import EpisodeSettings
+from minicarla.world.actors import Actor, Table
+from minicarla.world.episode import Episode
+from minicarla.world.settings import EpisodeSettings
 
 logger = logging.getLogger(__name__)
 

@@ -10,25 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.direct_calls import DirectCall
-from rllib_integration.embedded.physics.state import (
-    CONTACT,
-    PROP,
-    PROP_KIND,
-    VEHICLE,
-    VEHICLE_KIND,
-    WALKER,
-    WALKER_KIND,
-)
-from rllib_integration.embedded.physics.step import step
-from rllib_integration.embedded.town import Town
-from rllib_integration.embedded.world.actors import FIXTURE, FIXTURE_KIND, LIGHT_KIND, VEHICLE_STATUS, Actor, Table
-from rllib_integration.embedded.world.friction import TRIGGER, apply_friction
-from rllib_integration.embedded.world.poses import ATTACHMENT, follow_parents, write_rotation
-from rllib_integration.embedded.world.signal_zones import index_zones, look_at_signals
-from rllib_integration.embedded.world.skeletons import Skeletons
-from rllib_integration.embedded.world.street_lights import StreetLights
-from rllib_integration.embedded.world.traffic_lights import UNKNOWN, TrafficLights
+from minicarla.kernels.calls import DirectCall
+from minicarla.physics.state import CONTACT, PROP, PROP_KIND, VEHICLE, VEHICLE_KIND, WALKER, WALKER_KIND
+from minicarla.physics.step import step
+from minicarla.town import Town
+from minicarla.world.actors import FIXTURE, FIXTURE_KIND, LIGHT_KIND, VEHICLE_STATUS, Actor, Table
+from minicarla.world.friction import TRIGGER, apply_friction
+from minicarla.world.poses import ATTACHMENT, follow_parents, write_rotation
+from minicarla.world.signal_zones import index_zones, look_at_signals
+from minicarla.world.skeletons import Skeletons
+from minicarla.world.street_lights import StreetLights
+from minicarla.world.traffic_lights import UNKNOWN, TrafficLights
 
 Pose = tuple[tuple[float, float, float], tuple[float, float, float]]
 """Location x, y, z in metres and rotation pitch, yaw, roll in degrees, as CARLA writes them."""

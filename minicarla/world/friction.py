@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.physics.kernels import bare_entry
+from minicarla.physics.kernels import bare_entry
 
 NO_OVERRIDE = -1.0
 

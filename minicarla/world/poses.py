@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.physics.kernels import bare_entry, kernel
-from rllib_integration.embedded.physics.obstacles import ObstacleGrid
-from rllib_integration.embedded.physics.rigid_body import angles_from_rotation, rotation_from_angles
-from rllib_integration.embedded.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND, Floats, Rows
-from rllib_integration.embedded.world.actors import FIXTURE_KIND, SPRING_ARM
+from minicarla.physics.kernels import bare_entry, kernel
+from minicarla.physics.obstacles import ObstacleGrid
+from minicarla.physics.rigid_body import angles_from_rotation, rotation_from_angles
+from minicarla.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND, Floats, Rows
+from minicarla.world.actors import FIXTURE_KIND, SPRING_ARM
 
 SPRING_ARM_RATE = 8.0
 """1/s at which the heading of a spring arm follows its parent (Unreal's camera rotation lag speed)."""

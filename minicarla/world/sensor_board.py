@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from rllib_integration.embedded.sensing import SENSORS, Mount, Sensor, SensorError, View
-from rllib_integration.embedded.world.actors import Actor
-from rllib_integration.embedded.world.poses import write_rotation
+from minicarla.sensing import SENSORS, Mount, Sensor, SensorError, View
+from minicarla.world.actors import Actor
+from minicarla.world.poses import write_rotation
 
 if TYPE_CHECKING:
-    from rllib_integration.embedded.world.simulation import Simulation
+    from minicarla.world.simulation import Simulation
 
 logger = logging.getLogger(__name__)
 
@@ -149,8 +149,8 @@ class SensorBoard:
     def _is_ready(self, mounted: _Mounted) -> bool:
         """Whether what a sensor needs is there: the first one of its kind in a process needs much.
 
-        In a synchronous world, every tick has its message: it waits (see `rpc.kernel_gate`). In an asynchronous one the
-        sensor is silent for as long as it takes, so that clients are answered meanwhile.
+        In a synchronous world, every tick has its message: it waits (see `rpc.quirks.missing_kernels`). In an
+        asynchronous one the sensor is silent for as long as it takes, so that clients are answered meanwhile.
         """
         if self._simulation.settings.synchronous_mode:
             return True

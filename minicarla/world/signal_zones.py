@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.physics.kernels import bare_entry, kernel
-from rllib_integration.embedded.physics.state import Rows
-from rllib_integration.embedded.town.town import STOP_ZONE_BEYOND, Signal
-from rllib_integration.embedded.world.traffic_lights import GREEN, RED
+from minicarla.physics.kernels import bare_entry, kernel
+from minicarla.physics.state import Rows
+from minicarla.town.town import STOP_ZONE_BEYOND, Signal
+from minicarla.world.traffic_lights import GREEN, RED
 
 STOP_TIME = 2.0
 """[s] For how long a stop sign is red for a vehicle that comes to it."""

@@ -12,33 +12,26 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from rllib_integration.embedded import labels
-from rllib_integration.embedded.physics.state import GRAVITY
-from rllib_integration.embedded.protocol.layouts import FLAG_LIGHT_UPDATE_PENDING, FLAG_MAP_CHANGED
-from rllib_integration.embedded.sensing import SensorError
-from rllib_integration.embedded.town import Signal, Town, load_town
-from rllib_integration.embedded.world.actors import FIXTURE_KIND, LIGHT_KIND, Actor
-from rllib_integration.embedded.world.blueprints import BlueprintError, load_library
-from rllib_integration.embedded.world.dormancy import LARGE_MAPS, Dormancy
-from rllib_integration.embedded.world.episode import Episode
-from rllib_integration.embedded.world.recorder import Recorder
-from rllib_integration.embedded.world.recordings import RecordingError, path_of
-from rllib_integration.embedded.world.replayer import Replayer, ReplayOptions
-from rllib_integration.embedded.world.sensors import Publisher, SensorBoard
-from rllib_integration.embedded.world.settings import EpisodeSettings, Weather
-from rllib_integration.embedded.world.snapshot import Snapshot
-from rllib_integration.embedded.world.spawning import Box, SpawnError, is_free
-from rllib_integration.embedded.world.town_view import (
-    ALL_LAYERS,
-    Colour,
-    hidden_by_layers,
-    missing_lamps,
-    painted,
-    without,
-)
+from minicarla import labels
+from minicarla.physics.state import GRAVITY
+from minicarla.protocol.layouts import FLAG_LIGHT_UPDATE_PENDING, FLAG_MAP_CHANGED
+from minicarla.sensing import SensorError
+from minicarla.town import Signal, Town, load_town
+from minicarla.world.actors import FIXTURE_KIND, LIGHT_KIND, Actor
+from minicarla.world.blueprints import BlueprintError, load_library
+from minicarla.world.dormancy import LARGE_MAPS, Dormancy
+from minicarla.world.episode import Episode
+from minicarla.world.recording.file_format import RecordingError, path_of
+from minicarla.world.recording.recorder import Recorder
+from minicarla.world.recording.replayer import Replayer, ReplayOptions
+from minicarla.world.sensor_board import Publisher, SensorBoard
+from minicarla.world.settings import EpisodeSettings, Weather
+from minicarla.world.snapshot import Snapshot
+from minicarla.world.spawning import Box, SpawnError, is_free
+from minicarla.world.town_view import ALL_LAYERS, Colour, hidden_by_layers, missing_lamps, painted, without
 
 if TYPE_CHECKING:
-    from rllib_integration.embedded.world.episode import Pose
+    from minicarla.world.episode import Pose
 
 logger = logging.getLogger(__name__)
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rllib_integration.embedded.physics.telemetry import wheel_pitch_angle, wheel_steer_angle
-from rllib_integration.embedded.sensing.models import JOINTS, limb_angles, walk_pose
-from rllib_integration.embedded.sensing.view import Joints
-from rllib_integration.embedded.world.actors import Actor
-from rllib_integration.embedded.world.poses import angles_of, multiply, write_rotation
+from minicarla.physics.telemetry import wheel_pitch_angle, wheel_steer_angle
+from minicarla.sensing.models import JOINTS, limb_angles, walk_pose
+from minicarla.sensing.view import Joints
+from minicarla.world.actors import Actor
+from minicarla.world.poses import angles_of, multiply, write_rotation
 
 if TYPE_CHECKING:
-    from rllib_integration.embedded.world.episode import Episode, Pose
+    from minicarla.world.episode import Episode, Pose
 
 _NO_ROTATION = (0.0, 0.0, 0.0)
 

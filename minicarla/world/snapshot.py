@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.direct_calls import DirectCall
-from rllib_integration.embedded.physics.kernels import bare_entry, kernel
-from rllib_integration.embedded.physics.state import Rows
-from rllib_integration.embedded.protocol.layouts import (
+from minicarla.kernels.calls import DirectCall
+from minicarla.physics.kernels import bare_entry, kernel
+from minicarla.physics.state import Rows
+from minicarla.protocol.layouts import (
     ACTOR_ACTIVE,
     ACTOR_DORMANT,
     MESSAGE_HEADER,
@@ -22,11 +22,11 @@ from rllib_integration.embedded.protocol.layouts import (
     VEHICLE_RECORD,
     WALKER_RECORD,
 )
-from rllib_integration.embedded.protocol.stream_framing import StreamType
+from minicarla.protocol.stream_framing import StreamType
 
 if TYPE_CHECKING:
-    from rllib_integration.embedded.world.actors import Actor
-    from rllib_integration.embedded.world.episode import Episode
+    from minicarla.world.actors import Actor
+    from minicarla.world.episode import Episode
 
 _DEGREES = 180.0 / math.pi
 _LARGEST_FLOAT = 1e36

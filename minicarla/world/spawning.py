@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rllib_integration.embedded.physics.parameters import init_vehicle
-from rllib_integration.embedded.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND
-from rllib_integration.embedded.sensing.sensor import BOOLEAN_TEXTS
-from rllib_integration.embedded.world.actors import FIXTURE_KIND, Actor, Attachment
-from rllib_integration.embedded.world.blueprints import Blueprint, BlueprintLibrary
-from rllib_integration.embedded.world.episode import Episode, Pose
-from rllib_integration.embedded.world.meshes import blueprint_shown
-from rllib_integration.embedded.world.poses import first_obstacle, first_overlap
-from rllib_integration.embedded.world.traffic_lights import GREEN
+from minicarla.physics.parameters import init_vehicle
+from minicarla.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND
+from minicarla.sensing.sensor import BOOLEAN_TEXTS
+from minicarla.world.actors import FIXTURE_KIND, Actor, Attachment
+from minicarla.world.blueprints import Blueprint, BlueprintLibrary
+from minicarla.world.episode import Episode, Pose
+from minicarla.world.meshes import blueprint_shown
+from minicarla.world.poses import first_obstacle, first_overlap
+from minicarla.world.traffic_lights import GREEN
 
 if TYPE_CHECKING:
-    from rllib_integration.embedded.world.simulation import Simulation
+    from minicarla.world.simulation import Simulation
 
 Box = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
 
@@ -56,7 +56,8 @@ def _look_of(blueprint: Blueprint, attributes: Mapping[str, str], library: Bluep
 
 
 def _box_of(blueprint: Blueprint, attributes: Mapping[str, str], look: Blueprint) -> Box:
-    """Bounding box in the actor's own frame: a vehicle stands on its origin, a walker's is in its middle."""
+    """Bounding box in the actor's own frame: a vehicle stands on its origin unless known better, a walker's is in its
+    middle."""
     x, y, z = look.extent
     if blueprint.id == _MESH:
         scale = max(0.01, float(attributes["scale"]))
@@ -66,6 +67,8 @@ def _box_of(blueprint: Blueprint, attributes: Mapping[str, str], look: Blueprint
         x, y, z = (float(attributes[f"extent_{axis}"]) / 100.0 for axis in "xyz")
         return (0.0, 0.0, 0.0), (x, y, z), (0.0, 0.0, 0.0)
     centre = (0.0, 0.0, 0.0 if blueprint.id.startswith("walker.") else z)
+    if "centre" in blueprint.facts:
+        centre = tuple(blueprint.facts["centre"])
     return centre, (x, y, z), (0.0, 0.0, 0.0)
 
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded import labels
-from rllib_integration.embedded.physics.obstacles import build_obstacle_grid
-from rllib_integration.embedded.town import Town
-from rllib_integration.embedded.town.town import ray_targets
+from minicarla import labels
+from minicarla.physics.obstacles import build_obstacle_grid
+from minicarla.town import Town
+from minicarla.town.town import ray_targets
 
 Colour = tuple[int, int, int]
 ALL_LAYERS = 0xFFFF

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.direct_calls import DirectCall
-from rllib_integration.embedded.physics.kernels import bare_entry
-from rllib_integration.embedded.physics.state import Rows
-from rllib_integration.embedded.town.town import Signal
+from minicarla.kernels.calls import DirectCall
+from minicarla.physics.kernels import bare_entry
+from minicarla.physics.state import Rows
+from minicarla.town.town import Signal
 
 RED, YELLOW, GREEN, OFF, UNKNOWN = range(5)
 """CARLA's TrafficLightState."""

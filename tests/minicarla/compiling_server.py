@@ -1,6 +1,6 @@
 """An embedded server that compiles for as long as a test wants: each late job takes a byte from a pipe of its name.
 
-python -m tests.embedded.compiling_server FOLDER_OF_PIPES [options of the server]
+python -m tests.minicarla.compiling_server FOLDER_OF_PIPES [options of the server]
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from rllib_integration.embedded import command_line, kernel_cache, warming
+from minicarla import command_line, warming
+from minicarla.kernels import cache as kernel_cache
 
 _NAMES = [name for name, _ in warming.late_jobs()]
 

@@ -1,4 +1,4 @@
-"""A server some of whose calls fail from some moment on: `python -m tests.embedded.sabotaged_server HOW CALLS ...`.
+"""A server some of whose calls fail from some moment on: `python -m tests.minicarla.sabotaged_server HOW CALLS ...`.
 
 HOW is "unguarded: error", "error" or "garbage"; CALLS are the calls that fail, joined by commas; the rest are options
 of the server.
@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from rllib_integration.embedded.command_line import main
-from rllib_integration.embedded.rpc import server as _register_calls  # noqa: F401
-from rllib_integration.embedded.rpc.registry import REMOTE_CALLS, RemoteError
-from rllib_integration.embedded.rpc.reply_guard import ReplyGuard
+from minicarla.command_line import main
+from minicarla.rpc import server as _register_calls  # noqa: F401
+from minicarla.rpc.quirks.fatal_answers import ReplyGuard
+from minicarla.rpc.registry import REMOTE_CALLS, RemoteError
 
 _GOOD_ANSWERS = 12
 """Enough for a client to get its Traffic Manager running."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from rllib_integration.embedded.world import clock as clock_module
-from rllib_integration.embedded.world.clock import Clock
-from rllib_integration.embedded.world.settings import EpisodeSettings, SettingsError
-from tests.embedded.physics.scene import Scene, sedan
+from minicarla.world import clock as clock_module
+from minicarla.world.clock import Clock
+from minicarla.world.settings import EpisodeSettings, SettingsError
+from tests.minicarla.physics.scene import Scene, sedan
 
 VARIABLE = EpisodeSettings()
 FIXED = EpisodeSettings(fixed_delta_seconds=0.02)

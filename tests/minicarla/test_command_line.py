@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rllib_integration.embedded.command_line import UsageError, parse_arguments
+from minicarla.command_line import UsageError, parse_arguments
 from tests.patience import PATIENCE
 from tests.ports import free_port_pair
 
@@ -20,7 +20,7 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 
 def _run(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "rllib_integration.embedded", *options],
+        [sys.executable, "-m", "minicarla", *options],
         cwd=_REPOSITORY,
         capture_output=True,
         text=True,
@@ -100,7 +100,7 @@ def test_a_busy_port_is_a_sentence_and_a_failure():
 def test_clients_are_queued_before_anything_heavy_is_imported():
     program = """
 import socket, sys
-from rllib_integration.embedded import command_line
+from minicarla import command_line
 
 for opened in command_line._open_ports(command_line.parse_arguments(["-carla-rpc-port=0"])):
     socket.create_connection(opened.getsockname()).close()
@@ -135,7 +135,7 @@ def test_a_signal_ends_the_server_at_once(start_server, number):
 
 def test_a_signal_right_after_the_first_line_is_not_lost():
     for _ in range(5):
-        command = [sys.executable, "-m", "rllib_integration.embedded", "-carla-rpc-port=0"]
+        command = [sys.executable, "-m", "minicarla", "-carla-rpc-port=0"]
         process = subprocess.Popen(command, cwd=_REPOSITORY, stdout=subprocess.PIPE)
         assert process.stdout is not None
         try:
@@ -152,7 +152,7 @@ def test_the_server_ends_with_its_parent():
     port = free_port_pair()
     starter = (
         "import os, subprocess, sys, time;"
-        f"p = subprocess.Popen([sys.executable, '-m', 'rllib_integration.embedded', '-carla-rpc-port={port}',"
+        f"p = subprocess.Popen([sys.executable, '-m', 'minicarla', '-carla-rpc-port={port}',"
         " f'--parent-pid={os.getpid()}'], stdout=subprocess.PIPE);"
         "print(p.pid, p.stdout.readline(), flush=True);"
         "time.sleep(600)"

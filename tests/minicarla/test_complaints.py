@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rllib_integration.embedded.rpc.complaints import Complaints
+from minicarla.rpc.rate_limited_log import Complaints
 
 
 def test_repeated_complaints_are_told_ever_more_rarely(caplog):

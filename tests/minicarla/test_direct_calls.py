@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.direct_calls import DirectCall
+from minicarla.kernels.calls import DirectCall
 
 
 @numba.njit

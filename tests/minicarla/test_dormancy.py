@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.protocol.layouts import ACTOR_ACTIVE, ACTOR_DORMANT, MESSAGE_HEADER, PLAIN_RECORD
-from rllib_integration.embedded.world import simulation as simulation_module
-from rllib_integration.embedded.world.actors import Actor
-from rllib_integration.embedded.world.settings import EpisodeSettings
-from rllib_integration.embedded.world.simulation import Simulation
-from rllib_integration.embedded.world.spawning import spawn
+from minicarla.protocol.layouts import ACTOR_ACTIVE, ACTOR_DORMANT, MESSAGE_HEADER, PLAIN_RECORD
+from minicarla.world import simulation as simulation_module
+from minicarla.world.actors import Actor
+from minicarla.world.settings import EpisodeSettings
+from minicarla.world.simulation import Simulation
+from minicarla.world.spawning import spawn
 
 _STEP = 0.05
 _DISTANCE = 60.0

@@ -8,12 +8,12 @@ import threading
 import msgpack
 import pytest
 
-from rllib_integration.embedded.protocol.connection import open_port
-from rllib_integration.embedded.rpc.server import Server
-from rllib_integration.embedded.world.clock import Clock
-from rllib_integration.embedded.world.settings import EpisodeSettings
-from rllib_integration.embedded.world.simulation import Simulation
-from rllib_integration.embedded.world.spawning import spawn
+from minicarla.protocol.connection import open_port
+from minicarla.rpc.server import Server
+from minicarla.world.clock import Clock
+from minicarla.world.settings import EpisodeSettings
+from minicarla.world.simulation import Simulation
+from minicarla.world.spawning import spawn
 
 _TIMEOUT = 60.0
 

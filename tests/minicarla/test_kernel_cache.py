@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from rllib_integration.embedded import kernel_cache
+from minicarla.kernels import cache as kernel_cache
 
 _KERNELS = """
-from rllib_integration.embedded.kernel_cache import njit
+from minicarla.kernels.cache import njit
 
 @njit()
 def doubled(number):

@@ -6,7 +6,7 @@ import re
 
 import carla
 
-from rllib_integration.embedded import labels
+from minicarla import labels
 
 
 def test_every_tag_of_the_client_has_its_number_and_a_colour() -> None:

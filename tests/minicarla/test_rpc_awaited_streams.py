@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from rllib_integration.embedded.rpc import awaited_streams
-from rllib_integration.embedded.rpc.awaited_streams import PATIENCE, AwaitedStreams
+from minicarla.rpc.quirks import subscribing as awaited_streams
+from minicarla.rpc.quirks.subscribing import PATIENCE, AwaitedStreams
 
 
 class Client(SimpleNamespace):

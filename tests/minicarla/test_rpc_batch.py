@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rllib_integration.embedded.rpc import held_messages
-from rllib_integration.embedded.rpc.held_messages import HeldMessages
-from tests.embedded.client_program import run_synchronous_client
+from minicarla.rpc.quirks import batch_ticks as held_messages
+from minicarla.rpc.quirks.batch_ticks import HeldMessages
+from tests.minicarla.client_program import run_synchronous_client
 
 _BATCHES = """
 library = world.get_blueprint_library()

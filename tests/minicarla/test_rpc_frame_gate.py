@@ -6,10 +6,10 @@ import subprocess
 
 import pytest
 
-from rllib_integration.embedded.rpc import frame_gate
-from rllib_integration.embedded.rpc.frame_gate import FrameGate
+from minicarla.rpc.quirks import asynchronous_traffic as frame_gate
+from minicarla.rpc.quirks.asynchronous_traffic import FrameGate
 from tests.conftest import EmbeddedServer
-from tests.embedded.client_program import run_client
+from tests.minicarla.client_program import run_client
 from tests.ports import free_port_pair
 
 

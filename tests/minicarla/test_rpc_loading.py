@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from ..ports import free_port_pair
+from tests.ports import free_port_pair
 
 _AGAIN_AND_AGAIN = """
 import os, sys, carla

@@ -7,14 +7,13 @@ import contextlib
 import msgpack
 import pytest
 
-from rllib_integration.embedded.protocol.connection import open_port
-from rllib_integration.embedded.rpc import batch
-from rllib_integration.embedded.rpc.server import Server
-from rllib_integration.embedded.world.clock import Clock
-from rllib_integration.embedded.world.settings import EpisodeSettings
-from rllib_integration.embedded.world.simulation import Simulation
-
-from .raw_client import RawClient
+from minicarla.protocol.connection import open_port
+from minicarla.rpc.calls import batch
+from minicarla.rpc.server import Server
+from minicarla.world.clock import Clock
+from minicarla.world.settings import EpisodeSettings
+from minicarla.world.simulation import Simulation
+from tests.minicarla.raw_client import RawClient
 
 _COUNT = 40
 

@@ -9,7 +9,7 @@ import sys
 import carla
 import pytest
 
-from ..ports import free_port
+from tests.ports import free_port
 
 _TIMEOUT = 60.0
 

@@ -10,7 +10,7 @@ import carla
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.world.recordings import (
+from minicarla.world.recording.file_format import (
     BODY_FRAME,
     LIGHT_FRAME,
     VEHICLE_FRAME,

@@ -9,16 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.physics.state import GRAVITY
-from rllib_integration.embedded.protocol.layouts import MESSAGE_HEADER, VEHICLE_RECORD
-from rllib_integration.embedded.rpc.registry import Returns
-from rllib_integration.embedded.rpc.reply_guard import MalformedReplyError, ReplyGuard
-from rllib_integration.embedded.world.simulation import Simulation
-from rllib_integration.embedded.world.spawning import spawn
-
-from ..conftest import EmbeddedServer
-from ..ports import free_port_pair
-from .client_program import run_synchronous_client
+from minicarla.physics.state import GRAVITY
+from minicarla.protocol.layouts import MESSAGE_HEADER, VEHICLE_RECORD
+from minicarla.rpc.quirks.fatal_answers import MalformedReplyError, ReplyGuard
+from minicarla.rpc.registry import Returns
+from minicarla.world.simulation import Simulation
+from minicarla.world.spawning import spawn
+from tests.conftest import EmbeddedServer
+from tests.minicarla.client_program import run_synchronous_client
+from tests.ports import free_port_pair
 
 _ERRORS = (
     "get_episode_settings,get_weather_parameters,get_vehicle_light_states,get_actor_bounding_box,"
@@ -63,7 +62,7 @@ os._exit(0)  # without asking anything more
     ],
 )
 def test_a_client_with_a_traffic_manager_outlives_calls_that_fail(tmp_path: Path, how: str, calls: str, ends_by: int):
-    program = ("tests.embedded.sabotaged_server", how, calls)
+    program = ("tests.minicarla.sabotaged_server", how, calls)
     server = EmbeddedServer(tmp_path / "log", program=program)
     try:
         client = run_synchronous_client(_DRIVE, server.port, free_port_pair())

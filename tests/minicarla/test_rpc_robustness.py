@@ -13,11 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rllib_integration.embedded.rpc import server as _register_calls  # noqa: F401
-from rllib_integration.embedded.rpc.batch import COMMANDS
-from rllib_integration.embedded.rpc.registry import REMOTE_CALLS
-
-from .raw_client import RawClient
+from minicarla.rpc import server as _register_calls  # noqa: F401
+from minicarla.rpc.calls.batch import COMMANDS
+from minicarla.rpc.registry import REMOTE_CALLS
+from tests.minicarla.raw_client import RawClient
 
 _TIMEOUT = 60.0
 # Loading towns again and again would make a slow test of a quick one.

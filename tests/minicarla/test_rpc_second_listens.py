@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from rllib_integration.embedded.protocol.rpc_framing import Request
-from rllib_integration.embedded.rpc import awaited_streams
-from rllib_integration.embedded.rpc.awaited_streams import AwaitedStreams
-from rllib_integration.embedded.rpc.second_listens import TOKEN_CALL, SecondListens
-from tests.embedded.client_program import run_synchronous_client
+from minicarla.protocol.rpc_framing import Request
+from minicarla.rpc.quirks import subscribing as awaited_streams
+from minicarla.rpc.quirks.second_listens import TOKEN_CALL, SecondListens
+from minicarla.rpc.quirks.subscribing import AwaitedStreams
+from tests.minicarla.client_program import run_synchronous_client
 
 _LISTENER = """
 sensor = world.spawn_actor(world.get_blueprint_library().find("sensor.other.gnss"), carla.Transform())

@@ -10,11 +10,11 @@ import carla
 import msgpack
 import pytest
 
-from rllib_integration.embedded.rpc import rescue, tick_gate
-from rllib_integration.embedded.rpc.tick_gate import TickGate
-
-from ..ports import free_port
-from .raw_client import RawClient
+from minicarla.rpc.quirks import synchronous_traffic as tick_gate
+from minicarla.rpc.quirks import wake_up as rescue
+from minicarla.rpc.quirks.synchronous_traffic import TickGate
+from tests.minicarla.raw_client import RawClient
+from tests.ports import free_port
 
 _TIMEOUT = 60.0
 

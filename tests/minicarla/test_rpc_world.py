@@ -13,12 +13,12 @@ import numpy as np
 import psutil
 import pytest
 
-from rllib_integration.embedded import labels
-from rllib_integration.embedded.rpc import scenery
-from rllib_integration.embedded.rpc.complaints import Complaints
-from rllib_integration.embedded.town import load_town
-from rllib_integration.embedded.world.settings import Weather
-from rllib_integration.embedded.world.simulation import Simulation
+from minicarla import labels
+from minicarla.rpc.calls import scenery
+from minicarla.rpc.rate_limited_log import Complaints
+from minicarla.town import load_town
+from minicarla.world.settings import Weather
+from minicarla.world.simulation import Simulation
 from tests.patience import PATIENCE
 
 _STEP = 0.05

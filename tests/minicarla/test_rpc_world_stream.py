@@ -11,10 +11,9 @@ import struct
 
 import pytest
 
-from rllib_integration.embedded.protocol.layouts import FLAG_LIGHT_UPDATE_PENDING, FLAG_MAP_CHANGED
-
-from ..patience import PATIENCE
-from .raw_client import RawClient
+from minicarla.protocol.layouts import FLAG_LIGHT_UPDATE_PENDING, FLAG_MAP_CHANGED
+from tests.minicarla.raw_client import RawClient
+from tests.patience import PATIENCE
 
 _LENGTH = struct.Struct("<I")
 _FLAGS = struct.Struct("<I")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.sensing.models import JOINTS, model, posed_walker, walk_pose
-from rllib_integration.embedded.world.simulation import Simulation
-from rllib_integration.embedded.world.spawning import spawn
+from minicarla.sensing.models import JOINTS, model, posed_walker, walk_pose
+from minicarla.world.simulation import Simulation
+from minicarla.world.spawning import spawn
 
 
 @pytest.fixture(scope="module")

@@ -16,29 +16,30 @@ import carla
 import psutil
 import pytest
 
-import rllib_integration.embedded
-from rllib_integration.embedded import kernel_cache, warming
+import minicarla
+from minicarla import warming
+from minicarla.kernels import cache as kernel_cache
 from tests.conftest import EmbeddedServer
 from tests.patience import PATIENCE
 
-_PACKAGE = Path(rllib_integration.embedded.__file__).parent
+_PACKAGE = Path(minicarla.__file__).parent
 
 _USE_EVERYTHING = """
 import json, sys
 from numba.core.caching import NullCache
 from numba.core.dispatcher import Dispatcher
-from rllib_integration.embedded import warming
-from rllib_integration.embedded.protocol.stream_framing import WORLD_STREAM_ID
-from rllib_integration.embedded.protocol.connection import open_port
-from rllib_integration.embedded.rpc.server import Server
-from rllib_integration.embedded.sensing import SENSORS
-from rllib_integration.embedded.world.clock import Clock
-from rllib_integration.embedded.world.settings import Weather
-from rllib_integration.embedded.world.simulation import Simulation
-from rllib_integration.embedded.world.spawning import SpawnError, spawn
+from minicarla import warming
+from minicarla.protocol.stream_framing import WORLD_STREAM_ID
+from minicarla.protocol.connection import open_port
+from minicarla.rpc.server import Server
+from minicarla.sensing import SENSORS
+from minicarla.world.clock import Clock
+from minicarla.world.settings import Weather
+from minicarla.world.simulation import Simulation
+from minicarla.world.spawning import SpawnError, spawn
 
 def kernels():
-    modules = [module for name, module in sys.modules.items() if name.startswith("rllib_integration.embedded")]
+    modules = [module for name, module in sys.modules.items() if name.startswith("minicarla")]
     found = {id(k): k for module in modules for k in vars(module).values() if isinstance(k, Dispatcher)}
     return {f"{k.__module__}.{k.__name__}": k for k in found.values()}
 
@@ -109,7 +110,7 @@ def compiling(tmp_path):
     for name, _ in warming.late_jobs():
         os.mkfifo(tmp_path / name)
         pipes[name] = os.open(tmp_path / name, os.O_RDWR)
-    server = EmbeddedServer(tmp_path / "server.log", program=("tests.embedded.compiling_server", str(tmp_path)))
+    server = EmbeddedServer(tmp_path / "server.log", program=("tests.minicarla.compiling_server", str(tmp_path)))
     yield server, lambda name: os.write(pipes[name], b"x")
     server.stop()
     for pipe in pipes.values():
@@ -193,7 +194,7 @@ def test_ticks_wait_for_a_sensor_that_was_spawned_before_its_kernels_were_there_
 def _folders(package: Path) -> dict[str, str]:
     """The folder of each file's kernels, as a copy of the package has it."""
     program = (
-        "from rllib_integration.embedded import kernel_cache, warming\n"
+        "from minicarla import warming\nfrom minicarla.kernels import cache as kernel_cache\n"
         "for path, folder in kernel_cache._folders.items(): print(path.stem, folder.name)\n"
         "print('complete', kernel_cache._marker().name)"
     )
@@ -204,9 +205,9 @@ def _folders(package: Path) -> dict[str, str]:
 
 
 def test_an_edit_makes_the_kernels_stale_that_it_can_reach_and_no_others(tmp_path):
-    shutil.copytree(_PACKAGE, tmp_path / "rllib_integration" / "embedded", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(_PACKAGE, tmp_path / "minicarla", ignore=shutil.ignore_patterns("__pycache__"))
     before = _folders(tmp_path)
-    tyres = tmp_path / "rllib_integration" / "embedded" / "physics" / "tyres.py"
+    tyres = tmp_path / "minicarla" / "physics" / "tyres.py"
     tyres.write_text(tyres.read_text().replace("RELAXATION_LENGTH = ", "RELAXATION_LENGTH = 2 * "))
     after = _folders(tmp_path)
     changed = {name for name in before if before[name] != after[name]}

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rllib_integration.embedded.protocol import values
-from rllib_integration.embedded.protocol.values import actor_id, pack_box, pack_transform, vector
-from rllib_integration.embedded.rpc.registry import RemoteError, value, void
-from rllib_integration.embedded.world.actors import RIGID, SPRING_ARM_GHOST, Actor
-from rllib_integration.embedded.world.skeletons import compose
-from rllib_integration.embedded.world.spawning import spawn
+from minicarla.protocol import values
+from minicarla.protocol.values import actor_id, pack_box, pack_transform, vector
+from minicarla.rpc.registry import RemoteError, value, void
+from minicarla.world.actors import RIGID, SPRING_ARM_GHOST, Actor
+from minicarla.world.skeletons import compose
+from minicarla.world.spawning import spawn
 
 if TYPE_CHECKING:
-    from rllib_integration.embedded.rpc.server import Server
+    from minicarla.rpc.server import Server
 
 _NO_BOX = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
 

@@ -10,15 +10,15 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rllib_integration.embedded.protocol import values
-from rllib_integration.embedded.rpc import actors, debug, pushes, traffic, vehicles, walkers
-from rllib_integration.embedded.rpc.errors import EXPECTED_ERRORS
-from rllib_integration.embedded.rpc.registry import RemoteError, bare
-from rllib_integration.embedded.world.actors import Actor
-from rllib_integration.embedded.world.episode import family_of
+from minicarla.protocol import values
+from minicarla.rpc.calls import actors, debug, pushes, traffic, vehicles, walkers
+from minicarla.rpc.errors import EXPECTED_ERRORS
+from minicarla.rpc.registry import RemoteError, bare
+from minicarla.world.actors import Actor
+from minicarla.world.episode import family_of
 
 if TYPE_CHECKING:
-    from rllib_integration.embedded.rpc.server import Server
+    from minicarla.rpc.server import Server
 
 LONGEST_AT_ONCE = 0.25
 """[s] that a batch may keep everybody waiting."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rllib_integration.embedded.protocol import values
-from rllib_integration.embedded.rpc.registry import void
+from minicarla.protocol import values
+from minicarla.rpc.registry import void
 
 if TYPE_CHECKING:
-    from rllib_integration.embedded.rpc.server import Server
+    from minicarla.rpc.server import Server
 
 
 @void

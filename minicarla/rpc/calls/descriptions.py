@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from rllib_integration.embedded.physics.state import VEHICLE_KIND, WALKER_KIND
-from rllib_integration.embedded.protocol.values import pack_box
-from rllib_integration.embedded.sensing.view import Joints
-from rllib_integration.embedded.world.actors import Actor
-from rllib_integration.embedded.world.blueprints import AttributeType
-from rllib_integration.embedded.world.simulation import Simulation
+from minicarla.physics.state import VEHICLE_KIND, WALKER_KIND
+from minicarla.protocol.values import pack_box
+from minicarla.sensing.view import Joints
+from minicarla.world.actors import Actor
+from minicarla.world.blueprints import AttributeType
+from minicarla.world.simulation import Simulation
 
 _DEFAULT_COLOUR = (128, 128, 128)
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rllib_integration.embedded.protocol import values
-from rllib_integration.embedded.protocol.values import vector
-from rllib_integration.embedded.rpc.registry import RemoteError, void
-from rllib_integration.embedded.rpc.vehicles import find_vehicle
-from rllib_integration.embedded.world.actors import Actor
+from minicarla.protocol import values
+from minicarla.protocol.values import vector
+from minicarla.rpc.calls.vehicles import find_vehicle
+from minicarla.rpc.registry import RemoteError, void
+from minicarla.world.actors import Actor
 
 if TYPE_CHECKING:
-    from rllib_integration.embedded.rpc.server import Server
+    from minicarla.rpc.server import Server
 
 
 def _body(server: Server, actor_id: Any) -> tuple[Actor, np.void]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rllib_integration.embedded.protocol import values
-from rllib_integration.embedded.rpc.registry import value, void
-from rllib_integration.embedded.world.recording_reports import describe_blocked, describe_collisions, describe_file
-from rllib_integration.embedded.world.recordings import RecordingError
+from minicarla.protocol import values
+from minicarla.rpc.registry import value, void
+from minicarla.world.recording.file_format import RecordingError
+from minicarla.world.recording.reports import describe_blocked, describe_collisions, describe_file
 
 if TYPE_CHECKING:
-    from rllib_integration.embedded.rpc.server import Server
+    from minicarla.rpc.server import Server
 
 
 @value

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND
-from rllib_integration.embedded.protocol import values
-from rllib_integration.embedded.protocol.layouts import FLAG_LIGHT_UPDATE_PENDING
-from rllib_integration.embedded.protocol.values import vector
-from rllib_integration.embedded.rpc.registry import value, void
-from rllib_integration.embedded.sensing import Mount
-from rllib_integration.embedded.world.poses import write_rotation
-from rllib_integration.embedded.world.street_lights import Lamp
+from minicarla.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND
+from minicarla.protocol import values
+from minicarla.protocol.layouts import FLAG_LIGHT_UPDATE_PENDING
+from minicarla.protocol.values import vector
+from minicarla.rpc.registry import value, void
+from minicarla.sensing import Mount
+from minicarla.world.poses import write_rotation
+from minicarla.world.street_lights import Lamp
 
 if TYPE_CHECKING:
-    from rllib_integration.embedded.rpc.server import Server
-    from rllib_integration.embedded.world.actors import Actor
-    from rllib_integration.embedded.world.episode import Episode
+    from minicarla.rpc.server import Server
+    from minicarla.world.actors import Actor
+    from minicarla.world.episode import Episode
 
 _ANY_LABEL = 255
 _MAX_RAY_POINTS = 64
@@ -165,7 +165,7 @@ def _first_hit(
 ) -> tuple[float, int] | None:
     """Distance in metres and semantic tag of the first thing that a ray meets."""
     # Compiling the rays takes seconds on a cold start, and few clients ask for them.
-    from rllib_integration.embedded.sensing.scan import cast_from
+    from minicarla.sensing.scan import cast_from
 
     view = server.simulation.sensors.view(0.0)
     mount = Mount(start, np.eye(3), np.zeros(3), -1, -1, 0)

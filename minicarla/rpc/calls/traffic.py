@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from rllib_integration.embedded.protocol import values
-from rllib_integration.embedded.rpc.registry import RemoteError, value, void
-from rllib_integration.embedded.world.actors import LIGHT_KIND, Actor
-from rllib_integration.embedded.world.traffic_lights import RED, UNKNOWN
+from minicarla.protocol import values
+from minicarla.rpc.registry import RemoteError, value, void
+from minicarla.world.actors import LIGHT_KIND, Actor
+from minicarla.world.traffic_lights import RED, UNKNOWN
 
 if TYPE_CHECKING:
-    from rllib_integration.embedded.rpc.server import Server
+    from minicarla.rpc.server import Server
 
 
 def find_light(server: Server, actor_id: Any) -> Actor:

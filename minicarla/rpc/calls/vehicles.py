@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rllib_integration.embedded.physics import parameters
-from rllib_integration.embedded.physics.state import WHEELS
-from rllib_integration.embedded.physics.telemetry import telemetry, wheel_pitch_angle, wheel_steer_angle
-from rllib_integration.embedded.protocol import values
-from rllib_integration.embedded.protocol.values import clamp, number
-from rllib_integration.embedded.rpc.registry import RemoteError, value, void
-from rllib_integration.embedded.world.actors import Actor
+from minicarla.physics import parameters
+from minicarla.physics.state import WHEELS
+from minicarla.physics.telemetry import telemetry, wheel_pitch_angle, wheel_steer_angle
+from minicarla.protocol import values
+from minicarla.protocol.values import clamp, number
+from minicarla.rpc.registry import RemoteError, value, void
+from minicarla.world.actors import Actor
 
 if TYPE_CHECKING:
-    from rllib_integration.embedded.rpc.server import Server
+    from minicarla.rpc.server import Server
 
 _ALL_LAMPS = 0xFFFFFFFF
 _ALL_DOORS = 6

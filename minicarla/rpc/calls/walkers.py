@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from rllib_integration.embedded.protocol import values
-from rllib_integration.embedded.protocol.values import number, pack_transform, vector
-from rllib_integration.embedded.rpc.registry import RemoteError, value, void
-from rllib_integration.embedded.world.actors import Actor
+from minicarla.protocol import values
+from minicarla.protocol.values import number, pack_transform, vector
+from minicarla.rpc.registry import RemoteError, value, void
+from minicarla.world.actors import Actor
 
 if TYPE_CHECKING:
-    from rllib_integration.embedded.rpc.server import Server
+    from minicarla.rpc.server import Server
 
 _FASTEST = 20.0
 """[m/s]"""

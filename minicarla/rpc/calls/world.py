@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from rllib_integration.embedded.protocol import values
-from rllib_integration.embedded.protocol.stream_framing import WORLD_STREAM_ID
-from rllib_integration.embedded.rpc.registry import RemoteError, value, void
-from rllib_integration.embedded.town import GenerationParameters, available_towns, build_town
-from rllib_integration.embedded.world.settings import EpisodeSettings, Weather
-from rllib_integration.embedded.world.town_view import ALL_LAYERS
+from minicarla.protocol import values
+from minicarla.protocol.stream_framing import WORLD_STREAM_ID
+from minicarla.rpc.registry import RemoteError, value, void
+from minicarla.town import GenerationParameters, available_towns, build_town
+from minicarla.world.settings import EpisodeSettings, Weather
+from minicarla.world.town_view import ALL_LAYERS
 
 if TYPE_CHECKING:
-    from rllib_integration.embedded.rpc.server import Server
+    from minicarla.rpc.server import Server
 
 VERSION = "0.9.16"
 OPENDRIVE_WORLD = "OpenDriveMap"

@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from rllib_integration.embedded.protocol.rpc_server import RpcConnection
+from minicarla.protocol.rpc_server import RpcConnection
 
 LONGEST_WAIT = 0.2
 """[s] after which an answer goes out whatever happens."""

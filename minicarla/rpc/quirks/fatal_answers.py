@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from rllib_integration.embedded.protocol.shapes import are_finite, are_texts, are_whole, is_box, is_number, parts
-from rllib_integration.embedded.rpc.registry import Returns
-from rllib_integration.embedded.rpc.world import settings_to_wire
-from rllib_integration.embedded.world.settings import EpisodeSettings, Weather
+from minicarla.protocol.shapes import are_finite, are_texts, are_whole, is_box, is_number, parts
+from minicarla.rpc.calls.world import settings_to_wire
+from minicarla.rpc.registry import Returns
+from minicarla.world.settings import EpisodeSettings, Weather
 
 _NO_BOX = [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], 0]
 

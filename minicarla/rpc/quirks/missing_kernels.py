@@ -11,8 +11,8 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from rllib_integration.embedded.protocol.rpc_framing import Request
-from rllib_integration.embedded.protocol.rpc_server import RpcConnection
+from minicarla.protocol.rpc_framing import Request
+from minicarla.protocol.rpc_server import RpcConnection
 
 logger = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from weakref import WeakSet
 
-from rllib_integration.embedded.protocol.rpc_framing import Request
-from rllib_integration.embedded.protocol.rpc_server import RpcConnection
-from rllib_integration.embedded.protocol.stream_server import StreamServer
-from rllib_integration.embedded.rpc.awaited_streams import AwaitedStreams
+from minicarla.protocol.rpc_framing import Request
+from minicarla.protocol.rpc_server import RpcConnection
+from minicarla.protocol.stream_server import StreamServer
+from minicarla.rpc.quirks.subscribing import AwaitedStreams
 
 TOKEN_CALL = "get_sensor_token"
 """What a client calls before it subscribes."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 
-from rllib_integration.embedded.protocol.rpc_server import RpcConnection
+from minicarla.protocol.rpc_server import RpcConnection
 
 PATIENCE = 0.25
 """[s] for a connection to follow its token."""

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import time
 
-from rllib_integration.embedded.protocol.rpc_server import RpcConnection
-from rllib_integration.embedded.rpc.rescue import wake_main_thread, wake_traffic_manager
+from minicarla.protocol.rpc_server import RpcConnection
+from minicarla.rpc.quirks.wake_up import wake_main_thread, wake_traffic_manager
 
 GRACE = 200e-6
 """[s] for a thread to fall asleep."""

@@ -12,8 +12,8 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from rllib_integration.embedded.protocol.rpc_framing import Request
-from rllib_integration.embedded.protocol.rpc_server import RpcConnection
+from minicarla.protocol.rpc_framing import Request
+from minicarla.protocol.rpc_server import RpcConnection
 
 LONGEST_WAIT_FOR_THREAD = 0.05
 """[s] until the load is answered even though the thread asked for nothing (it sleeps, then, or is gone)."""

@@ -18,7 +18,7 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.protocol.values import Transform, transform
+from minicarla.protocol.values import Transform, transform
 
 FORMAT = 5
 """Of these files; others are not read."""

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.physics import parameters
-from rllib_integration.embedded.physics.state import OBSTACLE_KIND, VEHICLE_KIND
-from rllib_integration.embedded.physics.telemetry import wheel_steer_angles
-from rllib_integration.embedded.world.actors import LIGHT_KIND, Actor, Table
-from rllib_integration.embedded.world.recordings import (
+from minicarla.physics import parameters
+from minicarla.physics.state import OBSTACLE_KIND, VEHICLE_KIND
+from minicarla.physics.telemetry import wheel_steer_angles
+from minicarla.world.actors import LIGHT_KIND, Actor, Table
+from minicarla.world.recording.file_format import (
     BODY_FRAME,
     BONES,
     COLLIDE,
@@ -27,8 +27,8 @@ from rllib_integration.embedded.world.recordings import (
 )
 
 if TYPE_CHECKING:
-    from rllib_integration.embedded.world.episode import Episode
-    from rllib_integration.embedded.world.skeletons import GivenPose
+    from minicarla.world.episode import Episode
+    from minicarla.world.skeletons import GivenPose
 
 
 class Recorder:

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.embedded.protocol.layouts import FLAG_LIGHT_UPDATE_PENDING
-from rllib_integration.embedded.protocol.values import transform
-from rllib_integration.embedded.world.actors import Actor
-from rllib_integration.embedded.world.episode import NO_CONTROL
-from rllib_integration.embedded.world.recordings import BONES, CREATE, DESTROY, LAMP, Frame, Header, read_recording
-from rllib_integration.embedded.world.skeletons import compose
-from rllib_integration.embedded.world.spawning import spawn
-from rllib_integration.embedded.world.street_lights import Lamp
+from minicarla.protocol.layouts import FLAG_LIGHT_UPDATE_PENDING
+from minicarla.protocol.values import transform
+from minicarla.world.actors import Actor
+from minicarla.world.episode import NO_CONTROL
+from minicarla.world.recording.file_format import BONES, CREATE, DESTROY, LAMP, Frame, Header, read_recording
+from minicarla.world.skeletons import compose
+from minicarla.world.spawning import spawn
+from minicarla.world.street_lights import Lamp
 
 if TYPE_CHECKING:
-    from rllib_integration.embedded.world.episode import Pose
-    from rllib_integration.embedded.world.simulation import Simulation
+    from minicarla.world.episode import Pose
+    from minicarla.world.simulation import Simulation
 
 _HERO_ROLES = ("hero", "ego_vehicle")
 _NO_OFFSET = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))

@@ -8,17 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from rllib_integration.embedded.physics.parameters import PhysicsControl, WheelControl
-from rllib_integration.embedded.world.recordings import (
-    BONES,
-    COLLIDE,
-    CREATE,
-    DESTROY,
-    LAMP,
-    Frame,
-    Header,
-    read_recording,
-)
+from minicarla.physics.parameters import PhysicsControl, WheelControl
+from minicarla.world.recording.file_format import BONES, COLLIDE, CREATE, DESTROY, LAMP, Frame, Header, read_recording
 
 _RECORDER_VERSION = 1
 _CENTIMETRES = 100.0

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from rllib_integration.embedded import physics
-from rllib_integration.embedded.physics.ground import TILE_CELLS, Surface, flat_surface
-from rllib_integration.embedded.physics.obstacles import OBSTACLE, build_obstacle_grid
-from rllib_integration.embedded.physics.parameters import init_vehicle
-from rllib_integration.embedded.physics.state import CONTACT, GRAVITY, PROP, VEHICLE, WALKER
-from rllib_integration.embedded.physics.step import step
+from minicarla import physics
+from minicarla.physics.ground import TILE_CELLS, Surface, flat_surface
+from minicarla.physics.obstacles import OBSTACLE, build_obstacle_grid
+from minicarla.physics.parameters import init_vehicle
+from minicarla.physics.state import CONTACT, GRAVITY, PROP, VEHICLE, WALKER
+from minicarla.physics.step import step
 
 _FACTS = Path(physics.__file__).parents[1] / "world" / "blueprints.json"
 TICK = 0.05
@@ -33,7 +33,7 @@ def vehicles(*blueprints: str, gap: float = 20.0) -> np.ndarray:
         facts = vehicle_facts()[blueprint]
         row = rows[index]
         row["extent_x"], row["extent_y"], row["extent_z"] = np.array(facts["size"]) / 2.0
-        row["box_z"] = row["extent_z"]
+        row["box_x"], row["box_y"], row["box_z"] = facts.get("centre", (0.0, 0.0, row["extent_z"]))
         init_vehicle(row, blueprint, facts["base"])
         row["id"], row["y"] = index + 1, gap * index
     return rows

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .scene import Scene, launch, obstacle, prop, vehicle_facts, vehicles, walker
+from tests.minicarla.physics.scene import Scene, launch, obstacle, prop, vehicle_facts, vehicles, walker
 
-_PROGRAM = "from tests.embedded.physics.test_determinism import fingerprint; print(fingerprint())"
+_PROGRAM = "from tests.minicarla.physics.test_determinism import fingerprint; print(fingerprint())"
 
 
 def fingerprint() -> str:

@@ -7,14 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.physics.parameters import (
-    PhysicsControlError,
-    apply_physics_control,
-    physics_control,
-)
-from rllib_integration.embedded.physics.telemetry import telemetry, wheel_pitch_angle, wheel_steer_angle
-
-from .scene import GRAVITY, Scene, launch, sedan, vehicle_facts, vehicles
+from minicarla.physics.parameters import PhysicsControlError, apply_physics_control, physics_control
+from minicarla.physics.telemetry import telemetry, wheel_pitch_angle, wheel_steer_angle
+from tests.minicarla.physics.scene import GRAVITY, Scene, launch, sedan, vehicle_facts, vehicles
 
 
 def _with(row: np.void, **changes: object) -> None:
@@ -51,11 +46,11 @@ def test_vehicles_differ_as_their_models_do():
 
 def test_less_tire_friction_brakes_longer():
     scene = Scene(sedan(2))
-    _with_wheels(scene.vehicles[1], tire_friction=0.6)
+    _with_wheels(scene.vehicles[1], tire_friction=0.25)
     launch(scene.vehicles, 15.0)
     scene.tick()
     scene.vehicles["brake"] = 1.0
-    scene.tick(100)
+    scene.tick(160)
     x = scene.vehicles["x"]
     assert x[1] > 2.0 * x[0]
 
@@ -68,9 +63,9 @@ def test_a_friction_trigger_acts_until_it_is_left():
     scene.tick(20)
     slippery = scene.speed()[1]
     assert slippery > 13.0
-    assert scene.speed()[0] < 8.0
+    assert scene.speed()[0] < 11.0
     scene.vehicles["friction_override"][1] = -1.0
-    scene.tick(40)
+    scene.tick(70)
     assert scene.speed()[1] < 0.1
 
 
@@ -107,12 +102,17 @@ def test_a_soft_tread_accelerates_less():
     assert soft < 0.8 * medium < 0.9 * standard
 
 
-def test_cars_roll_on_without_throttle():
-    scene = Scene(vehicles(*(name for name, facts in vehicle_facts().items() if facts["base"] == "car")))
-    launch(scene.vehicles, 13.9)
-    scene.tick(220)
-    assert scene.vehicles["x"].min() > 90.0
-    assert scene.vehicles["vx"].max() < 13.0
+def test_engines_slow_cars_down_without_throttle():
+    scene = Scene(vehicles(*(name for name, facts in vehicle_facts().items() if facts["base"] == "car"), gap=8.0))
+    scene.vehicles["y"] -= 4.0 * len(scene.vehicles)
+    scene.vehicles["throttle"] = 1.0
+    scene.tick(80)
+    scene.vehicles["throttle"] = 0.0
+    scene.tick(20)
+    speed = scene.speed()
+    scene.tick(20)
+    assert np.all(scene.speed() < speed - 0.4)
+    assert np.all(scene.speed() > 0.3 * speed)
 
 
 def test_wheels_turn_with_the_way_driven():
@@ -153,7 +153,7 @@ def test_mass_torque_gears_drag_and_brakes_have_their_effect():
     v["throttle"], v["brake"] = 0.0, 1.0
     v["target_velocity"], v["target_vx"] = 1, 15.0
     scene.tick(20)
-    assert scene.speed()[0] > 10.0 > 8.0 > scene.speed()[4]
+    assert scene.speed()[0] > 11.0 > 9.0 > scene.speed()[4]
 
 
 def test_more_torque_lifts_the_top_speed():
@@ -203,6 +203,10 @@ def test_moving_the_centre_of_mass_moves_the_load():
         ({"max_rpm": -1.0}, "max_rpm"),
         ({"torque_curve": []}, "torque_curve"),
         ({"torque_curve": [[100.0, 1.0], [50.0, 1.0]]}, "torque_curve"),
+        ({"torque_curve": [[100.0, 1.0], [100.0, 2.0]]}, "torque_curve"),
+        ({"torque_curve": [[100.0, math.nan]]}, "torque_curve"),
+        ({"forward_gears": []}, "forward_gears"),
+        ({"clutch_strength": math.inf}, "clutch_strength"),
         ({"forward_gears": [[1.0, 0.5, math.inf]]}, "forward_gears"),
         ({"steering_curve": [[0.0, 1.0]] * 9}, "steering_curve"),
         ({"wheels": []}, "wheels"),
@@ -220,9 +224,8 @@ def test_impossible_values_are_refused_by_name_and_change_nothing(changes: dict,
 def test_telemetry_shows_speed_engine_and_loads():
     scene = Scene(sedan())
     row = scene.vehicles[0]
-    launch(scene.vehicles, 10.0)
-    row["throttle"] = 0.5
-    scene.tick(20)
+    row["throttle"] = 1.0
+    scene.tick(50)
     shown = telemetry(row)
     assert shown.speed == pytest.approx(scene.speed()[0], rel=1e-3)
     assert 500.0 < shown.engine_rpm <= row["max_rpm"]

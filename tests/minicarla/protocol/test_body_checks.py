@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rllib_integration.embedded.protocol.body_checks import MalformedBodyError, check_body
-from rllib_integration.embedded.protocol.stream_framing import StreamType
-from rllib_integration.embedded.sensing import SENSORS
+from minicarla.protocol.body_checks import MalformedBodyError, check_body
+from minicarla.protocol.stream_framing import StreamType
+from minicarla.sensing import SENSORS
 
 _ACTOR = [1, 0, [1, "vehicle.x", []], [[0, 0, 0], [1, 1, 1], [0, 0, 0], 1], b"\x0e", b""]
 _GOOD = {

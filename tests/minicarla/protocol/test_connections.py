@@ -11,11 +11,11 @@ from collections.abc import Iterator
 import msgpack
 import pytest
 
-from rllib_integration.embedded.protocol import rpc_server, stream_server
-from rllib_integration.embedded.protocol.connection import open_port
-from rllib_integration.embedded.protocol.event_loop import EventLoop
-from rllib_integration.embedded.protocol.rpc_server import RpcServer
-from rllib_integration.embedded.protocol.stream_server import StreamServer
+from minicarla.protocol import rpc_server, stream_server
+from minicarla.protocol.connection import open_port
+from minicarla.protocol.event_loop import EventLoop
+from minicarla.protocol.rpc_server import RpcServer
+from minicarla.protocol.stream_server import StreamServer
 from tests.patience import PATIENCE
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rllib_integration.embedded.protocol import rpc_framing
-from rllib_integration.embedded.protocol.rpc_framing import (
+from minicarla.protocol import rpc_framing
+from minicarla.protocol.rpc_framing import (
     FramingError,
     RequestDecoder,
     encode_failure,

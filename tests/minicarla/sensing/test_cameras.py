@@ -7,10 +7,9 @@ import struct
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.sensing import SENSORS, SensorError, blur
-from rllib_integration.embedded.sensing.dvs import EVENT
-
-from .world import Town, make_mount, make_view, street
+from minicarla.sensing import SENSORS, SensorError, blur
+from minicarla.sensing.dvs import EVENT
+from tests.minicarla.sensing.world import Town, make_mount, make_view, street
 
 SIZE = {"image_size_x": "120", "image_size_y": "90"}
 

@@ -7,10 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.sensing.edges import smooth_edges
-
-from .test_cameras import open_street, picture  # noqa: F401  the street is a fixture
-from .world import make_mount, make_view
+from minicarla.sensing.edges import smooth_edges
+from tests.minicarla.sensing.test_cameras import open_street, picture  # noqa: F401  the street is a fixture
+from tests.minicarla.sensing.world import make_mount, make_view
 
 LOOKS = np.array([5, 9, 5], np.uint32)
 BASE = len(LOOKS)

@@ -6,10 +6,9 @@ import msgpack
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.physics.state import CONTACT
-from rllib_integration.embedded.sensing import SENSORS
-
-from .world import WALL_AT_TEN_METRES, Town, make_mount, make_view
+from minicarla.physics.state import CONTACT
+from minicarla.sensing import SENSORS
+from tests.minicarla.sensing.world import WALL_AT_TEN_METRES, Town, make_mount, make_view
 
 
 def contact(kind_a, row_a, kind_b, row_b, impulse_on_a):

@@ -9,9 +9,8 @@ import msgpack
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.sensing import SENSORS
-
-from .world import field_map, make_mount, make_view
+from minicarla.sensing import SENSORS
+from tests.minicarla.sensing.world import field_map, make_mount, make_view
 
 
 def imu_readings(sensor, path, dt=0.05, **mount):

@@ -9,10 +9,9 @@ import msgpack
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.sensing import SENSORS, SensorError
-from rllib_integration.embedded.sensing.lidar import SEMANTIC_POINT
-
-from .world import WALL_AT_TEN_METRES, Town, make_mount, make_view
+from minicarla.sensing import SENSORS, SensorError
+from minicarla.sensing.lidar import SEMANTIC_POINT
+from tests.minicarla.sensing.world import WALL_AT_TEN_METRES, Town, make_mount, make_view
 
 QUIET = {"dropoff_general_rate": "0", "dropoff_zero_intensity": "0"}
 

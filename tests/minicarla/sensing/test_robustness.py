@@ -8,10 +8,9 @@ import msgpack
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.protocol.body_checks import check_body
-from rllib_integration.embedded.sensing import SENSORS, Mount
-
-from .world import WALL_AT_TEN_METRES, Town, make_mount, make_view, street
+from minicarla.protocol.body_checks import check_body
+from minicarla.sensing import SENSORS, Mount
+from tests.minicarla.sensing.world import WALL_AT_TEN_METRES, Town, make_mount, make_view, street
 
 NOWHERE = (math.nan, math.inf, -math.inf, 1e300, -1e9)
 SIZED = {"image_size_x": "40", "image_size_y": "30"}

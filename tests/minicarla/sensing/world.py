@@ -9,13 +9,13 @@ from typing import Any
 import carla
 import numpy as np
 
-from rllib_integration.embedded.physics.ground import flat_surface
-from rllib_integration.embedded.physics.obstacles import OBSTACLE, build_obstacle_grid
-from rllib_integration.embedded.physics.state import CONTACT, PROP, VEHICLE, WALKER
-from rllib_integration.embedded.sensing import Mount, View
-from rllib_integration.embedded.sensing.actors import rotation_matrix
-from rllib_integration.embedded.sensing.view import Joints
-from rllib_integration.embedded.town.town import RayTargets
+from minicarla.physics.ground import flat_surface
+from minicarla.physics.obstacles import OBSTACLE, build_obstacle_grid
+from minicarla.physics.state import CONTACT, PROP, VEHICLE, WALKER
+from minicarla.sensing import Mount, View
+from minicarla.sensing.actors import rotation_matrix
+from minicarla.sensing.view import Joints
+from minicarla.town.town import RayTargets
 
 OPENDRIVE = """<?xml version="1.0"?><OpenDRIVE><header revMajor="1" revMinor="4" name="field" version="1">
 <geoReference><![CDATA[+proj=tmerc +lat_0=49.0 +lon_0=8.0 +k=1 +x_0=0 +y_0=0 +datum=WGS84]]></geoReference></header>

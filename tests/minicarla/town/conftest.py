@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from rllib_integration.embedded.town import BUILT_IN_TOWN, Town, load_town
+from minicarla.town import BUILT_IN_TOWN, Town, load_town
 
 
 @cache

@@ -6,9 +6,9 @@ import carla
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.labels import GROUND, ROAD_LINES, ROADS, SIDEWALKS, TERRAIN, WALLS
-from rllib_integration.embedded.physics.ground import ground_at
-from rllib_integration.embedded.town import GenerationParameters, Town, TownError, build_town
+from minicarla.labels import GROUND, ROAD_LINES, ROADS, SIDEWALKS, TERRAIN, WALLS
+from minicarla.physics.ground import ground_at
+from minicarla.town import GenerationParameters, Town, TownError, build_town
 
 
 def _world(minitown: Town, parameters: GenerationParameters) -> Town:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.labels import ROADS
-from rllib_integration.embedded.physics.ground import flat_surface, ground_at, ground_heights
-from rllib_integration.embedded.town import Town
-from rllib_integration.embedded.town.lanes import DRIVING, ReferenceLines, sample_lanes
-from rllib_integration.embedded.town.opendrive import parse_opendrive
+from minicarla.labels import ROADS
+from minicarla.physics.ground import flat_surface, ground_at, ground_heights
+from minicarla.town import Town
+from minicarla.town.lanes import DRIVING, ReferenceLines, sample_lanes
+from minicarla.town.opendrive import parse_opendrive
 
 TOWNS = ["Minitown", "Town03", "Town05"]
 

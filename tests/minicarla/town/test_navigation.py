@@ -8,10 +8,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.labels import ROADS
-from rllib_integration.embedded.physics.ground import ground_at
-from rllib_integration.embedded.town import Town
-from rllib_integration.embedded.town.detour import CROSSWALK_AREA, ROAD_AREA, SIDEWALK_AREA, encode
+from minicarla.labels import ROADS
+from minicarla.physics.ground import ground_at
+from minicarla.town import Town
+from minicarla.town.detour import CROSSWALK_AREA, ROAD_AREA, SIDEWALK_AREA, encode
 
 TOWNS = ["Minitown", "Town02", "Town05"]
 

@@ -8,13 +8,13 @@ import carla
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.physics.ground import ground_at
-from rllib_integration.embedded.town import TownError, build_town
-from rllib_integration.embedded.town.lanes import ReferenceLines, sample_lanes
-from rllib_integration.embedded.town.minitown import minitown
-from rllib_integration.embedded.town.opendrive import parse_opendrive
-from rllib_integration.embedded.town.road_builder import Path, Profile, RoadBuilder
-from rllib_integration.embedded.town.writer import write_opendrive
+from minicarla.physics.ground import ground_at
+from minicarla.town import TownError, build_town
+from minicarla.town.lanes import ReferenceLines, sample_lanes
+from minicarla.town.minitown import minitown
+from minicarla.town.opendrive import parse_opendrive
+from minicarla.town.road_builder import Path, Profile, RoadBuilder
+from minicarla.town.writer import write_opendrive
 
 
 def road_text(geometry: str, elevation: str = '<elevation s="0" a="0" b="0" c="0" d="0"/>', length: float = 60) -> str:

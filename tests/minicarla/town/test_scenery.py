@@ -8,7 +8,7 @@ import carla
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.labels import (
+from minicarla.labels import (
     BUILDINGS,
     POLES,
     ROAD_LINES,
@@ -19,9 +19,9 @@ from rllib_integration.embedded.labels import (
     TRAFFIC_SIGNS,
     VEGETATION,
 )
-from rllib_integration.embedded.physics.ground import ground_at, ground_heights
-from rllib_integration.embedded.town import Town
-from rllib_integration.embedded.town.parking_lots import PARKING_LOTS
+from minicarla.physics.ground import ground_at, ground_heights
+from minicarla.town import Town
+from minicarla.town.parking_lots import PARKING_LOTS
 
 TOWNS = ["Minitown", "Town05"]
 

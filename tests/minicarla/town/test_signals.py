@@ -10,22 +10,13 @@ import carla
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.labels import POLES
-from rllib_integration.embedded.physics.ground import ground_at
-from rllib_integration.embedded.physics.state import VEHICLE
-from rllib_integration.embedded.town import Signal, Town
-from rllib_integration.embedded.world.actors import VEHICLE_STATUS
-from rllib_integration.embedded.world.signal_zones import STOP_TIME, index_zones, look_at_signals
-from rllib_integration.embedded.world.traffic_lights import (
-    GREEN,
-    GREEN_TIME,
-    LIGHT,
-    RED,
-    RED_TIME,
-    YELLOW,
-    YELLOW_TIME,
-    TrafficLights,
-)
+from minicarla.labels import POLES
+from minicarla.physics.ground import ground_at
+from minicarla.physics.state import VEHICLE
+from minicarla.town import Signal, Town
+from minicarla.world.actors import VEHICLE_STATUS
+from minicarla.world.signal_zones import STOP_TIME, index_zones, look_at_signals
+from minicarla.world.traffic_lights import GREEN, GREEN_TIME, LIGHT, RED, RED_TIME, YELLOW, YELLOW_TIME, TrafficLights
 
 TOWNS = ["Minitown", "Town01", "Town02", "Town03", "Town04", "Town05", "Town10HD"]
 _STEP = 0.05

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from rllib_integration.embedded.town import TownError, available_towns, load_town, sources
-from rllib_integration.embedded.town.minitown import minitown
+from minicarla.town import TownError, available_towns, load_town, sources
+from minicarla.town.minitown import minitown
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_a_damaged_download_in_the_cache_is_not_used(empty_cache: Path, monkeypa
 
 def test_processes_that_start_at_once_share_one_cache(empty_cache: Path) -> None:
     code = (
-        "from rllib_integration.embedded.town import load_town; import hashlib;"
+        "from minicarla.town import load_town; import hashlib;"
         "t = load_town('Minitown'); print(hashlib.sha256(t.scenery.vertices.tobytes() + t.surface.height.tobytes()"
         " + t.spawn_points.tobytes() + t.navigation_mesh()[1]).hexdigest())"
     )

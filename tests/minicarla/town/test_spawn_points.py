@@ -12,11 +12,11 @@ import carla
 import numpy as np
 import pytest
 
-from rllib_integration.embedded import world
-from rllib_integration.embedded.labels import ROADS
-from rllib_integration.embedded.physics.ground import ground_at
-from rllib_integration.embedded.town import Town
-from rllib_integration.embedded.town.spawn_points import IN_CARLA, LONGEST, WIDEST
+from minicarla import world
+from minicarla.labels import ROADS
+from minicarla.physics.ground import ground_at
+from minicarla.town import Town
+from minicarla.town.spawn_points import IN_CARLA, LONGEST, WIDEST
 
 TOWNS = ["Minitown", "Town02", "Town05", "Town10HD"]
 

@@ -1,0 +1,1 @@
+"""A CARLA server with no Unreal Engine: `python -m minicarla`."""

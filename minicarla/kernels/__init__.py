@@ -1,0 +1,1 @@
+"""Numba kernels: compiled, kept on disk, called with little overhead."""

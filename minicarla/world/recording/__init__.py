@@ -1,0 +1,1 @@
+"""Recordings: written while the world ticks, replayed, reported on."""
