@@ -1,0 +1,17 @@
+"""What the race shows of its episodes beside what the library logs of every experiment."""
+
+from __future__ import annotations
+
+from rllib_integration.training.callbacks import EpisodeCallbacks
+from rllib_integration.training.progress import Figure
+
+
+class PPOCallbacks(EpisodeCallbacks):
+    """Shows laps, their time and the speed in the line of each iteration."""
+
+    PROGRESS = (
+        Figure("laps", "drive_laps_driven", digits=2),
+        Figure("lap", "drive_lap_time", "s"),
+        Figure("speed", "speed", "km/h"),
+        Figure("on track", "in_lane", "%", scale=100.0),
+    )

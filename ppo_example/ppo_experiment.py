@@ -1,0 +1,334 @@
+"""Racing a small car round a closed track, from a camera or a virtual lidar."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import carla
+import cv2
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from ppo_example import ppo_actions, ppo_augmentations, ppo_starts
+from ppo_example.ppo_rewards import find_reward, read_reward
+from ppo_example.ppo_state import Course, RaceState, Wheels
+from rllib_integration.base_experiment import BaseExperiment
+from rllib_integration.config.merging import ConfigError, Rule, merge, positive
+from rllib_integration.sensors import SensorFactory
+from rllib_integration.sensors.actor_roster import ActorRoster
+from rllib_integration.tracks import Track, TrackError, TrackPose, TrackProgress
+
+if TYPE_CHECKING:
+    from rllib_integration.carla_core import CarlaCore
+
+WHERE = "env_config.experiment.others"
+OTHERS: dict[str, Any] = {
+    "track": {
+        "through": [],  # "x,y,z" of places that a closed route goes through; none = the town is a ring
+        "whole_road": None,  # whether it is as wide as all lanes side by side; null = a ring is, a route is not
+    },
+    **ppo_starts.STARTS,
+    "laps": 1,  # that an episode lasts; 0 = until the time limit
+    "reward": "metres",  # one of ppo_rewards.REWARDS, or a function of your own as my_module:reward_function
+    "action": ppo_actions.ACTION,
+    "framestack": 4,  # pictures in an observation, oldest first
+    "max_time_episode": 10000,  # steps
+    "max_time_stuck": 5.5,  # s without moving before the episode ends
+    "out_lane_threshold": 0.0,  # m from the middle where it ends; 0 = where all wheels are off the track
+    "min_crash_impulse": 100.0,  # N s from which on touching something ends it
+    "augmentations": ppo_augmentations.AUGMENTATIONS,
+}
+_RULES = {
+    "track.through": Rule(list, accepts=lambda places: len(places) != 1, expected="a list of two 'x,y,z' or more"),
+    "track.whole_road": Rule(bool, type(None)),
+    **ppo_starts.RULES,
+    "laps": Rule(int, accepts=lambda laps: laps >= 0, expected="a whole number, 0 or more"),
+    "reward": Rule(str, accepts=bool, expected="the name of a reward, or 'my_module:reward_function'"),
+    **{f"action.{name}": rule for name, rule in ppo_actions.RULES.items()},
+    "framestack": positive("a whole number, 1 or more", int),
+    "max_time_episode": positive("a whole number of steps, 1 or more", int),
+    "max_time_stuck": positive("a number of seconds above 0", float),
+    "out_lane_threshold": Rule(float, accepts=lambda metres: metres >= 0.0, expected="metres, 0 or more"),
+    "min_crash_impulse": Rule(float, accepts=lambda impulse: impulse >= 0.0, expected="an impulse in N s, 0 or more"),
+    **{f"augmentations.{name}": rule for name, rule in ppo_augmentations.RULES.items()},
+}
+_ELSEWHERE = {"reward_name": f"{WHERE}.reward"}
+
+LIDAR, CAMERA = "sensor.virtual_lidar", "sensor.camera.rgb"
+COLLISION = "sensor.other.collision"
+FASTEST_SHOWN = 20.0  # [m/s]
+_FIRST_CRASH = 1.0  # [s] in which the hero settles
+_STUCK = 0.01  # [m/s]
+_SHOWN = 5  # numbers beside the rays: offset, direction, speed, speed along the car, steering
+
+
+class PPOExperiment(BaseExperiment):
+    """Drives laps; ends where all wheels are off the track, in a crash, or where the hero does not move.
+
+    With a `sensor.virtual_lidar` the observation is float32 (rays + 5,): its rays, then the offset from the track's
+    middle (share of half the width), the angle to the track (share of 90 degrees), the speed and the speed along the
+    car (shares of 20 m/s), and the steering (share of what the actions allow), all positive to the right. With a
+    `sensor.camera.rgb` it is uint8 (height, width, channels): the newest pictures, oldest first, and one plane more,
+    as bright as the hero is fast.
+
+    Args:
+        config: The `experiment` section; `OTHERS` are the settings under `others`, with their defaults.
+
+    Raises:
+        ConfigError: A setting is unknown or can't be used, there is no such reward, or the hero has neither sensor.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+        super().__init__(config)
+        given = dict(self.config["others"])
+        if "reward_name" in given and "reward" not in given:  # as DeepRacer programs for CARLA call it
+            given["reward"] = given.pop("reward_name")
+        self.others = merge(OTHERS, given, WHERE, rules=_RULES, elsewhere=_ELSEWHERE)
+        self.config["others"] = self.others
+        self.reward = find_reward(self.others["reward"], f"{WHERE}.reward")
+        self.sensor, self._sees_rays = self._find_sensor()
+        self.actions = ppo_actions.Actions(self.others["action"])
+        self.augmentations = ppo_augmentations.Augmentations(self.others["augmentations"])
+        self.starts = ppo_starts.Starts(self.others)
+        self._courses: dict[tuple[str, str], Course] = {}
+        self._wheels: dict[str, Wheels] = {}
+        self._core: CarlaCore | None = None
+        self._most_steering = self._widest_steering()
+        self.reset()
+
+    def _find_sensor(self) -> tuple[str, bool]:
+        for name, sensor in self.config["hero"]["sensors"].items():
+            if sensor.get("type") in (LIDAR, CAMERA):
+                return str(name), sensor["type"] == LIDAR
+        raise ConfigError(
+            f"env_config.experiment.hero.sensors has neither a {LIDAR} nor a {CAMERA}, which is what "
+            f"{type(self).__name__} observes."
+        )
+
+    def _widest_steering(self) -> float:
+        action = self.others["action"]
+        bounds = action["discrete_steer"] if action["discrete"] else action["continuous_steer_range"]
+        return max(max(abs(bound) for bound in bounds), 1e-6)
+
+    @property
+    def max_steer(self) -> float:
+        """Degrees that the hero's front wheels turn at full lock."""
+        return self._begin[2].max_steer
+
+    # The episode
+
+    def prepare_world(self, core: CarlaCore, config: dict[str, Any]) -> None:
+        """Draw what differs between episodes, before the hero comes."""
+        self._core = core
+        self.augmentations.prepare(core, config)
+        self._is_placed = bool(config["hero"]["spawn_points"])
+        self.told = dict(self.augmentations.told)
+
+    def place_hero(self, core: CarlaCore) -> None:
+        """Move the hero to its start, unless the configuration names spawn points, and set the course."""
+        assert core.hero is not None
+        assert core.metrics is not None
+        self._core = core
+        wheels = self._wheels_of(core.hero)
+        if self._is_placed:
+            course = self._course_along(core)
+        else:
+            course = self._course(core, self.starts.direction(core.rng))
+            self.told["start"] = self.starts.place(core, course.track)
+        self.told["direction"] = "backward" if course is self._courses.get((core.town, "backward")) else "forward"
+        self.augmentations.lay_slippery_areas(core, course.track)
+        self.told |= self.augmentations.told
+        core.metrics.track = self._progress = TrackProgress(course.track)
+        interface = core.sensor_interface
+        roster = ActorRoster(core.hero.get_world(), core.hero, interface.memory.setdefault("boxes", {}), interface.ask)
+        self._begin = (course, core.hero, wheels, roster)
+
+    def _wheels_of(self, hero: carla.Vehicle) -> Wheels:
+        if hero.type_id not in self._wheels:
+            self._wheels[hero.type_id] = Wheels(hero)
+        return self._wheels[hero.type_id]
+
+    def _course(self, core: CarlaCore, direction: str) -> Course:
+        """The town's track in one direction.
+
+        Raises:
+            ConfigError: The town has no such track.
+        """
+        if (core.town, direction) not in self._courses:
+            assert core.map is not None
+            settings = self.others["track"]
+            try:
+                places = [_read_place(text) for text in settings["through"]]
+                track = Track.of_map(core.map, places, settings["whole_road"])
+            except TrackError as error:
+                raise ConfigError(f"{WHERE}.track: {error}") from error
+            self._courses[core.town, direction] = Course(track if direction == "forward" else track.reversed())
+        return self._courses[core.town, direction]
+
+    def _course_along(self, core: CarlaCore) -> Course:
+        """The course in the direction in which the hero stands."""
+        assert core.hero is not None
+        pose = core.hero.get_transform()
+        forward = self._course(core, "forward")
+        place = pose.location
+        lies = forward.track.locate(place.x, place.y, place.z, pose.rotation.yaw)
+        return forward if abs(lies.heading_error) <= 90.0 else self._course(core, "backward")
+
+    def reset(self) -> None:
+        """Forget the last episode."""
+        self.steps = 0
+        self.control = carla.VehicleControl()
+        self.state: dict[str, Any] | None = None
+        self.end_reason: str | None = None
+        self.info: dict[str, Any] = {}
+        self._stuck_for = 0.0
+        self._crashed = False
+        self._race: RaceState | None = None
+        self._frames: list[NDArray[np.uint8]] = []
+
+    # What the hero does
+
+    def get_action_space(self) -> spaces.Space[Any]:
+        """Acceleration (3 = full throttle, -8 = full brake) and steering (positive to the left), or their numbers."""
+        return self.actions.space
+
+    def get_actions(self) -> list[tuple[float, float]]:
+        """The pairs that discrete actions number."""
+        return self.actions.pairs
+
+    def compute_action(self, action: Any) -> carla.VehicleControl:
+        """The control of an action, with the noise that is asked for."""
+        assert self._core is not None
+        control = self.actions.control(action, self.control.steer)
+        self.control = self.augmentations.perturb(control, self._core.rng)
+        return self.control
+
+    # What it perceives
+
+    def get_observation_space(self) -> spaces.Box:
+        """The rays and five numbers, or the pictures and a plane."""
+        shown = SensorFactory.space(self.config["hero"]["sensors"][self.sensor]).shape
+        assert shown is not None
+        if self._sees_rays:
+            return spaces.Box(-2.0, 2.0, (shown[0] + _SHOWN,), np.float32)
+        height, width, channels = shown
+        return spaces.Box(0, 255, (height, width, channels * self.others["framestack"] + 1), np.uint8)
+
+    def get_observation(self, sensor_data: dict[str, Any]) -> tuple[NDArray[Any], dict[str, Any]]:
+        """What the sensor shows of the newest frame, and how the hero moves."""
+        assert self._core is not None
+        core, pose = self._core, self._progress.pose
+        assert pose is not None
+        self.info = {}
+        if self._race is None:
+            course, hero, wheels, roster = self._begin
+            self._race = RaceState(course, self._progress, hero, wheels, roster)
+            self.info["randomisation"] = self.told
+        else:
+            seconds = self._note_step(core)
+            self.state = self._race.read(self.control, seconds, self._crashed, self._is_stuck())
+        hero = cast(carla.Vehicle, core.hero)
+        transform, velocity = hero.get_transform(), hero.get_velocity()
+        speeds = velocity.length(), velocity.dot(transform.get_forward_vector())
+        picture = sensor_data[self.sensor][1]
+        return self._show_rays(picture, pose, speeds) if self._sees_rays else self._stack(picture, speeds[1]), self.info
+
+    def _show_rays(
+        self, rays: NDArray[np.float32], pose: TrackPose, speeds: tuple[float, float]
+    ) -> NDArray[np.float32]:
+        numbers = (
+            2.0 * pose.lateral / pose.width,
+            pose.heading_error / 90.0,
+            speeds[0] / FASTEST_SHOWN,
+            speeds[1] / FASTEST_SHOWN,
+            self.control.steer / self._most_steering,
+        )
+        return np.clip(np.concatenate([rays, np.array(numbers, np.float32)]), -2.0, 2.0)
+
+    def _stack(self, picture: NDArray[np.uint8], speed: float) -> NDArray[np.uint8]:
+        count = self.others["framestack"]
+        self._frames = [*self._frames, picture][-count:] if self._frames else [picture] * count
+        brightness = int(255 * min(max(speed / FASTEST_SHOWN, 0.0), 1.0))
+        planes = [*self._frames, np.full((*picture.shape[:2], 1), brightness, np.uint8)]
+        return cast("NDArray[np.uint8]", cv2.merge(planes))
+
+    # What became of it
+
+    def _note_step(self, core: CarlaCore) -> float:
+        """Count a step; returns its length in seconds."""
+        self.steps += 1
+        assert core.world is not None
+        seconds = core.world.get_snapshot().timestamp.delta_seconds * core.config["ticks_per_step"]
+        self.augmentations.pass_time(core, seconds)
+        hero = cast(carla.Vehicle, core.hero)
+        along = hero.get_velocity().dot(hero.get_transform().get_forward_vector())
+        self._stuck_for = self._stuck_for + seconds if along < _STUCK else 0.0
+        sensors, events = core.sensor_interface.sensors, core.sensor_interface.events
+        impulses = (
+            impulse
+            for name, happened in events.items()
+            if name in sensors and sensors[name].type_id == COLLISION
+            for _, (_, impulse) in happened
+        )
+        settled = self.steps * seconds > _FIRST_CRASH
+        self._crashed = settled and max(impulses, default=-1.0) >= self.others["min_crash_impulse"]
+        return seconds
+
+    def _is_stuck(self) -> bool:
+        return self._stuck_for >= self.others["max_time_stuck"]
+
+    def get_done_status(self, observation: NDArray[Any], core: CarlaCore) -> bool:
+        """Whether the hero left the track, crashed, or does not move."""
+        state = self.state
+        assert state is not None
+        limit = self.others["out_lane_threshold"]
+        if limit:
+            state["is_offtrack"] = state["distance_from_center"] > limit
+        for reason, flag in (("off_track", "is_offtrack"), ("collision", "is_crashed"), ("stuck", "is_stuck")):
+            if state[flag]:
+                self.end_reason = self.end_reason or reason
+        self._tell(state, core)
+        return self.end_reason is not None
+
+    def get_truncated_status(self, observation: NDArray[Any], core: CarlaCore) -> bool:
+        """Whether the laps are done or the time is up; such a state still has a value."""
+        reason = None
+        if 0 < self.others["laps"] <= self._progress.laps:
+            reason = "laps_done"
+        elif self.steps >= self.others["max_time_episode"]:
+            reason = "time_limit"
+        if reason is not None and self.end_reason is None:
+            self.info["end"] = reason
+        return reason is not None
+
+    def compute_reward(self, observation: NDArray[Any], core: CarlaCore) -> float | dict[str, float]:
+        """What the reward function returns for the state."""
+        assert self.state is not None
+        return read_reward(self.reward(self.state), f"The reward function {self.others['reward']}")
+
+    def _tell(self, state: Mapping[str, Any], core: CarlaCore) -> None:
+        assert core.metrics is not None
+        self.info |= {
+            "town": core.town,
+            "state": state,
+            "position": (state["x"], -state["y"]),
+            "distance": core.metrics.distance,
+            "speed": 3.6 * state["speed"],
+            "in_lane": bool(state["all_wheels_on_track"]),
+            "off_road": bool(state["is_offtrack"]),
+        }
+        if self.end_reason is not None:
+            self.info["end"] = self.end_reason
+
+
+def _read_place(text: Any) -> carla.Location:
+    try:
+        x, y, z = (float(part) for part in str(text).split(","))
+    except ValueError:
+        raise ConfigError(f"{WHERE}.track.through has {text!r}, but it has to be 'x,y,z' in metres.") from None
+    if not all(math.isfinite(part) for part in (x, y, z)):
+        raise ConfigError(f"{WHERE}.track.through has {text!r}, but it has to be 'x,y,z' in metres.")
+    return carla.Location(x, y, z)

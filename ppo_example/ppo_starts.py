@@ -1,0 +1,95 @@
+"""Where the race begins: at places round the track, in one direction or the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import carla
+import numpy as np
+
+from rllib_integration.config.merging import Rule, one_of, positive
+
+if TYPE_CHECKING:
+    from rllib_integration.carla_core import CarlaCore
+    from rllib_integration.tracks import Track
+
+STARTS: dict[str, Any] = {
+    "direction": "forward",  # forward, backward or both: drawn for each episode
+    "spawn_mode": "random",  # random, or consequent: one start after the other
+    "n_spawn_points": 30,  # places, evenly spaced, that episodes start from
+    "consequent_mode_step": 4,  # places from one start to the next
+    "spawn_off_center": False,  # up to a quarter of the width beside the middle
+    "start_angle": 0.0,  # degrees, up to which the hero starts turned off the track's direction
+    "start_speed": 0.0,  # m/s, up to which it starts
+}
+RULES = {
+    "direction": one_of("forward", "backward", "both"),
+    "spawn_mode": one_of("random", "consequent"),
+    "n_spawn_points": positive("a whole number, 1 or more", int),
+    "consequent_mode_step": positive("a whole number, 1 or more", int),
+    "start_angle": Rule(float, accepts=lambda value: 0.0 <= value <= 90.0, expected="degrees, 0 to 90"),
+    "start_speed": Rule(float, accepts=lambda value: 0.0 <= value <= 30.0, expected="a speed in m/s, 0 to 30"),
+}
+_ABOVE = 0.05  # [m] over the road that the hero is put
+_FREE = 8.0  # [m] that a start keeps from other vehicles
+
+
+class Starts:
+    """Chooses starts.
+
+    Args:
+        settings: `STARTS`, complete.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = settings
+        self._next = 0
+
+    def direction(self, rng: np.random.Generator) -> str:
+        """Forward or backward."""
+        direction = str(self._settings["direction"])
+        return ("forward", "backward")[int(rng.integers(2))] if direction == "both" else direction
+
+    def place(self, core: CarlaCore, track: Track) -> dict[str, float]:
+        """Move the hero to a start.
+
+        Args:
+            core: The world.
+            track: The track, in the direction of travel.
+
+        Returns:
+            What was drawn: `distance` along the track and `lateral` (m), `angle` (degrees) and `speed` (m/s).
+        """
+        assert core.hero is not None
+        settings, rng = self._settings, core.rng
+        distance = self._free_place(core, track)
+        lateral = float(rng.uniform(-0.25, 0.25)) * track.at(distance)[4] if settings["spawn_off_center"] else 0.0
+        angle = float(rng.uniform(-1.0, 1.0)) * settings["start_angle"]
+        speed = float(rng.uniform(0.0, 1.0)) * settings["start_speed"]
+        pose = track.transform_at(distance, lateral, _ABOVE)
+        heading = pose.rotation.yaw + angle
+        core.hero.set_transform(carla.Transform(pose.location, carla.Rotation(yaw=heading)))
+        way = math.radians(heading)
+        core.hero.set_target_velocity(carla.Vector3D(speed * math.cos(way), speed * math.sin(way), 0.0))
+        return {"distance": distance, "lateral": lateral, "angle": angle, "speed": speed}
+
+    def _free_place(self, core: CarlaCore, track: Track) -> float:
+        """Metres along the track of a start that no other vehicle is near, if there is one."""
+        count = self._settings["n_spawn_points"]
+        if self._settings["spawn_mode"] == "consequent":
+            numbers = [(self._next + step * self._settings["consequent_mode_step"]) % count for step in range(count)]
+        else:
+            numbers = core.rng.permutation(count).tolist()
+        assert core.world is not None
+        assert core.hero is not None
+        others = [actor for actor in core.world.get_actors().filter("vehicle.*") if actor.id != core.hero.id]
+        chosen = numbers[0]
+        for number in numbers:
+            place = track.transform_at(track.length * number / count).location
+            if all(other.get_location().distance(place) > _FREE for other in others):
+                chosen = number
+                break
+        self._next = (chosen + self._settings["consequent_mode_step"]) % count
+        return track.length * float(chosen) / count
