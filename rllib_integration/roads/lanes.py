@@ -21,7 +21,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from rllib_integration.town_cache import TownMemory, entry_path, write_entry
+from rllib_integration.roads.town_cache import TownMemory, entry_path, write_entry
 
 logger = logging.getLogger(__name__)
 

@@ -6,56 +6,46 @@ come along it, which points come next and what to do at the next junction.
 
 from __future__ import annotations
 
-import enum
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 import carla
 import networkx
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from rllib_integration.lanes import LaneIndex, SampledLanes, town_lanes
-from rllib_integration.town_cache import TownMemory
+from rllib_integration.errors import IntegrationError
+from rllib_integration.roads.lanes import LaneIndex
+from rllib_integration.roads.network import LANE_CHANGE_LENGTH, Lane, LaneNetwork, RoadOption, nearest_on_line
+from rllib_integration.roads.town_cache import TownMemory
 
-_LANE_CHANGE_COST = 15.0  # [m] by which a lane change has to pay
-_LANE_CHANGE_LENGTH = 15.0  # [m] over which it stretches
-_SHORTEST_FOR_A_CHANGE = 30.0  # [m] of lane on which a change is planned
-_STRAIGHT = math.radians(25.0)  # less turning than this in a junction is straight on
 _LOOK_AHEAD = 30.0  # [m] within which the hero is looked for along its route
+_AS_NEAR = 0.5  # [m] by which one lane may be farther from a place than another, and be meant
+_SAME_PLACE = 3.0  # [m] by which a point of a route may lie behind the one before it and still be the same place
 
 
-class RoadOption(enum.IntEnum):
-    """What to do, with the names and numbers of CARLA's own agents."""
-
-    VOID = -1
-    LEFT = 1
-    RIGHT = 2
-    STRAIGHT = 3
-    LANE_FOLLOW = 4
-    CHANGE_LANE_LEFT = 5
-    CHANGE_LANE_RIGHT = 6
-
-
-class RouteError(ValueError):
+class RouteError(IntegrationError, ValueError):
     """No route can be planned as asked."""
 
 
-_Lane = tuple[int, int, int]  # road, lane section, lane
+class _Way(NamedTuple):
+    """A way over lanes that a search has found so far.
 
+    Attributes:
+        cost: Metres, with the cost of lane changes.
+        lanes: In the order of travel.
+        no_change_before: How far each of them has to be followed before it may be left for the one beside it (m).
+        begin: Where the way begins on the first lane (m).
+        at: Where it ends on the last one (m).
+    """
 
-class _LaneCourse(NamedTuple):
-    """The middle of one lane of one lane section: ``float64 (n, 4)`` x, y, z (m), yaw (rad, unwrapped)."""
-
-    points: NDArray[np.float64]
-    distance: NDArray[np.float64]
-    junction: bool
-
-    @property
-    def length(self) -> float:
-        return float(self.distance[-1])
+    cost: float
+    lanes: list[Lane]
+    no_change_before: list[float]
+    begin: float
+    at: float
 
 
 class Route:
@@ -112,7 +102,7 @@ class Route:
         """
         first = max(int(np.searchsorted(self._distance, self._travelled, "right")) - 1, 0)
         last = int(np.searchsorted(self._distance, self._travelled + _LOOK_AHEAD, "right")) + 1
-        deviation, at = _nearest_on_line(self.points[first:last], self._distance[first:last], x, y)
+        deviation, at = nearest_on_line(self.points[first:last], self._distance[first:last], x, y)
         if math.isfinite(deviation):
             self.deviation = deviation
             self._travelled = max(self._travelled, at)
@@ -185,49 +175,19 @@ class RoutePlanner:
 
     Args:
         carla_map: The town.
-        lanes: Its sampled lanes.
+        network: Its lanes.
     """
 
-    def __init__(self, carla_map: carla.Map, lanes: SampledLanes) -> None:
+    def __init__(self, carla_map: carla.Map, network: LaneNetwork) -> None:
         self._index = LaneIndex.for_map(carla_map)
-        self._courses = _lane_courses(lanes)
-        self._graph = self._make_graph(carla_map)
-        components = networkx.strongly_connected_components(self._graph)
-        self._endless: set[_Lane] = max(components, key=len, default=set())
+        self._network = network
+        self._courses = network.courses
+        self._graph = network.graph
 
     @classmethod
     def for_map(cls, carla_map: carla.Map) -> RoutePlanner:
         """The planner of a town; made once in a process."""
-        return _PLANNERS.get(carla_map, lambda: cls(carla_map, town_lanes(carla_map)))
-
-    def _make_graph(self, carla_map: carla.Map) -> networkx.DiGraph:
-        """Lanes as nodes; leaving one costs its length, changing to the one beside it a little."""
-        graph = networkx.DiGraph()
-        graph.add_nodes_from(self._courses)
-        for entry, following in carla_map.get_topology():
-            lane, successor = _lane_of(entry), _lane_of(following)
-            if lane in self._courses and successor in self._courses:
-                graph.add_edge(lane, successor, cost=self._courses[lane].length, option=None)
-                self._add_lane_changes(graph, entry, lane)
-        return graph
-
-    def _add_lane_changes(self, graph: networkx.DiGraph, entry: carla.Waypoint, lane: _Lane) -> None:
-        course = self._courses[lane]
-        if course.length < _SHORTEST_FOR_A_CHANGE or course.junction:
-            return
-        halfway = entry.next(course.length / 2.0)
-        if not halfway or _lane_of(halfway[0]) != lane:
-            return
-        for permitted, neighbour, option in (
-            (carla.LaneChange.Left, halfway[0].get_left_lane(), RoadOption.CHANGE_LANE_LEFT),
-            (carla.LaneChange.Right, halfway[0].get_right_lane(), RoadOption.CHANGE_LANE_RIGHT),
-        ):
-            if neighbour is None or halfway[0].lane_change not in (permitted, carla.LaneChange.Both):
-                continue
-            beside = _lane_of(neighbour)
-            same_way = beside[2] * lane[2] > 0
-            if neighbour.lane_type == carla.LaneType.Driving and same_way and beside in self._courses:
-                graph.add_edge(lane, beside, cost=_LANE_CHANGE_COST, option=option)
+        return _PLANNERS.get(carla_map, lambda: cls(carla_map, LaneNetwork.for_map(carla_map)))
 
     def route_to(self, start: carla.Transform, goal: carla.Location) -> Route:
         """The shortest route.
@@ -241,17 +201,68 @@ class RoutePlanner:
         """
         first, from_here = self._on_lane(start.location, start.rotation.yaw, "start")
         candidates = self._lanes_at(goal)
-        best: tuple[float, list[_Lane], float] | None = None
+        best: tuple[float, list[Lane], float] | None = None
         for last, to_there in candidates:
             path = self._path(first, from_here, last, to_there)
             if path is not None and (best is None or path[0] < best[0]):
                 best = (*path, to_there)
         if best is None:
-            raise RouteError(
-                f"There is no way over the lanes from {_text(start.location)} to {_text(goal)}: "
-                "choose a goal on a lane that can be reached in the direction of travel."
-            )
+            raise _no_way(start.location, goal)
         return self._assemble(best[1], from_here, best[2])
+
+    def route_through(self, start: carla.Transform, points: Sequence[carla.Location]) -> Route:
+        """The shortest route that passes some points in their order and ends at the last one.
+
+        Args:
+            start: Place and direction of the hero, on a lane or beside one.
+            points: Places on driving lanes, or within 6 m of one. Where lanes overlap, the one is taken that makes
+                the whole route shortest.
+
+        Raises:
+            RouteError: A point is away from every lane, or there is no way from one to the next.
+        """
+        first, from_here = self._on_lane(start.location, start.rotation.yaw, "start")
+        return self._lead_through([_Way(0.0, [first], [0.0], from_here, from_here)], start.location, points)
+
+    def route_along(self, points: Sequence[carla.Location]) -> Route:
+        """The shortest route that begins at the first of some points, passes the others and ends at the last one.
+
+        Args:
+            points: As for `route_through`, two or more.
+
+        Raises:
+            RouteError: A point is away from every lane, or there is no way from one to the next.
+        """
+        if len(points) < 2:
+            raise RouteError("A route along points needs two of them or more.")
+        ways = [_Way(0.0, [lane], [0.0], at, at) for lane, at in self._lanes_at(points[0])]
+        return self._lead_through(ways, points[0], points[1:])
+
+    def _lead_through(self, ways: list[_Way], before: carla.Location, points: Sequence[carla.Location]) -> Route:
+        for point in points:
+            reached = [self._best_way(ways, lane, at) for lane, at in self._lanes_at(point)]
+            ways = [way for way in reached if way is not None]
+            if not ways:
+                raise _no_way(before, point)
+            before = point
+        best = min(ways, key=lambda way: way.cost)
+        return self._assemble(best.lanes, best.begin, best.at, best.no_change_before)
+
+    def _best_way(self, ways: list[_Way], lane: Lane, at: float) -> _Way | None:
+        """The cheapest of some ways, led on to a place on a lane."""
+        longer = [self._led_on(way, lane, at) for way in ways]
+        return min((way for way in longer if way is not None), key=lambda way: way.cost, default=None)
+
+    def _led_on(self, way: _Way, lane: Lane, at: float) -> _Way | None:
+        here = way.lanes[-1]
+        if lane == here and at > way.at - _SAME_PLACE:
+            return way._replace(cost=way.cost + max(0.0, at - way.at), at=max(at, way.at))
+        found = self._path(here, way.at, lane, at)
+        if found is None:
+            return None
+        cost, lanes = found
+        no_change_before = [*way.no_change_before[:-1], way.at, *[0.0] * (len(lanes) - 1)]
+        return _Way(way.cost + cost, [*way.lanes, *lanes[1:]], no_change_before, way.begin, at)
 
     def random_route(self, start: carla.Transform, length: float, rng: np.random.Generator) -> Route:
         """A route of some length that turns at random; shorter only if the road ends.
@@ -270,25 +281,25 @@ class RoutePlanner:
         path = [first]
         covered = self._courses[first].length - from_here
         while covered < length:
-            following = [lane for _, lane, edge in self._graph.out_edges(path[-1], data=True) if edge["option"] is None]
+            following = self._network.following(path[-1])
             # Lanes from which the town can be driven on and on are better than dead ends.
-            following = sorted(lane for lane in following if lane in self._endless) or sorted(following)
+            following = [lane for lane in following if lane in self._network.endless] or following
             if not following:
                 break
             path.append(following[int(rng.integers(len(following)))])
             covered += self._courses[path[-1]].length
         return self._assemble(path, from_here, self._courses[path[-1]].length - max(0.0, covered - length))
 
-    def _path(self, first: _Lane, from_here: float, last: _Lane, to_there: float) -> tuple[float, list[_Lane]] | None:
+    def _path(self, first: Lane, from_here: float, last: Lane, to_there: float) -> tuple[float, list[Lane]] | None:
         """Length and lanes of the shortest way, or None."""
         if first == last and to_there > from_here:
             return to_there - from_here, [first]
-        cramped = from_here + _LANE_CHANGE_LENGTH > self._courses[first].length
+        cramped = from_here + LANE_CHANGE_LENGTH > self._courses[first].length
 
-        def has_room(lane: _Lane, following: _Lane) -> bool:
+        def has_room(lane: Lane, following: Lane) -> bool:
             return not (cramped and lane == first) or self._graph.edges[lane, following]["option"] is None
 
-        def enters_by_driving(lane: _Lane, following: _Lane) -> bool:
+        def enters_by_driving(lane: Lane, following: Lane) -> bool:
             return following != last or self._graph.edges[lane, following]["option"] is None
 
         roomy = networkx.subgraph_view(self._graph, filter_edge=has_room)
@@ -299,7 +310,7 @@ class RoutePlanner:
             found = self._search(networkx.subgraph_view(roomy, filter_edge=enters_by_driving), first, last)
         return (found[0] - from_here + to_there, found[1]) if found else None
 
-    def _search(self, graph: networkx.DiGraph, first: _Lane, last: _Lane) -> tuple[float, list[_Lane]] | None:
+    def _search(self, graph: networkx.DiGraph, first: Lane, last: Lane) -> tuple[float, list[Lane]] | None:
         """Cost and lanes of the cheapest way that leaves the first lane, or None."""
         ways = []
         for lane in graph.successors(first):
@@ -310,44 +321,46 @@ class RoutePlanner:
             ways.append((cost + graph.edges[first, lane]["cost"], [first, *path]))
         return min(ways, default=None)
 
-    def _begin_on_last(self, path: list[_Lane], begin: float) -> float:
+    def _begin_on_last(self, path: list[Lane], begin: float) -> float:
         """Where on its last lane a path comes in, metres from the lane's begin."""
         for lane, following in pairwise(path):
             changes = self._graph.edges[lane, following]["option"] is not None
             begin = self._after_change(lane, following, begin) if changes else 0.0
         return begin
 
-    def _after_change(self, lane: _Lane, following: _Lane, begin: float) -> float:
+    def _after_change(self, lane: Lane, following: Lane, begin: float) -> float:
         """Where a lane change that begins at a distance along one lane ends on the other."""
-        share = min(1.0, (begin + _LANE_CHANGE_LENGTH) / self._courses[lane].length)
+        share = min(1.0, (begin + LANE_CHANGE_LENGTH) / self._courses[lane].length)
         return share * self._courses[following].length
 
-    def _on_lane(self, location: carla.Location, yaw: float, what: str) -> tuple[_Lane, float]:
+    def _on_lane(self, location: carla.Location, yaw: float, what: str) -> tuple[Lane, float]:
         """The driving lane that a pose follows, and the distance from the lane's begin."""
         position = self._index.locate(location.x, location.y, location.z, yaw)
         lane = (position.road_id, position.section_id, position.lane_id) if position else None
         if position is None or lane not in self._courses:
             raise RouteError(f"The {what} {_text(location)} is away from every driving lane (more than 6 m).")
         assert lane is not None
-        return lane, _distance_along(self._courses[lane], position.x, position.y)
+        return lane, self._courses[lane].nearest(position.x, position.y)[1]
 
-    def _lanes_at(self, goal: carla.Location) -> list[tuple[_Lane, float]]:
+    def _lanes_at(self, goal: carla.Location) -> list[tuple[Lane, float]]:
         """The driving lanes at a place, of whatever direction, and the distance from each lane's begin."""
-        found: dict[_Lane, tuple[float, float]] = {}
-        for yaw in (0.0, 90.0, 180.0, 270.0):
-            try:
-                lane, distance = self._on_lane(goal, yaw, "goal")
-            except RouteError:
-                continue
-            middle = _interpolate(self._courses[lane], np.array([distance]))[0]
-            found[lane] = (math.hypot(middle[0] - goal.x, middle[1] - goal.y), distance)
+        found = self._network.lanes_at(goal.x, goal.y, goal.z)
         if not found:
             raise RouteError(f"The goal {_text(goal)} is away from every driving lane (more than 6 m).")
-        nearest = min(away for away, _ in found.values())
-        return [(lane, distance) for lane, (away, distance) in found.items() if away < nearest + 0.5]
+        closest = min(away for _, away, _ in found)
+        return [(lane, at) for lane, away, at in found if away < closest + _AS_NEAR]
 
-    def _assemble(self, path: list[_Lane], from_here: float, to_there: float) -> Route:
-        """Join the lanes of a path into one line of points."""
+    def _assemble(
+        self, path: list[Lane], from_here: float, to_there: float, no_change_before: Sequence[float] = ()
+    ) -> Route:
+        """Join the lanes of a path into one line of points.
+
+        Args:
+            path: The lanes.
+            from_here: Where the route begins on the first lane (m).
+            to_there: Where it ends on the last (m).
+            no_change_before: How far each lane has to be followed before it may be left for the one beside it (m).
+        """
         points: list[NDArray[np.float64]] = []
         options: list[NDArray[np.int8]] = []
         begin = from_here
@@ -356,11 +369,17 @@ class RoutePlanner:
             is_last = number == len(path) - 1
             option = None if is_last else self._graph.edges[lane, path[number + 1]]["option"]
             if option is not None:
+                kept = no_change_before[number] if number < len(no_change_before) else 0.0
+                if kept > begin:
+                    piece = course.points_at(np.arange(begin, kept, 1.0))
+                    points.append(piece)
+                    options.append(np.full(len(piece), course.option, np.int8))
+                    begin = kept
                 # The lanes run side by side: the change takes its length off the way along the next one.
                 after = self._after_change(lane, path[number + 1], begin)
                 across = _line(
-                    _interpolate(course, np.array([begin]))[0],
-                    _interpolate(self._courses[path[number + 1]], np.array([after]))[0],
+                    course.points_at(np.array([begin]))[0],
+                    self._courses[path[number + 1]].points_at(np.array([after]))[0],
                 )
                 points.append(across)
                 options.append(np.full(len(across), option, np.int8))
@@ -368,21 +387,13 @@ class RoutePlanner:
                 continue
             end = max(to_there, begin) if is_last else course.length
             at = np.r_[np.arange(begin, end, 1.0), end]
-            piece = _interpolate(course, at)
+            piece = course.points_at(at)
             points.append(piece)
-            options.append(np.full(len(piece), self._option_on(course), np.int8))
+            options.append(np.full(len(piece), course.option, np.int8))
             begin = 0.0
         joined, kinds = np.concatenate(points), np.concatenate(options)
         apart = np.r_[True, np.hypot(np.diff(joined[:, 0]), np.diff(joined[:, 1])) > 1e-3]
         return Route(joined[apart], kinds[apart])
-
-    def _option_on(self, course: _LaneCourse) -> RoadOption:
-        if not course.junction:
-            return RoadOption.LANE_FOLLOW
-        turn = course.points[-1, 3] - course.points[0, 3]
-        if abs(turn) < _STRAIGHT:
-            return RoadOption.STRAIGHT
-        return RoadOption.RIGHT if turn > 0.0 else RoadOption.LEFT
 
 
 _PLANNERS: TownMemory[RoutePlanner] = TownMemory()
@@ -394,72 +405,27 @@ def plan_route(
     goal: carla.Location | None = None,
     length: float = 500.0,
     rng: np.random.Generator | None = None,
+    via: Sequence[carla.Location] = (),
 ) -> Route:
     """A route to a goal, or a random one of a length.
 
     Args:
         carla_map: The town.
         start: Place and direction of the hero.
-        goal: Where to; None = somewhere.
+        goal: Where to; None = to the last of the points, or somewhere.
         length: Metres of a route to somewhere.
         rng: Decides the turns of a route to somewhere.
+        via: Points to pass in their order.
 
     Raises:
         RouteError: Start or goal is away from every lane, or there is no way.
     """
     planner = RoutePlanner.for_map(carla_map)
+    if via:
+        return planner.route_through(start, [*via, *([goal] if goal is not None else [])])
     if goal is not None:
         return planner.route_to(start, goal)
     return planner.random_route(start, length, rng or np.random.default_rng())
-
-
-@njit(cache=True)
-def _nearest_on_line(
-    points: NDArray[np.float64], distance: NDArray[np.float64], x: float, y: float
-) -> tuple[float, float]:
-    """How far a place is from a line of points, and how far along the line the nearest point is."""
-    best, at = math.inf, 0.0
-    for n in range(points.shape[0] - 1):
-        dx, dy = points[n + 1, 0] - points[n, 0], points[n + 1, 1] - points[n, 1]
-        square = max(dx * dx + dy * dy, 1e-9)
-        share = ((x - points[n, 0]) * dx + (y - points[n, 1]) * dy) / square
-        share = min(1.0, max(0.0, share))
-        away = math.hypot(points[n, 0] + share * dx - x, points[n, 1] + share * dy - y)
-        if away < best:
-            best, at = away, distance[n] + share * (distance[n + 1] - distance[n])
-    return best, at
-
-
-def _lane_of(waypoint: carla.Waypoint) -> _Lane:
-    return waypoint.road_id, waypoint.section_id, waypoint.lane_id
-
-
-def _lane_courses(lanes: SampledLanes) -> dict[_Lane, _LaneCourse]:
-    """The longest piece of each lane that a run of samples follows."""
-    courses: dict[_Lane, _LaneCourse] = {}
-    for begin, end in pairwise(lanes.starts):
-        run = lanes.driving[begin:end]
-        keys = np.stack([run["road"], run["section"], run["lane"]], axis=1)
-        cuts = np.r_[0, np.flatnonzero(np.any(keys[1:] != keys[:-1], axis=1)) + 1, len(run)]
-        for first, last in pairwise(cuts):
-            # A piece ends where the next one begins.
-            piece = run[first : min(last + 1, len(run))]
-            if len(piece) < 2:
-                continue
-            points = np.stack([piece[name].astype(np.float64) for name in ("x", "y", "z", "yaw")], axis=1)
-            points[:, 3] = np.unwrap(points[:, 3])
-            distance = np.r_[0.0, np.cumsum(np.hypot(np.diff(points[:, 0]), np.diff(points[:, 1])))]
-            road, section, number = keys[first].tolist()
-            lane = (road, section, number)
-            known = courses.get(lane)
-            if distance[-1] > 0.0 and (known is None or known.length < distance[-1]):
-                courses[lane] = _LaneCourse(points, distance, bool(piece["junction"][0]))
-    return courses
-
-
-def _interpolate(course: _LaneCourse, at: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(n, 4)`` points at distances from a lane's begin."""
-    return np.stack([np.interp(at, course.distance, course.points[:, column]) for column in range(4)], axis=1)
 
 
 def _line(start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -471,9 +437,11 @@ def _line(start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.fl
     return points
 
 
-def _distance_along(course: _LaneCourse, x: float, y: float) -> float:
-    """Distance from a lane's begin of the point of it that is nearest to a place."""
-    return _nearest_on_line(course.points, course.distance, x, y)[1]
+def _no_way(start: carla.Location, goal: carla.Location) -> RouteError:
+    return RouteError(
+        f"There is no way over the lanes from {_text(start)} to {_text(goal)}: "
+        "choose a goal on a lane that can be reached in the direction of travel."
+    )
 
 
 def _text(location: carla.Location) -> str:

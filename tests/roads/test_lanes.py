@@ -9,9 +9,9 @@ import carla
 import numpy as np
 import pytest
 
-from rllib_integration.embedded.town.minitown import minitown
-from rllib_integration.lanes import LaneIndex, sample_lanes, town_lanes
-from rllib_integration.town_cache import TownMemory, write_entry
+from minicarla.town.minitown import minitown
+from rllib_integration.roads.lanes import LaneIndex, sample_lanes, town_lanes
+from rllib_integration.roads.town_cache import TownMemory, write_entry
 from tests.sensors.crossing_roads import BRIDGE_HEIGHT, crossing_roads
 
 

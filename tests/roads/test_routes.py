@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rllib_integration.embedded.town.minitown import minitown
-from rllib_integration.lanes import LaneIndex
-from rllib_integration.routes import RoadOption, Route, RouteError, plan_route
+from minicarla.town.minitown import minitown
+from rllib_integration.roads.lanes import LaneIndex
+from rllib_integration.roads.routes import RoadOption, Route, RouteError, plan_route
 from tests.sensors.crossing_roads import crossing_roads
 
 
@@ -69,6 +69,40 @@ def test_a_random_route_has_the_length_asked_for_and_repeats_with_its_seed(
         again = plan_route(town, waypoint.transform, length=400.0, rng=np.random.default_rng(3))
         assert np.array_equal(route.points, again.points)
     assert_follows_lanes(route, town)
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 10_000), spacing=st.sampled_from([3.0, 25.0, 90.0]))
+def test_a_route_through_points_of_another_is_that_one(town: carla.Map, seed: int, spacing: float) -> None:
+    rng = np.random.default_rng(seed)
+    starts = [w for w in town.generate_waypoints(10.0) if not w.is_junction]
+    start = starts[int(rng.integers(len(starts)))].transform
+    wanted = plan_route(town, start, length=600.0, rng=rng)
+    at = np.unique(np.r_[np.arange(0.0, wanted.length, spacing), wanted.length - 0.01])
+    rows = np.searchsorted(np.r_[0.0, np.cumsum(np.hypot(*np.diff(wanted.points[:, :2], axis=0).T))], at)
+    points = [carla.Location(x, y, z) for x, y, z, _ in wanted.points[np.minimum(rows, len(wanted.points) - 1)]]
+    route = plan_route(town, start, via=points)
+    assert_follows_lanes(route, town)
+    assert route.length == pytest.approx(wanted.length, abs=2.0)
+    for point in points:
+        assert np.hypot(route.points[:, 0] - point.x, route.points[:, 1] - point.y).min() < 1.0
+
+
+def test_a_lane_is_kept_until_the_points_leave_it(town: carla.Map) -> None:
+    lane = [w for w in outer_lane(town) if (w.road_id, w.lane_id) == (0, -2)]
+    kept, goal = lane[0].next(30.0)[0], lane[0].get_left_lane().next(58.0)[0]
+    route = plan_route(town, lane[0].transform, via=[kept.transform.location, goal.transform.location])
+    assert np.flatnonzero(np.isin(route.options, CHANGES))[0] >= 29
+    assert route.goal.distance(goal.transform.location) < 0.7
+
+
+def test_a_loop_is_driven_where_the_points_ask_for_it(town: carla.Map, waypoints: list[carla.Waypoint]) -> None:
+    start = waypoints[0].transform
+    ahead = waypoints[0].next(20.0)[0].transform.location
+    once = plan_route(town, start, via=[ahead])
+    twice = plan_route(town, start, via=[ahead, start.location, ahead])
+    assert twice.length > 2.0 * once.length + 50.0
+    assert twice.goal.distance(ahead) < 0.7
 
 
 def straight(length: float = 100.0) -> Route:

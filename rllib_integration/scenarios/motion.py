@@ -1,0 +1,191 @@
+"""How scripted actors move: cars along a path, flows of cars, and walkers straight across.
+
+Controls are set once a decision of the hero, so everything here looks at where an actor is and corrects its course.
+"""
+
+from __future__ import annotations
+
+import math
+
+import carla
+import numpy as np
+
+from rllib_integration.scenarios.errors import ScenarioError
+from rllib_integration.scenarios.road import Path
+from rllib_integration.scenarios.stage import CAR, CARS, Stage
+
+_LOOK_AHEAD = 3.0  # [m] that a car steers for at rest
+_LOOK_AHEAD_TIME = 0.5  # [s] of driving that it looks farther ahead
+_WHEELBASE = 0.6  # of a vehicle's length
+_FULL_LOCK = math.radians(70.0)  # [rad] that CARLA's cars turn their front wheels at steer = 1
+_BRAKING = 4.0  # [m/s^2] at which flows of cars stop for what is ahead
+_ROOM = 6.0  # [m] that they keep to it, between middles of boxes and their own front
+_BEFORE_THE_HERO = 0.4  # [s] that somebody who crosses is in the middle of the lane before the hero comes
+_SLOWEST_CROSSING, _FASTEST_CROSSING = 1.0, 3.5  # [m/s]
+_LANE = 2.0  # [m] to the side within which somebody is in a car's way
+
+
+class Car:
+    """A vehicle that drives along a path.
+
+    Args:
+        vehicle: The vehicle.
+        path: Where it drives.
+        begin: Where on the path it has been put (m): until the next tick the client does not know where it is.
+
+    Attributes:
+        vehicle: As given.
+        path: As given; may be replaced while it drives.
+    """
+
+    def __init__(self, vehicle: carla.Vehicle, path: Path, begin: float = 0.0) -> None:
+        self.vehicle = vehicle
+        self.path = path
+        self._begin = path.pose(begin)
+        self._wheelbase = 2.0 * vehicle.bounding_box.extent.x * _WHEELBASE
+
+    @property
+    def at(self) -> float:
+        """Where on its path it is (m)."""
+        place = self._pose().location
+        return self.path.nearest(place.x, place.y)[1]
+
+    def _pose(self) -> carla.Transform:
+        pose = self.vehicle.get_transform()
+        return self._begin if pose.location == carla.Location() else pose
+
+    @property
+    def speed(self) -> float:
+        """Its speed [m/s]."""
+        velocity = self.vehicle.get_velocity()
+        return math.hypot(velocity.x, velocity.y)
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether it is at the end of its path."""
+        return self.at > self.path.length - 2.0
+
+    def launch(self, speed: float) -> None:
+        """Give it a speed [m/s] at once, along its path."""
+        yaw = self.path.yaw(self.at)
+        self.vehicle.set_target_velocity(carla.Vector3D(speed * math.cos(yaw), speed * math.sin(yaw), 0.0))
+        self.drive(speed)
+
+    def drive(self, speed: float) -> None:
+        """Go on along the path, towards a speed [m/s]."""
+        error = speed - self.speed
+        throttle = float(np.clip(0.15 + 0.02 * speed + 0.3 * error, 0.0, 1.0)) if speed > 0.1 else 0.0
+        brake = float(np.clip(-0.3 * error, 0.0, 1.0)) if error < -1.0 or speed <= 0.1 else 0.0
+        steer = self._steer()
+        self.vehicle.apply_control(carla.VehicleControl(throttle=0.0 if brake else throttle, brake=brake, steer=steer))
+
+    def stop(self) -> None:
+        """Brake fully."""
+        self.vehicle.apply_control(carla.VehicleControl(brake=1.0, steer=self._steer()))
+
+    def _steer(self) -> float:
+        """Pure pursuit of a point of the path ahead."""
+        pose = self._pose()
+        ahead = _LOOK_AHEAD + _LOOK_AHEAD_TIME * self.speed
+        x, y, _ = self.path.place(min(self.at + ahead, self.path.length))
+        if self.at + ahead > self.path.length:
+            yaw, beyond = self.path.yaw(self.path.length), self.at + ahead - self.path.length
+            x, y = x + beyond * math.cos(yaw), y + beyond * math.sin(yaw)
+        dx, dy = x - pose.location.x, y - pose.location.y
+        error = math.atan2(dy, dx) - math.radians(pose.rotation.yaw)
+        angle = math.atan2(2.0 * self._wheelbase * math.sin(error), max(math.hypot(dx, dy), 1.0))
+        return float(np.clip(angle / _FULL_LOCK, -1.0, 1.0))
+
+
+class Flow:
+    """Cars that follow each other along a path, one after another, and leave the world at its end.
+
+    Args:
+        stage: Where they drive.
+        path: From where to where.
+        gaps: Between one and the next, drawn from such a range (m).
+        speed: Theirs [m/s].
+        patterns: Their blueprints.
+        wanted: Attributes of their blueprints.
+        minds: Whether they brake for the hero where it is in their way.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        path: Path,
+        gaps: tuple[float, float],
+        speed: float,
+        patterns: tuple[str, ...] = CARS,
+        wanted: dict[str, str] = CAR,
+        minds: bool = True,
+    ) -> None:
+        self._stage = stage
+        self._path = path
+        self._gaps = gaps
+        self._speed = speed
+        self._blueprints = patterns, wanted
+        self._minds = minds
+        self._cars: list[Car] = []
+        self._gap = 0.0
+
+    def fill(self, length: float) -> None:
+        """Put cars on the first metres of the path, so that the flow is there when it is first seen."""
+        at = length
+        while at >= 0.0:
+            self._add(at)
+            at -= float(self._stage.rng.uniform(*self._gaps))
+        self._draw_gap()
+
+    def move(self) -> None:
+        """Drive all of them on; let one in where there is room, and those out that have arrived."""
+        for car in [car for car in self._cars if car.has_arrived]:
+            self._cars.remove(car)
+            self._stage.remove(car.vehicle)
+        places = [car.at for car in self._cars]
+        for number, car in enumerate(self._cars):
+            free = places[number - 1] - places[number] - _ROOM if number else math.inf
+            if self._minds:
+                free = min(free, self._free_to_hero(car, places[number]))
+            car.drive(min(self._speed, math.sqrt(2.0 * _BRAKING * free) if free > 0.0 else 0.0))
+        if not places or places[-1] > self._gap:
+            self._add(0.0)
+            self._draw_gap()
+
+    def _draw_gap(self) -> None:
+        self._gap = float(self._stage.rng.uniform(*self._gaps))
+
+    def _add(self, at: float) -> None:
+        patterns, wanted = self._blueprints
+        try:
+            vehicle = self._stage.vehicle(self._path.pose(at), patterns, wanted)
+        except ScenarioError:
+            return  # somebody is there; the next one comes later
+        car = Car(vehicle, self._path, at)
+        car.launch(self._speed)
+        self._cars.append(car)
+
+    def _free_to_hero(self, car: Car, at: float) -> float:
+        hero = self._stage.core.hero
+        place = hero.get_location()
+        away, along = self._path.nearest(place.x, place.y)
+        is_ahead = along > at + 1.0
+        return along - at - _ROOM if away < _LANE and is_ahead else math.inf
+
+
+def walk(walker: carla.Walker, yaw: float, speed: float) -> None:
+    """Have a walker go straight on in a direction [degrees] at a speed [m/s]; it goes on until told otherwise."""
+    direction = carla.Vector3D(math.cos(math.radians(yaw)), math.sin(math.radians(yaw)), 0.0)
+    walker.apply_control(carla.WalkerControl(direction, speed, False))
+
+
+def meeting_speed(way: float, seconds: float) -> float:
+    """The speed [m/s] at which somebody crosses so as to be before the hero when it comes.
+
+    The Leaderboard gives each type one speed, which fits the width of its own roads; here it follows from the road.
+
+    Args:
+        way: To the middle of the hero's lane (m).
+        seconds: That the hero has, as they start.
+    """
+    return float(np.clip(way / max(seconds - _BEFORE_THE_HERO, 0.5), _SLOWEST_CROSSING, _FASTEST_CROSSING))

@@ -1,0 +1,118 @@
+"""The settings of scenarios, under `env_config.experiment.scenarios`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rllib_integration.config.merging import ConfigError, Rule, merge, overlay
+from rllib_integration.scenarios.situations import Situation, check_parameters, scenario_type
+from rllib_integration.scenarios.types import SCENARIO_TYPES
+
+WHERE = "env_config.experiment.scenarios"
+
+SCENARIOS_CONFIG: dict[str, Any] = {
+    "types": {},  # name -> {parameter: value or range, weight: 1}; or a list of names, or "all"; one an episode
+    "share": 1.0,  # of the episodes; the others are driven without
+    "lead": [20.0, 60.0],  # [m] before its trigger at which such an episode starts
+    "start_speed": [0.0, 0.0],  # [m/s] at which it starts
+    "levels": [],  # a curriculum: settings of `types` for each level, from easy to hard, in place of `types` above
+    "level": 0,  # of the curriculum; a callback raises it, see CurriculumCallbacks
+    "earlier": 0.2,  # share of the episodes that are drawn from an earlier level
+    "file": "",  # a route file of the Leaderboard's or Bench2Drive's: each episode is one of its routes
+    "leaderboard": False,  # judge as the Leaderboard does: end where it gives a route up, compare speeds
+    "routes": [],  # ids of those of its routes that are driven; none = all
+    # Situations of every episode, in place of drawn ones, on the route that is set:
+    "pinned": [],  # {type: ..., trigger: "x,y,z,yaw", <parameter>: value}
+}
+
+Types = dict[str, dict[str, Any]]
+
+
+def _is_range(value: Any, low: float = 0.0) -> bool:
+    return (
+        len(value) == 2
+        and all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in value)
+        and low <= value[0] <= value[1]
+    )
+
+
+_RULES = {
+    "types": Rule(
+        dict, list, str, expected="a mapping from names of types to their parameters, a list of names or all"
+    ),
+    "share": Rule(float, accepts=lambda share: 0.0 <= share <= 1.0, expected="a share from 0 to 1"),
+    "lead": Rule(
+        list, accepts=lambda value: _is_range(value, 10.0), expected="a range [low, high] of metres, 10 or more"
+    ),
+    "start_speed": Rule(list, accepts=_is_range, expected="a range [low, high] of speeds in m/s"),
+    "levels": Rule(list, expected="a list with settings of `types` for each level"),
+    "level": Rule(int, accepts=lambda level: level >= 0, expected="a whole number, 0 or more"),
+    "earlier": Rule(float, accepts=lambda share: 0.0 <= share < 1.0, expected="a share from 0 to below 1"),
+    "routes": Rule(list, expected="a list of the ids of routes"),
+    "pinned": Rule(list, expected="a list of situations"),
+}
+
+
+def resolve_scenarios(settings: Mapping[str, Any] | None, where: str = WHERE) -> dict[str, Any]:
+    """Lay settings over `SCENARIOS_CONFIG`.
+
+    Raises:
+        ConfigError: A key, a type or a parameter does not exist, or a value can't be used.
+    """
+    resolved = merge(SCENARIOS_CONFIG, settings, where, rules=_RULES)
+    resolved["types"] = _read_types(resolved["types"], f"{where}.types")
+    resolved["levels"] = [
+        _read_types(level, f"{where}.levels[{number}]") for number, level in enumerate(resolved["levels"])
+    ]
+    if resolved["levels"] and resolved["level"] >= len(resolved["levels"]):
+        raise ConfigError(
+            f"{where}.level is {resolved['level']}, but there are {len(resolved['levels'])} levels, counted from 0."
+        )
+    if resolved["file"] and (resolved["types"] or resolved["levels"]):
+        raise ConfigError(f"{where}.file can't be set together with types: a route of a file has scenarios of its own.")
+    pinned_situations(resolved, where)
+    return resolved
+
+
+def _read_types(given: Any, where: str) -> Types:
+    if given == "all":
+        given = list(SCENARIO_TYPES)
+    if isinstance(given, str):
+        given = [given]
+    if not isinstance(given, (Mapping, list, tuple)):
+        raise ConfigError(f"{where} is {given!r}, but it has to be {_RULES['types'].expected}.")
+    named = given if isinstance(given, Mapping) else {name: {} for name in given}
+    types: Types = {}
+    for name, parameters in named.items():
+        kind = scenario_type(name, where).__name__
+        if parameters is not None and not isinstance(parameters, Mapping):
+            raise ConfigError(f"{where}.{name} is {parameters!r}, but it has to be a mapping of parameters.")
+        types[kind] = overlay({}, parameters or {})
+        weight = types[kind].get("weight", 1.0)
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not weight > 0.0:
+            raise ConfigError(f"{where}.{name}.weight is {weight!r}, but it has to be a number above 0.")
+        check_parameters(kind, {key: value for key, value in types[kind].items() if key != "weight"}, f"{where}.{name}")
+    return types
+
+
+def at_level(settings: Mapping[str, Any], rng: np.random.Generator) -> tuple[int, Types]:
+    """The level of an episode, the present one or now and then an earlier one, and the types that it is drawn from.
+
+    Args:
+        settings: A resolved section.
+        rng: Draws.
+    """
+    if not settings["levels"]:
+        return 0, settings["types"]
+    level = int(settings["level"])
+    if level > 0 and rng.random() < settings["earlier"]:
+        level = int(rng.integers(level))
+    return level, settings["levels"][level]
+
+
+def pinned_situations(settings: Mapping[str, Any], where: str = WHERE) -> list[Situation]:
+    """The situations that settings pin down."""
+    return [Situation.read(entry, f"{where}.pinned[{number}]") for number, entry in enumerate(settings["pinned"])]

@@ -1,0 +1,142 @@
+"""Situations: which scenario takes place where, with which parameters, as settings name them.
+
+A situation is written `{type: DynamicObjectCrossing, trigger: "x,y,z,yaw", distance: 12, direction: left}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rllib_integration.config.merging import ConfigError, nearest, nearest_sentence
+from rllib_integration.scenarios.scenario import Scenario
+from rllib_integration.scenarios.types import SCENARIO_TYPES
+
+_OWN_KEYS = ("type", "trigger", "name")
+
+
+class Trigger(NamedTuple):
+    """Where a scenario begins when the hero passes, driving in a direction.
+
+    Attributes:
+        x, y, z: The place (m).
+        yaw: The direction [degrees].
+    """
+
+    x: float
+    y: float
+    z: float
+    yaw: float
+
+    @classmethod
+    def read(cls, entry: Any, where: str) -> Trigger:
+        """The trigger that `"x,y,z,yaw"`, or a list of these, names.
+
+        Raises:
+            ConfigError: It is no four finite numbers.
+        """
+        parts = entry if isinstance(entry, (list, tuple)) else str(entry).split(",")
+        try:
+            numbers = [float(part) for part in parts]
+        except (TypeError, ValueError):
+            numbers = []
+        if len(numbers) != 4 or not np.isfinite(numbers).all():
+            raise ConfigError(f"{where} is {entry!r}, but it has to be 'x,y,z,yaw' in metres and degrees.")
+        return cls(*numbers)
+
+    def __str__(self) -> str:
+        return f"{self.x:.2f},{self.y:.2f},{self.z:.2f},{self.yaw:.1f}"
+
+
+class Situation(NamedTuple):
+    """A scenario at a place.
+
+    Attributes:
+        kind: Name of its type.
+        trigger: Where it begins.
+        given: Its parameters that are set; the others have their defaults.
+        name: For messages and results.
+    """
+
+    kind: str
+    trigger: Trigger
+    given: Mapping[str, Any]
+    name: str
+
+    @classmethod
+    def read(cls, entry: Any, where: str) -> Situation:
+        """The situation that a mapping of settings describes.
+
+        Raises:
+            ConfigError: Its type or a parameter does not exist, or a value can't be used.
+        """
+        if not isinstance(entry, Mapping) or "type" not in entry or "trigger" not in entry:
+            raise ConfigError(
+                f"{where} is {entry!r}, but it has to be a mapping with a type and a trigger, such as "
+                "{type: HardBreakRoute, trigger: 'x,y,z,yaw'}."
+            )
+        kind = scenario_type(entry["type"], where).__name__
+        given = {name: value for name, value in entry.items() if name not in _OWN_KEYS}
+        check_parameters(kind, given, where)
+        trigger = Trigger.read(entry["trigger"], f"{where}.trigger")
+        return cls(kind, trigger, given, str(entry.get("name", kind)))
+
+    def settings(self) -> dict[str, Any]:
+        """The mapping of settings that describes it."""
+        plain = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in self.given.items()
+            if value is not None
+        }
+        return {"type": self.kind, "trigger": str(self.trigger), "name": self.name, **plain}
+
+    def values(self, rng: np.random.Generator) -> dict[str, Any]:
+        """All its parameters, drawn where a range is given."""
+        return draw_parameters(self.kind, self.given, rng, self.name)
+
+
+def scenario_type(name: Any, where: str) -> type[Scenario]:
+    """The type of a name.
+
+    Raises:
+        ConfigError: There is none of that name; the nearest is named.
+    """
+    if name not in SCENARIO_TYPES:
+        near = nearest(str(name), SCENARIO_TYPES)
+        hint = f"Did you mean {near}?" if near else nearest_sentence(str(name), SCENARIO_TYPES)
+        raise ConfigError(f"{where}: there is no scenario type {name!r}. {hint}")
+    return SCENARIO_TYPES[name]
+
+
+def check_parameters(kind: str, given: Mapping[str, Any], where: str) -> None:
+    """Check the parameters of a type that are set.
+
+    Raises:
+        ConfigError: One does not exist, or its value can't be used.
+    """
+    parameters = SCENARIO_TYPES[kind].parameters
+    for name in given:
+        if name not in parameters:
+            known = nearest_sentence(name, parameters) if parameters else "It has none."
+            raise ConfigError(f"{where}.{name} is no parameter of {kind}. {known}")
+    draw_parameters(kind, given, np.random.default_rng(0), where)
+
+
+def draw_parameters(kind: str, given: Mapping[str, Any], rng: np.random.Generator, where: str) -> dict[str, Any]:
+    """All parameters of a type: those that are set, drawn where they are ranges, and the defaults of the others.
+
+    Raises:
+        ConfigError: A value can't be used.
+    """
+    values: dict[str, Any] = {}
+    for name, parameter in SCENARIO_TYPES[kind].parameters.items():
+        if name not in given:
+            values[name] = parameter.default
+            continue
+        try:
+            values[name] = parameter.draw(given[name], rng)
+        except (TypeError, ValueError):
+            raise ConfigError(f"{where}.{name} is {given[name]!r}, but it has to be {parameter.expected}.") from None
+    return values
