@@ -1,0 +1,1 @@
+"""Shows worlds and runs in a browser: `python3 -m rllib_integration.viewer`."""

@@ -1,0 +1,144 @@
+"""The viewer's command line."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import errno
+import getpass
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rllib_integration.telemetry.announcement import this_node
+from rllib_integration.telemetry.world_frames import HERO_ROLES
+
+DEFAULT_PORT = 8081
+_MISSING = "The viewer needs aiohttp: pip install 'rllib-integration[viewer]'"
+
+
+class ViewerError(RuntimeError):
+    """The viewer can't start; the message is a sentence for the user."""
+
+
+def add_viewer_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of the viewer."""
+    parser.add_argument(
+        "runs", nargs="*", type=Path, metavar="RUN_DIR",
+        help="folders of runs, or a folder that holds some (default: what runs on this machine now)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--carla-port", type=int, action="append", default=[], metavar="PORT",
+        help="RPC port of a CARLA server, or of minicarla; may be given several times",
+    )  # fmt: skip
+    parser.add_argument(
+        "--carla-host", default="127.0.0.1", metavar="HOST", help="where these ports are (default: %(default)s)"
+    )
+    parser.add_argument("--hero", metavar="ROLE", help="role name of the vehicle to follow (default: hero, ego, ...)")
+    parser.add_argument(
+        "--port", type=int, metavar="PORT", help=f"port of the page (default: {DEFAULT_PORT}, or a free one)"
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", metavar="ADDRESS",
+        help="address to listen on (default: %(default)s); others than this machine's own need the printed token",
+    )  # fmt: skip
+    parser.add_argument(
+        "--controls", action="store_true", help="let the page change worlds: weather, pause, step, driving"
+    )
+
+
+def run_viewer(arguments: argparse.Namespace) -> int:
+    """Serve the page until Ctrl-C; returns the exit status."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        asyncio.run(_serve(arguments))
+    except ViewerError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    try:
+        from aiohttp import web
+    except ImportError:
+        raise ViewerError(_MISSING) from None
+    from rllib_integration.viewer.guards import Guards
+    from rllib_integration.viewer.hub import Address, Hub, runs_in
+    from rllib_integration.viewer.web import ViewerApp
+
+    runs = [folder.expanduser() for folder in arguments.runs]
+    for folder in runs:
+        if not folder.is_dir():
+            raise ViewerError(f"There is no folder {folder}.")
+    for port in arguments.carla_port:
+        if not 1 <= port <= 65535:
+            raise ViewerError(f"--carla-port {port}: a port is a number from 1 to 65535.")
+    roles = (arguments.hero, *HERO_ROLES) if arguments.hero else HERO_ROLES
+    addresses = [Address(arguments.carla_host, port) for port in arguments.carla_port]
+    hub = Hub(addresses, runs_in(runs), roles, everything=not (addresses or runs))
+    guards = Guards.for_address(arguments.host, arguments.controls)
+    runner = web.AppRunner(ViewerApp(hub, guards).app, access_log=None, shutdown_timeout=2.0)
+    listener = _listen(arguments.host, arguments.port)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listener).start()
+        _tell_where(listener.getsockname()[1], arguments.host, guards.token if guards.needs_token else None)
+        await _told_to_end()
+    finally:
+        await runner.cleanup()
+
+
+def _listen(host: str, port: int | None) -> socket.socket:
+    """A listening socket; on a free port where none was asked for and the usual one is taken.
+
+    Raises:
+        ViewerError: The port is taken, or the address is not this machine's.
+    """
+    for candidate in (DEFAULT_PORT, 0) if port is None else (port,):
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            return socket.create_server((host, candidate), family=family, reuse_port=False)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and port is None:
+                continue
+            if error.errno == errno.EADDRINUSE:
+                raise ViewerError(f"Port {port} is in use; choose another one with --port.") from None
+            raise ViewerError(f"Nothing can listen on {host}:{candidate}: {error.strerror or error}.") from None
+    raise ViewerError(f"No port of {host} is free.")
+
+
+def _tell_where(port: int, host: str, token: str | None) -> None:
+    fragment = f"#token={token}" if token else ""
+    name = "localhost" if host in ("127.0.0.1", "::1", "localhost") else this_node() if host == "0.0.0.0" else host
+    print(f"Viewer: http://{name}:{port}/{fragment}", flush=True)
+    if os.environ.get("SSH_CONNECTION") and name == "localhost":
+        with contextlib.suppress(OSError, KeyError):
+            print(
+                f"From your own machine: ssh -L {port}:localhost:{port} {getpass.getuser()}@{this_node()}", flush=True
+            )
+
+
+async def _told_to_end() -> None:
+    """Wait for Ctrl-C or SIGTERM."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+    await ended.wait()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the command line and serve; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python3 -m rllib_integration.viewer", description="Watch worlds and runs in a browser."
+    )
+    add_viewer_arguments(parser)
+    return run_viewer(parser.parse_args(arguments))

@@ -1,0 +1,167 @@
+"""One browser: what it looks at, and what is still to be sent to it.
+
+A slow browser delays nobody: of what is new it gets the newest when it has taken the last, and a clip as fast as it
+can. What it must not miss waits in a short queue; when that overflows, it begins anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+from rllib_integration.telemetry.messages import Kind, pack
+from rllib_integration.viewer.clip import Clip
+from rllib_integration.viewer.source import Source
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_QUEUE = 4000
+_MOST_WISHES = 32
+
+
+class Session:
+    """A browser's socket.
+
+    Args:
+        socket: As it was accepted.
+
+    Attributes:
+        source: What it looks at.
+        shows_tiles: Whether it shows all environments in brief.
+        may_control: Whether it may change a world.
+    """
+
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self.socket = socket
+        self.source: Source | None = None
+        self.shows_tiles = False
+        self.may_control = False
+        self.follows = False
+        self.waits_for: int | None = None
+        self.listens_to: set[int] = set()
+        self.selected: set[int] = set()
+        self.pictures: set[str] = set()
+        self.bytes_sent = 0
+        self._queue: deque[bytes] = deque()
+        self._newest: dict[str, bytes] = {}
+        self._clip: Clip | None = None
+        self._cursor = 0
+        self._told_end = False
+        self._woken = asyncio.Event()
+
+    # As a source sees it
+
+    def tell(self, message: bytes) -> None:
+        self._queue.append(message)
+        self._woken.set()
+        if len(self._queue) > _LONGEST_QUEUE and self.source is not None:
+            logger.info("A browser is too slow; it begins anew.")
+            self._queue.clear()
+            self.watch(self.source, self.follows)
+
+    def offer(self, key: str, message: bytes) -> None:
+        self._newest[key] = message
+        self._woken.set()
+
+    def play(self, clip: Clip) -> None:
+        self._clip, self._cursor, self._told_end = clip, 0, False
+        self.tell(_beginning(clip.number, clip.is_whole))
+
+    def wake(self) -> None:
+        if self._clip is not None:
+            self._woken.set()
+
+    # What the browser wants
+
+    def watch(self, source: Source | None, follow: bool) -> None:
+        """Look at a world, or at none."""
+        if self.source is not None:
+            self.source.leave(self)
+        self._queue.clear()
+        self._newest.clear()
+        self._clip = None
+        self.listens_to.clear()
+        self.selected.clear()
+        self.source, self.follows = source, follow and source is not None and source.has_env
+        self.waits_for = None
+        if source is not None:
+            self.tell(_beginning(None, False, source.number, self.follows))
+            source.join(self)
+
+    def note(self, wishes: dict[str, Any]) -> None:
+        """Take over what it shows now."""
+        if "listen" in wishes:
+            self.listens_to = _numbers(wishes["listen"])
+        if "select" in wishes:
+            self.selected = _numbers(wishes["select"])
+        if "pictures" in wishes:
+            self.pictures = {str(name)[:200] for name in list(wishes["pictures"])[:_MOST_WISHES]}
+        if "tiles" in wishes:
+            self.shows_tiles = bool(wishes["tiles"])
+        if self.source is not None:
+            self.source.note_wishes()
+
+    def ask_next(self, seen: int) -> None:
+        """Ask for another episode than the one just seen."""
+        if self.source is not None and self.follows:
+            self._clip = None
+            self.source.ask_next(self, seen)
+
+    # Sending
+
+    async def send(self) -> None:
+        """Send until the socket closes."""
+        while not self.socket.closed:
+            await self._woken.wait()
+            self._woken.clear()
+            while (message := self._next()) is not None:
+                self.bytes_sent += len(message)
+                await self.socket.send_bytes(message)  # returns when the browser has taken most of it
+
+    def _next(self) -> bytes | None:
+        if self._queue:
+            return self._queue.popleft()
+        if self._newest:
+            return self._newest.pop(next(iter(self._newest)))
+        clip = self._clip
+        if clip is None:
+            return None
+        if self._cursor < len(clip.entries):
+            self._cursor += 1
+            return clip.entries[self._cursor - 1].message
+        if clip.ended and not self._told_end:
+            self._told_end = True
+            return pack(Kind.REPLAY, {"ended": clip.number, "full": clip.full})
+        return None
+
+
+def _beginning(number: int | None, is_whole: bool, source: int | None = None, follows: bool | None = None) -> bytes:
+    """Tells a browser that what follows is another stretch than what it has."""
+    head: dict[str, Any] = {"begins": number, "whole": is_whole}
+    if source is not None:
+        head |= {"source": source, "follow": follows}
+    return pack(Kind.REPLAY, head)
+
+
+def _numbers(given: Any) -> set[int]:
+    return {int(number) for number in list(given)[:_MOST_WISHES]}
+
+
+async def read_commands(session: Session, obey: Any) -> None:
+    """Hand every command of a browser over until its socket closes; what is no command closes it."""
+    async for message in session.socket:
+        if message.type != WSMsgType.TEXT:
+            continue
+        try:
+            command = message.json()
+            if not isinstance(command, dict):
+                raise ValueError("a command has to be an object")
+            await obey(session, command)
+        except (ValueError, TypeError, KeyError) as error:
+            logger.warning("A browser sent what is no command: %s", error)
+            await session.socket.close(code=1003, message=b"This is no command.")
+            return

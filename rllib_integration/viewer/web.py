@@ -1,0 +1,160 @@
+"""The viewer's web server: the page, the towns, and one socket for each browser."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import hashlib
+import logging
+import mimetypes
+import socket as sockets
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aiohttp import web
+
+from rllib_integration.telemetry.town_mesh import load_town
+from rllib_integration.viewer.guards import Guards
+from rllib_integration.viewer.hub import Hub
+from rllib_integration.viewer.session import Session, read_commands
+
+logger = logging.getLogger(__name__)
+
+PAGE = Path(__file__).with_name("page")
+_IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
+_HELLO_SECONDS = 20.0
+_SEND_BUFFER = 1 << 18  # [bytes] that the system keeps for a browser which does not take them
+_WRONG_TOKEN = 4401
+_LARGEST_COMMAND = 1 << 16
+
+Command = Callable[[Session, dict[str, Any]], Awaitable[None]]
+
+
+class PageFile(NamedTuple):
+    """A file of the page, as it is sent."""
+
+    body: bytes
+    compressed: bytes
+    kind: str
+    tag: str
+
+
+def page_files(folder: Path = PAGE) -> dict[str, PageFile]:
+    """All files of the page by their addresses, so that no request ever names a path."""
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.startswith("."):
+            body = path.read_bytes()
+            kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+            kind = {".js": "text/javascript", ".woff2": "font/woff2"}.get(path.suffix, kind)
+            squeezed = body if path.suffix == ".woff2" else gzip.compress(body, 6, mtime=0)
+            tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+            files["/" + path.relative_to(folder).as_posix()] = PageFile(body, squeezed, kind, tag)
+    files["/"] = files["/index.html"]
+    return files
+
+
+class ViewerApp:
+    """The server's application.
+
+    Args:
+        hub: What can be watched.
+        guards: Who may do what.
+    """
+
+    def __init__(self, hub: Hub, guards: Guards) -> None:
+        self.hub, self.guards = hub, guards
+        self._files = page_files()
+        self._commands: dict[str, Command] = {"watch": self._watch, "note": self._note, "next": self._next}
+        self.app = web.Application(middlewares=[guards.middleware()])
+        self.app.router.add_get("/socket", self._socket)
+        self.app.router.add_get("/town/{key}", self._town)
+        self.app.router.add_get("/{path:.*}", self._page)
+        self.app.on_startup.append(self._start)
+        self.app.on_shutdown.append(self._end)
+
+    async def _start(self, _: web.Application) -> None:
+        self.hub.start()
+
+    async def _end(self, _: web.Application) -> None:
+        for session in list(self.hub.sessions):
+            await session.socket.close(code=1001, message=b"The viewer ends.")
+        await self.hub.close()
+
+    async def _page(self, request: web.Request) -> web.Response:
+        file = self._files.get(request.path)
+        if file is None:
+            raise web.HTTPNotFound(text="There is no such file.")
+        headers = {"Cache-Control": "no-cache", "ETag": file.tag, "Vary": "Accept-Encoding"}
+        if request.headers.get("If-None-Match") == file.tag:
+            return web.Response(status=304, headers=headers)
+        squeeze = file.compressed is not file.body and "gzip" in request.headers.get("Accept-Encoding", "")
+        if squeeze:
+            headers["Content-Encoding"] = "gzip"
+        return web.Response(body=file.compressed if squeeze else file.body, content_type=file.kind, headers=headers)
+
+    async def _town(self, request: web.Request) -> web.Response:
+        self.guards.check_token(request)
+        body = load_town(request.match_info["key"])
+        if body is None:
+            raise web.HTTPNotFound(text="This town is not known here.")
+        headers = {**_IMMUTABLE, "Content-Encoding": "deflate"}
+        return web.Response(body=body, content_type="application/octet-stream", headers=headers)
+
+    # Sockets
+
+    async def _socket(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(compress=False, heartbeat=20.0, max_msg_size=_LARGEST_COMMAND)
+        await socket.prepare(request)
+        _bound_buffer(request)
+        try:
+            greeting = await asyncio.wait_for(socket.receive_json(), _HELLO_SECONDS)
+            token = greeting.get("token") if isinstance(greeting, dict) else None
+        except (asyncio.TimeoutError, TypeError, ValueError):
+            await socket.close(code=1002, message=b"Nothing was said.")
+            return socket
+        if not self.guards.may_look(token):
+            await socket.close(code=_WRONG_TOKEN, message=b"The token is wrong.")
+            return socket
+        session = Session(socket)
+        session.may_control = self.guards.may_control(token)
+        await self._serve(session)
+        return socket
+
+    async def _serve(self, session: Session) -> None:
+        self.hub.sessions.add(session)
+        self.hub.scan()
+        session.tell(self.hub.hello())
+        sender = asyncio.create_task(session.send())
+        try:
+            await read_commands(session, self._obey)
+        finally:
+            self.hub.sessions.discard(session)
+            session.watch(None, False)
+            sender.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+                await sender
+
+    async def _obey(self, session: Session, command: dict[str, Any]) -> None:
+        await self._commands[command["do"]](session, command)
+
+    async def _watch(self, session: Session, command: dict[str, Any]) -> None:
+        number = command.get("source")
+        source = None if number is None else self.hub.source(int(number))
+        session.watch(source, bool(command.get("follow")))
+
+    async def _note(self, session: Session, command: dict[str, Any]) -> None:
+        session.note(command)
+
+    async def _next(self, session: Session, command: dict[str, Any]) -> None:
+        session.ask_next(int(command["seen"]))
+
+
+def _bound_buffer(request: web.Request) -> None:
+    """Have the system keep little for a browser that stands still, or it would see the past when it goes on."""
+    if request.transport is not None:
+        connection = request.transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, _SEND_BUFFER)

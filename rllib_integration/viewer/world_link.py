@@ -1,0 +1,129 @@
+"""The viewer's end of a world's process: starts it, hears it, and starts another one when it has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rllib_integration.viewer.world_process import LENGTH
+
+logger = logging.getLogger(__name__)
+
+_MODULE = "rllib_integration.viewer.world_process"
+_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+_PAUSES = (0.2, 1.0, 2.0, 5.0)  # [s] before another process, after the first, second, ... one that lived shortly
+_LONG_LIFE = 10.0  # [s] after which a process counts as one that worked
+_END_SECONDS = 3.0
+_LARGEST = 1 << 28
+
+
+class WorldLink:
+    """Keeps one process watching one simulator, from `start` to `stop`.
+
+    Args:
+        host: Of the simulator.
+        port: Its RPC port.
+        hero_roles: Role names of the vehicle to follow.
+        hear: Called with each message.
+    """
+
+    def __init__(self, host: str, port: int, hero_roles: Sequence[str], hear: Callable[[bytes], None]) -> None:
+        self.host, self.port = host, port
+        self._options = {"host": host, "port": port, "hero_roles": list(hero_roles), "viewer": os.getpid()}
+        self._hear = hear
+        self._writer: asyncio.StreamWriter | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._wishes: dict[str, Any] = {}
+
+    def start(self) -> None:
+        """Begin to watch; does nothing while it does."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._keep_watching())
+
+    async def stop(self) -> None:
+        """End the process. Calling it again does nothing."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def wish(self, **wishes: Any) -> None:
+        """Say what is to be told from now on, also by the process's successors."""
+        changed = {name: value for name, value in wishes.items() if self._wishes.get(name) != value}
+        self._wishes |= changed
+        if changed:
+            self.command(changed)
+
+    def repeat_wishes(self) -> None:
+        """Say all of it again, to a process that has just met its world."""
+        self.command(self._wishes)
+
+    def command(self, command: dict[str, Any]) -> None:
+        """Have the process do something; nothing happens while there is none."""
+        if self._writer is not None and command:
+            body = json.dumps(command).encode()
+            self._writer.write(LENGTH.pack(len(body)) + body)
+
+    async def _keep_watching(self) -> None:
+        short_lives = 0
+        while True:
+            began = time.monotonic()
+            await self._watch_once()
+            short_lives = 0 if time.monotonic() - began > _LONG_LIFE else short_lives + 1
+            await asyncio.sleep(_PAUSES[min(short_lives, len(_PAUSES)) - 1] if short_lives else _PAUSES[0])
+
+    async def _watch_once(self) -> None:
+        """The life of one process."""
+        ours, theirs = socket.socketpair()
+        search_path = os.pathsep.join([str(_PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        process = None
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", _MODULE, str(theirs.fileno()), json.dumps(self._options)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,  # the client's own words
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, "PYTHONPATH": search_path},
+            )
+            theirs.close()
+            reader, self._writer = await asyncio.open_connection(sock=ours, limit=1 << 22)
+            await self._read(reader)
+        finally:
+            theirs.close()
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+            else:
+                ours.close()
+            if process is not None:
+                await _end(process)
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
+                if length > _LARGEST:
+                    logger.warning(
+                        "The process that watches %s:%d sent %d bytes at once.", self.host, self.port, length
+                    )
+                    return
+                self._hear(await reader.readexactly(length))
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """It ends when its socket does; it is killed when it does not."""
+    try:
+        await asyncio.wait_for(process.wait(), _END_SECONDS)
+    except asyncio.TimeoutError:
+        process.kill()
+        await process.wait()

@@ -1,0 +1,251 @@
+"""Watches one simulator, as a process of its own: python3 -m rllib_integration.viewer.world_process SOCKET OPTIONS
+
+A passive `carla` client: it never ticks and changes nothing, unless it is told to by somebody with controls. It is a
+process of its own because the client may abort its process, which must not take the viewer along; and because a
+client whose server or world has gone is best forgotten with all of its threads. The viewer starts another one.
+
+Over the socket come commands, `u32 length` and JSON, and messages go, `u32 length` and a message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+from typing import Any, NoReturn
+
+import carla
+
+from rllib_integration.processes.supervisor import PR_SET_PDEATHSIG, prctl
+from rllib_integration.telemetry.messages import Kind, pack
+from rllib_integration.telemetry.town_mesh import read_town
+from rllib_integration.telemetry.world_frames import WorldFrames
+from rllib_integration.viewer.sensor_feed import SensorFeed
+
+logger = logging.getLogger(__name__)
+
+LENGTH = struct.Struct("<I")
+FRAMES_A_SECOND = 20.0  # at most, unless every frame is asked for
+_CHECK_SECONDS = 1.0  # between two questions whether server and world are still there
+_ANSWER_SECONDS = 4.0  # that the server may take for an answer
+_PROBE_SECONDS = 1.0
+_TOWN_SECONDS = 60.0
+
+
+class WorldProcess:
+    """The process's work.
+
+    Args:
+        connection: To the viewer.
+        host: Of the simulator.
+        port: Its RPC port.
+        hero_roles: Role names of the vehicle to follow.
+    """
+
+    def __init__(self, connection: socket.socket, host: str, port: int, hero_roles: list[str]) -> None:
+        self._connection = connection
+        self._sending = threading.Lock()
+        self._host, self._port = host, port
+        self._roles = hero_roles
+        self._received = b""
+        self._shows = "nothing"  # or "newest", or "all"
+        self._listens_to: list[int] = []
+        self._last_frame = -1
+        self._callback: int | None = None
+        self._weather: dict[str, float] | None = None
+
+    def run(self) -> None:
+        """Work until the viewer, the server or the world is gone."""
+        self._tell_state("connecting")
+        self._await_port()
+        try:
+            self._connect()
+            while True:
+                self._look()
+        except RuntimeError as error:
+            self._tell_state("lost", f"{error}")
+
+    def _tell(self, message: bytes) -> None:
+        with self._sending:
+            self._connection.sendall(LENGTH.pack(len(message)) + message)
+
+    def _tell_state(self, state: str, reason: str = "") -> None:
+        text = " ".join(reason.split())
+        self._tell(pack(Kind.STATE, {"state": state, "host": self._host, "port": self._port, "reason": text}))
+
+    def _await_port(self) -> None:
+        """Wait until something listens: a client of a server that is not there would wait, and say so on stderr."""
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection((self._host, self._port), _PROBE_SECONDS):
+                return
+            self._tell_state("absent", f"Nothing listens on {self._host}:{self._port}.")
+            self._take_commands(_PROBE_SECONDS)
+
+    def _connect(self) -> None:
+        self._client = carla.Client(self._host, self._port, worker_threads=1)
+        self._client.set_timeout(_ANSWER_SECONDS)
+        version = self._client.get_server_version()
+        if version.split("-")[0] != self._client.get_client_version().split("-")[0]:
+            # A client of another version may not understand what the server sends, and abort.
+            self._tell_state(
+                "refused", f"The server is CARLA {version}, but this client is {self._client.get_client_version()}."
+            )
+            self._rest()
+        self._client.set_timeout(_TOWN_SECONDS)
+        self._world = self._client.get_world()
+        carla_map = self._world.get_map()
+        town = read_town(self._world, carla_map)
+        self._client.set_timeout(_ANSWER_SECONDS)
+        self._frames = WorldFrames(self._world, self._roles)
+        self._feed = SensorFeed(self._tell)
+        settings = self._world.get_settings()
+        head = {
+            "town": town.name,
+            "key": town.key,
+            "host": self._host,
+            "port": self._port,
+            "version": version,
+            "synchronous": settings.synchronous_mode,
+            "delta": settings.fixed_delta_seconds,
+            "rendering": not settings.no_rendering_mode,
+        }
+        self._tell(pack(Kind.WORLD, head))
+        self._tell_state("watching")
+        self._tell_weather()
+        self._checked = time.monotonic()
+
+    def _rest(self) -> NoReturn:
+        """Nothing can be done here: stay, so that no other process is started for the same answer."""
+        while True:
+            self._take_commands(60.0)
+
+    def _look(self) -> None:
+        """One round: commands, the newest frame, and now and then whether all is as it was."""
+        began = time.monotonic()
+        if began - self._checked > _CHECK_SECONDS:
+            self._check()
+        if self._shows == "newest":
+            self._tell_newest()
+        pause = 1.0 / FRAMES_A_SECOND if self._shows == "newest" else _CHECK_SECONDS
+        self._take_commands(max(0.0, began + pause - time.monotonic()))
+
+    def _check(self) -> None:
+        """Notice a server that has gone, and another world: a client tells neither by itself.
+
+        Raises:
+            RuntimeError: One of both.
+        """
+        self._client.get_server_version()  # get_world() answers from memory when the server is dead
+        if self._client.get_world().id != self._world.id:
+            raise RuntimeError("Another world was loaded.")
+        if self._shows != "nothing":
+            self._tell_weather()
+        self._checked = time.monotonic()
+
+    def _tell_weather(self) -> None:
+        weather = self._world.get_weather()
+        figures = {
+            name: round(value, 3)
+            for name in dir(weather)
+            if not name.startswith("_") and isinstance(value := getattr(weather, name), float)
+        }
+        if figures != self._weather:
+            self._weather = figures
+            self._tell(pack(Kind.WEATHER, {"weather": figures}))
+
+    def _tell_newest(self) -> None:
+        snapshot = self._world.get_snapshot()
+        if snapshot.frame != self._last_frame:
+            self._tell_frame(snapshot)
+
+    def _tell_frame(self, snapshot: carla.WorldSnapshot) -> None:
+        self._last_frame = snapshot.frame
+        for message in self._frames.read(snapshot).messages:
+            self._tell(message)
+
+    def _take_commands(self, seconds: float) -> None:
+        """Do what the viewer says; return after so many seconds, or earlier after a command."""
+        readable, _, _ = select.select([self._connection], [], [], seconds)
+        if not readable:
+            return
+        received = self._connection.recv(1 << 16)
+        if not received:
+            _leave(0)  # the viewer has gone
+        self._received += received
+        while len(self._received) >= LENGTH.size:
+            (length,) = LENGTH.unpack_from(self._received)
+            if len(self._received) < LENGTH.size + length:
+                break
+            command = json.loads(self._received[LENGTH.size : LENGTH.size + length])
+            self._received = self._received[LENGTH.size + length :]
+            self._do(command)
+
+    def _do(self, command: dict[str, Any]) -> None:
+        if not hasattr(self, "_frames"):
+            return  # told again when there is a world
+        if "show" in command:
+            self._show(command["show"])
+        if "listen" in command:
+            self._listens_to = command["listen"]
+            known = self._frames.sensors
+            self._feed.listen([known[number] for number in self._listens_to if number in known])
+        if "select" in command:
+            self._frames.selected = command["select"]
+            self._last_frame = -1  # so that it is told also where the world stands still
+
+    def _show(self, shows: str) -> None:
+        if shows == self._shows:
+            return
+        before, self._shows = self._shows, shows
+        if self._callback is not None:
+            self._world.remove_on_tick(self._callback)
+            self._callback = None
+        if before == "nothing":
+            self._last_frame = -1
+            for message in self._frames.introduction():
+                self._tell(message)
+        if shows == "all":
+            self._tell_newest()
+            # In the client's own thread, while its actors are as they were in that frame.
+            self._callback = self._world.on_tick(self._tell_frame_of_thread)
+
+    def _tell_frame_of_thread(self, snapshot: carla.WorldSnapshot) -> None:
+        try:
+            self._tell_frame(snapshot)
+        except (RuntimeError, OSError) as error:
+            logger.warning("A frame could not be told: %s", error)
+            _leave(1)
+
+
+def _leave(status: int) -> NoReturn:
+    """End at once: the client's threads may wait for a server that does not answer any more."""
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def main() -> None:
+    """Read the command line and work."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the terminal is for the viewer, which closes the socket
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    options = json.loads(sys.argv[2])
+    if os.getppid() != options["viewer"]:
+        return  # it ended before it could be asked for a signal
+    try:
+        WorldProcess(connection, options["host"], options["port"], options["hero_roles"]).run()
+    except OSError as error:
+        logger.info("The viewer has gone: %s", error)
+    _leave(0)
+
+
+if __name__ == "__main__":
+    main()
