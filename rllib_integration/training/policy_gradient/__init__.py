@@ -1,0 +1,1 @@
+"""A2C, ACKTR and hindsight policy gradients on RLlib's PPO."""

@@ -1,0 +1,221 @@
+"""Searches for settings that learn better: Ray Tune's trials over our configurations, with Optuna, ASHA or PBT."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler, PopulationBasedTraining
+from ray.tune.search.optuna import OptunaSearch
+
+from rllib_integration.config.merging import ConfigError, save_config
+from rllib_integration.training.machine import Machine
+from rllib_integration.tuning.space import Space, to_tune, with_values
+from rllib_integration.tuning.trial import NO_SCORE, SCORE, Trial
+
+TABLE_FILE, PICTURE_FILE, BEST_FILE = "trials.csv", "search.png", "best.yaml"
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How to search.
+
+    Attributes:
+        folder: The search's own; Ray Tune keeps its state in it.
+        trials: How many sets of values are tried.
+        parallel: Trials at the same time; None = as many as the machine has processors for.
+        steps: Environment steps of a trial.
+        scheduler: "asha" ends bad trials early, "pbt" lets them go on from better ones with changed values, "none".
+        grace: Iterations that ASHA gives every trial, and between two changes by PBT.
+        seed: Of what is drawn.
+        restore: Go on with an interrupted search.
+    """
+
+    folder: Path
+    trials: int = 8
+    parallel: int | None = None
+    steps: int = 20_000
+    scheduler: str = "asha"
+    grace: int = 3
+    seed: int = 0
+    restore: bool = False
+
+
+def run_search(document: Mapping[str, Any], space: Space, options: SearchOptions, machine: Machine) -> list[Any]:
+    """Run all trials, or those that an interrupted search has left.
+
+    Args:
+        document: The configuration.
+        space: What to change in it.
+        options: How to search.
+        machine: What there is to share.
+
+    Returns:
+        Ray Tune's result of each trial.
+
+    Raises:
+        ConfigError: The machine can't hold one trial, or there is no search to go on with.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    resources = _resources(document)
+    needed = sum(bundle["CPU"] for bundle in resources.bundles)
+    if needed > machine.cpus:
+        raise ConfigError(
+            f"A trial takes {needed:g} processors (env_runners and one that learns), but {machine.name} has "
+            f"{machine.cpus}; lower env_runners.num_env_runners, for example with --set."
+        )
+    parallel = min(options.parallel or machine.cpus, max(1, int(machine.cpus // needed)))
+    trainable = tune.with_resources(
+        tune.with_parameters(Trial, document=dict(document), max_steps=options.steps), resources
+    )
+    if options.restore:
+        path = str(options.folder)
+        if not tune.Tuner.can_restore(path):
+            raise ConfigError(f"There is no search in {path} to go on with; leave --restore out to begin one.")
+        tuner = tune.Tuner.restore(path, trainable, resume_unfinished=True, restart_errored=True)
+    else:
+        tuner = tune.Tuner(
+            trainable,
+            param_space=to_tune(space),
+            tune_config=tune.TuneConfig(
+                metric=SCORE,
+                mode="max",
+                num_samples=options.trials,
+                max_concurrent_trials=parallel,
+                search_alg=None if options.scheduler == "pbt" else OptunaSearch(seed=options.seed),
+                scheduler=_scheduler(space, options),
+            ),
+            run_config=tune.RunConfig(
+                name=options.folder.name,
+                storage_path=str(options.folder.parent),
+                verbose=0,
+                callbacks=[_Tell(options.trials)],
+                checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1, num_to_keep=2),
+            ),
+        )
+    return list(tuner.fit())
+
+
+def _resources(document: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+    """A processor for what learns, and those of its env runners."""
+    runners = document.get("env_runners") or {}
+    each = {"CPU": float(runners.get("num_cpus_per_env_runner") or 1)}
+    return tune.PlacementGroupFactory([{"CPU": 1.0}, *[each] * int(runners.get("num_env_runners") or 0)])
+
+
+def _scheduler(space: Space, options: SearchOptions) -> Any:
+    if options.scheduler == "asha":
+        return ASHAScheduler(time_attr="training_iteration", grace_period=options.grace, max_t=10**6)
+    if options.scheduler == "pbt":
+        return PopulationBasedTraining(
+            time_attr="training_iteration",
+            perturbation_interval=options.grace,
+            hyperparam_mutations=to_tune(space),
+            synch=False,
+        )
+    return None
+
+
+class _Tell(tune.Callback):
+    """Prints a line for each trial that has ended."""
+
+    def __init__(self, trials: int) -> None:
+        self._trials = trials
+        self._ended = 0
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._ended += 1
+        last = trial.last_result
+        print(
+            f"trial {self._ended:>3} of {self._trials} | score {show_score(last.get(SCORE, NO_SCORE)):>9} | "
+            f"{last.get('steps', 0):>8,} steps | {show_values(trial.config)}",
+            flush=True,
+        )
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._ended += 1
+        print(f"trial {self._ended:>3} of {self._trials} | failed: see {trial.error_file}", flush=True)
+
+
+def show_score(score: float) -> str:
+    """A score in a table; "-" where no episode has ended."""
+    return "-" if score <= NO_SCORE else f"{score:.2f}"
+
+
+def show_values(values: Mapping[str, Any]) -> str:
+    """The values of a trial in a line."""
+    return ", ".join(
+        f"{path.rpartition('.')[2]} {value:.4g}" if isinstance(value, float) else f"{path.rpartition('.')[2]} {value}"
+        for path, value in values.items()
+    )
+
+
+def ranked(results: Sequence[Any]) -> list[dict[str, Any]]:
+    """The trials, best first: number, score, steps and values.
+
+    The score is the mean return of the newest episodes at the trial's end.
+    """
+    rows = [
+        {
+            "trial": number,
+            "score": float((result.metrics or {}).get(SCORE, NO_SCORE)),
+            "steps": int((result.metrics or {}).get("steps", 0)),
+            "values": dict(result.config or {}),
+            "failed": result.error is not None,
+        }
+        for number, result in enumerate(results, 1)
+    ]
+    return sorted(rows, key=lambda row: -row["score"])
+
+
+def write_search(folder: Path, document: Mapping[str, Any], results: Sequence[Any]) -> list[Path]:
+    """Write the table, the picture, and the best configuration; returns the files.
+
+    Raises:
+        ConfigError: No trial has had an episode.
+    """
+    rows = ranked(results)
+    if not rows or rows[0]["score"] <= NO_SCORE:
+        raise ConfigError("No trial has ended an episode: give the trials more --steps.")
+    paths = list(rows[0]["values"])
+    with (folder / TABLE_FILE).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["trial", "score", "steps", *paths])
+        writer.writerows(
+            [row["trial"], row["score"], row["steps"], *(row["values"].get(path) for path in paths)] for row in rows
+        )
+    save_config(with_values(document, rows[0]["values"]), folder / BEST_FILE)
+    draw_search(rows, results, folder / PICTURE_FILE)
+    return [folder / name for name in (TABLE_FILE, PICTURE_FILE, BEST_FILE)]
+
+
+def draw_search(rows: Sequence[Mapping[str, Any]], results: Sequence[Any], file: Path) -> None:
+    """Draw each trial's score over its steps, and the scores over each setting."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    paths = list(rows[0]["values"])
+    figure = Figure(figsize=(4.0 * (len(paths) + 1), 3.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, len(paths) + 1, squeeze=False)[0]
+    for result in results:
+        frame = result.metrics_dataframe
+        if frame is not None and SCORE in frame:
+            told = frame[frame[SCORE] > NO_SCORE]
+            axes[0].plot(told["steps"], told[SCORE], linewidth=1.0)
+    axes[0].set(xlabel="environment steps", ylabel="mean return")
+    for axis, path in zip(axes[1:], paths, strict=True):
+        shown = [row for row in rows if row["score"] > NO_SCORE and path in row["values"]]
+        values = [row["values"][path] for row in shown]
+        if not all(isinstance(value, (int, float)) for value in values):
+            values = [str(value) for value in values]
+        axis.plot(values, [row["score"] for row in shown], "o", markersize=4.0)
+        if all(isinstance(value, float) and value > 0.0 for value in values) and max(values) > 20.0 * min(values):
+            axis.set_xscale("log")
+        axis.set(xlabel=path, ylabel="mean return at the end")
+    figure.savefig(file, dpi=100)

@@ -1,0 +1,83 @@
+"""What a search may change: a YAML file of setting paths, each with the values to draw from.
+
+training.lr: {loguniform: [0.0001, 0.01]}
+training.entropy_coeff: {uniform: [0.0, 0.02]}
+training.train_batch_size_per_learner: {choice: [80, 160, 320]}
+model.fcnet_hiddens: {choice: [[64, 64], [128, 128]]}
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rllib_integration.config.merging import ConfigError, copy_settings, nearest_sentence, read_yaml
+
+KINDS: dict[str, int | None] = {"uniform": 2, "loguniform": 2, "quniform": 3, "randint": 2, "choice": None}
+"""Kind of distribution -> how many numbers it takes; None = any number of values."""
+
+Space = dict[str, tuple[str, list[Any]]]
+"""Path of a setting -> kind of its distribution, and the numbers of that."""
+
+
+def read_space(path: str | os.PathLike[str]) -> Space:
+    """Read a file of settings to search over.
+
+    Raises:
+        ConfigError: The file can't be read, or an entry is none of the kinds above.
+    """
+    found: Space = {}
+    for name, entry in read_yaml(path).items():
+        if not isinstance(entry, Mapping) or len(entry) != 1 or next(iter(entry)) not in KINDS:
+            given = next(iter(entry)) if isinstance(entry, Mapping) and entry else entry
+            raise ConfigError(
+                f"{name} is {entry!r}, but it has to be one distribution, such as {{loguniform: [0.0001, 0.01]}}. "
+                + nearest_sentence(str(given), KINDS)
+            )
+        ((kind, numbers),) = entry.items()
+        found[str(name)] = (kind, _checked(str(name), kind, numbers))
+    if not found:
+        raise ConfigError(f"{path} names no setting to search over.")
+    return found
+
+
+def _checked(name: str, kind: str, numbers: Any) -> list[Any]:
+    wanted = KINDS[kind]
+    if not isinstance(numbers, list) or not numbers or (wanted is not None and len(numbers) != wanted):
+        count = "one or more values" if wanted is None else f"{wanted} numbers"
+        raise ConfigError(f"{name}: {kind} takes a list of {count}, but {numbers!r} was given.")
+    if wanted is not None:
+        if not all(isinstance(number, (int, float)) and not isinstance(number, bool) for number in numbers):
+            raise ConfigError(f"{name}: {kind} takes numbers, but {numbers!r} was given.")
+        if not numbers[0] < numbers[1] or (kind == "loguniform" and numbers[0] <= 0):
+            raise ConfigError(f"{name}: {kind} goes from a smaller to a larger number, but {numbers!r} was given.")
+    return numbers
+
+
+def to_tune(space: Space) -> dict[str, Any]:
+    """The same as Ray Tune has it."""
+    from ray import tune
+
+    kinds: dict[str, Callable[..., Any]] = {
+        "uniform": tune.uniform,
+        "loguniform": tune.loguniform,
+        "quniform": tune.quniform,
+        "randint": tune.randint,
+    }
+    return {
+        name: tune.choice(numbers) if kind == "choice" else kinds[kind](*numbers)
+        for name, (kind, numbers) in space.items()
+    }
+
+
+def with_values(document: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with some settings, named by their paths, changed."""
+    changed = copy_settings(document)
+    for path, value in values.items():
+        *above, last = path.split(".")
+        section = changed
+        for key in above:
+            section = section.setdefault(key, {})
+        section[last] = copy_settings(value)
+    return changed

@@ -1,0 +1,74 @@
+"""One trial of a search: a configuration that is trained for some iterations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ray import tune
+from ray.tune.registry import register_env
+
+from rllib_integration.training.env_creator import make_env
+from rllib_integration.training.env_runner import step_together
+from rllib_integration.training.progress import mean_return
+from rllib_integration.training.rllib_config import build_algorithm_config
+from rllib_integration.training.sb3_config import asks_for_sb3, read_sb3_document
+from rllib_integration.tuning.space import with_values
+
+SCORE = "score"
+NO_SCORE = -1e9
+"""Score while no episode has ended."""
+
+
+class Trial(tune.Trainable):
+    """Trains the configuration of a search with one set of values; its simulators end with it."""
+
+    def setup(self, config: dict[str, Any], document: Mapping[str, Any], max_steps: int) -> None:
+        """Build the algorithm.
+
+        Args:
+            config: Values by the paths of their settings.
+            document: The configuration.
+            max_steps: Environment steps after which the trial is done.
+        """
+        import torch
+
+        torch.set_num_threads(1)  # the other processors have trials of their own
+        self._max_steps = max_steps
+        self._trainer = build_trainer(with_values(document, config))
+
+    def step(self) -> dict[str, Any]:
+        """Train an iteration."""
+        result = self._trainer.train()
+        score = mean_return(result)
+        steps = int(result["num_env_steps_sampled_lifetime"])
+        return {SCORE: NO_SCORE if score is None else score, "steps": steps, "done": steps >= self._max_steps}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Save the algorithm."""
+        self._trainer.save(os.path.join(checkpoint_dir, "algorithm"))
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Continue as another trial, or this one, was saved."""
+        self._trainer.restore(os.path.join(checkpoint, "algorithm"))
+
+    def cleanup(self) -> None:
+        """End the simulators."""
+        self._trainer.stop()
+
+
+def build_trainer(document: Mapping[str, Any]) -> Any:
+    """What trains a configuration: with `train`, `save`, `restore` and `stop`.
+
+    Raises:
+        ConfigError: The configuration can't be used.
+    """
+    if asks_for_sb3(document):
+        from rllib_integration.training.sb3_run import SB3Trainer
+
+        return SB3Trainer(read_sb3_document(document))
+    register_env("carla", make_env)
+    config = build_algorithm_config(document, "carla")
+    step_together(config, document.get("env_runners"))
+    return config.build_algo()

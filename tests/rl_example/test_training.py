@@ -1,0 +1,70 @@
+"""Each configuration of the example trains, is saved, and goes on from there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "rl_example" / "configs"
+SMALL = {
+    "a2c": ["env_runners.num_envs_per_env_runner=1", "reporting.min_sample_timesteps_per_iteration=80"],
+    "acktr": ["env_runners.num_envs_per_env_runner=1", "reporting.min_sample_timesteps_per_iteration=80"],
+    "ppo": [
+        *("training.train_batch_size_per_learner=80", "training.minibatch_size=40"),
+        *("env_runners.num_envs_per_env_runner=1", "reporting.min_sample_timesteps_per_iteration=80"),
+    ],
+    "her": ["training.learning_starts=60", "n_envs=1", "reporting.min_sample_timesteps_per_iteration=80"],
+    "her_ppo": [
+        *("training.train_batch_size_per_learner=80", "training.minibatch_size=40"),
+        *("env_runners.num_envs_per_env_runner=1", "reporting.min_sample_timesteps_per_iteration=80"),
+    ],
+}
+SMALL["her_dqn"] = SMALL["her"]
+LIMIT = "env_config.experiment.others.time_limit=20"
+
+
+def train(name: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    settings = [word for setting in [*SMALL[name], LIMIT] for word in ("--set", setting)]
+    command = [sys.executable, "rl_train.py", "--config", str(CONFIGS / f"{name}.yaml"), "--directory", str(folder)]
+    return subprocess.run(
+        [*command, "--tboff", *settings, *options], cwd=ROOT, capture_output=True, text=True, timeout=500
+    )
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
+def test_it_trains_saves_and_continues(name: str, tmp_path: Path) -> None:
+    first = train(name, tmp_path, "--stop-iterations", "1", "--evaluation-interval", "1")
+    assert first.returncode == 0, first.stdout + first.stderr
+    again = train(name, tmp_path, "--restore", "--stop-iterations", "2")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "Restored checkpoint_000001" in again.stdout
+    run = tmp_path / name
+    episodes = [json.loads(line) for line in (run / "episodes.jsonl").read_text().splitlines()]
+    assert episodes
+    assert all({"return", "length", "end", "iteration", "step"} <= set(episode) for episode in episodes)
+    assert (run / "checkpoint_000002").is_dir()
+    assert len((run / "result.json").read_text().splitlines()) == 2
+    assert (run / "evaluation.jsonl").is_file()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("algorithm=SB3-SCA", "Did you mean SB3-SAC?"),
+        ("training.lerning_rate=1", "learning_rate"),
+        ("trainig={}", "Unknown section 'trainig'"),
+        ("n_envs=0", "n_envs is 0, but it has to be a whole number, 1 or more"),
+        ("training.policy_kwargs.features_extractor_class=os:path", "has to be a subclass of BaseFeaturesExtractor"),
+    ],
+)
+def test_mistakes_for_stable_baselines_are_told_in_a_sentence(setting: str, message: str, tmp_path: Path) -> None:
+    command = [sys.executable, "rl_train.py", "--config", str(CONFIGS / "her.yaml"), "--directory", str(tmp_path)]
+    done = subprocess.run([*command, "--set", setting], cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
