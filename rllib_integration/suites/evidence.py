@@ -1,0 +1,82 @@
+"""What a benchmark leaves on disk, by which its result can be checked, and an interrupted one goes on.
+
+<output>/
+    evidence.json    command, versions, machine, hashes of suite, configuration and checkpoint
+    episodes.jsonl   one line of JSON for each episode that was driven
+    results.json     the table's figures, for programs
+    results.txt      the table
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rllib_integration.config.merging import ConfigError
+from rllib_integration.training.run_log import origin_of_run
+
+HASHES = ("suite_sha256", "configuration_sha256", "policy_sha256")
+
+
+def hash_of_settings(settings: Mapping[str, Any]) -> str:
+    """SHA-256 of a configuration."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
+
+
+class Evidence:
+    """The folder of one benchmark.
+
+    Args:
+        folder: It is made; what an interrupted benchmark left there is continued.
+        facts: Hashes and names that decide the result.
+
+    Attributes:
+        episodes: Records of the episodes driven so far, by their key.
+
+    Raises:
+        ConfigError: The folder holds a benchmark of something else.
+    """
+
+    def __init__(self, folder: Path, facts: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.episodes: dict[str, dict[str, Any]] = {}
+        self._lines = folder / "episodes.jsonl"
+        note = folder / "evidence.json"
+        if note.is_file():
+            self._continue(json.loads(note.read_text(encoding="utf-8")), facts)
+        folder.mkdir(parents=True, exist_ok=True)
+        starts = json.loads(note.read_text(encoding="utf-8"))["starts"] if note.is_file() else []
+        document = {**facts, "starts": [*starts, origin_of_run()]}
+        note.write_text(json.dumps(document, indent=1, default=str), encoding="utf-8")
+
+    def _continue(self, known: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        for name in HASHES:
+            if known.get(name) != facts[name]:
+                what = name.removesuffix("_sha256")
+                raise ConfigError(
+                    f"{self.folder} holds a benchmark with another {what} (its hash differs), which can't be "
+                    "continued. Give another --output, or remove the folder."
+                )
+        if self._lines.is_file():
+            for line in self._lines.read_text(encoding="utf-8").splitlines():
+                try:
+                    record = json.loads(line)
+                except json.JSONDecodeError:  # cut off when the benchmark was interrupted
+                    continue
+                self.episodes[record["key"]] = record
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Note an episode."""
+        self.episodes[record["key"]] = record
+        with self._lines.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def write_results(self, results: Mapping[str, Any], table: str) -> list[Path]:
+        """Write the figures and the table; returns the files."""
+        files = [self.folder / "results.json", self.folder / "results.txt"]
+        files[0].write_text(json.dumps(results, indent=1), encoding="utf-8")
+        files[1].write_text(table + "\n", encoding="utf-8")
+        return files

@@ -1,0 +1,119 @@
+"""Drives a policy's own task by a suite's rules: what the policy sees and does is its experiment's, all else is not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rllib_integration.base_experiment import BaseExperiment
+from rllib_integration.config.merging import load_class
+from rllib_integration.suites.definitions import Rules
+
+if TYPE_CHECKING:
+    import carla
+    import gymnasium
+
+    from rllib_integration.carla_core import CarlaCore
+
+STANDING = 0.1  # [m/s]
+
+
+class JudgedExperiment(BaseExperiment):
+    """Another experiment, whose episodes end by the rules of a suite.
+
+    Args:
+        config: That of the other experiment, whose own `type` and `others` stand under `others.experiment`.
+
+    Attributes:
+        inner: The other experiment.
+        rules: Of the episode to come; set them before `reset`.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+        super().__init__(config)
+        inner = self.config["others"]["experiment"]
+        kind = load_class(inner["type"], BaseExperiment, "env_config.experiment.type")
+        plain = {name: value for name, value in self.config.items() if name not in ("type", "others")}
+        self.inner: BaseExperiment = kind({**plain, "others": inner["others"]})
+        self.config["hero"] = self.inner.config["hero"]  # with the sensors that it has added
+        self.rules = Rules(0.0, 0.0)
+        self._seconds = self._stood = 0.0
+        self._end: str | None = None
+
+    def reset(self) -> None:
+        """Forget the last episode."""
+        self._seconds = self._stood = 0.0
+        self._end = None
+        self.inner.reset()
+
+    def prepare_world(self, core: CarlaCore, config: dict[str, Any]) -> None:
+        """Nothing: the suite says where and when."""
+
+    def place_hero(self, core: CarlaCore) -> None:
+        """Let the inner experiment see the world, and put the hero back where the suite wants it."""
+        start = core.hero.get_transform()
+        self.inner.place_hero(core)
+        core.hero.set_transform(start)
+        core.hero.set_target_velocity(type(core.hero.get_velocity())(0.0, 0.0, 0.0))
+
+    def get_action_space(self) -> gymnasium.Space:
+        """The inner experiment's."""
+        return self.inner.get_action_space()
+
+    def get_observation_space(self) -> gymnasium.Space:
+        """The inner experiment's."""
+        return self.inner.get_observation_space()
+
+    def get_actions(self) -> Any:
+        """The inner experiment's."""
+        return self.inner.get_actions()
+
+    def compute_action(self, action: Any) -> carla.VehicleControl:
+        """The inner experiment's."""
+        return self.inner.compute_action(action)
+
+    def get_observation(self, sensor_data: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """The inner experiment's."""
+        return self.inner.get_observation(sensor_data)
+
+    def get_done_status(self, observation: Any, core: CarlaCore) -> bool:
+        """Whether the suite's rules end the episode; the inner experiment keeps its state up to date."""
+        self.inner.get_done_status(observation, core)
+        self.inner.get_truncated_status(observation, core)
+        self.inner.compute_reward(observation, core)
+        elapsed = core.config["timestep"] * core.config["ticks_per_step"]
+        self._seconds += elapsed
+        velocity = core.hero.get_velocity()
+        self._stood = self._stood + elapsed if math.hypot(velocity.x, velocity.y) < STANDING else 0.0
+        self._end = self._reason_to_end(core)
+        return self._end is not None
+
+    def _reason_to_end(self, core: CarlaCore) -> str | None:
+        route, metrics, rules = core.sensor_interface.route, core.metrics, self.rules
+        assert route is not None
+        assert metrics is not None
+        place, goal = core.hero.get_location(), route.goal
+        near = math.hypot(goal.x - place.x, goal.y - place.y) < rules.goal_distance
+        if near and route.length - route.travelled < 5.0 * rules.goal_distance:
+            return "goal"
+        if rules.collision_fails and any(count for name, count in metrics.counts.items() if name.startswith("coll")):
+            return "collision"
+        if self._seconds >= rules.seconds(route.length):
+            return "timeout"
+        if 0.0 < rules.blocked_seconds <= self._stood:
+            return "blocked"
+        return "left_route" if 0.0 < rules.farthest_off < route.deviation else None
+
+    def get_truncated_status(self, observation: Any, core: CarlaCore) -> bool:
+        """Never: every end is one by the rules."""
+        return False
+
+    def compute_reward(self, observation: Any, core: CarlaCore) -> float:
+        """1 at the goal, else 0."""
+        return float(self._end == "goal")
+
+    @property
+    def end(self) -> str | None:
+        """Why the episode has ended: goal, collision, timeout, blocked or left_route."""
+        return self._end

@@ -1,0 +1,103 @@
+"""The figures of a benchmark: success, driving score and infractions a kilometre, with their spread over the seeds."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rllib_integration.metrics import PENALTIES
+
+PUBLISHED: dict[tuple[str, str], dict[str, dict[str, float]]] = {
+    ("corl2017", "imitation"): {
+        "straight": {"train": 95, "new town": 97},
+        "one turn": {"train": 89, "new town": 59},
+        "navigation": {"train": 86, "new town": 40},
+        "navigation dynamic": {"train": 83, "new town": 38},
+    },
+    ("corl2017", "A3C"): {
+        "straight": {"train": 89, "new town": 74},
+        "one turn": {"train": 34, "new town": 12},
+        "navigation": {"train": 14, "new town": 3},
+        "navigation dynamic": {"train": 7, "new town": 2},
+    },
+    ("nocrash", "CILRS"): {
+        "empty": {"train": 97, "new town": 66, "new town and weather": 90},
+        "regular": {"train": 83, "new town": 49, "new town and weather": 56},
+        "dense": {"train": 42, "new town": 23, "new town and weather": 24},
+    },
+}
+"""Success rates [%] that others have published, with other simulators, routes and cars: orders of magnitude.
+
+CoRL2017: Dosovitskiy et al. 2017, table 1. CILRS: Codevilla et al. 2019. Quoted from memory, not checked.
+"""
+
+
+def summarise(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Figures of each task and split, in the order of the records.
+
+    Returns:
+        For each: suite, task, split, episodes, `success` [%], `driving_score`, `route_completion` [%], each with a
+        standard deviation over the seeds (`..._sd`, 0 for one seed), `infractions_per_km` by kind, `distance` [km] and
+        `ends`: share of the episodes by how they ended.
+    """
+    groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for record in records:
+        groups.setdefault((record["suite"], record["task"], record["split"]), []).append(record)
+    return [_summary(*key, group) for key, group in groups.items()]
+
+
+def _summary(suite: str, task: str, split: str, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    kilometres = sum(float(record["metrics"].get("distance", 0.0)) for record in records) / 1000.0
+    figures: dict[str, Any] = {"suite": suite, "task": task, "split": split, "episodes": len(records)}
+    for name, value in (
+        ("success", lambda record: 100.0 * record["success"]),
+        ("driving_score", lambda record: record["metrics"].get("driving_score", 0.0)),
+        ("route_completion", lambda record: record["metrics"].get("route_completion", 0.0)),
+    ):
+        by_seed: dict[int, list[float]] = {}
+        for record in records:
+            by_seed.setdefault(record["seed"], []).append(float(value(record)))
+        means = [statistics.fmean(values) for values in by_seed.values()]
+        figures[name] = statistics.fmean(means)
+        figures[f"{name}_sd"] = statistics.stdev(means) if len(means) > 1 else 0.0
+    ends = [record["end"] for record in records]
+    figures["infractions_per_km"] = {
+        kind: sum(record["metrics"].get(kind, 0) for record in records) / max(kilometres, 1e-9) for kind in PENALTIES
+    }
+    figures["distance"] = kilometres
+    figures["ends"] = {end: ends.count(end) / len(ends) for end in sorted(set(ends))}
+    return figures
+
+
+def table(summaries: Sequence[Mapping[str, Any]], policy: str) -> str:
+    """The figures of a policy as lines of text, with published ones of the same tasks below."""
+    head = (
+        f"{'task':<20} {'split':<21} {'episodes':>8} {'success %':>11} {'score':>11} {'route %':>8}  infractions a km"
+    )
+    lines = [f"{policy}:", head]
+    for one in summaries:
+        told = {kind: rate for kind, rate in one["infractions_per_km"].items() if rate > 0.0}
+        infractions = ", ".join(f"{kind.replace('_', ' ')} {rate:.2f}" for kind, rate in told.items()) or "none"
+        lines.append(
+            f"{one['task']:<20} {one['split']:<21} {one['episodes']:>8} {_spread(one, 'success'):>11} "
+            f"{_spread(one, 'driving_score'):>11} {one['route_completion']:>8.1f}  {infractions}"
+        )
+    return "\n".join([*lines, *_published(summaries)])
+
+
+def _spread(summary: Mapping[str, Any], name: str) -> str:
+    deviation = summary[f"{name}_sd"]
+    return f"{summary[name]:.1f}" + (f" ± {deviation:.1f}" if deviation else "")
+
+
+def _published(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = []
+    for (suite, author), tasks in PUBLISHED.items():
+        for one in summaries:
+            rate = tasks.get(one["task"], {}).get(one["split"]) if one["suite"] == suite else None
+            if rate is not None:
+                lines.append(f"{one['task']:<20} {one['split']:<21} {'':>8} {rate:>11.1f}  published: {author}")
+    if not lines:
+        return []
+    return ["Published, with other simulators, routes and cars (orders of magnitude, not checked):", *lines]

@@ -1,0 +1,91 @@
+"""A driver by rules, as an upper reference: it knows the route, the lights and where everybody is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import carla
+import numpy as np
+from gymnasium import spaces
+
+from rllib_integration.base_experiment import BaseExperiment
+from rllib_integration.roads.ahead import RoadAhead
+
+if TYPE_CHECKING:
+    from rllib_integration.carla_core import CarlaCore
+
+TARGET_SPEED = 8.0  # [m/s]
+LATERAL_ACCELERATION = 2.5  # [m/s^2] in bends
+BRAKING = 2.0  # [m/s^2] planned before what is ahead
+HEADWAY = 1.0  # [s]
+BEND_AHEAD = 15.0  # [m]
+LOOK_AHEAD = 0.6  # [s] of driving to the point that is steered to
+LEAST_LOOK_AHEAD = 4.0  # [m]
+WHEELBASE = 2.9  # [m]
+LARGEST_ANGLE = math.radians(70.0)  # of the wheels, at full steering
+SPEED_GAIN = 0.4  # pedal for each m/s that is missing
+
+
+class RuleDriving(BaseExperiment):
+    """Observes the throttle, brake and steering that the rules want; its action is what is done.
+
+    Steers to a point of the route ahead (pure pursuit), at the speed that bends, traffic and lights allow.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+        super().__init__(config)
+        self._core: CarlaCore | None = None
+        self._ahead: RoadAhead | None = None
+
+    def reset(self) -> None:
+        """Forget the last episode."""
+        self._ahead = None
+
+    def place_hero(self, core: CarlaCore) -> None:
+        """Remember the world."""
+        self._core = core
+
+    def get_action_space(self) -> spaces.Box:
+        """Throttle and brake 0..1, steering -1..1."""
+        return spaces.Box(np.array([0, 0, -1], np.float32), np.ones(3, np.float32))
+
+    def get_observation_space(self) -> spaces.Box:
+        """As the action space."""
+        return self.get_action_space()
+
+    def compute_action(self, action: Any) -> carla.VehicleControl:
+        """The control of an action."""
+        return carla.VehicleControl(throttle=float(action[0]), brake=float(action[1]), steer=float(action[2]))
+
+    def get_observation(self, sensor_data: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+        """What the rules want now, float32 (3,)."""
+        core = self._core
+        assert core is not None
+        assert core.metrics is not None
+        route = core.sensor_interface.route
+        if route is None:
+            return np.array([0.0, 1.0, 0.0], np.float32), {}
+        if self._ahead is None:
+            self._ahead = RoadAhead(core.hero, core.sensor_interface, core.metrics)
+        transform, velocity = core.hero.get_transform(), core.hero.get_velocity()
+        route.update(transform.location.x, transform.location.y)
+        speed = velocity.dot(transform.get_forward_vector())
+        distance = max(LEAST_LOOK_AHEAD, LOOK_AHEAD * speed)
+        forward, right = (float(number) for number in route.next_points(transform, 1, distance)[0])
+        curvature = 2.0 * right / max(forward * forward + right * right, 1.0)
+        steer = math.atan(WHEELBASE * curvature) / LARGEST_ANGLE
+        in_bend = math.sqrt(LATERAL_ACCELERATION / max(route.bend(BEND_AHEAD), 1e-6))
+        wanted = min(TARGET_SPEED, in_bend, self._ahead.look().safe_speed(BRAKING, HEADWAY))
+        pedal = SPEED_GAIN * (wanted - speed) if wanted > 0.1 else -1.0
+        control = [min(max(pedal, 0.0), 0.8), min(max(-pedal, 0.0), 1.0), steer]
+        return np.clip(np.array(control, np.float32), [0, 0, -1], 1).astype(np.float32), {}
+
+    def get_done_status(self, observation: Any, core: CarlaCore) -> bool:
+        """Whether the route is done."""
+        return core.sensor_interface.route is not None and core.sensor_interface.route.finished
+
+    def compute_reward(self, observation: Any, core: CarlaCore) -> float:
+        """None."""
+        return 0.0

@@ -1,0 +1,151 @@
+"""Drives the scenarios of a suite on several processes, each with a simulator of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rllib_integration.config.merging import ConfigError
+from rllib_integration.suites.agents import RANDOM, RULE, Act, Agent
+from rllib_integration.suites.definitions import Scenario, weathers
+
+if TYPE_CHECKING:
+    from rllib_integration.carla_env import CarlaEnv
+
+ATTEMPTS = 3
+"""Times that an episode is driven whose server is lost."""
+
+
+class BenchmarkError(ConfigError):
+    """A benchmark can't go on; the message is a sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Drive:
+    """A scenario that is driven with a seed."""
+
+    scenario: Scenario
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Names it among all of a benchmark."""
+        return self.scenario.key(self.seed)
+
+
+def judged_config(env_config: Mapping[str, Any], agent: Agent) -> dict[str, Any]:
+    """The environment's configuration in which an agent's own task is judged by a suite's rules.
+
+    Args:
+        env_config: That the policy was trained with; of `rule` and `random` the server's settings alone are used.
+        agent: What drives.
+    """
+    experiment = dict(env_config["experiment"])
+    if agent.name in (RULE, RANDOM):
+        experiment = {"type": "rllib_integration.suites.rule_driver:RuleDriving"}
+    inner = {"type": experiment.pop("type"), "others": experiment.pop("others", {})}
+    experiment.update(type="rllib_integration.suites.judging:JudgedExperiment", others={"experiment": inner})
+    # An experiment may want to have a route when it is made; each episode brings its own.
+    experiment["route"] = experiment.get("route") or {"length": 100}
+    return {**env_config, "experiment": experiment}
+
+
+def drive_all(
+    env_config: Mapping[str, Any], agent: Agent, drives: Sequence[Drive], workers: int
+) -> Iterator[dict[str, Any]]:
+    """Drive on several processes, and yield the record of each episode when it has ended, in any order.
+
+    Raises:
+        BenchmarkError: A worker failed; the message is its own.
+    """
+    context = multiprocessing.get_context("spawn")
+    ordered = sorted(drives, key=lambda one: (one.scenario.town, one.seed, one.key))
+    bounds = np.linspace(0, len(ordered), min(workers, len(ordered)) + 1).round().astype(int)
+    processes: list[BaseProcess] = []
+    answers: dict[Connection, BaseProcess] = {}
+    try:
+        for begin, end in pairwise(bounds.tolist()):
+            ours, theirs = context.Pipe(duplex=False)
+            work = (dict(env_config), agent, ordered[begin:end], theirs)
+            processes.append(context.Process(target=_work, args=work, daemon=True))
+            processes[-1].start()
+            theirs.close()
+            answers[ours] = processes[-1]
+        while answers:
+            for connection in wait(list(answers)):
+                assert isinstance(connection, Connection)
+                try:
+                    answer = connection.recv()
+                except EOFError:
+                    process = answers.pop(connection)
+                    process.join()
+                    if process.exitcode:
+                        raise BenchmarkError(f"A worker ended with status {process.exitcode}, unasked.") from None
+                    continue
+                if isinstance(answer, str):
+                    raise BenchmarkError(answer)
+                yield answer
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+
+
+def _work(env_config: dict[str, Any], agent: Agent, drives: Sequence[Drive], answers: Connection) -> None:
+    from rllib_integration.carla_env import CarlaEnv
+
+    try:
+        first = drives[0].scenario.town
+        env = CarlaEnv({**env_config, "experiment": {**env_config["experiment"], "town": first}})
+        try:
+            act = agent.load(env.action_space, drives[0].seed)
+            for drive in drives:
+                answers.send(drive_one(env, act, drive))
+        finally:
+            env.close()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:
+        answers.send(f"{type(error).__name__}: {' '.join(str(error).split())}")
+
+
+def drive_one(env: CarlaEnv, act: Act, drive: Drive) -> dict[str, Any]:
+    """Drive an episode, again if its server is lost; returns its record.
+
+    Raises:
+        BenchmarkError: The server was lost each time.
+    """
+    scenario = drive.scenario
+    for _ in range(ATTEMPTS):
+        env.experiment.rules = scenario.rules  # type: ignore[attr-defined]
+        observation, info = env.reset(seed=drive.seed, options=scenario.options(weathers()))
+        ended, steps = False, 0
+        while not ended:
+            observation, _, terminated, truncated, info = env.step(act(observation))
+            steps += 1
+            ended = terminated or truncated
+        if info.get("server_restarted"):
+            continue
+        end = env.experiment.end  # type: ignore[attr-defined]
+        return {
+            "key": drive.key,
+            "suite": scenario.suite,
+            "task": scenario.task,
+            "split": scenario.split,
+            "town": scenario.town,
+            "weather": scenario.weather,
+            "number": scenario.number,
+            "seed": drive.seed,
+            "steps": steps,
+            "end": end,
+            "success": end == "goal",
+            "metrics": {name: value for name, value in info["episode_metrics"].items() if name != "end_reason"},
+        }
+    raise BenchmarkError(f"The server was lost {ATTEMPTS} times while {drive.key} was driven.")

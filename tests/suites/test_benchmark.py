@@ -1,0 +1,91 @@
+"""`carla-rllib benchmark` drives, goes on where it was interrupted, and shows what was driven."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import carla
+import pytest
+
+from rllib_integration.cli import benchmark
+from rllib_integration.roads.routes import RoutePlanner
+
+
+@pytest.fixture
+def routes(world: carla.World, tmp_path: Path) -> Path:
+    """A file of two routes in the built-in town, in the form of CARLA's Leaderboard."""
+    carla_map = world.get_map()
+    planner = RoutePlanner.for_map(carla_map)
+    points = carla_map.get_spawn_points()
+    found = []
+    for start in points:
+        for goal in points:
+            if start is not goal and start.location.distance(goal.location) > 40.0:
+                route = planner.route_to(start, goal.location)
+                if route.length < 120.0:
+                    found.append((start, goal))
+                    break
+        if len(found) == 2:
+            break
+    elements = "".join(
+        f"<route id='{number}' town='Minitown'>"
+        + "".join(
+            f"<waypoint x='{pose.location.x}' y='{pose.location.y}' z='{pose.location.z}' yaw='{pose.rotation.yaw}'/>"
+            for pose in pair
+        )
+        + "</route>"
+        for number, pair in enumerate(found)
+    )
+    file = tmp_path / "short.xml"
+    file.write_text(f"<routes>{elements}</routes>")
+    return file
+
+
+def run(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    benchmark.add_arguments(parser)
+    return benchmark._run(parser.parse_args(list(words)))
+
+
+def test_a_rule_drives_the_routes_and_the_same_command_goes_on(
+    routes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "result"
+    words = (str(routes), "rule", "--workers", "1", "--output", str(folder))
+    words += ("--set", "env_config.carla.server=embedded")
+    assert run(*words) == 0
+    records = [json.loads(line) for line in (folder / "episodes.jsonl").read_text().splitlines()]
+    assert [record["end"] for record in records] == ["goal", "goal"]
+    (summary,) = json.loads((folder / "results.json").read_text())["summaries"]
+    assert summary["success"] == 100.0
+    assert summary["route_completion"] > 95.0
+    evidence = json.loads((folder / "evidence.json").read_text())
+    assert len(evidence["policy_sha256"]) == len(evidence["suite_sha256"]) == 64
+    assert evidence["starts"][0]["versions"]["carla"]
+    # An interrupted one has lost its last line, and has half of another.
+    lines = (folder / "episodes.jsonl").read_text().splitlines()
+    (folder / "episodes.jsonl").write_text(lines[0] + "\n" + lines[1][:40] + "\n")
+    capsys.readouterr()
+    assert run(*words) == 0
+    assert "1 are known already" in capsys.readouterr().out
+    assert len(json.loads((folder / "evidence.json").read_text())["starts"]) == 2
+    routes.write_text(routes.read_text().replace("id='1'", "id='7'"))
+    assert run(*words) == 1
+    assert "another suite (its hash differs)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("nocrash", "rule", "--tasks", "full"), "--tasks full: nocrash has empty, regular, dense."),
+        (("nocrash", "~/no_such_run"), "no_such_run': give rule, random"),
+        (("nocrash", "rule", "--weathers", "Snow"), "--weathers Snow"),
+    ],
+)
+def test_mistakes_are_told_before_anything_starts(
+    words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*words) == 1
+    assert message in capsys.readouterr().err
