@@ -1,49 +1,27 @@
 #!/usr/bin/env python3
-"""Test how well DQN policies drive: python3 dqn_evaluate.py CONFIG RUN_OR_CHECKPOINT... --episodes 50"""
+"""Test policies: python3 dqn_evaluate.py CONFIG RUN_OR_CHECKPOINT... --episodes 50"""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
 
-import numpy as np
+from rllib_integration.cli import evaluate
+from rllib_integration.cli.flags import use_current_folder
 
-from rllib_integration.process_guard import run_guarded
-
-
-class GreedyPolicy:
-    """The action of the highest Q-value.
-
-    Args:
-        checkpoint: A folder with a network and its description.
-    """
-
-    def __init__(self, checkpoint: str) -> None:
-        import torch
-
-        from dqn_example.dqn_inference_model import load_inference_model
-
-        torch.set_num_threads(1)  # the other processors have episodes of their own
-        self._model = load_inference_model(checkpoint, "cpu")
-
-    def act(self, observation: np.ndarray) -> tuple[Any, float]:
-        """The best action and its Q-value."""
-        values = self._model.compute_values(observation)
-        best = int(values.argmax())
-        return best, float(values[best])
+EXPERIMENT = "dqn_example.dqn_experiment:DQNExperiment"
+"""For configurations that leave it to the script, as those of the original integration do."""
 
 
 def main() -> int:
-    """Read the command line and drive."""
-    from rllib_integration.driving.trial_command import add_test_arguments, run_drive_test
-
+    """Test as the command line says."""
+    use_current_folder()
     parser = argparse.ArgumentParser(
-        description="Drive greedily from many starts and tell distances, time off the lane and how it ended."
+        description="Test how well policies drive; the same as carla-rllib evaluate.",
+        epilog=__doc__,
     )
-    add_test_arguments(parser)
-    arguments = parser.parse_args()
-    return run_guarded(lambda: run_drive_test(arguments, GreedyPolicy))
+    evaluate.add_arguments(parser)
+    return evaluate.run(parser.parse_args(), experiment=EXPERIMENT)
 
 
 if __name__ == "__main__":

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from dqn_example.dqn_state import HeroState
-    from rllib_integration.lanes import LanePosition
+from dqn_example.dqn_state import EDGE_TOLERANCE, HeroState
 
 SLOW_SPEED = 20.0  # [km/h] below it, gaining speed is rewarded
 STEERING_ERROR = 0.4  # sine of the heading error from which on the steering has to correct it
-EDGE_TOLERANCE = 0.3  # [m] the vehicle's middle may be so far beyond the lane's edge
 HEADING_TOLERANCE = 0.8  # [rad] where the reward for heading along the lane reaches zero
 OVERSPEED_SLOPE = 2.5  # the reward is gone at 1.4 times the target speed
 LANE_WIDTH = 3.5  # [m] where there is no lane
 LATERAL_ACCELERATION = 3.5  # [m/s^2] that bends of the route are to be driven with at most
+COLLISION_PENALTY = 40.0  # of the original's task, which knew no collisions; as much as falling off the road
 BRAKING = 2.0  # [m/s^2] that the "traffic" reward wants to be enough before what is ahead
 HEADWAY = 1.0  # [s] that it wants to the one ahead
 NEAR_STANDSTILL = 1.0  # [m/s] added to both speeds of a ratio, so that it has a meaning where the hero is to stand
 
 
 def original_reward(
-    state: HeroState, last: HeroState | None, end_reason: str | None, collision_penalty: float
+    state: HeroState, last: HeroState | None, end_reason: str | None, collided: bool
 ) -> dict[str, float]:
     """The original integration's reward, without its prize for reaching the time limit.
 
@@ -43,7 +40,7 @@ def original_reward(
         elif abs(math.sin(error)) > STEERING_ERROR and math.sin(error) * state.steer >= 0:
             parts["steering"] = -0.05
     parts["end"] = {"fell": -40.0, "idle": -100.0}.get(end_reason or "", 0.0)
-    parts["collision"] = -collision_penalty
+    parts["collision"] = -COLLISION_PENALTY if collided else 0.0
     return parts
 
 
@@ -116,10 +113,3 @@ def _share(relative: float, lateral: float, error: float, width: float) -> dict[
         "heading": 0.25 * relative * aligned,
         "end": 0.0,
     }
-
-
-def is_in_lane(lane: LanePosition | None) -> bool:
-    """Whether the vehicle's middle is within a lane that leads roughly where it heads."""
-    if lane is None or not lane.is_driving:
-        return False
-    return abs(lane.heading_error) < 90.0 and abs(lane.lateral) <= lane.width / 2 + EDGE_TOLERANCE

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import carla
 import numpy as np
 
-from rllib_integration.config import ConfigError
+from rllib_integration.config.merging import ConfigError
 
 if TYPE_CHECKING:
     from dqn_example.dqn_state import HeroState
@@ -51,7 +51,8 @@ class LaneStarts:
         transform, speed = self._draw(core, rng)
         right, yaw = transform.get_right_vector(), transform.rotation.yaw
         offset = float(rng.uniform(-START_OFFSET, START_OFFSET))
-        location = transform.location + carla.Location(right.x * offset, right.y * offset, 0.05)
+        aside = carla.Location(right.x * offset, right.y * offset, 0.05)
+        location = cast(carla.Location, transform.location + aside)
         heading = math.radians(yaw + float(rng.uniform(-START_ANGLE, START_ANGLE)))
         pitch = transform.rotation.pitch
         core.hero.set_transform(carla.Transform(location, carla.Rotation(pitch=pitch, yaw=math.degrees(heading))))
@@ -89,7 +90,10 @@ class LaneStarts:
             points = [point for point in carla_map.generate_waypoints(START_SPACING) if not point.is_junction]
             clear = [point for point in points if _is_clear_of_junctions(point)]
             if not clear:
-                raise ConfigError(f"others.start: lanes: {carla_map.name} has no lane away from junctions.")
+                raise ConfigError(
+                    f"Episodes start on lanes {JUNCTION_MARGIN:.0f} m away from junctions, and there is none in "
+                    f"{carla_map.name}."
+                )
             self._points[carla_map.name] = clear
         return self._points[carla_map.name]
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import carla
 
-from rllib_integration.road_ahead import NOTHING, Ahead
+from rllib_integration.roads.ahead import NOTHING, Ahead
+from rllib_integration.roads.lanes import LanePosition
+from rllib_integration.roads.routes import Route
 
-if TYPE_CHECKING:
-    from rllib_integration.lanes import LanePosition
-    from rllib_integration.routes import Route
-
-BEND_AHEAD = 12.0  # [m] of the route whose bends the "route" reward slows down for
+BEND_AHEAD = 12.0  # [m] of the route whose bends its reward slows down for
+EDGE_TOLERANCE = 0.3  # [m] the vehicle's middle may be so far beyond the lane's edge
 
 
 @dataclass
@@ -65,7 +63,15 @@ def forward_speed(hero: carla.Vehicle) -> float:
     return hero.get_velocity().dot(hero.get_transform().get_forward_vector())
 
 
+def is_in_lane(lane: LanePosition | None) -> bool:
+    """Whether the vehicle's middle is within a lane that leads roughly where it heads."""
+    if lane is None or not lane.is_driving:
+        return False
+    return abs(lane.heading_error) < 90.0 and abs(lane.lateral) <= lane.width / 2 + EDGE_TOLERANCE
+
+
 def route_pose(route: Route | None, transform: carla.Transform) -> RoutePose | None:
+    """How a pose lies to a route, which it brings up to date; None where there is no route."""
     if route is None:
         return None
     place = transform.location

@@ -1,0 +1,150 @@
+"""Following a route by bird view: through empty streets (`dqn_drive.yaml`), or in traffic (`dqn_traffic.yaml`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dqn_example.dqn_rewards import BRAKING, HEADWAY, route_reward, traffic_reward
+from dqn_example.dqn_state import HeroState, route_pose
+from dqn_example.follow_road import FASTEST_SHOWN, WHERE, FollowRoad, Picture, plane_of
+from rllib_integration.config.merging import ConfigError, Rule
+from rllib_integration.roads.ahead import NOTHING, SIGHT, Ahead, RoadAhead
+from rllib_integration.sensors.bird_view_manager import read_planes
+
+if TYPE_CHECKING:
+    from rllib_integration.carla_core import CarlaCore
+
+
+class DriveRoute(FollowRoad):
+    """Drives along its route at the target speed, slower where the route bends.
+
+    The episode ends where the hero leaves its lane or its route. It needs `env_config.experiment.route`; a bird view
+    with the plane `route` shows the way at junctions.
+    """
+
+    OTHERS: ClassVar[dict[str, Any]] = {
+        **FollowRoad.OTHERS,
+        "actions": "fine",
+        "max_time_off_lane": 0,  # steps in a row off the lanes of its direction before the episode ends
+        "end_off_route": 4.0,  # [m] the episode ends so far away from the route
+        "retry_share": 0.3,  # of the episodes that start some seconds before an earlier one ended badly
+        "distance_limit": 0.0,  # [m] the episode is cut off after this distance; 0 = no limit
+    }
+    RULES: ClassVar[dict[str, Rule]] = {
+        **FollowRoad.RULES,
+        "retry_share": Rule(float, accepts=lambda share: 0 <= share <= 1, expected="a share from 0 to 1"),
+        "max_time_off_lane": Rule(int, accepts=lambda count: count >= 0, expected="a whole number of steps, 0 or more"),
+    }
+
+    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+        super().__init__(config)
+        if not self.config["route"]:
+            raise ConfigError(
+                f"{type(self).__name__} follows a route: env_config.experiment.route has to be set, as {{length: 500}}."
+            )
+
+    def read_state(self, core: CarlaCore) -> HeroState:
+        """The hero after the tick, and how it lies to its route."""
+        state = super().read_state(core)
+        assert core.hero is not None
+        state.route = route_pose(core.sensor_interface.route, core.hero.get_transform())
+        return state
+
+    def bad_ends(self, state: HeroState, core: CarlaCore) -> dict[str, bool]:
+        """Which of `ENDS` the hero's state is."""
+        return {
+            **super().bad_ends(state, core),
+            "left_lane": self.off_lane_steps > self.others["max_time_off_lane"],
+            "left_route": state.route is not None and state.route.deviation > self.others["end_off_route"],
+        }
+
+    def limits(self, core: CarlaCore) -> dict[str, bool]:
+        """Which of `LIMITS` the episode has reached."""
+        return {**super().limits(core), "distance_limit": 0 < self.others["distance_limit"] <= self.distance}
+
+    def compute_reward(self, observation: Picture, core: CarlaCore) -> dict[str, float]:
+        """The step's reward in named parts."""
+        assert self.state is not None
+        return route_reward(self.state, self.end_reason, self.others["target_speed"])
+
+
+class DriveInTraffic(DriveRoute):
+    """Drives along its route among others, at the speed that what is ahead allows.
+
+    Five planes more show, as numbers, what is ahead on the route. The planes that `previous_planes` names are shown
+    once more as they were a decision ago, so that motion is seen.
+    """
+
+    OTHERS: ClassVar[dict[str, Any]] = {
+        **DriveRoute.OTHERS,
+        "actions": "braking",
+        "target_speed": 7.0,
+        "previous_planes": ["vehicles", "two_wheelers", "walkers"],
+    }
+
+    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+        self._previous_channels: list[int] = []
+        super().__init__(config)
+        self._previous_channels = self._find_planes(self.others["previous_planes"])
+
+    def _find_planes(self, names: list[str]) -> list[int]:
+        """Where planes of the bird view lie on its channel axis."""
+        planes = read_planes(self.config["hero"]["sensors"][self.birdview].get("planes", ())) if names else ()
+        for name in names:
+            if name not in planes:
+                raise ConfigError(
+                    f"{WHERE}.previous_planes names {name!r}, but the bird view's planes are {', '.join(planes)}."
+                )
+        return [planes.index(name) for name in names]
+
+    def reset(self) -> None:
+        """Forget the last episode."""
+        super().reset()
+        self._last_picture: Picture | None = None
+        self._road_ahead: RoadAhead | None = None
+        self.ahead = NOTHING
+
+    def planes(self, picture: Picture) -> list[Picture]:
+        """The bird view, planes of the one before, the speed, and what is ahead."""
+        self._look_ahead()
+        before = picture if self._last_picture is None else self._last_picture
+        self._last_picture = picture
+        shown, speed = super().planes(picture)
+        previous = [before[..., self._previous_channels]] if self._previous_channels else []
+        return [shown, *previous, speed, *(plane_of(picture, share) for share in shown_ahead(self.ahead))]
+
+    def _look_ahead(self) -> None:
+        core = self._core
+        if core is None or core.hero is None or core.metrics is None:
+            return
+        if self._road_ahead is None:
+            self._road_ahead = RoadAhead(core.hero, core.sensor_interface, core.metrics)
+        self.ahead = self._road_ahead.look()
+
+    def read_state(self, core: CarlaCore) -> HeroState:
+        """The hero after the tick, how it lies to its route, and what is ahead."""
+        state = super().read_state(core)
+        state.ahead = self.ahead
+        return state
+
+    def bad_ends(self, state: HeroState, core: CarlaCore) -> dict[str, bool]:
+        """Which of `ENDS` the hero's state is."""
+        ran_red = core.metrics is not None and core.metrics.counts["red_lights_run"] > 0
+        return {**super().bad_ends(state, core), "red_light": ran_red}
+
+    def compute_reward(self, observation: Picture, core: CarlaCore) -> dict[str, float]:
+        """The step's reward in named parts."""
+        assert self.state is not None
+        return traffic_reward(self.state, self.end_reason, self.others["target_speed"])
+
+
+def shown_ahead(ahead: Ahead) -> list[float]:
+    """What is ahead, and the speed that it allows, from 0 to 1: 1 = nothing within sight, or the fastest shown.
+
+    Distances are shown by their square roots, as the speeds from which the hero can stop within them: the last metres
+    decide, and of 40 m a metre would be one step of brightness in forty.
+    """
+    gap, crossing, line = (math.sqrt(distance / SIGHT) for distance in (ahead.gap, ahead.crossing, ahead.line))
+    return [gap, ahead.gap_speed / FASTEST_SHOWN, crossing, line, ahead.safe_speed(BRAKING, HEADWAY) / FASTEST_SHOWN]
