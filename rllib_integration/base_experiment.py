@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rllib_integration.config import ConfigError, Rule, merge, overlay
+from rllib_integration.config.merging import ConfigError, Rule, merge, overlay
+from rllib_integration.scenarios.settings import SCENARIOS_CONFIG, resolve_scenarios
 
 if TYPE_CHECKING:
     import carla
@@ -27,14 +28,17 @@ BASE_EXPERIMENT_CONFIG: dict[str, Any] = {
     },
     "town": "Town05_Opt",  # a name, a list of names, or "random": drawn for each episode
     "weather": "ClearNoon",  # a preset of carla.WeatherParameters, a list of them, "random", or {parameter: value}
-    "route": None,  # {length: metres} for a random one, {goal: "x,y,z"}, or none
+    "route": None,  # {length: metres} for a random one, {goal: "x,y,z"}, {via: ["x,y,z", ...]} in order, or none
+    "scenarios": SCENARIOS_CONFIG,  # situations on the hero's way
     "others": {},  # the experiment's own
 }
 
 
 def _is_route(value: Mapping[str, Any] | None) -> bool:
-    if value is None or list(value) == ["goal"]:
+    if value is None or set(value) == {"goal"}:
         return True
+    if set(value) in ({"via"}, {"via", "goal"}):
+        return isinstance(value["via"], (list, tuple)) and len(value["via"]) > 0
     return list(value) == ["length"] and isinstance(value["length"], (int, float)) and value["length"] > 0
 
 
@@ -60,7 +64,12 @@ _EXPERIMENT_RULES = {
     "weather": Rule(
         str, list, dict, accepts=bool, expected="a preset's name, a list of names, 'random', or {parameter: value}"
     ),
-    "route": Rule(dict, type(None), accepts=_is_route, expected="{length: metres}, {goal: 'x,y,z'} or null"),
+    "route": Rule(
+        dict,
+        type(None),
+        accepts=_is_route,
+        expected="{length: metres}, {goal: 'x,y,z'}, {via: ['x,y,z', ...]} or null",
+    ),
 }
 
 
@@ -79,8 +88,9 @@ def resolve_experiment_config(config: Mapping[str, Any] | None) -> dict[str, Any
         settings,
         "env_config.experiment",
         rules=_EXPERIMENT_RULES,
-        free=("hero.sensors", "others"),
+        free=("hero.sensors", "scenarios", "others"),
     )
+    resolved["scenarios"] = resolve_scenarios(resolved["scenarios"])
     for name, attributes in resolved["hero"]["sensors"].items():
         if not isinstance(attributes, Mapping) or not isinstance(attributes.get("type"), str):
             raise ConfigError(
@@ -118,6 +128,18 @@ class BaseExperiment:
 
     def reset(self) -> None:
         """Forget the last episode. Called when the hero stands at its start, before the first observation."""
+
+    def prepare_world(self, core: CarlaCore, config: dict[str, Any]) -> None:
+        """Change the world before the hero comes, or this episode's settings of hero and route.
+
+        Called when town, weather and traffic are there. What is spawned with `core.spawn`, the weather and the time
+        step last until the next episode; draw from `core.rng`, which `reset(seed=)` seeds.
+
+        Args:
+            core: The world.
+            config: The experiment's settings for this episode, to be changed in place, such as
+                `config["hero"]["sensors"]["front"]["fov"]`.
+        """
 
     def place_hero(self, core: CarlaCore) -> None:
         """Move the hero from its spawn point, if the task starts elsewhere. Called before the first tick with
@@ -165,3 +187,18 @@ class BaseExperiment:
         Parts are also given in the step's `info["reward_parts"]`.
         """
         raise NotImplementedError(f"{type(self).__name__} has to override compute_reward(observation, core).")
+
+    def goal_reward(self, achieved: Any, desired: Any) -> Any:
+        """The reward of tasks with goals, of reaching one place while another was wanted; optional.
+
+        Overriding it makes the environment one of goals, whose observations are a dictionary of `observation`,
+        `achieved_goal` and `desired_goal`: hindsight replay then learns from what was reached instead.
+
+        Args:
+            achieved: Goals reached, float32 `(..., n)`.
+            desired: Goals wanted, of the same shape.
+
+        Returns:
+            Rewards, float32 `(...)`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no goals: override goal_reward(achieved, desired).")

@@ -1,6 +1,6 @@
 """One CARLA world as an environment needs it: a server, its client, the hero with its sensors, the traffic.
 
-Every call that waits for the server goes through the keeper's watch, so that none waits longer than allowed and
+Every call that waits for the server goes through the pool's bounded calls, so that none waits longer than allowed and
 the end of the server's process is noticed at once. What goes wrong with a server is a `ServerError`; whoever
 catches one calls `server_failed`, and `connect` (or the next `setup_experiment`) brings another server up.
 """
@@ -13,33 +13,17 @@ import logging
 import math
 import os
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import carla
 import numpy as np
 
-from rllib_integration.clock import Clock, FrameWatch, finish_and_collect
-from rllib_integration.core_config import BASE_CORE_CONFIG, resolve_core_config
+from rllib_integration.config.core import BASE_CORE_CONFIG, resolve_core_config
+from rllib_integration.config.merging import ConfigError, nearest_sentence
 from rllib_integration.metrics import COLLISION_SENSOR, EpisodeMetrics
-from rllib_integration.routes import plan_route
-from rllib_integration.sensors import SensorFactory, SensorInterface, SensorTimeoutError
-from rllib_integration.sensors.bird_view_manager import BirdviewManager
-from rllib_integration.servers import (
-    EMBEDDED_CHOSEN,
-    PortLease,
-    ServerDiedError,
-    ServerError,
-    ServerHangError,
-    chooses_embedded,
-    create_keeper,
-    is_port_free,
-    kill_all_servers,
-    lease_traffic_manager_port,
-)
-from rllib_integration.servers.keeper import ServerKeeper
-from rllib_integration.servers.watch import PendingCall
-from rllib_integration.spawning import (
+from rllib_integration.roads.routes import plan_route
+from rllib_integration.scenario import (
     SpawnError,
     choose_blueprint,
     choose_town,
@@ -48,7 +32,26 @@ from rllib_integration.spawning import (
     read_location,
     town_name,
 )
-from rllib_integration.traffic import Traffic
+from rllib_integration.sensors import SensorFactory, SensorInterface, SensorTimeoutError
+from rllib_integration.sensors.bird_view_manager import BirdviewManager
+from rllib_integration.servers import (
+    EMBEDDED_CHOSEN,
+    CarlaServer,
+    PortLease,
+    ServerDiedError,
+    ServerError,
+    ServerHangError,
+    chooses_embedded,
+    create_pool,
+    is_port_free,
+    kill_all_servers,
+    lease_traffic_manager_port,
+)
+from rllib_integration.servers.bounded_calls import PendingCall
+from rllib_integration.servers.pool import ServerPool
+from rllib_integration.ticking import Clock, FrameWatch, finish_and_collect
+from rllib_integration.tracks.racetracks import RACETRACKS, racetrack_opendrive
+from rllib_integration.traffic.handle import Traffic
 
 __all__ = ["BASE_CORE_CONFIG", "CarlaCore", "is_used", "kill_all_servers", "resolve_core_config"]
 
@@ -63,6 +66,8 @@ _NO_SERVER = "There is no CARLA server: the last one failed, and no other has be
 _SILENCE = 1.0  # [s] after which a frame that was only asked for is asked after
 _BIRD_VIEW_RADIUS = 25.0  # [m] shown to people
 _EPISODES_OF_A_CLIENT = 2000
+_POINTS_KEPT_CLEAR = 20  # of a route with scenarios, which traffic keeps away from as it is spawned
+_BARE_ROADS = carla.OpendriveGenerationParameters(wall_height=0.0, additional_width=0.0)
 
 _traffic_managers_here: weakref.WeakSet[carla.TrafficManager] = weakref.WeakSet()
 """Those that live in this process, synchronous with their worlds."""
@@ -113,7 +118,7 @@ class CarlaCore:
 
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
         self.config = resolve_core_config(config)
-        self.keeper: ServerKeeper = create_keeper(self.config)
+        self.pool: ServerPool = create_pool(self.config)
         self.client: carla.Client | None = None
         self.world: Any = None
         self.map: Any = None
@@ -131,6 +136,8 @@ class CarlaCore:
         self._frames: FrameWatch | None = None
         self._available_towns: list[str] = []
         self._town: str | None = None
+        self._timestep = 0.0
+        self._extras: list[carla.Actor] = []
         self._weather: carla.WeatherParameters | None = None
         self.rng = np.random.default_rng()
         self._start_poses: list[carla.Transform] = []
@@ -140,7 +147,7 @@ class CarlaCore:
         self._bird_view_size = 0
         self._episodes_of_client = 0
         self._forgotten: list[Any] = []
-        self._left_behind: dict[int, list[int]] = {}
+        self._orphans: dict[int, list[int]] = {}
         self._ticking: PendingCall[tuple[int, dict[str, tuple[int, Any]]]] | None = None
         self._expected: _ExpectedFrame | None = None
         try:
@@ -158,7 +165,7 @@ class CarlaCore:
             ServerGaveUpError: Too many servers in a row failed.
             ServerSettingsError, ServerVersionError: No other server would do better.
         """
-        while self.client is None or self.keeper.server is None:
+        while self.client is None or self.pool.server is None:
             self.init_server()
             try:
                 self.connect_client()
@@ -169,7 +176,7 @@ class CarlaCore:
         """Have a running server: the present one, or a new one of the configured kind."""
         if chooses_embedded(self.config):
             _say_once(EMBEDDED_CHOSEN)
-        server = self.keeper.acquire()
+        server = self.pool.acquire()
         self.server_port = server.port
 
     def connect_client(self) -> None:
@@ -185,10 +192,10 @@ class CarlaCore:
                 if attempt == attempts or not self._server().answers():
                     raise
         self._has_sensed = False
-        self._apply_settings()
+        self._apply_settings(self.config["timestep"])
         self._available_towns = list(self._call(client.get_available_maps))
         self._enter_world()
-        self._remove_left_behind()
+        self._remove_orphans()
         self.client = client
         self._episodes_of_client = 0
         self._forgotten = []
@@ -201,9 +208,16 @@ class CarlaCore:
         client.set_timeout(self.config["timeout"])
         return client
 
-    def _apply_settings(self) -> None:
+    def set_timestep(self, seconds: float) -> None:
+        """Change the time that a tick simulates until the next episode; it costs some ticks.
+
+        Call it before the hero's sensors are spawned, which count in ticks.
+        """
+        if seconds != self._timestep:
+            self._apply_settings(seconds)
+
+    def _apply_settings(self, timestep: float) -> None:
         settings = self._call(self.world.get_settings)
-        timestep = self.config["timestep"]
         settings.synchronous_mode = True
         settings.fixed_delta_seconds = timestep
         settings.no_rendering_mode = not self.config["enable_rendering"]
@@ -212,6 +226,7 @@ class CarlaCore:
         settings.max_substeps = min(max(_FEWEST_SUBSTEPS, math.ceil(timestep / _SUBSTEP - 1e-6)), _MOST_SUBSTEPS)
         settings.deterministic_ragdolls = True
         self._call(self.world.apply_settings, settings, self.config["timeout"])
+        self._timestep = timestep
 
     def _enter_world(self) -> None:
         self.map = self._call(self.world.get_map, timeout=self.config["load_timeout"])
@@ -226,10 +241,15 @@ class CarlaCore:
             self._frames.stop()
             self._frames = None
 
-    def _server(self) -> Any:
-        if self.keeper.server is None:
+    @property
+    def server(self) -> CarlaServer | None:
+        """The present server; None while there is none."""
+        return self.pool.server
+
+    def _server(self) -> CarlaServer:
+        if self.pool.server is None:
             raise ServerDiedError(_NO_SERVER)
-        return self.keeper.server
+        return self.pool.server
 
     def _call(self, function: Callable[..., Result], *arguments: Any, timeout: float | None = None) -> Result:
         """Call something that waits for the server, no longer than allowed."""
@@ -237,25 +257,25 @@ class CarlaCore:
 
     def _ask(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """`_call` for sensors, which are read here or in the client's own thread."""
-        watch = self.keeper.watch
-        return function(*arguments) if watch is not None and watch.is_calling() else self._call(function, *arguments)
+        calls = self.pool.calls
+        return function(*arguments) if calls is not None and calls.is_calling() else self._call(function, *arguments)
 
     def _begin(
         self, function: Callable[..., Result], *arguments: Any, timeout: float | None = None
     ) -> PendingCall[Result]:
-        if self.keeper.watch is None:
+        if self.pool.calls is None:
             raise ServerDiedError(_NO_SERVER)
         # The client's own time-outs come first: their messages say more.
         seconds = (timeout or self.config["timeout"]) + 1.0
-        return self.keeper.watch.begin(function, *arguments, timeout=seconds)
+        return self.pool.calls.begin(function, *arguments, timeout=seconds)
 
     def as_server_error(self, error: RuntimeError) -> ServerError | None:
         """The loss of the server that an error of the client means; None if it means something else."""
         if isinstance(error, ServerError):
             return error
-        server = self.keeper.server
+        server = self.pool.server
         if server is not None and server.exit_status() is not None:
-            return ServerDiedError(server.obituary())
+            return ServerDiedError(server.exit_report())
         if isinstance(error, SensorTimeoutError) or str(error).startswith("time-out of"):
             return ServerHangError(str(error))
         return None
@@ -263,25 +283,26 @@ class CarlaCore:
     def server_failed(self, error: ServerError) -> None:
         """Give the present server up: end it, forget all that hung on it, prepare the next one."""
         self._forget_world()
-        self.keeper.failed(error)
+        self.pool.failed(error)
 
     def end_episode(self) -> None:
         """Note an episode's end; a server that is due for replacement is replaced now."""
-        if self.keeper.server is None:
+        if self.pool.server is None:
             return
-        due = self.keeper.episode_ended()
+        due = self.pool.episode_ended()
         if due:
             self._forget_world()
 
     def _forget_world(self) -> None:
         """Let go of a client that never recovers, without asking its server for anything."""
         if self.client is not None:
-            self._left_behind = {self.world.id: self._own_actors()}
+            self._orphans = {self.world.id: self._own_actors()}
             # The client aborts the process if one of its own threads drops the last reference to it, as one that
             # still ends a sensor does. So all of it is kept until the next client is there.
             sensors = self.sensor_interface.abandon()
             self.sensor_interface = SensorInterface(self._ask)
-            self._forgotten = [self.client, self.world, self.map, self.hero, self.spectator, sensors]
+            self._forgotten = [self.client, self.world, self.map, self.hero, self.spectator, sensors, self._extras]
+            self._extras = []
         self._stop_traffic()
         self._ignore_frames()
         self._traffic_manager = self._ticking = self._expected = None
@@ -294,19 +315,20 @@ class CarlaCore:
         traffic = [*self._traffic.controllers, *self._traffic.walkers, *self._traffic.vehicles] if self._traffic else []
         of_carla = (getattr(sensor, "sensor", None) for sensor in self.sensor_interface.sensors.values())
         sensors = [actor.id for actor in of_carla if actor is not None]
-        return [*traffic, *sensors, *([self.hero.id] if self.hero is not None else [])]
+        extras = [actor.id for actor in self._extras]
+        return [*traffic, *extras, *sensors, *([self.hero.id] if self.hero is not None else [])]
 
-    def _remove_left_behind(self) -> None:
+    def _remove_orphans(self) -> None:
         """Destroy what was ours on a server that hung and answers again; one that we started would have been ended."""
-        ours = self._left_behind.pop(self.world.id, [])
-        self._left_behind = {}
+        ours = self._orphans.pop(self.world.id, [])
+        self._orphans = {}
         if ours and not self._server().started_here:
             for actor in self._call(self.world.get_actors, ours):
                 self._call(actor.destroy)
 
     def close(self) -> None:
         """Destroy what is ours, end the server if it was started here. Twice is fine."""
-        server = self.keeper.server
+        server = self.pool.server
         if self.client is not None and server is not None and server.exit_status() is None:
             try:
                 self._end_tick()
@@ -316,19 +338,28 @@ class CarlaCore:
             except RuntimeError as error:
                 logger.info("The world could not be left tidy: %s", error)
         self._forget_world()
-        self.keeper.close()
+        self.pool.close()
         if self._tm_lease is not None:
             self._tm_lease.release()
             self._tm_lease = None
 
     # The episode's world
 
-    def setup_experiment(self, experiment_config: Mapping[str, Any], seed: int | None = None) -> None:
+    def setup_experiment(
+        self,
+        experiment_config: Mapping[str, Any],
+        seed: int | None = None,
+        situate: Callable[[carla.Map], Mapping[str, Any]] | None = None,
+    ) -> Mapping[str, Any]:
         """Prepare an episode: town, weather, lights and traffic, drawn from a seed. The last hero is removed.
 
         Args:
             experiment_config: A complete `experiment` section.
             seed: Decides all that is left open; None draws one.
+            situate: Gives, once the town is there, the section with the hero's start and route in it.
+
+        Returns:
+            The section that holds for the episode.
 
         Raises:
             ConfigError: A town, weather, blueprint or spawn point does not exist.
@@ -342,15 +373,24 @@ class CarlaCore:
         self.rng = hero_rng
         self._clear_world()
         self._renew_client()
-        self._load_town(choose_town(experiment_config["town"], self._available_towns, for_town))
-        self._set_weather(choose_weather(experiment_config["weather"], for_weather))
+        available = [*self._available_towns, *RACETRACKS]
+        self._load_town(choose_town(experiment_config["town"], available, for_town))
+        self.set_timestep(self.config["timestep"])
+        self.set_weather(choose_weather(experiment_config["weather"], for_weather))
+        assert self.map is not None
+        if situate is not None:
+            experiment_config = situate(self.map)
         hero = experiment_config["hero"]
         self._start_poses = hero_transforms(hero["spawn_points"], self.map, hero_rng)
         self._call(self.world.reset_all_traffic_lights)
         activity = experiment_config["background_activity"]
         own_seed = activity["seed"]
         traffic_seed = int(for_traffic.integers(2**31)) if own_seed is None else own_seed
-        self.spawn_npcs(activity["n_vehicles"], activity["n_walkers"], activity["tm_hybrid_mode"], traffic_seed)
+        self.spawn_npcs(
+            *(activity["n_vehicles"], activity["n_walkers"], activity["tm_hybrid_mode"], traffic_seed),
+            keep_clear=_places_of_scenarios(experiment_config),
+        )
+        return experiment_config
 
     def _renew_client(self) -> None:
         """Now and then begin with a new client of the same server.
@@ -363,6 +403,11 @@ class CarlaCore:
             self._forget_world()
             self.connect()
             self._episodes_of_client = 1  # the one that begins
+
+    @property
+    def town(self) -> str:
+        """Plain name of the town that was asked for, or else of the one that the server has."""
+        return town_name(self._town or self.map.name)
 
     def _load_town(self, town: str) -> None:
         if town == self._town:
@@ -379,7 +424,11 @@ class CarlaCore:
         self._server().prepare_town(town)
         assert self.client is not None
         with self._patience() as seconds:
-            self.world = self._call(self.client.load_world, town, False, layers, timeout=seconds)
+            if town_name(town) in RACETRACKS and town_name(town) not in map(town_name, self._available_towns):
+                arguments: tuple[Any, ...] = (racetrack_opendrive(town_name(town)), _BARE_ROADS, False)
+                self.world = self._call(self.client.generate_opendrive_world, *arguments, timeout=seconds)
+            else:
+                self.world = self._call(self.client.load_world, town, False, layers, timeout=seconds)
         self._weather = None
         self.sensor_interface.memory = {}
         self._enter_world()
@@ -401,7 +450,8 @@ class CarlaCore:
             return False
         return layers == carla.MapLayer.All or not self._server().started_here
 
-    def _set_weather(self, weather: carla.WeatherParameters) -> None:
+    def set_weather(self, weather: carla.WeatherParameters) -> None:
+        """Change the weather until the next episode. Does not wait for the server."""
         if weather != self._weather:
             self.world.set_weather(weather)
             self._weather = weather
@@ -416,8 +466,50 @@ class CarlaCore:
             self._call(self._traffic.clear)
             self.actors = []
             removed = True
-        if removed:
+        extras, self._extras = self._extras, []
+        for actor in extras:
+            self._call(actor.destroy)
+        if removed or extras:
             self._tick_world()
+
+    def spawn(self, type_id: str, pose: carla.Transform, **attributes: float | str) -> carla.Actor:
+        """Spawn something that is destroyed with the episode, such as an obstacle or a patch of slippery road.
+
+        Args:
+            type_id: Id of its blueprint.
+            pose: Where.
+            attributes: Of the blueprint.
+
+        Raises:
+            ConfigError: The server has no such blueprint, or the blueprint no such attribute.
+            RuntimeError: There is no room.
+            ServerError: The server failed.
+        """
+        assert self.sensor_interface.blueprints is not None
+        blueprints = self.sensor_interface.blueprints
+        try:
+            blueprint = blueprints.find(type_id)
+        except IndexError:
+            names = [known.id for known in blueprints]
+            raise ConfigError(f"There is no blueprint '{type_id}'. {nearest_sentence(type_id, names)}") from None
+        for name, value in attributes.items():
+            if not blueprint.has_attribute(name):
+                raise ConfigError(f"{type_id} has no attribute '{name}'.")
+            blueprint.set_attribute(name, str(value))
+        actor = self._call(self.world.spawn_actor, blueprint, pose)
+        self._extras.append(actor)
+        self._server().note_actors(self.world.id, self._own_actors())
+        return actor
+
+    def remove(self, actor: carla.Actor) -> None:
+        """Destroy what `spawn` has spawned, before its episode ends.
+
+        Raises:
+            ServerError: The server failed.
+        """
+        if actor in self._extras:
+            self._extras.remove(actor)
+            self._call(actor.destroy)
 
     def _remove_hero(self) -> bool:
         if self.sensor_interface.sensors:
@@ -429,8 +521,13 @@ class CarlaCore:
         self._call(hero.destroy)
         return True
 
-    def reset_hero(self, hero_config: Mapping[str, Any]) -> None:
+    def reset_hero(self, hero_config: Mapping[str, Any], ticks_per_step: int = 1) -> None:
         """Put a new hero with its sensors on the first free one of the shuffled spawn points.
+
+        Args:
+            hero_config: The `hero` section of an experiment.
+            ticks_per_step: After how many ticks the sensors are read each time. Cameras draw no more often, unless
+                their configuration has a `sensor_tick`.
 
         Raises:
             ConfigError: Its blueprint, a spawn point or a sensor's attribute does not exist.
@@ -442,6 +539,7 @@ class CarlaCore:
             self._tick_world()
         poses = self._start_poses or hero_transforms(hero_config["spawn_points"], self.map, self.rng)
         self._start_poses = []
+        assert self.sensor_interface.blueprints is not None
         blueprint = choose_blueprint(self.sensor_interface.blueprints, hero_config["blueprint"], self.rng)
         if blueprint.has_attribute("role_name"):
             blueprint.set_attribute("role_name", "hero")
@@ -450,6 +548,7 @@ class CarlaCore:
         self._tick_world()
         self._prepare_sensors(hero_config["sensors"])
         self._sensors_are_new = True
+        self.sensor_interface.ticks_per_step = ticks_per_step
         self._spawn_sensors(hero_config["sensors"])
         self.metrics = self._call(EpisodeMetrics, self.hero, self.map, self.sensor_interface)
         self._server().note_actors(self.world.id, self._own_actors())
@@ -486,26 +585,36 @@ class CarlaCore:
         """Give the hero a route from where it stands; it costs a tick.
 
         Args:
-            route_config: `{"length": m}` for a random route, `{"goal": "x,y,z"}`, or None for no route.
+            route_config: `{"length": m}` for a random route, `{"goal": "x,y,z"}`, `{"via": ["x,y,z", ...]}`, which
+                may have a goal, too, or None for no route.
 
         Raises:
-            ConfigError: The goal can't be read.
-            RouteError: The hero or the goal is away from every lane, or there is no way.
+            ConfigError: The goal or a point can't be read.
+            RouteError: The hero, a point or the goal is away from every lane, or there is no way.
         """
         self.sensor_interface.route = None
         if not route_config:
             return
         goal = None
+        where = "env_config.experiment.route"
         if "goal" in route_config:
-            goal = read_location(route_config["goal"], "env_config.experiment.route.goal")
+            goal = read_location(route_config["goal"], f"{where}.goal")
+        via = [read_location(point, f"{where}.via") for point in route_config.get("via", ())]
         self._tick_world()  # until then the client does not know where the hero is
         start = self.hero.get_transform()
         length = route_config.get("length", 0.0)
-        self.sensor_interface.route = plan_route(self.map, start, goal, length=length, rng=self.rng)
+        self.sensor_interface.route = plan_route(self.map, start, goal, length=length, rng=self.rng, via=via)
 
     # Traffic
 
-    def spawn_npcs(self, n_vehicles: int, n_walkers: int, hybrid: bool = True, seed: int | None = None) -> None:
+    def spawn_npcs(
+        self,
+        n_vehicles: int,
+        n_walkers: int,
+        hybrid: bool = True,
+        seed: int | None = None,
+        keep_clear: Sequence[tuple[float, float]] = (),
+    ) -> None:
         """Replace the traffic.
 
         Args:
@@ -513,6 +622,7 @@ class CarlaCore:
             n_walkers: Walkers on the sidewalks, each on its way to a random place.
             hybrid: Move vehicles far from the hero without physics.
             seed: Decides all about them; None draws one.
+            keep_clear: Further places, x and y in m, away from which vehicles begin.
         """
         if not (n_vehicles or n_walkers):
             if self._traffic_manager is None:  # the handle on it fails without its process
@@ -521,11 +631,11 @@ class CarlaCore:
         if self._traffic is None:
             self._start_traffic()
         assert self._traffic is not None
-        keep_clear = [(pose.location.x, pose.location.y) for pose in self._start_poses[:1]]
+        places = [*((pose.location.x, pose.location.y) for pose in self._start_poses[:1]), *keep_clear]
         drawn = int(self.rng.integers(2**31)) if seed is None else seed
         notes = self._call(
             self._traffic.spawn,
-            *(drawn, n_vehicles, n_walkers, hybrid, keep_clear),
+            *(drawn, n_vehicles, n_walkers, hybrid, places),
             timeout=self.config["load_timeout"],
         )
         for note in notes:
@@ -610,12 +720,12 @@ class CarlaCore:
 
     def _expect(self, clock: Clock, repeat: int) -> _ExpectedFrame | None:
         """Ask for ticks of which only the frame has to be awaited; None where sensors or answers have to be, too."""
-        interface, watch = self.sensor_interface, self.keeper.watch
-        if self._sensors_are_new or interface.has_streams or interface.asks_server or watch is None:
+        interface, calls = self.sensor_interface, self.pool.calls
+        if self._sensors_are_new or interface.has_streams or interface.asks_server or calls is None:
             return None
         if self._traffic is not None and self._traffic_manager is not None:
             return None  # what is asked of the Traffic Manager holds from the next tick on, so it has to be at rest
-        expected = clock.expect(repeat, watch)
+        expected = clock.expect(repeat, calls)
         return None if expected is None else _ExpectedFrame(clock, *expected)
 
     def finish_tick(self) -> dict[str, tuple[int, Any]]:
@@ -665,12 +775,12 @@ class CarlaCore:
         alone = self._traffic is None and self._traffic_manager is None
         # Pictures of several ticks at once would take longer than the time allowed for one, and of ticks at once only
         # the last is told.
-        all_matter = self.sensor_interface.has_streams or self.sensor_interface.hears_every_frame
+        all_matter = self.sensor_interface.streams_between or self.sensor_interface.hears_every_frame
         queues = alone and self._server().queues_ticks and not all_matter
         queue = self.client if queues else None
-        if self.keeper.watch is None:
+        if self.pool.calls is None:
             raise ServerDiedError(_NO_SERVER)
-        progress = self.keeper.watch.note_progress
+        progress = self.pool.calls.note_progress
         if self._frames is None and (queues or self._traffic is not None):
             self._frames = FrameWatch(self.world, progress)
         return Clock(self.world, self.config["timeout"], self._traffic, self._frames, queue, progress)
@@ -698,6 +808,15 @@ class CarlaCore:
         forward = pose.get_forward_vector()
         behind = pose.location - carla.Location(forward.x, forward.y, forward.z) * _SPECTATOR_BEHIND
         self.spectator.set_transform(carla.Transform(behind + carla.Location(z=_SPECTATOR_ABOVE), pose.rotation))
+
+
+def _places_of_scenarios(experiment_config: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """Where traffic would be in the way of an episode's scenarios as it begins, x and y (m)."""
+    if not experiment_config["scenarios"]["pinned"]:
+        return []
+    points = (experiment_config["route"] or {}).get("via", [])[:_POINTS_KEPT_CLEAR]
+    places = [read_location(point, "env_config.experiment.route.via") for point in points]
+    return [(place.x, place.y) for place in places]
 
 
 class _ExpectedFrame(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import carla
@@ -14,12 +14,16 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from rllib_integration import register_environments
 from rllib_integration.base_experiment import BaseExperiment, override_experiment_config, resolve_experiment_config
 from rllib_integration.carla_core import CarlaCore, resolve_core_config
-from rllib_integration.config import ConfigError, load_class, merge
-from rllib_integration.observation_guard import observation_guard
+from rllib_integration.config.merging import ConfigError, copy_settings, load_class, merge
+from rllib_integration.observation_check import observation_guard
 from rllib_integration.rendering import Picture, Window, choose_picture
+from rllib_integration.scenarios.criteria import LeaderboardCriteria
+from rllib_integration.scenarios.director import Director, direct, launch
+from rllib_integration.scenarios.drawing import choose_route, situate
+from rllib_integration.scenarios.leaderboard_results import route_record
+from rllib_integration.scenarios.settings import pinned_situations, resolve_scenarios
 from rllib_integration.servers import (
     ServerError,
     ServerGaveUpError,
@@ -32,6 +36,7 @@ logger = logging.getLogger(__name__)
 # A new server would answer these in the same way.
 _NOT_MENDED_BY_A_RESTART = (ServerGaveUpError, ServerSettingsError, ServerVersionError)
 
+_SCENARIO_STREAM = 1  # of an episode's random numbers, so that a setting of scenarios does not change its traffic
 _SEEDS_APART = 10_007  # between env runners
 
 
@@ -86,6 +91,10 @@ class CarlaEnv(gymnasium.Env):
             # To share an observation's small picture among threads takes longer than to draw it.
             cv2.setNumThreads(1)
         self._core: CarlaCore | None = None
+        self._director: Director | None = None
+        self._criteria: LeaderboardCriteria | None = None
+        self._began = 0.0
+        self._level = 0
         self._in_episode = False
         self._lost_at: float | None = None
         self._action: Any = None
@@ -116,6 +125,22 @@ class CarlaEnv(gymnasium.Env):
         """
         metrics = self._core.metrics if self._core is not None else None
         return {} if metrics is None else metrics.summary()
+
+    @property
+    def compute_reward(self) -> Callable[[Any, Any, Any], Any]:
+        """`compute_reward(achieved, desired, info)` of goal environments, where the experiment has `goal_reward`."""
+        if type(self.experiment).goal_reward is BaseExperiment.goal_reward:
+            raise AttributeError(f"{type(self.experiment).__name__} has no goals: it does not override goal_reward.")
+        return lambda achieved, desired, info: self.experiment.goal_reward(achieved, desired)
+
+    def set_level(self, level: int) -> None:
+        """Choose the level of the scenarios' curriculum (`scenarios.levels`); it holds from the next `reset` on.
+
+        Raises:
+            ConfigError: There is no such level.
+        """
+        scenarios = {**self.experiment.config["scenarios"], "level": level}
+        self.experiment.config["scenarios"] = resolve_scenarios(scenarios)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode.
@@ -149,8 +174,8 @@ class CarlaEnv(gymnasium.Env):
                 break
             except RuntimeError as error:
                 self._recover_from(error)
-        self.core.keeper.episode_began()
-        info["servers"] = self.core.keeper.metrics()
+        self.core.pool.episode_began()
+        info["servers"] = self.core.pool.metrics()
         if self._lost_at is not None:
             info["server_recovery_seconds"] = time.monotonic() - self._lost_at
             self._lost_at = None
@@ -163,15 +188,29 @@ class CarlaEnv(gymnasium.Env):
 
     def _begin_episode(self, experiment_config: Mapping[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
         core = self.core
-        core.setup_experiment(experiment_config, seed)
-        core.reset_hero(experiment_config["hero"])
+        rng = np.random.default_rng([seed, _SCENARIO_STREAM])
+        chosen = choose_route(experiment_config, rng)
+        config = copy_settings(core.setup_experiment(chosen, seed, lambda town: situate(chosen, town, rng)))
+        self.experiment.prepare_world(core, config)
+        core.reset_hero(config["hero"], core.config["ticks_per_step"])
+        scenarios = config["scenarios"]
+        start = core.hero.get_transform() if core.hero is not None and scenarios["pinned"] else None
         self.experiment.place_hero(core)
-        core.set_route(experiment_config["route"])
+        if start is not None:
+            launch(core, start, scenarios["start_speed"], rng)
+        core.set_route(config["route"])
+        self._director = direct(core, pinned_situations(scenarios), rng)
+        self._level = scenarios["level"]
+        self._criteria = LeaderboardCriteria(core) if scenarios["leaderboard"] else None
+        self._began = time.monotonic()
         self.experiment.reset()
         self._sensor_data = core.tick(None)
         observation, info = self.experiment.get_observation(self._sensor_data)
         self._check_observation(observation)
-        return observation, dict(info)
+        if self._director is None:
+            return observation, dict(info)
+        situation = {key: config[key] for key in ("town", "hero", "route", "scenarios")}
+        return observation, {**info, "situation": situation}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Act for `ticks_per_step` ticks.
@@ -181,9 +220,11 @@ class CarlaEnv(gymnasium.Env):
 
         Returns:
             Observation, reward, whether the episode has ended in a state without future, whether it was cut
-            off, and further information: the experiment's own; `reward_parts`, where it names them;
-            `episode_metrics` at the episode's end (see `EpisodeMetrics.summary`; the property of that name has them
-            at any time); `server_restarted`, when the server was lost.
+            off, and further information: the experiment's own; `reward_parts`, where it names them; `scenarios`
+            at the end of an episode that has any (see `Outcome`); `leaderboard`, its record (see `route_record`), where
+            `scenarios.leaderboard` is set; `episode_metrics` at the episode's end (see
+            `EpisodeMetrics.summary`; the property of that name has them at any time); `server_restarted`, when the
+            server was lost.
 
         Raises:
             gymnasium.error.ResetNeeded: The episode has ended, or none has begun.
@@ -203,7 +244,10 @@ class CarlaEnv(gymnasium.Env):
             raise gymnasium.error.InvalidAction(f"The action is {action!r}, which is not in {self.action_space}.")
         self._action, self._loss = action, None
         try:
-            self.core.begin_tick(self.experiment.compute_action(action), self.core.config["ticks_per_step"])
+            control = self.experiment.compute_action(action)
+            if self._director is not None:
+                control = self._director.act(control)
+            self.core.begin_tick(control, self.core.config["ticks_per_step"])
         except RuntimeError as error:
             self._recover_from(error)
             self._loss = str(error)
@@ -238,9 +282,26 @@ class CarlaEnv(gymnasium.Env):
         if isinstance(reward, Mapping):
             info["reward_parts"] = {name: float(part) for name, part in reward.items()}
             reward = sum(info["reward_parts"].values())
-        if (terminated or truncated) and core.metrics is not None:
-            info["episode_metrics"] = core.metrics.summary(str(info.get("end", "")))
+        if self._criteria is not None:
+            self._criteria.update()
+            if self._criteria.end is not None and not terminated:
+                truncated = True
+                info["end"] = self._criteria.end
+        if terminated or truncated:
+            self._tell_episode(info)
         return observation, float(reward), terminated, truncated, info
+
+    def _tell_episode(self, info: dict[str, Any]) -> None:
+        """Add what there is to say about an episode that ends."""
+        if self._director is not None:
+            info["scenarios"] = [outcome.info() for outcome in self._director.finish()]
+            info["level"] = self._level
+        metrics = self.core.metrics
+        if metrics is None:
+            return
+        info["episode_metrics"] = metrics.summary(str(info.get("end", "")))
+        if self._criteria is not None:
+            info["leaderboard"] = route_record(metrics, self._criteria, time.monotonic() - self._began)
 
     def _recover_from(self, error: RuntimeError) -> None:
         """Give the server up if that is what the error is about; raise the error again if not."""
@@ -307,6 +368,3 @@ def seeded_apart(core_config: Mapping[str, Any], runner: int = 0, number: int = 
 def _with_options(config: dict[str, Any], options: Mapping[str, Any] | None) -> dict[str, Any]:
     """The experiment's settings with those of one episode over them."""
     return override_experiment_config(config, options) if options else config
-
-
-register_environments()

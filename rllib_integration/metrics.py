@@ -9,31 +9,28 @@ Score and penalties: CARLA Leaderboard, https://leaderboard.carla.org/#evaluatio
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import carla
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from rllib_integration.lanes import LaneIndex
+from rllib_integration.roads.lanes import LaneIndex
+from rllib_integration.scores import SCORE_2_0, penalty_2_0, penalty_2_1
 from rllib_integration.sensors import SensorFactory, SensorInterface
-from rllib_integration.sensors.base import BaseSensor
+from rllib_integration.sensors.base_sensor import BaseSensor
+from rllib_integration.smoothness import Line, Smoothness
+from rllib_integration.tracks.track import TrackProgress
 
-PENALTIES = {
-    "collisions_pedestrian": 0.50,
-    "collisions_vehicle": 0.60,
-    "collisions_static": 0.65,
-    "red_lights_run": 0.70,
-    "stop_signs_run": 0.80,
-}
+PENALTIES = SCORE_2_0.weights
 """Factor on the driving score for each occurrence."""
 
 COLLISION_SENSOR = "_collision"
 """Name of the sensor that the metrics bring along where the hero has no collision sensor of its own."""
 
 _SAME_COLLISION_TIME = 5.0  # [s] within which touching the same actor again is the same collision
-_SAME_COLLISION_DISTANCE = 3.0  # [m] within which touching scenery again is the same collision
+_SAME_COLLISION_DISTANCE = 5.0  # [m] within which touching scenery again is the same collision
 _STANDING = 0.1  # [m/s] below which a vehicle stands
 _STOP_ZONE = 10.0  # [m] before a stop line in which standing counts as having stopped
 _STOP_SIGN_LINE = 1.5  # [m] ahead of a stop sign's waypoint
@@ -46,6 +43,20 @@ class _Lines(NamedTuple):
     the number of the light or sign."""
 
     table: NDArray[np.float64]
+
+
+class Event(NamedTuple):
+    """Something that counts against the driver.
+
+    Attributes:
+        name: One of :data:`PENALTIES`, or another infraction's of the Leaderboard.
+        seconds: Simulated, since the episode began.
+        message: A sentence about it, as the Leaderboard's results have it.
+    """
+
+    name: str
+    seconds: float
+    message: str
 
 
 class EpisodeMetrics:
@@ -63,7 +74,11 @@ class EpisodeMetrics:
         distance: Driven, m.
         duration: Simulated, s.
         time_off_lane: Spent off every driving and parking lane, s.
+        smoothness: How smoothly the hero was driven.
+        track: The closed course that the hero is to follow, if an experiment has set one; brought up to date here.
         counts: Occurrences by the names of :data:`PENALTIES`.
+        events: What has been counted, in order.
+        speed_shares: Speed relative to the traffic around at each checkpoint where it was lower, if that is measured.
     """
 
     def __init__(self, hero: carla.Actor, carla_map: carla.Map, interface: SensorInterface) -> None:
@@ -77,13 +92,18 @@ class EpisodeMetrics:
         self._stopped_at: set[int] = set()
         self._last: tuple[float, float, float] | None = None  # x, y, time
         self._last_front = (0.0, 0.0)
+        self._stood = False
         self._clear_around, self._clearance = (0.0, 0.0), 0.0  # no line is within so many metres of a place
         self._touched: dict[int, tuple[float, float, float]] = {}  # actor id -> time, x, y of the last touch
         self._distance_off_lane = 0.0
         self.distance = 0.0
         self.duration = 0.0
         self.time_off_lane = 0.0
+        self.smoothness = Smoothness()
+        self.track: TrackProgress | None = None
         self.counts = dict.fromkeys(PENALTIES, 0)
+        self.events: list[Event] = []
+        self.speed_shares: list[float] = []
 
     @staticmethod
     def prepare(carla_map: carla.Map) -> None:
@@ -106,6 +126,9 @@ class EpisodeMetrics:
         self._count_collisions(x, y, now)
         if self._interface.route is not None:
             self._interface.route.update(x, y)
+        if self.track is not None:
+            self.track.update(x, y, z, transform.rotation.yaw, now)
+        self._note_driving(transform, now)
         if self._last is not None and now > self._last[2]:
             elapsed = now - self._last[2]
             moved = math.hypot(x - self._last[0], y - self._last[1])
@@ -118,6 +141,18 @@ class EpisodeMetrics:
                     self._distance_off_lane += moved
         self._last = (x, y, now)
         self._last_front = front
+        velocity = self._hero.get_velocity()
+        self._stood = math.hypot(velocity.x, velocity.y) < _STANDING
+
+    def note(self, name: str, message: str) -> None:
+        """Count something that only others can see, such as the time-out of a scenario.
+
+        Args:
+            name: One of :data:`PENALTIES`.
+            message: A sentence about it, as the Leaderboard's results have one.
+        """
+        self.counts[name] += 1
+        self.events.append(Event(name, self.duration, message))
 
     @property
     def light_lines(self) -> NDArray[np.float64]:
@@ -137,13 +172,31 @@ class EpisodeMetrics:
             return table
         return np.delete(table, sorted(self._stopped_at), axis=0)
 
+    def _note_driving(self, transform: carla.Transform, now: float) -> None:
+        if not isinstance(self._hero, carla.Vehicle):
+            return
+        control, ahead = self._hero.get_control(), transform.get_forward_vector()
+        speed = self._hero.get_velocity().dot(ahead)
+        self.smoothness.update(now, control.throttle, control.brake, control.steer, speed, self._line(transform))
+
+    def _line(self, transform: carla.Transform) -> Line | None:
+        """How the hero lies to its course or its route."""
+        if self.track is not None and self.track.pose is not None:
+            return Line(self.track.pose.lateral, self.track.track.curvature(self.track.pose.distance))
+        route = self._interface.route
+        if route is None:
+            return None
+        lateral, _ = route.locate(transform.location.x, transform.location.y, transform.rotation.yaw)
+        return Line(lateral, route.bend(4.0))
+
     def _count_collisions(self, x: float, y: float, now: float) -> None:
         for _, (other, _) in self._interface.events.get(self._sensor.name, ()):
             kind = _kind_of(other)
             key = other.id if kind != "collisions_static" else 0
             last = self._touched.get(key)
-            if last is None or _is_new_collision(kind, last, (now, x, y)):
-                self.counts[kind] += 1
+            # Who stands is not at fault.
+            if not self._stood and (last is None or _is_new_collision(kind, last, (now, x, y))):
+                self.note(kind, f"Agent collided against object with {_described(other)} at {_at(x, y)}")
             self._touched[key] = (now, x, y)
 
     def _count_lines(self, front: tuple[float, float], z: float, yaw: float) -> None:
@@ -152,7 +205,7 @@ class EpisodeMetrics:
         self._clear_around, self._clearance = front, _clearance(front, self._light_lines.table, self._stop_lines.table)
         for row in _crossed(self._light_lines.table, self._last_front, front, z, yaw):
             if self.light_at(row).state == carla.TrafficLightState.Red:
-                self.counts["red_lights_run"] += 1
+                self.note("red_lights_run", f"Agent ran a red light {self.light_at(row).id} at {_at(*front)}")
         if not len(self._stop_lines.table):
             return
         velocity = self._hero.get_velocity()
@@ -160,23 +213,32 @@ class EpisodeMetrics:
             self._stopped_at.update(_ahead(self._stop_lines.table, front, z, yaw))
         for row in _crossed(self._stop_lines.table, self._last_front, front, z, yaw):
             if row not in self._stopped_at:
-                self.counts["stop_signs_run"] += 1
+                self.note("stop_signs_run", f"Agent ran a stop with id={row} at {_at(*front)}")
             self._stopped_at.discard(row)
 
     @property
     def penalty(self) -> float:
         """Product of the Leaderboard's penalties of what happened so far."""
-        return math.prod(factor ** self.counts[name] for name, factor in PENALTIES.items())
+        return penalty_2_0(self.counts, self.speed_shares)
+
+    @property
+    def off_lane_share(self) -> float:
+        """Share of the distance that was driven off every driving and parking lane."""
+        return self._distance_off_lane / self.distance if self.distance > 0.0 else 0.0
+
+    @property
+    def route_share(self) -> float | None:
+        """Share of the route that is behind the hero, 0 to 1; None without a route."""
+        route = self._interface.route
+        if route is None:
+            return None
+        return 1.0 if route.finished else route.progress
 
     @property
     def route_completion(self) -> float | None:
         """Per cent of the route driven, less the share of the distance driven off the lanes; None without a route."""
-        route = self._interface.route
-        if route is None:
-            return None
-        on_lane = 1.0 - self._distance_off_lane / self.distance if self.distance > 0.0 else 1.0
-        progress = 1.0 if route.finished else route.progress
-        return 100.0 * progress * on_lane
+        share = self.route_share
+        return None if share is None else 100.0 * share * (1.0 - self.off_lane_share)
 
     def summary(self, end_reason: str = "") -> dict[str, float | int | str]:
         """The episode in numbers.
@@ -186,8 +248,10 @@ class EpisodeMetrics:
 
         Returns:
             ``distance`` (m), ``duration`` (s), ``mean_speed`` (m/s), ``time_off_lane`` (s), the counts of
-            :data:`PENALTIES`, ``penalty``, with a route ``route_completion`` (%), ``route_length`` (m) and
-            ``driving_score`` (0 to 100), and ``end_reason`` where one was given.
+            :data:`PENALTIES`, ``penalty``, the figures of `Smoothness.summary`; with a route ``route_completion`` (%),
+            ``route_length`` (m), ``driving_score`` and ``driving_score_2_1`` (0 to 100, the Leaderboard's of version
+            2.0 and of 2.1); with a track ``laps``, ``laps_driven`` (with the share of the one begun) and, after a lap,
+            ``lap_time`` and ``best_lap_time`` (s; mean and least); ``end_reason`` where one was given.
         """
         result: dict[str, float | int | str] = {
             "distance": self.distance,
@@ -196,15 +260,34 @@ class EpisodeMetrics:
             "time_off_lane": self.time_off_lane,
             **self.counts,
             "penalty": self.penalty,
+            **self.smoothness.summary(),
         }
+        if self.track is not None:
+            result |= _lap_figures(self.track)
         completion = self.route_completion
         if completion is not None and self._interface.route is not None:
             result["route_completion"] = completion
             result["route_length"] = self._interface.route.length
             result["driving_score"] = completion * self.penalty
+            result["driving_score_2_1"] = completion * penalty_2_1(self.counts, self.speed_shares)
         if end_reason:
             result["end_reason"] = end_reason
         return result
+
+
+def _lap_figures(track: TrackProgress) -> dict[str, float | int]:
+    figures: dict[str, float | int] = {"laps": track.laps, "laps_driven": track.progress}
+    if track.lap_times:
+        figures |= {"lap_time": float(np.mean(track.lap_times)), "best_lap_time": min(track.lap_times)}
+    return figures
+
+
+def _described(other: carla.Actor | None) -> str:
+    return "type=static and id=0" if other is None else f"type={other.type_id} and id={other.id}"
+
+
+def _at(x: float, y: float) -> str:
+    return f"(x={x:.3f}, y={y:.3f})"
 
 
 def _collision_sensor(hero: carla.Actor, interface: SensorInterface) -> BaseSensor:
@@ -219,12 +302,12 @@ def _find_lines(
     world: carla.World, carla_map: carla.Map, interface: SensorInterface
 ) -> tuple[list[carla.TrafficLight], _Lines, _Lines]:
     """Traffic lights, their stop lines and those of stop signs; kept by the interface, as none of them moves."""
-    signals = world.get_actors().filter("traffic.*")
+    signals = cast("list[carla.TrafficSign]", list(world.get_actors().filter("traffic.*")))
     ids = {signal.id for signal in signals}  # in an order that changes with every actor that comes
     known = interface.memory.get("signal_lines")
     if known is not None and known[0] == ids:
         return known[1]
-    lights = [signal for signal in signals if signal.type_id == "traffic.traffic_light"]
+    lights = [signal for signal in signals if isinstance(signal, carla.TrafficLight)]
     rows: list[tuple[float, ...]] = []
     for number, light in enumerate(lights):
         waypoints = light.get_stop_waypoints() or light.get_affected_lane_waypoints()

@@ -13,10 +13,12 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from rllib_integration.errors import IntegrationError
+
 Check = Callable[[Any], None]
 
 
-class ObservationError(ValueError):
+class ObservationError(IntegrationError, ValueError):
     """An observation is not in the observation space; the message says which entry, and why."""
 
 

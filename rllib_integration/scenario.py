@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import carla
 import numpy as np
 
-from rllib_integration.config import ConfigError, nearest_sentence
+from rllib_integration.config.merging import ConfigError, nearest_sentence
+from rllib_integration.errors import IntegrationError
 
 _LONGEST_STEP_BACK = 5.0  # [m] a short spawn point starts up to this far behind where it says
 _FARTHEST_FROM_LANE = 10.0  # [m] a short spawn point farther off the lanes than this is a mistake
 
 
-class SpawnError(RuntimeError):
+class SpawnError(IntegrationError, RuntimeError):
     """The hero could not be put into the world."""
 
 
@@ -83,7 +84,7 @@ def _weather_of(parameters: Mapping[str, float]) -> carla.WeatherParameters:
     names = [
         name for name in dir(carla.WeatherParameters) if not name.startswith("_") and name not in weather_presets()
     ]
-    preset = carla.WeatherParameters.ClearNoon
+    preset = weather_presets()["ClearNoon"]
     values = {name: getattr(preset, name) for name in names}
     for name, value in parameters.items():
         if name not in values:
@@ -207,4 +208,5 @@ def _on_lane_behind(
     step_back = float(rng.uniform(0.0, _LONGEST_STEP_BACK))
     behind = here.previous(step_back) if step_back > 0.0 else []  # empty where the lane begins
     pose = behind[0].transform if behind else here.transform
-    return carla.Transform(pose.location + carla.Location(z=height), pose.rotation)
+    location = cast(carla.Location, pose.location + carla.Location(z=height))
+    return carla.Transform(location, pose.rotation)

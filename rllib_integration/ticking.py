@@ -13,9 +13,9 @@ from typing import Any
 import carla
 
 from rllib_integration.sensors import SensorInterface, SensorTimeoutError
-from rllib_integration.servers import ServerHangError, ServerWatch
-from rllib_integration.servers.watch import PendingCall
-from rllib_integration.traffic import Traffic
+from rllib_integration.servers import BoundedCalls, ServerHangError
+from rllib_integration.servers.bounded_calls import PendingCall
+from rllib_integration.traffic.handle import Traffic
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ _STRAGGLER_SECONDS = 0.5  # for a frame on its way, before it counts as not tick
 
 
 def _nobody_listens() -> None:
-    """Where no watch has to hear of progress."""
+    """Stands for a listener where nobody has to hear of progress."""
 
 
 @functools.cache
@@ -110,14 +110,14 @@ class Clock:
         if self.traffic is None or self.frames is None:
             frame = self.world.tick(self.timeout)
         else:
-            self._be_heard()
+            self._flush_commands()
             frame = self.traffic.tick()
             self.progress()
             self.frames.wait_for(frame, self.timeout)
         self.progress()
         return frame
 
-    def _be_heard(self) -> None:
+    def _flush_commands(self) -> None:
         """Have the server know all that this client has sent without waiting for an answer, the hero's control above
         all: the traffic's process, which is to tick, has a connection of its own."""
         self.world.get_settings()
@@ -148,7 +148,7 @@ class Clock:
             frame = self.tick()
         return frame
 
-    def expect(self, repeat: int, watch: ServerWatch) -> tuple[int, PendingCall[int]] | None:
+    def expect(self, repeat: int, calls: BoundedCalls) -> tuple[int, PendingCall[int]] | None:
         """Ask for all of the ticks, and only wait for the frame that the last one leads to: while this client looks at
         it, a Traffic Manager already decides about the next one.
 
@@ -158,18 +158,18 @@ class Clock:
         if self.frames is None or (self.traffic is None and self.queue is None):
             return None
         goal = self.world.get_snapshot().frame + repeat
-        call: PendingCall[int] = watch.expect(f"The tick to frame {goal}", self.timeout * (repeat + 1))
+        call: PendingCall[int] = calls.expect(f"The tick to frame {goal}", self.timeout * (repeat + 1))
         self.frames.expect(goal, call)
         if self.traffic is None:
             self._queue(repeat)
         else:
-            watch.hand_over(call, self._let_traffic_tick, repeat)
+            calls.hand_over(call, self._let_traffic_tick, repeat)
         return goal, call
 
     def _let_traffic_tick(self, repeat: int) -> None:
         assert self.traffic is not None
         self.traffic.settle()
-        self._be_heard()
+        self._flush_commands()
         self.traffic.begin_ticks(repeat)
 
     def make_up(self, goal: int) -> int:
@@ -181,7 +181,7 @@ class Clock:
         if self.traffic is not None:
             self.traffic.settle()
             self.progress()
-        self._be_heard()  # answered after all ticks that were asked for
+        self._flush_commands()  # answered after all ticks that were asked for
         if self.frames is not None:
             with contextlib.suppress(ServerHangError):
                 self.frames.wait_for(goal, _STRAGGLER_SECONDS)
@@ -198,10 +198,17 @@ def finish_and_collect(
     frame = clock.finish(repeat, goal)
     if sensors_are_new:
         # Listening begins some time after it was asked for, so a simulator may have ticked without it.
-        for _ in range(_SUBSCRIPTION_TICKS):
+        # And an episode begins with a frame of which there are pictures.
+        for _ in range(_SUBSCRIPTION_TICKS + interface.ticks_per_step):
             try:
-                return frame, interface.get_data(frame, min(_SUBSCRIPTION_SECONDS, clock.timeout))
+                data = interface.get_data(frame, min(_SUBSCRIPTION_SECONDS, clock.timeout))
             except SensorTimeoutError as error:
                 logger.info("Another tick for sensors that do not listen yet: %s", error)
+                frame = clock.tick()
+                continue
+            ticks = interface.ticks_to_pictures(frame)
+            if not ticks:
+                return frame, data
+            for _ in range(ticks):
                 frame = clock.tick()
     return frame, interface.get_data(frame, clock.timeout)

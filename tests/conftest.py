@@ -55,7 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class EmbeddedServer:
     """An embedded server as a process of its own, on a free port; `program` may start it in another way."""
 
-    def __init__(self, log: Path, *options: str, program: tuple[str, ...] = ("rllib_integration.embedded",)) -> None:
+    def __init__(self, log: Path, *options: str, program: tuple[str, ...] = ("minicarla",)) -> None:
         self.host = "127.0.0.1"
         self.port = free_port_pair()
         self.log = log

@@ -6,7 +6,7 @@ import carla
 import numpy as np
 from gymnasium import spaces
 
-from dqn_example.dqn_experiment import DQNExperiment
+from dqn_example.follow_road import FollowRoad
 from rllib_integration.base_experiment import BaseExperiment
 
 _ACTIONS = [(0.0, 0.0, 1.0), (0.6, 0.0, 0.0), (0.6, 0.3, 0.0), (0.6, -0.3, 0.0)]  # throttle, steer, brake
@@ -54,8 +54,8 @@ class PoseExperiment(BaseExperiment):
         return {"speed": float(observation[4]), "time": -0.1}
 
 
-class PedalAndWheelExperiment(DQNExperiment):
-    """The DQN example's task with two continuous actions: throttle or brake, and steering, each -1..1."""
+class PedalAndWheelExperiment(FollowRoad):
+    """The quickstart's task with two continuous actions: throttle or brake, and steering, each -1..1."""
 
     def get_action_space(self):
         return spaces.Box(-1.0, 1.0, (2,), np.float32)

@@ -10,12 +10,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = "rllib_integration"
-EMBEDDED = f"{LIBRARY}.embedded"
-FOLDERS = (LIBRARY, "dqn_example", "aws", "benchmarks", "tests")
-TOOLS = {"announcements", "checked_files", "direct_calls", "kernel_cache", "labels", "parent_death"}
+SERVER = "minicarla"
+EXAMPLES = ("dqn_example", "ppo_example", "rl_example")
+FOLDERS = (LIBRARY, SERVER, *EXAMPLES, "aws", "benchmarks", "tests")
+TOOLS = {"checked_files", "kernels", "labels", "parent_death", "startup_messages"}
 MAY_IMPORT = {
     **{tool: set() for tool in TOOLS},
-    "kernel_cache": {"checked_files"},
+    "kernels": {"checked_files"},
     "protocol": set(),
     "physics": TOOLS,
     "town": {*TOOLS, "physics"},
@@ -59,8 +60,7 @@ def test_nothing_but_the_wire_joins_library_and_embedded_server(arrows: list[tup
     crossing = [
         (module, name)
         for module, name in arrows
-        if is_in(name, LIBRARY) and not is_in(module, "tests") and not is_in(module, "benchmarks")
-        if is_in(module, EMBEDDED) != is_in(name, EMBEDDED)
+        if (is_in(module, LIBRARY) and is_in(name, SERVER)) or (is_in(module, SERVER) and is_in(name, LIBRARY))
     ]
     assert crossing == []
 
@@ -70,14 +70,20 @@ def test_arrows_inside_the_embedded_server_point_one_way(arrows: list[tuple[str,
     against = [
         (module, name)
         for module, name in arrows
-        if is_in(module, f"{EMBEDDED}.{part}") and name.startswith(f"{EMBEDDED}.")
-        if name.split(".")[2] not in {part, *MAY_IMPORT[part]}
+        if is_in(module, f"{SERVER}.{part}") and name.startswith(f"{SERVER}.")
+        if name.split(".")[1] not in {part, *MAY_IMPORT[part]}
     ]
     assert against == []
 
 
 def test_library_and_example_know_the_public_names_below_them_only(arrows: list[tuple[str, str]]) -> None:
-    below = {LIBRARY: (LIBRARY,), "dqn_example": (LIBRARY, "dqn_example"), "aws": ("aws",)}
+    below = {
+        LIBRARY: (LIBRARY,),
+        "dqn_example": (LIBRARY, "dqn_example"),
+        "ppo_example": (LIBRARY, "ppo_example"),
+        "rl_example": (LIBRARY, "rl_example"),
+        "aws": ("aws",),
+    }
     upwards = [
         (module, name)
         for module, name in arrows
@@ -87,7 +93,8 @@ def test_library_and_example_know_the_public_names_below_them_only(arrows: list[
     private = [
         (module, name)
         for module, name in arrows
-        if is_in(module, "dqn_example") and is_in(name, LIBRARY) and any(part[0] == "_" for part in name.split("."))
+        if module.partition(".")[0] in EXAMPLES and is_in(name, LIBRARY)
+        if any(part[0] == "_" for part in name.split("."))
     ]
     assert (upwards, private) == ([], [])
 
@@ -105,3 +112,13 @@ def test_every_module_of_this_project_that_is_imported_exists(arrows: list[tuple
         if name.split(".")[0] in FOLDERS and name not in modules and name.rpartition(".")[0] not in modules
     ]
     assert missing == []
+
+
+def test_nothing_but_the_viewer_needs_the_viewer(arrows: list[tuple[str, str]]) -> None:
+    viewer = f"{LIBRARY}.viewer"
+    from_outside = [
+        (module, name)
+        for module, name in arrows
+        if is_in(name, viewer) and not is_in(module, viewer) and is_in(module, LIBRARY)
+    ]
+    assert from_outside == []

@@ -16,9 +16,8 @@ import pytest
 
 from rllib_integration.base_experiment import resolve_experiment_config
 from rllib_integration.carla_core import CarlaCore, is_used
-from rllib_integration.clock import Clock
-from rllib_integration.config import ConfigError
-from rllib_integration.spawning import (
+from rllib_integration.config.merging import ConfigError
+from rllib_integration.scenario import (
     SpawnError,
     choose_blueprint,
     choose_town,
@@ -26,6 +25,7 @@ from rllib_integration.spawning import (
     hero_transforms,
     weather_presets,
 )
+from rllib_integration.ticking import Clock
 from tests.patience import PATIENCE
 
 TOWN = "Minitown"
@@ -146,23 +146,23 @@ def test_the_spectator_follows_five_metres_behind_and_three_above(core):
 
 def test_a_step_is_one_hand_over_and_one_request(core, monkeypatch):
     episode(core, hero={"sensors": {"imu": {"type": "sensor.other.imu"}}})
-    calls, requests = [], []
-    hand_over = type(core.keeper.watch).begin
+    handed_over, requests = [], []
+    begin = type(core.pool.calls).begin
     world = core.world
 
-    def record(watch, function, *arguments, timeout=None):
-        calls.append(function)
-        return hand_over(watch, function, *arguments, timeout=timeout)
+    def record(calls, function, *arguments, timeout=None):
+        handed_over.append(function)
+        return begin(calls, function, *arguments, timeout=timeout)
 
     class Recorder:
         def __getattr__(self, name):
             requests.append(name)
             return getattr(world, name)
 
-    monkeypatch.setattr(type(core.keeper.watch), "begin", record)
+    monkeypatch.setattr(type(core.pool.calls), "begin", record)
     monkeypatch.setattr(core, "world", Recorder())
     data = core.tick(carla.VehicleControl(throttle=0.1))
-    assert len(calls) == 1
+    assert len(handed_over) == 1
     assert requests == ["tick"]
     assert data["imu"][0] == core.frame
 
@@ -511,7 +511,7 @@ def test_without_carla_root_the_embedded_server_is_used_and_a_line_says_so():
         [
             "from rllib_integration import CarlaCore",
             "core = CarlaCore()",
-            "print(core.keeper.server.kind)",
+            "print(core.server.kind)",
             "core.close(); core.close()",
         ]
     )

@@ -37,7 +37,7 @@ def make_env():
 
 
 def server_of(env):
-    return env.core.keeper.server
+    return env.core.server
 
 
 def step_until_lost(env, steps=50):
@@ -163,7 +163,7 @@ def test_a_new_client_now_and_then_changes_nothing_but_the_memory_that_the_old_o
     env = make_env(traffic)
     np.testing.assert_array_equal(play(env), expected)
     assert clients[0] is clients[1] is not clients[2] is clients[3] is not clients[4]
-    assert env.core.keeper.metrics()["servers_started"] == 1
+    assert env.core.pool.metrics()["servers_started"] == 1
 
 
 def test_an_external_server_that_is_not_there_is_a_sentence(make_env):

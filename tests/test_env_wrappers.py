@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from rllib_integration import CarlaEnv, CarlaVectorEnv
-from rllib_integration.process_vector_env import CarlaProcessVectorEnv
-from rllib_integration.servers.ownership import await_ends
+from rllib_integration.servers.cleanup import await_ends
+from rllib_integration.vector_env import CarlaProcessVectorEnv
 from tests.experiments import PoseExperiment
 from tests.patience import PATIENCE
 
@@ -94,7 +94,7 @@ def test_environments_in_processes_return_what_they_return_one_after_the_other()
 def test_environments_in_processes_end_with_the_one_that_made_them(end):
     program = """
 import sys
-from rllib_integration.process_vector_env import CarlaProcessVectorEnv
+from rllib_integration.vector_env import CarlaProcessVectorEnv
 from tests.test_env_wrappers import make_config
 if __name__ == "__main__":
     environments = CarlaProcessVectorEnv([make_config()] * 2)
@@ -126,7 +126,7 @@ def test_a_server_lost_in_a_vector_costs_its_own_episode_alone():
     environments = make_vec(None)
     try:
         environments.reset(seed=1)
-        os.kill(environments.envs[0].core.keeper.server.pid, signal.SIGKILL)
+        os.kill(environments.envs[0].core.server.pid, signal.SIGKILL)
         truncated = np.zeros(2, bool)
         while not truncated.any():
             before = environments.envs[1].core.frame

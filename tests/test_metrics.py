@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from rllib_integration.metrics import COLLISION_SENSOR, EpisodeMetrics
-from rllib_integration.road_ahead import SIGHT, RoadAhead
-from rllib_integration.routes import RoadOption, Route, plan_route
+from rllib_integration.roads.ahead import SIGHT, RoadAhead
+from rllib_integration.roads.routes import RoadOption, Route, plan_route
 from rllib_integration.sensors import SensorFactory, SensorInterface
+from rllib_integration.tracks import Track, TrackProgress
 from tests.patience import PATIENCE
 
 
@@ -217,3 +218,21 @@ def test_the_driving_score_is_completion_times_penalties(drive: Drive) -> None:
     drive.metrics.counts.update(red_lights_run=2, collisions_vehicle=1)
     score = drive.metrics.summary()["driving_score"]
     assert score == pytest.approx(summary["route_completion"] * 0.7**2 * 0.6)
+
+
+def test_on_a_course_laps_and_offsets_are_told(drive: Drive) -> None:
+    angles = np.arange(0.0, 2.0 * math.pi, 0.01)
+    place, yaw = drive.hero.get_location(), math.radians(drive.hero.get_transform().rotation.yaw)
+    begin = yaw - math.pi / 2.0  # a ring to the right of the hero that begins where it stands
+    x = place.x - 40.0 * math.cos(begin) + 40.0 * np.cos(begin + angles)
+    y = place.y - 40.0 * math.sin(begin) + 40.0 * np.sin(begin + angles)
+    ring = Track(np.stack([x, y, 0 * x + place.z, begin + angles + math.pi / 2, 0 * x + 7.0], axis=1), "ring")
+    drive.metrics.track = TrackProgress(ring)
+    drive.hero.set_simulate_physics(False)
+    for along in np.arange(0.0, 1.5 * ring.length, 4.0):
+        drive.put(ring.transform_at(along, lateral=1.0))
+    summary = drive.metrics.summary()
+    assert summary["laps"] == 1
+    assert summary["laps_driven"] == pytest.approx(1.5, abs=0.02)
+    assert summary["lap_time"] == pytest.approx(0.05 * ring.length / 4.0, rel=0.01)
+    assert summary["offset_mean"] == pytest.approx(1.0, abs=0.05)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from rllib_integration.observation_guard import ObservationError, observation_guard
+from rllib_integration.observation_check import ObservationError, observation_guard
 
 PICTURE = spaces.Box(0, 255, (2, 2), np.uint8)
 LEVELS = spaces.Box(0, 3, (2,), np.uint8)

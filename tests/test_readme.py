@@ -42,7 +42,7 @@ def test_every_file_that_a_document_names_is_there(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     named = re.findall(r"[\w./]+/\w+\.(?:png|jpg|py|yaml|sh|txt|json|md)\b", text)
     named += [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
-    homes = (document.parent, ROOT, LIBRARY, LIBRARY / "embedded")
+    homes = (document.parent, ROOT, LIBRARY, ROOT / "minicarla")
     assert [name for name in named if not any((home / name).exists() for home in homes)] == []
 
 

@@ -1,4 +1,4 @@
-"""The command line of a driving test: which policies, where, how often, and where the result goes."""
+"""`carla-rllib evaluate`: a driving test of policies, in figures, as JSON and as a picture."""
 
 from __future__ import annotations
 
@@ -6,72 +6,90 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rllib_integration.arguments import INTERRUPTED, add_overrides, positive_int
-from rllib_integration.config import ConfigError
+from rllib_integration.cli.configurations import find_configuration, policy_path
+from rllib_integration.cli.flags import add_configuration, positive_int, require
+from rllib_integration.config.env import load_config
+from rllib_integration.config.merging import ConfigError
 from rllib_integration.driving.evaluation import best_policy, driving_summary, driving_table
-from rllib_integration.driving.inference import resolve_checkpoint
-from rllib_integration.driving.trials import DrivingPolicy, Task, drive_settings, drive_tasks
-from rllib_integration.env_config import load_config
-from rllib_integration.processors import available_cpus
+from rllib_integration.driving.policies import DrivingPolicy, find_policy, load_policy
+from rllib_integration.driving.trials import Task, drive_settings, drive_tasks
+from rllib_integration.failures import INTERRUPTED, report_failure
+from rllib_integration.processes.cpus import available_cpus
+from rllib_integration.processes.guard import run_guarded
 from rllib_integration.servers import EMBEDDED_CHOSEN, chooses_embedded
 
 FIRST_SEED = 1_000_000  # far from the seeds of training
+SUMMARY = "drive greedily from many starts; print distances, time off the lane and how it ended"
+EXAMPLES = """examples:
+  carla-rllib evaluate drive drive --towns Town02,Town03 --episodes 50 --output test
+  carla-rllib evaluate my.yaml ~/ray_results/carla_rllib/my --all-checkpoints"""
 
 
-def add_test_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of a driving test."""
-    parser.add_argument("configuration_file", help="YAML file that the policies were trained with")
-    parser.add_argument("policies", nargs="+", help="checkpoints, or runs' folders (the newest checkpoint of each)")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    add_configuration(parser, "env_config.experiment.weather=HardRainNoon")
     parser.add_argument(
-        "--all-checkpoints", action="store_true", help="every checkpoint that a run's folder keeps, and which is best"
+        "policies", nargs="+", metavar="POLICY",
+        help="checkpoints, runs' folders (the best checkpoint of each, else its newest), or shipped policies",
+    )  # fmt: skip
+    parser.add_argument(
+        "--all-checkpoints", action="store_true", help="test every checkpoint of each run's folder, and name the best"
     )
-    parser.add_argument("--episodes", type=positive_int, default=50, metavar="N", help="in each town (default 50)")
+    parser.add_argument("--episodes", type=positive_int, default=50, metavar="N", help="in each town (default: 50)")
     parser.add_argument("--towns", type=_names, default=(), metavar="A,B", help="instead of the configuration's")
     parser.add_argument("--workers", type=positive_int, metavar="N", help="processes (default: one for each processor)")
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="of the first start in each town")
     parser.add_argument("-o", "--output", type=Path, metavar="NAME", help="write NAME.json and NAME.png")
-    add_overrides(parser, "env_config.experiment.weather=HardRainNoon")
 
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def run_drive_test(arguments: argparse.Namespace, load_policy: Callable[[str], DrivingPolicy]) -> int:
-    """Drive as the parsed flags say; print the table, write the result.
+def run(arguments: argparse.Namespace, experiment: str | None = None) -> int:
+    """Drive as the parsed arguments say, under guard; print the table, write the result.
 
     Args:
-        arguments: Of a parser with `add_test_arguments`.
-        load_policy: Of a module's top level; called in every worker.
+        arguments: Of a parser with `add_arguments`.
+        experiment: The experiment's class, where the configuration names none.
 
     Returns:
         The exit status: 0, 130 after Ctrl-C, 1 after an error of which a sentence was printed.
     """
-    records: list[dict[str, Any]] = []
-    started = time.monotonic()
+    return run_guarded(lambda: _run(arguments, experiment))
+
+
+def _run(arguments: argparse.Namespace, experiment: str | None) -> int:
     try:
-        document = load_config(arguments.configuration_file, arguments.overrides)
-        env_config, towns = drive_settings(document, arguments.towns)
-        policies = _name_policies(_checkpoints(arguments.policies) if arguments.all_checkpoints else arguments.policies)
-        seeds = range(arguments.seed, arguments.seed + arguments.episodes)
-        tasks = [Task(policy, town, seed) for policy in policies for town in towns for seed in seeds]
-        workers = min(arguments.workers or available_cpus(), len(tasks))
-        if chooses_embedded(env_config.get("carla") or {}):
-            print(EMBEDDED_CHOSEN, flush=True)  # here, or each worker would say it
-            env_config = {**env_config, "carla": {**(env_config.get("carla") or {}), "server": "embedded"}}
-        print(f"{len(tasks)} episodes on {workers} workers", flush=True)
-        gamma = float((document.get("training") or {}).get("gamma") or 0.99)
-        for record in drive_tasks(env_config, policies, load_policy, tasks, workers=workers, gamma=gamma):
-            records.append(record)
+        return _test(arguments, experiment)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
+    except Exception as error:
+        return report_failure(error)
+
+
+def _test(arguments: argparse.Namespace, experiment: str | None) -> int:
+    require("torch")
+    started = time.monotonic()
+    document = load_config(find_configuration(arguments.configuration), arguments.overrides)
+    if experiment is not None:
+        document["env_config"]["experiment"].setdefault("type", experiment)
+    env_config, towns = drive_settings(document, arguments.towns)
+    given = [str(policy_path(text)) for text in arguments.policies]
+    policies = _name_policies(_checkpoints(given) if arguments.all_checkpoints else given)
+    seeds = range(arguments.seed, arguments.seed + arguments.episodes)
+    tasks = [Task(policy, town, seed) for policy in policies for town in towns for seed in seeds]
+    workers = min(arguments.workers or available_cpus(), len(tasks))
+    if chooses_embedded(env_config.get("carla") or {}):
+        print(EMBEDDED_CHOSEN, flush=True)  # here, or each worker would say it
+        env_config = {**env_config, "carla": {**(env_config.get("carla") or {}), "server": "embedded"}}
+    print(f"{len(tasks)} episodes on {workers} workers", flush=True)
+    gamma = float((document.get("training") or {}).get("gamma") or 0.99)
+    records = list(drive_tasks(env_config, policies, load_on_cpu, tasks, workers=workers, gamma=gamma))
     order = {name: number for number, name in enumerate(towns)}
     records.sort(key=lambda record: (order[record["town"]], record["policy"], record["seed"]))
     print(f"Driven in {time.monotonic() - started:.0f} s:\n{driving_table(records)}", flush=True)
@@ -82,6 +100,11 @@ def run_drive_test(arguments: argparse.Namespace, load_policy: Callable[[str], D
         for file in write_result(arguments.output.expanduser(), records, policies):
             print(file)
     return 0
+
+
+def load_on_cpu(checkpoint: str) -> DrivingPolicy:
+    """A worker's policy; the workers are as many as processors, and a GPU would be shared by all."""
+    return load_policy(checkpoint, "cpu")
 
 
 def _checkpoints(given: Sequence[str]) -> list[str]:
@@ -96,7 +119,10 @@ def _name_policies(given: Sequence[str]) -> dict[str, str]:
     """Short names, each of its own, for checkpoints."""
     policies: dict[str, str] = {}
     for text in given:
-        folder = resolve_checkpoint(text)
+        found = find_policy(text)
+        if found.choice:
+            print(f"Policy: {found}", flush=True)
+        folder = found.path
         name = folder.name if folder.is_dir() else folder.parent.name
         if name.startswith("checkpoint_") and len(given) > 1:
             name = f"{(folder if folder.is_dir() else folder.parent).parent.name}/{name.removeprefix('checkpoint_')}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rllib_integration.config import Rule, merge, one_of, positive
+from rllib_integration.config.merging import Rule, merge, one_of, positive
 from rllib_integration.servers import ServerSettings
 
 BASE_CORE_CONFIG: dict[str, Any] = {

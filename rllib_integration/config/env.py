@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rllib_integration.base_experiment import resolve_experiment_config
-from rllib_integration.config import apply_override, merge, read_yaml
-from rllib_integration.core_config import resolve_core_config
+from rllib_integration.config.core import resolve_core_config
+from rllib_integration.config.merging import apply_override, merge, read_yaml
 
 
 def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from typing import Any
 
 import yaml
 
+from rllib_integration.errors import IntegrationError
+
 _TYPE_NAMES = {
     bool: "true or false",
     int: "a whole number",
@@ -30,7 +32,7 @@ _TYPE_NAMES = {
 }
 
 
-class ConfigError(ValueError):
+class ConfigError(IntegrationError, ValueError):
     """A configuration can't be used; the message says which entry, what was given and what is allowed."""
 
 

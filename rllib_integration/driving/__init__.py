@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from rllib_integration.driving.inference import Policy, add_driving_arguments, resolve_checkpoint, run_driving
+from rllib_integration.driving.policies import DrivingPolicy, FoundPolicy, find_policy, load_policy
 
-__all__ = ["Policy", "add_driving_arguments", "resolve_checkpoint", "run_driving"]
+__all__ = ["DrivingPolicy", "FoundPolicy", "find_policy", "load_policy"]

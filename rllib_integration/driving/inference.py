@@ -1,26 +1,19 @@
-"""Drives a trained policy: episodes, what became of them, and a video of them."""
+"""Drives a policy: episode after episode, what became of each, and a video of them."""
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rllib_integration.arguments import INTERRUPTED, add_overrides, positive_int
-from rllib_integration.config import ConfigError
-from rllib_integration.env_config import load_config
-from rllib_integration.helper import find_latest_checkpoint
+from rllib_integration.config.merging import ConfigError
+from rllib_integration.driving.policies import DrivingPolicy
 
 if TYPE_CHECKING:
     from rllib_integration.carla_env import CarlaEnv
-
-Policy = Callable[[Any], Any]
 
 
 @dataclass
@@ -56,7 +49,7 @@ class DrivenEpisode:
 
 def drive(
     env: CarlaEnv,
-    policy: Policy,
+    policy: DrivingPolicy,
     *,
     episodes: int | None = None,
     steps: int | None = None,
@@ -67,7 +60,7 @@ def drive(
 
     Args:
         env: The environment; with `video`, made with `render_mode="rgb_array"`.
-        policy: Observation -> action.
+        policy: Drives.
         episodes: Number of episodes; None drives on.
         steps: Number of decisions of all episodes together; None sets no bound.
         seed: Of the first episode, and by it of all later ones.
@@ -84,14 +77,19 @@ def drive(
 
 
 def _drive_one(
-    env: CarlaEnv, policy: Policy, number: int, most_steps: int | None, seed: int | None, video: VideoWriter | None
+    env: CarlaEnv,
+    policy: DrivingPolicy,
+    number: int,
+    most_steps: int | None,
+    seed: int | None,
+    video: VideoWriter | None,
 ) -> DrivenEpisode:
     observation, info = env.reset(seed=seed)
     episode = DrivenEpisode(number)
     speeds = []
     ended = False
     while not ended and (most_steps is None or episode.steps < most_steps):
-        observation, reward, terminated, truncated, info = env.step(policy(observation))
+        observation, reward, terminated, truncated, info = env.step(policy.act(observation)[0])
         ended = terminated or truncated
         episode.steps += 1
         episode.total_reward += reward
@@ -153,75 +151,8 @@ class VideoWriter:
             self._writer = None
 
 
-def add_driving_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags that both inference scripts share."""
-    parser.add_argument("configuration_file", help="YAML file that the policy was trained with")
-    parser.add_argument("--episodes", type=positive_int, metavar="N", help="drive N episodes (default: until Ctrl-C)")
-    parser.add_argument("--steps", type=positive_int, metavar="N", help="drive N decisions at most")
-    parser.add_argument("--seed", type=int, help="seed of the episodes")
-    parser.add_argument("--video", metavar="FILE.mp4", help="film the drive")
-    add_overrides(parser, "env_config.experiment.town=Town03")
-
-
-def run_driving(arguments: argparse.Namespace, load_policy: Callable[[], Policy]) -> int:
-    """Drive as the parsed flags say, print every episode and a summary.
-
-    Args:
-        arguments: Of a parser with `add_driving_arguments`.
-        load_policy: Makes the policy, once the configuration is known to be right.
-
-    Returns:
-        The exit status: 0, 130 after Ctrl-C, 1 after an error of which a sentence was printed.
-    """
-    driven: list[DrivenEpisode] = []
-    try:
-        with _environment(arguments) as (env, video):
-            policy = load_policy()
-            settings = {"episodes": arguments.episodes, "steps": arguments.steps, "seed": arguments.seed}
-            for episode in drive(env, policy, **settings, video=video):
-                driven.append(episode)
-                print(episode, flush=True)
-    except KeyboardInterrupt:
-        _print_summary(driven)
-        return INTERRUPTED
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    _print_summary(driven)
-    return 0
-
-
-@contextlib.contextmanager
-def _environment(arguments: argparse.Namespace) -> Iterator[tuple[CarlaEnv, VideoWriter | None]]:
-    from rllib_integration.carla_env import CarlaEnv
-
-    document = load_config(arguments.configuration_file, arguments.overrides)
-    if arguments.video:
-        _add_picture(document["env_config"]["experiment"]["hero"]["sensors"])
-    env = CarlaEnv(document["env_config"], render_mode="rgb_array" if arguments.video else None)
-    video = None
-    try:
-        if arguments.video:
-            video = VideoWriter(arguments.video, env.metadata["render_fps"])
-        yield env, video
-    finally:
-        if video is not None:
-            video.close()
-        env.close()
-
-
-def _add_picture(sensors: dict[str, Any]) -> None:
-    """Give the hero a coloured bird view for the film, last and so not observed, where it has none to show."""
-    for sensor in sensors.values():
-        is_picture = sensor.get("type") == "sensor.birdview" and sensor.get("format", "rgb") == "rgb"
-        if is_picture or sensor.get("type") == "sensor.camera.rgb":
-            return
-    sensors["film"] = {"type": "sensor.birdview", "size": 300, "radius": 20, "route": True}
-
-
-def _print_summary(episodes: list[DrivenEpisode]) -> None:
-    if not episodes:
-        return
+def summary(episodes: Sequence[DrivenEpisode]) -> str:
+    """One line about several episodes: mean return, median distance and how they ended."""
     distances = [episode.distance for episode in episodes if episode.distance is not None]
     ends: dict[str, int] = {}
     for episode in episodes:
@@ -229,24 +160,4 @@ def _print_summary(episodes: list[DrivenEpisode]) -> None:
     said = ", ".join(f"{reason} {count}" for reason, count in sorted(ends.items()))
     median = f", median distance {np.median(distances):.1f} m" if distances else ""
     mean = float(np.mean([episode.total_reward for episode in episodes]))
-    print(f"{len(episodes)} episodes: mean return {mean:.2f}{median}; ends: {said}", flush=True)
-
-
-def resolve_checkpoint(path: str) -> Path:
-    """A checkpoint's or policy's folder: the one given, or the newest one of the run folder that is given.
-
-    A run's best checkpoint is `best` in its folder.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    given = Path(path).expanduser()
-    if not given.exists():
-        raise ConfigError(f"There is no checkpoint {given}.")
-    given = given.resolve()
-    if given.is_dir() and not given.name.startswith("checkpoint_") and not (given / "weights.pth").is_file():
-        newest = find_latest_checkpoint(given)
-        if newest is None:
-            raise ConfigError(f"There is no checkpoint in {given}; give a checkpoint_... folder or a run's folder.")
-        return Path(newest)
-    return given
+    return f"{len(episodes)} episodes: mean return {mean:.2f}{median}; ends: {said}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
-from rllib_integration.config import ConfigError
+from rllib_integration.config.merging import ConfigError
 
 _MODULE = "learner_group/learner/rl_module/default_policy"
 
@@ -41,15 +42,19 @@ class RLlibPolicy:
         except (EOFError, KeyError, RuntimeError) as error:
             raise ConfigError(f"The checkpoint {folder} is damaged: {str(error).splitlines()[0]}.") from error
 
+    def act(self, observation: np.ndarray) -> tuple[Any, float]:
+        """The greedy action for one observation, and NaN: what is expected of it is not told."""
+        return self.compute_action(observation), math.nan
+
     @torch.inference_mode()
-    def compute_action(self, observation: np.ndarray) -> Any:
+    def compute_action(self, observation: Any) -> Any:
         """The greedy action for one observation.
 
         Raises:
             ConfigError: the observation is not in the space that the policy was trained on.
         """
         space = self.module.observation_space
-        if space is not None and np.shape(observation) != space.shape:
+        if space is not None and space.shape is not None and np.shape(observation) != space.shape:
             raise ConfigError(
                 f"The policy was trained on observations of shape {space.shape}, but the environment gives "
                 f"{np.shape(observation)}; use the configuration that it was trained with."

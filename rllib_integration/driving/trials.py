@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rllib_integration.arguments import INTERRUPTED
-from rllib_integration.config import ConfigError, overlay
+from rllib_integration.config.merging import ConfigError, overlay
+from rllib_integration.driving.policies import DrivingPolicy
+from rllib_integration.errors import IntegrationError
+from rllib_integration.failures import INTERRUPTED, Failure, UserCodeError
 
 if TYPE_CHECKING:
     from rllib_integration.carla_env import CarlaEnv
@@ -27,11 +29,8 @@ TRACK_EVERY = 20  # decisions between two places of a record's track
 _NEGLIGIBLE = 0.02  # share of a return that may be missing at a cut-off episode's end
 
 
-class DrivingPolicy(Protocol):
-    """What drives: an action for each observation, and what it expects of it."""
-
-    def act(self, observation: np.ndarray) -> tuple[Any, float]:
-        """The action and the return that is expected of it, NaN where the policy tells none."""
+class TrialError(IntegrationError, RuntimeError):
+    """A worker of a driving test failed."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,8 @@ def drive_tasks(
         gamma: Discount of one decision, for the realised returns.
 
     Raises:
-        RuntimeError: A worker failed; the message is its own.
+        TrialError: A worker failed; the message is its own.
+        UserCodeError: The user's own code failed in a worker.
     """
     context = multiprocessing.get_context("spawn")
     processes: list[BaseProcess] = []
@@ -112,7 +112,7 @@ def drive_tasks(
 
 
 def _records(answers: dict[Connection, BaseProcess]) -> Iterator[dict[str, Any]]:
-    """What the workers send until all of them have ended; a text is an error."""
+    """What the workers send until all of them have ended."""
     while answers:
         for connection in wait(list(answers)):
             assert isinstance(connection, Connection)
@@ -122,10 +122,13 @@ def _records(answers: dict[Connection, BaseProcess]) -> Iterator[dict[str, Any]]
                 process = answers.pop(connection)
                 process.join()
                 if process.exitcode:
-                    raise RuntimeError(f"A worker ended with status {process.exitcode} and without a word.") from None
+                    raise TrialError(
+                        f"A worker ended by itself with status {process.exitcode}: something called os._exit, or a "
+                        "native library ended the process."
+                    ) from None
                 continue
-            if isinstance(answer, str):
-                raise RuntimeError(answer)
+            if isinstance(answer, Failure):
+                raise UserCodeError(answer) if answer.traceback else TrialError(answer.message)
             yield answer
 
 
@@ -144,7 +147,7 @@ def _work(
     gamma: float,
     answers: Connection,
 ) -> None:
-    """A worker's life: its tasks, one after another; an error is an answer, too."""
+    """Drive a worker's tasks, one after another; an error is an answer, too."""
     from rllib_integration.carla_env import CarlaEnv
 
     loaded: dict[str, DrivingPolicy] = {}
@@ -161,7 +164,7 @@ def _work(
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except Exception as error:
-        answers.send(" ".join(str(error).split()) or type(error).__name__)
+        answers.send(Failure.of(error))
 
 
 def drive_episode(env: CarlaEnv, policy: DrivingPolicy, task: Task, gamma: float) -> dict[str, Any]:

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
-from rllib_integration.servers.supervisor import (
+from rllib_integration.processes.supervisor import (
     PR_SET_CHILD_SUBREAPER,
     PR_SET_PDEATHSIG,
     descendants,

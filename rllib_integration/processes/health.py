@@ -8,30 +8,30 @@ from dataclasses import dataclass
 
 import psutil
 
-_AT_IT = frozenset("RD")  # runs or waits for a processor; waits for a disk, or for memory that was swapped out
+_ACTIVE = frozenset("RD")  # runs or waits for a processor; waits for a disk, or for memory that was swapped out
 _STOPPED = frozenset("Tt")  # by SIGSTOP; by a debugger
 
 
 @dataclass(frozen=True)
-class VitalSigns:
+class Health:
     """What a look at a server's processes shows.
 
     Attributes:
         processor_seconds: processor time used so far [s].
-        at_it: whether a thread runs, or would if the machine had a processor or a disk free for it.
+        active: whether a thread runs, or would if the machine had a processor or a disk free for it.
         stopped: whether a process was stopped, so that it can neither work nor answer.
     """
 
     processor_seconds: float
-    at_it: bool
+    active: bool
     stopped: bool
 
-    def work_since(self, earlier: VitalSigns) -> bool:
+    def work_since(self, earlier: Health) -> bool:
         """Whether anything was done since an earlier look, or would have been on a machine with less to do."""
-        return self.at_it or self.processor_seconds > earlier.processor_seconds
+        return self.active or self.processor_seconds > earlier.processor_seconds
 
 
-def look_at(processes: Iterable[psutil.Process]) -> VitalSigns | None:
+def health_of(processes: Iterable[psutil.Process]) -> Health | None:
     """The signs of all processes together; None where there is none to see."""
     seconds, states, seen = 0.0, set[str](), False
     for process in processes:
@@ -42,7 +42,7 @@ def look_at(processes: Iterable[psutil.Process]) -> VitalSigns | None:
         seen = True
         seconds += times.user + times.system
         states |= thread_states(process.pid)
-    return VitalSigns(seconds, bool(states & _AT_IT), bool(states & _STOPPED)) if seen else None
+    return Health(seconds, bool(states & _ACTIVE), bool(states & _STOPPED)) if seen else None
 
 
 def thread_states(pid: int) -> set[str]:

@@ -15,8 +15,6 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rllib_integration.servers.errors import ServerStartError
-
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _EXIT_SECONDS = 10.0  # how long the supervisor itself may take to leave after the program has
 
@@ -51,7 +49,7 @@ class SupervisedProcess:
         cleanup: a command that the supervisor runs after the end, for what is not a child of the program.
 
     Raises:
-        ServerStartError: the supervisor could not be started.
+        OSError: the supervisor could not be started.
     """
 
     def __init__(
@@ -81,9 +79,9 @@ class SupervisedProcess:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
-        except OSError as error:
+        except OSError:
             self._control.close()
-            raise ServerStartError(f"{arguments[0]} could not be started: {error}.") from error
+            raise
         finally:
             theirs.close()
 

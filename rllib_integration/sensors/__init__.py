@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rllib_integration.sensors.base import BaseSensor, CarlaSensor, EventSensor, PseudoSensor
+from rllib_integration.sensors.base_sensor import BaseSensor, CarlaSensor, EventSensor, PseudoSensor, SensorConfigError
 from rllib_integration.sensors.factory import SensorFactory
 from rllib_integration.sensors.sensor_interface import SensorInterface, SensorTimeoutError
 
@@ -11,6 +11,7 @@ __all__ = [
     "CarlaSensor",
     "EventSensor",
     "PseudoSensor",
+    "SensorConfigError",
     "SensorFactory",
     "SensorInterface",
     "SensorTimeoutError",

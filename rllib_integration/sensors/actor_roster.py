@@ -7,16 +7,17 @@ actors: ``bounding_box`` is the only thing here that asks the server. Poses and 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, cast
 
 import carla
 import numpy as np
 from numpy.typing import NDArray
 
-VEHICLE, TWO_WHEELER, WALKER = range(3)
+VEHICLE, TWO_WHEELER, WALKER, PROP = range(4)
 
 _location_of = carla.Actor.get_location
+_FLAT = 0.3  # [m] props lower than this, such as dirt, are driven over
 _SMALLEST = 0.2  # [m] half sizes below this are not seen; some walkers' boxes have none at all
 
 
@@ -26,7 +27,7 @@ class ActorStates(NamedTuple):
     Attributes:
         poses: ``float64 (n, 4)`` x, y, z (m) of the middle of each box and yaw (rad).
         sizes: ``float64 (n, 2)`` half length and half width (m).
-        kinds: ``int64 (n,)`` :data:`VEHICLE`, :data:`TWO_WHEELER` or :data:`WALKER`.
+        kinds: ``int64 (n,)`` :data:`VEHICLE`, :data:`TWO_WHEELER`, :data:`WALKER` or :data:`PROP`.
     """
 
     poses: NDArray[np.float64]
@@ -43,12 +44,13 @@ NO_ACTORS = ActorStates(np.zeros((0, 4)), np.zeros((0, 2)), np.zeros(0, np.int64
 
 
 class Box(NamedTuple):
-    """A blueprint's bounding box: half sizes and offset of its middle from the actor's origin (m)."""
+    """A blueprint's bounding box: half sizes, offset of its middle from the actor's origin, and height (m)."""
 
     length: float
     width: float
     ahead: float
     aside: float
+    height: float = 0.0
 
 
 class ActorRoster:
@@ -157,14 +159,15 @@ class ActorRoster:
         """Look up everybody who is there now."""
         self.version += 1
         self._moving, self.lights, self.signs = [], [], []
-        for actor in self._world.get_actors():
+        for actor in cast("Iterable[carla.Actor]", self._world.get_actors()):
             kind = _kind(actor)
             if kind is not None:
-                if actor.id != self._hero_id:
-                    self._moving.append((actor, self._box(actor), kind))
-            elif actor.type_id.startswith("traffic.traffic_light"):
+                box = self._box(actor)
+                if actor.id != self._hero_id and (kind != PROP or box.height > _FLAT):
+                    self._moving.append((actor, box, kind))
+            elif isinstance(actor, carla.TrafficLight):
                 self.lights.append(actor)
-            elif actor.type_id.startswith("traffic."):
+            elif isinstance(actor, carla.TrafficSign):
                 self.signs.append(actor)
         self._moving_actors = [entry[0] for entry in self._moving]
         self._moving_ids = [actor.id for actor in self._moving_actors]
@@ -182,13 +185,16 @@ class ActorRoster:
                 max(bounds.extent.y, _SMALLEST),
                 bounds.location.x,
                 bounds.location.y,
+                2.0 * bounds.extent.z,
             )
             self._boxes[actor.type_id] = box
         return box
 
 
 def _kind(actor: carla.Actor) -> int | None:
-    """What a movable actor is; None for all others."""
+    """What an actor is that may stand in the way; None for all others."""
     if actor.type_id.startswith("vehicle."):
         return TWO_WHEELER if actor.attributes.get("number_of_wheels") == "2" else VEHICLE
+    if actor.type_id.startswith("static.prop."):
+        return PROP
     return WALKER if actor.type_id.startswith("walker.") else None

@@ -22,18 +22,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import carla
 import gymnasium
 
-from rllib_integration.config import nearest
+from rllib_integration.config.merging import ConfigError, nearest
 
 if TYPE_CHECKING:
     from rllib_integration.sensors.sensor_interface import SensorInterface
 
 SENSOR_CLASSES: dict[str, type[BaseSensor]] = {}
 """Sensor classes by blueprint id, filled by the classes themselves as they are defined."""
+
+_ON_THE_BEAT = 1.0 - 1e-5
+"""Share of a step's length that a simulator is asked to wait. A whole one may be rounded up to a tick more; so much
+less adds up to a tick only after a hundred thousand steps, and each episode begins anew."""
 
 _TRUE_WORDS = ("true", "yes", "on", "1")
 _FALSE_WORDS = ("false", "no", "off", "0")
@@ -43,6 +47,10 @@ def nearest_hint(word: str, allowed: list[str]) -> str:
     """A sentence part that names the allowed word nearest to ``word``, or all of them if none is near."""
     near = nearest(word, allowed)
     return f"did you mean '{near}'?" if near else f"allowed are: {', '.join(sorted(allowed))}"
+
+
+class SensorConfigError(ConfigError, RuntimeError):
+    """A sensor's type or attributes can't be used; a `RuntimeError` too, as in the original integration."""
 
 
 class BaseSensor:
@@ -65,6 +73,9 @@ class BaseSensor:
     ticks_between_data: int = 1
     """World ticks from one datum to the next; above one, the latest datum is given with its own frame."""
 
+    sends_once_a_step: bool = False
+    """Whether the ticks between data are those of a step, so that a step waits for the datum of its last frame."""
+
     hears_every_frame: ClassVar[bool] = False
     """Whether the sensor has to hear of every tick of a step, not only of the last."""
 
@@ -78,7 +89,7 @@ class BaseSensor:
             return
         known = SENSOR_CLASSES.get(type_id)
         if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
-            raise ValueError(
+            raise SensorConfigError(
                 f"Sensor type '{type_id}' of {cls.__module__}.{cls.__qualname__} is already taken by "
                 f"{known.__module__}.{known.__qualname__}: choose another type_id, or name the class in the "
                 f"configuration as 'type: {cls.__module__}:{cls.__qualname__}' and give it no type_id of its own."
@@ -100,7 +111,7 @@ class BaseSensor:
         """The values of :attr:`OPTIONS` in ``attributes``, converted to the type of their defaults.
 
         Raises:
-            ValueError: A value is of the wrong type or not one of the allowed words.
+            SensorConfigError: A value is of the wrong type or not one of the allowed words.
         """
         return {key: _read_option(cls, key, rule, attributes.get(key)) for key, rule in cls.OPTIONS.items()}
 
@@ -156,8 +167,8 @@ class CarlaSensor(BaseSensor):
     metres and degrees in the parent's frame (x forward, y right, z up), attributes as in CARLA's blueprint.
 
     Raises:
-        RuntimeError: The blueprint is unknown to the simulator or the actor could not be spawned.
-        ValueError: The transform, an attribute's name or an attribute's value is wrong.
+        SensorConfigError: The blueprint is unknown to the simulator, or the transform or an attribute is wrong.
+        RuntimeError: The simulator refuses the actor.
     """
 
     def __init__(
@@ -175,13 +186,21 @@ class CarlaSensor(BaseSensor):
         transform = parse_transform(self.name, attributes.get("transform", "0,0,0,0,0,0"))
         world = self.parent.get_world()
         blueprint = self._blueprint(world, attributes)
-        interval = float(blueprint.get_attribute("sensor_tick")) if blueprint.has_attribute("sensor_tick") else 0.0
         delta = world.get_snapshot().timestamp.delta_seconds
-        if interval > 0.0 and delta > 0.0:
+        if "sensor_tick" not in attributes and self._only_steps_matter() and delta > 0.0:
+            self.sends_once_a_step = True
+            self.ticks_between_data = self.interface.ticks_per_step
+            blueprint.set_attribute("sensor_tick", str(self.ticks_between_data * delta * _ON_THE_BEAT))
+        elif blueprint.has_attribute("sensor_tick") and delta > 0.0:
+            interval = float(blueprint.get_attribute("sensor_tick"))
             # Half a per mille is forgiven: 0.1 s at 0.05 s a tick is two ticks also in float32.
             self.ticks_between_data = max(1, math.ceil(interval / delta * (1.0 - 5e-4)))
-        self.sensor = world.spawn_actor(blueprint, transform, attach_to=self.parent)
+        self.sensor = cast(carla.Sensor, world.spawn_actor(blueprint, transform, attach_to=self.parent))
         self.sensor.listen(self._receive)
+
+    def _only_steps_matter(self) -> bool:
+        """Whether nobody reads what the sensor would send between the last frames of two steps."""
+        return False
 
     def _receive(self, data: Any) -> None:
         """What the client's thread calls with each message."""
@@ -193,7 +212,7 @@ class CarlaSensor(BaseSensor):
         try:
             blueprint = library.find(type_id)
         except IndexError:
-            raise RuntimeError(
+            raise SensorConfigError(
                 f"Sensor '{self.name}': the simulator has no blueprint '{type_id}'; the sensors it has are: "
                 + ", ".join(sorted(b.id for b in library.filter("sensor.*")))
             ) from None
@@ -205,13 +224,13 @@ class CarlaSensor(BaseSensor):
     def _set_attribute(self, blueprint: carla.ActorBlueprint, key: str, value: Any) -> None:
         if not blueprint.has_attribute(key):
             allowed = [attribute.id for attribute in blueprint] + list(self.OPTIONS)
-            raise ValueError(
+            raise SensorConfigError(
                 f"Sensor '{self.name}' ({blueprint.id}) has no attribute '{key}': {nearest_hint(key, allowed)}"
             )
         text = str(value).lower() if isinstance(value, bool) else str(value)
         kind = blueprint.get_attribute(key).type
         if not _fits(kind, text):
-            raise ValueError(
+            raise SensorConfigError(
                 f"Sensor '{self.name}' ({blueprint.id}): attribute '{key}' is {value!r}, "
                 f"but it has to be of type {str(kind).lower()}."
             )
@@ -289,7 +308,7 @@ class PseudoSensor(BaseSensor):
         if self.OPTIONS:
             for key in attributes:
                 if key not in ("type", "transform") and key not in self.OPTIONS:
-                    raise ValueError(
+                    raise SensorConfigError(
                         f"Sensor '{name}' ({self.type_id}) has no attribute '{key}': "
                         f"{nearest_hint(str(key), list(self.OPTIONS))}"
                     )
@@ -304,13 +323,13 @@ def parse_transform(name: str, text: Any) -> carla.Transform:
     """Read a sensor's ``"x,y,z,roll,pitch,yaw"`` (metres, degrees; the parent's frame).
 
     Raises:
-        ValueError: The text does not hold six numbers.
+        SensorConfigError: The text does not hold six numbers.
     """
     parts = [str(part) for part in text] if isinstance(text, (list, tuple)) else str(text).split(",")
     try:
         x, y, z, roll, pitch, yaw = (float(part) for part in parts)
     except ValueError:
-        raise ValueError(
+        raise SensorConfigError(
             f"Sensor '{name}': transform {text!r} has to be six numbers 'x,y,z,roll,pitch,yaw' (metres, degrees)."
         ) from None
     return carla.Transform(carla.Location(x, y, z), carla.Rotation(pitch=pitch, yaw=yaw, roll=roll))
@@ -338,19 +357,19 @@ def _read_option(cls: type[BaseSensor], key: str, rule: Any, value: Any) -> Any:
     label = f"Sensor type '{cls.type_id or cls.__name__}': '{key}' is {value!r}, but"
     if isinstance(rule, tuple):
         if value is not None and value not in rule:
-            raise ValueError(f"{label} allowed are: {', '.join(map(str, rule))}.")
+            raise SensorConfigError(f"{label} allowed are: {', '.join(map(str, rule))}.")
         return rule[0] if value is None else value
     if value is None or rule is None:
         return rule if value is None else value
     if isinstance(rule, bool):
         if str(value).lower() not in _TRUE_WORDS + _FALSE_WORDS:
-            raise ValueError(f"{label} it has to be true or false.")
+            raise SensorConfigError(f"{label} it has to be true or false.")
         return str(value).lower() in _TRUE_WORDS
     if isinstance(rule, (int, float)):
         if isinstance(value, bool) or not _is_number(str(value)):
-            raise ValueError(f"{label} it has to be a number.")
+            raise SensorConfigError(f"{label} it has to be a number.")
         number = float(value)
         if isinstance(rule, int) and number != int(number):
-            raise ValueError(f"{label} it has to be a whole number.")
+            raise SensorConfigError(f"{label} it has to be a whole number.")
         return type(rule)(number)
     return value

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rllib_integration.sensors.actor_roster import NO_ACTORS, ActorRoster, ActorStates, Box, call
-from rllib_integration.sensors.base import PseudoSensor, nearest_hint
-from rllib_integration.sensors.bird_view_painter import (
+from rllib_integration.sensors.base_sensor import PseudoSensor, SensorConfigError, nearest_hint
+from rllib_integration.sensors.bird_view.map_pyramid import MapPyramid
+from rllib_integration.sensors.bird_view.painter import (
     ACTOR_MARGIN,
     DEFAULT_PLANES,
     PLANES,
@@ -27,12 +28,11 @@ from rllib_integration.sensors.bird_view_painter import (
     Scene,
     Signals,
 )
-from rllib_integration.sensors.map_pyramid import MapPyramid
-from rllib_integration.sensors.road_signs import Stamp
-from rllib_integration.sensors.signal_book import SignalBook
+from rllib_integration.sensors.bird_view.road_signs import Stamp
+from rllib_integration.sensors.bird_view.signal_book import SignalBook
 
 if TYPE_CHECKING:
-    from rllib_integration.routes import Route
+    from rllib_integration.roads.routes import Route
     from rllib_integration.sensors.sensor_interface import SensorInterface
 
 _PREPARED: weakref.WeakKeyDictionary[MapPyramid, set[tuple[Any, ...]]] = weakref.WeakKeyDictionary()
@@ -122,14 +122,14 @@ def read_planes(value: Any) -> tuple[str, ...]:
     """Names of masks from a list, or from a text parted by commas.
 
     Raises:
-        ValueError: A name is unknown or comes twice, or there is none.
+        SensorConfigError: A name is unknown or comes twice, or there is none.
     """
     names = tuple(str(name).strip() for name in (value.split(",") if isinstance(value, str) else value))
     for name in names:
         if name not in PLANES:
-            raise ValueError(f"The bird view has no mask '{name}': {nearest_hint(name, list(PLANES))}")
+            raise SensorConfigError(f"The bird view has no mask '{name}': {nearest_hint(name, list(PLANES))}")
     if not names or len(set(names)) != len(names):
-        raise ValueError(f"The bird view's planes have to be one or more different masks, not {list(names)}.")
+        raise SensorConfigError(f"The bird view's planes have to be one or more different masks, not {list(names)}.")
     return names
 
 
@@ -178,13 +178,13 @@ class BirdviewSensor(PseudoSensor):
         """The options, checked.
 
         Raises:
-            ValueError: A size or radius is not above zero, or a mask is unknown.
+            SensorConfigError: A size or radius is not above zero, or a mask is unknown.
         """
         options = super().read_options({key: value for key, value in attributes.items() if key != "planes"})
         options["planes"] = read_planes(attributes.get("planes") or DEFAULT_PLANES)
         for key in ("size", "radius"):
             if options[key] <= 0:
-                raise ValueError(f"The bird view's {key} is {options[key]}, but it has to be above zero.")
+                raise SensorConfigError(f"The bird view's {key} is {options[key]}, but it has to be above zero.")
         return options
 
     @classmethod

@@ -16,7 +16,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.sensors.base import CarlaSensor, EventSensor
+from rllib_integration.sensors.base_sensor import CarlaSensor, EventSensor
 
 DEPTH_RANGE = 1000.0  # [m] the far plane of CARLA's depth camera
 DEPTH_STEPS = 256**3 - 1  # its depth is a 24-bit fraction of the range
@@ -37,10 +37,18 @@ def output_shape(attributes: Mapping[str, Any]) -> tuple[int, int]:
     return height, width
 
 
-class _Camera(CarlaSensor):
-    """What all cameras share: resizing, and spaces of the right height and width."""
+class BaseCamera(CarlaSensor):
+    """What all cameras share: resizing, and spaces of the right height and width.
+
+    Drawing costs most of a tick, and an experiment sees only the picture of a step's last frame. So a camera draws once
+    a step, where a step is several ticks and its configuration has no `sensor_tick`.
+    """
 
     OPTIONS: ClassVar[Mapping[str, Any]] = {"resize_x": 0, "resize_y": 0}
+
+    def _only_steps_matter(self) -> bool:
+        reads_all = type(self).callback is not CarlaSensor.callback
+        return self.interface.ticks_per_step > 1 and self.interface.cameras_keep_the_beat and not reads_all
 
     def _resize(self, picture: NDArray[Any], interpolation: int) -> NDArray[Any]:
         if not (self.options["resize_x"] or self.options["resize_y"]):
@@ -58,7 +66,7 @@ def _picture_space(attributes: Mapping[str, Any], *channels: int) -> gymnasium.S
     return gymnasium.spaces.Box(0, 255, (*output_shape(attributes), *channels), np.uint8)
 
 
-class CameraRGB(_Camera):
+class CameraRGB(BaseCamera):
     """Colour camera: ``uint8 (H, W, 3)`` RGB, or ``uint8 (H, W, 1)`` luma with ``grayscale: true``."""
 
     type_id = "sensor.camera.rgb"
@@ -74,7 +82,7 @@ class CameraRGB(_Camera):
         return picture[..., None] if self.options["grayscale"] else picture
 
 
-class CameraDepth(_Camera):
+class CameraDepth(BaseCamera):
     """Depth camera, distance along the viewing axis.
 
     ``format: rgb`` (default) is ``uint8 (H, W, 3)`` as CARLA encodes it, least significant byte in red;
@@ -98,7 +106,7 @@ class CameraDepth(_Camera):
         return self._resize(np.minimum(metres, np.float32(DEPTH_RANGE)), cv2.INTER_NEAREST)
 
 
-class CameraSemanticSegmentation(_Camera):
+class CameraSemanticSegmentation(BaseCamera):
     """Semantic camera.
 
     ``format: rgb`` (default) is ``uint8 (H, W, 3)`` with the tag in red as CARLA encodes it; ``format: tags`` is
@@ -123,7 +131,7 @@ class CameraSemanticSegmentation(_Camera):
         return self._resize(self._colours(data), cv2.INTER_NEAREST)
 
 
-class CameraInstanceSegmentation(_Camera):
+class CameraInstanceSegmentation(BaseCamera):
     """Instance camera.
 
     ``format: rgb`` (default) is ``uint8 (H, W, 3)``: tag in red, the object's number in green and blue;
@@ -148,7 +156,7 @@ class CameraInstanceSegmentation(_Camera):
         return np.stack([picture[..., 0].astype(np.int32), number], axis=-1)
 
 
-class CameraNormals(_Camera):
+class CameraNormals(BaseCamera):
     """Surface normals.
 
     ``format: rgb`` (default) is ``uint8 (H, W, 3)``, -1...1 encoded as 0...255; ``format: vectors`` is
@@ -171,7 +179,7 @@ class CameraNormals(_Camera):
         return picture.astype(np.float32) * np.float32(2.0 / 255.0) - np.float32(1.0)
 
 
-class CameraOpticalFlow(_Camera):
+class CameraOpticalFlow(BaseCamera):
     """Motion of every pixel since the last frame.
 
     ``format: flow`` (default) is ``float32 (H, W, 2)``: to the right and downwards as the simulator gives it, in
@@ -179,6 +187,10 @@ class CameraOpticalFlow(_Camera):
     """
 
     type_id = "sensor.camera.optical_flow"
+
+    def _only_steps_matter(self) -> bool:
+        return False  # it shows the motion since the picture before
+
     OPTIONS: ClassVar[Mapping[str, Any]] = {"resize_x": 0, "resize_y": 0, "format": ("flow", "rgb")}
 
     @classmethod

@@ -10,7 +10,7 @@ from typing import Any
 
 import carla
 
-from rllib_integration.sensors.base import EventSensor
+from rllib_integration.sensors.base_sensor import EventSensor
 
 
 class Collision(EventSensor):

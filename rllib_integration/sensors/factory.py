@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import carla
 import gymnasium
 
-from rllib_integration.sensors.base import SENSOR_CLASSES, BaseSensor, nearest_hint
+from rllib_integration.sensors.base_sensor import SENSOR_CLASSES, BaseSensor, SensorConfigError, nearest_hint
 
 if TYPE_CHECKING:
     from rllib_integration.sensors.sensor_interface import SensorInterface
@@ -31,6 +31,7 @@ _BUILT_IN_MODULES = {
     "sensor.other.collision": "events",
     "sensor.other.obstacle": "events",
     "sensor.birdview": "bird_view_manager",
+    "sensor.virtual_lidar": "virtual_lidar",
 }
 """Modules of the library's own types, imported when first asked for: the bird view compiles numba kernels."""
 
@@ -43,17 +44,17 @@ class SensorFactory:
         """The class of a blueprint id, or of ``package.module:Class``.
 
         Raises:
-            RuntimeError: There is no such type; the message names it and the nearest.
+            SensorConfigError: There is no such type; the message names it and the nearest.
         """
         if not isinstance(type_id, str) or not type_id:
-            raise RuntimeError(f"A sensor needs a type such as 'sensor.camera.rgb', but has {type_id!r}.")
+            raise SensorConfigError(f"A sensor needs a type such as 'sensor.camera.rgb', but has {type_id!r}.")
         if ":" in type_id:
             return _import_class(type_id)
         if type_id not in SENSOR_CLASSES and type_id in _BUILT_IN_MODULES:
             importlib.import_module(f"rllib_integration.sensors.{_BUILT_IN_MODULES[type_id]}")
         if type_id not in SENSOR_CLASSES:
             known = sorted({*SENSOR_CLASSES, *_BUILT_IN_MODULES})
-            raise RuntimeError(
+            raise SensorConfigError(
                 f"There is no sensor type '{type_id}': {nearest_hint(type_id, known)} "
                 "A class of your own is named as 'package.module:Class'."
             )
@@ -70,8 +71,8 @@ class SensorFactory:
             parent: Actor that carries the sensor.
 
         Raises:
-            RuntimeError: The type is unknown, or the simulator refuses the actor.
-            ValueError: An attribute is wrong, or the name is taken.
+            SensorConfigError: The type is unknown, an attribute is wrong, or the name is taken.
+            RuntimeError: The simulator refuses the actor.
         """
         return SensorFactory.sensor_class(attributes.get("type", ""))(name, attributes, interface, parent)
 
@@ -80,8 +81,7 @@ class SensorFactory:
         """Do what takes a sensor so configured long in a new town, and needs no server.
 
         Raises:
-            RuntimeError: The type is unknown.
-            ValueError: An option is wrong.
+            SensorConfigError: The type is unknown, or an option is wrong.
         """
         SensorFactory.sensor_class(attributes.get("type", "")).prepare(attributes, carla_map)
 
@@ -97,7 +97,7 @@ def _import_class(path: str) -> type[BaseSensor]:
     try:
         cls = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
-        raise RuntimeError(f"The sensor type '{path}' can't be imported: {error}.") from error
+        raise SensorConfigError(f"The sensor type '{path}' can't be imported: {error}.") from error
     if not (isinstance(cls, type) and issubclass(cls, BaseSensor)):
-        raise RuntimeError(f"The sensor type '{path}' is no subclass of BaseSensor.")
+        raise SensorConfigError(f"The sensor type '{path}' is no subclass of BaseSensor.")
     return cls

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.sensors.base import CarlaSensor
+from rllib_integration.sensors.base_sensor import CarlaSensor
 
 
 class Gnss(CarlaSensor):

@@ -14,7 +14,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.sensors.base import CarlaSensor
+from rllib_integration.sensors.base_sensor import CarlaSensor
 
 SEMANTIC_POINT = np.dtype(
     [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("cos_angle", "<f4"), ("object_index", "<u4"), ("tag", "<u4")]

@@ -5,8 +5,9 @@ The bird view lives in :mod:`rllib_integration.sensors.bird_view_manager`.
 
 from __future__ import annotations
 
-from rllib_integration.sensors.base import BaseSensor, CarlaSensor, EventSensor, PseudoSensor
+from rllib_integration.sensors.base_sensor import BaseSensor, CarlaSensor, EventSensor, PseudoSensor
 from rllib_integration.sensors.cameras import (
+    BaseCamera,
     CameraDepth,
     CameraDVS,
     CameraInstanceSegmentation,
@@ -20,6 +21,7 @@ from rllib_integration.sensors.inertial import Gnss, Imu
 from rllib_integration.sensors.ranging import Lidar, Radar, SemanticLidar
 
 __all__ = [
+    "BaseCamera",
     "BaseSensor",
     "CameraDVS",
     "CameraDepth",

@@ -11,15 +11,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import carla
 
+from rllib_integration.errors import IntegrationError
 from rllib_integration.sensors.actor_roster import call
-from rllib_integration.sensors.base import BaseSensor, EventSensor, PseudoSensor
+from rllib_integration.sensors.base_sensor import BaseSensor, EventSensor, PseudoSensor, SensorConfigError
 
 if TYPE_CHECKING:
-    from rllib_integration.routes import Route
+    from rllib_integration.roads.routes import Route
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ EVENT_SECONDS = 10.0
 """How long a step waits at most for events that the server has announced; they are on their way."""
 
 
-class SensorTimeoutError(RuntimeError):
+class SensorTimeoutError(IntegrationError, RuntimeError):
     """A sensor did not deliver the data of the frame that was asked for."""
 
 
@@ -68,7 +69,16 @@ class _Mailbox:
             return True
         if ticks <= 1:
             return newest != frame
+        if self.sensor.sends_once_a_step:
+            return frame - newest >= ticks
         return frame - newest >= (ticks if patient else 2 * ticks)
+
+    def has_lost_the_beat(self, frame: int) -> bool:
+        """Whether the sensor sends, but not when it was due, so that its last data have to do."""
+        newest = self.newest(frame)
+        if not self.sensor.sends_once_a_step or newest is None:
+            return False
+        return frame - newest < 2 * self.sensor.ticks_between_data
 
     def take(self, frame: int) -> tuple[int, Any] | None:
         """Remove everything up to ``frame`` and return the newest of it, or None where the last read is newest."""
@@ -109,11 +119,17 @@ class SensorInterface:
         map: The town, if whoever made the interface has it at hand; asking the server for it takes a while.
         blueprints: The simulator's blueprints, as ``map``.
         memory: What sensors keep from one episode to the next; emptied with :meth:`abandon`.
+        ticks_per_step: After how many ticks the data are read; cameras draw no more often.
         has_streams: Whether a sensor sends something at every tick, or at every few.
+        streams_between: Whether one does so between the last frames of two steps.
         hears_every_frame: Whether a sensor has to hear of every tick.
         asks_server: Whether a sensor that is computed here asks the server for something.
         counts_events: Whether the server announces with each frame how many events it has sent.
+        cameras_keep_the_beat: Whether cameras have drawn when they should. Once one did not, although its simulator
+            was alive, all that are spawned later draw every tick.
     """
+
+    cameras_keep_the_beat: ClassVar[bool] = True
 
     def __init__(self, ask: Callable[..., Any] = call) -> None:
         self.ask = ask
@@ -125,7 +141,8 @@ class SensorInterface:
         self._arrived = threading.Condition()
         self._mailboxes: dict[str, _Mailbox] = {}
         self._wanted: int | None = None
-        self.has_streams = False
+        self.ticks_per_step = 1
+        self.has_streams = self.streams_between = False
         self.asks_server = self.hears_every_frame = False
         self.counts_events = False
 
@@ -138,12 +155,14 @@ class SensorInterface:
         """Add a sensor under a name of its own.
 
         Raises:
-            ValueError: The name is taken.
+            SensorConfigError: The name is taken.
         """
         with self._arrived:
             if name in self._mailboxes:
                 taken = type(self._mailboxes[name].sensor).__name__
-                raise ValueError(f"There is already a sensor called '{name}' ({taken}): give each its own name.")
+                raise SensorConfigError(
+                    f"There is already a sensor called '{name}' ({taken}): give each a name of its own."
+                )
             self._mailboxes[name] = _Mailbox(sensor)
             self._note_streams()
 
@@ -158,7 +177,9 @@ class SensorInterface:
                 self._arrived.notify_all()
 
     def _note_streams(self) -> None:
-        self.has_streams = any(not mailbox.sensor.is_event_sensor() for mailbox in self._waiting())
+        streams = [mailbox.sensor for mailbox in self._waiting() if not mailbox.sensor.is_event_sensor()]
+        self.has_streams = bool(streams)
+        self.streams_between = not all(sensor.sends_once_a_step for sensor in streams)
         self.asks_server = any(mailbox.sensor.asks_server for mailbox in self._mailboxes.values())
         self.hears_every_frame = any(mailbox.sensor.hears_every_frame for mailbox in self._mailboxes.values())
 
@@ -235,6 +256,15 @@ class SensorInterface:
             mailbox.latest = (raw[0], sensor.parse(raw[1]))
         return mailbox.latest
 
+    def ticks_to_pictures(self, frame: int) -> int:
+        """How many ticks after a frame the sensors that send once a step are to send again; 0 = they have just."""
+        waits = [
+            (mailbox.latest[0] - frame) % mailbox.sensor.ticks_between_data
+            for mailbox in self._mailboxes.values()
+            if mailbox.sensor.sends_once_a_step and mailbox.latest is not None
+        ]
+        return max(waits, default=0)
+
     def wake(self, frame: int) -> None:
         """Look again whether a step of ``frame`` has everything. Called by the client's threads."""
         with self._arrived:
@@ -289,6 +319,11 @@ class SensorInterface:
         finally:
             self._wanted = None
         late = [mailbox for mailbox in self._waiting() if mailbox.lacks(frame, patient=False)]
+        off_beat = [mailbox for mailbox in late if mailbox.has_lost_the_beat(frame)]
+        if off_beat:
+            logger.warning("%s Cameras draw every tick from now on.", _complaint(off_beat[0], frame, timeout))
+            SensorInterface.cameras_keep_the_beat = False
+        late = [mailbox for mailbox in late if mailbox not in off_beat]
         if late:
             raise SensorTimeoutError("; ".join(_complaint(mailbox, frame, timeout) for mailbox in late))
 

@@ -6,7 +6,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from rllib_integration.servers.base import CarlaServer
+from rllib_integration.servers.bounded_calls import BoundedCalls
+from rllib_integration.servers.carla_server import CarlaServer
+from rllib_integration.servers.cleanup import kill_all_servers
 from rllib_integration.servers.docker import DockerServer
 from rllib_integration.servers.embedded import EmbeddedServer
 from rllib_integration.servers.errors import (
@@ -20,12 +22,10 @@ from rllib_integration.servers.errors import (
     ServerVersionError,
 )
 from rllib_integration.servers.external import ExternalServer
-from rllib_integration.servers.keeper import ServerKeeper
-from rllib_integration.servers.ownership import kill_all_servers
 from rllib_integration.servers.packaged import PackagedServer
+from rllib_integration.servers.pool import ServerPool
 from rllib_integration.servers.ports import PortLease, is_port_free, lease_port_block, lease_traffic_manager_port
 from rllib_integration.servers.settings import ServerSettings
-from rllib_integration.servers.watch import ServerWatch
 
 _KINDS: dict[str, type[CarlaServer]] = {
     kind.kind: kind for kind in (EmbeddedServer, PackagedServer, DockerServer, ExternalServer)
@@ -56,8 +56,8 @@ def create_server(core_config: Mapping[str, Any]) -> CarlaServer:
     return _KINDS[kind](settings)
 
 
-def create_keeper(core_config: Mapping[str, Any]) -> ServerKeeper:
-    """The keeper of one environment's servers, each as `create_server` makes it; none is started yet.
+def create_pool(core_config: Mapping[str, Any]) -> ServerPool:
+    """The pool of one environment's servers, each as `create_server` makes it; none is started yet.
 
     Args:
         core_config: the `carla` section of the environment's configuration.
@@ -65,10 +65,11 @@ def create_keeper(core_config: Mapping[str, Any]) -> ServerKeeper:
     Raises:
         ServerSettingsError: the section `server` can't be used.
     """
-    return ServerKeeper(lambda: create_server(core_config))
+    return ServerPool(lambda: create_server(core_config))
 
 
 __all__ = [
+    "BoundedCalls",
     "CarlaServer",
     "PortLease",
     "PortLeaseError",
@@ -76,13 +77,12 @@ __all__ = [
     "ServerError",
     "ServerGaveUpError",
     "ServerHangError",
-    "ServerKeeper",
+    "ServerPool",
     "ServerSettings",
     "ServerSettingsError",
     "ServerStartError",
     "ServerVersionError",
-    "ServerWatch",
-    "create_keeper",
+    "create_pool",
     "create_server",
     "is_port_free",
     "kill_all_servers",

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast
 
-from rllib_integration.servers.base import CarlaServer
+from rllib_integration.servers.carla_server import CarlaServer
 from rllib_integration.servers.errors import ServerDiedError, ServerHangError
 from rllib_integration.servers.placement import pin_process
 
@@ -27,10 +27,10 @@ _LIFE_SECONDS = 0.5  # over which a working server does something
 _QUESTION_SECONDS = 2.0  # that a new client waits for a server that seems to do nothing
 _CLIENT_TIME_OUT = "time-out of"  # how the client's own error about a silent server begins
 _EXIT_SECONDS = 5.0  # that the interpreter's end waits for threads left behind in the client
-_left_behind: list[threading.Thread] = []
+_stranded: list[threading.Thread] = []
 
 
-class ServerWatch:
+class BoundedCalls:
     """Makes the client's calls to one server, and notices when that server is no longer there.
 
     Create the `carla.Client` through `call` as well: its own threads then share the watch's core.
@@ -165,7 +165,7 @@ class ServerWatch:
         self._close_event = -1
         self._exit_thread.join()
         if self._stuck:
-            _left_behind[:] = [thread for thread in (*_left_behind, self._client_thread) if thread.is_alive()]
+            _stranded[:] = [thread for thread in (*_stranded, self._client_thread) if thread.is_alive()]
         else:
             self._client_thread.join()
 
@@ -178,22 +178,22 @@ class ServerWatch:
             call.wait(min(remaining, patience))
             now = time.monotonic()
             is_over = now >= max(begin, call.renewed) + seconds
-            if not (is_over or call.done or self._dead) and (symptom := self._lack_of_life(call, now - begin)):
+            if not (is_over or call.done or self._dead) and (symptom := self._hang_symptom(call, now - begin)):
                 return symptom
             now = time.monotonic()
         return ""
 
-    def _lack_of_life(self, call: PendingCall[Any], waited: float) -> str:
+    def _hang_symptom(self, call: PendingCall[Any], waited: float) -> str:
         """What shows that an answer will never come; empty while it may.
 
         A server on a busy machine uses little processor time but would use more, one that loads a town uses much, one
         that waits for something answers at least a new client: only a frozen or dead-locked one does none of these.
         """
-        before = self.server.vital_signs()
+        before = self.server.health()
         if before is None:  # of a server elsewhere nothing is known but its answers
             return "" if waited < self.timeout or self.server.answers(_QUESTION_SECONDS) else ", nor did a new client"
         call.wait(_LIFE_SECONDS)
-        after = self.server.vital_signs()
+        after = self.server.health()
         if call.done or self._dead or after is None or after.work_since(before):
             return ""
         if before.stopped and after.stopped:
@@ -202,7 +202,7 @@ class ServerWatch:
 
     def _refuse_if_dead(self) -> None:
         if self._dead or self.server.exit_status() is not None:
-            raise ServerDiedError(self.server.obituary())
+            raise ServerDiedError(self.server.exit_report())
 
     def _make_calls(self) -> None:
         if self._core is not None:
@@ -239,7 +239,7 @@ class PendingCall(Generic[Result]):
 
     def __init__(
         self,
-        watch: ServerWatch,
+        watch: BoundedCalls,
         function: Callable[..., Result] | None,
         arguments: tuple[Any, ...],
         seconds: float,
@@ -265,7 +265,7 @@ class PendingCall(Generic[Result]):
         return self._reported_as or str(named or repr(self.function))
 
     def result(self) -> Result:
-        """Wait for the end; return what the function returned, or raise as `ServerWatch.call` does."""
+        """Wait for the end; return what the function returned, or raise as `BoundedCalls.call` does."""
         return self._watch._finish(self)
 
     def take_error(self) -> BaseException | None:
@@ -299,7 +299,7 @@ class PendingCall(Generic[Result]):
         self.wake()
 
     def complete(self, value: Result) -> None:
-        """Report what `ServerWatch.expect` waits for. Called by any thread."""
+        """Report what `BoundedCalls.expect` waits for. Called by any thread."""
         self.value = value
         self.done = True
         self.wake()
@@ -321,8 +321,8 @@ class PendingCall(Generic[Result]):
 
 
 @atexit.register
-def _await_left_behind() -> None:
+def _await_stranded() -> None:
     """A thread that comes back from C++ while the interpreter ends would abort the process; most return in time."""
     deadline = time.monotonic() + _EXIT_SECONDS
-    for thread in _left_behind:
+    for thread in _stranded:
         thread.join(max(0.0, deadline - time.monotonic()))

@@ -16,13 +16,13 @@ from pathlib import Path
 import platformdirs
 import psutil
 
+from rllib_integration.processes.health import Health, health_of
+from rllib_integration.processes.supervised import SupervisedProcess
 from rllib_integration.servers.errors import ServerSettingsError, ServerStartError
 from rllib_integration.servers.placement import Slot, choose_gpu
 from rllib_integration.servers.ports import PortLease, lease_port_block
-from rllib_integration.servers.process import SupervisedProcess
-from rllib_integration.servers.readiness import ask_version, is_listening, wait_until_ready
 from rllib_integration.servers.settings import ServerSettings
-from rllib_integration.servers.vital_signs import VitalSigns, look_at
+from rllib_integration.servers.starting import ask_version, is_listening, wait_until_ready
 
 LOOPBACK = "127.0.0.1"
 _GRACE_SECONDS = 0.5
@@ -121,7 +121,7 @@ class CarlaServer(abc.ABC):
         """Bytes of memory held by the server's processes; 0 where that can't be seen."""
         return 0
 
-    def vital_signs(self) -> VitalSigns | None:
+    def health(self) -> Health | None:
         """What the server's processes are doing; None where that can't be seen."""
         return None
 
@@ -143,7 +143,7 @@ class CarlaServer(abc.ABC):
         log = f" (log: {self.log_path})" if self.log_path else ""
         return f"{self.kind} CARLA server at {self.host}:{self.port}{log}"
 
-    def obituary(self) -> str:
+    def exit_report(self) -> str:
         """Sentences that say how the server ended, with the last lines of its log."""
         status = self.exit_status()
         how = "still runs" if status is None else f"ended with {status_phrase(status)}"
@@ -248,8 +248,8 @@ class StartedServer(CarlaServer):
     def memory(self) -> int:
         return sum(memory_of(process) for process in self._processes())
 
-    def vital_signs(self) -> VitalSigns | None:
-        return look_at(self._processes())
+    def health(self) -> Health | None:
+        return health_of(self._processes())
 
     def _processes(self) -> list[psutil.Process]:
         """The server's processes, launchers included, the two supervisors left out."""
@@ -286,6 +286,8 @@ class StartedServer(CarlaServer):
                 self._process = SupervisedProcess(
                     command.arguments, log, command.environment, command.folder, command.cleanup
                 )
+            except OSError as error:
+                raise ServerStartError(f"{command.arguments[0]} could not be started: {error}.") from error
             finally:
                 os.close(log)
             started_servers.add(self)

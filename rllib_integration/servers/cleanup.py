@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import psutil
 
-from rllib_integration.servers.base import started_servers
-from rllib_integration.servers.process import SUPERVISOR, await_readable
-from rllib_integration.servers.supervisor import open_pidfd
+from rllib_integration.processes.supervised import SUPERVISOR, await_readable
+from rllib_integration.processes.supervisor import open_pidfd
+from rllib_integration.servers.carla_server import started_servers
 
 _SECONDS = 10.0
 

@@ -9,7 +9,7 @@ import subprocess
 
 import psutil
 
-from rllib_integration.servers.base import LOOPBACK, Command, StartedServer
+from rllib_integration.servers.carla_server import LOOPBACK, Command, StartedServer
 from rllib_integration.servers.errors import ServerSettingsError
 from rllib_integration.servers.packaged import LAUNCHERS, carla_arguments
 from rllib_integration.servers.ports import PortLease

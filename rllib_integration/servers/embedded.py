@@ -8,18 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-from rllib_integration.servers.base import LOOPBACK, Command, StartedServer
+from rllib_integration.servers.carla_server import LOOPBACK, Command, StartedServer
 from rllib_integration.servers.errors import ServerSettingsError
 from rllib_integration.servers.ports import PortLease
 
-_PROGRAM = (sys.executable, "-m", "rllib_integration.embedded")
+_PROGRAM = (sys.executable, "-m", "minicarla")
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _ERROR = "error: "  # how the program's last words begin
 _STARTING = "starting: "  # how it says what keeps it from listening
 
 
 class EmbeddedServer(StartedServer):
-    """`python -m rllib_integration.embedded`, with the interpreter of this process."""
+    """`python -m minicarla`, with the interpreter of this process."""
 
     kind = "embedded"
     renders = False

@@ -6,8 +6,10 @@ case, whatever the reason. A message is always a sentence that says what happene
 
 from __future__ import annotations
 
+from rllib_integration.errors import IntegrationError
 
-class ServerError(RuntimeError):
+
+class ServerError(IntegrationError, RuntimeError):
     """A CARLA server can't be used; the base of every error of this package."""
 
 

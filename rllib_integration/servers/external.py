@@ -7,15 +7,15 @@ from collections.abc import Sequence
 
 import carla
 
-from rllib_integration.servers.base import CarlaServer
-from rllib_integration.servers.caretaker import Caretaker
-from rllib_integration.servers.readiness import wait_until_ready
+from rllib_integration.servers.carla_server import CarlaServer
+from rllib_integration.servers.external_cleanup import ExternalCleanup
 from rllib_integration.servers.settings import ServerSettings
+from rllib_integration.servers.starting import wait_until_ready
 
 _QUESTION_SECONDS = 1.0
 # By host and port: the settings that each server had before the first of this process's environments came, also when
 # it was lost and found again in between, with our settings by then; and who gives them back if this process is killed.
-_found: dict[tuple[str, int], tuple[carla.WorldSettings, Caretaker]] = {}
+_found: dict[tuple[str, int], tuple[carla.WorldSettings, ExternalCleanup]] = {}
 
 
 class ExternalServer(CarlaServer):
@@ -34,7 +34,7 @@ class ExternalServer(CarlaServer):
         address = self.host, self.port
         if address not in _found:
             settings = self._client().get_world().get_settings()
-            _found[address] = settings, Caretaker(*address, self.settings.timeout, settings)
+            _found[address] = settings, ExternalCleanup(*address, self.settings.timeout, settings)
 
     def stop(self, grace: float = 0.0) -> None:
         """Give the server back the world settings that the first `start` found, if it still answers."""

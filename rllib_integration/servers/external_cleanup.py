@@ -16,11 +16,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import carla
 
-from rllib_integration.servers.supervisor import open_pidfd
+from rllib_integration.processes.supervisor import open_pidfd
 
 _LEAVE_SECONDS = 5.0
 # Forked before anything else: Ray ends the children of a worker with it, but not their children.
@@ -28,7 +28,7 @@ _PROGRAM = f"import os, sys; os.fork() and os._exit(0); from {__name__} import m
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
 
-class Caretaker:
+class ExternalCleanup:
     """The worker's handle on that process.
 
     Args:
@@ -115,7 +115,8 @@ def tidy_up(host: str, port: int, timeout: float, known: dict[str, Any]) -> None
     world.apply_settings(settings)
     if known.get("world") == world.id:
         ours = set(known["actors"])
-        present = [actor for actor in world.get_actors() if actor.id in ours or _holder(actor) in ours]
+        actors = cast("list[carla.Actor]", list(world.get_actors()))
+        present = [actor for actor in actors if actor.id in ours or _holder(actor) in ours]
         client.apply_batch_sync([carla.command.DestroyActor(actor) for actor in present], False)
 
 

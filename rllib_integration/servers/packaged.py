@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rllib_integration.servers.base import Command, StartedServer
+from rllib_integration.servers.carla_server import Command, StartedServer
 from rllib_integration.servers.errors import ServerSettingsError
 from rllib_integration.servers.ports import PortLease
 from rllib_integration.servers.settings import ServerSettings

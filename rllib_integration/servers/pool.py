@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import psutil
 
-from rllib_integration.servers.base import CarlaServer
+from rllib_integration.servers.bounded_calls import BoundedCalls
+from rllib_integration.servers.carla_server import CarlaServer
 from rllib_integration.servers.errors import (
     ServerDiedError,
     ServerError,
@@ -21,7 +22,6 @@ from rllib_integration.servers.errors import (
     ServerVersionError,
 )
 from rllib_integration.servers.placement import Slot, lease_core
-from rllib_integration.servers.watch import ServerWatch
 
 logger = logging.getLogger(__name__)
 
@@ -34,17 +34,17 @@ _malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 _MEMORY_FOR_SPARES = 80.0  # [%] in use above which no spare is started unasked: servers may be dying of it
 
 
-class ServerKeeper:
+class ServerPool:
     """Has a running server ready whenever the environment asks, within a bounded number of failures.
 
     Typical use: `acquire` before an episode; `episode_began` when it has begun, the time to make a spare server ready;
-    `failed` when a call through `watch` raised a `ServerError`, which ends that server and, without a spare, makes
+    `failed` when a call through `calls` raised a `ServerError`, which ends that server and, without a spare, makes
     another ready in the background; `episode_ended` at an episode's end, where the restart policy may replace a
     server that has grown; `close` at last.
 
     Attributes:
         server: the present server, None while there is none.
-        watch: makes calls to it; a new one for each server.
+        calls: makes calls to it; a new one for each server.
 
     Args:
         create: makes a server that has not been started.
@@ -52,7 +52,7 @@ class ServerKeeper:
 
     def __init__(self, create: Callable[[], CarlaServer]) -> None:
         self.server: CarlaServer | None = None
-        self.watch: ServerWatch | None = None
+        self.calls: BoundedCalls | None = None
         self._create = create
         self._settings = create().settings
         self._core: Slot | None = None
@@ -77,7 +77,7 @@ class ServerKeeper:
         if self.server is not None:
             if self.server.exit_status() is None:
                 return self.server
-            self.failed(ServerDiedError(self.server.obituary()))
+            self.failed(ServerDiedError(self.server.exit_report()))
         failed_starts = 0
         while True:
             self._give_up_if_hopeless()
@@ -112,7 +112,7 @@ class ServerKeeper:
         logger.warning("%s A new server takes its place.", str(error))
         self._dismiss(grace=0.0)
         if self._holds_free_memory:
-            give_free_memory_back()
+            trim_memory()
         self._holds_free_memory = True  # as soon as the lost client has been let go of
         if self._failures < self._settings.max_failures:
             self._prepare()
@@ -131,7 +131,7 @@ class ServerKeeper:
         self._failures = 0
         self._episodes += 1
         if self._holds_free_memory:
-            give_free_memory_back()
+            trim_memory()
             self._holds_free_memory = False
         if self.server is None or not self._due(self.server):
             return False
@@ -160,7 +160,7 @@ class ServerKeeper:
         if server.single_core and self._core is None:
             self._core = lease_core(self._settings.pin_to_core)
         core = self._core.index if self._core is not None else None
-        self.watch = ServerWatch(server, self._settings.timeout, core)
+        self.calls = BoundedCalls(server, self._settings.timeout, core)
         self._counts["started"] += 1
         self._episodes = 0
         self._ready_since = time.monotonic()
@@ -170,12 +170,12 @@ class ServerKeeper:
         return server
 
     def _dismiss(self, grace: float | None = None) -> None:
-        server, watch = self.server, self.watch
-        self.server = self.watch = None
+        server, calls = self.server, self.calls
+        self.server = self.calls = None
         if server is not None:
             server.stop() if grace is None else server.stop(grace)
-        if watch is not None:
-            watch.close()
+        if calls is not None:
+            calls.close()
         if self._closed.is_set() and self._core is not None:
             self._core.release()
             self._core = None
@@ -183,7 +183,7 @@ class ServerKeeper:
     def _prepare(self) -> None:
         if self._next is not None and self._next.has_died():
             self._counts["other_failures"] += 1
-            logger.warning("The spare server is lost. %s", self._next.server.obituary())
+            logger.warning("The spare server is lost. %s", self._next.server.exit_report())
             self._next.abandon()
             self._next = None
         if self._next is None:
@@ -220,7 +220,7 @@ class ServerKeeper:
         self._closed.wait(min(_FIRST_PAUSE * 2 ** (failed_starts - 1), _LONGEST_PAUSE))
 
 
-def give_free_memory_back() -> None:
+def trim_memory() -> None:
     """Return freed memory to the operating system.
 
     Every client has threads of its own, and glibc keeps for a thread what it has freed; a worker that loses many
@@ -251,7 +251,7 @@ class _Preparation:
             raise self._error
         if self.server.exit_status() is not None:
             self.server.stop(grace=0.0)
-            raise ServerDiedError(self.server.obituary())
+            raise ServerDiedError(self.server.exit_report())
         return self.server
 
     def has_died(self) -> bool:

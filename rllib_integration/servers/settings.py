@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from rllib_integration.config import ConfigError, Rule, merge, one_of, positive
+from rllib_integration.config.merging import ConfigError, Rule, merge, one_of, positive
 from rllib_integration.servers.errors import ServerSettingsError
 
 KINDS = ("auto", "embedded", "packaged", "docker", "external")

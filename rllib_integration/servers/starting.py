@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import carla
 import msgpack
 
+from rllib_integration.processes.health import Health
+from rllib_integration.processes.supervised import await_readable
 from rllib_integration.servers.errors import ServerStartError, ServerVersionError
-from rllib_integration.servers.process import await_readable
-from rllib_integration.servers.vital_signs import VitalSigns
 
 if TYPE_CHECKING:
-    from rllib_integration.servers.base import CarlaServer
+    from rllib_integration.servers.carla_server import CarlaServer
 
 _FIRST_WAIT = 0.005
 _LONGEST_WAIT = 0.25
@@ -48,7 +48,7 @@ def wait_until_ready(server: CarlaServer) -> str:
     wait = _FIRST_WAIT
     while True:
         if server.exit_status() is not None:
-            raise ServerStartError(server.obituary())
+            raise ServerStartError(server.exit_report())
         version, reason = _try_to_ask(server, min(patience.seconds, _QUESTION_SECONDS))
         if version is not None:
             check_version(server, version)
@@ -66,7 +66,7 @@ class _Patience:
         self._server = server
         self._begin = time.monotonic()
         self._limit = self._begin + self.seconds
-        self._signs: VitalSigns | None = None
+        self._health: Health | None = None
         self._look_at = self._begin + server.settings.hang_after
         self._was_stopped = False
         self._told = ""
@@ -86,7 +86,7 @@ class _Patience:
             self._look_at = now + server.settings.hang_after
             self._refuse_if_stopped()
         if now >= self._limit:
-            if not (doing and now < self._begin + _LONGEST_STARTS * self.seconds and self._is_at_it(doing)):
+            if not (doing and now < self._begin + _LONGEST_STARTS * self.seconds and self._is_active(doing)):
                 raise ServerStartError(
                     f"The {server.describe()} gave a client no answer within {now - self._begin:.1f} s "
                     f"({doing or reason}). {_advice(server)}"
@@ -99,19 +99,19 @@ class _Patience:
         return self._limit - now
 
     def _refuse_if_stopped(self) -> None:
-        signs, server = self._server.vital_signs(), self._server
-        was_stopped, self._was_stopped = self._was_stopped, signs is not None and signs.stopped
+        health, server = self._server.health(), self._server
+        was_stopped, self._was_stopped = self._was_stopped, health is not None and health.stopped
         if was_stopped and self._was_stopped:
             raise ServerStartError(
                 f"The {server.describe()} will never be ready: a process of it was stopped (SIGSTOP, or a debugger)."
             )
 
-    def _is_at_it(self, doing: str) -> bool:
+    def _is_active(self, doing: str) -> bool:
         """Whether the server has worked since the last look, or waits for one that does its work."""
-        before, self._signs = self._signs, self._server.vital_signs()
+        before, self._health = self._health, self._server.health()
         if doing.startswith(_AWAITS_ANOTHER):  # whose end, too, would end the waiting
             return True
-        return self._signs is not None and (before is None or self._signs.work_since(before))
+        return self._health is not None and (before is None or self._health.work_since(before))
 
 
 def _try_to_ask(server: CarlaServer, seconds: float) -> tuple[str | None, str]:

@@ -23,14 +23,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rllib_integration.processes.supervised import await_readable
+from rllib_integration.processes.supervisor import open_pidfd
 from rllib_integration.servers import ServerError, ServerHangError
-from rllib_integration.servers.process import await_readable
-from rllib_integration.servers.supervisor import open_pidfd
 
 _START_SECONDS = 30.0  # importing carla on a busy machine, connecting
 _SPARE_SECONDS = 1.0  # the process's own time-outs come first, with their messages
 _PARENT_CHECK_MS = 1000  # only where there is no pidfd_open
-_PACKAGE_ROOT = Path(__file__).resolve().parents[1]
+_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
 
 class TrafficError(ServerError):
@@ -77,7 +77,7 @@ class Traffic:
         self._frame = 0
         self._connection, theirs = socket.socketpair()
         self._connection.setblocking(False)
-        arguments = [sys.executable, "-m", "rllib_integration.traffic", str(theirs.fileno()), str(os.getpid())]
+        arguments = [sys.executable, "-m", "rllib_integration.traffic.handle", str(theirs.fileno()), str(os.getpid())]
         arguments += [host, str(port), str(tm_port), str(timeout), str(outlives)]
         search_path = os.pathsep.join([str(_PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         output = os.open(log_path or os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -181,7 +181,7 @@ class Traffic:
         try:
             self._connection.send(f"{command} {json.dumps(arguments)}\n".encode())
         except OSError as error:
-            raise TrafficError(self._obituary()) from error
+            raise TrafficError(self._exit_report()) from error
 
     def _receive(self, seconds: float) -> dict[str, Any]:
         deadline = time.monotonic() + seconds
@@ -194,7 +194,7 @@ class Traffic:
             except OSError:
                 received = b""
             if not received:
-                raise TrafficError(self._obituary())
+                raise TrafficError(self._exit_report())
             self._buffer += received
         line, _, self._buffer = self._buffer.partition(b"\n")
         answer = json.loads(line)
@@ -202,7 +202,7 @@ class Traffic:
             raise TrafficError(f"The traffic's process failed: {answer['error']}")
         return answer
 
-    def _obituary(self) -> str:
+    def _exit_report(self) -> str:
         try:
             status: int | None = self._process.wait(1.0)
         except subprocess.TimeoutExpired:
@@ -219,7 +219,7 @@ def main(arguments: Sequence[str]) -> None:
     threading.Thread(target=_end_with, args=(connection, parent, outlives), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the worker's to handle
 
-    from rllib_integration.traffic_actors import TrafficActors
+    from rllib_integration.traffic.worker import TrafficActors
 
     commands = connection.makefile("rb")
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import carla
 import numpy as np
@@ -12,6 +12,7 @@ _CLEARANCE = 8.0  # [m] around places that are kept clear
 _RUNNING_SHARE = 0.1  # of the walkers
 _CROSSING_SHARE = 0.1  # of the walkers that may cross the road anywhere
 _WALKER_ATTEMPTS = 5  # draws of a place on the sidewalk, per walker
+_THE_SPAWNED: Any = carla.command.FutureActor  # in a command after `SpawnActor`: the actor that it has spawned
 
 
 class TrafficActors:
@@ -41,7 +42,7 @@ class TrafficActors:
 
     def clear(self) -> dict[str, Any]:
         """Destroy all traffic; the world has forgotten it after the next tick."""
-        for controller in self._world.get_actors(self._controllers):
+        for controller in self._present_controllers():
             controller.stop()
         doomed = [*self._controllers, *self._walkers, *self._vehicles]
         self._client.apply_batch_sync([carla.command.DestroyActor(actor) for actor in doomed], False)
@@ -89,7 +90,7 @@ class TrafficActors:
             _draw(blueprint, "color", rng)
             _draw(blueprint, "driver_id", rng)
             blueprint.set_attribute("role_name", "autopilot")
-            autopilot = carla.command.SetAutopilot(carla.command.FutureActor, True, self._tm_port)
+            autopilot = carla.command.SetAutopilot(_THE_SPAWNED, True, self._tm_port)
             commands.append(carla.command.SpawnActor(blueprint, points[int(index)]).then(autopilot))
         answers = self._client.apply_batch_sync(commands, True) if commands else []
         self._vehicles = [answer.actor_id for answer in answers if not answer.error]
@@ -127,7 +128,7 @@ class TrafficActors:
         answers = self._client.apply_batch_sync(commands, True) if commands else []
         self._controllers = [answer.actor_id for answer in answers if not answer.error]
         self._world.set_pedestrians_cross_factor(_CROSSING_SHARE)
-        by_id = {controller.id: controller for controller in self._world.get_actors(self._controllers)}
+        by_id = {controller.id: controller for controller in self._present_controllers()}
         for answer, speed in zip(answers, speeds):
             controller = by_id.get(answer.actor_id)
             target = self._world.get_random_location_from_navigation()
@@ -137,6 +138,9 @@ class TrafficActors:
             controller.go_to_location(target)
             controller.set_max_speed(speed)
 
+    def _present_controllers(self) -> list[carla.WalkerAIController]:
+        return cast("list[carla.WalkerAIController]", list(self._world.get_actors(self._controllers)))
+
     def _sidewalk_places(self, number: int) -> list[carla.Location]:
         """Distinct places on the sidewalks; fewer where the town has no room, or no sidewalks."""
         places: list[carla.Location] = []
@@ -145,7 +149,7 @@ class TrafficActors:
             if place is None or len(places) == number:
                 break
             if all(place.distance(other) > 1.0 for other in places):
-                places.append(place + carla.Location(z=1.0))
+                places.append(cast(carla.Location, place + carla.Location(z=1.0)))
         return places
 
 

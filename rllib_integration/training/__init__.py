@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from rllib_integration.training.run import AlgorithmParts, ExampleClasses, run_training
+from rllib_integration.training.options import TrainingOptions
+from rllib_integration.training.start import run_training
 
-__all__ = ["AlgorithmParts", "ExampleClasses", "run_training"]
+__all__ = ["TrainingOptions", "run_training"]

@@ -28,7 +28,7 @@ def make_env(context: Mapping[str, Any]) -> CarlaEnv | VectorEnv:
         return CarlaEnv(_next_config(context))
     configs = [_next_config(context) for _ in range(context["num_envs"])]
     if in_processes.get():
-        from rllib_integration.process_vector_env import CarlaProcessVectorEnv
+        from rllib_integration.vector_env import CarlaProcessVectorEnv
 
         return CarlaProcessVectorEnv(configs)
     from rllib_integration.vector_env import CarlaVectorEnv

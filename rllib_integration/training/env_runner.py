@@ -12,10 +12,9 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
-from rllib_integration.process_vector_env import CarlaProcessVectorEnv
 from rllib_integration.training.env_creator import in_processes, numbers_dealt, worker_index
 from rllib_integration.training.short_connectors import ShortEnvToModule, ShortModuleToEnv, shorten
-from rllib_integration.vector_env import CarlaVectorEnv, ListedInfos
+from rllib_integration.vector_env import CarlaProcessVectorEnv, CarlaVectorEnv, ListedInfos
 
 
 class CarlaEnvRunner(SingleAgentEnvRunner):

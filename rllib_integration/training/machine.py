@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rllib_integration.processors import available_cpus
+from rllib_integration.errors import IntegrationError
+from rllib_integration.processes.cpus import available_cpus
 
 
-class ResourceError(ValueError):
+class ResourceError(IntegrationError, ValueError):
     """A configuration asks for more than there is, and may not be lowered."""
 
 

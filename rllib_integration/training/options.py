@@ -1,24 +1,25 @@
-"""What the command line of a training script says."""
+"""How a training run is to be done, beside what its configuration says."""
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass, field
 
-from rllib_integration.arguments import add_overrides, positive_int
-from rllib_integration.training.stop_rules import StopRules, parse_duration
+from rllib_integration.training.stop_rules import StopRules
 
 CHECKPOINTS_KEPT = 5
+DEFAULT_DIRECTORY = "~/ray_results/carla_rllib"
+"""Folder of runs."""
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """What the command line says beside the configuration.
+    """The options of a run.
 
     Attributes:
         directory: Folder of runs, or a URI such as s3://bucket/runs.
         name: The run's folder in it.
         restore: Continue the run.
+        checkpoint: The checkpoint that `restore` continues from, instead of the newest.
         overwrite: Delete the run's folder first.
         tensorboard: Start TensorBoard on the runs.
         auto: Join the running Ray cluster.
@@ -29,9 +30,10 @@ class TrainingOptions:
         overrides: `a.b=value` over the configuration file.
     """
 
-    directory: str
-    name: str
+    directory: str = DEFAULT_DIRECTORY
+    name: str = "run"
     restore: bool = False
+    checkpoint: str | None = None
     overwrite: bool = False
     tensorboard: bool = True
     auto: bool = False
@@ -40,57 +42,3 @@ class TrainingOptions:
     keep_checkpoints: int = CHECKPOINTS_KEPT
     stop: StopRules = field(default_factory=StopRules)
     overrides: tuple[str, ...] = ()
-
-
-def add_training_arguments(parser: argparse.ArgumentParser, default_name: str) -> None:
-    """The flags of a training script."""
-    parser.add_argument("configuration_file", help="YAML file, such as dqn_example/dqn_quickstart.yaml")
-    parser.add_argument(
-        "-d", "--directory", default="~/ray_results/carla_rllib", metavar="DIR",
-        help="folder of runs, or shared storage such as s3://bucket/runs (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "-n", "--name", default=default_name, help="name of the run, a folder in DIR (default: %(default)s)"
-    )
-    parser.add_argument("--restore", action="store_true", help="continue the run from its newest checkpoint")
-    parser.add_argument("--overwrite", action="store_true", help="delete an earlier run of this name")
-    parser.add_argument("--tboff", action="store_true", help="do not start TensorBoard")
-    parser.add_argument("--auto", action="store_true", help="join the running Ray cluster")
-    add_overrides(parser, "env_config.carla.timeout=60")
-    parser.add_argument("--stop-iterations", type=positive_int, metavar="N", help="end after N iterations in all")
-    parser.add_argument("--stop-timesteps", type=positive_int, metavar="N", help="end after N steps in all")
-    parser.add_argument("--stop-duration", type=parse_duration, metavar="TIME", help="end after 90s, 10m, 1h30m, ...")
-    parser.add_argument("--stop-reward", type=float, metavar="R", help="end when the mean return reaches R")
-    parser.add_argument(
-        "--strict-resources", action="store_true", help="refuse to run with fewer CPUs or GPUs than configured"
-    )
-    parser.add_argument(
-        "--evaluation-interval", type=positive_int, metavar="N", help="drive greedily after every N iterations"
-    )
-    parser.add_argument(
-        "--keep-checkpoints", type=positive_int, default=CHECKPOINTS_KEPT, metavar="N",
-        help=f"keep the N newest checkpoints and the best one (default {CHECKPOINTS_KEPT})",
-    )  # fmt: skip
-
-
-def options_from_arguments(arguments: argparse.Namespace) -> TrainingOptions:
-    """The options that parsed flags say."""
-    stop = StopRules(
-        iterations=arguments.stop_iterations,
-        timesteps=arguments.stop_timesteps,
-        seconds=arguments.stop_duration,
-        reward=arguments.stop_reward,
-    )
-    return TrainingOptions(
-        directory=arguments.directory,
-        name=arguments.name,
-        restore=arguments.restore,
-        overwrite=arguments.overwrite,
-        tensorboard=not arguments.tboff,
-        auto=arguments.auto,
-        strict_resources=arguments.strict_resources,
-        evaluation_interval=arguments.evaluation_interval,
-        keep_checkpoints=arguments.keep_checkpoints,
-        stop=stop,
-        overrides=tuple(arguments.overrides),
-    )

@@ -5,48 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from rllib_integration.process_guard import SCRATCH_VARIABLE
+from rllib_integration.errors import IntegrationError
+from rllib_integration.processes.guard import SCRATCH_VARIABLE
 from rllib_integration.training.machine import Machine, this_machine
 
 
-class RaySessionError(RuntimeError):
+class RaySessionError(IntegrationError, RuntimeError):
     """Ray can't be had; the message is a sentence for the user."""
-
-
-def prepare_process(auto: bool = False) -> None:
-    """Environment variables and warning filters that have to be set before Ray is first imported.
-
-    An own Ray asks for a token that only this process and its children know. A cluster's is in the user's
-    token file, if the cluster asks for one.
-
-    Args:
-        auto: Whether a running cluster will be joined.
-    """
-    if auto:
-        has_token = Path("~/.ray/auth_token").expanduser().exists()
-        os.environ.setdefault("RAY_AUTH_MODE", "token" if has_token else "disabled")
-    else:
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("PYTHONWARNINGS", "ignore")
-    os.environ.setdefault("GYMNASIUM_DISABLE_WARNINGS", "1")
-    warnings.filterwarnings("ignore")
-
-
-def quiet_ray() -> None:
-    """Keep Ray from explaining its own defaults at length; importing it sets its loggers up anew."""
-    for name in ("ray", "ray.rllib", "ray.tune"):
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 @contextlib.contextmanager

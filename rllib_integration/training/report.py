@@ -1,28 +1,25 @@
 """Draws what training runs did: learning curves over seeds, how episodes ended, and where.
 
-    python3 -m rllib_integration.report RUN_DIR [RUN_DIR ...] [--output report]
-
 Runs that differ only in their seed and name are drawn as one curve with a band. Two files are written: a
 picture (report.png), and a page with the same picture and tables that needs no other file (report.html).
 """
 
 from __future__ import annotations
 
-import argparse
 import base64
 import html
 import io
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from rllib_integration.driving.evaluation import evaluation_table, infractions_text, summarise
-from rllib_integration.training.run_record import Groups, RunRecordError, group_runs, read_run
+from rllib_integration.errors import IntegrationError
+from rllib_integration.training.run_record import Groups, group_runs, read_run
 
 NEWEST = 100  # episodes that the summary is made of
 
 
-class ReportError(RuntimeError):
+class ReportError(IntegrationError, RuntimeError):
     """A report can't be made; the message is a sentence for the user."""
 
 
@@ -109,25 +106,3 @@ def write_report(folders: Sequence[Path], output: Path) -> tuple[Path, Path]:
     png.write_bytes(buffer.getvalue())
     web.write_text(page(groups, buffer.getvalue()), encoding="utf-8")
     return png, web
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Read the command line and write the report; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python3 -m rllib_integration.report", description="Report on training runs.")
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN_DIR", help="folders of runs")
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("report"), metavar="NAME",
-        help="write NAME.png and NAME.html (default: %(default)s)",
-    )  # fmt: skip
-    parsed = parser.parse_args(arguments)
-    try:
-        png, web = write_report(parsed.runs, parsed.output)
-    except (ReportError, RunRecordError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    print(f"{png}\n{web}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -21,6 +21,8 @@ from ray.rllib.core.models.base import ENCODER_OUT
 from ray.rllib.core.models.torch.encoder import TorchCNNEncoder
 from ray.rllib.core.rl_module.rl_module import RLModule
 
+from rllib_integration.training.dict_catalog import DictCatalog
+
 
 def encode_pictures(encoder: TorchCNNEncoder, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
     """An encoder's forward pass that takes pictures (B, H, W, C) also as uint8, which become float32 in 0..1.
@@ -98,7 +100,11 @@ class PictureDQNModule(PictureModule, DefaultDQNTorchRLModule):
 
 
 class PicturePPOModule(PictureModule, DefaultPPOTorchRLModule):
-    """PPO's and IMPALA's network on pictures."""
+    """PPO's and IMPALA's network on pictures, or on dictionaries of pictures and numbers."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["catalog_class"] = kwargs.get("catalog_class") or DictCatalog
+        super().__init__(*args, **kwargs)
 
 
 class PictureAPPOModule(PictureModule, DefaultAPPOTorchRLModule):

@@ -3,6 +3,7 @@
 The document's sections are named after the methods of `AlgorithmConfig` and hold their arguments:
 
     algorithm: DQN
+    callbacks: my_package.my_callbacks:MyCallbacks
     env_runners: {num_env_runners: 1, rollout_fragment_length: 16}
     training: {lr: 0.0003, train_batch_size: 64}
     model: {conv_filters: [[16, [8, 8], 4, "valid"]], head_fcnet_hiddens: [256]}
@@ -21,16 +22,14 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
-from ray.rllib.core.rl_module.rl_module import RLModule, RLModuleSpec
-from ray.tune.registry import get_trainable_cls
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
-from rllib_integration.config import nearest
+from rllib_integration.config.merging import ConfigError, nearest
+from rllib_integration.training.algorithms import find_classes
 from rllib_integration.training.rllib_names import DROPPED, MOVED, OldNameError, put, translate_old_names
 
-ALGORITHMS = ("DQN", "PPO", "APPO", "IMPALA", "SAC")
 SECTIONS = (
     "environment",
     "framework",
@@ -44,6 +43,7 @@ SECTIONS = (
     "resources",
     "checkpointing",
 )
+_BESIDE_SECTIONS = ("algorithm", "callbacks", "model")
 # Arguments that RLlib still accepts and ignores or refuses much later, with what to write instead.
 _DEAD = {
     "training.hiddens": "model.head_fcnet_hiddens",
@@ -71,34 +71,29 @@ _CHOICES = {
 _AUTO_ALLOWED = {"learners.num_gpus_per_learner"}
 
 
-class RLlibConfigError(ValueError):
+class RLlibConfigError(ConfigError):
     """Something in the RLlib part of a configuration is wrong; the message is a sentence for the user."""
 
 
-def read_document(
-    document: Mapping[str, Any],
-    algorithm_class: type[Algorithm] | None = None,
-    extra_model_keys: Sequence[str] = (),
-) -> tuple[dict[str, Any], list[str]]:
+def read_document(document: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Translate old names, sort flat settings into their sections and check every key and type.
 
     Args:
         document: A configuration, in sections, in old flat names, or mixed.
-        algorithm_class: The algorithm whose `training` arguments apply; by default the one that
-            `algorithm` names.
-        extra_model_keys: Keys under `model` that the RL module knows beside RLlib's own.
 
     Returns:
         The document in sections, and one line for each setting that was translated.
 
     Raises:
-        RLlibConfigError: for an unknown key (with the nearest right one) or a wrong type.
+        RLlibConfigError: An unknown key (with the nearest right one), or a value of a wrong type.
+        ConfigError: A class that the document names can't be used.
     """
     try:
         sections, notes = translate_old_names(dict(document))
     except OldNameError as error:
         raise RLlibConfigError(str(error)) from None
-    config = _default_config(str(sections.get("algorithm", "DQN")), algorithm_class)
+    classes = find_classes(sections)
+    config = classes.algorithm.get_default_config()
     arguments = {section: _arguments(config, section) for section in SECTIONS}
     if isinstance(sections.get("framework"), str):
         sections["framework"] = {"framework": sections["framework"]}
@@ -106,70 +101,42 @@ def read_document(
     for section in SECTIONS:
         _check_section(section, sections.get(section), arguments[section])
     model_hints = {field.name: field.type for field in dataclasses.fields(DefaultModelConfig)}
-    _check_model(sections.get("model"), model_hints, extra_model_keys)
+    _check_model(sections.get("model"), model_hints, classes.extra_model_keys)
     return sections, notes
 
 
-def build_algorithm_config(
-    document: Mapping[str, Any],
-    env: str | type,
-    module_class: type[RLModule] | None = None,
-    callbacks: type | None = None,
-    *,
-    algorithm_class: type[Algorithm] | None = None,
-    extra_model_keys: Sequence[str] = (),
-) -> AlgorithmConfig:
+def build_algorithm_config(document: Mapping[str, Any], env: str | type) -> AlgorithmConfig:
     """Build and validate the configuration of an algorithm.
 
     Args:
         document: A configuration as `read_document` takes it.
         env: An environment class, or the name it was registered under with `tune.register_env`.
-        module_class: The network; the algorithm's own if None.
-        callbacks: A subclass of `RLlibCallback`.
-        algorithm_class: A subclass of the algorithm that the document names.
-        extra_model_keys: Keys under `model` that `module_class` knows beside RLlib's own.
 
     Raises:
-        RLlibConfigError: when a key, a type, or a value is wrong.
+        RLlibConfigError: A key, a type, or a value is wrong.
+        ConfigError: A class that the document names can't be used.
     """
-    sections, _ = read_document(document, algorithm_class, extra_model_keys)
-    config = _default_config(str(sections.get("algorithm", "DQN")), algorithm_class)
+    sections, _ = read_document(document)
+    classes = find_classes(sections)
+    config = classes.algorithm.get_default_config()
     if (sections.get("learners") or {}).get("num_gpus_per_learner") == "auto":
         put(sections, "learners.num_gpus_per_learner", 0)
     for section in SECTIONS:
         if sections.get(section):
             getattr(config, section)(**sections[section])
     config.environment(env=env)
-    model = dict(sections.get("model") or {})
-    extras = {key: model.pop(key) for key in extra_model_keys if key in model}
+    model = {key: value for key, value in (sections.get("model") or {}).items() if key != "module_class"}
+    known = {field.name for field in dataclasses.fields(DefaultModelConfig)}
+    extras = {key: model.pop(key) for key in list(model) if key not in known}
     model_config = dataclasses.asdict(DefaultModelConfig(**model)) | extras
-    spec_class = module_class or config.get_default_rl_module_spec().module_class
-    config.rl_module(rl_module_spec=RLModuleSpec(module_class=spec_class, model_config=model_config))
-    if callbacks is not None:
-        config.callbacks(callbacks)
+    config.rl_module(rl_module_spec=RLModuleSpec(module_class=classes.module, model_config=model_config))
+    config.callbacks(list(classes.callbacks))
     try:
         config.validate()
     except (ValueError, TypeError, KeyError, AssertionError) as error:
         reason = " ".join(str(error).split()).partition(" To suppress all validation errors")[0]
         raise RLlibConfigError(f"RLlib refuses this configuration: {reason}") from error
     return config
-
-
-def named_algorithm(document: Mapping[str, Any]) -> str:
-    """The algorithm that a document asks for; DQN when it names none.
-
-    Raises:
-        RLlibConfigError: for a name that is not among `ALGORITHMS`.
-    """
-    name = document.get("algorithm", "DQN")
-    if name not in ALGORITHMS:
-        raise RLlibConfigError(f"algorithm: {name!r} is not available; choose one of {', '.join(ALGORITHMS)}.")
-    return str(name)
-
-
-def _default_config(name: str, algorithm_class: type[Algorithm] | None) -> AlgorithmConfig:
-    named_algorithm({"algorithm": name})
-    return (algorithm_class or get_trainable_cls(name)).get_default_config()
 
 
 def _arguments(config: AlgorithmConfig, section: str) -> dict[str, Any]:
@@ -193,10 +160,10 @@ def _is_deprecated(default: Any) -> bool:
 def _sort_flat_settings(sections: dict[str, Any], arguments: dict[str, dict[str, Any]]) -> list[str]:
     """Put each setting at the top level into the one section that has an argument of this name."""
     notes = []
-    for key in [key for key in sections if key not in (*SECTIONS, "algorithm", "model")]:
+    for key in [key for key in sections if key not in (*SECTIONS, *_BESIDE_SECTIONS)]:
         homes = [section for section in SECTIONS if key in arguments[section]]
         if not homes:
-            raise RLlibConfigError(_unknown(key, [*SECTIONS, "algorithm", "model", "env_config"], arguments))
+            raise RLlibConfigError(_unknown(key, [*SECTIONS, *_BESIDE_SECTIONS, "env_config"], arguments))
         value = sections.pop(key)
         put(sections, f"{homes[0]}.{key}", value)
         notes.append(f"{key} is now {homes[0]}.{key}.")
@@ -245,18 +212,23 @@ def _unknown_in_section(section: str, key: str, hints: Mapping[str, Any]) -> str
     return f"Unknown setting {section}.{key}; {hint}"
 
 
-def _check_model(model: Any, hints: dict[str, Any], extra: Sequence[str]) -> None:
+def _check_model(model: Any, hints: dict[str, Any], extra: Sequence[str] | None) -> None:
     if model is None:
         return
     if not isinstance(model, Mapping):
         raise RLlibConfigError(f"model is {model!r}, but a mapping of settings was expected.")
     resolved = typing.get_type_hints(DefaultModelConfig)
     for key, value in model.items():
-        if key in extra:
+        if key == "module_class":
+            continue
+        if key not in hints and extra is None:  # the user's own network knows what it takes
+            continue
+        if key in (extra or ()):
             if not _is_number(value) and value is not None:
                 raise RLlibConfigError(f"model.{key} is {_show(value)}, but a number was expected.")
         elif key not in hints:
-            raise RLlibConfigError(_unknown_in_section("model", str(key), {**hints, **dict.fromkeys(extra)}))
+            known = {**hints, **dict.fromkeys(extra or ()), "module_class": None}
+            raise RLlibConfigError(_unknown_in_section("model", str(key), known))
         elif not _matches(value, resolved.get(key, Any)):
             raise RLlibConfigError(f"model.{key} is {_show(value)}, but {_describe(resolved[key])} was expected.")
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rllib_integration.errors import IntegrationError
+
 # Old name -> dotted path in today's document.
 MOVED: dict[str, str] = {
     "num_workers": "env_runners.num_env_runners",
@@ -63,7 +65,7 @@ MODEL_DROPPED: dict[str, str] = {
 }
 
 
-class OldNameError(ValueError):
+class OldNameError(IntegrationError, ValueError):
     """An old setting that has no equivalent; the message says what to do instead."""
 
 

@@ -26,7 +26,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rllib_integration.config import save_config
+from rllib_integration.config.merging import save_config
 
 PACKAGES = ("ray", "torch", "gymnasium", "carla", "numpy", "numba", "opencv-python-headless")
 _NOT_LOGGED = ("config", "episodes")

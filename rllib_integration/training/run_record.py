@@ -11,9 +11,10 @@ from typing import Any
 import yaml
 
 from rllib_integration.driving.evaluation import read_episodes
+from rllib_integration.errors import IntegrationError
 
 
-class RunRecordError(ValueError):
+class RunRecordError(IntegrationError, ValueError):
     """A folder's record can't be read; the message is a sentence for the user."""
 
 

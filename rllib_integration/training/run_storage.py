@@ -14,11 +14,13 @@ from typing import Any
 
 import platformdirs
 
+from rllib_integration.errors import IntegrationError
+
 COMPLETE = ".complete"
 """Written last into an uploaded checkpoint; one without it was cut off and is never fetched."""
 
 
-class StorageError(RuntimeError):
+class StorageError(IntegrationError, RuntimeError):
     """Shared storage can't be used; the message is a sentence for the user."""
 
 

@@ -24,8 +24,8 @@ import boto3
 import pytest
 
 from aws import aws_helper, utils
-from rllib_integration.embedded.kernel_cache import base_folder
-from rllib_integration.embedded.parent_death import set_parent_death_signal
+from minicarla.kernels.cache import base_folder
+from minicarla.parent_death import set_parent_death_signal
 from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def test_fault_25_it_holds_nobodys_ids() -> None:
 
 def test_all_that_training_needs_is_mounted() -> None:
     sources = set(load()["file_mounts"].values())
-    assert {"rllib_integration", "dqn_example", "requirements.txt"} <= sources
+    assert {"rllib_integration", "minicarla", "dqn_example", "pyproject.toml", "README.md"} <= sources
     assert all((ROOT / source).exists() for source in sources)
 
 
@@ -109,8 +110,7 @@ def test_the_rayjob_uses_only_fields_that_kuberay_knows() -> None:
 
 def test_the_rayjob_runs_the_ray_that_is_required() -> None:
     version = rayjob()["spec"]["rayClusterSpec"]["rayVersion"]
-    requirement = next(
-        line for line in (ROOT / "requirements.txt").read_text().splitlines() if line.startswith("ray[")
-    ).split("==")[1]
-    assert version.startswith(requirement.rstrip("*"))
+    requirement = re.search(r'"ray\[rllib\]==([\d.]+)\*"', (ROOT / "pyproject.toml").read_text())
+    assert requirement is not None
+    assert version.startswith(requirement[1])
     assert f"rayproject/ray:{version}-" in (ROOT / "Dockerfile").read_text()

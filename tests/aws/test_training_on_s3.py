@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
-from rllib_integration.embedded.kernel_cache import base_folder
+from minicarla.kernels.cache import base_folder
 from tests.aws.conftest import ROOT
 
 

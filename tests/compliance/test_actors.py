@@ -5,7 +5,7 @@ from __future__ import annotations
 import carla
 import pytest
 
-from .conftest import run
+from tests.compliance.conftest import run
 
 
 def test_the_library_holds_vehicles_walkers_props_sensors_and_controllers(fresh_world):

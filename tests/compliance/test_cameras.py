@@ -8,8 +8,8 @@ import carla
 import numpy as np
 import pytest
 
-from .conftest import beside, run
-from .messages import Inbox, metres, pixels, shows
+from tests.compliance.conftest import beside, run
+from tests.compliance.messages import Inbox, metres, pixels, shows
 
 
 @pytest.fixture

@@ -8,9 +8,8 @@ import threading
 import carla
 import pytest
 
+from tests.compliance.conftest import STEP
 from tests.patience import PATIENCE
-
-from .conftest import STEP
 
 
 def test_versions_agree(client):

@@ -5,10 +5,9 @@ from __future__ import annotations
 import carla
 import pytest
 
+from tests.compliance.conftest import beside, run
+from tests.compliance.messages import Inbox
 from tests.patience import PATIENCE
-
-from .conftest import beside, run
-from .messages import Inbox
 
 
 @pytest.fixture

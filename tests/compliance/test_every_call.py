@@ -14,8 +14,8 @@ from typing import Any
 import carla
 import pytest
 
-from ..ports import free_port
-from .conftest import run
+from tests.compliance.conftest import run
+from tests.ports import free_port
 
 
 @dataclass

@@ -5,9 +5,8 @@ from __future__ import annotations
 import carla
 import pytest
 
+from tests.compliance.conftest import bare, load, synchronous
 from tests.patience import PATIENCE
-
-from .conftest import bare, load, synchronous
 
 
 def test_the_loaded_map_is_among_the_available_ones(client, fresh_world):

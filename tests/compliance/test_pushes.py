@@ -5,7 +5,7 @@ from __future__ import annotations
 import carla
 import pytest
 
-from .conftest import STEP, run
+from tests.compliance.conftest import STEP, run
 
 
 @pytest.fixture

@@ -8,10 +8,9 @@ import carla
 import numpy as np
 import pytest
 
+from tests.compliance.conftest import STEP, beside, run
+from tests.compliance.messages import Inbox, points
 from tests.patience import PATIENCE
-
-from .conftest import STEP, beside, run
-from .messages import Inbox, points
 
 HEIGHT = 6.0
 """[m] of the lidar above a road."""

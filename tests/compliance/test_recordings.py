@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import carla
 
-from .conftest import beside, run
+from tests.compliance.conftest import beside, run
 
 
 def test_a_recording_is_listed_and_replayed(client, fresh_world, spawn, spawn_points):

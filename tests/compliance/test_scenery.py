@@ -5,8 +5,8 @@ from __future__ import annotations
 import carla
 import pytest
 
-from .conftest import beside
-from .messages import Inbox, pixels
+from tests.compliance.conftest import beside
+from tests.compliance.messages import Inbox, pixels
 
 
 @pytest.fixture

@@ -11,10 +11,9 @@ import carla
 import numpy as np
 import pytest
 
+from tests.compliance.conftest import beside, run
+from tests.compliance.messages import Inbox, metres
 from tests.patience import PATIENCE
-
-from .conftest import beside, run
-from .messages import Inbox, metres
 
 
 @pytest.mark.parametrize(

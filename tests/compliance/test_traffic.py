@@ -10,10 +10,9 @@ import time
 import carla
 import pytest
 
+from tests.compliance.conftest import STEP, beside, run
 from tests.patience import PATIENCE
 from tests.ports import free_port
-
-from .conftest import STEP, beside, run
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from rllib_integration.base_experiment import BASE_EXPERIMENT_CONFIG, BaseExperiment
 from rllib_integration.carla_core import BASE_CORE_CONFIG, resolve_core_config
-from rllib_integration.config import (
+from rllib_integration.config.env import load_config, resolve_env_config
+from rllib_integration.config.merging import (
     ConfigError,
     apply_override,
     load_class,
@@ -20,7 +21,6 @@ from rllib_integration.config import (
     parse_scalar,
     save_config,
 )
-from rllib_integration.env_config import load_config, resolve_env_config
 from rllib_integration.servers import ServerSettingsError
 
 DOCUMENT = """
@@ -63,7 +63,7 @@ def test_the_documented_defaults_are_the_contract():
         "show_display": False,
     }
     assert {key: BASE_CORE_CONFIG[key] for key in documented} == documented
-    assert BASE_EXPERIMENT_CONFIG == {
+    assert {key: value for key, value in BASE_EXPERIMENT_CONFIG.items() if key != "scenarios"} == {
         "hero": {"blueprint": "vehicle.lincoln.mkz_2017", "sensors": {}, "spawn_points": []},
         "background_activity": {"n_vehicles": 0, "n_walkers": 0, "tm_hybrid_mode": True, "seed": None},
         "town": "Town05_Opt",
@@ -71,6 +71,7 @@ def test_the_documented_defaults_are_the_contract():
         "route": None,
         "others": {},
     }
+    assert not any(BASE_EXPERIMENT_CONFIG["scenarios"][way] for way in ("types", "levels", "file", "pinned"))
 
 
 def test_file_overrides_defaults_and_command_line_overrides_file(document):
@@ -132,7 +133,7 @@ def test_a_mistyped_key_names_the_nearest_right_one(carla, experiment, expected)
         ({}, {"hero": "car"}, "env_config.experiment.hero is 'car', but it has to be a mapping of settings"),
         ({}, {"hero": {"spawn_points": "here"}}, "'x,y,z' or 'x,y,z,roll,pitch,yaw'"),
         ({}, {"background_activity": {"n_vehicles": "many"}}, "n_vehicles is 'many'"),
-        ({}, {"route": {"lenght": 3}}, "{length: metres}, {goal: 'x,y,z'} or null"),
+        ({}, {"route": {"lenght": 3}}, "{length: metres}, {goal: 'x,y,z'}, {via: ['x,y,z', ...]} or null"),
         ({}, {"hero": {"sensors": {"eye": "sensor.camera.rgb"}}}, "hero.sensors.eye is 'sensor.camera.rgb'"),
         ({}, {"hero": {"sensors": {"eye": {"size": 3}}}}, "it has to be a mapping with a type"),
         ({}, {"others": [1]}, "env_config.experiment.others is [1]"),
@@ -253,7 +254,7 @@ def test_a_missing_file_names_its_neighbours(document):
         ("tests.experiments", "write it as 'package.module:Class'"),
         ("no_such_module:Thing", "can't be imported"),
         ("tests.experiments:PoseExperimnt", "PoseExperiment"),
-        ("rllib_integration.config:Rule", "has to be a subclass of BaseExperiment"),
+        ("rllib_integration.config.merging:Rule", "has to be a subclass of BaseExperiment"),
         (7, "has to be a subclass of BaseExperiment"),
     ],
 )

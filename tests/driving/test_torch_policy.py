@@ -16,7 +16,7 @@ import pytest
 import torch
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 
-from dqn_example.dqn_inference_model import (
+from rllib_integration.driving.torch_policy import (
     DESCRIPTION_FILE,
     WEIGHTS_FILE,
     InferenceModelError,
@@ -81,7 +81,7 @@ def test_fault_22_the_network_needs_no_ray(tmp_path: Path) -> None:
 import sys
 sys.modules["ray"] = None
 import numpy as np
-from dqn_example.dqn_inference_model import load_inference_model
+from rllib_integration.driving.torch_policy import load_inference_model
 import dqn_inference
 print(load_inference_model({str(tmp_path)!r}).compute_action(np.zeros({SHAPE}, np.uint8)))
 """

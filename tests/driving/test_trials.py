@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from rllib_integration.config import ConfigError
+from rllib_integration.cli.evaluate import _checkpoints, _name_policies
+from rllib_integration.config.merging import ConfigError
 from rllib_integration.driving.evaluation import INFRACTIONS, best_policy, driving_summary, driving_table, worst_tenth
-from rllib_integration.driving.trial_command import _checkpoints, _name_policies
 from rllib_integration.driving.trials import Task, _share_out, drive_tasks, expected_and_realised
 
 ROOT = Path(__file__).resolve().parents[2]

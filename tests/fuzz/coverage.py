@@ -28,18 +28,18 @@ import msgpack
 import platformdirs
 
 # Before the instrumented ones, or what these import would be instrumented, too, and numba could not compile it.
-from rllib_integration.embedded.world.clock import Clock
-from rllib_integration.embedded.world.simulation import Simulation
+from minicarla.world.clock import Clock
+from minicarla.world.simulation import Simulation
 
-with atheris.instrument_imports(include=["rllib_integration.embedded.protocol", "rllib_integration.embedded.rpc"]):
-    from rllib_integration.embedded.protocol.body_checks import _CHECKS, MalformedBodyError, check_body
-    from rllib_integration.embedded.protocol.connection import open_port
-    from rllib_integration.embedded.protocol.rpc_framing import FramingError, RequestDecoder
-    from rllib_integration.embedded.protocol.stream_framing import WORLD_STREAM_ID
-    from rllib_integration.embedded.protocol.stream_server import StreamConnection
-    from rllib_integration.embedded.rpc.batch import COMMANDS
-    from rllib_integration.embedded.rpc.registry import REMOTE_CALLS
-    from rllib_integration.embedded.rpc.server import Server
+with atheris.instrument_imports(include=["minicarla.protocol", "minicarla.rpc"]):
+    from minicarla.protocol.body_checks import _CHECKS, MalformedBodyError, check_body
+    from minicarla.protocol.connection import open_port
+    from minicarla.protocol.rpc_framing import FramingError, RequestDecoder
+    from minicarla.protocol.stream_framing import WORLD_STREAM_ID
+    from minicarla.protocol.stream_server import StreamConnection
+    from minicarla.rpc.calls.batch import COMMANDS
+    from minicarla.rpc.registry import REMOTE_CALLS
+    from minicarla.rpc.server import Server
 
 _SEEDS = Path(__file__).parent / "seeds"
 _SLOW = {"load_new_episode", "copy_opendrive_to_file", "get_map_data", "get_actor_definitions"}

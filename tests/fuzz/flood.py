@@ -127,7 +127,7 @@ def _start(port: int | None) -> tuple[subprocess.Popen[bytes] | None, int, int]:
     if port is not None:
         return None, port, port + 1
     process = subprocess.Popen(
-        [sys.executable, "-m", "rllib_integration.embedded", "-carla-rpc-port=0", f"--parent-pid={os.getpid()}"],
+        [sys.executable, "-m", "minicarla", "-carla-rpc-port=0", f"--parent-pid={os.getpid()}"],
         cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     assert process.stdout is not None

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgpack
 
-from rllib_integration.embedded.rpc import server as _register_calls  # noqa: F401
-from rllib_integration.embedded.rpc.batch import COMMANDS
-from rllib_integration.embedded.rpc.registry import REMOTE_CALLS
+from minicarla.rpc import server as _register_calls  # noqa: F401
+from minicarla.rpc.calls.batch import COMMANDS
+from minicarla.rpc.registry import REMOTE_CALLS
 
 _TAKES_ANYTHING = {
     # A truth value, a text or any number is a meaning: these would change what the witness sees, or take their time.

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import carla
 import pytest
 
-from rllib_integration.embedded.town import BUILT_IN_TOWN, TownError
-from rllib_integration.embedded.town.minitown import minitown
-from rllib_integration.embedded.town.sources import read_opendrive
+from minicarla.town import BUILT_IN_TOWN, TownError
+from minicarla.town.minitown import minitown
+from minicarla.town.sources import read_opendrive
 
 
 @pytest.fixture(scope="session")

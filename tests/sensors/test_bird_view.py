@@ -19,14 +19,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rllib_integration.lanes import sample_lanes, town_lanes
-from rllib_integration.routes import plan_route
-from rllib_integration.sensors import SensorFactory, SensorInterface, map_pyramid
-from rllib_integration.sensors.actor_roster import TWO_WHEELER, VEHICLE, WALKER, ActorRoster, ActorStates, Box
+from rllib_integration.roads.lanes import sample_lanes, town_lanes
+from rllib_integration.roads.routes import plan_route
+from rllib_integration.sensors import SensorFactory, SensorInterface
+from rllib_integration.sensors.actor_roster import PROP, TWO_WHEELER, VEHICLE, WALKER, ActorRoster, ActorStates, Box
+from rllib_integration.sensors.bird_view import map_pyramid
+from rllib_integration.sensors.bird_view.map_drawing import PALETTE, SURFACES, draw_map
+from rllib_integration.sensors.bird_view.map_pyramid import MapPyramid
+from rllib_integration.sensors.bird_view.painter import COLOURS, HERO_COLOUR, BirdviewPainter, Scene, Signals
 from rllib_integration.sensors.bird_view_manager import BirdviewManager, read_planes
-from rllib_integration.sensors.bird_view_painter import COLOURS, HERO_COLOUR, BirdviewPainter, Scene, Signals
-from rllib_integration.sensors.map_drawing import PALETTE, SURFACES, draw_map
-from rllib_integration.sensors.map_pyramid import MapPyramid
 from tests.sensors.crossing_roads import BRIDGE_HEIGHT, crossing_roads
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -106,12 +107,14 @@ def test_kinds_have_their_colours(meadow: MapPyramid) -> None:
         (910.0, 900.0, 0.0, 0.0, 2.4, 1.05, VEHICLE),
         (900.0, 907.0, 0.0, 0.0, 1.0, 0.4, TWO_WHEELER),
         (900.0, 893.0, 0.0, 0.0, 0.2, 0.2, WALKER),
+        (906.0, 900.0, 0.0, 0.0, 0.3, 0.3, PROP),
     )
     lights = Signals(np.array([[915.0, 910.0, 0.0], [915.0, 890.0, 0.0]]), (0, 3), (np.zeros((0, 5)),) * 2)
     picture = BirdviewPainter(meadow, 300, 15.0).paint(scene(900.0, 900.0, actors=others, signals=lights))
     assert tuple(picture[125, 150]) == (114, 159, 207)
     assert tuple(picture[225, 220]) == (193, 125, 17)
     assert tuple(picture[225, 80]) == (173, 127, 168)
+    assert tuple(picture[165, 150]) == (245, 121, 0)
     assert tuple(picture[75, 250]) == (239, 41, 41)
     assert tuple(picture[75, 50]) == (85, 87, 83)
     assert tuple(picture[75, 262]) == (255, 255, 255)
@@ -303,6 +306,17 @@ def test_the_view_follows_the_world_through_the_real_client(
     other.destroy()
     picture = interface.get_data(world.tick())["view"][1]
     assert not (picture == blue).all(axis=2).any()
+
+
+def test_what_stands_on_the_road_is_seen_but_not_what_lies_flat_on_it(world: carla.World, hero: carla.Actor) -> None:
+    roster, library, place = ActorRoster(world, hero), world.get_blueprint_library(), hero.get_transform()
+    for name, ahead in (("constructioncone", 8.0), ("dirtdebris01", 14.0)):
+        prop = library.find(f"static.prop.{name}")
+        world.spawn_actor(prop, carla.Transform(place.location + carla.Location(x=ahead, z=0.5)))
+    world.tick()
+    seen = roster.read(place.location.x, place.location.y, 20.0)
+    assert seen.kinds.tolist() == [PROP]
+    assert seen.poses[0, 0] - place.location.x == pytest.approx(8.0, abs=0.2)
 
 
 def test_who_leaves_as_another_one_comes_is_seen_no_longer(world: carla.World, hero: carla.Actor) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 ANSWERING_SERVER = Path(__file__).with_name("answering_server.py")
-EMBEDDED = ["env", f"PYTHONPATH={Path(__file__).parents[2]}", sys.executable, "-m", "rllib_integration.embedded"]
+EMBEDDED = ["env", f"PYTHONPATH={Path(__file__).parents[2]}", sys.executable, "-m", "minicarla"]
 ANSWERING = [sys.executable, str(ANSWERING_SERVER)]
 
 _SCRIPTS = {

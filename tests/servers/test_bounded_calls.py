@@ -1,4 +1,4 @@
-"""Calls through a watch end: with a result, with the server's death, or with the time allowed."""
+"""Calls through a calls end: with a result, with the server's death, or with the time allowed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import carla
 import psutil
 import pytest
 
-from rllib_integration.servers import CarlaServer, ServerDiedError, ServerHangError, ServerWatch
-from rllib_integration.servers import watch as watch_module
+from rllib_integration.servers import BoundedCalls, CarlaServer, ServerDiedError, ServerHangError
+from rllib_integration.servers import bounded_calls as calls_module
 from tests.patience import PATIENCE
 from tests.servers.conftest import ServerFactory
 
@@ -33,8 +33,8 @@ def server(new_server: ServerFactory) -> CarlaServer:
 
 
 @pytest.fixture
-def watch(server: CarlaServer) -> Iterator[ServerWatch]:
-    made = ServerWatch(server, LONG)
+def calls(server: CarlaServer) -> Iterator[BoundedCalls]:
+    made = BoundedCalls(server, LONG)
     yield made
     made.close()
 
@@ -53,43 +53,43 @@ def open_descriptors() -> set[tuple[str, str]]:
     return found
 
 
-def test_a_call_returns_its_result(server: CarlaServer, watch: ServerWatch) -> None:
-    client = watch.call(carla.Client, server.host, server.port)
-    assert watch.call(client.get_server_version) == "0.9.16"
+def test_a_call_returns_its_result(server: CarlaServer, calls: BoundedCalls) -> None:
+    client = calls.call(carla.Client, server.host, server.port)
+    assert calls.call(client.get_server_version) == "0.9.16"
 
 
-def test_a_calls_own_error_is_raised_where_it_was_made(watch: ServerWatch) -> None:
+def test_a_calls_own_error_is_raised_where_it_was_made(calls: BoundedCalls) -> None:
     with pytest.raises(ValueError, match="invalid literal"):
-        watch.call(int, "seven")
-    assert watch.call(int, "7") == 7
+        calls.call(int, "seven")
+    assert calls.call(int, "7") == 7
 
 
-def test_a_death_during_a_call_is_noticed_at_once(server: CarlaServer, watch: ServerWatch) -> None:
+def test_a_death_during_a_call_is_noticed_at_once(server: CarlaServer, calls: BoundedCalls) -> None:
     never = threading.Event()
     threading.Timer(0.1, server_process(server).kill).start()
     with pytest.raises(ServerDiedError, match="ended with exit status 137"):
-        watch.call(never.wait, LONG)
+        calls.call(never.wait, LONG)
     never.set()
 
 
-def test_a_death_between_calls_is_noticed_before_the_next(server: CarlaServer, watch: ServerWatch) -> None:
+def test_a_death_between_calls_is_noticed_before_the_next(server: CarlaServer, calls: BoundedCalls) -> None:
     server_process(server).kill()
     server.wait_for_exit(PATIENCE)
     with pytest.raises(ServerDiedError):
-        watch.call(os.getpid)
+        calls.call(os.getpid)
 
 
-def test_a_frozen_server_is_noticed_within_the_time_allowed(server: CarlaServer, watch: ServerWatch) -> None:
-    client = watch.call(carla.Client, server.host, server.port)
+def test_a_frozen_server_is_noticed_within_the_time_allowed(server: CarlaServer, calls: BoundedCalls) -> None:
+    client = calls.call(carla.Client, server.host, server.port)
     client.set_timeout(LONG)
     server_process(server).send_signal(signal.SIGSTOP)
     before = time.monotonic()
     with pytest.raises(ServerHangError, match=r"get_server_version got no answer from .* within \d+\.\d s"):
-        watch.call(client.get_server_version, timeout=0.3)
+        calls.call(client.get_server_version, timeout=0.3)
     assert time.monotonic() - before < LONG / 10
     with pytest.raises(ServerHangError, match="get_server_version got no answer"):  # the first loss, not a second wait
-        watch.call(os.getpid)
-    # Released before the watch is closed: the client's thread gets its answer and ends.
+        calls.call(os.getpid)
+    # Released before the calls is closed: the client's thread gets its answer and ends.
     server_process(server).send_signal(signal.SIGCONT)
 
 
@@ -100,71 +100,71 @@ def test_a_frozen_server_is_noticed_within_the_time_allowed(server: CarlaServer,
 def test_a_server_that_does_nothing_is_noticed_long_before_its_bound(
     act: str, symptom: str, new_server: ServerFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch_module, "_QUESTION_SECONDS", 0.3)
+    monkeypatch.setattr(calls_module, "_QUESTION_SECONDS", 0.3)
     server = new_server(hang_after=0.3, extra_arguments=[f"--{act}-after", "3"])
     server.start()  # which asks twice
-    watch = ServerWatch(server, LONG)
-    client = watch.call(carla.Client, server.host, server.port)
-    assert watch.call(client.get_server_version) == "0.9.16"
+    calls = BoundedCalls(server, LONG)
+    client = calls.call(carla.Client, server.host, server.port)
+    assert calls.call(client.get_server_version) == "0.9.16"
     never = threading.Event()
     before = time.monotonic()
     with pytest.raises(ServerHangError, match=symptom):
-        watch.call(never.wait, LONG)
+        calls.call(never.wait, LONG)
     assert time.monotonic() - before < LONG / 10
     never.set()
-    watch.close()
+    calls.close()
 
 
 def test_a_server_that_only_works_is_waited_for_until_the_bound(new_server: ServerFactory) -> None:
     server = new_server(hang_after=0.1, extra_arguments=["--spin-after", "3"])
     server.start()
-    watch = ServerWatch(server, LONG)
-    client = watch.call(carla.Client, server.host, server.port)
-    watch.call(client.get_server_version)
+    calls = BoundedCalls(server, LONG)
+    client = calls.call(carla.Client, server.host, server.port)
+    calls.call(client.get_server_version)
     never = threading.Event()
     with pytest.raises(ServerHangError, match=r"within \d+\.\d s\.$"):
-        watch.call(never.wait, LONG, timeout=2.0)
+        calls.call(never.wait, LONG, timeout=2.0)
     never.set()
-    watch.close()
+    calls.close()
 
 
-def test_the_time_allowed_counts_from_the_last_progress(watch: ServerWatch) -> None:
+def test_the_time_allowed_counts_from_the_last_progress(calls: BoundedCalls) -> None:
     never, parts = threading.Event(), []
 
     def work_in_parts_then_hang() -> None:
         for part in range(12):
             never.wait(0.25)
             parts.append(part)
-            watch.note_progress()
+            calls.note_progress()
         never.wait(LONG)
 
     with pytest.raises(ServerHangError):
-        watch.call(work_in_parts_then_hang, timeout=2.0)
+        calls.call(work_in_parts_then_hang, timeout=2.0)
     never.set()
     assert len(parts) == 12
 
 
 def test_a_long_call_is_waited_for_while_the_server_answers(server: CarlaServer) -> None:
-    watch = ServerWatch(server, 0.1)  # after which it asks
+    calls = BoundedCalls(server, 0.1)  # after which it asks
     enough = threading.Event()
     threading.Timer(1.2, enough.set).start()
-    assert watch.call(enough.wait, LONG, timeout=LONG)
-    watch.close()
+    assert calls.call(enough.wait, LONG, timeout=LONG)
+    calls.close()
 
 
-def test_the_clients_own_time_out_is_a_hang_too(server: CarlaServer, watch: ServerWatch) -> None:
-    client = watch.call(carla.Client, server.host, server.port)
+def test_the_clients_own_time_out_is_a_hang_too(server: CarlaServer, calls: BoundedCalls) -> None:
+    client = calls.call(carla.Client, server.host, server.port)
     client.set_timeout(0.2)
     server_process(server).send_signal(signal.SIGSTOP)
     with pytest.raises(ServerHangError, match="time-out of 200ms"):
-        watch.call(client.get_server_version)
+        calls.call(client.get_server_version)
 
 
-def test_a_client_library_that_never_answers_again_is_a_hang(watch: ServerWatch) -> None:
+def test_a_client_library_that_never_answers_again_is_a_hang(calls: BoundedCalls) -> None:
     for_ever = threading.Lock()
     for_ever.acquire()
     with pytest.raises(ServerHangError):
-        watch.call(for_ever.acquire, timeout=0.1)
+        calls.call(for_ever.acquire, timeout=0.1)
     for_ever.release()
 
 
@@ -178,17 +178,17 @@ class Client:
 
 @pytest.mark.parametrize("seconds", [LONG, 0.1], ids=["raises", "is given up and raises later"])
 def test_a_lost_client_is_let_go_of_without_the_collector(server: CarlaServer, seconds: float) -> None:
-    watch, client, answer = ServerWatch(server, LONG), Client(), threading.Event()
+    calls, client, answer = BoundedCalls(server, LONG), Client(), threading.Event()
     alive = weakref.ref(client)
     gc.disable()
     try:
         if seconds == LONG:
             answer.set()
         with contextlib.suppress(ServerHangError):
-            watch.call(client.fail, answer, timeout=seconds)
+            calls.call(client.fail, answer, timeout=seconds)
         answer.set()
-        watch.close()
-        watch._client_thread.join()
+        calls.close()
+        calls._client_thread.join()
         del client
         assert alive() is None
     finally:
@@ -199,20 +199,20 @@ def test_server_and_client_thread_share_the_core_they_are_given(new_server: Serv
     server = new_server()
     server.start()
     core = max(os.sched_getaffinity(0))
-    watch = ServerWatch(server, LONG, core)
-    assert watch.call(os.sched_getaffinity, 0) == {core}
+    calls = BoundedCalls(server, LONG, core)
+    assert calls.call(os.sched_getaffinity, 0) == {core}
     assert os.sched_getaffinity(server.pid) == {core}
     assert os.sched_getaffinity(0) != {core} or os.cpu_count() == 1
-    watch.close()
+    calls.close()
 
 
 def test_closing_leaves_no_thread_and_no_descriptor(server: CarlaServer) -> None:
     threads, descriptors = set(threading.enumerate()), open_descriptors()
     for _ in range(3):
-        watch = ServerWatch(server, LONG)
-        watch.call(os.getpid)
-        watch.close()
-        watch.close()
+        calls = BoundedCalls(server, LONG)
+        calls.call(os.getpid)
+        calls.close()
+        calls.close()
     assert set(threading.enumerate()) <= threads
     assert open_descriptors() <= descriptors  # clients of earlier tests may be closing theirs
 
@@ -220,14 +220,14 @@ def test_closing_leaves_no_thread_and_no_descriptor(server: CarlaServer) -> None
 LEAVES_A_CALL_BEHIND = """
 import sys, time
 from rllib_integration.servers import ServerHangError, create_server
-from rllib_integration.servers.watch import ServerWatch
+from rllib_integration.servers.bounded_calls import BoundedCalls
 
 server = create_server({"server": {"kind": "external", "host": sys.argv[1], "port": int(sys.argv[2])}})
-watch = ServerWatch(server, 0.1)
+calls = BoundedCalls(server, 0.1)
 try:
-    watch.call(lambda: (time.sleep(1.0), print("came back")), timeout=0.1)
+    calls.call(lambda: (time.sleep(1.0), print("came back")), timeout=0.1)
 except ServerHangError:
-    watch.close()
+    calls.close()
 """
 
 

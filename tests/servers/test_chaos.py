@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from rllib_integration.carla_env import CarlaEnv
-from rllib_integration.servers.ownership import await_ends
-from rllib_integration.servers.readiness import is_listening
+from rllib_integration.servers.cleanup import await_ends
+from rllib_integration.servers.starting import is_listening
 from tests.experiments import PoseExperiment
 from tests.patience import PATIENCE
 from tests.servers.stand_ins import EMBEDDED, make_install
@@ -53,7 +53,7 @@ class Fleet:
 
     def server_process(self, index: int) -> psutil.Process:
         """The server proper of one environment, below its launcher script."""
-        return psutil.Process(self.envs[index].core.keeper.server.pid).children()[0]
+        return psutil.Process(self.envs[index].core.server.pid).children()[0]
 
     def run(self, steps: int, until: Callable[[], bool] = lambda: False) -> None:
         """Let every environment make so many steps, or fewer if `until` says so."""
@@ -99,7 +99,7 @@ def test_each_loss_costs_one_episode_of_one_environment_and_leaves_nothing_behin
     servers, ports = [], []
 
     def lose(index: int, number: signal.Signals) -> None:
-        server = fleet.envs[index].core.keeper.server
+        server = fleet.envs[index].core.server
         servers.extend(psutil.Process(server.supervisor_pid).children(recursive=True))
         ports.append(server.port)
         before = fleet.lost[index]
@@ -117,7 +117,7 @@ def test_each_loss_costs_one_episode_of_one_environment_and_leaves_nothing_behin
     lose(0, signal.SIGKILL)
     fleet.run(50)
     assert fleet.lost == [4, 1]
-    metrics = fleet.envs[0].core.keeper.metrics()
+    metrics = fleet.envs[0].core.pool.metrics()
     assert (metrics["servers_died"], metrics["servers_hung"]) == (3, 1)
     threads, descriptors = settled_resources()
     # One client has two threads and eight descriptors: two losses that leaked theirs would show.

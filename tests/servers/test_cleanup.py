@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from rllib_integration.processes.supervised import SUPERVISOR
 from rllib_integration.servers import kill_all_servers
-from rllib_integration.servers.ownership import await_ends
-from rllib_integration.servers.process import SUPERVISOR
+from rllib_integration.servers.cleanup import await_ends
 from tests.patience import PATIENCE
 from tests.servers.conftest import ServerFactory
 from tests.servers.stand_ins import ANSWERING, below, make_install
@@ -98,7 +98,7 @@ def test_the_same_holds_on_a_kernel_that_cannot_watch_processes(tmp_path: Path) 
     old = tmp_path / "supervisor.py"
     old.write_text(f"import os, runpy\ndel os.pidfd_open\nrunpy.run_path({str(SUPERVISOR)!r}, run_name='__main__')\n")
     use_it = f"import pathlib\nprocess.SUPERVISOR = pathlib.Path({str(old)!r})"
-    setup = f"from rllib_integration.servers import process\n{use_it}"
+    setup = f"from rllib_integration.processes import supervised as process\n{use_it}"
     for victim in ("worker", "outer"):
         worker = Worker(tmp_path, "works", setup=setup)
         try:

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from rllib_integration.servers import ServerSettingsError, ServerStartError, create_server, placement
-from rllib_integration.servers.ownership import await_ends
+from rllib_integration.servers.cleanup import await_ends
 from tests.patience import PATIENCE
 from tests.servers.conftest import ServerFactory
 from tests.servers.stand_ins import make_install
@@ -34,7 +34,7 @@ sys.stdin.read()
 # As a training command runs, with its server in a process further below.
 _GUARDED = f"""
 import os
-from rllib_integration.process_guard import run_guarded
+from rllib_integration.processes.guard import run_guarded
 
 def work():
     if os.fork() == 0:

@@ -13,8 +13,8 @@ import carla
 import pytest
 
 from rllib_integration.carla_env import CarlaEnv
-from rllib_integration.servers import ServerGaveUpError, ServerHangError, ServerKeeper, ServerWatch, create_server
-from rllib_integration.traffic import Traffic
+from rllib_integration.servers import BoundedCalls, ServerGaveUpError, ServerHangError, ServerPool, create_server
+from rllib_integration.traffic.handle import Traffic
 from tests.experiments import PoseExperiment
 from tests.patience import PATIENCE
 from tests.ports import free_port_pair
@@ -138,22 +138,22 @@ def test_traffic_that_cannot_be_removed_ends_all_the_same(start_server: Callable
 def test_calls_to_it_are_bounded_though_its_process_cannot_be_watched(section: dict[str, Any]) -> None:
     server = create_server({"timeout": 20.0, "server": section})
     server.start()
-    watch = ServerWatch(server, 20.0)
-    client = watch.call(carla.Client, server.host, server.port)
-    assert watch.call(client.get_server_version) == "0.9.16"
-    watch.close()
+    calls = BoundedCalls(server, 20.0)
+    client = calls.call(carla.Client, server.host, server.port)
+    assert calls.call(client.get_server_version) == "0.9.16"
+    calls.close()
     server.stop()
 
 
 def test_one_that_does_not_come_back_is_given_up(start_server: Callable[..., Any]) -> None:
     running = start_server()
     section = {"kind": "external", "port": running.port, "max_failures": 2}
-    keeper = ServerKeeper(lambda: create_server({"timeout": 1.0, "server": section}))
-    keeper.acquire()
+    pool = ServerPool(lambda: create_server({"timeout": 1.0, "server": section}))
+    pool.acquire()
     section["start_timeout"] = 0.5
     running.process.kill()
     running.process.wait()
-    keeper.failed(ServerHangError("it does not answer"))
+    pool.failed(ServerHangError("it does not answer"))
     with pytest.raises(ServerGaveUpError, match=rf"127\.0\.0\.1:{running.port} gave a client no answer"):
-        keeper.acquire()
-    keeper.close()
+        pool.acquire()
+    pool.close()

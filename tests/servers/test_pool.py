@@ -1,4 +1,4 @@
-"""A keeper hands out running servers until it is hopeless, and says what it did."""
+"""A pool hands out running servers until it is hopeless, and says what it did."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from rllib_integration.servers import (
     ServerDiedError,
     ServerGaveUpError,
     ServerHangError,
-    ServerKeeper,
+    ServerPool,
     ServerVersionError,
-    keeper,
+    pool,
 )
-from rllib_integration.servers.ownership import await_ends
+from rllib_integration.servers.cleanup import await_ends
 from rllib_integration.servers.packaged import PackagedServer
 from tests.patience import PATIENCE
 from tests.servers.conftest import ServerFactory
 from tests.servers.stand_ins import below
 
-KeeperFactory = Callable[..., ServerKeeper]
+KeeperFactory = Callable[..., ServerPool]
 
 
 @pytest.fixture
 def new_keeper(new_server: ServerFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeeperFactory]:
-    monkeypatch.setattr(keeper, "_FIRST_PAUSE", 0.01)
-    made: list[ServerKeeper] = []
+    monkeypatch.setattr(pool, "_FIRST_PAUSE", 0.01)
+    made: list[ServerPool] = []
 
-    def create(behaviour: str = "works", **section: Any) -> ServerKeeper:
-        made.append(ServerKeeper(lambda: new_server(behaviour, **section)))
+    def create(behaviour: str = "works", **section: Any) -> ServerPool:
+        made.append(ServerPool(lambda: new_server(behaviour, **section)))
         return made[-1]
 
     yield create
@@ -52,7 +52,7 @@ def test_the_same_server_is_handed_out_while_it_runs(new_keeper: KeeperFactory) 
     kept = new_keeper()
     server = kept.acquire()
     assert kept.acquire() is server
-    assert kept.watch.call(server.exit_status) is None
+    assert kept.calls.call(server.exit_status) is None
 
 
 def test_a_dead_server_is_replaced_and_nothing_of_it_is_left(new_keeper: KeeperFactory) -> None:
@@ -110,7 +110,7 @@ def test_a_whole_episode_ends_a_row_of_failures(new_keeper: KeeperFactory) -> No
 def test_long_work_ends_a_row_of_failures_although_no_episode_was_whole(
     new_keeper: KeeperFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "_PROVEN_SECONDS", 0.0)
+    monkeypatch.setattr(pool, "_PROVEN_SECONDS", 0.0)
     kept = new_keeper(max_failures=2)
     for _ in range(3):
         kill(kept.acquire())
@@ -144,7 +144,7 @@ def test_a_server_that_has_grown_is_replaced_at_an_episodes_end(new_keeper: Keep
     assert greedy.episode_ended()
 
 
-def ready_spare(kept: ServerKeeper) -> CarlaServer:
+def ready_spare(kept: ServerPool) -> CarlaServer:
     kept.episode_began()
     return kept._next.result()
 
@@ -168,8 +168,8 @@ def test_a_spare_server_takes_over_at_once_and_is_replaced_when_the_next_episode
 def test_a_spare_server_that_died_while_it_waited_is_told_and_another_started_at_once(
     new_keeper: KeeperFactory, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "_FIRST_PAUSE", 1000.0)
-    monkeypatch.setattr(keeper, "_LONGEST_PAUSE", 1000.0)
+    monkeypatch.setattr(pool, "_FIRST_PAUSE", 1000.0)
+    monkeypatch.setattr(pool, "_LONGEST_PAUSE", 1000.0)
     kept = new_keeper(spare=True)
     first = kept.acquire()
     spare = ready_spare(kept)
@@ -191,7 +191,7 @@ def test_a_spare_is_had_unasked_after_a_loss_of_a_light_server_while_there_is_me
     light: bool, memory_limit: float, has_spare: bool, new_keeper: KeeperFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(PackagedServer, "light", light)
-    monkeypatch.setattr(keeper, "_MEMORY_FOR_SPARES", memory_limit)
+    monkeypatch.setattr(pool, "_MEMORY_FOR_SPARES", memory_limit)
     kept = new_keeper()
     first = kept.acquire()
     kept.episode_began()

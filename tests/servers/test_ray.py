@@ -12,7 +12,7 @@ import psutil
 import pytest
 import ray
 
-from rllib_integration.servers.ownership import await_ends
+from rllib_integration.servers.cleanup import await_ends
 from tests.patience import PATIENCE
 from tests.servers.stand_ins import ANSWERING, below, make_install
 

@@ -16,19 +16,19 @@ from pathlib import Path
 import carla
 import pytest
 
+from rllib_integration.processes.health import Health
 from rllib_integration.servers import (
     ServerSettings,
     ServerSettingsError,
     ServerStartError,
     ServerVersionError,
-    base,
+    carla_server,
     create_server,
     is_port_free,
     lease_port_block,
     placement,
-    readiness,
+    starting,
 )
-from rllib_integration.servers.vital_signs import VitalSigns
 from tests.patience import PATIENCE
 from tests.servers.conftest import ServerFactory
 from tests.servers.stand_ins import ANSWERING, make_install
@@ -148,8 +148,8 @@ def test_builds_of_the_clients_release_are_its_version(new_server: ServerFactory
 def test_a_port_taken_after_the_lease_costs_another_attempt(new_server: ServerFactory, monkeypatch) -> None:
     lease = lease_port_block()
     leases = iter([lease])
-    monkeypatch.setattr(base, "lease_port_block", lambda: next(leases, None) or lease_port_block())
-    monkeypatch.setattr(readiness, "_QUESTION_SECONDS", 0.2)
+    monkeypatch.setattr(carla_server, "lease_port_block", lambda: next(leases, None) or lease_port_block())
+    monkeypatch.setattr(starting, "_QUESTION_SECONDS", 0.2)
     server = new_server()
     with socket.create_server(("127.0.0.1", lease.first)):
         server.start()
@@ -194,7 +194,7 @@ def test_fault_5_a_killed_servers_obituary_names_the_signal(new_server: ServerFa
     server.start()
     os.kill(server.pid, signal.SIGKILL)
     assert server.wait_for_exit(PATIENCE) == -signal.SIGKILL
-    assert "signal 9 (SIGKILL)" in server.obituary()
+    assert "signal 9 (SIGKILL)" in server.exit_report()
 
 
 @pytest.mark.parametrize("name", ["CarlaUE4.sh", "CarlaUnreal.sh"])
@@ -291,20 +291,20 @@ def test_whoever_waits_for_a_first_start_is_told_what_the_server_does(
     held: bool,
 ) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))  # where no kernel has been compiled yet
-    monkeypatch.setattr(readiness, "_TOLD_AFTER", 0.0)
+    monkeypatch.setattr(starting, "_TOLD_AFTER", 0.0)
     server = new_server(kind="embedded", start_timeout=120)
     with (tmp_path / "compiling.lock").open("w") as lock, ThreadPoolExecutor(1) as pool:
         if held:
             fcntl.flock(lock, fcntl.LOCK_EX)
-        starting = pool.submit(server.start)
+        start = pool.submit(server.start)
         expected = "it waits for another server that compiles" if held else "it compiles its kernels, once on this"
         told = ""
-        while f"is not ready yet: {expected}" not in told and not starting.done():
+        while f"is not ready yet: {expected}" not in told and not start.done():
             with contextlib.suppress(TimeoutError):
-                starting.exception(0.1)
+                start.exception(0.1)
             told += capfd.readouterr().err
         server.stop()
-        assert isinstance(starting.exception(), ServerStartError)
+        assert isinstance(start.exception(), ServerStartError)
     assert f"is not ready yet: {expected}" in told
 
 
@@ -348,11 +348,11 @@ class StartingServer:
     def monotonic(self) -> float:
         return self._now
 
-    def vital_signs(self) -> VitalSigns:
-        return VitalSigns(min(self._now, self._seconds), at_it=False, stopped=False)
+    def health(self) -> Health:
+        return Health(min(self._now, self._seconds), active=False, stopped=False)
 
     def wait_until_given_up(self) -> str:
-        patience = readiness._Patience(self)
+        patience = starting._Patience(self)
         try:
             while True:
                 self._now += min(1.0, patience.remaining("silent"))
@@ -373,5 +373,5 @@ def test_a_server_that_is_at_it_gets_more_time_but_not_for_ever(
     monkeypatch: pytest.MonkeyPatch, doing: str, seconds_of_work: float, expected: str
 ) -> None:
     server = StartingServer(doing, seconds_of_work)
-    monkeypatch.setattr(readiness, "time", server)
+    monkeypatch.setattr(starting, "time", server)
     assert expected in server.wait_until_given_up()

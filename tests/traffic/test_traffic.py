@@ -7,8 +7,8 @@ import pytest
 
 from rllib_integration.base_experiment import resolve_experiment_config
 from rllib_integration.carla_core import CarlaCore
-from rllib_integration.clock import FrameWatch
 from rllib_integration.servers import ServerHangError
+from rllib_integration.ticking import FrameWatch
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +52,13 @@ def test_vehicles_drive_and_walkers_walk(core):
 
 def test_a_frame_that_another_client_ticks_is_waited_for(core):
     begin(core, 1)
-    watch = FrameWatch(core.world)
+    frames = FrameWatch(core.world)
     try:
-        watch.wait_for(core.world.tick(), 5.0)
+        frames.wait_for(core.world.tick(), 5.0)
         with pytest.raises(ServerHangError, match=r"did not arrive within 0\.05 s"):
-            watch.wait_for(core.world.get_snapshot().frame + 1, 0.05)
+            frames.wait_for(core.world.get_snapshot().frame + 1, 0.05)
     finally:
-        watch.stop()
+        frames.stop()
 
 
 def test_fault_7_traffic_is_seeded_bit_for_bit_and_its_manager_synchronous(core):

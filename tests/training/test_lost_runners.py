@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rllib_integration.lost_runners import LostRunners
+from rllib_integration.training.lost_runners import LostRunners
 
 OUT_OF_MEMORY = (
     "OOM kill reason: Memory usage 24100000000B exceeded threshold of 24000000000B (95.0% of 25276502016B limit)\n"

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from rllib_integration.driving.evaluation import evaluation_table, read_episodes
-from rllib_integration.driving.inference import resolve_checkpoint
+from rllib_integration.driving.policies import find_policy
 from rllib_integration.training.checkpoints import CheckpointKeeper
 from rllib_integration.training.env_creator import (
     _number_of_environment,
@@ -26,7 +26,8 @@ from rllib_integration.training.env_creator import (
     make_env,
     numbers_dealt,
 )
-from rllib_integration.training.run import Interruption, Terminated, progress_line
+from rllib_integration.training.interruption import Interruption, Terminated
+from rllib_integration.training.progress import Figure, progress_line
 from rllib_integration.training.run_log import RunLog, flatten, git_state
 from rllib_integration.training.stop_rules import Progress, StopRules, format_duration, parse_duration
 from tests.patience import PATIENCE
@@ -93,12 +94,15 @@ def test_durations_are_shown_short() -> None:
 
 def test_the_progress_line_has_its_figures_and_marks_what_is_not_known() -> None:
     known = {"env_runners": {"episode_return_mean": 12.5, "episode_len_mean": 80.0, "distance": 101.0}}
-    line = progress_line(known, progress(), 250.0)
+    figures = (Figure("distance", "distance", "m"), Figure("heading", "heading_deviation", "deg"))
+    line = progress_line(known, progress(), 250.0, figures)
     for figure in ("iteration    4", "4,000 steps", "33 steps/s", "12.50", "80.0", "101.0 m", "4:10 left"):
         assert figure in line
+    assert "heading      - deg" in line
     unknown = progress_line({"env_runners": {"episode_return_mean": float("nan")}}, progress(), None)
     assert "return        -" in unknown
     assert "left" not in unknown
+    assert "distance" not in unknown
 
 
 def test_results_are_recorded_for_people_programs_and_tensorboard(tmp_path: Path) -> None:
@@ -204,7 +208,7 @@ def test_every_town_of_a_list_is_driven_in_however_few_environments_there_are(
 GUARDED = """
 import subprocess, sys, time
 sys.path.insert(0, {root!r})
-from rllib_integration.process_guard import run_guarded
+from rllib_integration.processes.guard import run_guarded
 
 def work():
     stubborn = "trap '' TERM; while true; do sleep 0.1; done"
@@ -290,7 +294,8 @@ def test_the_newest_checkpoints_and_the_best_one_are_kept(tmp_path: Path) -> Non
         return sorted(int(path.name.removeprefix("checkpoint_")) for path in tmp_path.glob("checkpoint_*"))
 
     def best() -> str:
-        return resolve_checkpoint(str(tmp_path / "best")).name
+        assert find_policy(tmp_path).path == find_policy(tmp_path / "best").path
+        return find_policy(tmp_path).path.name
 
     keeper = CheckpointKeeper(tmp_path, keep=2)
     for iteration, score in enumerate([1.0, 5.0, 2.0, None], 1):
@@ -303,7 +308,6 @@ def test_the_newest_checkpoints_and_the_best_one_are_kept(tmp_path: Path) -> Non
     saved(restored, 6, 6.0)
     assert kept() == [5, 6]
     assert best() == "checkpoint_000006"
-    assert resolve_checkpoint(str(tmp_path)).name == "checkpoint_000006"
     for iteration in (7, 8, 9, 10):
         saved(restored, iteration, 6.0)  # of equal ones the newest is the best
     assert kept() == [9, 10]

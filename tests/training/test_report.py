@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rllib_integration import report
-from rllib_integration.report import main, page
-from rllib_integration.training import report_figure
+from rllib_integration.cli.main import main
+from rllib_integration.training import report, report_figure
+from rllib_integration.training.report import page
 from rllib_integration.training.report_figure import Measure, draw, learning_curve
 from rllib_integration.training.run_log import RunLog
 from rllib_integration.training.run_record import group_runs, read_run
@@ -94,7 +94,7 @@ def test_the_table_is_of_the_newest_episodes(tmp_path: Path, monkeypatch: pytest
 
 def test_the_page_holds_the_picture_and_the_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folders = [str(write_run(tmp_path / name, seed)) for seed, name in enumerate(("first", "second"))]
-    assert main([*folders, "--output", str(tmp_path / "report")]) == 0
+    assert main(["report", *folders, "--output", str(tmp_path / "report")]) == 0
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "report.html").read_text()
     assert "data:image/png;base64," in page
@@ -105,10 +105,10 @@ def test_the_page_holds_the_picture_and_the_tables(tmp_path: Path, capsys: pytes
 
 
 def test_what_is_no_run_is_refused_with_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path)]) == 1
+    assert main(["report", str(tmp_path)]) == 1
     assert "config.yaml is missing" in capsys.readouterr().err
-    assert main([str(write_run(tmp_path / "begun", 0, iterations=0))]) == 1
+    assert main(["report", str(write_run(tmp_path / "begun", 0, iterations=0))]) == 1
     assert "episodes.jsonl is missing" in capsys.readouterr().err
     (tmp_path / "begun" / "episodes.jsonl").touch()
-    assert main([str(tmp_path / "begun")]) == 1
+    assert main(["report", str(tmp_path / "begun")]) == 1
     assert "No episode has ended yet" in capsys.readouterr().err

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ray.rllib.callbacks.callbacks import RLlibCallback
+from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 
-from rllib_integration import processors
+from rllib_integration.config.merging import ConfigError
+from rllib_integration.processes import cpus as processors
+from rllib_integration.training.algorithms import ALGORITHMS, find_classes
+from rllib_integration.training.callbacks import EpisodeCallbacks
+from rllib_integration.training.dqn.trainer import DQNTrainer
 from rllib_integration.training.machine import Machine, ResourceError, fit_resources
-from rllib_integration.training.rl_modules import PICTURE_MODULES, PictureDQNModule
-from rllib_integration.training.rllib_config import ALGORITHMS, RLlibConfigError, build_algorithm_config, read_document
+from rllib_integration.training.rl_modules import PICTURE_MODULES
+from rllib_integration.training.rllib_config import build_algorithm_config, read_document
 
 ORIGINAL = yaml.safe_load(
     """
@@ -37,7 +44,7 @@ env_config: {carla: {timeout: 30.0}}
 
 
 def test_the_original_configuration_is_understood_and_every_translation_is_told() -> None:
-    document, notes = read_document(ORIGINAL, extra_model_keys=PictureDQNModule.EXTRA_MODEL_KEYS)
+    document, notes = read_document(ORIGINAL)
     assert document["env_runners"] == {
         "num_env_runners": 1,
         "num_gpus_per_env_runner": 1,
@@ -58,9 +65,7 @@ def test_the_original_configuration_is_understood_and_every_translation_is_told(
 
 
 def test_the_original_configuration_builds_and_its_values_arrive() -> None:
-    config = build_algorithm_config(
-        ORIGINAL, "carla", PictureDQNModule, extra_model_keys=PictureDQNModule.EXTRA_MODEL_KEYS
-    )
+    config = build_algorithm_config(ORIGINAL, "carla")
     assert config.num_env_runners == 1
     assert config.lr == 0.0025
     assert config.train_batch_size == 64
@@ -107,7 +112,7 @@ def test_old_names_move_to_their_section(settings: dict[str, Any], section: str,
         ({"env_runners": {"batch_mode": 3}}, "a text was expected"),
         ({"env_runners": [1]}, "a mapping of settings was expected"),
         ({"model": {"head_fcnet_hiddens": "256"}}, "a list was expected"),
-        ({"algorithm": "A3C"}, "DQN, PPO, APPO, IMPALA, SAC"),
+        ({"algorithm": "A3C"}, "DQN, PPO, IMPALA, APPO, SAC"),
         ({"horizon": 100}, "get_truncated_status"),
         ({"exploration_config": {"type": "Curiosity"}}, "SoftQ"),
         ({"noisy": True}, "training.epsilon"),
@@ -118,7 +123,7 @@ def test_old_names_move_to_their_section(settings: dict[str, Any], section: str,
     ],
 )
 def test_a_mistake_is_answered_with_what_to_write_instead(document: dict[str, Any], words: str) -> None:
-    with pytest.raises(RLlibConfigError) as caught:
+    with pytest.raises(ConfigError) as caught:
         build_algorithm_config(document, "carla")
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -133,10 +138,61 @@ def test_every_algorithm_builds_from_the_same_format(algorithm: str) -> None:
         "env_runners": {"num_env_runners": 1},
         "model": {"head_fcnet_hiddens": [32]},
     }
-    config = build_algorithm_config(document, "carla", PICTURE_MODULES[algorithm])
-    assert config.algo_class.__name__ == algorithm
+    config = build_algorithm_config(document, "carla")
+    assert config.algo_class is not None
+    assert algorithm in [ancestor.__name__ for ancestor in config.algo_class.__mro__]
+    assert config.rl_module_spec.module_class is PICTURE_MODULES[algorithm]
     assert config.gamma == 0.9
     assert config.rl_module_spec.model_config["head_fcnet_hiddens"] == [32]
+
+
+class OwnNetwork(TorchRLModule):
+    """A user's network, which takes a key of its own."""
+
+
+class OwnTrainer(DQNTrainer):
+    """A user's algorithm."""
+
+
+class OwnCallbacks(RLlibCallback):
+    """A user's callbacks, which know nothing of the library's."""
+
+
+def test_classes_of_ones_own_are_named_in_the_configuration() -> None:
+    here = "tests.training.test_rllib_config"
+    document = {
+        "algorithm": f"{here}:OwnTrainer",
+        "callbacks": f"{here}:OwnCallbacks",
+        "model": {"module_class": f"{here}:OwnNetwork", "width": 7},
+    }
+    config = build_algorithm_config(document, "carla")
+    assert config.algo_class is OwnTrainer
+    assert config.rl_module_spec.module_class is OwnNetwork
+    assert config.rl_module_spec.model_config["width"] == 7
+    assert config.callbacks_class == [EpisodeCallbacks, OwnCallbacks]
+    assert find_classes({**document, "model": {}}).module is PICTURE_MODULES["DQN"]
+
+
+def test_the_name_dqn_stands_for_the_librarys_trainer_and_its_callbacks() -> None:
+    classes = find_classes({})
+    assert (classes.algorithm, classes.callbacks) == (DQNTrainer, (EpisodeCallbacks,))
+    assert [figure.label for figure in classes.progress_figures] == ["distance"]
+    shown = find_classes({"callbacks": "dqn_example.dqn_callbacks:DQNCallbacks"}).progress_figures
+    assert [figure.label for figure in shown] == ["heading", "distance"]
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"algorithm": "dqn"}, "Did you mean DQN?"),
+        ({"algorithm": "nowhere:MyDQN"}, "its module can't be imported"),
+        ({"callbacks": "tests.training.test_rllib_config:OwnNetwork"}, "a subclass of RLlibCallback"),
+        ({"model": {"module_class": "OwnNetwork"}}, "write it as 'package.module:Class'"),
+    ],
+)
+def test_a_class_that_can_not_be_used_is_refused_with_a_sentence(document: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        read_document(document)
 
 
 def test_the_document_is_not_changed() -> None:

@@ -211,8 +211,8 @@ def test_a_restored_run_goes_on_counting_also_when_its_env_runner_dies_and_nothi
 
 
 def test_both_inferences_choose_the_same_actions(checkpoint: Path) -> None:
-    from dqn_example.dqn_inference_model import load_inference_model
     from rllib_integration.driving.rllib_policy import RLlibPolicy
+    from rllib_integration.driving.torch_policy import load_inference_model
 
     observations = np.random.default_rng(0).integers(0, 256, (200, 42, 42, 4), np.uint8)
     with_ray, without_ray = RLlibPolicy(checkpoint), load_inference_model(checkpoint, "cpu")

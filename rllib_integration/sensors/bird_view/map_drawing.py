@@ -16,7 +16,7 @@ import carla
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.lanes import PARKING, SHOULDER, SIDEWALK, SampledLanes
+from rllib_integration.roads.lanes import PARKING, SHOULDER, SIDEWALK, SampledLanes
 
 DRAWING_VERSION = 3
 """Part of the cache's key: raise it whenever the drawing changes."""
@@ -44,7 +44,7 @@ PALETTE = np.array(
 )
 """RGB of each surface."""
 
-_GROWTH = 0.35  # [m] surfaces reach beyond their lanes
+GROWTH = 0.35  # [m] surfaces reach beyond their lanes
 _LINE_WIDTH = 0.28  # [m]
 _DOUBLE_LINE_GAP = 0.4  # [m] between the middles of a double line's two lines
 _DASH_LENGTH = 1.1  # [m]
@@ -110,6 +110,24 @@ class _Course(NamedTuple):
         """The course at other distances, interpolated."""
         return _Course(distance, *(np.interp(distance, self.distance, column) for column in self[1:]))
 
+    def denser(self, spacing: float) -> _Course:
+        """The course at points at most so many metres apart, which lie on its bends rather than on their chords."""
+        steps = np.hypot(np.diff(self.x), np.diff(self.y))
+        count = max(1, math.ceil(float(steps.max()) / spacing))
+        share = np.arange(len(steps) * count) % count / count
+        first = np.repeat(np.arange(len(steps)), count)
+        cubic = _hermite(share)
+        slope = np.stack([np.cos(self.yaw), np.sin(self.yaw)])
+        x, y = (
+            cubic[0] * line[first] + cubic[1] * line[first + 1]
+            + steps[first] * (cubic[2] * along[first] + cubic[3] * along[first + 1])
+            for line, along in zip((self.x, self.y), slope)
+        )  # fmt: skip
+        at = self.distance[first] + share * np.diff(self.distance)[first]
+        yaw, width, z = (np.interp(at, self.distance, column) for column in (self.yaw, self.width, self.z))
+        inner = _Course(at, x, y, yaw, width, z)
+        return _Course(*(np.r_[column, last[-1]] for column, last in zip(inner, self)))
+
     def longer(self, by: float) -> _Course:
         """The course, straight on at both ends for ``by`` metres."""
         begin, end = (np.array([column[i] for column in self]) for i in (0, -1))
@@ -128,6 +146,12 @@ class _Course(NamedTuple):
         return np.stack([a[:-1], a[1:], b[1:], b[:-1]], axis=1)
 
 
+def _hermite(share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights of a cubic's two ends and of its two slopes, ``(4, n)``."""
+    one = 1.0 - share
+    return np.stack([one**2 * (1 + 2 * share), share**2 * (3 - 2 * share), share * one**2, -(share**2) * one])
+
+
 _Piece = tuple[NDArray[np.float64], int, NDArray[np.float64]]  # quads, surface, heights
 
 
@@ -144,6 +168,16 @@ def draw_map(lanes: SampledLanes) -> MapDrawing:
             pieces.extend(_markings(course, samples["left_type"], samples["left_color"], -1))
             pieces.extend(_markings(course, samples["right_type"], samples["right_color"], 1))
             pieces.extend(_arrows(course))
+    return _joined(pieces)
+
+
+def draw_roads(lanes: SampledLanes, spacing: float) -> MapDrawing:
+    """The driving lanes alone, `GROWTH` wider and longer than they are, in pieces of at most `spacing` (m)."""
+    runs = [lanes.driving[begin:end] for begin, end in pairwise(lanes.starts) if end - begin > 1]
+    return _joined([_surface(_Course.of(run).denser(spacing), ROAD_SURFACE) for run in runs])
+
+
+def _joined(pieces: list[_Piece]) -> MapDrawing:
     counts = [len(quads) for quads, _, _ in pieces]
     return MapDrawing(
         np.concatenate([quads for quads, _, _ in pieces]).astype(np.float32),
@@ -181,8 +215,8 @@ def _side_lanes(lanes: SampledLanes) -> Iterator[_Piece]:
 
 def _surface(course: _Course, surface: int) -> _Piece:
     """A lane's whole width and a little more, so that it meets its neighbours."""
-    grown = course.longer(_GROWTH)
-    half = grown.width / 2.0 + _GROWTH
+    grown = course.longer(GROWTH)
+    half = grown.width / 2.0 + GROWTH
     return grown.strip(-half, half), surface, grown.z[1:]
 
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.sensors.map_kernels import TILE, mix_colours
-from rllib_integration.sensors.map_pyramid import MapPyramid
+from rllib_integration.sensors.bird_view.map_kernels import TILE, mix_colours
+from rllib_integration.sensors.bird_view.map_pyramid import MapPyramid
 
 _TILES_KEPT = 64
 

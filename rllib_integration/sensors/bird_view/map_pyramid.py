@@ -22,15 +22,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.lanes import town_lanes
-from rllib_integration.sensors.map_drawing import (
-    DRAWING_VERSION,
-    ROAD_SURFACE,
-    MapDrawing,
-    draw_map,
-)
-from rllib_integration.sensors.map_kernels import TILE, fill_quads
-from rllib_integration.sensors.map_storeys import (
+from rllib_integration.roads.lanes import town_lanes
+from rllib_integration.roads.town_cache import TownMemory, entry_path, write_entry
+from rllib_integration.sensors.bird_view.map_drawing import DRAWING_VERSION, ROAD_SURFACE, MapDrawing, draw_map
+from rllib_integration.sensors.bird_view.map_kernels import TILE, fill_quads
+from rllib_integration.sensors.bird_view.map_storeys import (
     BOTH,
     CELL,
     LOWER,
@@ -40,7 +36,6 @@ from rllib_integration.sensors.map_storeys import (
     storey_of_quads,
     tile_storeys,
 )
-from rllib_integration.town_cache import TownMemory, entry_path, write_entry
 
 logger = logging.getLogger(__name__)
 

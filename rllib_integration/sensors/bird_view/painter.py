@@ -10,15 +10,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.sensors.actor_roster import TWO_WHEELER, VEHICLE, WALKER, ActorStates, Box
-from rllib_integration.sensors.bird_view_kernels import View, draw_boxes, draw_discs, draw_ribbon, draw_stamp
-from rllib_integration.sensors.map_drawing import PALETTE, SURFACES
-from rllib_integration.sensors.map_painter import MapPainter
-from rllib_integration.sensors.map_pyramid import MapPyramid
-from rllib_integration.sensors.road_signs import Stamp
+from rllib_integration.sensors.actor_roster import PROP, TWO_WHEELER, VEHICLE, WALKER, ActorStates, Box
+from rllib_integration.sensors.bird_view.kernels import View, draw_boxes, draw_discs, draw_ribbon, draw_stamp
+from rllib_integration.sensors.bird_view.map_drawing import PALETTE, SURFACES
+from rllib_integration.sensors.bird_view.map_painter import MapPainter
+from rllib_integration.sensors.bird_view.map_pyramid import MapPyramid
+from rllib_integration.sensors.bird_view.road_signs import Stamp
 
 HERO_COLOUR, VEHICLE_COLOUR, TWO_WHEELER_COLOUR, WALKER_COLOUR = range(4)
-RED_COLOUR, YELLOW_COLOUR, GREEN_COLOUR, OFF_COLOUR, RING_COLOUR, ROUTE_COLOUR = range(4, 10)
+RED_COLOUR, YELLOW_COLOUR, GREEN_COLOUR, OFF_COLOUR, RING_COLOUR, ROUTE_COLOUR, PROP_COLOUR = range(4, 11)
 COLOURS = np.array(
     [
         (138, 226, 52),  # Tango chameleon 0
@@ -31,6 +31,7 @@ COLOURS = np.array(
         (85, 87, 83),  # as the ground
         (255, 255, 255),
         (52, 101, 164),  # sky blue 1
+        (245, 121, 0),  # orange 1
     ],
     np.uint8,
 )
@@ -55,7 +56,8 @@ LIGHT_PLANES = {
 }
 PLANES = (
     *MAP_PLANES,
-    *("hero", "vehicles", "two_wheelers", "walkers", *LIGHT_PLANES.values(), "stop_sign", "route", "speed"),
+    *("hero", "vehicles", "two_wheelers", "walkers", "props"),
+    *(*LIGHT_PLANES.values(), "stop_sign", "route", "speed"),
 )
 """All masks that there are."""
 
@@ -76,8 +78,8 @@ _LIGHT_COLOURS = {
     int(carla.TrafficLightState.Yellow): YELLOW_COLOUR,
     int(carla.TrafficLightState.Green): GREEN_COLOUR,
 }
-_KIND_COLOURS = (VEHICLE_COLOUR, TWO_WHEELER_COLOUR, WALKER_COLOUR)
-_KIND_PLANES = ("vehicles", "two_wheelers", "walkers")
+_KIND_COLOURS = (VEHICLE_COLOUR, TWO_WHEELER_COLOUR, WALKER_COLOUR, PROP_COLOUR)
+_KIND_PLANES = ("vehicles", "two_wheelers", "walkers", "props")
 _NO_PLACES = np.zeros((0, 3))
 
 
@@ -163,15 +165,15 @@ class BirdviewPainter:
         self._pyramid = pyramid
         self._map_channels: list[int] = []
         self._painters = self._make_painters()
-        # By VEHICLE, TWO_WHEELER, WALKER: how much larger than their box, the nose, the colour, the channel.
+        # By VEHICLE, TWO_WHEELER, WALKER, PROP: how much larger than their box, the nose, the colour, the channel.
         self._kind_shapes = [
             (
                 _WALKER_SCALE if kind == WALKER else 1.0,
-                0.0 if kind == WALKER else _NOSE,
+                0.0 if kind in (WALKER, PROP) else _NOSE,
                 _KIND_COLOURS[kind],
                 self._channel(_KIND_PLANES[kind]),
             )
-            for kind in (VEHICLE, TWO_WHEELER, WALKER)
+            for kind in (VEHICLE, TWO_WHEELER, WALKER, PROP)
         ]
 
     def _make_painters(self) -> list[MapPainter]:

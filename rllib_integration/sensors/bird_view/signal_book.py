@@ -8,8 +8,8 @@ import carla
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.sensors.bird_view_painter import BirdviewPainter, Signals
-from rllib_integration.sensors.road_signs import SignStamps
+from rllib_integration.sensors.bird_view.painter import BirdviewPainter, Signals
+from rllib_integration.sensors.bird_view.road_signs import SignStamps
 
 _STOP_LINE_DEPTH = 0.5  # [m] half of a stop line's depth in the masks
 _SIGN_MARGIN = 4.0  # [m] signs whose middle is this far beyond the picture may reach into it

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
+from rllib_integration.config.merging import ConfigError
+
 
 class RingReplayBuffer:
     """Uniform replay over the newest transitions.
@@ -28,7 +30,7 @@ class RingReplayBuffer:
 
     def __init__(self, capacity: int = 50_000, device: str = "cpu", **_: Any) -> None:
         if capacity < 2:
-            raise ValueError(f"replay_buffer_config.capacity is {capacity}, but 2 or more are needed.")
+            raise ConfigError(f"replay_buffer_config.capacity is {capacity}, but 2 or more are needed.")
         self.capacity = int(capacity)
         self.device = torch.device(device)
         self.added = 0
@@ -132,11 +134,11 @@ class RingReplayBuffer:
         """Take over what `get_state` returned, of a buffer of at most this capacity.
 
         Raises:
-            ValueError: the content does not fit into this buffer.
+            ConfigError: the content does not fit into this buffer.
         """
         place = [int(number) for number in state["place"]]
         if place[1] > self.capacity:
-            raise ValueError(
+            raise ConfigError(
                 f"The checkpoint's replay buffer holds {place[1]} rows, more than "
                 f"replay_buffer_config.capacity: {self.capacity}."
             )

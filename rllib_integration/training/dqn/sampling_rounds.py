@@ -14,12 +14,18 @@ from typing import Any
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.env.env_runner import EnvRunner
 
+from rllib_integration.errors import IntegrationError
+
 _TAG = "sample"
 _PATIENCE = 2.0  # usual rounds that are waited for the last of the runners
 _LEAST_PATIENCE = 0.1  # [s]
 _NEWEST = 0.2  # share of the newest round in what is usual
 _SILENT_ROUNDS = 6  # sample_timeout_s without any result, after which the run ends
 _RETURN_SECONDS = 1.0  # between two looks for a runner that Ray starts again
+
+
+class SamplingError(IntegrationError, RuntimeError):
+    """No env runner samples any more."""
 
 
 class SamplingRounds:
@@ -45,7 +51,7 @@ class SamplingRounds:
             the runners have died and are being started again.
 
         Raises:
-            RuntimeError: There has been no result for six times `sample_timeout_s`.
+            SamplingError: There has been no result for six times `sample_timeout_s`.
         """
         if not self._group.num_in_flight_async_reqs(_TAG):  # the first round, or all runners are new
             self._ask()
@@ -55,7 +61,7 @@ class SamplingRounds:
         if results:
             self._heard_at = now
         elif now - self._heard_at > _SILENT_ROUNDS * self._timeout:
-            raise RuntimeError(
+            raise SamplingError(
                 f"No env runner delivered anything within {now - self._heard_at:.0f} s, {_SILENT_ROUNDS} times "
                 "env_runners.sample_timeout_s."
             )

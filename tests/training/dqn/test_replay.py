@@ -10,7 +10,7 @@ import pytest
 import torch
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
-from dqn_example.dqn_replay import RingReplayBuffer, n_step_returns
+from rllib_integration.training.dqn.replay import RingReplayBuffer, n_step_returns
 
 SHAPE = (4, 4, 2)
 GAMMA = 0.9

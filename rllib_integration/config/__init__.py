@@ -1,0 +1,1 @@
+"""Configuration: layered YAML, checked against defaults."""

@@ -1,0 +1,104 @@
+"""Trained policies: where they lie, and how they are loaded, with and without RLlib."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from rllib_integration.config.merging import ConfigError
+from rllib_integration.processes.ray_setup import prepare_for_ray, quiet_ray
+from rllib_integration.run_folder import best_checkpoint, find_latest_checkpoint
+
+DESCRIPTION_FILE = "network.json"
+"""In a checkpoint whose network needs no RLlib."""
+
+WEIGHTS_FILE = "weights.pth"
+
+SB3_MODEL_FILE = "model.zip"
+"""In a checkpoint of Stable-Baselines3."""
+
+
+class DrivingPolicy(Protocol):
+    """What drives: an action for each observation, and what it expects of it."""
+
+    def act(self, observation: NDArray[Any]) -> tuple[Any, float]:
+        """The action and the return that is expected of it, NaN where the policy tells none."""
+
+
+@dataclass(frozen=True)
+class FoundPolicy:
+    """A policy on disk.
+
+    Attributes:
+        path: A checkpoint's folder, or the `weights.pth` in it.
+        choice: Why it was taken, where a run's folder held several; else empty.
+    """
+
+    path: Path
+    choice: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}{f', {self.choice}' if self.choice else ''}"
+
+
+def find_policy(given: str | Path) -> FoundPolicy:
+    """The policy that a path means.
+
+    Args:
+        given: A checkpoint, its weights, or a run's folder, of which the best checkpoint is taken, else the newest.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    path = Path(given).expanduser()
+    if not path.exists():
+        raise ConfigError(f"There is no checkpoint {path}.")
+    is_run = not path.resolve().name.startswith("checkpoint_") and not (path / WEIGHTS_FILE).is_file()
+    path = path.resolve()
+    if not path.is_dir() or not is_run:
+        return FoundPolicy(path)
+    best = best_checkpoint(path)
+    if best is not None:
+        checkpoint, score = best
+        told = "" if score is None else f": mean return {score:.2f}"
+        return FoundPolicy(checkpoint, f"the best of the run{told}")
+    newest = find_latest_checkpoint(path)
+    if newest is None:
+        raise ConfigError(f"There is no checkpoint in {path}; give a checkpoint_... folder or a run's folder.")
+    return FoundPolicy(Path(newest), "the newest of the run")
+
+
+def load_policy(path: str | Path, device: str | None = None, with_rllib: bool | None = None) -> DrivingPolicy:
+    """Load a policy that drives greedily.
+
+    Args:
+        path: A checkpoint's folder, or its `weights.pth`.
+        device: For torch, such as "cpu" or "cuda:0"; None is CUDA where there is one. RLlib's networks use the CPU.
+        with_rllib: Use RLlib's own network and connectors; None does so where the checkpoint can't do without.
+
+    Raises:
+        ConfigError: It is no checkpoint, or what made it can't be imported.
+        InferenceModelError: Its weights are damaged, or don't belong to its network.
+    """
+    import torch
+
+    torch.set_num_threads(1)  # one picture at a time: more threads only wait for each other
+    folder = Path(path)
+    if (folder / SB3_MODEL_FILE).is_file():
+        from rllib_integration.driving.sb3_policy import SB3Policy
+
+        return SB3Policy(folder)
+    if with_rllib is None:
+        with_rllib = folder.is_dir() and not (folder / DESCRIPTION_FILE).is_file()
+    if not with_rllib:
+        from rllib_integration.driving.torch_policy import GreedyPolicy
+
+        return GreedyPolicy(folder, device)
+    prepare_for_ray()
+    from rllib_integration.driving.rllib_policy import RLlibPolicy
+
+    quiet_ray()
+    return RLlibPolicy(folder)

@@ -1,0 +1,227 @@
+"""The Q-network without Ray: torch alone builds it from a checkpoint's description and weights.
+
+Every checkpoint of `DQNTrainer` holds `network.json`, written layer by layer from the trained network itself,
+and `weights.pth`. The network is rebuilt from the two, so that it can't drift from what was trained.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from rllib_integration.driving.policies import DESCRIPTION_FILE, WEIGHTS_FILE
+from rllib_integration.errors import IntegrationError
+
+_LAYERS = {
+    "conv": nn.Conv2d,
+    "linear": nn.Linear,
+    "pad": nn.ZeroPad2d,
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "silu": nn.SiLU,
+}
+
+
+class InferenceModelError(IntegrationError, ValueError):
+    """A checkpoint, its description or its weights can't be used; the message says why."""
+
+
+class DQNInferenceModel(nn.Module):
+    """Q-values of pictures: convolutions, then one head, or two when duelling.
+
+    Args:
+        description: What `describe_network` returned.
+    """
+
+    def __init__(self, description: dict[str, Any]) -> None:
+        super().__init__()
+        self.description = description
+        self.encoder = _build(description["encoder"])
+        self.advantage = _build(description["advantage"])
+        self.value = _build(description["value"]) if description["value"] is not None else None
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Q-values float32 (B, actions) of pictures (B, H, W, C): uint8, or float32 already scaled."""
+        if pictures.dtype == torch.uint8:
+            pictures = pictures.float() / 255.0
+        # Channels go last again before flattening: that is the order the heads were trained on.
+        features = self.encoder(pictures.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(1)
+        advantage = self.advantage(features)
+        if self.value is None:
+            return advantage
+        return self.value(features) + advantage - advantage.mean(dim=-1, keepdim=True)
+
+    def compute_action(self, observation: np.ndarray) -> int:
+        """The greedy action for one observation, uint8 (H, W, C).
+
+        Raises:
+            InferenceModelError: the observation has another shape than those of the training.
+        """
+        return int(self.compute_values(observation).argmax())
+
+    @torch.inference_mode()
+    def compute_values(self, observation: np.ndarray) -> np.ndarray:
+        """Q-values float32 (actions,) of one observation, uint8 (H, W, C).
+
+        Raises:
+            InferenceModelError: the observation has another shape than those of the training.
+        """
+        expected = tuple(self.description["observation_shape"])
+        if observation.shape != expected:
+            raise InferenceModelError(
+                f"The network was trained on observations of shape {expected}, but the environment gives "
+                f"{observation.shape}; use the configuration that it was trained with."
+            )
+        device = next(self.parameters()).device
+        picture = torch.from_numpy(np.ascontiguousarray(observation)).to(device)
+        return self(picture[None])[0].cpu().numpy()
+
+
+class GreedyPolicy:
+    """The action of the highest Q-value.
+
+    Args:
+        checkpoint: A folder with a network and its description, or the network's `weights.pth`.
+        device: Such as "cpu" or "cuda:0"; by default CUDA where there is one.
+
+    Raises:
+        InferenceModelError: A file is missing, damaged, or does not belong to the other.
+    """
+
+    def __init__(self, checkpoint: str | Path, device: str | None = None) -> None:
+        self._model = load_inference_model(checkpoint, device)
+
+    def act(self, observation: np.ndarray) -> tuple[int, float]:
+        """The best action for one observation, uint8 (H, W, C), and its Q-value."""
+        values = self._model.compute_values(observation)
+        best = int(values.argmax())
+        return best, float(values[best])
+
+
+def load_inference_model(path: str | Path, device: str | None = None) -> DQNInferenceModel:
+    """Build the network of a checkpoint.
+
+    Args:
+        path: A checkpoint's folder, or the `weights.pth` in it.
+        device: Such as "cpu" or "cuda:0"; by default CUDA where there is a device, else the processor.
+
+    Raises:
+        InferenceModelError: a file is missing, damaged, or does not belong to the other.
+    """
+    given = Path(path).expanduser()
+    weights_file = given / WEIGHTS_FILE if given.is_dir() else given
+    description_file = weights_file.with_name(DESCRIPTION_FILE)
+    for file in (weights_file, description_file):
+        if not file.is_file():
+            raise InferenceModelError(
+                f"{file} does not exist; give a checkpoint folder that holds {WEIGHTS_FILE} and {DESCRIPTION_FILE}."
+            )
+    try:
+        model = DQNInferenceModel(json.loads(description_file.read_text(encoding="utf-8")))
+        weights = torch.load(weights_file, map_location="cpu", weights_only=True)
+        model.load_state_dict(weights)
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise InferenceModelError(f"{description_file} is not a network's description ({error!r}).") from error
+    except (RuntimeError, EOFError, ValueError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InferenceModelError(f"{weights_file} does not hold the weights of this network: {reason}") from error
+    except Exception as error:  # an unpickling error's class depends on what is wrong with the file
+        if type(error).__name__ != "UnpicklingError":
+            raise
+        raise InferenceModelError(f"{weights_file} holds more than plain weights, and is not loaded.") from error
+    return model.to(choose_device(device)).eval()
+
+
+def choose_device(device: str | None) -> torch.device:
+    """The torch device asked for; CUDA where there is one when none is asked for.
+
+    Raises:
+        InferenceModelError: the device is unknown, or CUDA is asked for where there is none.
+    """
+    if device is None:
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise InferenceModelError(f"--device {device!r} is not a torch device; use cpu or cuda:0.") from None
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise InferenceModelError(
+            f"--device {device} was asked for, but torch sees {torch.cuda.device_count()} CUDA devices; use cpu."
+        )
+    return chosen
+
+
+def describe_network(module: Any, observation_shape: tuple[int, ...]) -> dict[str, Any]:
+    """Write down the layers of a trained RLlib DQN module with a convolutional encoder.
+
+    Args:
+        module: With `encoder`, `af` and, when duelling, `vf`.
+        observation_shape: (H, W, C).
+
+    Raises:
+        InferenceModelError: for a layer or a kind of network that can't be described.
+    """
+    if getattr(module, "num_atoms", 1) > 1:
+        raise InferenceModelError("Distributional Q-networks (training.num_atoms > 1) have no Ray-free counterpart.")
+    value = module.vf if module.uses_dueling else None
+    return {
+        "observation_shape": list(observation_shape),
+        "encoder": [_describe_layer(layer) for layer in _layers(module.encoder)],
+        "advantage": [_describe_layer(layer) for layer in _layers(module.af)],
+        "value": None if value is None else [_describe_layer(layer) for layer in _layers(value)],
+    }
+
+
+def extract_weights(module: Any, state: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The weights of a trained RLlib DQN module under the names of `DQNInferenceModel`.
+
+    Args:
+        module: As for `describe_network`; only its structure is read.
+        state: Its state dictionary, of tensors or arrays, by RLlib's names.
+    """
+    weights = {}
+    parts = {"encoder": "encoder", "af": "advantage"} | ({"vf": "value"} if module.uses_dueling else {})
+    for theirs, ours in parts.items():
+        names = {layer: name for name, layer in getattr(module, theirs).named_modules()}
+        for index, layer in enumerate(_layers(getattr(module, theirs))):
+            for parameter, _ in layer.named_parameters():
+                weights[f"{ours}.{index}.{parameter}"] = torch.as_tensor(
+                    np.array(state[f"{theirs}.{names[layer]}.{parameter}"])
+                )
+    return weights
+
+
+def _layers(module: nn.Module) -> list[nn.Module]:
+    """The layers of a chain, in order; flattening is left out, because forward does it."""
+    leaves = [child for child in module.modules() if not list(child.children())]
+    return [leaf for leaf in leaves if not isinstance(leaf, nn.Flatten)]
+
+
+def _describe_layer(layer: nn.Module) -> dict[str, Any]:
+    if isinstance(layer, nn.Conv2d):
+        sizes = {"in_channels": layer.in_channels, "out_channels": layer.out_channels}
+        kernel = {"kernel_size": list(layer.kernel_size), "stride": list(layer.stride)}
+        return {"layer": "conv", **sizes, **kernel, "bias": layer.bias is not None}
+    if isinstance(layer, nn.Linear):
+        sizes = {"in_features": layer.in_features, "out_features": layer.out_features}
+        return {"layer": "linear", **sizes, "bias": layer.bias is not None}
+    if isinstance(layer, nn.ZeroPad2d):
+        return {"layer": "pad", "padding": list(layer.padding)}
+    for name, kind in _LAYERS.items():
+        if type(layer) is kind:
+            return {"layer": name}
+    raise InferenceModelError(f"The network has a layer {type(layer).__name__}, which can't be described.")
+
+
+def _build(layers: list[dict[str, Any]]) -> nn.Sequential:
+    chain = nn.Sequential()
+    for description in layers:
+        arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in description.items()}
+        kind = str(arguments.pop("layer"))
+        chain.append(_LAYERS[kind](**arguments))
+    return chain

@@ -1,0 +1,1 @@
+"""Processes that this library starts: supervised, watched, and ended with their parent."""

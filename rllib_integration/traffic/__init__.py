@@ -1,0 +1,1 @@
+"""Background traffic, driven by CARLA's Traffic Manager in a process of its own."""
