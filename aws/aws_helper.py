@@ -21,6 +21,9 @@ from aws import autoscaler_file, keys, security, utils
 from aws.errors import AwsHelperError, RemoteCommandError
 from aws.ssh import Connection, quoted
 
+PROJECT_FILE = Path(__file__).resolve().parent.parent / "pyproject.toml"
+"""Names the packages that training needs; installation scripts find it beside themselves."""
+
 READY_MINUTES = 15.0
 IMAGE_MINUTES = 60.0
 
@@ -94,6 +97,7 @@ def create_image(helper: Helper) -> None:
     try:
         address = _ready(helper, instance_id)
         with helper.connection(address) as connection:
+            connection.put(PROJECT_FILE, f"/tmp/{PROJECT_FILE.name}")
             for script in helper.installation_scripts:
                 _run_script(helper, connection, Path(script).expanduser(), [])
         helper.say("Stopping the instance, so that the image is whole ...")

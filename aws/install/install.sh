@@ -58,22 +58,32 @@ install_carla() {
     touch "$CARLA_HOME/.complete"
 }
 
-write_requirements() { # what the cluster's nodes need, when no file was given
-    cat <<REQUIREMENTS
-ray[rllib]==2.60.*
-torch==2.13.*
-carla==0.9.16
-numpy>=1.26,<3
-numba>=0.60,<1
-msgpack>=1.0.8,<2
-opencv-python-headless>=4.10,<6
-pyyaml>=6.0,<7
-psutil>=5.9,<8
-platformdirs>=4.2,<5
-networkx>=3.2,<4
-tensorboard>=2.16,<3
-boto3>=1.34,<2
-REQUIREMENTS
+print_requirements() { # PYTHON PYPROJECT: what training needs, as the project itself says it
+    "$1" - "$2" <<'PROGRAM'
+import sys
+
+try:
+    import tomllib
+except ImportError:  # before Python 3.11
+    from pip._vendor import tomli as tomllib
+
+with open(sys.argv[1], "rb") as file:
+    project = tomllib.load(file)["project"]
+print("\n".join([*project["dependencies"], *project["optional-dependencies"]["train"]]))
+PROGRAM
+}
+
+find_project() { # pyproject.toml: beside this script, where aws_helper.py puts it, or in the repository
+    local folder
+    folder="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+    for file in "$folder/pyproject.toml" "$folder/../../pyproject.toml"; do
+        if [ -f "$file" ]; then
+            echo "$file"
+            return
+        fi
+    done
+    echo "install.sh: there is no pyproject.toml in $folder; give --requirements FILE" >&2
+    exit 2
 }
 
 install_python() {
@@ -82,9 +92,10 @@ install_python() {
     if [ -n "$REQUIREMENTS" ]; then
         "$VENV/bin/pip" install --quiet -r "$REQUIREMENTS"
     else
-        local file
+        local project file
+        project="$(find_project)"
         file="$(mktemp)"
-        write_requirements >"$file"
+        print_requirements "$VENV/bin/python" "$project" >"$file"
         "$VENV/bin/pip" install --quiet -r "$file"
         rm -f "$file"
     fi
