@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
@@ -28,12 +28,12 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 import carla
 import numpy as np
 
-from rllib_integration.lanes import sample_lanes
+from rllib_integration.roads.lanes import sample_lanes
 from rllib_integration.sensors import SensorFactory, SensorInterface
+from rllib_integration.sensors.bird_view.map_drawing import PALETTE, draw_map
+from rllib_integration.sensors.bird_view.map_pyramid import MapPyramid
+from rllib_integration.sensors.bird_view.painter import COLOURS
 from rllib_integration.sensors.bird_view_manager import BirdviewManager, BirdviewSensor
-from rllib_integration.sensors.bird_view_painter import COLOURS
-from rllib_integration.sensors.map_drawing import PALETTE, draw_map
-from rllib_integration.sensors.map_pyramid import MapPyramid
 from rllib_integration.servers import create_server
 
 VIEWS = ((84, 15.0, 0.08), (300, 15.0, 0.12))
@@ -62,7 +62,10 @@ class PygameView:
             pygame.draw.polygon(self._town, tuple(PALETTE[surface]), self._points(quad))
         self._actors = pygame.Surface((side, side), depth=32)
         self._ask_boxes = ask_boxes
-        self._boxes = {actor.id: actor.bounding_box.extent for actor in self._world.get_actors().filter("vehicle.*")}
+        self._boxes = {actor.id: actor.bounding_box.extent for actor in self._actors_like("vehicle.*")}
+
+    def _actors_like(self, pattern: str) -> list[carla.Actor]:
+        return cast("list[carla.Actor]", list(self._world.get_actors().filter(pattern)))
 
     def _points(self, places: Any) -> list[tuple[int, int]]:
         return [(int((x - self._offset[0]) * self._scale), int((y - self._offset[1]) * self._scale)) for x, y in places]
@@ -71,9 +74,9 @@ class PygameView:
         """The picture, ``uint8 (size, size, 3)``."""
         pygame = self._pygame
         self._actors.blit(self._town, (0, 0))
-        actors = [(actor, actor.get_transform()) for actor in self._world.get_actors()]
+        actors = [(actor, actor.get_transform()) for actor in self._actors_like("*")]
         for actor, pose in actors:
-            if actor.type_id.startswith("traffic.traffic_light"):
+            if isinstance(actor, carla.TrafficLight):
                 colour = {carla.TrafficLightState.Red: 4, carla.TrafficLightState.Yellow: 5}.get(actor.state, 6)
                 place = self._points([(pose.location.x, pose.location.y)])[0]
                 pygame.draw.circle(self._actors, tuple(COLOURS[colour]), place, int(1.4 * self._scale))

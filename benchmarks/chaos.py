@@ -37,9 +37,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import carla
 import psutil
 
-from dqn_example.dqn_experiment import DQNExperiment
+from dqn_example.follow_road import FollowRoad
 from rllib_integration import CarlaCore
-from rllib_integration.servers.readiness import is_listening
+from rllib_integration.servers.starting import is_listening
 
 _ROOT = Path(__file__).resolve().parents[1]
 _RECORDS = "CHAOS_RECORDS"  # names the folder of records, and marks every process of a run
@@ -52,8 +52,8 @@ _RUNNER_LOST = "An env runner (process"
 _LAST_LINES = 20
 
 
-class RecordedExperiment(DQNExperiment):
-    """The DQN experiment, which notes time, steps so far and the server's port at the beginning of each episode."""
+class RecordedExperiment(FollowRoad):
+    """The quickstart's task, which notes time, steps so far and the server's port at the beginning of each episode."""
 
     recorded_steps = 0
 
@@ -277,7 +277,7 @@ def find_servers(root: int) -> dict[int, psutil.Process]:
         for process in psutil.Process(root).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
                 words = process.cmdline()
-                if words[1:3] == ["-m", "rllib_integration.embedded"]:
+                if words[1:3] == ["-m", "minicarla"]:
                     found[int(words[3].rpartition("=")[2])] = process
     return found
 

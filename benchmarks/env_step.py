@@ -94,7 +94,7 @@ def main() -> None:
     try:
         env.reset(seed=0)
         if options.one_core:
-            server = env.core.keeper.server
+            server = env.core.server
             assert server is not None
             assert server.pid is not None
             os.sched_setaffinity(0, os.sched_getaffinity(server.pid))

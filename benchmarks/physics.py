@@ -12,12 +12,12 @@ import time
 
 import numpy as np
 
-from rllib_integration.embedded.physics.ground import flat_surface
-from rllib_integration.embedded.physics.obstacles import OBSTACLE, build_obstacle_grid
-from rllib_integration.embedded.physics.parameters import init_vehicle
-from rllib_integration.embedded.physics.state import CONTACT, PROP, VEHICLE, WALKER
-from rllib_integration.embedded.physics.step import step
-from rllib_integration.embedded.physics.vehicle_specs import SPECS
+from minicarla.physics.ground import flat_surface
+from minicarla.physics.obstacles import OBSTACLE, build_obstacle_grid
+from minicarla.physics.parameters import init_vehicle
+from minicarla.physics.state import CONTACT, PROP, VEHICLE, WALKER
+from minicarla.physics.step import step
+from minicarla.physics.vehicle_specs import SPECS
 
 TICK = 0.05
 CARS = [name for name, spec in SPECS.items() if spec.sort in ("car", "van")]

@@ -32,7 +32,7 @@ def measure(title: str, episodes: int, experiment: dict[str, Any]) -> None:
     env = CarlaEnv(config)
     try:
         env.reset(seed=0)
-        server = env.core.keeper.server
+        server = env.core.server
         assert server is not None
         memory = []
         milliseconds = []

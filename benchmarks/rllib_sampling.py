@@ -29,9 +29,9 @@ import numpy as np  # noqa: E402
 import psutil  # noqa: E402
 from processor_time import below, processor_seconds  # noqa: E402
 
-from rllib_integration.training.ray_session import prepare_process, quiet_ray  # noqa: E402
+from rllib_integration.processes.ray_setup import prepare_for_ray, quiet_ray  # noqa: E402
 
-prepare_process()
+prepare_for_ray()
 
 from ray.rllib.algorithms.dqn.torch.default_dqn_torch_rl_module import DefaultDQNTorchRLModule  # noqa: E402
 from ray.rllib.core.columns import Columns  # noqa: E402
@@ -39,12 +39,12 @@ from ray.rllib.core.models.torch.encoder import TorchCNNEncoder  # noqa: E402
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner  # noqa: E402
 from ray.tune.registry import register_env  # noqa: E402
 
-from dqn_example.dqn_callbacks import DQNCallbacks  # noqa: E402
-from dqn_example.dqn_trainer import DQNTrainer  # noqa: E402
-from rllib_integration.env_config import load_config  # noqa: E402
+from dqn_example.dqn_state import HeroState  # noqa: E402
+from dqn_example.follow_road import FollowRoad  # noqa: E402
+from rllib_integration.carla_core import CarlaCore  # noqa: E402
+from rllib_integration.config.env import load_config  # noqa: E402
 from rllib_integration.training.env_creator import make_env  # noqa: E402
 from rllib_integration.training.env_runner import CarlaEnvRunner, step_together  # noqa: E402
-from rllib_integration.training.rl_modules import PictureDQNModule  # noqa: E402
 from rllib_integration.training.rllib_config import build_algorithm_config, read_document  # noqa: E402
 
 
@@ -58,6 +58,13 @@ class RLlibsModule(DefaultDQNTorchRLModule):
                 module.register_forward_pre_hook(
                     lambda encoder, inputs: ({**inputs[0], Columns.OBS: inputs[0][Columns.OBS].float() / 255.0},)
                 )
+
+
+class EndlessRoad(FollowRoad):
+    """The quickstart's task without bad ends: a policy that has learnt ends few episodes before their time."""
+
+    def bad_ends(self, state: HeroState, core: CarlaCore) -> dict[str, bool]:
+        return {}
 
 
 class CostlessEnv(gymnasium.Env):
@@ -82,24 +89,27 @@ class CostlessEnv(gymnasium.Env):
 def prepare_quickstart() -> dict[str, Any]:
     """The quickstart's document; its environment is registered as `carla`, the one that costs nothing as `costless`."""
     document, _ = read_document(load_config(ROOT / "dqn_example" / "dqn_quickstart.yaml"))
-    # A policy that has learnt ends few episodes before their time.
-    others = document["environment"]["env_config"]["experiment"]["others"]
-    others.update(end_off_lane=False, end_on_collision=False, max_time_idle=10**6)
+    experiment = document["environment"]["env_config"]["experiment"]
+    experiment["type"] = EndlessRoad
     env = make_env(document["environment"]["env_config"])
     spaces = (env.observation_space, env.action_space)
     env.close()
     register_env("carla", make_env)
-    register_env("costless", lambda context: CostlessEnv(spaces, others["max_time_episode"]))
+    register_env("costless", lambda context: CostlessEnv(spaces, experiment["others"]["max_time_episode"]))
     quiet_ray()
     return document
+
+
+def with_rllibs_network(document: dict[str, Any]) -> dict[str, Any]:
+    """The document, with RLlib's own network."""
+    return {**document, "model": {**document["model"], "module_class": RLlibsModule}}
 
 
 def make_runner(
     document: dict[str, Any], env: str, envs: int, rllibs_own: bool = False, in_processes: bool = False
 ) -> SingleAgentEnvRunner:
     """An env runner in this process, RLlib's own or ours, that has made its first steps."""
-    module = RLlibsModule if rllibs_own else PictureDQNModule
-    config = build_algorithm_config(document, env, module, DQNCallbacks, algorithm_class=DQNTrainer)
+    config = build_algorithm_config(with_rllibs_network(document) if rllibs_own else document, env)
     config.env_runners(num_env_runners=0, num_envs_per_env_runner=envs)
     if env == "carla":
         step_together(config, {"gym_env_vectorize_mode": "async"} if in_processes else None)

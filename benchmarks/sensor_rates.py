@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -67,14 +68,14 @@ def populate(world: carla.World, vehicles: int) -> carla.Actor:
 def mounted(world: carla.World, car: carla.Actor, mountings: Sequence[Mounting]) -> Iterator[list[queue.SimpleQueue]]:
     """Sensors on a car, and the queues of their messages."""
     library = world.get_blueprint_library()
-    sensors: list[carla.Actor] = []
+    sensors: list[carla.Sensor] = []
     queues: list[queue.SimpleQueue] = []
     try:
         for type_id, attributes, place in mountings:
             blueprint = library.find(type_id)
             for name, value in attributes.items():
                 blueprint.set_attribute(name, value)
-            sensors.append(world.spawn_actor(blueprint, place, attach_to=car))
+            sensors.append(cast(carla.Sensor, world.spawn_actor(blueprint, place, attach_to=car)))
             queues.append(queue.SimpleQueue())
             sensors[-1].listen(queues[-1].put)
         yield queues

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import psutil
 
 from rllib_integration.servers import create_server
-from rllib_integration.servers.ownership import await_ends
+from rllib_integration.servers.cleanup import await_ends
 
 _ROOT = Path(__file__).resolve().parents[1]
 _WORKER = """

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -42,8 +43,8 @@ def tick_on(client: carla.Client, vehicles: int) -> Iterator[None]:
     world = make_synchronous(client.load_world("Minitown"))
     library, places = world.get_blueprint_library(), world.get_map().get_spawn_points()
     blueprint = library.find("vehicle.tesla.model3")
-    cars = [world.spawn_actor(blueprint, place) for place in places[:vehicles]]
-    imu = world.spawn_actor(library.find("sensor.other.imu"), carla.Transform(), cars[0])
+    cars = cast("list[carla.Vehicle]", [world.spawn_actor(blueprint, place) for place in places[:vehicles]])
+    imu = cast(carla.Sensor, world.spawn_actor(library.find("sensor.other.imu"), carla.Transform(), cars[0]))
     imu.listen(lambda measurement: None)
     guest = None
     number = 0

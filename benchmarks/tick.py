@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import carla
 import msgpack
@@ -37,6 +37,8 @@ _REPOSITORY = Path(__file__).resolve().parents[1]
 _STEP = 0.05
 _TICKS_A_DRIVE = 100
 _THROTTLE = 0.35
+# In a command after `SpawnActor`: the actor that it has spawned.
+_THE_SPAWNED: Any = carla.command.FutureActor
 _METHODS: dict[str, list[Any]] = {
     "version": [],
     "get_episode_info": [],
@@ -139,7 +141,7 @@ def serve_canned(answers: dict[str, Any], message: bytes, pipe: Connection, cpu:
 
 def _start_embedded(cpu: int) -> tuple[subprocess.Popen[bytes], int]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "rllib_integration.embedded", "-carla-rpc-port=0", f"--parent-pid={os.getpid()}"],
+        [sys.executable, "-m", "minicarla", "-carla-rpc-port=0", f"--parent-pid={os.getpid()}"],
         cwd=_REPOSITORY,
         stdout=subprocess.PIPE,
         preexec_fn=lambda: os.sched_setaffinity(0, {cpu}),
@@ -158,13 +160,13 @@ def _prepare(port: int, count: int) -> tuple[carla.Client, carla.World, list[int
     settings.synchronous_mode, settings.fixed_delta_seconds = True, _STEP
     world.apply_settings(settings)
     blueprint = world.get_blueprint_library().find("vehicle.tesla.model3")
-    drive = carla.command.ApplyVehicleControl(carla.command.FutureActor, carla.VehicleControl(throttle=_THROTTLE))
+    drive = carla.command.ApplyVehicleControl(_THE_SPAWNED, carla.VehicleControl(throttle=_THROTTLE))
     points = world.get_map().get_spawn_points()[:count]
     batch = [carla.command.SpawnActor(blueprint, point).then(drive) for point in points]
     responses = client.apply_batch_sync(batch, True)
     placed = [(response.actor_id, point) for response, point in zip(responses, points) if not response.error]
     still = carla.Vector3D()
-    back = [carla.command.ApplyTransform(number, point) for number, point in placed]
+    back: list[object] = [carla.command.ApplyTransform(number, point) for number, point in placed]
     back += [carla.command.ApplyTargetVelocity(number, still) for number, _ in placed]
     return client, world, [number for number, _ in placed], back
 
@@ -199,7 +201,7 @@ def _compare(count: int, with_batch: bool, seconds: float, rounds: int, cpu: int
         floor_client.set_timeout(60.0)
         floor_world = floor_client.get_world()
         control = carla.VehicleControl(throttle=_THROTTLE)
-        batch = [carla.command.ApplyVehicleControl(number, control) for number in ids] if with_batch else []
+        batch: list[object] = [carla.command.ApplyVehicleControl(n, control) for n in ids] if with_batch else []
         real, floor = [], []
         for _ in range(rounds):
             floor.append(_rate(floor_client, floor_world, seconds, back, batch))
@@ -225,7 +227,7 @@ def _add_walkers(client: carla.Client, world: carla.World, count: int) -> int:
     """Walkers that walk; returns how many found a place."""
     blueprint = world.get_blueprint_library().find("walker.pedestrian.0001")
     walk = carla.command.ApplyWalkerControl(
-        carla.command.FutureActor, carla.WalkerControl(carla.Vector3D(1.0, 0.0, 0.0), 1.4, False)
+        _THE_SPAWNED, cast(Any, carla.WalkerControl(carla.Vector3D(1.0, 0.0, 0.0), 1.4, False))
     )
     places = _spread(world, count)
     for place in places:

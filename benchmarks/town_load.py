@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import carla
 import numpy as np
 
-from rllib_integration.embedded.physics.ground import ground_heights
-from rllib_integration.embedded.town import BUILT_IN_TOWN, build_town, load_town
+from minicarla.physics.ground import ground_heights
+from minicarla.town import BUILT_IN_TOWN, build_town, load_town
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import carla
 import numpy as np
@@ -38,6 +38,8 @@ _STEP = 0.05
 _STANDING_SPEED, _STANDING_SECONDS = 0.1, 120.0
 _NEW_TOUCH_SECONDS = 3.0
 _TIMEOUT = 120.0
+# In a command after `SpawnActor`: the actor that it has spawned.
+_THE_SPAWNED: Any = carla.command.FutureActor
 _STOP_LINE_AHEAD = 1.0  # of a stop waypoint [m]
 _SPEEDING = 1.1  # times the limit
 _COLUMNS = ("town", "cars", "car hours", "collisions/h", "red lights run", "standing %", "lost", "speeding %", "km/h")
@@ -119,7 +121,7 @@ class StopLines:
     """The stop lines of all traffic lights."""
 
     def __init__(self, world: carla.World) -> None:
-        self._lights = list(world.get_actors().filter("traffic.traffic_light*"))
+        self._lights = cast("list[carla.TrafficLight]", list(world.get_actors().filter("traffic.traffic_light*")))
         lines = []
         for number, light in enumerate(self._lights):
             for waypoint in light.get_stop_waypoints():
@@ -193,7 +195,7 @@ class Measurement:
         points = self.world.get_map().get_spawn_points()
         batch = [
             carla.command.SpawnActor(blueprints[rng.integers(len(blueprints))], points[place]).then(
-                carla.command.SetAutopilot(carla.command.FutureActor, True, self.manager.get_port())
+                carla.command.SetAutopilot(_THE_SPAWNED, True, self.manager.get_port())
             )
             for place in rng.permutation(len(points))[:count]
         ]
@@ -202,7 +204,9 @@ class Measurement:
 
     def _watch_collisions(self) -> list[carla.Sensor]:
         blueprint = self.world.get_blueprint_library().find("sensor.other.collision")
-        sensors = [self.world.spawn_actor(blueprint, carla.Transform(), attach_to=car) for car in self.cars.values()]
+        mount = carla.Transform()
+        made = [self.world.spawn_actor(blueprint, mount, attach_to=car) for car in self.cars.values()]
+        sensors = cast("list[carla.Sensor]", made)
         for sensor in sensors:
             sensor.listen(self._touches.add)
         return sensors
@@ -283,7 +287,7 @@ def _free_port() -> int:
 
 
 def _start_server(town: str) -> tuple[subprocess.Popen[bytes], int]:
-    command = [sys.executable, "-m", "rllib_integration.embedded", "-carla-rpc-port=0", f"--parent-pid={os.getpid()}"]
+    command = [sys.executable, "-m", "minicarla", "-carla-rpc-port=0", f"--parent-pid={os.getpid()}"]
     process = subprocess.Popen([*command, "--town", town], cwd=_REPOSITORY, stdout=subprocess.PIPE)
     assert process.stdout is not None
     line = next(line for line in process.stdout if b"listening" in line).decode()

@@ -17,7 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rllib_sampling import ROOT, RLlibsModule, prepare_quickstart  # before Ray is imported, it prepares the process
+from rllib_sampling import (  # before Ray is imported, it prepares the process
+    ROOT,
+    prepare_quickstart,
+    with_rllibs_network,
+)
 
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])  # for the env runners' processes
 
@@ -25,24 +29,21 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.dqn import DQN
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
-from dqn_example.dqn_callbacks import DQNCallbacks
-from dqn_example.dqn_trainer import DQNTrainer
 from rllib_integration.training.env_runner import CarlaEnvRunner, step_together
 from rllib_integration.training.ray_session import native_output_in, ray_session
-from rllib_integration.training.rl_modules import PictureDQNModule
 from rllib_integration.training.rllib_config import build_algorithm_config
 
 
 def with_carla(document: dict[str, Any]) -> Algorithm:
     """Our trainer, env runner, network and replay buffer with simulators."""
-    config = build_algorithm_config(document, "carla", PictureDQNModule, DQNCallbacks, algorithm_class=DQNTrainer)
+    config = build_algorithm_config(document, "carla")
     step_together(config, None)
     return config.build_algo()
 
 
 def costless(document: dict[str, Any]) -> Algorithm:
     """The same with the environment that costs nothing."""
-    config = build_algorithm_config(document, "costless", PictureDQNModule, DQNCallbacks, algorithm_class=DQNTrainer)
+    config = build_algorithm_config(document, "costless")
     config.env_runners(env_runner_cls=CarlaEnvRunner)
     return config.build_algo()
 
@@ -50,8 +51,9 @@ def costless(document: dict[str, Any]) -> Algorithm:
 def rllibs_own(document: dict[str, Any]) -> Algorithm:
     """RLlib's trainer, env runner, network and replay buffer with that environment."""
     replay = {"type": "EpisodeReplayBuffer", "capacity": document["training"]["replay_buffer_config"]["capacity"]}
-    document = {**document, "training": {**document["training"], "replay_buffer_config": replay}}
-    config = build_algorithm_config(document, "costless", RLlibsModule, DQNCallbacks, algorithm_class=DQN)
+    training = {**document["training"], "replay_buffer_config": replay}
+    document = {**with_rllibs_network(document), "algorithm": DQN, "training": training}
+    config = build_algorithm_config(document, "costless")
     config.env_runners(env_runner_cls=SingleAgentEnvRunner)
     return config.build_algo()
 
