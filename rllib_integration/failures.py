@@ -67,7 +67,7 @@ class Failure:
         return json.dumps(asdict(self))
 
 
-class UserCodeError(Exception):
+class UserCodeFailure(Exception):
     """An exception of the user's own code in another process, with what is known of it.
 
     Args:
@@ -89,7 +89,7 @@ def report_failure(error: BaseException, folder: Path | None = None) -> int:
     Returns:
         The exit status, 1.
     """
-    failure = error.failure if isinstance(error, UserCodeError) else Failure.of(error)
+    failure = error.failure if isinstance(error, UserCodeFailure) else Failure.of(error)
     lines = [f"Error: {failure.message}"]
     if failure.place:
         lines.append(failure.place)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rllib_integration.config.merging import ConfigError
-from rllib_integration.failures import Failure, UserCodeError, report_failure
+from rllib_integration.failures import Failure, UserCodeFailure, report_failure
 
 
 def fail_in_a_library() -> None:
@@ -53,7 +53,7 @@ def test_an_exception_from_another_process_is_told_in_the_same_way(
     error = caught_from(fail_in_a_library)
     report_failure(error, tmp_path)
     here = capsys.readouterr().err
-    report_failure(UserCodeError(Failure.from_json(Failure.of(error).to_json())), tmp_path)
+    report_failure(UserCodeFailure(Failure.from_json(Failure.of(error).to_json())), tmp_path)
     assert capsys.readouterr().err == here
 
 

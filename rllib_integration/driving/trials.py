@@ -19,7 +19,7 @@ import numpy as np
 from rllib_integration.config.merging import ConfigError, overlay
 from rllib_integration.driving.policies import DrivingPolicy
 from rllib_integration.errors import IntegrationError
-from rllib_integration.failures import INTERRUPTED, Failure, UserCodeError
+from rllib_integration.failures import INTERRUPTED, Failure, UserCodeFailure
 
 if TYPE_CHECKING:
     from rllib_integration.carla_env import CarlaEnv
@@ -91,7 +91,7 @@ def drive_tasks(
 
     Raises:
         TrialError: A worker failed; the message is its own.
-        UserCodeError: The user's own code failed in a worker.
+        UserCodeFailure: The user's own code failed in a worker.
     """
     context = multiprocessing.get_context("spawn")
     processes: list[BaseProcess] = []
@@ -128,7 +128,7 @@ def _records(answers: dict[Connection, BaseProcess]) -> Iterator[dict[str, Any]]
                     ) from None
                 continue
             if isinstance(answer, Failure):
-                raise UserCodeError(answer) if answer.traceback else TrialError(answer.message)
+                raise UserCodeFailure(answer) if answer.traceback else TrialError(answer.message)
             yield answer
 
 

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.errors import IntegrationError
+
 _INTRODUCTION = struct.Struct("<BBHI")
 _ALIGNMENT = 4
 _TYPES = ("|u1", "<i2", "<i4", "<u4", "<f4")
@@ -52,7 +54,7 @@ class Message(NamedTuple):
     arrays: list[NDArray[Any]]
 
 
-class MessageError(ValueError):
+class MessageError(IntegrationError, ValueError):
     """Bytes are no message."""
 
 

@@ -29,6 +29,8 @@ from typing import Any, NamedTuple
 
 import msgpack
 
+from rllib_integration.errors import IntegrationError
+
 HEAD_SIZE = 4096
 DEFAULT_SIZE = 4 << 20
 _MAGIC = 0x474E4952  # "RING"
@@ -40,7 +42,7 @@ _LENGTH = struct.Struct("<I")
 _WRITTEN, _WATCHED, _CLOSELY, _PACE, _PACE_UNTIL, _STEPS, _BEGUN = 16, 24, 32, 40, 48, 56, 64
 
 
-class RingError(RuntimeError):
+class RingError(IntegrationError, RuntimeError):
     """A file is no ring that this version can read."""
 
 

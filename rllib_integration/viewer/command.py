@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rllib_integration.errors import IntegrationError
 from rllib_integration.telemetry.announcement import this_node
 from rllib_integration.telemetry.world_frames import HERO_ROLES
 
@@ -22,7 +23,7 @@ DEFAULT_PORT = 8081
 _MISSING = "The viewer needs aiohttp: pip install 'rllib-integration[viewer]'"
 
 
-class ViewerError(RuntimeError):
+class ViewerError(IntegrationError, RuntimeError):
     """The viewer can't start; the message is a sentence for the user."""
 
 

@@ -61,7 +61,7 @@ def test_a_runs_folder_stands_for_its_configuration(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["trian", "quickstart"], "There is no command 'trian'; did you mean train?"),
-        (["fly"], "there are train, drive, evaluate, benchmark, report, configs"),
+        (["fly"], f"there are {', '.join(COMMANDS)}."),
         (["train", "quikstart"], "Did you mean quickstart?"),
         (["evaluate", "traffik", "drive"], "Did you mean traffic?"),
         (["drive", "nowhere.yaml"], "There is no configuration file 'nowhere.yaml'"),
