@@ -55,6 +55,21 @@ def look(env: CarlaEnv) -> tuple[float, float, str, int]:
     return step, world.get_weather().precipitation, camera.attributes["fov"], triggers
 
 
+def triggers_once_seen(world: carla.World, expected: int) -> int:
+    """The number of friction triggers that a client sees, as soon as it is the expected one or some ticks have passed.
+
+    A new client sees no actors at all before its first snapshot has arrived.
+    """
+    for _ in range(10):
+        if len(world.get_actors().filter("static.trigger.friction")) == expected:
+            break
+        if world.get_settings().synchronous_mode:
+            world.tick(PATIENCE)  # returns when this client has the snapshot of that frame
+        else:
+            world.wait_for_tick(PATIENCE)
+    return len(world.get_actors().filter("static.trigger.friction"))
+
+
 def test_changes_last_for_their_episode_alone(env: CarlaEnv) -> None:
     for seed in range(4):
         env.reset(seed=seed)
@@ -92,9 +107,10 @@ def test_nothing_is_left_in_the_world_when_the_environment_closes(start_server: 
     env.reset(seed=0)
     client = carla.Client(host, port)
     client.set_timeout(PATIENCE)
-    assert len(client.get_world().get_actors().filter("static.trigger.friction")) == 1
+    world = client.get_world()
+    assert triggers_once_seen(world, 1) == 1
     env.close()
-    assert len(client.get_world().get_actors().filter("static.trigger.friction")) == 0
+    assert triggers_once_seen(world, 0) == 0
 
 
 def test_unknown_things_and_attributes_are_refused(env: CarlaEnv) -> None:
