@@ -56,7 +56,7 @@ def drive(world: carla.World, hero: carla.Actor, interface: SensorInterface) -> 
 
 def test_distance_duration_and_speed_of_a_drive(drive: Drive) -> None:
     start = drive.hero.get_location()
-    drive.hero.apply_control(carla.VehicleControl(throttle=0.5))
+    drive.hero.apply_control(carla.VehicleControl(throttle=0.8))
     last, driven = start, 0.0
     for _ in range(60):
         drive.tick()

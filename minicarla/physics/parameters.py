@@ -153,6 +153,16 @@ def init_vehicle(row: np.void, blueprint_id: str, base_type: str = "car") -> Non
     set_mass(row, values.mass)
 
 
+def rest_drivetrain(row: np.void) -> None:
+    """Puts pedals, engine and gearbox at rest, in neutral: as CARLA makes them new where physics takes a vehicle over.
+
+    Args:
+        row: One row of an array of dtype `state.VEHICLE`.
+    """
+    for name in ("throttle_pedal", "brake_pedal", "gear", "target_gear", "rpm", "clutch_time", "shift_delay", "locked"):
+        row[name] = 0
+
+
 _KEPT = (
     "id", "x", "y", "z", "roll", "pitch", "yaw",
     "extent_x", "extent_y", "extent_z", "box_x", "box_y", "box_z",

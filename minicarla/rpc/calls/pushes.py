@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minicarla.physics.parameters import rest_drivetrain
 from minicarla.protocol import values
 from minicarla.protocol.values import vector
 from minicarla.rpc.calls.vehicles import find_vehicle
@@ -144,6 +145,8 @@ def set_actor_simulate_physics(server: Server, actor_id: int, enabled: bool) -> 
     actor.wakes_with_physics = bool(enabled)
     if not actor.dormant:
         row = server.simulation.episode.row(actor)
+        if actor.is_vehicle and enabled and not row["physics"]:
+            rest_drivetrain(row)
         row["physics"], row["asleep"] = bool(enabled), 0
         if actor.is_walker and enabled:
             row["led"] = 0

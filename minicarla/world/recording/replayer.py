@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minicarla.physics.parameters import rest_drivetrain
 from minicarla.protocol.layouts import FLAG_LIGHT_UPDATE_PENDING
 from minicarla.protocol.values import transform
 from minicarla.world.actors import Actor
@@ -149,7 +150,7 @@ class Replayer:
             row[name] = 0.0
         if actor.is_vehicle:
             episode.vehicles.controls[actor.row] = NO_CONTROL
-            row["gear"] = 1
+            rest_drivetrain(row)
         elif actor.is_walker:
             row["speed"] = 0.0
 
