@@ -4,7 +4,9 @@ from __future__ import annotations
 
 STEERING = (0.0, 0.75, 0.5, 0.25, -0.75, -0.5, -0.25)
 FINE_STEERING = (0.0, 0.08, 0.2, 0.5, -0.08, -0.2, -0.5)
-FINE_PEDALS = ((0.0, 0.35), (0.0, 0.0), (0.45, 0.0))  # throttle, brake
+FINE_PEDALS = ((0.0, 0.35), (0.0, 0.0), (0.45, 0.0), (0.65, 0.0))
+"""Throttle and brake. CARLA's cars slow down by 3 to 4 m/s^2 without any, so that speed needs a throttle: 0.45 keeps
+what the car has between 5 and 13 m/s, 0.65 reaches 8 m/s from rest in 3.6 s. Below 5 m/s a brake stops it at once."""
 
 
 def _numbered(rows: list[tuple[float, float, float]]) -> dict[int, list[float | bool]]:

@@ -53,7 +53,7 @@ class FollowRoad(BaseExperiment):
     """
 
     OTHERS: ClassVar[dict[str, Any]] = {
-        "actions": "original",  # 29 of throttle x steer; "fine": 21 that steer gently; "braking": those and a stop
+        "actions": "original",  # 29 of throttle x steer; "fine": 28 that steer gently; "braking": and a stop
         "target_speed": 8.0,  # [m/s] that the reward wants
         "start_speed": 8.0,  # [m/s] episodes start at a speed up to this, three in ten at rest
         "max_time_idle": 25,  # steps at 1 km/h or less before the episode ends

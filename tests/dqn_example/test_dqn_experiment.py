@@ -88,7 +88,7 @@ def test_the_29_actions_are_in_the_original_order() -> None:
 def test_an_action_becomes_its_control() -> None:
     control = original().compute_action(np.int64(20))
     assert (control.throttle, control.steer, control.brake) == (pytest.approx(0.6), -0.5, 0.0)
-    assert len(road(actions="fine").get_actions()) == 21
+    assert len(road(actions="fine").get_actions()) == 28
 
 
 @pytest.mark.parametrize("framestack", [1, 4, 6])
