@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -122,3 +124,19 @@ def test_nothing_but_the_viewer_needs_the_viewer(arrows: list[tuple[str, str]]) 
         if is_in(name, viewer) and not is_in(module, viewer) and is_in(module, LIBRARY)
     ]
     assert from_outside == []
+
+
+def test_every_file_of_the_repository_goes_into_the_source_distribution() -> None:
+    """That is checked in full where the distributions are built; here, that MANIFEST.in names each folder and kind."""
+    words = [line.split() for line in (ROOT / "MANIFEST.in").read_text(encoding="utf-8").splitlines()]
+    grafted = {folder for command, *folders in filter(None, words) if command == "graft" for folder in folders}
+    included = [pattern for command, *patterns in filter(None, words) if command == "include" for pattern in patterns]
+    always = ("MANIFEST.in", "pyproject.toml", "LICENSE")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True).stdout.split("\0")[:-1]
+    forgotten = {
+        name
+        for file in listed
+        if (name := file.partition("/")[0]) not in {*grafted, *always} and not file.startswith(".")
+        if "/" in file or not any(fnmatch(name, pattern) for pattern in included)
+    }
+    assert forgotten == set()

@@ -1,0 +1,93 @@
+"""Checks what `python3 -m build` made: nothing of the repository is missing, and what is installed works.
+
+    python3 .ci/check_package.py DIST
+
+The wheel is installed in a virtual environment of its own, which shares the packages of the one that this runs in.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("dqn_example", "minicarla", "ppo_example", "rl_example", "rllib_integration")
+MADE = ("PKG-INFO", "setup.cfg", "rllib_integration.egg-info")
+"""What the source distribution has beside the repository's files."""
+
+COMMANDS = (
+    ("carla-rllib", "--version"),
+    ("carla-rllib", "configs", "quickstart"),
+    ("minicarla", "--help"),
+    ("python", "-c", "import rllib_integration; print(rllib_integration.__file__)"),
+)
+
+
+def main(dist: Path) -> None:
+    """Check the one wheel and the one source distribution of a folder.
+
+    Raises:
+        SystemExit: With the files that are missing, or that should not be there.
+        subprocess.CalledProcessError: A command of the installed package failed.
+    """
+    (wheel,), (source,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
+    tracked = set(git_files())
+    with tarfile.open(source) as archive:
+        names = {member.name.partition("/")[2] for member in archive if member.isfile()}
+    visible = {name for name in tracked if not name.startswith(".")}  # the others serve the repository's host
+    compare(source.name, {name for name in names if not name.startswith((".", *MADE))}, visible)
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    compare(wheel.name, names, {name for name in tracked if name.startswith(tuple(f"{name}/" for name in PACKAGES))})
+    try_out(wheel)
+
+
+def git_files() -> Iterable[str]:
+    """Paths of the repository's files, those without which only git would do left out."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return (name for name in listed.splitlines() if Path(name).name != ".gitignore" and (ROOT / name).exists())
+
+
+def compare(archive: str, found: set[str], expected: set[str]) -> None:
+    """Compare an archive's files with those that it should have."""
+    faults = [f"lacks {name}" for name in sorted(expected - found)]
+    faults += [f"has {name}, which is not in the repository" for name in sorted(found - expected)]
+    if faults:
+        raise SystemExit("\n".join([f"{archive} (see MANIFEST.in):", *faults]))
+
+
+def try_out(wheel: Path) -> None:
+    """Install a wheel in a virtual environment, and run it from a folder without a copy of the repository."""
+    with tempfile.TemporaryDirectory() as scratch:
+        environment, elsewhere = Path(scratch, "venv"), Path(scratch, "elsewhere")
+        elsewhere.mkdir()
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+        programs, python = environment / "bin", environment / "bin" / "python"
+        ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
+        library = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True).stdout.strip()
+        Path(library, "shared.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+        pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel]
+        subprocess.run(pip, check=True)
+        clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        for program, *arguments in COMMANDS:
+            answer = subprocess.run(
+                [programs / program, *arguments],
+                cwd=elsewhere,
+                env=clean,
+                stdout=subprocess.PIPE,
+                text=True,
+                check=True,
+            ).stdout
+        if not answer.startswith(library):
+            raise SystemExit(f"{answer.strip()} was run instead of the wheel.")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve())
