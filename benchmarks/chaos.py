@@ -39,7 +39,7 @@ import psutil
 
 from dqn_example.follow_road import FollowRoad
 from rllib_integration import CarlaCore
-from rllib_integration.servers.starting import is_listening
+from rllib_integration.servers.probe import is_listening
 
 _ROOT = Path(__file__).resolve().parents[1]
 _RECORDS = "CHAOS_RECORDS"  # names the folder of records, and marks every process of a run

@@ -42,7 +42,7 @@ from ray.tune.registry import register_env  # noqa: E402
 from dqn_example.dqn_state import HeroState  # noqa: E402
 from dqn_example.follow_road import FollowRoad  # noqa: E402
 from rllib_integration.carla_core import CarlaCore  # noqa: E402
-from rllib_integration.config.env import load_config  # noqa: E402
+from rllib_integration.config_file import load_config  # noqa: E402
 from rllib_integration.training.env_creator import make_env  # noqa: E402
 from rllib_integration.training.env_runner import CarlaEnvRunner, step_together  # noqa: E402
 from rllib_integration.training.rllib_config import build_algorithm_config, read_document  # noqa: E402

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from gymnasium.spaces import Discrete
 
 from rllib_integration import CarlaEnv
-from rllib_integration.config.env import load_config
+from rllib_integration.config_file import load_config
 
 _CONFIGURATION = Path(__file__).resolve().parents[1] / "dqn_example" / "dqn_quickstart.yaml"
 _PINNING = {"auto": "auto", "true": True, "false": False}

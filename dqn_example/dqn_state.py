@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import carla
 
-from rllib_integration.roads.ahead import NOTHING, Ahead
+from rllib_integration.road_ahead import NOTHING, Ahead
 from rllib_integration.roads.lanes import LanePosition
 from rllib_integration.roads.routes import Route
 

@@ -10,7 +10,7 @@ from dqn_example.dqn_rewards import BRAKING, HEADWAY, route_reward, traffic_rewa
 from dqn_example.dqn_state import HeroState, route_pose
 from dqn_example.follow_road import FASTEST_SHOWN, WHERE, FollowRoad, Picture, plane_of
 from rllib_integration.config.merging import ConfigError, Rule
-from rllib_integration.roads.ahead import NOTHING, SIGHT, Ahead, RoadAhead
+from rllib_integration.road_ahead import NOTHING, SIGHT, Ahead, RoadAhead
 from rllib_integration.sensors.bird_view_manager import read_planes
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = "rllib_integration"
 SERVER = "minicarla"
 EXAMPLES = ("dqn_example", "ppo_example", "rl_example")
+PACKAGES = (LIBRARY, *EXAMPLES, "aws", "benchmarks")
 FOLDERS = (LIBRARY, SERVER, *EXAMPLES, "aws", "benchmarks", "tests")
 TOOLS = {"checked_files", "kernels", "labels", "parent_death", "startup_messages"}
 MAY_IMPORT = {
@@ -56,6 +57,57 @@ def arrows() -> list[tuple[str, str]]:
 
 def is_in(name: str, package: str) -> bool:
     return name == package or name.startswith(f"{package}.")
+
+
+@pytest.fixture(scope="module")
+def arrows_between_modules(arrows: list[tuple[str, str]]) -> dict[str, set[str]]:
+    """For every module the modules of the repository that it imports: those of functions and types included."""
+    modules = {module for module, _ in arrows}
+    found: dict[str, set[str]] = {module: set() for module in modules}
+    for module, name in arrows:
+        target = next((part for part in (name, name.rpartition(".")[0]) if part in modules), module)
+        if target != module:
+            found[module].add(target)
+    return found
+
+
+def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
+    """The groups of names that import each other in a loop."""
+
+    def reached_from(start: str) -> set[str]:
+        found: set[str] = set()
+        ahead = [start]
+        while ahead:
+            new = arrows.get(ahead.pop(), set()) - found
+            found |= new
+            ahead += new
+        return found
+
+    reached = {name: reached_from(name) for name in arrows}
+    looped = {name for name in arrows if name in reached[name]}
+    groups = {frozenset(other for other in reached[name] if name in reached.get(other, ())) for name in looped}
+    return sorted(sorted(group) for group in groups)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_modules_import_each_other_in_a_circle(arrows_between_modules: dict[str, set[str]], package: str) -> None:
+    inside = {module: {to for to in names if is_in(to, package)} for module, names in arrows_between_modules.items()}
+    assert circles({module: names for module, names in inside.items() if is_in(module, package)}) == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_folder_stands_on_a_floor_of_its_own(arrows_between_modules: dict[str, set[str]], package: str) -> None:
+    """Folders and files directly in a package have floors, each above all that it imports: no arrow runs back up."""
+
+    def room(module: str) -> str:
+        return ".".join(module.split(".")[:2])
+
+    # A package's own `__init__` hands names on: it stands above what it imports, and nothing below needs it.
+    rooms: dict[str, set[str]] = {room(module): set() for module in arrows_between_modules if is_in(module, package)}
+    for module, names in arrows_between_modules.items():
+        if is_in(module, package):
+            rooms[room(module)] |= {room(to) for to in names if is_in(to, package)} - {room(module)}
+    assert circles(rooms) == []
 
 
 def test_nothing_but_the_wire_joins_library_and_embedded_server(arrows: list[tuple[str, str]]) -> None:

@@ -40,7 +40,7 @@ def test_every_service_has_a_profile_and_a_health_check() -> None:
 
 @pytest.mark.parametrize("name", [name for name in COMPOSE["services"] if name.startswith("client")])
 def test_clients_train_configurations_that_exist_with_settings_that_do(name: str) -> None:
-    from rllib_integration.config.env import load_config
+    from rllib_integration.config_file import load_config
 
     words = [re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", word) for word in COMPOSE["services"][name]["command"]]
     assert (ROOT / words[1]).is_file()

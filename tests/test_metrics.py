@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rllib_integration.metrics import COLLISION_SENSOR, EpisodeMetrics
-from rllib_integration.roads.ahead import SIGHT, RoadAhead
+from rllib_integration.road_ahead import SIGHT, RoadAhead
 from rllib_integration.roads.routes import RoadOption, Route, plan_route
 from rllib_integration.sensors import SensorFactory, SensorInterface
 from rllib_integration.tracks import Track, TrackProgress

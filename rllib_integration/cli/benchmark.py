@@ -10,8 +10,8 @@ from typing import Any
 
 from rllib_integration.cli.configurations import find_configuration, policy_path, shipped_policies
 from rllib_integration.cli.flags import add_overrides, positive_int
-from rllib_integration.config.env import load_config, resolve_env_config
 from rllib_integration.config.merging import ConfigError, apply_override
+from rllib_integration.config_file import load_config, resolve_env_config
 from rllib_integration.failures import INTERRUPTED, report_failure
 from rllib_integration.processes.cpus import available_cpus
 from rllib_integration.processes.guard import run_guarded

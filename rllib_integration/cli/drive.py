@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from rllib_integration.cli.configurations import find_configuration, name_of, policy_path, shipped_policies
 from rllib_integration.cli.flags import add_configuration, positive_int, require
-from rllib_integration.config.env import load_config
 from rllib_integration.config.merging import ConfigError
+from rllib_integration.config_file import load_config
 from rllib_integration.driving.inference import DrivenEpisode, VideoWriter, drive, summary
 from rllib_integration.driving.policies import FoundPolicy, find_policy, load_policy
 from rllib_integration.failures import INTERRUPTED, report_failure

@@ -12,8 +12,8 @@ from typing import Any
 
 from rllib_integration.cli.configurations import find_configuration, policy_path
 from rllib_integration.cli.flags import add_configuration, positive_int, require
-from rllib_integration.config.env import load_config
 from rllib_integration.config.merging import ConfigError
+from rllib_integration.config_file import load_config
 from rllib_integration.driving.evaluation import best_policy, driving_summary, driving_table
 from rllib_integration.driving.policies import DrivingPolicy, find_policy, load_policy
 from rllib_integration.driving.trials import Task, drive_settings, drive_tasks

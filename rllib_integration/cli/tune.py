@@ -11,8 +11,8 @@ from pathlib import Path
 
 from rllib_integration.cli.configurations import find_configuration
 from rllib_integration.cli.flags import add_overrides, positive_int
-from rllib_integration.config.env import load_config
 from rllib_integration.config.merging import ConfigError
+from rllib_integration.config_file import load_config
 from rllib_integration.failures import INTERRUPTED, report_failure
 from rllib_integration.processes.guard import run_guarded
 from rllib_integration.processes.ray_setup import prepare_for_ray, quiet_ray

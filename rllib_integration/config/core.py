@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rllib_integration.config.merging import Rule, merge, one_of, positive
-from rllib_integration.servers import ServerSettings
+from rllib_integration.config.server import ServerSettings
 
 BASE_CORE_CONFIG: dict[str, Any] = {
     "host": "localhost",  # of a server of kind "external"; all others listen on this machine's loopback

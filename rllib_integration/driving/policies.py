@@ -9,16 +9,9 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from rllib_integration.config.merging import ConfigError
+from rllib_integration.driving.policy_files import DESCRIPTION_FILE, SB3_MODEL_FILE, WEIGHTS_FILE
 from rllib_integration.processes.ray_setup import prepare_for_ray, quiet_ray
 from rllib_integration.run_folder import best_checkpoint, find_latest_checkpoint
-
-DESCRIPTION_FILE = "network.json"
-"""In a checkpoint whose network needs no RLlib."""
-
-WEIGHTS_FILE = "weights.pth"
-
-SB3_MODEL_FILE = "model.zip"
-"""In a checkpoint of Stable-Baselines3."""
 
 
 class DrivingPolicy(Protocol):

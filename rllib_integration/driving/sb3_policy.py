@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rllib_integration.config.merging import ConfigError, read_yaml
-from rllib_integration.driving.policies import SB3_MODEL_FILE as MODEL_FILE
+from rllib_integration.driving.policy_files import SB3_MODEL_FILE as MODEL_FILE
 
 _PREFIX = "SB3-"  # before the names of its algorithms in configurations
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rllib_integration.driving.policies import DESCRIPTION_FILE, WEIGHTS_FILE
+from rllib_integration.driving.policy_files import DESCRIPTION_FILE, WEIGHTS_FILE
 from rllib_integration.errors import IntegrationError
 
 _LAYERS = {

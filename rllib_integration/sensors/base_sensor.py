@@ -21,8 +21,8 @@ messages that nobody reads cost nothing and an error in ``parse`` reaches the us
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 import carla
 import gymnasium
@@ -30,7 +30,7 @@ import gymnasium
 from rllib_integration.config.merging import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from rllib_integration.sensors.sensor_interface import SensorInterface
+    from rllib_integration.roads.routes import Route
 
 SENSOR_CLASSES: dict[str, type[BaseSensor]] = {}
 """Sensor classes by blueprint id, filled by the classes themselves as they are defined."""
@@ -51,6 +51,33 @@ def nearest_hint(word: str, allowed: list[str]) -> str:
 
 class SensorConfigError(ConfigError, RuntimeError):
     """A sensor's type or attributes can't be used; a `RuntimeError` too, as in the original integration."""
+
+
+class Interface(Protocol):
+    """The members of `SensorInterface` that sensors use; it describes them."""
+
+    cameras_keep_the_beat: ClassVar[bool]
+    ask: Callable[..., Any]
+    blueprints: carla.BlueprintLibrary | None
+    map: carla.Map | None
+    memory: dict[str, Any]
+    route: Route | None
+    ticks_per_step: int
+
+    def register(self, name: str, sensor: BaseSensor) -> None:
+        """Add a sensor."""
+
+    def unregister(self, name: str, sensor: BaseSensor | None = None) -> None:
+        """Forget a sensor."""
+
+    def push(self, sensor: BaseSensor, frame: int, data: Any) -> None:
+        """Take a raw message."""
+
+    def wake(self, frame: int) -> None:
+        """Look again whether a step of `frame` has everything."""
+
+    def event_came(self) -> None:
+        """Look again whether all events have come."""
 
 
 class BaseSensor:
@@ -96,9 +123,7 @@ class BaseSensor:
             )
         SENSOR_CLASSES[type_id] = cls
 
-    def __init__(
-        self, name: str, attributes: Mapping[str, Any], interface: SensorInterface, parent: carla.Actor
-    ) -> None:
+    def __init__(self, name: str, attributes: Mapping[str, Any], interface: Interface, parent: carla.Actor) -> None:
         self.name = name
         self.attributes = {key: value for key, value in attributes.items() if key not in ("type", "transform")}
         self.options = self.read_options(attributes)
@@ -171,9 +196,7 @@ class CarlaSensor(BaseSensor):
         RuntimeError: The simulator refuses the actor.
     """
 
-    def __init__(
-        self, name: str, attributes: Mapping[str, Any], interface: SensorInterface, parent: carla.Actor
-    ) -> None:
+    def __init__(self, name: str, attributes: Mapping[str, Any], interface: Interface, parent: carla.Actor) -> None:
         super().__init__(name, attributes, interface, parent)
         self.sensor: carla.Sensor | None = None
         try:
@@ -302,9 +325,7 @@ class PseudoSensor(BaseSensor):
     asks_server = True
     """Who never asks, or only through ``interface.ask``, says False here: such sensors take less time to read."""
 
-    def __init__(
-        self, name: str, attributes: Mapping[str, Any], interface: SensorInterface, parent: carla.Actor
-    ) -> None:
+    def __init__(self, name: str, attributes: Mapping[str, Any], interface: Interface, parent: carla.Actor) -> None:
         if self.OPTIONS:
             for key in attributes:
                 if key not in ("type", "transform") and key not in self.OPTIONS:

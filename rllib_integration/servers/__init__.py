@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from rllib_integration.config.server import ServerSettings
 from rllib_integration.servers.bounded_calls import BoundedCalls
 from rllib_integration.servers.carla_server import CarlaServer
 from rllib_integration.servers.cleanup import kill_all_servers
@@ -25,7 +26,6 @@ from rllib_integration.servers.external import ExternalServer
 from rllib_integration.servers.packaged import PackagedServer
 from rllib_integration.servers.pool import ServerPool
 from rllib_integration.servers.ports import PortLease, is_port_free, lease_port_block, lease_traffic_manager_port
-from rllib_integration.servers.settings import ServerSettings
 
 _KINDS: dict[str, type[CarlaServer]] = {
     kind.kind: kind for kind in (EmbeddedServer, PackagedServer, DockerServer, ExternalServer)
@@ -35,9 +35,17 @@ _KINDS: dict[str, type[CarlaServer]] = {
 EMBEDDED_CHOSEN = "CARLA_ROOT is not set: using the embedded CARLA server."
 
 
+def chosen_kind(settings: ServerSettings) -> str:
+    """The kind of server that the settings lead to: with `auto`, packaged where CARLA is installed, else embedded."""
+    if settings.kind != "auto":
+        return settings.kind
+    return "packaged" if settings.carla_root or "CARLA_ROOT" in os.environ else "embedded"
+
+
 def chooses_embedded(core_config: Mapping[str, Any]) -> bool:
-    """Whether nobody asked for a kind of server, and the embedded one is taken for want of an installation."""
-    return core_config.get("server", "auto") in ("auto", None) and "CARLA_ROOT" not in os.environ
+    """Whether no kind of server is configured, and the embedded one is taken for want of an installation."""
+    settings = ServerSettings.from_core_config(core_config)
+    return settings.kind == "auto" and chosen_kind(settings) == "embedded"
 
 
 def create_server(core_config: Mapping[str, Any]) -> CarlaServer:
@@ -50,10 +58,7 @@ def create_server(core_config: Mapping[str, Any]) -> CarlaServer:
         ServerSettingsError: the section `server` can't be used.
     """
     settings = ServerSettings.from_core_config(core_config)
-    kind = settings.kind
-    if kind == "auto":
-        kind = "packaged" if settings.carla_root or "CARLA_ROOT" in os.environ else "embedded"
-    return _KINDS[kind](settings)
+    return _KINDS[chosen_kind(settings)](settings)
 
 
 def create_pool(core_config: Mapping[str, Any]) -> ServerPool:

@@ -12,7 +12,7 @@ import psutil
 
 from rllib_integration.processes.supervised import SUPERVISOR, await_readable
 from rllib_integration.processes.supervisor import open_pidfd
-from rllib_integration.servers.carla_server import started_servers
+from rllib_integration.servers.started_server import started_servers
 
 _SECONDS = 10.0
 

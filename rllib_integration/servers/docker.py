@@ -9,10 +9,11 @@ import subprocess
 
 import psutil
 
-from rllib_integration.servers.carla_server import LOOPBACK, Command, StartedServer
+from rllib_integration.servers.carla_server import LOOPBACK
 from rllib_integration.servers.errors import ServerSettingsError
 from rllib_integration.servers.packaged import LAUNCHERS, carla_arguments
 from rllib_integration.servers.ports import PortLease
+from rllib_integration.servers.started_server import Command, StartedServer
 
 _DOCKER_SECONDS = 3.0
 # The image's working folder holds the launcher of its release; `exec` makes it the container's own process.

@@ -8,9 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from rllib_integration.servers.carla_server import LOOPBACK, Command, StartedServer
+from rllib_integration.servers.carla_server import LOOPBACK
 from rllib_integration.servers.errors import ServerSettingsError
 from rllib_integration.servers.ports import PortLease
+from rllib_integration.servers.started_server import Command, StartedServer
 
 _PROGRAM = (sys.executable, "-m", "minicarla")
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]

@@ -1,20 +1,28 @@
 """What can go wrong with a CARLA server, as one family of exceptions.
 
-Everything here derives from `ServerError`, so that an environment can treat "the simulator is gone" as one
+All but `ServerSettingsError` derive from `ServerError`, so that an environment can treat "the simulator is gone" as one
 case, whatever the reason. A message is always a sentence that says what happened and what to do next.
 """
 
 from __future__ import annotations
 
+from rllib_integration.config.server import ServerSettingsError
 from rllib_integration.errors import IntegrationError
+
+__all__ = [
+    "PortLeaseError",
+    "ServerDiedError",
+    "ServerError",
+    "ServerGaveUpError",
+    "ServerHangError",
+    "ServerSettingsError",
+    "ServerStartError",
+    "ServerVersionError",
+]
 
 
 class ServerError(IntegrationError, RuntimeError):
     """A CARLA server can't be used; the base of every error of this package."""
-
-
-class ServerSettingsError(ServerError, ValueError):
-    """A value under `env_config.carla.server` (or `CARLA_ROOT`) can't be used."""
 
 
 class PortLeaseError(ServerError):

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import carla
 
+from rllib_integration.config.server import ServerSettings
 from rllib_integration.servers.carla_server import CarlaServer
 from rllib_integration.servers.external_cleanup import ExternalCleanup
-from rllib_integration.servers.settings import ServerSettings
 from rllib_integration.servers.starting import wait_until_ready
 
 _QUESTION_SECONDS = 1.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rllib_integration.servers.carla_server import Command, StartedServer
+from rllib_integration.config.server import ServerSettings
 from rllib_integration.servers.errors import ServerSettingsError
 from rllib_integration.servers.ports import PortLease
-from rllib_integration.servers.settings import ServerSettings
+from rllib_integration.servers.started_server import Command, StartedServer
 
 LAUNCHERS = ("CarlaUE4.sh", "CarlaUnreal.sh")
 _INSTEAD = "or set env_config.carla.server to 'embedded' to train without an installation"

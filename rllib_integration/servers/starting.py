@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
-import socket
 import sys
 import time
-from typing import TYPE_CHECKING
 
 import carla
-import msgpack
 
 from rllib_integration.processes.health import Health
 from rllib_integration.processes.supervised import await_readable
+from rllib_integration.servers.carla_server import CarlaServer
 from rllib_integration.servers.errors import ServerStartError, ServerVersionError
-
-if TYPE_CHECKING:
-    from rllib_integration.servers.carla_server import CarlaServer
+from rllib_integration.servers.probe import ask_version, speaks_rpc
 
 _FIRST_WAIT = 0.005
 _LONGEST_WAIT = 0.25
@@ -26,7 +22,6 @@ _SILENT_SECONDS = 20.0  # after which that is told of a server that says nothing
 _LONGEST_STARTS = 5  # times start_timeout, for a server that is seen to be at it
 _AWAITS_ANOTHER = "it waits for another server"
 _LOOK_SECONDS = 20.0  # between two looks whether it is
-_QUESTION = msgpack.packb([0, 0, "version", [[False]]])  # request, its number, function, what the client sends with all
 
 
 def wait_until_ready(server: CarlaServer) -> str:
@@ -124,52 +119,6 @@ def _try_to_ask(server: CarlaServer, seconds: float) -> tuple[str | None, str]:
         return None, f"nothing listens there yet ({error.strerror or error})"
     version = ask_version(server.host, server.port, seconds) if answers else None
     return version, "a client that asks for its version gets no answer"
-
-
-def is_listening(host: str, port: int, seconds: float) -> bool:
-    """Whether a TCP connection to the port is accepted."""
-    try:
-        with socket.create_connection((host, port), timeout=seconds):
-            return True
-    except OSError:
-        return False
-
-
-def speaks_rpc(host: str, port: int, seconds: float) -> bool:
-    """Whether what listens there answers a question as a CARLA server does; False if it stays silent.
-
-    Raises:
-        OSError: nothing listens there.
-        ValueError: the answer is of another protocol.
-    """
-    unpacker = msgpack.Unpacker(raw=True)
-    received = b""
-    answer: object = None
-    with socket.create_connection((host, port), timeout=seconds) as connection:
-        try:
-            connection.sendall(_QUESTION)
-            while answer is None and (part := connection.recv(4096)):
-                received += part
-                unpacker.feed(part)
-                answer = next(unpacker, None)
-        except (TimeoutError, ConnectionError):
-            if not received:
-                return False
-        except (msgpack.UnpackException, ValueError):
-            answer = None
-    if received and not (isinstance(answer, list) and len(answer) == 4 and answer[0] == 1):
-        raise ValueError(f"asked for its version, it answered {received[:60]!r}.")
-    return bool(received)
-
-
-def ask_version(host: str, port: int, seconds: float) -> str | None:
-    """The server's version, or None if a client got no answer within so many seconds."""
-    client = carla.Client(host, port, 1)
-    client.set_timeout(seconds)
-    try:
-        return str(client.get_server_version())
-    except RuntimeError:
-        return None
 
 
 def check_version(server: CarlaServer, version: str) -> None:

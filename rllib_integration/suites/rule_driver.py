@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from rllib_integration.base_experiment import BaseExperiment
-from rllib_integration.roads.ahead import RoadAhead
+from rllib_integration.road_ahead import RoadAhead
 
 if TYPE_CHECKING:
     from rllib_integration.carla_core import CarlaCore

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from rllib_integration.config.env import load_config
+from rllib_integration.config_file import load_config
 from rllib_integration.failures import INTERRUPTED, TERMINATED, report_failure
 from rllib_integration.processes.ray_setup import prepare_for_ray
 from rllib_integration.training.checkpoints import get_checkpoint

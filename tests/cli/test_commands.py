@@ -21,8 +21,8 @@ from rllib_integration.cli.configurations import (
     shipped_policies,
 )
 from rllib_integration.cli.main import COMMANDS, main
-from rllib_integration.config.env import load_config
 from rllib_integration.config.merging import ConfigError
+from rllib_integration.config_file import load_config
 from rllib_integration.driving.policies import find_policy
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from rllib_integration.base_experiment import BASE_EXPERIMENT_CONFIG, BaseExperiment
 from rllib_integration.carla_core import BASE_CORE_CONFIG, resolve_core_config
-from rllib_integration.config.env import load_config, resolve_env_config
 from rllib_integration.config.merging import (
     ConfigError,
     apply_override,
@@ -21,6 +20,7 @@ from rllib_integration.config.merging import (
     parse_scalar,
     save_config,
 )
+from rllib_integration.config_file import load_config, resolve_env_config
 from rllib_integration.servers import ServerSettingsError
 
 DOCUMENT = """

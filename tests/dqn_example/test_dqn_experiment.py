@@ -19,7 +19,7 @@ from dqn_example.drive_route import DriveInTraffic, DriveRoute, shown_ahead
 from dqn_example.follow_road import FollowRoad
 from rllib_integration.carla_env import CarlaEnv
 from rllib_integration.config.merging import ConfigError
-from rllib_integration.roads.ahead import NOTHING, SIGHT
+from rllib_integration.road_ahead import NOTHING, SIGHT
 from rllib_integration.roads.lanes import LanePosition
 
 BIRDVIEW = {"type": "sensor.birdview", "size": 84, "radius": 15}

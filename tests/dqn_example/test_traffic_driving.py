@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rllib_integration.carla_env import CarlaEnv
-from rllib_integration.config.env import load_config
+from rllib_integration.config_file import load_config
 from rllib_integration.driving.torch_policy import GreedyPolicy
 from rllib_integration.driving.trials import Task, drive_episode, drive_settings
 

@@ -12,7 +12,7 @@ from gymnasium import spaces
 
 from rllib_integration.base_experiment import BaseExperiment
 from rllib_integration.carla_env import CarlaEnv
-from rllib_integration.roads.ahead import RoadAhead
+from rllib_integration.road_ahead import RoadAhead
 
 
 class PedalsAndWheel(BaseExperiment):

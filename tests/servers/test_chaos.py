@@ -18,7 +18,7 @@ import pytest
 
 from rllib_integration.carla_env import CarlaEnv
 from rllib_integration.servers.cleanup import await_ends
-from rllib_integration.servers.starting import is_listening
+from rllib_integration.servers.probe import is_listening
 from tests.experiments import PoseExperiment
 from tests.patience import PATIENCE
 from tests.servers.stand_ins import EMBEDDED, make_install

@@ -22,11 +22,11 @@ from rllib_integration.servers import (
     ServerSettingsError,
     ServerStartError,
     ServerVersionError,
-    carla_server,
     create_server,
     is_port_free,
     lease_port_block,
     placement,
+    started_server,
     starting,
 )
 from tests.patience import PATIENCE
@@ -148,7 +148,7 @@ def test_builds_of_the_clients_release_are_its_version(new_server: ServerFactory
 def test_a_port_taken_after_the_lease_costs_another_attempt(new_server: ServerFactory, monkeypatch) -> None:
     lease = lease_port_block()
     leases = iter([lease])
-    monkeypatch.setattr(carla_server, "lease_port_block", lambda: next(leases, None) or lease_port_block())
+    monkeypatch.setattr(started_server, "lease_port_block", lambda: next(leases, None) or lease_port_block())
     monkeypatch.setattr(starting, "_QUESTION_SECONDS", 0.2)
     server = new_server()
     with socket.create_server(("127.0.0.1", lease.first)):

@@ -12,7 +12,7 @@ import pytest
 from dqn_example.dqn_rewards import traffic_reward
 from dqn_example.dqn_state import HeroState, RoutePose
 from rllib_integration.metrics import EpisodeMetrics
-from rllib_integration.roads.ahead import NOTHING, SIGHT, Ahead, RoadAhead, _lines_on, _look
+from rllib_integration.road_ahead import NOTHING, SIGHT, Ahead, RoadAhead, _lines_on, _look
 from rllib_integration.sensors.actor_roster import VEHICLE, WALKER
 
 ROUTE = np.stack([np.arange(-1.0, 41.0), *np.zeros((3, 42))], axis=1)  # along x; the hero's middle is at 0

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from rllib_integration.config.merging import ConfigError, Rule, merge, one_of, positive
-from rllib_integration.servers.errors import ServerSettingsError
 
 KINDS = ("auto", "embedded", "packaged", "docker", "external")
 
 
+class ServerSettingsError(ConfigError, RuntimeError):
+    """A value under `env_config.carla.server` (or `CARLA_ROOT`) can't be used."""
+
+
 @dataclass(frozen=True)
 class ServerSettings:
-    """How a server is to be had. The last five come from `env_config.carla` itself, and are checked with it.
+    """How to obtain a CARLA server. The last five come from `env_config.carla` itself, and are checked with it.
 
     Attributes:
         kind: `auto` (packaged if `CARLA_ROOT` is set, else embedded), `embedded`, `packaged`, `docker`, `external`.
