@@ -7,7 +7,7 @@ import argparse
 import sys
 
 from rllib_integration.cli import train
-from rllib_integration.cli.flags import use_current_folder
+from rllib_integration.cli.flags import use_current_folder, with_hyphens
 
 EXPERIMENT = "ppo_example.ppo_experiment:PPOExperiment"
 """For configurations that leave it to the script."""
@@ -21,7 +21,7 @@ def main() -> int:
         epilog=__doc__,
     )
     train.add_arguments(parser, name="ppo_example")
-    return train.run(parser.parse_args(), experiment=EXPERIMENT)
+    return train.run(parser.parse_args(with_hyphens(sys.argv[1:])), experiment=EXPERIMENT)
 
 
 if __name__ == "__main__":

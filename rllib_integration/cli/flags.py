@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import os
 import sys
+from collections.abc import Sequence
 
 from rllib_integration.errors import IntegrationError
 
@@ -47,6 +48,15 @@ def add_overrides(parser: argparse.ArgumentParser, example: str) -> None:
         "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
         help=f"override a setting, such as {example}; may be given several times",
     )  # fmt: skip
+
+
+def with_hyphens(arguments: Sequence[str]) -> list[str]:
+    """A command line whose long flags may be written with underscores: --stop_duration is --stop-duration."""
+    hyphenated = []
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        hyphenated.append(flag.replace("_", "-") + equals + value if flag.startswith("--") else argument)
+    return hyphenated
 
 
 class MissingPackageError(IntegrationError):
