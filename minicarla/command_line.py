@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import errno
 import gc
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from minicarla.parent_death import set_parent_death_signal
 from minicarla.protocol.connection import open_port
+from minicarla.viewer import start_viewer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,6 +81,9 @@ def _parser() -> argparse.ArgumentParser:
         help="of ticks that a client asks for at once, without waiting for an answer, tell only the last; "
         "Client.apply_batch([ApplyTargetVelocity(0, Vector3D(x=4))], True) is four of them (32 at most); "
         "x of a collision or obstacle sensor's angular velocity counts the events that it has sent",
+    )
+    parser.add_argument(
+        "--view", action="store_true", help="show the world in a browser; the address is printed (rllib-integration)"
     )
     parser.add_argument("--parent-pid", type=int, metavar="PID", help="end when this process ends")
     parser.add_argument(
@@ -317,5 +322,6 @@ def main(arguments: list[str] | None = None) -> int:
         flush=True,
     )
     server.idle_work = _idle_work(server.simulation.episode.town)
-    server.run()
+    with start_viewer(server.port) if options.view else contextlib.nullcontext():
+        server.run()
     return 0

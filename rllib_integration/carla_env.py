@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import carla
@@ -30,6 +31,7 @@ from rllib_integration.servers import (
     ServerSettingsError,
     ServerVersionError,
 )
+from rllib_integration.telemetry.reporter import Reporter
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +105,8 @@ class CarlaEnv(gymnasium.Env):
         self._sensor_data: dict[str, Any] = {}
         self._picture = Picture(core_config["resolution_x"], core_config["resolution_y"])
         self._window: Window | None = None
+        live = core_config["live_folder"]
+        self._reporter = Reporter(Path(live) if live else None, runner, step_seconds, self.observation_space)
 
     @property
     def core(self) -> CarlaCore:
@@ -132,6 +136,16 @@ class CarlaEnv(gymnasium.Env):
         if type(self.experiment).goal_reward is BaseExperiment.goal_reward:
             raise AttributeError(f"{type(self.experiment).__name__} has no goals: it does not override goal_reward.")
         return lambda achieved, desired, info: self.experiment.goal_reward(achieved, desired)
+
+    def record_next_episode(self, folder: str | os.PathLike[str], label: str, **facts: Any) -> None:
+        """Record the episode that the next `reset` begins: a file that `carla-rllib view` plays without any server.
+
+        Args:
+            folder: Where it is written when the episode ends; is made.
+            label: Its name for people.
+            facts: What else is to be known of it, as JSON holds it.
+        """
+        self._reporter.record_next(Path(folder), {"label": label, **facts})
 
     def set_level(self, level: int) -> None:
         """Choose the level of the scenarios' curriculum (`scenarios.levels`); it holds from the next `reset` on.
@@ -182,6 +196,7 @@ class CarlaEnv(gymnasium.Env):
         self._in_episode = True
         self._last_observation = observation
         self._picture.begin_episode()
+        self._reporter.begin_episode(self.core, observation, self._sensor_data)
         if self.render_mode == "human":
             self.render()
         return observation, info
@@ -266,6 +281,10 @@ class CarlaEnv(gymnasium.Env):
         self._in_episode = not (terminated or truncated)
         self._last_observation = observation
         self._picture.note_step(self._action, reward)
+        end = None if self._in_episode else str(info.get("end") or ("terminated" if terminated else "truncated"))
+        if self._core is not None:
+            heard = (self._action, observation, reward, end, info, self._sensor_data)
+            self._reporter.note_step(self._core, *heard)
         if self.render_mode == "human":
             self.render()
         return observation, reward, terminated, truncated, info
@@ -345,6 +364,7 @@ class CarlaEnv(gymnasium.Env):
     def close(self) -> None:
         """End the server, if it was started here, and all that hangs on it. Twice is fine."""
         self._in_episode = False
+        self._reporter.close()
         if self._window is not None:
             self._window.close()
             self._window = None

@@ -10,6 +10,7 @@ from typing import Any
 
 from rllib_integration.cli.configurations import find_configuration, policy_path, shipped_policies
 from rllib_integration.cli.flags import add_overrides, positive_int
+from rllib_integration.cli.view import add_view_flag, viewer_of
 from rllib_integration.config.merging import ConfigError, apply_override
 from rllib_integration.config_file import load_config, resolve_env_config
 from rllib_integration.failures import INTERRUPTED, report_failure
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=positive_int, default=1, metavar="N", help="drive each N times (default: 1)")
     parser.add_argument("--workers", type=positive_int, metavar="N", help="processes (default: one for each processor)")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="default: benchmarks/SUITE-POLICY")
+    add_view_flag(parser)
     add_overrides(parser, "env_config.carla.server=packaged")
 
 
@@ -54,7 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     try:
-        return _benchmark(arguments)
+        with viewer_of(arguments):
+            return _benchmark(arguments)
     except KeyboardInterrupt:
         print("Interrupted; the same command goes on from here.", file=sys.stderr)
         return INTERRUPTED

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rllib_integration.cli.configurations import find_configuration, name_of, policy_path, shipped_policies
 from rllib_integration.cli.flags import add_configuration, positive_int, require
+from rllib_integration.cli.view import add_view_flag, viewer_of
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.config_file import load_config
 from rllib_integration.driving.inference import DrivenEpisode, VideoWriter, drive, summary
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="seed of the episodes")
     parser.add_argument("--video", metavar="FILE.mp4", help="film the drive")
     parser.add_argument("-d", "--device", help="such as cpu or cuda:0 (default: CUDA where there is one)")
+    add_view_flag(parser)
 
 
 def run(arguments: argparse.Namespace, with_rllib: bool | None = None, experiment: str | None = None) -> int:
@@ -62,7 +64,7 @@ def run(arguments: argparse.Namespace, with_rllib: bool | None = None, experimen
         if experiment is not None:
             document["env_config"]["experiment"].setdefault("type", experiment)
         found = _find_policy(arguments.policy, configuration)
-        with _environment(document["env_config"], arguments.video) as (env, video):
+        with viewer_of(arguments), _environment(document["env_config"], arguments.video) as (env, video):
             policy = load_policy(found.path, arguments.device, with_rllib)
             print(f"Policy: {found}", flush=True)
             bounds = {"episodes": arguments.episodes, "steps": arguments.steps, "seed": arguments.seed}

@@ -12,6 +12,7 @@ from typing import Any
 
 from rllib_integration.cli.configurations import find_configuration, policy_path
 from rllib_integration.cli.flags import add_configuration, positive_int, require
+from rllib_integration.cli.view import add_view_flag, viewer_of
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.config_file import load_config
 from rllib_integration.driving.evaluation import best_policy, driving_summary, driving_table
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=positive_int, metavar="N", help="processes (default: one for each processor)")
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="of the first start in each town")
     parser.add_argument("-o", "--output", type=Path, metavar="NAME", help="write NAME.json and NAME.png")
+    add_view_flag(parser)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -65,7 +67,8 @@ def run(arguments: argparse.Namespace, experiment: str | None = None) -> int:
 
 def _run(arguments: argparse.Namespace, experiment: str | None) -> int:
     try:
-        return _test(arguments, experiment)
+        with viewer_of(arguments):
+            return _test(arguments, experiment)
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:

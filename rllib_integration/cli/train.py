@@ -6,10 +6,12 @@ import argparse
 
 from rllib_integration.cli.configurations import find_configuration, name_of
 from rllib_integration.cli.flags import add_configuration, positive_int, require
+from rllib_integration.cli.view import add_view_flag, viewer_of
 from rllib_integration.errors import IntegrationError
 from rllib_integration.failures import report_failure
 from rllib_integration.processes.guard import run_guarded
 from rllib_integration.training.options import CHECKPOINTS_KEPT, DEFAULT_DIRECTORY, TrainingOptions
+from rllib_integration.training.run_storage import RunStorage
 from rllib_integration.training.start import run_training
 from rllib_integration.training.stop_rules import StopRules, parse_duration
 
@@ -57,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser, name: str | None = None) -> N
         "--keep-checkpoints", type=positive_int, default=CHECKPOINTS_KEPT, metavar="N",
         help="keep the N newest checkpoints and the best one (default: %(default)s)",
     )  # fmt: skip
+    add_view_flag(parser)
 
 
 def run(arguments: argparse.Namespace, experiment: str | None = None) -> int:
@@ -93,4 +96,13 @@ def run(arguments: argparse.Namespace, experiment: str | None = None) -> int:
         ),
         overrides=tuple(arguments.overrides),
     )
-    return run_guarded(lambda: run_training(configuration, options, experiment))
+
+    def work() -> int:
+        try:
+            folder = RunStorage(options.directory, options.name).folder if arguments.view else None
+            with viewer_of(arguments, folder):
+                return run_training(configuration, options, experiment)
+        except IntegrationError as error:
+            return report_failure(error)
+
+    return run_guarded(work)

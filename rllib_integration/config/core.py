@@ -22,6 +22,7 @@ BASE_CORE_CONFIG: dict[str, Any] = {
     "enable_rendering": True,  # False: CARLA's no-rendering mode, in which cameras see nothing
     "show_display": False,  # the server's own window
     "seed": None,  # of the first episode, where reset() is given none
+    "live_folder": None,  # where it tells viewers that it is there; None: where `carla-rllib view` looks by itself
     "server": "auto",  # auto, embedded, packaged, docker, external; or a mapping with `kind` and its settings
 }
 
@@ -38,6 +39,7 @@ _CORE_RULES = {
     "seed": Rule(
         int, type(None), accepts=lambda seed: seed is None or seed >= 0, expected="a whole number, 0 or more, or null"
     ),
+    "live_folder": Rule(str, type(None), expected="a folder's path, or null"),
     "server": Rule(
         str,
         dict,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rllib_integration.carla_env import CarlaEnv
 
 
-def make_env(context: Mapping[str, Any]) -> CarlaEnv | VectorEnv:
+def make_env(context: Mapping[str, Any], live_folder: str | None = None) -> CarlaEnv | VectorEnv:
     """RLlib's environment creator: a CarlaEnv that stays in one town where several are listed.
 
     The towns are dealt out to the environments in turn, because changing the town may take longer than an episode.
@@ -21,12 +21,13 @@ def make_env(context: Mapping[str, Any]) -> CarlaEnv | VectorEnv:
     Args:
         context: RLlib's `EnvContext`, or a plain dictionary, with `carla` and `experiment`. RLlib adds `num_envs`
             where it wants a vector environment (`gym_env_vectorize_mode: vector_entry_point`).
+        live_folder: Where the environments tell viewers that they are there, unless `carla.live_folder` says it.
     """
     from rllib_integration.carla_env import CarlaEnv
 
     if "num_envs" not in context:
-        return CarlaEnv(_next_config(context))
-    configs = [_next_config(context) for _ in range(context["num_envs"])]
+        return CarlaEnv(_next_config(context, live_folder))
+    configs = [_next_config(context, live_folder) for _ in range(context["num_envs"])]
     if in_processes.get():
         from rllib_integration.vector_env import CarlaProcessVectorEnv
 
@@ -36,7 +37,7 @@ def make_env(context: Mapping[str, Any]) -> CarlaEnv | VectorEnv:
     return CarlaVectorEnv(len(configs), make=lambda number: CarlaEnv(configs[number]))
 
 
-def _next_config(context: Mapping[str, Any]) -> dict[str, Any]:
+def _next_config(context: Mapping[str, Any], live_folder: str | None = None) -> dict[str, Any]:
     """What the next environment of this process takes: its own seed and town."""
     from rllib_integration.carla_env import seeded_apart
 
@@ -44,6 +45,7 @@ def _next_config(context: Mapping[str, Any]) -> dict[str, Any]:
     number = _number_of_environment(runner)
     config = {"carla": dict(context.get("carla") or {}), "experiment": dict(context.get("experiment") or {})}
     config["carla"] = seeded_apart(config["carla"], runner, number)
+    config["carla"]["live_folder"] = config["carla"].get("live_folder") or live_folder
     town = config["experiment"].get("town")
     if isinstance(town, (list, tuple)) and town:
         config["experiment"]["town"] = _share_of(town, number)

@@ -11,6 +11,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from rllib_integration.config.merging import overlay, save_config
 from rllib_integration.errors import IntegrationError
 from rllib_integration.processes.cpus import available_cpus
 from rllib_integration.processes.ray_setup import quiet_ray
+from rllib_integration.telemetry.announcement import LIVE_FOLDER
 from rllib_integration.training.checkpoints import (
     CheckpointKeeper,
     get_checkpoint,
@@ -164,7 +166,7 @@ class TrainingRun:
         self._share_processors(
             max(runners.get("num_env_runners") or 0, 1) * (runners.get("num_envs_per_env_runner") or 1)
         )
-        register_env("carla", make_env)
+        register_env("carla", partial(make_env, live_folder=str(self.folder / LIVE_FOLDER)))
         config = build_algorithm_config(self.document, "carla")
         step_together(config, self.document.get("env_runners"))
         algorithm = config.build_algo()

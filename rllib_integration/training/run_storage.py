@@ -15,6 +15,7 @@ from typing import Any
 import platformdirs
 
 from rllib_integration.errors import IntegrationError
+from rllib_integration.telemetry.announcement import LIVE_FOLDER
 
 COMPLETE = ".complete"
 """Written last into an uploaded checkpoint; one without it was cut off and is never fetched."""
@@ -83,7 +84,8 @@ class RunStorage:
         """
         if self.uri is None:
             return
-        local = {path.relative_to(self.folder).as_posix(): path for path in self.folder.rglob("*") if path.is_file()}
+        files = (path for path in self.folder.rglob("*") if path.is_file() and path.parent.name != LIVE_FOLDER)
+        local = {path.relative_to(self.folder).as_posix(): path for path in files}
         try:
             for name in sorted(local, key=lambda name: (not name.startswith("checkpoint_"), name)):
                 self._send(name, local[name])

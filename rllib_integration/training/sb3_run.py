@@ -14,8 +14,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
+from rllib_integration.config.merging import overlay
 from rllib_integration.driving.sb3_policy import MODEL_FILE
 from rllib_integration.sb3 import make_vec_env
+from rllib_integration.telemetry.announcement import LIVE_FOLDER
 from rllib_integration.training.episode_sums import EpisodeSums
 from rllib_integration.training.interruption import Interruption
 from rllib_integration.training.lost_runners import LostRunners
@@ -37,7 +39,8 @@ class SB3Run(TrainingRun):
 
     def _start(self, stack: contextlib.ExitStack, interruption: Interruption) -> tuple[SB3Trainer, LostRunners | None]:
         self._share_processors(self.document["n_envs"])
-        trainer = SB3Trainer(self.document)
+        watched = {"environment": {"env_config": {"carla": {"live_folder": str(self.folder / LIVE_FOLDER)}}}}
+        trainer = SB3Trainer(overlay(self.document, watched))
         stack.callback(trainer.stop)
         return trainer, None
 

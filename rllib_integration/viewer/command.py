@@ -16,8 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rllib_integration.errors import IntegrationError
+from rllib_integration.processes.supervisor import PR_SET_PDEATHSIG, prctl
 from rllib_integration.telemetry.announcement import this_node
 from rllib_integration.telemetry.world_frames import HERO_ROLES
+from rllib_integration.training.options import DEFAULT_DIRECTORY
 
 DEFAULT_PORT = 8081
 _MISSING = "The viewer needs aiohttp: pip install 'rllib-integration[viewer]'"
@@ -30,8 +32,9 @@ class ViewerError(IntegrationError, RuntimeError):
 def add_viewer_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the viewer."""
     parser.add_argument(
-        "runs", nargs="*", type=Path, metavar="RUN_DIR",
-        help="folders of runs, or a folder that holds some (default: what runs on this machine now)",
+        "runs", nargs="*", metavar="RUN",
+        help=f"folders of runs, a folder that holds some, or names of runs in {DEFAULT_DIRECTORY} (default: those "
+        "runs, and what runs on this machine now)",
     )  # fmt: skip
     parser.add_argument(
         "--carla-port", type=int, action="append", default=[], metavar="PORT",
@@ -51,11 +54,16 @@ def add_viewer_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--controls", action="store_true", help="let the page change worlds: weather, pause, step, driving"
     )
+    parser.add_argument("--end-with", type=int, metavar="PID", help="end when this process, which started it, ends")
 
 
 def run_viewer(arguments: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C; returns the exit status."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    if arguments.end_with is not None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != arguments.end_with:
+            return 0  # it ended before it could be asked for a signal
     try:
         asyncio.run(_serve(arguments))
     except ViewerError as error:
@@ -72,19 +80,18 @@ async def _serve(arguments: argparse.Namespace) -> None:
     except ImportError:
         raise ViewerError(_MISSING) from None
     from rllib_integration.viewer.guards import Guards
-    from rllib_integration.viewer.hub import Address, Hub, runs_in
+    from rllib_integration.viewer.hub import Address, Hub
     from rllib_integration.viewer.web import ViewerApp
 
-    runs = [folder.expanduser() for folder in arguments.runs]
-    for folder in runs:
-        if not folder.is_dir():
-            raise ViewerError(f"There is no folder {folder}.")
+    begins_later = arguments.end_with is not None
+    runs = [Path(text) if begins_later else find_run(text) for text in arguments.runs]
     for port in arguments.carla_port:
         if not 1 <= port <= 65535:
             raise ViewerError(f"--carla-port {port}: a port is a number from 1 to 65535.")
     roles = (arguments.hero, *HERO_ROLES) if arguments.hero else HERO_ROLES
     addresses = [Address(arguments.carla_host, port) for port in arguments.carla_port]
-    hub = Hub(addresses, runs_in(runs), roles, everything=not (addresses or runs))
+    everything = not (addresses or runs)
+    hub = Hub(addresses, [Path(DEFAULT_DIRECTORY).expanduser()] if everything else runs, roles, everything)
     guards = Guards.for_address(arguments.host, arguments.controls)
     runner = web.AppRunner(ViewerApp(hub, guards).app, access_log=None, shutdown_timeout=2.0)
     listener = _listen(arguments.host, arguments.port)
@@ -95,6 +102,19 @@ async def _serve(arguments: argparse.Namespace) -> None:
         await _told_to_end()
     finally:
         await runner.cleanup()
+
+
+def find_run(text: str) -> Path:
+    """The folder that a user means: a path, or the name of a run in the usual folder of runs.
+
+    Raises:
+        ViewerError: There is neither.
+    """
+    given, usual = Path(text).expanduser(), Path(DEFAULT_DIRECTORY).expanduser()
+    for folder in (given, usual / text):
+        if folder.is_dir():
+            return folder
+    raise ViewerError(f"There is no folder {given}, and no run {text} in {usual}.")
 
 
 def _listen(host: str, port: int | None) -> socket.socket:

@@ -47,15 +47,16 @@ class Hub:
 
     Args:
         addresses: Simulators to show.
-        runs: Folders of runs whose environments are shown.
+        folders: Runs, and folders of runs, also of such that begin later.
         hero_roles: Role names of the vehicle to follow.
         everything: Whether environments that belong to no run are shown, too.
     """
 
     def __init__(
-        self, addresses: Sequence[Address], runs: Sequence[Path], hero_roles: Sequence[str], everything: bool
+        self, addresses: Sequence[Address], folders: Sequence[Path], hero_roles: Sequence[str], everything: bool
     ) -> None:
-        self.runs = list(runs)
+        self._places = list(folders)
+        self.runs = runs_in(folders)
         self.sessions: set[Session] = set()
         self._roles = hero_roles
         self._everything = everything
@@ -98,10 +99,11 @@ class Hub:
     def scan(self) -> bool:
         """Look at the announcements; whether anything has changed."""
         found: dict[Path, tuple[Announcement, Path | None]] = {}
+        runs_before, self.runs = self.runs, runs_in(self._places)
         for folder, run in self._folders():
             for announcement in read_announcements(folder):
                 found[folder / f"{announcement.name}{SUFFIX}"] = announcement, run
-        changed = False
+        changed = self.runs != runs_before
         for file, (announcement, run) in found.items():
             if announcement.kind == "env":
                 changed |= self._note(file, announcement, run)
@@ -236,4 +238,5 @@ def runs_in(folders: Iterable[Path]) -> list[Path]:
             found.append(folder)
         else:
             found += sorted(path.parent for path in folder.glob("*/config.yaml"))
+            found += sorted(path.parent for path in folder.glob(f"*/{LIVE_FOLDER}"))
     return list(dict.fromkeys(path.resolve() for path in found))

@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 from rllib_integration.sensors.cameras import image_array
 from rllib_integration.sensors.ranging import SEMANTIC_POINT
 from rllib_integration.telemetry.messages import Kind, pack
+from rllib_integration.telemetry.pictures import encode, picture_message
 
 logger = logging.getLogger(__name__)
 
 PICTURES_A_SECOND = 15.0
-_WIDEST = 960  # [px] of a picture sent; larger ones are made smaller
-_JPEG_QUALITY = 80
 _POINT_UNIT = 0.02  # [m]
 _MOST_POINTS = 60_000
 _WHOLE_TURN = 0.95  # share of a turn in one message from which on nothing has to be gathered
@@ -143,38 +142,6 @@ class SensorFeed:
         points = np.concatenate([part for _, part in turn])
         style = "tags" if is_semantic else "height"
         return _points_message(sensor, newest, points, style)
-
-
-def picture_message(name: str, frame: int, encoded: bytes, form: str, size: tuple[int, int]) -> bytes:
-    """An encoded picture.
-
-    Args:
-        name: What shows it.
-        frame: Of the world.
-        encoded: The file.
-        form: Its type, such as "image/jpeg".
-        size: Width and height of the original (px).
-    """
-    head = {"name": name, "f": frame, "form": form, "size": size}
-    return pack(Kind.PICTURE, head, np.frombuffer(encoded, np.uint8))
-
-
-def encode(picture: NDArray[np.uint8], sharp: bool = False) -> tuple[bytes, str, tuple[int, int]]:
-    """A picture `uint8 (H, W)` or `(H, W, 3)` BGR as a file, its type, and width and height before it was shrunk."""
-    height, width = picture.shape[:2]
-    if width > _WIDEST:
-        way = cv2.INTER_NEAREST if sharp else cv2.INTER_AREA
-        picture = np.asarray(
-            cv2.resize(picture, (_WIDEST, round(height * _WIDEST / width)), interpolation=way), np.uint8
-        )
-    if sharp:
-        return (
-            cv2.imencode(".png", picture, (cv2.IMWRITE_PNG_COMPRESSION, 1))[1].tobytes(),
-            "image/png",
-            (width, height),
-        )
-    jpeg = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY))[1]
-    return jpeg.tobytes(), "image/jpeg", (width, height)
 
 
 def _encoded(kind: str, data: Any) -> tuple[bytes, str, tuple[int, int]]:

@@ -19,9 +19,10 @@ from typing import Any, Protocol
 
 from rllib_integration.telemetry.announcement import PAINT_SUFFIX, RING_SUFFIX, Announcement
 from rllib_integration.telemetry.messages import Kind, head_of, kind_of, pack
+from rllib_integration.telemetry.pictures import message_of
 from rllib_integration.telemetry.ring import RingError
 from rllib_integration.viewer.clip import Clip, Recent
-from rllib_integration.viewer.env_feed import EnvFeed, PaintFeed, message_of, open_feed
+from rllib_integration.viewer.env_feed import EnvFeed, PaintFeed, open_feed
 from rllib_integration.viewer.world_link import WorldLink
 
 logger = logging.getLogger(__name__)

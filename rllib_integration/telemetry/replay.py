@@ -1,0 +1,153 @@
+"""Recorded episodes: files of messages that the viewer's page plays without any server.
+
+A file is gzip of `u32 length` and a message (`messages`), padded to 4 bytes, again and again: what the episode is and
+how it ended (`Kind.REPLAY`), the town's mesh (`Kind.TOWN`), what is there, then frames, steps and pictures in order.
+"""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import os
+import re
+import struct
+import time
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rllib_integration.telemetry.messages import Kind, MessageError, head_of, kind_of, pack
+from rllib_integration.telemetry.town_mesh import read_town
+from rllib_integration.telemetry.world_frames import WorldFrames
+
+if TYPE_CHECKING:
+    from rllib_integration.carla_core import CarlaCore
+
+REPLAYS_FOLDER = "replays"
+"""Name, inside a run's folder, of the folder with its recorded episodes."""
+
+SUFFIX = ".replay"
+MOST_KEPT = 100
+"""Recorded episodes of a folder, beyond which the oldest of those that recorded themselves are removed."""
+
+_LENGTH = struct.Struct("<I")
+_BY_ITSELF = "auto"
+_MOST_BYTES = 64 << 20
+_HEAD_BYTES = 1 << 16
+_numbers = itertools.count(1)
+
+
+def write_replay(folder: Path, about: Mapping[str, Any], messages: Iterable[bytes], by_itself: bool = False) -> Path:
+    """Write an episode, whole or not at all.
+
+    Args:
+        folder: Is made.
+        about: What it is and how it ended; `label` names it.
+        messages: Of the episode, its introduction first.
+        by_itself: Whether nobody asked for just this one, so that it may be removed when there are many.
+
+    Returns:
+        Its path.
+
+    Raises:
+        OSError: It can't be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", str(about.get("label") or "episode"))[:60].strip("._")
+    kind = f"-{_BY_ITSELF}" if by_itself else ""
+    path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{next(_numbers)}-{name}{kind}{SUFFIX}"
+    draft = path.with_name(f".{path.name}")
+    try:
+        with draft.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=5, mtime=0) as file:
+            for message in itertools.chain([pack(Kind.REPLAY, about)], messages):
+                file.write(_LENGTH.pack(len(message)) + message + b"\0" * (-len(message) % 4))
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+    if by_itself:
+        _forget_oldest(folder)
+    return path
+
+
+def _forget_oldest(folder: Path) -> None:
+    recorded = sorted(folder.glob(f"*-{_BY_ITSELF}{SUFFIX}"))
+    for path in recorded[:-MOST_KEPT]:
+        path.unlink(missing_ok=True)
+
+
+def read_about(path: Path) -> dict[str, Any] | None:
+    """What a recorded episode is and how it ended; None where the file can't be read."""
+    try:
+        with gzip.open(path) as file:
+            begin = file.read(_LENGTH.size)
+            (length,) = _LENGTH.unpack(begin)
+            if length > _HEAD_BYTES:
+                return None
+            message = file.read(length)
+        return head_of(message) if kind_of(message) == Kind.REPLAY else None
+    except (OSError, EOFError, struct.error, ValueError, IndexError, zlib.error, MessageError):
+        return None
+
+
+def town_message(key: str, mesh: bytes) -> bytes:
+    """A town's mesh inside a recorded episode.
+
+    Args:
+        key: Of the town, as `town_mesh` gives it.
+        mesh: Compressed, as it is kept.
+    """
+    body = zlib.decompress(mesh)
+    assert kind_of(body) == Kind.TOWN, "a town's mesh is a message of its own"
+    return body
+
+
+class EpisodeRecorder:
+    """Records an environment's episode from inside: its frames at every decision, and what its reporter tells.
+
+    Args:
+        core: The world, at the beginning of the episode.
+        about: What the episode is.
+    """
+
+    def __init__(self, core: CarlaCore, about: Mapping[str, Any]) -> None:
+        self._about = dict(about)
+        mesh = read_town(core.world, core.map)
+        self._frames = WorldFrames(core.world)
+        self._bytes = 0
+        self.is_full = False
+        head = {"town": mesh.name, "key": mesh.key, "host": "", "port": 0, "version": ""}
+        weather = core.world.get_weather()
+        figures = {
+            name: round(value, 3)
+            for name in dir(weather)
+            if not name.startswith("_") and isinstance(value := getattr(weather, name), float)
+        }
+        self._about["town"] = mesh.name
+        self._messages: list[bytes] = [
+            town_message(mesh.key, mesh.body),
+            pack(Kind.WORLD, head),
+            pack(Kind.WEATHER, {"weather": figures}),
+        ]
+
+    def add(self, core: CarlaCore, messages: Iterable[bytes] = ()) -> None:
+        """Record the newest frame, and what else is told of it; beyond the bound nothing."""
+        if self.is_full:
+            return
+        for message in [*self._frames.read(core.world.get_snapshot()).messages, *messages]:
+            self._messages.append(message)
+            self._bytes += len(message)
+        self.is_full = self._bytes > _MOST_BYTES
+
+    def save(self, folder: Path, **facts: Any) -> Path:
+        """Write the episode.
+
+        Args:
+            folder: Where.
+            facts: How it ended.
+
+        Raises:
+            OSError: It can't be written.
+        """
+        return write_replay(folder, {**self._about, **facts, "full": self.is_full}, self._messages, by_itself=True)
