@@ -53,10 +53,9 @@ class LaneStarts:
         offset = float(rng.uniform(-START_OFFSET, START_OFFSET))
         aside = carla.Location(right.x * offset, right.y * offset, 0.05)
         location = cast(carla.Location, transform.location + aside)
-        heading = math.radians(yaw + float(rng.uniform(-START_ANGLE, START_ANGLE)))
+        heading = yaw + float(rng.uniform(-START_ANGLE, START_ANGLE))
         pitch = transform.rotation.pitch
-        core.hero.set_transform(carla.Transform(location, carla.Rotation(pitch=pitch, yaw=math.degrees(heading))))
-        core.hero.set_target_velocity(carla.Vector3D(speed * math.cos(heading), speed * math.sin(heading), 0.0))
+        core.start_hero(carla.Transform(location, carla.Rotation(pitch=pitch, yaw=heading)), speed)
 
     def note(self, core: CarlaCore, state: HeroState, end_reason: str | None) -> None:
         """Follow the hero; of an episode that ends badly, keep a pose from some seconds before."""

@@ -14,6 +14,7 @@ import carla
 import numpy as np
 
 from rllib_integration.config.merging import Rule, positive
+from rllib_integration.dynamics import with_noise
 
 if TYPE_CHECKING:
     from rllib_integration.carla_core import CarlaCore
@@ -136,14 +137,9 @@ class Augmentations:
     def perturb(self, control: carla.VehicleControl, rng: np.random.Generator) -> carla.VehicleControl:
         """A control with noise, as far as there is any."""
         settings = self._settings
-        for name, std in (("throttle", settings["throttle_noise_std"]), ("brake", settings["brake_noise_std"])):
-            pressed = getattr(control, name)
-            if std and pressed > 0.0:  # pedals do not press themselves
-                setattr(control, name, min(1.0, max(0.0, pressed + float(rng.normal(0.0, std)))))
-        if settings["steering_noise_std"]:
-            steer = control.steer + float(rng.normal(0.0, settings["steering_noise_std"]))
-            control.steer = min(1.0, max(-1.0, steer))
-        return control
+        return with_noise(
+            *(control, rng, settings["throttle_noise_std"], settings["brake_noise_std"]), settings["steering_noise_std"]
+        )
 
     def pass_time(self, core: CarlaCore, seconds: float) -> None:
         """Let the weather go on."""

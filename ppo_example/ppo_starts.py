@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -70,9 +69,7 @@ class Starts:
         speed = float(rng.uniform(0.0, 1.0)) * settings["start_speed"]
         pose = track.transform_at(distance, lateral, _ABOVE)
         heading = pose.rotation.yaw + angle
-        core.hero.set_transform(carla.Transform(pose.location, carla.Rotation(yaw=heading)))
-        way = math.radians(heading)
-        core.hero.set_target_velocity(carla.Vector3D(speed * math.cos(way), speed * math.sin(way), 0.0))
+        core.start_hero(carla.Transform(pose.location, carla.Rotation(yaw=heading)), speed)
         return {"distance": distance, "lateral": lateral, "angle": angle, "speed": speed}
 
     def _free_place(self, core: CarlaCore, track: Track) -> float:

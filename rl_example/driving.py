@@ -89,8 +89,7 @@ class UrbanDriving(BaseExperiment):
         self._core = core
         speed = float(core.rng.uniform(0.0, self.others["start_speed"]))
         if speed > 0.0:
-            forward = core.hero.get_transform().get_forward_vector()
-            core.hero.set_target_velocity(carla.Vector3D(forward.x * speed, forward.y * speed, 0.0))
+            core.start_hero(core.hero.get_transform(), speed)
 
     def get_action_space(self) -> Any:
         """As `others.actions` says."""

@@ -78,9 +78,7 @@ class ReachPose(BaseExperiment):
         ahead = here.next(distance)
         goal = ahead[int(core.rng.integers(len(ahead)))].transform if ahead else here.transform
         self._goal = self._in_start_frame(goal)
-        forward = self._start.get_forward_vector()
-        speed = float(core.rng.uniform(0.0, self.others["start_speed"]))
-        core.hero.set_target_velocity(carla.Vector3D(forward.x * speed, forward.y * speed, 0.0))
+        core.start_hero(self._start, float(core.rng.uniform(0.0, self.others["start_speed"])))
 
     def _in_start_frame(self, pose: carla.Transform) -> NDArray[np.float32]:
         """A pose of the world as a goal."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rllib_integration.config.merging import ConfigError, Rule, merge, overlay
+from rllib_integration.dynamics import DYNAMICS_RANDOMISATION, RULES
 from rllib_integration.scenarios.settings import SCENARIOS_CONFIG, resolve_scenarios
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ BASE_EXPERIMENT_CONFIG: dict[str, Any] = {
     "town": "Town05_Opt",  # a name, a list of names, or "random": drawn for each episode
     "weather": "ClearNoon",  # a preset of carla.WeatherParameters, a list of them, "random", or {parameter: value}
     "route": None,  # {length: metres} for a random one, {goal: "x,y,z"}, {via: ["x,y,z", ...]} in order, or none
+    "dynamics_randomisation": DYNAMICS_RANDOMISATION,  # how much episodes' cars differ
     "scenarios": SCENARIOS_CONFIG,  # situations on the hero's way
     "others": {},  # the experiment's own
 }
@@ -64,6 +66,7 @@ _EXPERIMENT_RULES = {
     "weather": Rule(
         str, list, dict, accepts=bool, expected="a preset's name, a list of names, 'random', or {parameter: value}"
     ),
+    **{f"dynamics_randomisation.{name}": rule for name, rule in RULES.items()},
     "route": Rule(
         dict,
         type(None),

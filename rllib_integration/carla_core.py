@@ -21,6 +21,7 @@ import numpy as np
 
 from rllib_integration.config.core import BASE_CORE_CONFIG, resolve_core_config
 from rllib_integration.config.merging import ConfigError, nearest_sentence
+from rllib_integration.dynamics import Dynamics, gear_at_speed
 from rllib_integration.metrics import COLLISION_SENSOR, EpisodeMetrics
 from rllib_integration.roads.routes import plan_route
 from rllib_integration.scenario import (
@@ -64,6 +65,8 @@ _SUBSTEP = 0.01  # [s] CARLA's default; substeps are added for longer time steps
 _FEWEST_SUBSTEPS, _MOST_SUBSTEPS = 10, 16  # CARLA refuses more; beyond them, each is longer
 _NO_SERVER = "There is no CARLA server: the last one failed, and no other has been acquired."
 _SILENCE = 1.0  # [s] after which a frame that was only asked for is asked after
+_SPIN_UP = 0.5  # [s] in which the clutch brings the engine to the wheels' speed
+_STANDING = 0.5  # [m/s] below which it may be at rest
 _BIRD_VIEW_RADIUS = 25.0  # [m] shown to people
 _EPISODES_OF_A_CLIENT = 2000
 _POINTS_KEPT_CLEAR = 20  # of a route with scenarios, which traffic keeps away from as it is spawned
@@ -137,6 +140,7 @@ class CarlaCore:
         self._available_towns: list[str] = []
         self._town: str | None = None
         self._timestep = 0.0
+        self._engine_turns = False
         self._extras: list[carla.Actor] = []
         self._weather: carla.WeatherParameters | None = None
         self.rng = np.random.default_rng()
@@ -544,6 +548,7 @@ class CarlaCore:
         if blueprint.has_attribute("role_name"):
             blueprint.set_attribute("role_name", "hero")
         self.hero = self._spawn_on_first_free(blueprint, poses)
+        self._engine_turns = False
         self._server().note_actors(self.world.id, self._own_actors())
         self._tick_world()
         self._prepare_sensors(hero_config["sensors"])
@@ -552,6 +557,33 @@ class CarlaCore:
         self._spawn_sensors(hero_config["sensors"])
         self.metrics = self._call(EpisodeMetrics, self.hero, self.map, self.sensor_interface)
         self._server().note_actors(self.world.id, self._own_actors())
+
+    def change_dynamics(self, dynamics: Dynamics) -> None:
+        """Make the hero the car of an episode; before it is put where it starts."""
+        if dynamics.changes_car:
+            physics = self._ask(self.hero.get_physics_control)
+            self._call(self.hero.apply_physics_control, dynamics.change(physics))
+
+    def start_hero(self, pose: carla.Transform, speed: float) -> None:
+        """Put the hero somewhere, at a speed [m/s] along its heading, in gear and with its engine turning.
+
+        CARLA spawns cars in neutral, their engines at rest. One that is only given a velocity rolls freely until it is
+        given throttle, and loses up to half of its speed to the engine then. So the wheels turn the engine first.
+        """
+        forward = pose.get_forward_vector()
+        velocity = carla.Vector3D(speed * forward.x, speed * forward.y, speed * forward.z)
+        self.hero.set_transform(pose)
+        self.hero.set_target_velocity(velocity)
+        if speed < _STANDING and not self._engine_turns:
+            return
+        self._engine_turns = speed >= _STANDING
+        gear = gear_at_speed(self._ask(self.hero.get_physics_control), speed)
+        self.hero.apply_control(carla.VehicleControl(manual_gear_shift=True, gear=gear))
+        for _ in range(math.ceil(_SPIN_UP / self._timestep)):
+            self._tick_world()
+            self.hero.set_transform(pose)
+            self.hero.set_target_velocity(velocity)
+        self.hero.apply_control(carla.VehicleControl())
 
     def _spawn_sensors(self, sensors: Mapping[str, Mapping[str, Any]]) -> None:
         # A server that has just come may still compile what its sensors need.

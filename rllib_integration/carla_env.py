@@ -18,6 +18,7 @@ from gymnasium import spaces
 from rllib_integration.base_experiment import BaseExperiment, override_experiment_config, resolve_experiment_config
 from rllib_integration.carla_core import CarlaCore, resolve_core_config
 from rllib_integration.config.merging import ConfigError, copy_settings, load_class, merge
+from rllib_integration.dynamics import Dynamics
 from rllib_integration.observation_check import observation_guard
 from rllib_integration.rendering import Picture, Window, choose_picture
 from rllib_integration.scenarios.criteria import LeaderboardCriteria
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 _NOT_MENDED_BY_A_RESTART = (ServerGaveUpError, ServerSettingsError, ServerVersionError)
 
 _SCENARIO_STREAM = 1  # of an episode's random numbers, so that a setting of scenarios does not change its traffic
+_DYNAMICS_STREAM = 2
 _SEEDS_APART = 10_007  # between env runners
 
 
@@ -95,6 +97,7 @@ class CarlaEnv(gymnasium.Env):
         self._core: CarlaCore | None = None
         self._director: Director | None = None
         self._criteria: LeaderboardCriteria | None = None
+        self._dynamics: Dynamics | None = None
         self._began = 0.0
         self._level = 0
         self._in_episode = False
@@ -167,7 +170,8 @@ class CarlaEnv(gymnasium.Env):
 
         Returns:
             The first observation, and further information: the experiment's own; `servers`, counts of servers
-            started and lost; after a loss `server_recovery_seconds`, from noticing it to the new episode.
+            started and lost; after a loss `server_recovery_seconds`, from noticing it to the new episode; `dynamics`,
+            what `dynamics_randomisation` has drawn.
 
         Raises:
             ConfigError: A town, blueprint, weather, sensor, spawn point or option does not exist.
@@ -208,6 +212,9 @@ class CarlaEnv(gymnasium.Env):
         config = copy_settings(core.setup_experiment(chosen, seed, lambda town: situate(chosen, town, rng)))
         self.experiment.prepare_world(core, config)
         core.reset_hero(config["hero"], core.config["ticks_per_step"])
+        decision = core.config["timestep"] * core.config["ticks_per_step"]
+        self._dynamics = Dynamics(config["dynamics_randomisation"], [seed, _DYNAMICS_STREAM], decision)
+        core.change_dynamics(self._dynamics)
         scenarios = config["scenarios"]
         start = core.hero.get_transform() if core.hero is not None and scenarios["pinned"] else None
         self.experiment.place_hero(core)
@@ -222,6 +229,8 @@ class CarlaEnv(gymnasium.Env):
         self._sensor_data = core.tick(None)
         observation, info = self.experiment.get_observation(self._sensor_data)
         self._check_observation(observation)
+        if self._dynamics.told:
+            info = {**info, "dynamics": self._dynamics.told}
         if self._director is None:
             return observation, dict(info)
         situation = {key: config[key] for key in ("town", "hero", "route", "scenarios")}
@@ -262,6 +271,8 @@ class CarlaEnv(gymnasium.Env):
             control = self.experiment.compute_action(action)
             if self._director is not None:
                 control = self._director.act(control)
+            if self._dynamics is not None:
+                control = self._dynamics.act(control)
             self.core.begin_tick(control, self.core.config["ticks_per_step"])
         except RuntimeError as error:
             self._recover_from(error)

@@ -234,10 +234,7 @@ def launch(core: CarlaCore, start: carla.Transform, speeds: Sequence[float], rng
         rng: Draws.
     """
     assert core.hero is not None
-    core.hero.set_transform(start)
-    speed = float(rng.uniform(speeds[0], speeds[1]))
-    forward = start.get_forward_vector()
-    core.hero.set_target_velocity(carla.Vector3D(speed * forward.x, speed * forward.y, 0.0))
+    core.start_hero(start, float(rng.uniform(speeds[0], speeds[1])))
 
 
 def direct(core: CarlaCore, situations: Sequence[Situation], rng: np.random.Generator) -> Director | None:

@@ -54,8 +54,7 @@ class JudgedExperiment(BaseExperiment):
         """Let the inner experiment see the world, and put the hero back where the suite wants it."""
         start = core.hero.get_transform()
         self.inner.place_hero(core)
-        core.hero.set_transform(start)
-        core.hero.set_target_velocity(type(core.hero.get_velocity())(0.0, 0.0, 0.0))
+        core.start_hero(start, 0.0)
 
     def get_action_space(self) -> gymnasium.Space:
         """The inner experiment's."""
