@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from minicarla.parent_death import set_parent_death_signal
 from minicarla.protocol.connection import open_port
+from minicarla.protocol.version import VERSIONS, ProtocolVersion, VersionError, version_named, version_of_client
 from minicarla.viewer import start_viewer
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class UsageError(ValueError):
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m minicarla",
-        description="A CARLA 0.9.16 server without Unreal Engine. Options with one dash are CARLA's own.",
+        description="A CARLA server without Unreal Engine. Options with one dash are CARLA's own.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -69,6 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--town", help="town to begin with (default: the small built-in one)")
     parser.add_argument("--town-folder", metavar="DIR", help="folder with OpenDRIVE files of further towns")
     parser.add_argument("--fetch-town", metavar="TOWN", help="only have this town ready in the cache, start no server")
+    parser.add_argument(
+        "--carla-version", metavar="VERSION",
+        help=f"version of the clients: {' or '.join(VERSIONS)} (default: that of the carla package installed here)",
+    )  # fmt: skip
     parser.add_argument("--recordings-folder", metavar="DIR", help="where recordings are written and read")
     parser.add_argument(
         "--frame-rate", type=float, default=30.0, metavar="HZ",
@@ -148,6 +153,11 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     if not options.host or ":" in options.host:
         # Of an empty one the system makes all addresses of the machine.
         raise UsageError(f"the host must be an IPv4 address or a name, not '{options.host}'; 0.0.0.0 stands for all")
+    if options.carla_version is not None:
+        try:
+            version_named(options.carla_version)
+        except VersionError as error:
+            raise UsageError(str(error)) from None
     if not 0.1 <= options.frame_rate <= 10000.0:
         raise UsageError(f"the frame rate must be between 0.1 and 10000, not {options.frame_rate}")
     return options
@@ -233,6 +243,15 @@ def _open_ports(options: argparse.Namespace) -> tuple[socket.socket, socket.sock
     return opened[0], opened[1]
 
 
+def _version(options: argparse.Namespace) -> ProtocolVersion:
+    if options.carla_version is not None:
+        return version_named(options.carla_version)
+    try:
+        return version_of_client()
+    except VersionError as error:
+        _fail(f"{error}: name one with --carla-version; it is asked for as the version of the client installed here")
+
+
 def _create_server(options: argparse.Namespace, ports: tuple[socket.socket, socket.socket]) -> Server:
     from minicarla.kernels import cache as kernel_cache
     from minicarla.rpc.server import Server
@@ -242,7 +261,7 @@ def _create_server(options: argparse.Namespace, ports: tuple[socket.socket, sock
     from minicarla.world.clock import Clock
     from minicarla.world.simulation import Simulation
 
-    simulation = Simulation(options.town_folder, options.recordings_folder)
+    simulation = Simulation(options.town_folder, options.recordings_folder, _version(options))
     server = Server(simulation, *ports, Clock(options.frame_rate, options.benchmark))
     server.skips_overtaken_frames = simulation.counts_events = options.skip_overtaken_frames
     town = options.town or BUILT_IN_TOWN
@@ -290,7 +309,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(
         level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
-    # As for a service, or in a container: CARLA's library, which reads maps here, ends a process without it.
+    # As for a service, or in a container: CARLA's library, which is asked for its version, ends a process without it.
     os.environ.setdefault("HOME", os.path.expanduser("~"))
     if options.fetch_town is not None:
         _fetch_town(options.fetch_town, options.town_folder)
@@ -318,7 +337,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGINT, end)
     print(
         f"listening on {options.host}:{server.port} (rpc) and :{server.streaming_port} (streaming), "
-        f"town {server.simulation.episode.town.name}",
+        f"town {server.simulation.episode.town.name}, CARLA {server.simulation.version.name}",
         flush=True,
     )
     server.idle_work = _idle_work(server.simulation.episode.town)

@@ -20,7 +20,7 @@ HEADER_SIZE = 48
 
 
 class StreamType(enum.IntEnum):
-    """What a stream's messages hold; the first field of every message."""
+    """What a sensor's messages hold; their first field. That of world messages differs, see `version`."""
 
     COLLISION = 0
     DEPTH_CAMERA = 1
@@ -39,7 +39,6 @@ class StreamType(enum.IntEnum):
     SEMANTIC_CAMERA = 14
     INSTANCE_CAMERA = 15
     COSMOS_CAMERA = 16
-    WORLD = 17
 
 
 def encode_token(stream_id: int, port: int, host: str | None = None) -> bytes:

@@ -375,8 +375,9 @@ class Server:
                 return
             self._reply_guard.check(method, result)
             if method == "load_new_episode":
-                loaded = True
-                self._load_guard.rest()
+                loaded = self.simulation.version.resubscribes_after_load
+                if loaded:
+                    self._load_guard.rest()
             if request.is_async:
                 return
             answer = _encode(request.message_id, call.returns, result)
@@ -541,7 +542,7 @@ class Server:
 
     def describe(self, actor: Actor) -> list[Any]:
         """CARLA's wire form of an actor."""
-        return describe(actor, self.token(actor.stream_id) if actor.stream_id else b"")
+        return describe(actor, self.simulation.version, self.token(actor.stream_id) if actor.stream_id else b"")
 
     def has_subscribers(self, stream_id: int) -> bool:
         """Whether anybody listens to a stream, and not only clients that have stopped to read."""

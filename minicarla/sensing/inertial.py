@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import ClassVar
 
-import carla
 import msgpack
 import numpy as np
 from numpy.typing import NDArray
@@ -31,13 +30,12 @@ class GnssSensor(Sensor):
 
     def capture(self, view: View, mount: Mount) -> tuple[bytes, ...]:
         """Body: msgpack [latitude, longitude, altitude]."""
-        place = view.town.carla_map.transform_to_geolocation(carla.Location(*map(float, mount.position)))
+        x, y, altitude = map(float, mount.position)
+        latitude, longitude = view.projection(view.town.geo_reference, x, y)
         noise = self.random.standard_normal(3)
         reading = [
             value + self.number(f"noise_{axis}_bias") + self.number(f"noise_{axis}_stddev") * float(deviate)
-            for axis, value, deviate in zip(
-                ("lat", "lon", "alt"), (place.latitude, place.longitude, place.altitude), noise
-            )
+            for axis, value, deviate in zip(("lat", "lon", "alt"), (latitude, longitude, altitude), noise)
         ]
         return (msgpack.packb(reading),)
 

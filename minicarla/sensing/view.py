@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from minicarla.sensing.geodesy import Projection, transverse_mercator
+
 Joints = tuple[tuple[float, float, float], ...]
 
 
@@ -53,6 +55,7 @@ class View(NamedTuple):
         lamps: float32 (n, 3), linear light (red, green, blue) of each of `town.street_lights`, 1 as they have it by
             default. Another array whenever one of them changes. None: all are off.
         culling_distance: [m] cameras see nothing beyond it; 0: as far as there is something.
+        projection: from metres on the map to degrees of latitude and longitude.
     """
 
     frame: int
@@ -69,6 +72,7 @@ class View(NamedTuple):
     actors: ActorLookup
     lamps: NDArray[np.float32] | None = None
     culling_distance: float = 0.0
+    projection: Projection = transverse_mercator
 
 
 class Mount(NamedTuple):

@@ -27,6 +27,9 @@ MAX_LANE_KILOMETRES = 10_000
 """CARLA's largest town has 2200."""
 MAX_DISTANCE = 25_000.0
 """[m] from the origin, and size of anything; CARLA's largest town reaches 16 km far."""
+DEFAULT_ORIGIN = 42.0, 2.0
+"""Latitude and longitude [degrees] that CARLA gives a map whose text names none."""
+_DECIMAL = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _CHUNK = 2**22
 
 
@@ -177,7 +180,7 @@ class RoadNetwork:
     roads: list[Road] = field(default_factory=list)
     controllers: dict[str, Controller] = field(default_factory=dict)
     junctions: dict[int, Junction] = field(default_factory=dict)
-    geo_reference: tuple[float, float] = (0.0, 0.0)
+    geo_reference: tuple[float, float] = DEFAULT_ORIGIN
 
 
 def parse_opendrive(text: str) -> RoadNetwork:
@@ -263,11 +266,8 @@ def _take(network: RoadNetwork, element: ElementTree.Element) -> None:
 
 def _geo_reference(text: str) -> tuple[float, float]:
     """Latitude and longitude [degrees] of the map's origin, as CARLA reads them from the PROJ string."""
-    found = {}
-    for key in ("lat_0", "lon_0"):
-        match = re.search(rf"\+{key}=([-+0-9.eE]+)", text)
-        found[key] = float(match.group(1)) if match else 0.0
-    return found["lat_0"], found["lon_0"]
+    latitude, longitude = (re.search(rf"\+{key}=({_DECIMAL})", text) for key in ("lat_0", "lon_0"))
+    return (float(latitude[1]), float(longitude[1])) if latitude and longitude else DEFAULT_ORIGIN
 
 
 def _number(element: ElementTree.Element, key: str, default: float | None = None) -> float:

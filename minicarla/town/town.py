@@ -6,9 +6,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import carla
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +15,9 @@ from minicarla import labels
 from minicarla.physics.ground import Surface
 from minicarla.physics.obstacles import OBSTACLE, build_obstacle_grid
 from minicarla.physics.state import ObstacleGrid
+
+if TYPE_CHECKING:
+    import carla
 
 logger = logging.getLogger(__name__)
 
@@ -234,6 +236,8 @@ class Town:
     @cached_property
     def carla_map(self) -> carla.Map:
         """The client library's own map of this town, parsed at first use."""
+        import carla
+
         return carla.Map(self.map_name, self.opendrive)
 
     @cached_property

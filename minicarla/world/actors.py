@@ -101,7 +101,7 @@ class Actor:
         row: Its row there; changes when other actors are destroyed.
         attributes: Blueprint attribute values.
         definition: Number of its blueprint, 0 for what the town itself brings.
-        attribute_types: Wire type of each attribute.
+        attribute_types: `AttributeType` of each attribute.
         looks: Id of the blueprint it looks like, empty where that is its own.
         box: Centre, half sizes, rotation of its bounding box in its own frame.
         tags: Semantic tags.

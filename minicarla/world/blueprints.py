@@ -13,6 +13,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from minicarla.protocol.version import V0_9_16, ProtocolVersion
 from minicarla.sensing.actors import label_of
 from minicarla.sensing.sensor import BOOLEAN_TEXTS
 
@@ -23,13 +24,13 @@ LONGEST_VALUE = 4096
 
 
 class AttributeType(enum.IntEnum):
-    """Types of blueprint attributes, with their values on the wire."""
+    """Types of blueprint attributes, in the order of their values on the wire (`ProtocolVersion`)."""
 
-    BOOL = 1
-    INT = 2
-    FLOAT = 3
-    STRING = 4
-    COLOR = 5
+    BOOL = 0
+    INT = 1
+    FLOAT = 2
+    STRING = 3
+    COLOR = 4
 
 
 class Attribute(NamedTuple):
@@ -98,10 +99,21 @@ class Blueprint:
         """Attributes by their names."""
         return {attribute.name: attribute for attribute in self.attributes}
 
-    def definition(self) -> list[Any]:
-        """Wire form for the client's library."""
+    def definition(self, first_type: int) -> list[Any]:
+        """Wire form for the client's library.
+
+        Args:
+            first_type: Wire value of the first `AttributeType`.
+        """
         attributes = [
-            [a.name, int(a.type), a.default, list(a.recommended) if a.modifiable else [], a.modifiable, a.restricted]
+            [
+                a.name,
+                first_type + a.type,
+                a.default,
+                list(a.recommended) if a.modifiable else [],
+                a.modifiable,
+                a.restricted,
+            ]
             for a in self.attributes
         ]
         return [self.uid, self.id, self.id.replace(".", ","), attributes]
@@ -165,9 +177,10 @@ def _check_value(blueprint_id: str, attribute: Attribute, value: str) -> None:
 
 
 class BlueprintLibrary:
-    """All blueprints, by id and by uid."""
+    """All blueprints that clients of a version know, by id."""
 
-    def __init__(self, blueprints: list[Blueprint]) -> None:
+    def __init__(self, blueprints: list[Blueprint], version: ProtocolVersion) -> None:
+        self._version = version
         self._by_id = {blueprint.id: blueprint for blueprint in blueprints}
         self.blueprints = tuple(blueprints)
 
@@ -191,7 +204,7 @@ class BlueprintLibrary:
     @cached_property
     def definitions(self) -> list[Any]:
         """Wire form of the whole library."""
-        return [blueprint.definition() for blueprint in self.blueprints]
+        return [blueprint.definition(self._version.first_attribute_type) for blueprint in self.blueprints]
 
 
 def _role_name(*roles: str) -> Attribute:
@@ -283,8 +296,8 @@ _FRICTION_TRIGGER = (
 
 
 @cache
-def load_library() -> BlueprintLibrary:
-    """Read the library; the same object at every call."""
+def load_library(version: ProtocolVersion = V0_9_16) -> BlueprintLibrary:
+    """Read the library for clients of a version; the same object at every call."""
     facts = json.loads(_FACTS.read_text(encoding="utf-8"))
     blueprints: list[Blueprint] = []
 
@@ -310,4 +323,4 @@ def load_library() -> BlueprintLibrary:
         add(name, _sensor(about))
     add("controller.ai.walker", (_role_name("default"),))
     add("util.actor.empty", (_role_name("default"),))
-    return BlueprintLibrary(blueprints)
+    return BlueprintLibrary([one for one in blueprints if one.id not in version.lacks], version)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from minicarla.sensing import SENSORS, Mount, Sensor, SensorError, View
+from minicarla.sensing.geodesy import mercator, transverse_mercator
 from minicarla.world.actors import Actor
 from minicarla.world.poses import write_rotation
 
@@ -20,7 +21,7 @@ logger = logging.getLogger(__name__)
 COMPUTED_BY_CLIENT = frozenset({"sensor.other.lane_invasion"})
 _NO_V2X = "this server does not simulate V2X communication"
 _REFUSED = {
-    "sensor.other.rss": "the client library of CARLA 0.9.16 has no RSS",
+    "sensor.other.rss": "the client library of CARLA has no RSS",
     "sensor.other.v2x": _NO_V2X,
     "sensor.other.v2x_custom": _NO_V2X,
 }
@@ -214,6 +215,7 @@ class SensorBoard:
             actors=simulation.lookup,
             lamps=episode.street_lights.glow,
             culling_distance=simulation.settings.max_culling_distance,
+            projection=mercator if simulation.version.latitude_falls_along_y else transverse_mercator,
         )
 
     def _mount(self, actor: Actor) -> Mount:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from minicarla import labels
 from minicarla.physics.state import GRAVITY
 from minicarla.protocol.layouts import FLAG_LIGHT_UPDATE_PENDING, FLAG_MAP_CHANGED
+from minicarla.protocol.version import V0_9_16, ProtocolVersion
 from minicarla.sensing import SensorError
 from minicarla.town import Signal, Town, load_town
 from minicarla.world.actors import FIXTURE_KIND, LIGHT_KIND, Actor
@@ -55,7 +56,13 @@ class Tombstone(NamedTuple):
 class Simulation:
     """One server's world.
 
+    Args:
+        town_folder: With OpenDRIVE files of further towns.
+        recordings_folder: Where recordings are written and read; None: in the user's data folder.
+        version: Of the clients.
+
     Attributes:
+        version: See above.
         library: The blueprints.
         settings: Clock and physics settings.
         weather: Weather parameters.
@@ -73,8 +80,14 @@ class Simulation:
         told_episode_id: Id of the episode that the newest published snapshot was of.
     """
 
-    def __init__(self, town_folder: str | None = None, recordings_folder: str | Path | None = None) -> None:
-        self.library = load_library()
+    def __init__(
+        self,
+        town_folder: str | None = None,
+        recordings_folder: str | Path | None = None,
+        version: ProtocolVersion = V0_9_16,
+    ) -> None:
+        self.version = version
+        self.library = load_library(version)
         self.settings = EpisodeSettings()
         self.weather = Weather()
         self.weather_by_name = self.weather.as_dict()
@@ -99,7 +112,7 @@ class Simulation:
         self._hidden_objects: set[int] = set()
         self._paint: dict[int, Colour] = {}
         self.imu_gravity = GRAVITY
-        self._snapshot = Snapshot()
+        self._snapshot = Snapshot(version)
         self._started = time.monotonic()
         self._last_actor_id = self._last_id_of_earlier_episodes = 0
         self._last_stream_id = FIRST_STREAM_ID - 1

@@ -22,7 +22,7 @@ from minicarla.protocol.layouts import (
     VEHICLE_RECORD,
     WALKER_RECORD,
 )
-from minicarla.protocol.stream_framing import StreamType
+from minicarla.protocol.version import V0_9_16, ProtocolVersion
 
 if TYPE_CHECKING:
     from minicarla.world.actors import Actor
@@ -108,7 +108,8 @@ class Snapshot:
     Call `lay_out` whenever actors appeared or vanished, then `pack` every tick.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, version: ProtocolVersion = V0_9_16) -> None:
+        self._type = version.world_stream_type
         self._buffer: NDArray[np.uint8] = np.zeros(MESSAGE_HEADER.itemsize, np.uint8)
         self._outputs: tuple[NDArray[np.void], ...] = ()
         self._pack = DirectCall(_pack)
@@ -158,7 +159,7 @@ class Snapshot:
     def pack(self, episode: Episode, platform_time: float, delta_seconds: float, flags: int) -> memoryview:
         """The message of the tick that just ended; valid until the next call."""
         message = self._message
-        _HEAD.pack_into(message, 0, len(message) - 4, StreamType.WORLD, episode.frame, episode.elapsed)
+        _HEAD.pack_into(message, 0, len(message) - 4, self._type, episode.frame, episode.elapsed)
         _EPISODE.pack_into(message, _EPISODE_OFFSET, episode.id, platform_time, delta_seconds)
         _FLAGS.pack_into(message, _FLAGS_OFFSET, flags)
         vehicles = episode.vehicles

@@ -1,1 +1,1 @@
-"""The remote calls of CARLA 0.9.16, one function a call, grouped as CARLA groups them."""
+"""The remote calls of CARLA, one function a call, grouped as CARLA groups them."""

@@ -147,16 +147,15 @@ def _run(server: Server, command: Any) -> list[Any]:
         return [[0, [f"no such command, or its arguments are malformed: {command!r:.200}"]]]
 
 
-def _spawn(
-    server: Server, description: Any, transform: Any, parent: Any, attachment: Any, socket: Any, then: Any
-) -> int:
+def _spawn(server: Server, description: Any, transform: Any, parent: Any, *place_and_then: Any) -> int:
+    *place, then = place_and_then  # 0.9.15's client names neither attachment nor socket
     parent_id = values.optional(parent)
     owner = None
     if parent_id is not None:
         owner = server.simulation.episode.actors.get(values.actor_id(parent_id))
         if owner is None:
             raise RemoteError("unable to attach actor: parent actor not found")
-    actor = actors.spawn_described(server, description, transform, owner, attachment, socket)
+    actor = actors.spawn_described(server, description, transform, owner, *place)
     for follower in then:
         error = _follow(server, actor.id, follower)
         if error:

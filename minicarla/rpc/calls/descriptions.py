@@ -7,6 +7,7 @@ from typing import Any
 
 from minicarla.physics.state import VEHICLE_KIND, WALKER_KIND
 from minicarla.protocol.values import pack_box
+from minicarla.protocol.version import ProtocolVersion
 from minicarla.sensing.view import Joints
 from minicarla.world.actors import Actor
 from minicarla.world.blueprints import AttributeType
@@ -15,10 +16,12 @@ from minicarla.world.simulation import Simulation
 _DEFAULT_COLOUR = (128, 128, 128)
 
 
-def describe(actor: Actor, token: bytes = b"") -> list[Any]:
+def describe(actor: Actor, version: ProtocolVersion, token: bytes = b"") -> list[Any]:
     """CARLA's Actor: id, parent, description, bounding box, semantic tags, stream token."""
-    types = actor.attribute_types
-    attributes = [[name, types.get(name, AttributeType.STRING), text] for name, text in actor.attributes.items()]
+    types, first = actor.attribute_types, version.first_attribute_type
+    attributes = [
+        [name, first + types.get(name, AttributeType.STRING), text] for name, text in actor.attributes.items()
+    ]
     description = [actor.definition, actor.type_id, attributes]
     return [actor.id, actor.parent_id, description, pack_box(actor.box, actor.id), actor.tags, token]
 
@@ -47,7 +50,7 @@ class Lookup:
 
     def describe(self, kind: int, row: int) -> list[Any]:
         """The actor as the wire describes it."""
-        return describe(self._actor(kind, row))
+        return describe(self._actor(kind, row), self._simulation.version)
 
     def type_id(self, kind: int, row: int) -> str:
         """Id of the blueprint that it looks like."""

@@ -15,7 +15,6 @@ from minicarla.world.town_view import ALL_LAYERS
 if TYPE_CHECKING:
     from minicarla.rpc.server import Server
 
-VERSION = "0.9.16"
 OPENDRIVE_WORLD = "OpenDriveMap"
 _MAX_OPENDRIVE_CHARACTERS = 48 * 2**20
 
@@ -23,7 +22,7 @@ _MAX_OPENDRIVE_CHARACTERS = 48 * 2**20
 @value
 def version(server: Server) -> str:
     """Version of the server; the client compares it with its own."""
-    return VERSION
+    return server.simulation.version.name
 
 
 @value

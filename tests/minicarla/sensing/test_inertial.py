@@ -9,7 +9,9 @@ import msgpack
 import numpy as np
 import pytest
 
+from minicarla.protocol.version import version_of_client
 from minicarla.sensing import SENSORS
+from minicarla.sensing.geodesy import mercator, transverse_mercator
 from tests.minicarla.sensing.world import field_map, make_mount, make_view
 
 
@@ -66,12 +68,27 @@ def test_imu_noise_has_the_asked_spread_and_bias():
     assert gyroscope[:, 2] == pytest.approx(0.25)
 
 
-def test_gnss_agrees_with_the_maps_own_projection():
-    reading = msgpack.unpackb(SENSORS["sensor.other.gnss"]({}).capture(make_view(), make_mount(30.0, -40.0, 5.0))[0])
+def test_gnss_agrees_with_the_projection_of_the_clients_map():
+    version = version_of_client()
+    view = make_view()._replace(projection=mercator if version.latitude_falls_along_y else transverse_mercator)
+    reading = msgpack.unpackb(SENSORS["sensor.other.gnss"]({}).capture(view, make_mount(30.0, -40.0, 5.0))[0])
     expected = field_map().transform_to_geolocation(carla.Location(30.0, -40.0, 5.0))
-    assert reading == [expected.latitude, expected.longitude, expected.altitude]
-    back = field_map().geolocation_to_transform(carla.GeoLocation(*reading))
-    assert [back.x, back.y] == pytest.approx([30.0, -40.0], abs=0.05)
+    assert reading == pytest.approx([expected.latitude, expected.longitude, expected.altitude], abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("projection", "origin", "place", "expected"),
+    [
+        (transverse_mercator, (0.0, 0.0), (0.0, 50.0), (0.000449337377, 0.0)),
+        (transverse_mercator, (49.0, 8.0), (1000.0, 2000.0), (49.017972683812, 8.013703023112)),
+        (transverse_mercator, (-35.0, 149.0), (-30000.0, 40000.0), (-34.640091866528, 148.672311677284)),
+        (mercator, (0.0, 0.0), (0.0, 50.0), (-0.000449157642, 0.0)),
+        (mercator, (49.0, 8.0), (1000.0, 2000.0), (48.982030453798, 8.013692598447)),
+        (mercator, (-35.0, 149.0), (-30000.0, 40000.0), (-35.358535970651, 148.671007858535)),
+    ],
+)
+def test_projections_give_what_the_clients_of_both_versions_gave(projection, origin, place, expected):
+    assert projection(origin, *place) == pytest.approx(expected, abs=1e-11)
 
 
 def test_gnss_noise_and_bias_are_added_per_axis():

@@ -81,7 +81,7 @@ class Town:
             for name, value in box.items():
                 self.obstacles[name][row] = value
         self.ray_targets = RayTargets(self.obstacles, build_obstacle_grid(self.obstacles))
-        self.carla_map = field_map()
+        self.geo_reference = 49.0, 8.0
         self.signals: list[Any] = []
         self.scenery = scenery or empty_scenery()
 

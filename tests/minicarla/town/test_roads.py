@@ -89,6 +89,22 @@ def test_texts_that_are_no_roads_are_refused(text: str, sentence: str) -> None:
         build_town("Bad", text)
 
 
+@pytest.mark.parametrize(
+    ("projection", "origin"),
+    [
+        ("+proj=tmerc +lat_0=4.9e1 +lon_0=-8.5 +k=1", (49.0, -8.5)),
+        ("+proj=tmerc +lat_0=0 +lon_0=0", (0.0, 0.0)),
+        ("+proj=tmerc +lat_0=49", (42.0, 2.0)),
+        ("", (42.0, 2.0)),
+    ],
+)
+def test_the_origin_is_where_the_client_has_it(projection: str, origin: tuple[float, float]) -> None:
+    reference = f"<geoReference><![CDATA[{projection}]]></geoReference>"
+    text = road_text("<line/>").replace('version="1"/>', f'version="1">{reference}</header>')
+    place = carla.Map("t", text).transform_to_geolocation(carla.Location())
+    assert parse_opendrive(text).geo_reference == origin == pytest.approx((place.latitude, place.longitude))
+
+
 def test_what_is_written_is_read_again() -> None:
     text = minitown()
     again = write_opendrive(parse_opendrive(text), "Minitown")
