@@ -7,9 +7,11 @@ import ast
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
@@ -104,6 +106,42 @@ def test_the_tutorials_client_talks_to_the_embedded_server(tmp_path: Path) -> No
             assert "0.9.16" in run(tmp_path, client.replace("2000", port).replace("60.0", str(5 * PATIENCE)))
         finally:
             server.terminate()
+
+
+# Translations
+
+
+@pytest.fixture(scope="module")
+def translating() -> ModuleType:
+    """`docs/translations.py`."""
+    spec = importlib.util.spec_from_file_location("translations", ROOT / "docs" / "translations.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_translations_follow_their_source(translating: ModuleType) -> None:
+    assert translating.complaints() == []
+    for translation, source in translating.translations():
+        for language in ("python", "yaml", "bash"):
+            assert blocks(translation, language) == blocks(source, language), named(translation)
+    for readme in ROOT.glob("README*.md"):
+        hint = "python3 docs/translations.py copies the rows of results"
+        assert translating.results_of(readme) == translating.results_of(translating.RESULTS), hint
+
+
+def test_a_translation_that_is_older_than_its_source_is_named(translating: ModuleType, tmp_path: Path) -> None:
+    for name in ("README.md", "README.zh.md", "README.ko.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "README.md").write_text(README.read_text(encoding="utf-8") + "More.\n")
+    assert [complaint.split(" is older")[0] for complaint in translating.complaints(tmp_path)] == [
+        "README.zh.md",
+        "README.ko.md",
+    ]
+    translating.stamp(tmp_path / "README.zh.md", tmp_path / "README.md", tmp_path)
+    assert [complaint.split(" is older")[0] for complaint in translating.complaints(tmp_path)] == ["README.ko.md"]
 
 
 # What is named
