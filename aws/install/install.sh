@@ -96,6 +96,7 @@ install_python() {
         project="$(find_project)"
         file="$(mktemp)"
         print_requirements "$VENV/bin/python" "$project" >"$file"
+        [ "$EMBEDDED" = yes ] || echo "carla==$CARLA_VERSION" >>"$file"  # client and server have to be of one version
         "$VENV/bin/pip" install --quiet -r "$file"
         rm -f "$file"
     fi

@@ -25,7 +25,7 @@ class ServerSettings:
         host: external: where the server runs; the others listen on loopback.
         port: external: its RPC port.
         carla_root: packaged: the CARLA installation; None takes the variable `CARLA_ROOT`.
-        image: docker: the image.
+        image: docker: the image; None means `carlasim/carla` of the installed client's release.
         gpu: index of the GPU that renders, `auto` for the least loaded of several, None to leave it to CARLA.
         extra_arguments: appended to the server's command line.
         start_timeout: seconds from the start to the first answer.
@@ -33,7 +33,7 @@ class ServerSettings:
             processes neither work nor answer.
         spare: keep a second server ready that takes over at once; `auto`: after the first loss, if it is embedded.
         log_folder: where log files go; None means the user's cache folder.
-        ignore_version: use a server whose version differs from the client's.
+        ignore_version: use a server whose version differs from the client's, although that can end this process.
         pin_to_core: run the server and its client on one core; `auto` where every worker can have its own.
         restart_every_episodes: replace the server after so many episodes, 0 for never.
         restart_above_gb: replace it at an episode's end when it holds more memory [GB], 0 for never.
@@ -49,7 +49,7 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 2000
     carla_root: str | None = None
-    image: str = "carlasim/carla:0.9.16"
+    image: str | None = None
     gpu: int | str | None = "auto"
     extra_arguments: tuple[str, ...] = ()
     start_timeout: float = 120.0
@@ -119,6 +119,7 @@ _RULES = {
     ),
     "port": Rule(int, accepts=lambda port: 0 < port < 65536, expected="a port, 1 to 65535"),
     "carla_root": Rule(str, type(None), expected="a folder, or null for the one that CARLA_ROOT names"),
+    "image": Rule(str, type(None), expected="an image, or null for carlasim/carla of the client's release"),
     "gpu": Rule(
         int,
         str,

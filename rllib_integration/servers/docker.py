@@ -13,6 +13,7 @@ from rllib_integration.servers.carla_server import LOOPBACK
 from rllib_integration.servers.errors import ServerSettingsError
 from rllib_integration.servers.packaged import LAUNCHERS, carla_arguments
 from rllib_integration.servers.ports import PortLease
+from rllib_integration.servers.probe import client_version, release
 from rllib_integration.servers.started_server import Command, StartedServer
 
 _DOCKER_SECONDS = 3.0
@@ -48,8 +49,9 @@ class DockerServer(StartedServer):
         run += ["--publish", f"{LOOPBACK}:{ports.first}-{ports.ports[-1]}:{ports.first}-{ports.ports[-1]}"]
         # No -graphicsadapter: the container sees no other GPU than the one it got.
         arguments = [*carla_arguments(self.settings, ports), *self.settings.extra_arguments]
+        image = self.settings.image or f"carlasim/carla:{release(client_version())}"
         return Command(
-            [*run, self.settings.image, "/bin/sh", "-c", _LAUNCH, "carla", *arguments],
+            [*run, image, "/bin/sh", "-c", _LAUNCH, "carla", *arguments],
             cleanup=[docker, "rm", "--force", self.container],
         )
 

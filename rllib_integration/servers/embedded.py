@@ -11,6 +11,7 @@ from pathlib import Path
 from rllib_integration.servers.carla_server import LOOPBACK
 from rllib_integration.servers.errors import ServerSettingsError
 from rllib_integration.servers.ports import PortLease
+from rllib_integration.servers.probe import client_version
 from rllib_integration.servers.started_server import Command, StartedServer
 
 _PROGRAM = (sys.executable, "-m", "minicarla")
@@ -34,6 +35,7 @@ class EmbeddedServer(StartedServer):
             f"-carla-rpc-port={ports.first}",
             f"-carla-streaming-port={ports.first + 1}",
             f"-carla-host={LOOPBACK}",
+            f"--carla-version={client_version()}",
             "--skip-overtaken-frames",
             *self.settings.extra_arguments,
         ]

@@ -1,7 +1,12 @@
-"""Questions to what listens at a port: whether anything does, whether it is a CARLA server, and its version."""
+"""Questions to what listens at a port: whether anything does, whether it is a CARLA server, and its version.
+
+Also the version of the client that asks.
+"""
 
 from __future__ import annotations
 
+import functools
+import re
 import socket
 
 import carla
@@ -54,3 +59,16 @@ def ask_version(host: str, port: int, seconds: float) -> str | None:
         return str(client.get_server_version())
     except RuntimeError:
         return None
+
+
+@functools.cache
+def client_version() -> str:
+    """Version of the installed client, such as "0.9.16" or "0.9.16-21-gabcdef"."""
+    # Its library knows; names of packages and folders do not. Nothing is sent to that port.
+    return str(carla.Client("127.0.0.1", 1, 1).get_client_version())
+
+
+def release(version: str) -> str:
+    """The release that a build belongs to: "0.9.16" for "0.9.16-21-gabcdef"."""
+    match = re.match(r"\d+(\.\d+)*", version)
+    return match.group(0) if match else version

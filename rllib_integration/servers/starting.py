@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
-
-import carla
 
 from rllib_integration.processes.health import Health
 from rllib_integration.processes.supervised import await_readable
 from rllib_integration.servers.carla_server import CarlaServer
 from rllib_integration.servers.errors import ServerStartError, ServerVersionError
-from rllib_integration.servers.probe import ask_version, speaks_rpc
+from rllib_integration.servers.probe import ask_version, client_version, release, speaks_rpc
 
 _FIRST_WAIT = 0.005
 _LONGEST_WAIT = 0.25
@@ -127,19 +124,14 @@ def check_version(server: CarlaServer, version: str) -> None:
     Raises:
         ServerVersionError: they differ and `settings.ignore_version` is not set.
     """
-    ours = carla.Client(server.host, server.port, 1).get_client_version()
-    if server.settings.ignore_version or _release(ours) == _release(version):
+    ours = client_version()
+    if server.settings.ignore_version or release(ours) == release(version):
         return
     raise ServerVersionError(
         f"The {server.describe()} is CARLA {version}, but the installed client is carla {ours}, and their "
-        f"protocols differ. Use CARLA {_release(ours)}, or install carla=={_release(version)}, or set "
-        "env_config.carla.server.ignore_version to true to try anyway."
+        f"protocols differ so much that a world's first message can end this process. Use CARLA {release(ours)}, or "
+        f"install carla=={release(version)}, or set env_config.carla.server.ignore_version to true to try anyway."
     )
-
-
-def _release(version: str) -> str:
-    match = re.match(r"\d+(\.\d+)*", version)
-    return match.group(0) if match else version
 
 
 def _advice(server: CarlaServer) -> str:
