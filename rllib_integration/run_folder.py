@@ -12,10 +12,12 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 MANIFEST = "manifest.json"
 BEST_NOTE = "best_checkpoint.txt"
 BEST_LINK = "best"
+RUN_FILE = "run.json"
 _CHECKPOINT = re.compile(r"checkpoint_(\d+)$")
 _CHUNK = 1 << 20  # bytes read at once
 
@@ -94,6 +96,17 @@ def _read_best_link(link: Path) -> tuple[str | None, float | None]:
         return os.path.basename(os.readlink(link)), None
     except OSError:  # it is missing, or the file system has no links
         return None, None
+
+
+def read_starts(file: Path) -> list[dict[str, Any]] | None:
+    """What `run.json` says of each start of a run; none where there is no such file, None where it is broken."""
+    try:
+        starts = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    except ValueError:  # it was cut off when a disk was full, or is no text
+        return None
+    return starts if isinstance(starts, list) and all(isinstance(start, dict) for start in starts) else None
 
 
 def write_manifest(checkpoint: Path) -> None:

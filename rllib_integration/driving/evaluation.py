@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,11 +34,17 @@ OTHER_END = "#888a85"
 
 
 def read_episodes(file: Path) -> list[dict[str, Any]]:
-    """The episodes of `episodes.jsonl` or `evaluation.jsonl`; none if there is no such file."""
+    """The episodes of `episodes.jsonl` or `evaluation.jsonl`; none if there is no such file.
+
+    Lines that were cut off, as those of a run whose disk was full, are left out.
+    """
     if not file.is_file():
         return []
-    lines = file.read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines if line.strip()]
+    episodes = []
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError):
+            episodes.append(json.loads(line))
+    return [episode for episode in episodes if isinstance(episode, dict)]
 
 
 def by_iteration(episodes: Iterable[Mapping[str, Any]]) -> dict[int, list[Mapping[str, Any]]]:

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.driving.policy_files import DESCRIPTION_FILE, SB3_MODEL_FILE, WEIGHTS_FILE
 from rllib_integration.processes.ray_setup import prepare_for_ray, quiet_ray
-from rllib_integration.run_folder import best_checkpoint, find_latest_checkpoint
+from rllib_integration.run_folder import (
+    MANIFEST,
+    best_checkpoint,
+    find_damage,
+    find_latest_checkpoint,
+    newest_whole_checkpoint,
+)
 
 
 class DrivingPolicy(Protocol):
@@ -57,11 +63,27 @@ def find_policy(given: str | Path) -> FoundPolicy:
     if best is not None:
         checkpoint, score = best
         told = "" if score is None else f": mean return {score:.2f}"
-        return FoundPolicy(checkpoint, f"the best of the run{told}")
+        return _undamaged(checkpoint, "the best of the run", told)
     newest = find_latest_checkpoint(path)
     if newest is None:
         raise ConfigError(f"There is no checkpoint in {path}; give a checkpoint_... folder or a run's folder.")
-    return FoundPolicy(Path(newest), "the newest of the run")
+    return _undamaged(Path(newest), "the newest of the run")
+
+
+def _undamaged(checkpoint: Path, choice: str, told: str = "") -> FoundPolicy:
+    """A checkpoint that was chosen out of several, once it is known that its files are as they were saved.
+
+    Raises:
+        ConfigError: They are not; the message names the newest whole one.
+    """
+    damage = find_damage(checkpoint)
+    if damage is None:
+        return FoundPolicy(checkpoint, choice + told)
+    if not (checkpoint / MANIFEST).exists():
+        return FoundPolicy(checkpoint, f"{choice}{told}, although {damage}")
+    whole = newest_whole_checkpoint(checkpoint.parent)
+    advice = f"The newest whole one is {whole}; name that." if whole else "None of the run is whole."
+    raise ConfigError(f"{checkpoint}, {choice}, is damaged: {damage}. {advice}")
 
 
 def load_policy(path: str | Path, device: str | None = None, with_rllib: bool | None = None) -> DrivingPolicy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,9 @@ class RLlibPolicy:
             self._to_env = ModuleToEnvPipeline.from_checkpoint(str(_connector(folder, "module_to_env_connector")))
         except (ImportError, AttributeError) as error:
             raise ConfigError(f"The classes that made {folder} can't be imported: {error}.") from error
-        except (EOFError, KeyError, RuntimeError) as error:
-            raise ConfigError(f"The checkpoint {folder} is damaged: {str(error).splitlines()[0]}.") from error
+        except (EOFError, KeyError, RuntimeError, OSError, pickle.UnpicklingError) as error:
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise ConfigError(f"The checkpoint {folder} is damaged: {reason}.") from error
 
     def act(self, observation: np.ndarray) -> tuple[Any, float]:
         """The greedy action for one observation, and NaN: what is expected of it is not told."""

@@ -8,6 +8,8 @@ from typing import Any, cast
 import carla
 import numpy as np
 
+from rllib_integration.traffic.confinement import confine_listening_sockets
+
 _CLEARANCE = 8.0  # [m] around places that are kept clear
 _RUNNING_SHARE = 0.1  # of the walkers
 _CROSSING_SHARE = 0.1  # of the walkers that may cross the road anywhere
@@ -58,20 +60,25 @@ class TrafficActors:
             self._world.tick(self._timeout)
         rng = np.random.default_rng(seed)
         client_seed = int(rng.integers(2**31))
-        if n_vehicles > 0:
-            self._direct_vehicles(client_seed, hybrid)
+        notes = self._direct_vehicles(client_seed, hybrid) if n_vehicles > 0 else []
         self._world.set_pedestrians_seed(client_seed)
-        notes = self._spawn_vehicles(n_vehicles, keep_clear, rng) + self._spawn_walkers(n_walkers, rng)
+        notes += self._spawn_vehicles(n_vehicles, keep_clear, rng) + self._spawn_walkers(n_walkers, rng)
         actors = {"vehicles": self._vehicles, "walkers": self._walkers, "controllers": self._controllers}
         return {**actors, "notes": notes}
 
-    def _direct_vehicles(self, seed: int, hybrid: bool) -> None:
+    def _direct_vehicles(self, seed: int, hybrid: bool) -> list[str]:
         """Have a Traffic Manager. Not without vehicles: it costs time at every tick."""
+        notes = []
         if self._manager is None:
             self._manager = self._client.get_trafficmanager(self._tm_port)
+            try:
+                confine_listening_sockets()
+            except OSError as error:
+                notes.append(f"The Traffic Manager's port {self._tm_port} is open to other machines: {error}.")
             self._manager.set_synchronous_mode(True)
         self._manager.set_random_device_seed(seed)
         self._manager.set_hybrid_physics_mode(hybrid)
+        return notes
 
     def _spawn_vehicles(
         self, number: int, keep_clear: Sequence[Sequence[float]], rng: np.random.Generator

@@ -48,6 +48,8 @@ def ray_session(auto: bool) -> Iterator[Machine]:
 
     machine = this_machine()
     with scratch_folder() as files:
+        session = Path(files, "r")  # Ray opens it to everybody, but nobody else gets into the folder around it
+        session.mkdir(exist_ok=True)
         try:
             ray.init(
                 address="local",
@@ -57,7 +59,7 @@ def ray_session(auto: bool) -> Iterator[Machine]:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 _node_ip_address="127.0.0.1",
-                _temp_dir=files,
+                _temp_dir=str(session),
             )
         except Exception as error:
             if type(error) is Exception and "timed out during startup" in str(error):  # Ray has no type for it
@@ -67,7 +69,7 @@ def ray_session(auto: bool) -> Iterator[Machine]:
                 ) from error
             raise
         try:
-            yield replace(machine, ray_logs=Path(files, "session_latest", "logs"))
+            yield replace(machine, ray_logs=session / "session_latest" / "logs")
         finally:
             ray.shutdown()
 
@@ -87,6 +89,23 @@ def native_output_in(log: Path) -> Iterator[None]:
             sys.stderr = stderr
             os.dup2(seen, 2)
             os.close(seen)
+
+
+@contextlib.contextmanager
+def log_folder_elsewhere() -> Iterator[None]:
+    """Let algorithms that are built meanwhile make their log folders where they vanish; nothing is written into them.
+
+    RLlib would make them below ~/ray_results, which it makes writable for everybody.
+    """
+    from ray.tune.trainable import trainable
+
+    chosen_by_ray = trainable.DEFAULT_STORAGE_PATH
+    with tempfile.TemporaryDirectory(prefix="carla-ray-", ignore_cleanup_errors=True) as folder:
+        trainable.DEFAULT_STORAGE_PATH = str(Path(folder, "logs"))
+        try:
+            yield
+        finally:
+            trainable.DEFAULT_STORAGE_PATH = chosen_by_ray
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ its GPU. The run's folder is described in `run_log`.
 from __future__ import annotations
 
 import contextlib
-import os
+import pickle
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -32,7 +32,7 @@ from rllib_integration.training.lost_runners import LostRunners
 from rllib_integration.training.machine import Machine, fit_resources
 from rllib_integration.training.options import TrainingOptions
 from rllib_integration.training.progress import Figure, Meter, mean_return, progress_line, steps_sampled
-from rllib_integration.training.ray_session import native_output_in, ray_session
+from rllib_integration.training.ray_session import log_folder_elsewhere, native_output_in, ray_session
 from rllib_integration.training.run_storage import RunStorage, StorageError
 from rllib_integration.training.stop_rules import StopRules
 from rllib_integration.training.tensorboard import TensorBoard, TensorBoardError, launch_tensorboard
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm import Algorithm
 
 NATIVE_LOG = "native.log"
+RESTORE_ERRORS = (
+    *(KeyError, ValueError, TypeError, RuntimeError, EOFError, OSError, pickle.UnpicklingError),
+    *(ImportError, AttributeError),  # a class that made the checkpoint is gone
+)
 
 
 class TrainingError(IntegrationError, RuntimeError):
@@ -169,9 +173,8 @@ class TrainingRun:
         register_env("carla", partial(make_env, live_folder=str(self.folder / LIVE_FOLDER)))
         config = build_algorithm_config(self.document, "carla")
         step_together(config, self.document.get("env_runners"))
-        algorithm = config.build_algo()
-        os.rmdir(algorithm.logdir)  # Ray makes it beside the runs' folders, and nothing is written there
-        return algorithm
+        with log_folder_elsewhere():
+            return config.build_algo()
 
     def _share_processors(self, environments: int) -> None:
         """Leave the simulators their processors: torch's threads wait for each other at full speed."""
@@ -182,7 +185,7 @@ class TrainingRun:
     def _restore(self, algorithm: Algorithm, checkpoint: Path) -> None:
         try:
             algorithm.restore(str(checkpoint))
-        except (KeyError, ValueError, RuntimeError, EOFError, FileNotFoundError) as error:
+        except RESTORE_ERRORS as error:
             reason = " ".join((str(error).strip() or type(error).__name__).split())
             raise TrainingError(
                 f"The checkpoint {checkpoint} does not fit this configuration: {reason[:300]}. "

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import csv
 import importlib.metadata
+import io
 import json
 import math
 import platform
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from rllib_integration.config.merging import save_config
+from rllib_integration.run_folder import RUN_FILE, read_starts, replace_text
 
 PACKAGES = ("ray", "torch", "gymnasium", "carla", "numpy", "numba", "opencv-python-headless")
 _NOT_LOGGED = ("config", "episodes")
@@ -57,10 +59,13 @@ class RunLog:
     def describe(self, document: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         """Write the configuration, and how and with what the run was started."""
         save_config(document, self.folder / "config.yaml")
-        file = self.folder / "run.json"
-        starts = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
-        starts.append({**origin_of_run(), **facts})
-        file.write_text(json.dumps(starts, indent=1, default=str), encoding="utf-8")
+        file = self.folder / RUN_FILE
+        starts = read_starts(file)
+        if starts is None:
+            broken = file.replace(file.with_name(f"broken_{RUN_FILE}"))
+            print(f"{file} can't be read: it is now {broken}, and the run's record of starts begins anew.", flush=True)
+        starts = [*(starts or []), {**origin_of_run(), **facts}]
+        replace_text(file, json.dumps(starts, indent=1, default=str))
 
     def add(self, result: Mapping[str, Any], evaluated: bool = False) -> None:
         """Record an iteration's result and the episodes that ended in it.
@@ -95,10 +100,11 @@ class RunLog:
             with self._table.open(newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
         self._columns = [*self._columns, *missing]
-        with self._table.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self._columns, restval="")
-            writer.writeheader()
-            writer.writerows([*rows, flat])
+        table = io.StringIO(newline="")
+        writer = csv.DictWriter(table, self._columns, restval="")
+        writer.writeheader()
+        writer.writerows([*rows, flat])
+        replace_text(self._table, table.getvalue())
 
     def _add_episodes(self, name: str, results: Mapping[str, Any] | None, flat: Mapping[str, float]) -> None:
         episodes = (results or {}).get("episodes")

@@ -12,6 +12,7 @@ import yaml
 
 from rllib_integration.driving.evaluation import read_episodes
 from rllib_integration.errors import IntegrationError
+from rllib_integration.run_folder import read_starts
 
 
 class RunRecordError(IntegrationError, ValueError):
@@ -55,8 +56,9 @@ def read_run(folder: Path) -> Run:
     if not episodes:
         raise RunRecordError(f"No episode has ended yet in {folder}.")
     document = yaml.safe_load(files["config.yaml"].read_text(encoding="utf-8")) or {}
-    starts = json.loads(files["run.json"].read_text(encoding="utf-8"))
-    return Run(folder, document, starts, episodes, read_episodes(folder / "evaluation.jsonl"))
+    return Run(
+        folder, document, read_starts(files["run.json"]) or [], episodes, read_episodes(folder / "evaluation.jsonl")
+    )
 
 
 def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:

@@ -24,6 +24,7 @@ from rllib_integration.cli.main import COMMANDS, main
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.config_file import load_config
 from rllib_integration.driving.policies import find_policy
+from rllib_integration.run_folder import write_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -109,12 +110,29 @@ def test_of_a_run_the_best_policy_is_taken_and_told(tmp_path: Path) -> None:
     for iteration in (1, 2):
         (tmp_path / f"checkpoint_{iteration:06d}").mkdir()
         (tmp_path / f"checkpoint_{iteration:06d}" / "weights.pth").touch()
-    assert str(find_policy(tmp_path)) == f"{tmp_path / 'checkpoint_000002'}, the newest of the run"
+    assert str(find_policy(tmp_path)).startswith(f"{tmp_path / 'checkpoint_000002'}, the newest of the run")
     (tmp_path / "best_checkpoint.txt").write_text("checkpoint_000001 12.340\n")
-    assert str(find_policy(tmp_path)) == f"{tmp_path / 'checkpoint_000001'}, the best of the run: mean return 12.34"
+    best = f"{tmp_path / 'checkpoint_000001'}, the best of the run: mean return 12.34"
+    assert str(find_policy(tmp_path)).startswith(best)
     assert str(find_policy(tmp_path / "checkpoint_000002")) == str(tmp_path / "checkpoint_000002")
     with pytest.raises(ConfigError, match="There is no checkpoint in"):
         find_policy(ROOT / "docs")
+
+
+def test_a_damaged_checkpoint_of_a_run_is_not_driven_with(tmp_path: Path) -> None:
+    for iteration in (1, 2):
+        checkpoint = tmp_path / f"checkpoint_{iteration:06d}"
+        checkpoint.mkdir()
+        (checkpoint / "weights.pth").write_text("whole")
+        write_manifest(checkpoint)
+    assert str(find_policy(tmp_path)) == f"{tmp_path / 'checkpoint_000002'}, the newest of the run"
+    (tmp_path / "checkpoint_000002" / "weights.pth").write_text("who")
+    with pytest.raises(
+        ConfigError, match=r"is damaged: weights.pth has 3 bytes instead of 5. The newest whole one is .*000001"
+    ):
+        find_policy(tmp_path)
+    (tmp_path / "checkpoint_000002" / "manifest.json").unlink()
+    assert "the newest of the run, although it has no manifest.json" in str(find_policy(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+
 import numpy as np
+import psutil
 import pytest
 
 from rllib_integration.base_experiment import resolve_experiment_config
 from rllib_integration.carla_core import CarlaCore
 from rllib_integration.servers import ServerHangError
 from rllib_integration.ticking import FrameWatch
+from tests.patience import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +107,20 @@ def test_the_traffic_manager_is_reached_from_here(core):
     assert core.traffic_manager.get_port() == core.tm_port
     core.traffic_manager.global_percentage_speed_difference(50.0)
     drive(core, 5)
+
+
+def test_the_traffic_manager_hears_nobody_from_elsewhere(core):
+    begin(core, 1, n_vehicles=2)
+    manager = ("127.0.0.1", core.tm_port)
+    socket.create_connection(manager, timeout=PATIENCE).close()
+    for address in addresses_of_this_machine():
+        with socket.socket() as elsewhere:
+            elsewhere.bind((address, 0))  # to the packet filter it is a stranger that asks for 127.0.0.1
+            elsewhere.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                elsewhere.connect(manager)
+
+
+def addresses_of_this_machine():
+    known = (address for addresses in psutil.net_if_addrs().values() for address in addresses)
+    return [each.address for each in known if each.family == socket.AF_INET and not each.address.startswith("127.")]

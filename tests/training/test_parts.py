@@ -141,6 +141,25 @@ def test_a_restored_run_continues_its_records(tmp_path: Path) -> None:
     assert len(json.loads((tmp_path / "run.json").read_text())) == 2
 
 
+@pytest.mark.parametrize("text", ["", '[{"seed": 1},', "{}", "\x00"])
+def test_a_broken_record_of_starts_is_put_aside_with_a_line(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.json").write_text(text)
+    log = RunLog(tmp_path)
+    log.describe({}, {"seed": 3})
+    log.close()
+    assert "run.json can't be read: it is now" in capsys.readouterr().out
+    assert (tmp_path / "broken_run.json").read_text() == text
+    assert [start["seed"] for start in json.loads((tmp_path / "run.json").read_text())] == [3]
+
+
+def test_a_line_of_episodes_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "episodes.jsonl"
+    file.write_text('{"return": 1.0}\n{"retu{"return": 2.0}\n{"return": 3.0}\n{"ret')
+    assert [episode["return"] for episode in read_episodes(file)] == [1.0, 3.0]
+
+
 def test_code_that_is_no_checkout_has_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_DIR", "/nowhere")
     assert git_state() is None

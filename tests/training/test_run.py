@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 import torch
 import yaml
 
+from rllib_integration.processes.guard import SCRATCH_VARIABLE
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -205,9 +208,24 @@ def test_a_restored_run_goes_on_counting_also_when_its_env_runner_dies_and_nothi
     assert LINE.match(restored.read_until(f"^iteration +{int(line[1]) + 3}"))
     left = psutil.Process(restored.process.pid).children(recursive=True)
     assert any("raylet" in process.name() for process in left)
+    assert len(listening := listening_sockets(left)) > 5
+    assert [socket for socket in listening if not socket[1].startswith(("127.", "::1", "::ffff:127."))] == []
+    (scratch,) = {Path(process.environ()[SCRATCH_VARIABLE]) for process in left if "raylet" in process.name()}
+    assert stat.S_IMODE(scratch.stat().st_mode) == 0o700  # Ray lets everybody write into its own folders
     restored.process.kill()
     restored.finish()
     assert not psutil.wait_procs(left, timeout=PATIENCE)[1]
+
+
+def listening_sockets(processes: list[psutil.Process]) -> list[tuple[str, str, int]]:
+    """Program, address and port of all TCP and UDP sockets on which anybody could be heard."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for connection in process.net_connections("inet"):
+                if connection.status in (psutil.CONN_LISTEN, psutil.CONN_NONE) and not connection.raddr:
+                    found.append((process.name(), connection.laddr[0], connection.laddr[1]))
+    return found
 
 
 def test_both_inferences_choose_the_same_actions(checkpoint: Path) -> None:
