@@ -314,6 +314,7 @@ class PPOExperiment(BaseExperiment):
         self.info |= {
             "town": core.town,
             "state": state,
+            "control": (self.control.throttle, self.control.brake, self.control.steer),
             "position": (state["x"], -state["y"]),
             "distance": core.metrics.distance,
             "speed": 3.6 * state["speed"],

@@ -19,6 +19,7 @@ from rllib_integration.driving.trials import Task, drive_tasks
 
 DIRECTIONS = ("forward", "backward")
 CLEAN = "laps_done"
+MOST_STEPS = 1500
 SMOOTHNESS = ("steering_rate", "steering_sign_changes", "offset_95")
 
 
@@ -65,7 +66,7 @@ def drive_reference(
 
 
 def _one_lap(env_config: Mapping[str, Any], direction: str, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    others = {"direction": direction, "laps": 1, **(more or {})}
+    others = {"direction": direction, "laps": 1, "max_time_episode": MOST_STEPS, **(more or {})}
     return overlay(env_config, {"experiment": {"others": others}})
 
 
