@@ -19,6 +19,7 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "rllib_integration"
+EXAMPLES = ("dqn_example", "ppo_example", "rl_example")
 _MADE = re.compile(r"<!-- made from: (\S+) -->")
 _MEMBER = re.compile(r"^::: (\w+)$", re.MULTILINE)
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
@@ -102,7 +103,7 @@ def configuration_tables() -> str:
     for title, summary, settings in sections:
         text += f"\n## {title}\n\n{summary}\n\n{_table(settings)}"
     text += "\n## env_config.experiment.others of the examples\n\nAn experiment's own settings.\n"
-    for example in ("dqn_example", "ppo_example", "rl_example"):
+    for example in EXAMPLES:
         for name, settings in _others_of(example):
             text += f"\n### {name}\n\n{_table(settings)}"
     return text
@@ -127,12 +128,21 @@ def settings_of(name: str, where: str) -> list[Setting]:
     Raises:
         LookupError: No module of the library defines the name.
     """
-    for file, tree in _modules(LIBRARY, name):
-        for node in tree.body:
-            value = getattr(node, "value", None)
-            if _assigned(node) == name and isinstance(value, ast.Dict):
-                return list(_settings(value, file.read_text(encoding="utf-8")))
-    raise LookupError(f"No module of the library defines {name}, whose settings stand under {where}.")
+    found = _dictionary(name)
+    if found is None:
+        raise LookupError(f"No module of the library defines {name}, whose settings stand under {where}.")
+    return list(_settings(*found))
+
+
+def _dictionary(name: str) -> tuple[ast.Dict, str] | None:
+    """A dictionary by the name that a module of the library or of an example gives it, and that module's source."""
+    for folder in (LIBRARY, *(ROOT / example for example in EXAMPLES)):
+        for file, tree in _modules(folder, name):
+            for node in tree.body:
+                value = getattr(node, "value", None)
+                if _assigned(node) == name and isinstance(value, ast.Dict):
+                    return value, file.read_text(encoding="utf-8")
+    return None
 
 
 def _assigned(node: ast.AST) -> str | None:
@@ -150,10 +160,19 @@ def _settings(node: ast.Dict, source: str, below: str = "") -> Iterator[Setting]
         if not isinstance(key, ast.Constant):  # **another dictionary
             continue
         path = f"{below}.{key.value}" if below else str(key.value)
-        if isinstance(value, ast.Dict) and value.keys:
-            yield from _settings(value, source, path)
+        inner = _inner(value, source)
+        if inner is not None:
+            yield from _settings(*inner, path)
         else:
             yield Setting(path, _written(value), _comment_at(key.lineno, lines, comments))
+
+
+def _inner(value: ast.expr, source: str) -> tuple[ast.Dict, str] | None:
+    """The settings that a default consists of, where it does, and the source that they stand in."""
+    if isinstance(value, ast.Dict):
+        return (value, source) if value.keys else None
+    name = value.id if isinstance(value, ast.Name) else value.attr if isinstance(value, ast.Attribute) else ""
+    return _dictionary(name) if name.isupper() and not name.endswith("_CONFIG") else None
 
 
 def _written(value: ast.expr) -> str:

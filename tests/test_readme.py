@@ -103,7 +103,7 @@ def test_the_tutorials_client_talks_to_the_embedded_server(tmp_path: Path) -> No
         assert server.stdout is not None
         try:
             assert "listening" in server.stdout.readline()  # its world is there
-            assert "0.9.16" in run(tmp_path, client.replace("2000", port).replace("60.0", str(5 * PATIENCE)))
+            assert "Minitown" in run(tmp_path, client.replace("2000", port).replace("60.0", str(5 * PATIENCE)))
         finally:
             server.terminate()
 
