@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import time
@@ -10,6 +11,9 @@ from collections.abc import Callable
 READABLE = select.EPOLLIN
 WRITABLE = select.EPOLLOUT
 HUNG_UP = select.EPOLLHUP | select.EPOLLERR
+
+LONG_TURN = 0.1
+"""[s] of work between two polls, in which nobody's requests were read: it does not count by `EventLoop.clock`."""
 
 Handler = Callable[[int], None]
 Timer = Callable[[], "float | None"]
@@ -25,6 +29,7 @@ class EventLoop:
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
         self._stopped = False
+        self._woke, self._time_of_long_turns = time.monotonic(), 0.0
         self._wake_reader, self._wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.watch(self._wake_reader, READABLE, self._drain_wake_ups)
 
@@ -32,6 +37,15 @@ class EventLoop:
     def wake_up_descriptor(self) -> int:
         """Writing a byte to it ends the current poll (see `signal.set_wakeup_fd`)."""
         return self._wake_writer
+
+    def clock(self) -> float:
+        """`time.monotonic` without the turns in which the loop was too busy to read."""
+        return time.monotonic() - self._time_of_long_turns
+
+    def wake_up(self) -> None:
+        """End the current poll; may be called by any thread."""
+        with contextlib.suppress(BlockingIOError):  # so many wake-ups wait that one more changes nothing
+            os.write(self._wake_writer, b"\0")
 
     def watch(self, descriptor: int, events: int, handler: Handler) -> None:
         """Call `handler(ready events)` whenever one of `events` is ready."""
@@ -70,9 +84,17 @@ class EventLoop:
                     handler(events)
 
     def _wait(self, due: float | None) -> list[tuple[int, int]]:
+        now = time.monotonic()
+        if now - self._woke > LONG_TURN:
+            self._time_of_long_turns += now - self._woke
+        ready = self._poll(due, now)
+        self._woke = time.monotonic()
+        return ready
+
+    def _poll(self, due: float | None, now: float) -> list[tuple[int, int]]:
         if due is None:
             return self._epoll.poll()
-        remaining = due - time.monotonic()
+        remaining = due - now
         if remaining <= 0.0:
             return self._epoll.poll(0)
         if remaining < 0.002:

@@ -13,7 +13,7 @@ from minicarla.protocol.rpc_framing import FramingError, Request, RequestDecoder
 
 logger = logging.getLogger(__name__)
 
-RequestHandler = Callable[["RpcConnection", Request], None]
+RequestHandler = Callable[[Request], None]
 
 _BACKLOG = "backlog"
 _PAUSE = "pause"
@@ -43,6 +43,7 @@ class RpcConnection(Connection):
         self.cost = 0
         self.last_call: str | None = None
         super().__init__(loop, sock)
+        self._handle = server.greet(self)
 
     def on_data(self, data: bytes) -> None:
         """Hand every complete request to the handler; close on anything that is no request."""
@@ -64,7 +65,7 @@ class RpcConnection(Connection):
         began, count = time.monotonic(), 0
         try:
             for request in self._decoder:
-                self._server.handle(self, request)
+                self._handle(request)
                 self.last_call = None if request.is_async else request.method
                 if self.closed:
                     return True
@@ -136,15 +137,20 @@ class RpcConnection(Connection):
 class RpcServer:
     """Listens for CARLA clients.
 
+    Args:
+        loop: Tells of them.
+        port: Where.
+        greet: Called with each new connection; returns what handles its requests.
+
     Attributes:
         connections: All of them.
         backlog: Those whose requests wait for another turn; see `work_off_backlog`.
         incomplete: [B] that all their incomplete requests take in memory, at most.
     """
 
-    def __init__(self, loop: EventLoop, port: socket.socket, handle: RequestHandler) -> None:
+    def __init__(self, loop: EventLoop, port: socket.socket, greet: Callable[[RpcConnection], RequestHandler]) -> None:
         self._loop = loop
-        self.handle = handle
+        self.greet = greet
         self.connections: set[RpcConnection] = set()
         self.backlog: list[RpcConnection] = []
         self.incomplete = 0

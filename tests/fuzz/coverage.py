@@ -40,6 +40,7 @@ with atheris.instrument_imports(include=["minicarla.protocol", "minicarla.rpc"])
     from minicarla.rpc.calls.batch import COMMANDS
     from minicarla.rpc.registry import REMOTE_CALLS
     from minicarla.rpc.server import Server
+    from minicarla.rpc.session import Client
 
 _SEEDS = Path(__file__).parent / "seeds"
 _SLOW = {"load_new_episode", "copy_opendrive_to_file", "get_map_data", "get_actor_definitions"}
@@ -73,7 +74,7 @@ def _make_server() -> Server:
     server = Server(simulation, open_port("127.0.0.1", 0), open_port("127.0.0.1", 0), Clock())
     simulation.load("Minitown")
     simulation.warm_up()
-    logging.getLogger("rllib_integration").addHandler(_FaultHandler())
+    logging.getLogger("minicarla").addHandler(_FaultHandler())
     return server
 
 
@@ -85,7 +86,7 @@ class _Calls:
 
     def handle(self, connection: _Connection, request: Any) -> None:
         if request.method not in _SLOW:
-            self.server._handle(connection, request)  # type: ignore[arg-type]
+            self.server._handle(Client(connection), request)  # type: ignore[arg-type]
 
     def tidy(self) -> None:
         simulation = self.server.simulation

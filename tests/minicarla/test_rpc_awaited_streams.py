@@ -2,70 +2,65 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
-from minicarla.rpc.quirks import subscribing as awaited_streams
-from minicarla.rpc.quirks.subscribing import PATIENCE, AwaitedStreams
-
-
-class Client(SimpleNamespace):
-    """What is asked of an RPC connection."""
-
-    __hash__ = object.__hash__
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    now = SimpleNamespace(time=100.0)
-    monkeypatch.setattr(awaited_streams.time, "monotonic", lambda: now.time)
-    return now
+from minicarla.rpc.deferrals import PATIENCE as BOUND
+from minicarla.rpc.quirks.subscribing import Subscribing
+from tests.minicarla.quirk_rig import client_at
 
 
 @pytest.fixture
 def clients():
-    return Client(name="one", closed=False), Client(name="other", closed=False)
+    return [client_at("127.0.0.1:1"), client_at("127.0.0.1:2")]
 
 
-@pytest.mark.usefixtures("clock")
-def test_a_tick_waits_until_all_streams_are_there(clients):
+@pytest.fixture
+def living():
+    return {7, 8}
+
+
+@pytest.fixture
+def streams(rig, clients, living):
+    rig.quirk = Subscribing(clients, lambda: living, rig.monotonic)
+    return rig
+
+
+def test_a_tick_waits_until_all_streams_are_there(streams, clients):
     one, other = clients
-    streams = AwaitedStreams()
     for stream in (7, 8, 8):
-        streams.announce(one, stream)
-    assert streams.delay_tick(one, 5)
-    assert not streams.delay_tick(other, 6)
+        streams.quirk.announce(one, stream)
+    assert streams.ask(one, "tick_cue")
+    assert not streams.ask(other, "tick_cue")
+    streams.done.clear()
     for stream in (8, 7):
-        streams.arrived(stream)
-        assert streams.due_ticks(100.0) == []
-    assert streams.next_due() == 100.0 + PATIENCE
-    streams.arrived(8)
-    assert streams.next_due() == 0.0
-    assert streams.due_ticks(100.0) == [(one, 5)]
-    assert not streams
-    assert not streams.delay_tick(one, 9)
+        streams.quirk.arrived(stream)
+        assert streams.go_on() == []
+    streams.quirk.arrived(8)
+    assert streams.go_on() == ["tick_cue"]
+    assert not streams.ask(one, "tick_cue")
 
 
-def test_who_never_subscribes_costs_its_own_ticks_one_wait(clients, clock):
+def test_a_client_that_never_subscribes_costs_its_own_ticks_one_wait(streams, clients):
     one, other = clients
-    streams = AwaitedStreams()
     for _ in range(1000):
-        streams.announce(one, 7)
-        assert not streams.delay_tick(other, 1)
-    assert streams.delay_tick(one, 2)
-    clock.time += PATIENCE
-    assert streams.due_ticks(clock.time) == [(one, 2)]
-    assert not streams.delay_tick(one, 3)
+        streams.quirk.announce(one, 7)
+        assert not streams.ask(other, "tick_cue")
+    streams.done.clear()
+    assert streams.ask(one, "tick_cue")
+    assert streams.go_on(BOUND) == ["tick_cue"]
+    assert not streams.ask(one, "tick_cue")
 
 
-@pytest.mark.usefixtures("clock")
-def test_a_client_that_is_gone_is_forgotten_with_its_ticks(clients):
-    one, _ = clients
-    streams = AwaitedStreams()
-    streams.announce(one, 7)
-    assert streams.delay_tick(one, 2)
-    one.closed = True
-    assert streams.due_ticks(100.0) == []
-    assert not streams
-    streams.arrived(7)  # of another client
+def test_a_sensor_that_has_ended_is_not_awaited(streams, clients, living):
+    streams.quirk.announce(clients[0], 7)
+    assert streams.ask(clients[0], "tick_cue")
+    living.discard(7)
+    assert streams.go_on() == ["tick_cue"]
+
+
+def test_a_client_that_is_gone_is_forgotten_with_its_ticks(streams, clients):
+    streams.quirk.announce(clients[0], 7)
+    assert streams.ask(clients[0], "tick_cue")
+    clients[0].connection.closed = True
+    assert streams.go_on() == []
+    assert not streams.deferrals

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from minicarla.rpc.quirks import batch_ticks as held_messages
-from minicarla.rpc.quirks.batch_ticks import HeldMessages
+from minicarla.rpc.deferrals import PATIENCE as BOUND
+from minicarla.rpc.quirks.batch_ticks import REST, BatchTicks
 from tests.minicarla.client_program import run_synchronous_client
+from tests.minicarla.quirk_rig import client_at
 
 _BATCHES = """
 library = world.get_blueprint_library()
@@ -35,34 +36,32 @@ def test_a_batch_that_ticks_goes_on_although_callbacks_wait_for_python(start_ser
     assert client.stdout == "went on\n", (client.returncode, client.stderr)
 
 
-def test_messages_come_after_a_row_of_batches_that_spawn():
+def test_messages_come_after_a_row_of_batches_that_spawn(rig):
     """The client's threads have no time for them in between."""
-    sent = []
-    held = HeldMessages(lambda *message: sent.append(message))
-    assert held.next_due() is None
-    body, now = bytearray(b"1"), 100.0
+    sent, client = [], client_at()
+    rig.quirk = BatchTicks(rig.deferrals, lambda *message: sent.append(message))
+    body = bytearray(b"1")
     for _ in range(3):
-        held.begin(now)
-        held.keep(7, b"header", body)
+        rig.quirk.begin(client)
+        rig.quirk.keep(7, b"header", body)
         body[:] = b"2"
-        now += 0.9 * held_messages.REST
-        held.called(now)
-        held.send_due(now)
-    assert held
+        rig.go_on(0.9 * REST)
+        rig.ask(client, "apply_batch")
+        rig.go_on()
+    assert rig.quirk.is_keeping
     assert sent == []
-    held.send_due(held.next_due())
-    assert not held
+    rig.go_on(REST)
+    assert not rig.quirk.is_keeping
     assert sent == [(7, b"header", b"1"), (7, b"header", b"2"), (7, b"header", b"2")]
 
 
-def test_messages_do_not_wait_for_ever_while_batches_go_on():
-    sent = []
-    held = HeldMessages(lambda *message: sent.append(message))
-    held.begin(100.0)
-    held.keep(7, b"header", b"body")
-    for tenth in range(1, 11):
-        now = 100.0 + 0.1 * tenth * held_messages.LONGEST_WAIT
-        held.begin(now)
-        assert sent == []
-        held.send_due(now)
-    assert len(sent) == 1
+def test_messages_do_not_wait_for_ever_while_batches_go_on(rig):
+    sent, client, began = [], client_at(), rig.now
+    rig.quirk = BatchTicks(rig.deferrals, lambda *message: sent.append(message))
+    rig.quirk.begin(client)
+    rig.quirk.keep(7, b"header", b"body")
+    while not sent:
+        assert rig.now < began + 2.0 * BOUND
+        rig.quirk.begin(client)
+        rig.go_on(0.5 * REST)
+    assert rig.now >= began + BOUND

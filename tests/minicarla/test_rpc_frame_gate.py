@@ -6,144 +6,86 @@ import subprocess
 
 import pytest
 
-from minicarla.rpc.quirks import asynchronous_traffic as frame_gate
-from minicarla.rpc.quirks.asynchronous_traffic import FrameGate
+from minicarla.rpc.deferrals import PATIENCE as BOUND
+from minicarla.rpc.quirks.asynchronous_traffic import AsynchronousTraffic
+from minicarla.rpc.traffic_cycles import GRACE
 from tests.conftest import EmbeddedServer
 from tests.minicarla.client_program import run_client
+from tests.minicarla.quirk_rig import Rig, client_at
 from tests.ports import free_port_pair
 
-
-class _Connection:
-    """Notes what is sent."""
-
-    def __init__(self) -> None:
-        self.sent: list[bytes] = []
-
-    def write(self, message: bytes) -> None:
-        self.sent.append(message)
-
-
-class _Clock:
-    """Stands for the `time` module."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-class _Thread:
-    """What the gate knows of a client's Traffic Manager."""
-
-    def __init__(self) -> None:
-        self.has_manager, self.begun_at = True, 0.0
+_LITTLE = 1e-6
+"""[s] for what is due just now."""
 
 
 @pytest.fixture
-def connection():
-    return _Connection()
+def gate(rig):
+    rig.is_synchronous = False
+    rig.quirk = AsynchronousTraffic(rig.managers.owners, lambda: rig.is_synchronous, lambda: None)
+    return rig
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    own = _Clock()
-    monkeypatch.setattr(frame_gate, "time", own)
-    return own
+def client(gate):
+    one = client_at()
+    gate.managers.add(1, one)
+    return one
 
 
-@pytest.fixture
-def thread():
-    return _Thread()
+def _rest(gate: Rig, client, name: str) -> bool:
+    """The thread asks for the settings; returns whether it waits for them."""
+    gate.calls(client, "get_episode_settings")
+    return gate.answer(client, name, "get_episode_settings", changes_traffic=False)
 
 
-@pytest.fixture
-def gate(clock, thread):
-    return FrameGate(lambda _: thread.has_manager, lambda _: thread.begun_at)
+def _frame(gate: Rig) -> list[str]:
+    """A frame, and what is answered in the grace after it."""
+    early = gate.go_on(0.01)
+    gate.quirk.frame_is_out()
+    return early + gate.go_on() + gate.go_on(GRACE + _LITTLE)
 
 
-def _pass(gate: FrameGate, clock: _Clock, seconds: float) -> None:
-    clock.now += seconds
-    gate.answer_due(clock.now)
+def test_the_settings_wait_for_a_frame_and_its_grace(gate, client):
+    assert _rest(gate, client, "settings")
+    gate.go_on(0.01)
+    gate.quirk.frame_is_out()
+    assert gate.go_on() == []
+    assert gate.go_on(GRACE + _LITTLE) == ["settings"]
 
 
-def _frame(gate: FrameGate, clock: _Clock) -> None:
-    """A frame, and the grace after it."""
-    _pass(gate, clock, 0.01)
-    gate.frame_is_out()
-    gate.answer_due(clock.now)
-    _pass(gate, clock, 1.01 * frame_gate.GRACE)
+def test_other_calls_and_clients_without_a_traffic_manager_do_not_wait(gate, client):
+    assert not gate.answer(client, "actors", "get_actors_by_id", changes_traffic=False)
+    assert not _rest(gate, client_at(), "settings of another one")
 
 
-def test_the_settings_wait_for_a_frame_and_its_grace(gate, clock, connection):
-    assert gate.hold(connection, "get_episode_settings", b"settings")
-    _pass(gate, clock, 0.01)
-    gate.frame_is_out()
-    gate.answer_due(clock.now)
-    assert connection.sent == []
-    _pass(gate, clock, 1.01 * frame_gate.GRACE)
-    assert connection.sent == [b"settings"]
-    assert not gate
+def test_a_spawn_is_answered_after_the_first_frame_of_its_actor(gate, client):
+    assert gate.answer(client_at(), "spawned")
+    assert gate.go_on(0.01) == []
+    assert _frame(gate) == ["spawned"]
 
 
-def test_other_calls_and_clients_without_a_traffic_manager_do_not_wait(gate, thread, connection):
-    assert not gate.hold(connection, "get_actors_by_id", b"")
-    thread.has_manager = False
-    assert not gate.hold(connection, "get_episode_settings", b"")
+def test_a_spawn_is_answered_when_a_thread_that_follows_the_frames_has_worked_on_one_with_its_actor(gate, client):
+    _rest(gate, client, "settings")
+    gate.answer(client, "spawned")
+    assert _frame(gate) == ["settings"], "the client may not have taken the frame in"
+    _rest(gate, client, "settings again")
+    assert _frame(gate) == ["settings again"], "the thread found no new frame"
+    client.traffic.begun_at = gate.now
+    assert gate.go_on(0.01) == [], "the thread works"
+    _rest(gate, client, "rests")
+    assert gate.go_on() == ["spawned"]
 
 
-def test_a_spawn_is_answered_after_the_first_frame_of_its_actor(gate, clock, connection):
-    gate.hold_spawn(connection, b"spawned")
-    _pass(gate, clock, 0.01)
-    assert connection.sent == []
-    _frame(gate, clock)
-    assert connection.sent == [b"spawned"]
-
-
-def test_a_spawn_is_answered_when_a_thread_that_follows_the_frames_has_worked_on_one_with_its_actor(
-    gate, clock, thread, connection
-):
-    gate.hold(connection, "get_episode_settings", b"settings")
-    gate.hold_spawn(connection, b"spawned")
-    _frame(gate, clock)
-    assert connection.sent == [b"settings"], "the client may not have taken the frame in"
-    gate.hold(connection, "get_episode_settings", b"settings again")
-    _frame(gate, clock)
-    assert connection.sent == [b"settings", b"settings again"], "the thread found no new frame"
-    thread.begun_at = clock.now
-    _pass(gate, clock, 0.01)
-    assert len(connection.sent) == 2, "the thread works"
-    gate.hold(connection, "get_episode_settings", b"rests")
-    gate.answer_due(clock.now)
-    assert connection.sent[2:] == [b"spawned"]
-
-
-def test_a_spawn_waits_no_longer_for_a_thread_that_went_to_sleep(gate, clock, connection):
-    gate.hold(connection, "get_episode_settings", b"settings")
-    gate.hold_spawn(connection, b"spawned")
-    _frame(gate, clock)
-    _pass(gate, clock, frame_gate.LONGEST_WAIT_FOR_CYCLE)
-    assert connection.sent == [b"settings", b"spawned"]
-
-
-def test_the_end_of_an_actor_is_told_while_the_thread_rests(gate, clock, connection):
-    gate.hold(connection, "get_episode_settings", b"settings")
-    _frame(gate, clock)
-    gate.hold(connection, "destroy_actor", b"ended")
-    _frame(gate, clock)
-    assert connection.sent == [b"settings"], "the thread works on a frame"
-    gate.hold(connection, "get_episode_settings", b"settings again")
-    gate.answer_due(clock.now)
-    assert connection.sent == [b"settings", b"ended"]
-
-
-def test_nothing_waits_for_ever_nor_when_the_world_becomes_synchronous(gate, clock, connection):
-    gate.hold(connection, "get_episode_settings", b"late")
-    _pass(gate, clock, frame_gate.LONGEST_WAIT)
-    assert connection.sent == [b"late"]
-    gate.hold(connection, "destroy_actor", b"ended")
-    gate.answer_all()
-    assert connection.sent == [b"late", b"ended"]
+def test_nothing_waits_for_ever_nor_when_the_world_becomes_synchronous(gate, client, caplog):
+    _rest(gate, client, "settings")
+    gate.answer(client, "spawned")
+    assert _frame(gate) == ["settings"]
+    assert gate.go_on(BOUND) == ["spawned"], "the thread went to sleep"
+    assert "worked on a frame with the new actor" in caplog.text
+    _rest(gate, client, "settings")
+    gate.answer(client, "spawned")
+    gate.is_synchronous = True
+    assert gate.go_on() == ["settings", "spawned"]
 
 
 def _run(program: str, server: EmbeddedServer) -> subprocess.CompletedProcess[str]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from minicarla.protocol.rpc_framing import Request
-from minicarla.rpc.quirks import subscribing as awaited_streams
 from minicarla.rpc.quirks.second_listens import TOKEN_CALL, SecondListens
-from minicarla.rpc.quirks.subscribing import AwaitedStreams
+from minicarla.rpc.quirks.subscribing import Subscribing
 from tests.minicarla.client_program import run_synchronous_client
+from tests.minicarla.quirk_rig import FakeConnection, Rig, client_at
 
 _LISTENER = """
 sensor = world.spawn_actor(world.get_blueprint_library().find("sensor.other.gnss"), carla.Transform())
@@ -33,43 +32,35 @@ def test_a_second_listen_is_refused_until_the_first_one_stops(embedded_server):
     assert all(line.endswith("call stop() before another listen()") for line in lines)
 
 
-class Peer(SimpleNamespace):
-    """What is asked of a connection."""
-
-    __hash__ = object.__hash__
-
-    def has_hung_up(self):
-        return self.closed
+def _listens(rig: Rig, streams: SimpleNamespace) -> tuple[SecondListens, Subscribing, list]:
+    clients = [client_at(f"127.0.0.1:{port}") for port in (1, 2)]
+    subscribing = Subscribing(clients, lambda: {7}, rig.monotonic)
+    rig.quirk = SecondListens(streams, subscribing, rig.deferrals, clients)
+    return rig.quirk, subscribing, clients
 
 
-def test_a_call_waits_for_the_subscription_before_it(monkeypatch):
-    monkeypatch.setattr(awaited_streams.time, "monotonic", lambda: 100.0)
-    streams, awaited = SimpleNamespace(subscribers={}), AwaitedStreams()
-    listens = SecondListens(streams, awaited)
-    client, other = (Peer(peer=f"127.0.0.1:{port}", closed=False) for port in (1, 2))
-    call = Request(5, TOKEN_CALL, [7], False)
+def test_a_call_waits_for_the_subscription_before_it(rig):
+    streams = SimpleNamespace(subscribers={})
+    listens, subscribing, (client, other) = _listens(rig, streams)
     assert not listens.is_one(client, 7)
-    assert not listens.hold(client, call)
+    assert not rig.ask(client, TOKEN_CALL, 7)
     listens.note(client, 7, {7})
-    awaited.announce(client, 7)
-    assert not listens.hold(other, call)
-    assert listens.hold(client, call)
-    assert not listens.hold(client, call)
-    assert listens.due() == []
-    assert listens.next_due() > 0.0
-    awaited.arrived(7)
-    streams.subscribers[7] = [Peer(closed=False)]
-    assert listens.due() == [(client, call)]
-    assert not listens
+    subscribing.announce(client, 7)
+    assert not rig.ask(other, TOKEN_CALL, 7)
+    assert rig.ask(client, TOKEN_CALL, 7)
+    assert not rig.ask(client, TOKEN_CALL, 7), "one at a time"
+    rig.done.clear()
+    assert rig.go_on() == []
+    subscribing.arrived(7)
+    streams.subscribers[7] = [FakeConnection()]
+    assert rig.go_on() == [TOKEN_CALL]
     assert listens.is_one(client, 7)
     streams.subscribers[7][0].closed = True
     assert not listens.is_one(client, 7)
 
 
-def test_several_clients_may_listen_to_one_sensor():
-    streams = SimpleNamespace(subscribers={7: [Peer(closed=False)]})
-    listens = SecondListens(streams, AwaitedStreams())
-    clients = [Peer(peer=f"127.0.0.1:{port}", closed=False) for port in (1, 2)]
+def test_several_clients_may_listen_to_one_sensor(rig):
+    listens, _, clients = _listens(rig, SimpleNamespace(subscribers={7: [FakeConnection()]}))
     for client in clients:
         assert not listens.is_one(client, 7)
         listens.note(client, 7, {7})

@@ -17,13 +17,13 @@ def get_sensor_token(server: Server, stream_id: int) -> list[bytes]:
     number = values.integer(stream_id, "stream id") & 0xFFFFFFFF
     streams = server.simulation.sensors.stream_ids
     if number in streams:
-        if server.second_listens.is_one(server.connection, number):
+        if server.second_listens.is_one(server.client, number):
             raise RemoteError(
                 "this client listens to the sensor already, and CARLA's client ends its process when it listens twice; "
                 "call stop() before another listen()"
             )
-        server.second_listens.note(server.connection, number, streams)
-        server.awaited_streams.announce(server.connection, number)
+        server.second_listens.note(server.client, number, streams)
+        server.subscribing.announce(server.client, number)
     return [server.token(number)]
 
 

@@ -25,7 +25,7 @@ def find_light(server: Server, actor_id: Any) -> Actor:
 @value
 def is_traffic_manager_running(server: Server, port: int) -> bool:
     """Whether a Traffic Manager is registered at a port."""
-    return server.traffic_managers.ask(values.integer(port, "port"), server.connection)
+    return server.traffic_managers.ask(values.integer(port, "port"), server.client)
 
 
 @value
@@ -43,7 +43,7 @@ def add_traffic_manager_running(server: Server, address: Any) -> bool:
 @void
 def destroy_traffic_manager(server: Server, port: int) -> None:
     """Forget a Traffic Manager."""
-    server.forget_traffic_manager(values.integer(port, "port"))
+    server.traffic_managers.remove(values.integer(port, "port"))
 
 
 @void

@@ -1,8 +1,10 @@
-"""Answers that end a client if it cannot use them.
+"""Defect: a client ends when one of its own threads cannot use an answer.
 
 Most calls are made by the user's own thread, where an error becomes an exception. Those here are made by threads that
 belong to the client, a Traffic Manager's or that of the world stream, where an error, or a value that cannot be
 decoded, ends the whole process.
+
+Nothing waits here: such a call is answered with the last good value. Test: `tests/minicarla/test_rpc_reply_guard.py`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Holds what needs a sensor whose kernels are still being compiled: in a synchronous world, its spawn and ticks.
+"""Not the client's defect but the server's: it listens before all of its kernels are compiled.
 
-The server listens before everything is compiled. In an asynchronous world such a sensor is silent until then. In a
-synchronous one every tick has its message: whoever spawns such a sensor waits for the answer, and so do ticks if the
-sensor was there before. All other calls, and other clients', are answered meanwhile.
+In an asynchronous world a sensor without kernels is silent until they are there. In a synchronous one every tick has
+its message, so the spawn of such a sensor waits, and so do ticks if the sensor was there before. All other calls, and
+other clients', are answered meanwhile.
+
+Sign: the kernels are compiled; nothing else bounds this wait. Test: `tests/minicarla/test_warming.py`.
 """
 
 from __future__ import annotations
@@ -12,11 +14,11 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from minicarla.protocol.rpc_framing import Request
-from minicarla.protocol.rpc_server import RpcConnection
+from minicarla.rpc.deferrals import NOT_YET, Wait
+from minicarla.rpc.quirks.quirk import Quirk
+from minicarla.rpc.session import Client
 
 logger = logging.getLogger(__name__)
-
-Held = tuple[RpcConnection, Request]
 
 _SPAWNS = frozenset({"spawn_actor", "spawn_actor_with_parent"})
 _SPAWN_COMMAND = 0
@@ -45,16 +47,19 @@ class Compiling(Protocol):
         """Release what it holds, once it has ended."""
 
 
-class KernelGate:
-    """Knows which sensors cannot be had yet, and keeps the requests that need one."""
+class MissingKernels(Quirk):
+    """Knows which sensors cannot be had yet, and holds the requests that need one.
 
-    def __init__(self) -> None:
+    Args:
+        is_synchronous: Tells whether the world is.
+        mounted: Types of the sensors that there are.
+    """
+
+    def __init__(self, is_synchronous: Callable[[], bool], mounted: Callable[[], Iterable[str]]) -> None:
+        self._is_synchronous = is_synchronous
+        self._mounted = mounted
         self._is_missing: Callable[[str], bool] | None = None
-        self._held: list[Held] = []
         self._told: set[str] = set()
-
-    def __bool__(self) -> bool:
-        return self._is_missing is not None
 
     def close(self, is_missing: Callable[[str], bool]) -> None:
         """From now on hold what needs sensors of which this says that they cannot be had yet."""
@@ -68,34 +73,23 @@ class KernelGate:
         """Whether any of these sensors cannot be had yet."""
         return self._is_missing is not None and any(map(self._is_missing, sensors))
 
-    def hold(self, connection: RpcConnection, request: Request, mounted: Iterable[str]) -> bool:
-        """Keep a request that needs such a sensor for later; False if it is to be answered now.
-
-        Args:
-            connection: Whose request it is.
-            request: Any request.
-            mounted: Types of the sensors that are there.
-        """
-        missing = self._missing(request, mounted)
+    def before(self, client: Client, request: Request) -> Wait | None:
+        """In a synchronous world, spawns and ticks wait for the kernels that they need."""
+        if self._is_missing is None or not self._is_synchronous():
+            return None
+        missing = self._missing(request)
         if missing is None:
-            return False
+            return None
         if missing not in self._told:
             self._told.add(missing)
             logger.warning("a client waits for a %s until its kernels are compiled, once on this machine", missing)
-        self._held.append((connection, request))
-        return True
+        return Wait(lambda: 0.0 if self._missing(request) is None else NOT_YET, "", is_bounded=False)
 
-    def released(self, mounted: Iterable[str]) -> list[Held]:
-        """Take out the requests that can be answered now; `mounted` as of `hold`."""
-        waiting = [(held, self._missing(held[1], mounted)) for held in self._held]
-        self._held = [held for held, missing in waiting if missing is not None]
-        return [held for held, missing in waiting if missing is None and not held[0].closed]
-
-    def _missing(self, request: Request, mounted: Iterable[str]) -> str | None:
+    def _missing(self, request: Request) -> str | None:
         """A sensor that the request needs and that cannot be had yet."""
         if self._is_missing is None:
             return None
-        needed = [*_spawned(request), *(mounted if _ticks(request) else ())]
+        needed = [*_spawned(request), *(self._mounted() if _ticks(request) else ())]
         return next((name for name in needed if self._is_missing(name)), None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import struct
@@ -49,7 +50,7 @@ class _Running:
 
     def serve_calls(self, handle) -> RpcServer:
         """Serve remote calls, too."""
-        rpc = RpcServer(self.loop, open_port("127.0.0.1", 0), handle)
+        rpc = RpcServer(self.loop, open_port("127.0.0.1", 0), lambda one: functools.partial(handle, one))
         self.work_off, self.flooded = rpc.work_off_backlog, lambda: bool(rpc.backlog)
         return rpc
 
