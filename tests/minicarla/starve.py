@@ -103,12 +103,12 @@ class Outcome:
             self.said.append(f"{status}: {output[-1000:]}")
 
 
-def starve(defect: str, server: EmbeddedServer, times: int, busy: int) -> Outcome:
+def starve(defect: str, address: tuple[str, int], times: int, busy: int) -> Outcome:
     """Repeat what provokes a defect, in clients beside busy processes.
 
     Args:
         defect: One of `DEFECTS`.
-        server: The clients' server.
+        address: Host and port of the clients' server.
         times: Repetitions in all; a client that fails is followed by another one.
         busy: Busy processes on the clients' core.
     """
@@ -117,7 +117,7 @@ def starve(defect: str, server: EmbeddedServer, times: int, busy: int) -> Outcom
         while left > 0:
             rounds = min(left, _ROUNDS)
             left -= rounds
-            words = [sys.executable, str(CLIENT), defect, server.host, str(server.port), str(free_port_pair())]
+            words = [sys.executable, str(CLIENT), defect, *map(str, address), str(free_port_pair())]
             client = subprocess.Popen(
                 [*words, str(core), str(rounds)],
                 stdout=subprocess.PIPE,
@@ -147,7 +147,7 @@ def main() -> int:
     for defect in options.defects:
         server = EmbeddedServer(options.log.with_stem(f"{options.log.stem}_{defect}"))
         try:
-            outcome = starve(defect, server, options.repeat, options.busy)
+            outcome = starve(defect, server.address, options.repeat, options.busy)
         finally:
             server.stop()
         failed += bool(outcome.failures)
