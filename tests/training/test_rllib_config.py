@@ -142,7 +142,9 @@ def test_every_algorithm_builds_from_the_same_format(algorithm: str) -> None:
     assert config.algo_class is not None
     family = [ancestor.__name__ for ancestor in config.algo_class.__mro__]
     assert algorithm in family
-    assert config.rl_module_spec.module_class is next(PICTURE_MODULES[name] for name in family if name in PICTURE_MODULES)
+    assert config.rl_module_spec.module_class is next(
+        PICTURE_MODULES[name] for name in family if name in PICTURE_MODULES
+    )
     assert config.gamma == 0.9
     assert config.rl_module_spec.model_config["head_fcnet_hiddens"] == [32]
 
