@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import gc
 import logging
+import mmap
 import os
 import signal
 import time
@@ -31,7 +33,7 @@ from minicarla.sensing import Mount, View, cameras, dvs, edges, painting, rays
 from minicarla.sensing.actors import MovingBoxes
 from minicarla.sensing.renderer import Renderer, Seen, camera_at, compile_poses, renderer_of
 from minicarla.sensing.weather import stars
-from minicarla.startup_messages import AWAITS_ANOTHER, COMPILES, announce
+from minicarla.startup_messages import AWAITS_ANOTHER, COMPILED, COMPILES, announce
 from minicarla.town import Town, TownError, load_town
 from minicarla.town.town import SIGNAL_ZONE
 from minicarla.world.episode import Episode
@@ -154,11 +156,23 @@ def _compile_all(town: str, town_folder: str | None) -> Background:
     gc.disable()
     try:
         early = [job for _, job in jobs(town, town_folder)]
-        done = share(early, processes)
+        done = share(_telling(early), processes)
         logger.info("compiled in %.1f s; what sensors need follows in the background", time.monotonic() - began)
         return Background(late_jobs(), processes, lambda rest: _note_complete() if done and rest else None)
     finally:
         gc.enable()
+
+
+def _telling(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs, each of which says at its end how many of them are done, in whatever processes."""
+    done = mmap.mmap(-1, len(jobs))
+
+    def tell_after(number: int, job: Job) -> None:
+        job()
+        done[number] = 1
+        announce(COMPILED.format(percent=100 * sum(done[:]) // len(jobs)))
+
+    return [functools.partial(tell_after, number, job) for number, job in enumerate(jobs)]
 
 
 def _note_complete() -> None:

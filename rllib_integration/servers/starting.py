@@ -15,6 +15,7 @@ _FIRST_WAIT = 0.005
 _LONGEST_WAIT = 0.25
 _QUESTION_SECONDS = 2.0
 _TOLD_AFTER = 5.0  # [s] that whoever waits is told what the server does
+_TOLD_AGAIN = 10.0  # [s] that nobody waits longer for a line
 _SILENT_SECONDS = 20.0  # after which that is told of a server that says nothing, as CARLA itself is for long
 _LONGEST_STARTS = 5  # times start_timeout, for a server that is seen to be at it
 _AWAITS_ANOTHER = "it waits for another server"
@@ -62,6 +63,7 @@ class _Patience:
         self._look_at = self._begin + server.settings.hang_after
         self._was_stopped = False
         self._told = ""
+        self._tell_again_at = self._begin
 
     def remaining(self, reason: str) -> float:
         """Seconds until the server is given up.
@@ -86,8 +88,14 @@ class _Patience:
             self._limit = now + min(self.seconds, _LOOK_SECONDS)
         news = doing if doing else "" if self._told else reason
         if news not in ("", self._told) and now - self._begin > (_TOLD_AFTER if doing else _SILENT_SECONDS):
-            self._told = news
+            self._told, self._tell_again_at = news, now + _TOLD_AGAIN
             print(f"The {server.describe()} is not ready yet: {self._told}.", file=sys.stderr, flush=True)
+        elif self._told and now >= self._tell_again_at:
+            self._tell_again_at = now + _TOLD_AGAIN
+            which = f"{server.kind} CARLA server at {server.host}:{server.port}"
+            print(
+                f"The {which} is not ready after {now - self._begin:.0f} s: {self._told}.", file=sys.stderr, flush=True
+            )
         return self._limit - now
 
     def _refuse_if_stopped(self) -> None:
