@@ -369,7 +369,9 @@ def load_class(reference: Any, base: type, where: str) -> type:
         try:
             module = importlib.import_module(module_name)
         except ImportError as error:
-            raise ConfigError(f"{where} is {reference!r}, but its module can't be imported: {error}.") from error
+            old = (error.name or "").partition(".")[0] == "gym"
+            hint = " gym is called gymnasium now: change the import." if old else ""
+            raise ConfigError(f"{where} is {reference!r}, but its module can't be imported: {error}.{hint}") from error
         found = getattr(module, class_name, None)
         if found is None:
             names = [name for name, value in vars(module).items() if isinstance(value, type)]
