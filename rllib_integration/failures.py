@@ -49,7 +49,7 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """Describe an exception, or the one behind it where Ray or RLlib wrapped it in its own."""
-        error = _original(error)
+        error = original_error(error)
         message = " ".join(str(error).split())
         if isinstance(error, IntegrationError):
             return cls(message)
@@ -75,8 +75,11 @@ class UserCodeFailure(Exception):
     """
 
     def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
+        super().__init__(failure)  # from which Ray, which copies exceptions, makes it anew
         self.failure = failure
+
+    def __str__(self) -> str:
+        return self.failure.message
 
 
 def report_failure(error: BaseException, folder: Path | None = None) -> int:
@@ -99,7 +102,7 @@ def report_failure(error: BaseException, folder: Path | None = None) -> int:
     return 1
 
 
-def _original(error: BaseException) -> BaseException:
+def original_error(error: BaseException) -> BaseException:
     """What the user's code raised: Ray keeps it as `cause`, and RLlib raises a RuntimeError without a word from it."""
     while True:
         inner = getattr(error, "cause", None) if hasattr(error, "as_instanceof_cause") else None

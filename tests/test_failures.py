@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import subprocess
 import sys
@@ -53,7 +54,9 @@ def test_an_exception_from_another_process_is_told_in_the_same_way(
     error = caught_from(fail_in_a_library)
     report_failure(error, tmp_path)
     here = capsys.readouterr().err
-    report_failure(UserCodeFailure(Failure.from_json(Failure.of(error).to_json())), tmp_path)
+    arrived = UserCodeFailure(Failure.from_json(Failure.of(error).to_json()))
+    assert str(arrived) == "ValueError: invalid literal for int() with base 10: 'seven'"
+    report_failure(copy.copy(arrived), tmp_path)  # Ray hands copies on
     assert capsys.readouterr().err == here
 
 

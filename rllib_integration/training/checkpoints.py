@@ -21,10 +21,19 @@ from rllib_integration.run_folder import (
     replace_text,
     write_manifest,
 )
+from rllib_integration.telemetry.announcement import LIVE_FOLDER
 
 PARTIAL_CHECKPOINT = ".checkpoint.partial"
 _RECORDS = ("result.json", "progress.csv", "episodes.jsonl", "evaluation.jsonl")
-_MADE_AT_START = ("config.yaml", "run.json", "native.log", "error.log", "tensorboard.log", PARTIAL_CHECKPOINT)
+_MADE_AT_START = (
+    "config.yaml",
+    "run.json",
+    "native.log",
+    "error.log",
+    "tensorboard.log",
+    LIVE_FOLDER,
+    PARTIAL_CHECKPOINT,
+)
 _SIGNS_OF_A_RUN = ("checkpoint_*", "events.out.tfevents.*", "params.json", *_RECORDS, *_MADE_AT_START)
 
 

@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from gymnasium import VectorizeMode
 from gymnasium.wrappers.vector import DictInfoToList
+from ray.actor import exit_actor
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
 from rllib_integration.training.env_creator import in_processes, numbers_dealt, worker_index
+from rllib_integration.training.runner_failures import tell_run
 from rllib_integration.training.short_connectors import ShortEnvToModule, ShortModuleToEnv, shorten
 from rllib_integration.vector_env import CarlaProcessVectorEnv, CarlaVectorEnv, ListedInfos
 
@@ -40,8 +42,16 @@ class CarlaEnvRunner(SingleAgentEnvRunner):
 
     @torch.no_grad()
     def sample(self, **kwargs: Any) -> list[SingleAgentEpisode]:
-        """Sample as RLlib does; networks that keep what a gradient needs, such as DQN's, needn't while they do."""
-        return super().sample(**kwargs)
+        """Sample as RLlib does; networks that keep what a gradient needs, such as DQN's, needn't while they do.
+
+        A mistake in the user's code ends the run, and not this process alone, which Ray would start again.
+        """
+        try:
+            return super().sample(**kwargs)
+        except Exception as error:
+            if self.worker_index and tell_run(error):
+                exit_actor()
+            raise
 
     def make_env(self) -> None:
         """Make the vector environment."""

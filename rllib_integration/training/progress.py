@@ -107,6 +107,10 @@ class Meter:
         self._last_time, self._last_steps = self._started, self._first_steps
         self._rate = 0.0
 
+    def iterated_in_vain(self) -> bool:
+        """Whether this start has gone through iterations without a single step."""
+        return self._algorithm.iteration > self._first_iteration and steps_sampled(self._algorithm) == self._first_steps
+
     def progress(self, result: Mapping[str, Any] | None) -> Progress:
         """Where the run stands; with an iteration's result, the pace since the result before is measured."""
         now, steps = time.monotonic(), steps_sampled(self._algorithm)

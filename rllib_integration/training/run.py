@@ -224,12 +224,16 @@ class TrainingRun:
                 progress = meter.progress(result)
                 tell_losses(lost)
                 print(progress_line(result, progress, self.options.stop.seconds_left(progress), figures), flush=True)
+                if progress.steps_per_second == 0.0:
+                    print(why_no_steps(algorithm), flush=True)
                 self._save(algorithm, result)
                 if board is None and self.options.tensorboard:
                     board = self._start_tensorboard()
                 reason = self.options.stop.reason(progress)
                 if interruption.requested.is_set():
                     reason = reason or "Interrupted."
+            if meter.iterated_in_vain() and not interruption.requested.is_set():
+                raise TrainingError(f"This start has made no step. {why_no_steps(algorithm)}")
             checkpoint = self._save(algorithm, None)
             self._push(is_last=True)
             print_evaluations(self.folder)
@@ -250,7 +254,9 @@ class TrainingRun:
 
     def _interruptible(self, algorithm: Algorithm, interruption: Interruption, meter: Meter) -> None:
         """Make the algorithm look, before each training step, whether it is to stop."""
-        step = algorithm.training_step
+        from rllib_integration.training.runner_failures import raise_what_was_told
+
+        step, group = algorithm.training_step, getattr(algorithm, "env_runner_group", None)  # Stable-Baselines3: none
         stop = self.options.stop
         bounds = StopRules(seconds=stop.seconds, timesteps=stop.timesteps, ram_percent=stop.ram_percent)
 
@@ -261,6 +267,8 @@ class TrainingRun:
             if reason is not None:
                 raise CutShort(reason)
             step()
+            if group is not None and group.num_healthy_remote_workers() < group.num_remote_workers():
+                raise_what_was_told()
 
         algorithm.training_step = training_step
 
@@ -319,6 +327,19 @@ class TrainingRun:
     def _evaluated(self, algorithm: Algorithm) -> bool:
         """Whether the iteration that has just ended was followed by an evaluation."""
         return self._evaluates() and algorithm.iteration % self.document["evaluation"]["evaluation_interval"] == 0
+
+
+def why_no_steps(algorithm: Algorithm) -> str:
+    """Sentences about an iteration without a step: what the env runners do, and what to change."""
+    group, seconds = algorithm.env_runner_group, algorithm.config.sample_timeout_s
+    runners = group.num_remote_workers() if group is not None else 0
+    lost = runners - group.num_healthy_remote_workers() if group is not None else 0
+    if lost:
+        return f"No steps: {lost} of {runners} env runners were lost; what they said last is in the run's folder."
+    return (
+        f"No steps: no env runner delivered its samples within env_runners.sample_timeout_s, {seconds:g} s. "
+        "Raise that, or lower env_runners.rollout_fragment_length or the number of environments."
+    )
 
 
 def as_written(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -69,6 +69,7 @@ def test_a_start_that_failed_before_its_first_iteration_does_not_block_its_name(
     run.mkdir()
     for name in ("config.yaml", "native.log", "error.log", "run.json", "events.out.tfevents.1.host"):
         (run / name).write_text("left")
+    (run / "live").mkdir()
     with pytest.raises(CheckpointError, match="leave --restore out to start anew"):
         get_checkpoint("dqn", tmp_path, restore=True)
     assert get_checkpoint("dqn", tmp_path) is None

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from contextvars import copy_context
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import psutil
@@ -27,7 +29,8 @@ from rllib_integration.training.env_creator import (
     numbers_dealt,
 )
 from rllib_integration.training.interruption import Interruption, Terminated
-from rllib_integration.training.progress import Figure, progress_line
+from rllib_integration.training.progress import Figure, Meter, progress_line
+from rllib_integration.training.run import why_no_steps
 from rllib_integration.training.run_log import RunLog, flatten, git_state
 from rllib_integration.training.stop_rules import Progress, StopRules, format_duration, parse_duration
 from tests.patience import PATIENCE
@@ -103,6 +106,26 @@ def test_the_progress_line_has_its_figures_and_marks_what_is_not_known() -> None
     assert "return        -" in unknown
     assert "left" not in unknown
     assert "distance" not in unknown
+
+
+def test_a_run_without_a_step_says_why_that_is() -> None:
+    group = SimpleNamespace(num_remote_workers=lambda: 2, num_healthy_remote_workers=lambda: healthy)
+    algorithm: Any = SimpleNamespace(
+        iteration=0,
+        metrics=SimpleNamespace(peek=lambda key, default: steps),
+        env_runner_group=group,
+        config=SimpleNamespace(sample_timeout_s=60.0),
+    )
+    steps, healthy = 100, 2
+    meter = Meter(algorithm)
+    assert not meter.iterated_in_vain()  # a restored run may have come far enough
+    algorithm.iteration = 1
+    assert meter.iterated_in_vain()
+    assert "within env_runners.sample_timeout_s, 60 s" in why_no_steps(algorithm)
+    healthy = 1
+    assert "1 of 2 env runners were lost" in why_no_steps(algorithm)
+    steps = 101
+    assert not meter.iterated_in_vain()
 
 
 def test_results_are_recorded_for_people_programs_and_tensorboard(tmp_path: Path) -> None:
