@@ -14,7 +14,8 @@ OLD_NAMES = {
     "rllib_integration.base_experiment": "BASE_EXPERIMENT_CONFIG BaseExperiment",
     "rllib_integration.carla_core": "BASE_CORE_CONFIG CarlaCore is_used kill_all_servers",
     "rllib_integration.carla_env": "CarlaEnv",
-    "rllib_integration.helper": "find_latest_checkpoint get_checkpoint join_dicts launch_tensorboard post_process_image",
+    "rllib_integration.helper": "find_latest_checkpoint get_checkpoint join_dicts launch_tensorboard "
+    "post_process_image",
     "rllib_integration.sensors.sensor": "BaseSensor CarlaSensor PseudoSensor BaseCamera CameraRGB CameraDepth "
     "CameraSemanticSegmentation CameraDVS Lidar SemanticLidar Radar Gnss Imu LaneInvasion Collision Obstacle",
     "rllib_integration.sensors.factory": "SensorFactory",

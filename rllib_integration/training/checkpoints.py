@@ -25,15 +25,8 @@ from rllib_integration.telemetry.announcement import LIVE_FOLDER
 
 PARTIAL_CHECKPOINT = ".checkpoint.partial"
 _RECORDS = ("result.json", "progress.csv", "episodes.jsonl", "evaluation.jsonl")
-_MADE_AT_START = (
-    "config.yaml",
-    "run.json",
-    "native.log",
-    "error.log",
-    "tensorboard.log",
-    LIVE_FOLDER,
-    PARTIAL_CHECKPOINT,
-)
+_LOGS = ("native.log", "error.log", "tensorboard.log")
+_MADE_AT_START = ("config.yaml", "run.json", *_LOGS, LIVE_FOLDER, PARTIAL_CHECKPOINT)
 _SIGNS_OF_A_RUN = ("checkpoint_*", "events.out.tfevents.*", "params.json", *_RECORDS, *_MADE_AT_START)
 
 
