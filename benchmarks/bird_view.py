@@ -28,6 +28,7 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 import carla
 import numpy as np
 
+from rllib_integration.annotations import Record
 from rllib_integration.roads.lanes import sample_lanes
 from rllib_integration.sensors import SensorFactory, SensorInterface
 from rllib_integration.sensors.bird_view.map_drawing import PALETTE, draw_map
@@ -117,7 +118,7 @@ def populated(client: carla.Client, vehicles: int) -> tuple[carla.World, carla.A
     return world, actors[0]
 
 
-def bird_view(attributes: dict[str, Any], interface: SensorInterface, hero: carla.Actor) -> BirdviewManager:
+def bird_view(attributes: Record, interface: SensorInterface, hero: carla.Actor) -> BirdviewManager:
     """What draws a hero's bird view."""
     sensor = SensorFactory.spawn(attributes["format"], attributes, interface, hero)
     assert isinstance(sensor, BirdviewSensor)

@@ -22,6 +22,7 @@ from gymnasium import spaces
 from processor_time import below, processor_seconds
 
 from rllib_integration import BaseExperiment, CarlaEnv
+from rllib_integration.annotations import Record
 
 
 class SlowRound(BaseExperiment):
@@ -35,20 +36,20 @@ class SlowRound(BaseExperiment):
         """Nothing that has to be checked for long."""
         return spaces.Box(0.0, 1.0, (1,), np.float32)
 
-    def compute_action(self, action: Any) -> carla.VehicleControl:
+    def compute_action(self, action: object) -> carla.VehicleControl:
         """Hardly any throttle."""
         return carla.VehicleControl(throttle=0.2, steer=0.1)
 
-    def get_observation(self, sensor_data: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def get_observation(self, sensor_data: Record) -> tuple[Any, Record]:
         """Look whether the picture is there."""
         assert sensor_data["camera"][1].ndim == 3
         return np.zeros(1, np.float32), {}
 
-    def get_done_status(self, observation: Any, core: Any) -> bool:
+    def get_done_status(self, observation: object, core: object) -> bool:
         """Never."""
         return False
 
-    def compute_reward(self, observation: Any, core: Any) -> float:
+    def compute_reward(self, observation: object, core: object) -> float:
         """None."""
         return 0.0
 

@@ -26,6 +26,7 @@ from gymnasium import spaces
 from processor_time import below, processor_seconds
 
 from rllib_integration import BaseExperiment, CarlaCore, CarlaEnv
+from rllib_integration.annotations import Record
 from rllib_integration.sensors import SensorFactory
 
 _ROUNDS = 3
@@ -47,15 +48,15 @@ class CruiseExperiment(BaseExperiment):
     def compute_action(self, action: int) -> carla.VehicleControl:
         return carla.VehicleControl(throttle=0.3, steer=(action - 1) * 0.1, brake=0.25)
 
-    def get_observation(self, sensor_data: dict[str, tuple[int, Any]]) -> tuple[np.ndarray, dict[str, Any]]:
+    def get_observation(self, sensor_data: dict[str, tuple[int, Any]]) -> tuple[np.ndarray, Record]:
         if sensor_data:
             return sensor_data["birdview"][1], {}
         return np.array([self.core.hero.get_velocity().length()], np.float32), {}
 
-    def get_done_status(self, observation: Any, core: CarlaCore) -> bool:
+    def get_done_status(self, observation: object, core: CarlaCore) -> bool:
         return False
 
-    def compute_reward(self, observation: Any, core: CarlaCore) -> float:
+    def compute_reward(self, observation: object, core: CarlaCore) -> float:
         return core.hero.get_velocity().length()
 
 

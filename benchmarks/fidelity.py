@@ -30,7 +30,9 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-FIGURES: dict[str, Any] = json.loads(Path(__file__).with_name("carla_figures.json").read_text(encoding="utf-8"))
+from rllib_integration.annotations import Record
+
+FIGURES: Record = json.loads(Path(__file__).with_name("carla_figures.json").read_text(encoding="utf-8"))
 """What is known of real CARLA: see `about` and `sources` in it."""
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
@@ -168,7 +170,7 @@ class Road:
         with socket.create_connection(self._address, _TIMEOUT) as connection:
             unpacker = msgpack.Unpacker()
 
-            def call(method: str, *arguments: Any) -> Any:
+            def call(method: str, *arguments: object) -> Any:
                 connection.sendall(msgpack.packb([0, 1, method, [[False], *arguments]]))
                 while True:
                     for _, _, _, (succeeded, answer) in (

@@ -13,7 +13,6 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -22,9 +21,10 @@ import psutil
 from env_step import CruiseExperiment
 
 from rllib_integration import CarlaEnv
+from rllib_integration.annotations import Record
 
 
-def measure(title: str, episodes: int, experiment: dict[str, Any]) -> None:
+def measure(title: str, episodes: int, experiment: Record) -> None:
     config = {
         "carla": {"server": {"kind": "embedded"}, "timeout": 30.0},
         "experiment": {"type": CruiseExperiment, **experiment},

@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rllib_integration.annotations import Record
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -77,16 +79,16 @@ class CostlessEnv(gymnasium.Env):
         self.picture = np.zeros(self.observation_space.shape, np.uint8)
         self.steps = 0
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: Record | None = None) -> tuple[Any, Record]:
         self.steps = 0
         return self.picture, {}
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def step(self, action: object) -> tuple[Any, float, bool, bool, Record]:
         self.steps += 1
         return self.picture, 0.0, False, self.steps == self.episode_steps, {}
 
 
-def prepare_quickstart() -> dict[str, Any]:
+def prepare_quickstart() -> Record:
     """The quickstart's document; its environment is registered as `carla`, the one that costs nothing as `costless`."""
     document, _ = read_document(load_config(ROOT / "dqn_example" / "dqn_quickstart.yaml"))
     experiment = document["environment"]["env_config"]["experiment"]
@@ -100,13 +102,13 @@ def prepare_quickstart() -> dict[str, Any]:
     return document
 
 
-def with_rllibs_network(document: dict[str, Any]) -> dict[str, Any]:
+def with_rllibs_network(document: Record) -> Record:
     """The document, with RLlib's own network."""
     return {**document, "model": {**document["model"], "module_class": RLlibsModule}}
 
 
 def make_runner(
-    document: dict[str, Any], env: str, envs: int, rllibs_own: bool = False, in_processes: bool = False
+    document: Record, env: str, envs: int, rllibs_own: bool = False, in_processes: bool = False
 ) -> SingleAgentEnvRunner:
     """An env runner in this process, RLlib's own or ours, that has made its first steps."""
     config = build_algorithm_config(with_rllibs_network(document) if rllibs_own else document, env)

@@ -33,6 +33,8 @@ import carla
 import msgpack
 import psutil
 
+from rllib_integration.annotations import Record
+
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _STEP = 0.05
 _TICKS_A_DRIVE = 100
@@ -64,7 +66,7 @@ def _receive_exactly(sock: socket.socket, size: int) -> bytes:
     return data
 
 
-def record(host: str, port: int) -> tuple[dict[str, Any], bytes]:
+def record(host: str, port: int) -> tuple[Record, bytes]:
     """Results of the calls that a client makes, and the current world message with its length prefix."""
     answers = {}
     with socket.create_connection((host, port)) as rpc:
@@ -89,7 +91,7 @@ def _listen() -> socket.socket:
     return socket.create_server(("127.0.0.1", 0))
 
 
-def serve_canned(answers: dict[str, Any], message: bytes, pipe: Connection, cpu: int) -> None:
+def serve_canned(answers: Record, message: bytes, pipe: Connection, cpu: int) -> None:
     """Answer every call from the table, and send the message, with a new frame number, at every tick."""
     os.sched_setaffinity(0, {cpu})
     rpc, stream = _listen(), _listen()

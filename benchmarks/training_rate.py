@@ -15,13 +15,14 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from rllib_sampling import (  # before Ray is imported, it prepares the process
     ROOT,
     prepare_quickstart,
     with_rllibs_network,
 )
+
+from rllib_integration.annotations import Record
 
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])  # for the env runners' processes
 
@@ -34,21 +35,21 @@ from rllib_integration.training.ray_session import native_output_in, ray_session
 from rllib_integration.training.rllib_config import build_algorithm_config
 
 
-def with_carla(document: dict[str, Any]) -> Algorithm:
+def with_carla(document: Record) -> Algorithm:
     """Our trainer, env runner, network and replay buffer with simulators."""
     config = build_algorithm_config(document, "carla")
     step_together(config, None)
     return config.build_algo()
 
 
-def costless(document: dict[str, Any]) -> Algorithm:
+def costless(document: Record) -> Algorithm:
     """The same with the environment that costs nothing."""
     config = build_algorithm_config(document, "costless")
     config.env_runners(env_runner_cls=CarlaEnvRunner)
     return config.build_algo()
 
 
-def rllibs_own(document: dict[str, Any]) -> Algorithm:
+def rllibs_own(document: Record) -> Algorithm:
     """RLlib's trainer, env runner, network and replay buffer with that environment."""
     replay = {"type": "EpisodeReplayBuffer", "capacity": document["training"]["replay_buffer_config"]["capacity"]}
     training = {**document["training"], "replay_buffer_config": replay}
@@ -58,7 +59,7 @@ def rllibs_own(document: dict[str, Any]) -> Algorithm:
     return config.build_algo()
 
 
-def rate(build: Callable[[dict[str, Any]], Algorithm], document: dict[str, Any], seconds: float) -> float:
+def rate(build: Callable[[Record], Algorithm], document: Record, seconds: float) -> float:
     """Environment steps a second once updates are made."""
     algorithm = build(document)
     begins = 2 * document["training"]["num_steps_sampled_before_learning_starts"]
@@ -73,7 +74,7 @@ def rate(build: Callable[[dict[str, Any]], Algorithm], document: dict[str, Any],
         algorithm.stop()
 
 
-def _steps(result: dict[str, Any]) -> int:
+def _steps(result: Record) -> int:
     return result["env_runners"]["num_env_steps_sampled_lifetime"]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from dqn_example.dqn_rewards import original_reward
 from dqn_example.dqn_state import HeroState
 from dqn_example.follow_road import FollowRoad, Picture
+from rllib_integration.annotations import Record
 from rllib_integration.config.merging import Rule, positive
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class DQNExperiment(FollowRoad):
     The observation is the last `framestack` bird views, oldest first: uint8 (size, size, 3 * framestack).
     """
 
-    OTHERS: ClassVar[dict[str, Any]] = {
+    OTHERS: ClassVar[Record] = {
         "framestack": 4,  # pictures in an observation; an episode's first one fills the stack
         "max_time_idle": 600,  # steps at 1 km/h or less before the episode ends
         "max_time_episode": 6400,  # steps before it is cut off

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from dqn_example.dqn_rewards import BRAKING, HEADWAY, route_reward, traffic_reward
 from dqn_example.dqn_state import HeroState, route_pose
 from dqn_example.follow_road import FASTEST_SHOWN, WHERE, FollowRoad, Picture, plane_of
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError, Rule
 from rllib_integration.road_ahead import NOTHING, SIGHT, Ahead, RoadAhead
 from rllib_integration.sensors.bird_view_manager import read_planes
@@ -24,7 +24,7 @@ class DriveRoute(FollowRoad):
     with the plane `route` shows the way at junctions.
     """
 
-    OTHERS: ClassVar[dict[str, Any]] = {
+    OTHERS: ClassVar[Record] = {
         **FollowRoad.OTHERS,
         "actions": "fine",
         "max_time_off_lane": 0,  # steps in a row off the lanes of its direction before the episode ends
@@ -38,7 +38,7 @@ class DriveRoute(FollowRoad):
         "max_time_off_lane": Rule(int, accepts=lambda count: count >= 0, expected="a whole number of steps, 0 or more"),
     }
 
-    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, config: Settings | None = None) -> None:
         super().__init__(config)
         if not self.config["route"]:
             raise ConfigError(
@@ -77,14 +77,14 @@ class DriveInTraffic(DriveRoute):
     once more as they were a decision ago, so that motion is seen.
     """
 
-    OTHERS: ClassVar[dict[str, Any]] = {
+    OTHERS: ClassVar[Record] = {
         **DriveRoute.OTHERS,
         "actions": "braking",
         "target_speed": 7.0,
         "previous_planes": ["vehicles", "two_wheelers", "walkers"],
     }
 
-    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, config: Settings | None = None) -> None:
         self._previous_channels: list[int] = []
         super().__init__(config)
         self._previous_channels = self._find_planes(self.others["previous_planes"])

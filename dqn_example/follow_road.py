@@ -7,8 +7,7 @@ This is what a user of the library writes. The example's other tasks derive from
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import carla
 import cv2
@@ -20,6 +19,7 @@ from dqn_example.dqn_actions import ACTIONS
 from dqn_example.dqn_rewards import lane_reward
 from dqn_example.dqn_starts import LaneStarts
 from dqn_example.dqn_state import HeroState, forward_speed, is_in_lane
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.base_experiment import BaseExperiment
 from rllib_integration.config.merging import ConfigError, Rule, merge, one_of, positive
 from rllib_integration.roads.lanes import LaneIndex
@@ -52,7 +52,7 @@ class FollowRoad(BaseExperiment):
         ConfigError: A setting is unknown or can't be used, or the hero has no bird view.
     """
 
-    OTHERS: ClassVar[dict[str, Any]] = {
+    OTHERS: ClassVar[Record] = {
         "actions": "original",  # 29 of throttle x steer; "fine": 28 that steer gently; "braking": and a stop
         "target_speed": 8.0,  # [m/s] that the reward wants
         "start_speed": 8.0,  # [m/s] episodes start at a speed up to this, three in ten at rest
@@ -68,7 +68,7 @@ class FollowRoad(BaseExperiment):
     ELSEWHERE: ClassVar[dict[str, str]] = {}
     """Settings of the example's other tasks, for the message to a user who mixes them up."""
 
-    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, config: Settings | None = None) -> None:
         super().__init__(config)
         self.others = merge(self.OTHERS, self.config["others"], WHERE, rules=self.RULES, elsewhere=self.ELSEWHERE)
         self.config["others"] = self.others
@@ -107,7 +107,7 @@ class FollowRoad(BaseExperiment):
         self.end_reason: str | None = None
         self.last_control = carla.VehicleControl()
         self.collided = False
-        self.info: dict[str, Any] = {}
+        self.info: Record = {}
         self.starts.begin_episode()
 
     # What the hero does
@@ -143,7 +143,7 @@ class FollowRoad(BaseExperiment):
             self.reset()
         return self._space
 
-    def get_observation(self, sensor_data: dict[str, Any]) -> tuple[Picture, dict[str, Any]]:
+    def get_observation(self, sensor_data: Record) -> tuple[Picture, Record]:
         """Join the newest bird view with the planes that are shown beside it."""
         sensors = self.config["hero"]["sensors"]
         self.collided = any(sensors[name].get("type") == "sensor.other.collision" for name in sensor_data)

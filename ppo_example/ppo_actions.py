@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import carla
 import numpy as np
 from gymnasium import spaces
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import Rule
 
-ACTION: dict[str, Any] = {
+ACTION: Record = {
     "discrete": False,  # numbered pairs of the values below, or any between the bounds below
     "discrete_acc": [-3.0, 0.0, 3.0],  # 3 is full throttle, -8 full brake
     "discrete_steer": [-0.2, 0.0, 0.2],  # share of the full lock, positive to the left
@@ -54,7 +54,7 @@ class Actions:
         settings: `ACTION`, complete.
     """
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._most_change = settings["max_steer_change"]
         self.pairs = [(acc, steer) for acc in settings["discrete_acc"] for steer in settings["discrete_steer"]]
         low, high = zip(settings["continuous_accel_range"], settings["continuous_steer_range"])

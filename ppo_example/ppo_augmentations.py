@@ -7,12 +7,12 @@ world ends with the episode.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import carla
 import numpy as np
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import Rule, positive
 from rllib_integration.dynamics import with_noise
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rllib_integration.carla_core import CarlaCore
     from rllib_integration.tracks import Track
 
-AUGMENTATIONS: dict[str, Any] = {
+AUGMENTATIONS: Record = {
     "throttle_noise_std": 0.0,  # share of the pedal's travel; only while it is pressed
     "brake_noise_std": 0.0,  # the same
     "steering_noise_std": 0.0,  # share of the full lock
@@ -70,12 +70,12 @@ class Augmentations:
         told: What was drawn for this episode, by name; empty if nothing is randomised.
     """
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.told: dict[str, Any] = {}
+        self.told: Record = {}
         self._weather: WeatherCycle | None = None
 
-    def prepare(self, core: CarlaCore, config: dict[str, Any]) -> None:
+    def prepare(self, core: CarlaCore, config: Record) -> None:
         """Draw the time step, the weather's moment and the cameras' poses, before the hero comes."""
         settings, rng = self._settings, core.rng
         self.told = {
@@ -97,7 +97,7 @@ class Augmentations:
             if str(sensor.get("type", "")).startswith(_CAMERAS):
                 self._move_camera(name, sensor, rng)
 
-    def _move_camera(self, name: str, sensor: dict[str, Any], rng: np.random.Generator) -> None:
+    def _move_camera(self, name: str, sensor: Record, rng: np.random.Generator) -> None:
         place, turn, zoom = (self._settings[f"camera_{what}_std"] for what in ("position", "rotation", "fov"))
         if not (place or turn or zoom):
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import carla
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from ppo_example import ppo_actions, ppo_augmentations, ppo_starts
 from ppo_example.ppo_rewards import find_reward, read_reward
 from ppo_example.ppo_state import Course, RaceState, Wheels
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.base_experiment import BaseExperiment
 from rllib_integration.config.merging import ConfigError, Rule, merge, positive
 from rllib_integration.sensors import SensorFactory
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rllib_integration.carla_core import CarlaCore
 
 WHERE = "env_config.experiment.others"
-OTHERS: dict[str, Any] = {
+OTHERS: Record = {
     "track": {
         "through": [],  # "x,y,z" of places that a closed route goes through; none = the town is a ring
         "whole_road": None,  # whether it is as wide as all lanes side by side; null = a ring is, a route is not
@@ -81,7 +81,7 @@ class PPOExperiment(BaseExperiment):
         ConfigError: A setting is unknown or can't be used, there is no such reward, or the hero has neither sensor.
     """
 
-    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, config: Settings | None = None) -> None:
         super().__init__(config)
         given = dict(self.config["others"])
         if "reward_name" in given and "reward" not in given:  # as DeepRacer programs for CARLA call it
@@ -120,7 +120,7 @@ class PPOExperiment(BaseExperiment):
 
     # The episode
 
-    def prepare_world(self, core: CarlaCore, config: dict[str, Any]) -> None:
+    def prepare_world(self, core: CarlaCore, config: Record) -> None:
         """Draw what differs between episodes, before the hero comes."""
         self._core = core
         self.augmentations.prepare(core, config)
@@ -181,9 +181,9 @@ class PPOExperiment(BaseExperiment):
         """Forget the last episode."""
         self.steps = 0
         self.control = carla.VehicleControl()
-        self.state: dict[str, Any] | None = None
+        self.state: Record | None = None
         self.end_reason: str | None = None
-        self.info: dict[str, Any] = {}
+        self.info: Record = {}
         self._stuck_for = 0.0
         self._crashed = False
         self._race: RaceState | None = None
@@ -199,7 +199,7 @@ class PPOExperiment(BaseExperiment):
         """The pairs that discrete actions number."""
         return self.actions.pairs
 
-    def compute_action(self, action: Any) -> carla.VehicleControl:
+    def compute_action(self, action: object) -> carla.VehicleControl:
         """The control of an action, with the noise that is asked for."""
         assert self._core is not None
         control = self.actions.control(action, self.control.steer)
@@ -217,7 +217,7 @@ class PPOExperiment(BaseExperiment):
         height, width, channels = shown
         return spaces.Box(0, 255, (height, width, channels * self.others["framestack"] + 1), np.uint8)
 
-    def get_observation(self, sensor_data: dict[str, Any]) -> tuple[NDArray[Any], dict[str, Any]]:
+    def get_observation(self, sensor_data: Record) -> tuple[NDArray[Any], Record]:
         """What the sensor shows of the newest frame, and how the hero moves."""
         assert self._core is not None
         core, pose = self._core, self._progress.pose
@@ -309,7 +309,7 @@ class PPOExperiment(BaseExperiment):
         assert self.state is not None
         return read_reward(self.reward(self.state), f"The reward function {self.others['reward']}")
 
-    def _tell(self, state: Mapping[str, Any], core: CarlaCore) -> None:
+    def _tell(self, state: Settings, core: CarlaCore) -> None:
         assert core.metrics is not None
         self.info |= {
             "town": core.town,
@@ -325,7 +325,7 @@ class PPOExperiment(BaseExperiment):
             self.info["end"] = self.end_reason
 
 
-def _read_place(text: Any) -> carla.Location:
+def _read_place(text: object) -> carla.Location:
     try:
         x, y, z = (float(part) for part in str(text).split(","))
     except ValueError:

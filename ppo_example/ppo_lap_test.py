@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 from ppo_example.ppo_experiment import PPOExperiment
 from ppo_example.ppo_reference import PurePursuit
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.carla_env import CarlaEnv
 from rllib_integration.config.merging import overlay
 from rllib_integration.driving.policies import DrivingPolicy
@@ -24,13 +25,13 @@ SMOOTHNESS = ("steering_rate", "steering_sign_changes", "offset_95")
 
 
 def drive_laps(
-    env_config: Mapping[str, Any],
+    env_config: Settings,
     policies: Mapping[str, str],
     load_policy: Callable[[str], DrivingPolicy],
     towns: Sequence[str],
     seeds: Sequence[int],
     workers: int,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Record]:
     """Drive one lap for each policy, direction, town and seed.
 
     Args:
@@ -51,9 +52,7 @@ def drive_laps(
             yield {**record, "direction": direction}
 
 
-def drive_reference(
-    env_config: Mapping[str, Any], towns: Sequence[str], seeds: Sequence[int]
-) -> Iterator[dict[str, Any]]:
+def drive_reference(env_config: Settings, towns: Sequence[str], seeds: Sequence[int]) -> Iterator[Record]:
     """Let pure pursuit drive the same laps, here; yields town, seed, direction, end and metrics of each."""
     for direction in DIRECTIONS:
         env = CarlaEnv(_one_lap(env_config, direction, {"action": {"discrete": False}}))
@@ -65,12 +64,12 @@ def drive_reference(
             env.close()
 
 
-def _one_lap(env_config: Mapping[str, Any], direction: str, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def _one_lap(env_config: Settings, direction: str, more: Settings | None = None) -> Record:
     others = {"direction": direction, "laps": 1, "max_time_episode": MOST_STEPS, **(more or {})}
     return overlay(env_config, {"experiment": {"others": others}})
 
 
-def _drive_by_rule(env: CarlaEnv, town: str, seed: int) -> dict[str, Any]:
+def _drive_by_rule(env: CarlaEnv, town: str, seed: int) -> Record:
     _, info = env.reset(seed=seed, options={"town": town})
     driver, ended = PurePursuit(), False
     experiment = cast(PPOExperiment, env.experiment)
@@ -80,9 +79,7 @@ def _drive_by_rule(env: CarlaEnv, town: str, seed: int) -> dict[str, Any]:
     return {"end": str(info.get("end")), "metrics": info["episode_metrics"]}
 
 
-def summarise_laps(
-    records: Sequence[Mapping[str, Any]], reference: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
+def summarise_laps(records: Sequence[Settings], reference: Sequence[Settings]) -> list[Record]:
     """A summary for each policy, town and direction.
 
     Returns:
@@ -90,7 +87,7 @@ def summarise_laps(
         `reference_time`: the driver's by rule, both None without a clean lap; the medians of `SMOOTHNESS`; `ends`:
         number of episodes by their end.
     """
-    groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    groups: dict[tuple[str, str, str], list[Settings]] = {}
     for record in records:
         groups.setdefault((record["policy"], record["town"], record["direction"]), []).append(record)
     summaries = []
@@ -114,12 +111,12 @@ def summarise_laps(
     return summaries
 
 
-def _median(laps: Sequence[Mapping[str, Any]], name: str) -> float | None:
+def _median(laps: Sequence[Settings], name: str) -> float | None:
     values = [lap["metrics"][name] for lap in laps if lap["metrics"].get(name) is not None]
     return statistics.median(values) if values else None
 
 
-def lap_table(summaries: Sequence[Mapping[str, Any]]) -> str:
+def lap_table(summaries: Sequence[Settings]) -> str:
     """A line for each summary, and one for each policy and circuit over both directions."""
     wide = max(len("policy"), *(len(summary["policy"]) for summary in summaries))
     lines = [

@@ -15,10 +15,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ppo_example.ppo_state import sample_state
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError, nearest_sentence
 
-State = Mapping[str, Any]
-RewardFunction = Callable[[dict[str, Any]], "float | Mapping[str, float]"]
+State = Settings
+RewardFunction = Callable[[Record], "float | Mapping[str, float]"]
 
 FAST = 12.0  # [m/s] along the track at which `metres` pays in full
 _FULL_STEERING = 30.0  # [degrees] of AWS DeepRacer's cars
@@ -118,7 +119,7 @@ def is_bad_end(state: State) -> bool:
     return bool(state["is_offtrack"] or state["is_crashed"] or state["is_stuck"])
 
 
-def find_reward(reference: Any, where: str) -> RewardFunction:
+def find_reward(reference: object, where: str) -> RewardFunction:
     """The reward function that a configuration names, tried once.
 
     Args:
@@ -145,7 +146,7 @@ def find_reward(reference: Any, where: str) -> RewardFunction:
     return function
 
 
-def read_reward(value: Any, subject: str) -> float | dict[str, float]:
+def read_reward(value: object, subject: str) -> float | dict[str, float]:
     """What a reward function returned, checked.
 
     Args:
@@ -170,7 +171,7 @@ def _number(value: Any, subject: str) -> float:
     return number
 
 
-def _import_function(reference: Any, where: str) -> RewardFunction:
+def _import_function(reference: object, where: str) -> RewardFunction:
     module_name, _, name = str(reference).partition(":")
     try:
         module = importlib.import_module(module_name)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import carla
 import numpy as np
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import Rule, one_of, positive
 
 if TYPE_CHECKING:
     from rllib_integration.carla_core import CarlaCore
     from rllib_integration.tracks import Track
 
-STARTS: dict[str, Any] = {
+STARTS: Record = {
     "direction": "forward",  # forward, backward or both: drawn for each episode
     "spawn_mode": "random",  # random, or consequent: one start after the other
     "n_spawn_points": 30,  # places, evenly spaced, that episodes start from
@@ -42,7 +42,7 @@ class Starts:
         settings: `STARTS`, complete.
     """
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._next = 0
 

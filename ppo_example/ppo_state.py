@@ -16,6 +16,7 @@ import carla
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.annotations import Record
 from rllib_integration.sensors.actor_roster import ActorRoster, ActorStates
 from rllib_integration.tracks import Track, TrackPose, TrackProgress
 
@@ -130,7 +131,7 @@ class RaceState:
         self._steering = 0.0
         self._steps = 0
 
-    def read(self, control: carla.VehicleControl, seconds: float, is_crashed: bool, is_stuck: bool) -> dict[str, Any]:
+    def read(self, control: carla.VehicleControl, seconds: float, is_crashed: bool, is_stuck: bool) -> Record:
         """The state after a step: `AWS_KEYS` and `MORE_KEYS`.
 
         Args:
@@ -155,7 +156,7 @@ class RaceState:
         self._travelled = self._progress.travelled
         return state
 
-    def _place(self, pose: TrackPose, transform: carla.Transform) -> dict[str, Any]:
+    def _place(self, pose: TrackPose, transform: carla.Transform) -> Record:
         track = self._course.track
         behind, ahead, nearest = self._course.around(pose.distance)
         off = np.abs(self._wheels.lateral(pose, track.curvature(pose.distance))) > pose.width / 2.0
@@ -186,7 +187,7 @@ class RaceState:
         velocity: carla.Vector3D,
         control: carla.VehicleControl,
         seconds: float,
-    ) -> dict[str, Any]:
+    ) -> Record:
         way = math.radians(pose.yaw)
         # Away from zero, so that straight on is not told as -0.0.
         steering, before = 0.0 - control.steer * self._wheels.max_steer, self._steering
@@ -201,7 +202,7 @@ class RaceState:
             "seconds": seconds,
         }
 
-    def _objects(self, pose: TrackPose) -> dict[str, Any]:
+    def _objects(self, pose: TrackPose) -> Record:
         """The others on the track; distances are along it from where the hero started."""
         others = self._roster.read(pose.x, pose.y, self._course.track.length)
         places, on_track = self._places(others)
@@ -227,7 +228,7 @@ class RaceState:
         return [place for place, is_on in zip(places, on_track) if is_on], on_track
 
 
-def sample_state(waypoints: Sequence[tuple[float, float]] = ((0.0, 0.0), (2.0, 0.0), (4.0, 0.0))) -> dict[str, Any]:
+def sample_state(waypoints: Sequence[tuple[float, float]] = ((0.0, 0.0), (2.0, 0.0), (4.0, 0.0))) -> Record:
     """A state with all keys, to try reward functions with."""
     flags = dict.fromkeys(("is_crashed", "is_offtrack", "is_reversed", "is_stuck", "is_vehicle_front"), False)
     numbers = dict.fromkeys(

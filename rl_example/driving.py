@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import carla
@@ -13,13 +12,14 @@ from rl_example.actions import CONVERTERS, FASTEST, to_control
 from rl_example.observations import IMAGE, PARTS
 from rl_example.rewards import REWARDS
 from rl_example.state import DrivingState, impulses_of, read_state
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.base_experiment import BaseExperiment
 from rllib_integration.config.merging import ConfigError, Rule, merge, one_of, positive
 
 if TYPE_CHECKING:
     from rllib_integration.carla_core import CarlaCore
 
-OTHERS: dict[str, Any] = {
+OTHERS: Record = {
     "observations": ["ego", "route"],  # parts of the observation: image, ego, direction, target, route
     "actions": "discrete_9",  # discrete_9, discrete_13, combined, continuous or pedal_steer
     "reward": "progress",  # carla, cirl, her, sparse or progress
@@ -54,7 +54,7 @@ CAMERA = "front"
 class UrbanDriving(BaseExperiment):
     """Drives to the end of a route; see `OTHERS` for what can be set under `env_config.experiment.others`."""
 
-    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, config: Settings | None = None) -> None:
         super().__init__(config)
         where = "env_config.experiment.others"
         self.others = merge(OTHERS, self.config["others"], where, rules=_RULES)
@@ -82,7 +82,7 @@ class UrbanDriving(BaseExperiment):
         self.last_state: DrivingState | None = None
         self.end: str | None = None
         self._control = carla.VehicleControl()
-        self._info: dict[str, Any] = {}
+        self._info: Record = {}
 
     def place_hero(self, core: CarlaCore) -> None:
         """Give the hero a speed along its lane."""
@@ -102,13 +102,13 @@ class UrbanDriving(BaseExperiment):
             {name: image if name == "image" else PARTS[name].space for name in self.others["observations"]}
         )
 
-    def compute_action(self, action: Any) -> carla.VehicleControl:
+    def compute_action(self, action: object) -> carla.VehicleControl:
         """The control of an action."""
         speed = self.state.speed if self.state is not None else 0.0
         self._control = to_control(self._converter, action, speed, self.others["fastest"])
         return self._control
 
-    def get_observation(self, sensor_data: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    def get_observation(self, sensor_data: Record) -> tuple[dict[str, np.ndarray], Record]:
         """Read the hero's state, and show of it what `others.observations` names."""
         assert self._core is not None
         impulses = impulses_of(sensor_data, self._collisions)
@@ -122,7 +122,7 @@ class UrbanDriving(BaseExperiment):
         self._info = {}
         return observation, self._info
 
-    def get_done_status(self, observation: Any, core: CarlaCore) -> bool:
+    def get_done_status(self, observation: object, core: CarlaCore) -> bool:
         """Whether the goal is reached, or the episode has ended badly."""
         assert self.state is not None
         assert self.last_state is not None
@@ -155,14 +155,14 @@ class UrbanDriving(BaseExperiment):
             return "opposite_lane"
         return "idle" if self.idle_steps > self.others["idle_limit"] else None
 
-    def get_truncated_status(self, observation: Any, core: CarlaCore) -> bool:
+    def get_truncated_status(self, observation: object, core: CarlaCore) -> bool:
         """Whether the time is up."""
         if self.steps < self.others["time_limit"] or self.end is not None:
             return False
         self._info.update(end="time_limit", is_success=False)
         return True
 
-    def compute_reward(self, observation: Any, core: CarlaCore) -> dict[str, float]:
+    def compute_reward(self, observation: object, core: CarlaCore) -> dict[str, float]:
         """The step's reward in named parts."""
         assert self.state is not None
         assert self.last_state is not None

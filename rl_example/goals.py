@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import carla
@@ -13,13 +12,14 @@ from numpy.typing import NDArray
 
 from rl_example.actions import CONVERTERS, FASTEST, to_control
 from rl_example.state import in_frame
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.base_experiment import BaseExperiment
 from rllib_integration.config.merging import Rule, merge, one_of, positive
 
 if TYPE_CHECKING:
     from rllib_integration.carla_core import CarlaCore
 
-OTHERS: dict[str, Any] = {
+OTHERS: Record = {
     "actions": "pedal_steer",  # as in driving.py
     "reward": "step_cost",  # "step_cost": -1 a step, 0 at the goal; "sparse": 0 a step, 1 at the goal
     "nearest": 8.0,  # [m] along the lanes from start to goal
@@ -52,7 +52,7 @@ class ReachPose(BaseExperiment):
     forward, y to the right).
     """
 
-    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, config: Settings | None = None) -> None:
         super().__init__(config)
         self.others = merge(OTHERS, self.config["others"], "env_config.experiment.others", rules=_RULES)
         self.config["others"] = self.others
@@ -66,7 +66,7 @@ class ReachPose(BaseExperiment):
         """Forget the last episode."""
         self.steps = 0
         self._control = carla.VehicleControl()
-        self._info: dict[str, Any] = {}
+        self._info: Record = {}
 
     def place_hero(self, core: CarlaCore) -> None:
         """Draw the goal, and give the hero its speed."""
@@ -97,14 +97,14 @@ class ReachPose(BaseExperiment):
         own = spaces.Box(-10.0, 10.0, (2,), np.float32)
         return spaces.Dict({"observation": own, "achieved_goal": goal, "desired_goal": goal})
 
-    def compute_action(self, action: Any) -> carla.VehicleControl:
+    def compute_action(self, action: object) -> carla.VehicleControl:
         """The control of an action."""
         assert self._core is not None
         speed = 3.6 * self._core.hero.get_velocity().length()
         self._control = to_control(self._converter, action, speed, self.others["fastest"])
         return self._control
 
-    def get_observation(self, sensor_data: dict[str, Any]) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
+    def get_observation(self, sensor_data: Record) -> tuple[dict[str, NDArray[np.float32]], Record]:
         """Where the hero is, and where it is to be."""
         assert self._core is not None
         hero = self._core.hero
@@ -123,12 +123,12 @@ class ReachPose(BaseExperiment):
         tolerance = math.cos(math.radians(min(self.others["heading_tolerance"], 180.0)))
         return (away < self.others["position_tolerance"]) & (aligned >= tolerance)
 
-    def goal_reward(self, achieved: Any, desired: Any) -> Any:
+    def goal_reward(self, achieved: object, desired: object) -> Any:
         """The reward of being at one pose while another is wanted, float32 `(...)` for poses `(..., 4)`."""
         reached = self.is_reached(np.asarray(achieved), np.asarray(desired)).astype(np.float32)
         return reached if self.others["reward"] == "sparse" else reached - np.float32(1.0)
 
-    def get_done_status(self, observation: Any, core: CarlaCore) -> bool:
+    def get_done_status(self, observation: object, core: CarlaCore) -> bool:
         """Whether the goal is reached; nothing else ends an episode, or ending early would save steps that cost."""
         self.steps += 1
         reached = bool(self.is_reached(self._achieved, self._goal))
@@ -141,13 +141,13 @@ class ReachPose(BaseExperiment):
             self._info.update(end="goal", is_success=True)
         return reached
 
-    def get_truncated_status(self, observation: Any, core: CarlaCore) -> bool:
+    def get_truncated_status(self, observation: object, core: CarlaCore) -> bool:
         """Whether the time is up."""
         if self.steps < self.others["time_limit"] or self._reached:
             return False
         self._info.update(end="time_limit", is_success=False)
         return True
 
-    def compute_reward(self, observation: Any, core: CarlaCore) -> float:
+    def compute_reward(self, observation: object, core: CarlaCore) -> float:
         """`goal_reward` of where the hero is."""
         return float(self.goal_reward(self._achieved, self._goal))

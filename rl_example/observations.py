@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
 from rl_example.state import DrivingState, one_hot
+from rllib_integration.annotations import Settings
 from rllib_integration.roads.routes import RoadOption, Route
 
 ROUTE_POINTS = 8
@@ -32,7 +33,7 @@ class Part(NamedTuple):
     """
 
     space: gymnasium.Space
-    read: Callable[[DrivingState, Route | None, Mapping[str, Any]], np.ndarray]
+    read: Callable[[DrivingState, Route | None, Settings], np.ndarray]
 
 
 def _vector(size: int) -> spaces.Box:
@@ -43,7 +44,7 @@ def _clipped(*numbers: float) -> np.ndarray:
     return np.clip(np.array(numbers, np.float32), -1.0, 1.0)
 
 
-def read_ego(state: DrivingState, route: Route | None, sensors: Mapping[str, Any]) -> np.ndarray:
+def read_ego(state: DrivingState, route: Route | None, sensors: Settings) -> np.ndarray:
     """Speed, acceleration forward and to the right, steering, and how the hero lies to its way; float32 (7,)."""
     error = math.radians(state.heading_error)
     forward, right = state.acceleration
@@ -53,13 +54,13 @@ def read_ego(state: DrivingState, route: Route | None, sensors: Mapping[str, Any
     )
 
 
-def read_direction(state: DrivingState, route: Route | None, sensors: Mapping[str, Any]) -> np.ndarray:
+def read_direction(state: DrivingState, route: Route | None, sensors: Settings) -> np.ndarray:
     """One-hot over `DIRECTIONS`, float32 (5,); a change of lanes counts as following the lane."""
     known = state.direction if state.direction in DIRECTIONS else RoadOption.LANE_FOLLOW
     return one_hot(DIRECTIONS.index(known), len(DIRECTIONS))
 
 
-def read_target(state: DrivingState, route: Route | None, sensors: Mapping[str, Any]) -> np.ndarray:
+def read_target(state: DrivingState, route: Route | None, sensors: Settings) -> np.ndarray:
     """The goal ahead and to the right, its distance, and the unit vector to it (0 at the goal); float32 (5,)."""
     ahead, right = state.goal_ahead
     distance = math.hypot(ahead, right)
@@ -67,7 +68,7 @@ def read_target(state: DrivingState, route: Route | None, sensors: Mapping[str, 
     return _clipped(ahead / FAR, right / FAR, distance / FAR, *unit)
 
 
-def read_route(state: DrivingState, route: Route | None, sensors: Mapping[str, Any]) -> np.ndarray:
+def read_route(state: DrivingState, route: Route | None, sensors: Settings) -> np.ndarray:
     """The next points of the route, forward and to the right; float32 (2 * ROUTE_POINTS,), zeros without a route."""
     if route is None:
         return np.zeros(2 * ROUTE_POINTS, np.float32)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import carla
 import numpy as np
 
+from rllib_integration.annotations import Settings
 from rllib_integration.roads.lanes import LaneIndex
 from rllib_integration.roads.routes import RoadOption, Route
 
@@ -135,7 +136,7 @@ def shares_off_lane(lanes: LaneIndex, transform: carla.Transform, extent: carla.
     return off_road / 9.0, opposite / 9.0
 
 
-def impulses_of(sensor_data: Mapping[str, Any], collision_sensors: list[str]) -> dict[str, float]:
+def impulses_of(sensor_data: Settings, collision_sensors: list[str]) -> dict[str, float]:
     """The strongest impulse [N s] by what was hit, of the collision sensors that have spoken."""
     found: dict[str, float] = {}
     for name in collision_sensors:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError, Rule, merge, overlay
 from rllib_integration.dynamics import DYNAMICS_RANDOMISATION, RULES
 from rllib_integration.scenarios.settings import SCENARIOS_CONFIG, resolve_scenarios
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from rllib_integration.carla_core import CarlaCore
 
-BASE_EXPERIMENT_CONFIG: dict[str, Any] = {
+BASE_EXPERIMENT_CONFIG: Record = {
     "hero": {
         "blueprint": "vehicle.lincoln.mkz_2017",  # an id, a pattern such as vehicle.tesla.*, or a list of them
         "sensors": {},  # name -> {type: <blueprint id>, transform: "x,y,z,roll,pitch,yaw", <attribute>: value...}
@@ -36,7 +37,7 @@ BASE_EXPERIMENT_CONFIG: dict[str, Any] = {
 }
 
 
-def _is_route(value: Mapping[str, Any] | None) -> bool:
+def _is_route(value: Settings | None) -> bool:
     if value is None or set(value) == {"goal"}:
         return True
     if set(value) in ({"via"}, {"via", "goal"}):
@@ -76,7 +77,7 @@ _EXPERIMENT_RULES = {
 }
 
 
-def resolve_experiment_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
+def resolve_experiment_config(config: Settings | None) -> Record:
     """Lay an experiment's settings over `BASE_EXPERIMENT_CONFIG`.
 
     A key `type` (the experiment's class) is kept as it is.
@@ -103,7 +104,7 @@ def resolve_experiment_config(config: Mapping[str, Any] | None) -> dict[str, Any
     return {**kind, **resolved}
 
 
-def override_experiment_config(config: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+def override_experiment_config(config: Settings, options: Settings) -> Record:
     """Lay the settings of a single episode over an experiment's, which stay as they are.
 
     Raises:
@@ -126,13 +127,13 @@ class BaseExperiment:
         ConfigError: The configuration has an unknown key or a value of the wrong type.
     """
 
-    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, config: Settings | None = None) -> None:
         self.config = resolve_experiment_config(config)
 
     def reset(self) -> None:
         """Forget the last episode. Called when the hero stands at its start, before the first observation."""
 
-    def prepare_world(self, core: CarlaCore, config: dict[str, Any]) -> None:
+    def prepare_world(self, core: CarlaCore, config: Record) -> None:
         """Change the world before the hero comes, or this episode's settings of hero and route.
 
         Called when town, weather and traffic are there. What is spawned with `core.spawn`, the weather and the time
@@ -164,7 +165,7 @@ class BaseExperiment:
         """What the hero does for an action of the action space."""
         raise NotImplementedError(f"{type(self).__name__} has to override compute_action(action).")
 
-    def get_observation(self, sensor_data: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def get_observation(self, sensor_data: Record) -> tuple[Any, Record]:
         """Turn sensor data into an observation.
 
         Args:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 import carla
 import numpy as np
 
+from rllib_integration.annotations import Settings
 from rllib_integration.config.core import BASE_CORE_CONFIG, resolve_core_config
 from rllib_integration.config.merging import ConfigError, nearest_sentence
 from rllib_integration.dynamics import Dynamics, gear_at_speed
@@ -119,7 +120,7 @@ class CarlaCore:
         ServerError: No server could be had.
     """
 
-    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, config: Settings | None = None) -> None:
         self.config = resolve_core_config(config)
         self.pool: ServerPool = create_pool(self.config)
         self.client: carla.Client | None = None
@@ -255,17 +256,17 @@ class CarlaCore:
             raise ServerDiedError(_NO_SERVER)
         return self.pool.server
 
-    def _call(self, function: Callable[..., Result], *arguments: Any, timeout: float | None = None) -> Result:
+    def _call(self, function: Callable[..., Result], *arguments: object, timeout: float | None = None) -> Result:
         """Call something that waits for the server, no longer than allowed."""
         return self._begin(function, *arguments, timeout=timeout).result()
 
-    def _ask(self, function: Callable[..., Result], *arguments: Any) -> Result:
+    def _ask(self, function: Callable[..., Result], *arguments: object) -> Result:
         """`_call` for sensors, which are read here or in the client's own thread."""
         calls = self.pool.calls
         return function(*arguments) if calls is not None and calls.is_calling() else self._call(function, *arguments)
 
     def _begin(
-        self, function: Callable[..., Result], *arguments: Any, timeout: float | None = None
+        self, function: Callable[..., Result], *arguments: object, timeout: float | None = None
     ) -> PendingCall[Result]:
         if self.pool.calls is None:
             raise ServerDiedError(_NO_SERVER)
@@ -351,10 +352,10 @@ class CarlaCore:
 
     def setup_experiment(
         self,
-        experiment_config: Mapping[str, Any],
+        experiment_config: Settings,
         seed: int | None = None,
-        situate: Callable[[carla.Map], Mapping[str, Any]] | None = None,
-    ) -> Mapping[str, Any]:
+        situate: Callable[[carla.Map], Settings] | None = None,
+    ) -> Settings:
         """Prepare an episode: town, weather, lights and traffic, drawn from a seed. The last hero is removed.
 
         Args:
@@ -525,7 +526,7 @@ class CarlaCore:
         self._call(hero.destroy)
         return True
 
-    def reset_hero(self, hero_config: Mapping[str, Any], ticks_per_step: int = 1) -> None:
+    def reset_hero(self, hero_config: Settings, ticks_per_step: int = 1) -> None:
         """Put a new hero with its sensors on the first free one of the shuffled spawn points.
 
         Args:
@@ -585,14 +586,14 @@ class CarlaCore:
             self.hero.set_target_velocity(velocity)
         self.hero.apply_control(carla.VehicleControl())
 
-    def _spawn_sensors(self, sensors: Mapping[str, Mapping[str, Any]]) -> None:
+    def _spawn_sensors(self, sensors: Mapping[str, Settings]) -> None:
         # A server that has just come may still compile what its sensors need.
         with contextlib.nullcontext(self.config["timeout"]) if self._has_sensed else self._patience() as seconds:
             for name, attributes in sensors.items():
                 self._call(SensorFactory.spawn, name, attributes, self.sensor_interface, self.hero, timeout=seconds)
         self._has_sensed = True
 
-    def _prepare_sensors(self, sensors: Mapping[str, Mapping[str, Any]]) -> None:
+    def _prepare_sensors(self, sensors: Mapping[str, Settings]) -> None:
         """Draw the town and compile, before anything of that could be taken for a server that hangs."""
         for attributes in sensors.values():
             SensorFactory.prepare(attributes, self.map)
@@ -613,7 +614,7 @@ class CarlaCore:
             "fewer background_activity.n_vehicles."
         )
 
-    def set_route(self, route_config: Mapping[str, Any] | None) -> None:
+    def set_route(self, route_config: Settings | None) -> None:
         """Give the hero a route from where it stands; it costs a tick.
 
         Args:
@@ -842,7 +843,7 @@ class CarlaCore:
         self.spectator.set_transform(carla.Transform(behind + carla.Location(z=_SPECTATOR_ABOVE), pose.rotation))
 
 
-def _places_of_scenarios(experiment_config: Mapping[str, Any]) -> list[tuple[float, float]]:
+def _places_of_scenarios(experiment_config: Settings) -> list[tuple[float, float]]:
     """Where traffic would be in the way of an episode's scenarios as it begins, x and y (m)."""
     if not experiment_config["scenarios"]["pinned"]:
         return []

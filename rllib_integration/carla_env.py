@@ -15,6 +15,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.base_experiment import BaseExperiment, override_experiment_config, resolve_experiment_config
 from rllib_integration.carla_core import CarlaCore, resolve_core_config
 from rllib_integration.config.merging import ConfigError, copy_settings, load_class, merge
@@ -66,9 +67,9 @@ class CarlaEnv(gymnasium.Env):
         ConfigError: The configuration has an unknown key or a value that can't be used.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "human"], "render_fps": 20}  # noqa: RUF012
+    metadata: Record = {"render_modes": ["rgb_array", "human"], "render_fps": 20}  # noqa: RUF012
 
-    def __init__(self, config: Mapping[str, Any], render_mode: str | None = None) -> None:
+    def __init__(self, config: Settings, render_mode: str | None = None) -> None:
         modes = self.metadata["render_modes"]
         if render_mode is not None and render_mode not in modes:
             raise ConfigError(f"render_mode is {render_mode!r}, but it has to be None or one of {', '.join(modes)}.")
@@ -81,7 +82,7 @@ class CarlaEnv(gymnasium.Env):
             )
         experiment_class = load_class(experiment_config["type"], BaseExperiment, "env_config.experiment.type")
         self.experiment: BaseExperiment = experiment_class(experiment_config)
-        self.config: dict[str, Any] = {"carla": core_config, "experiment": self.experiment.config}
+        self.config: Record = {"carla": core_config, "experiment": self.experiment.config}
         self.action_space = self.experiment.get_action_space()
         self.observation_space = self.experiment.get_observation_space()
         # RLlib gives all of its env runners one configuration.
@@ -105,7 +106,7 @@ class CarlaEnv(gymnasium.Env):
         self._action: Any = None
         self._loss: str | None = None  # of the server, in the present step
         self._last_observation: Any = None
-        self._sensor_data: dict[str, Any] = {}
+        self._sensor_data: Record = {}
         self._picture = Picture(core_config["resolution_x"], core_config["resolution_y"])
         self._window: Window | None = None
         live = core_config["live_folder"]
@@ -140,7 +141,7 @@ class CarlaEnv(gymnasium.Env):
             raise AttributeError(f"{type(self.experiment).__name__} has no goals: it does not override goal_reward.")
         return lambda achieved, desired, info: self.experiment.goal_reward(achieved, desired)
 
-    def record_next_episode(self, folder: str | os.PathLike[str], label: str, **facts: Any) -> None:
+    def record_next_episode(self, folder: str | os.PathLike[str], label: str, **facts: object) -> None:
         """Record the episode that the next `reset` begins: a file that `carla-rllib view` plays without any server.
 
         Args:
@@ -159,7 +160,7 @@ class CarlaEnv(gymnasium.Env):
         scenarios = {**self.experiment.config["scenarios"], "level": level}
         self.experiment.config["scenarios"] = resolve_scenarios(scenarios)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: Record | None = None) -> tuple[Any, Record]:
         """Begin an episode.
 
         Args:
@@ -205,7 +206,7 @@ class CarlaEnv(gymnasium.Env):
             self.render()
         return observation, info
 
-    def _begin_episode(self, experiment_config: Mapping[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
+    def _begin_episode(self, experiment_config: Settings, seed: int) -> tuple[Any, Record]:
         core = self.core
         rng = np.random.default_rng([seed, _SCENARIO_STREAM])
         chosen = choose_route(experiment_config, rng)
@@ -236,7 +237,7 @@ class CarlaEnv(gymnasium.Env):
         situation = {key: config[key] for key in ("town", "hero", "route", "scenarios")}
         return observation, {**info, "situation": situation}
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def step(self, action: object) -> tuple[Any, float, bool, bool, Record]:
         """Act for `ticks_per_step` ticks.
 
         Args:
@@ -257,7 +258,7 @@ class CarlaEnv(gymnasium.Env):
         self.begin_step(action)
         return self.finish_step()
 
-    def begin_step(self, action: Any) -> None:
+    def begin_step(self, action: object) -> None:
         """Begin what `step` does, and return while the simulator works; `finish_step` has to follow.
 
         So that several environments' simulators can work at the same time; raises as `step` does.
@@ -278,7 +279,7 @@ class CarlaEnv(gymnasium.Env):
             self._recover_from(error)
             self._loss = str(error)
 
-    def finish_step(self) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def finish_step(self) -> tuple[Any, float, bool, bool, Record]:
         """Wait for the simulator; return what `step` returns."""
         if self._loss is None:
             try:
@@ -300,7 +301,7 @@ class CarlaEnv(gymnasium.Env):
             self.render()
         return observation, reward, terminated, truncated, info
 
-    def _advance(self) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def _advance(self) -> tuple[Any, float, bool, bool, Record]:
         experiment, core = self.experiment, self.core
         self._sensor_data = core.finish_tick()
         observation, info = experiment.get_observation(self._sensor_data)
@@ -321,7 +322,7 @@ class CarlaEnv(gymnasium.Env):
             self._tell_episode(info)
         return observation, float(reward), terminated, truncated, info
 
-    def _tell_episode(self, info: dict[str, Any]) -> None:
+    def _tell_episode(self, info: Record) -> None:
         """Add what there is to say about an episode that ends."""
         if self._director is not None:
             info["scenarios"] = [outcome.info() for outcome in self._director.finish()]
@@ -384,7 +385,7 @@ class CarlaEnv(gymnasium.Env):
             self._core = None
 
 
-def seeded_apart(core_config: Mapping[str, Any], runner: int = 0, number: int = 0) -> dict[str, Any]:
+def seeded_apart(core_config: Settings, runner: int = 0, number: int = 0) -> Record:
     """A `carla` section whose environment sees other episodes than those of other runners and numbers.
 
     Args:
@@ -396,6 +397,6 @@ def seeded_apart(core_config: Mapping[str, Any], runner: int = 0, number: int = 
     return {**core_config, "seed": None if seed is None else seed + _SEEDS_APART * runner + number}
 
 
-def _with_options(config: dict[str, Any], options: Mapping[str, Any] | None) -> dict[str, Any]:
+def _with_options(config: Record, options: Settings | None) -> Record:
     """The experiment's settings with those of one episode over them."""
     return override_experiment_config(config, options) if options else config

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.base_experiment import resolve_experiment_config
 from rllib_integration.config.core import resolve_core_config
 from rllib_integration.config.merging import apply_override, merge, read_yaml
 
 
-def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> dict[str, Any]:
+def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Record:
     """Read a YAML file, lay ``a.b=c`` overrides over it and resolve its `env_config` section.
 
     The sections of the algorithm are returned as they stand: who builds the algorithm checks them.
@@ -33,7 +33,7 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
     return document
 
 
-def resolve_env_config(env_config: Mapping[str, Any] | None) -> dict[str, Any]:
+def resolve_env_config(env_config: Settings | None) -> Record:
     """Complete and check the `env_config` section: the server and world under `carla`, the task under `experiment`.
 
     Raises:

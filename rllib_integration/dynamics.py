@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
 from typing import Any
 
 import carla
 import numpy as np
 
+from rllib_integration.annotations import Settings
 from rllib_integration.config.merging import Rule
 
 DYNAMICS_RANDOMISATION: dict[str, list[float]] = {
@@ -67,7 +67,7 @@ class Dynamics:
         told: What was drawn, by name; empty if nothing differs.
     """
 
-    def __init__(self, ranges: Mapping[str, Any], seed: Any, seconds: float) -> None:
+    def __init__(self, ranges: Settings, seed: Any, seconds: float) -> None:
         self._rng = np.random.default_rng(seed)
         self.told: dict[str, float] = {}
         for name, (low, high) in ranges.items():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import overlay
 from rllib_integration.run_folder import find_latest_checkpoint
 from rllib_integration.training.checkpoints import get_checkpoint
@@ -36,7 +36,7 @@ def post_process_image(image: NDArray[np.uint8], normalized: bool = True, graysc
     return prepared.astype(np.uint8)
 
 
-def join_dicts(d: Mapping[str, Any], u: Mapping[str, Any]) -> dict[str, Any]:
+def join_dicts(d: Settings, u: Settings) -> Record:
     """Lay the nested dictionary `u` over `d`.
 
     Neither is modified, and the result shares no list or dictionary with them. A dictionary over a plain value

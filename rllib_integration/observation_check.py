@@ -36,7 +36,7 @@ def observation_guard(space: gymnasium.Space, name: str = "observation") -> Chec
     if isinstance(space, spaces.Box):
         return _box_guard(space, name)
 
-    def check(value: Any) -> None:
+    def check(value: object) -> None:
         if not space.contains(value):
             raise ObservationError(f"{name} is {_show(value)}, which is not in its space {space}.")
 
@@ -46,7 +46,7 @@ def observation_guard(space: gymnasium.Space, name: str = "observation") -> Chec
 def _dict_guard(space: spaces.Dict, name: str) -> Check:
     guards = {key: observation_guard(part, f"{name}[{key!r}]") for key, part in space.spaces.items()}
 
-    def check(value: Any) -> None:
+    def check(value: object) -> None:
         if not isinstance(value, Mapping):
             raise ObservationError(f"{name} is {_show(value)}, but its space is a Dict with {list(guards)}.")
         if value.keys() != guards.keys():
@@ -62,7 +62,7 @@ def _dict_guard(space: spaces.Dict, name: str) -> Check:
 def _tuple_guard(space: spaces.Tuple, name: str) -> Check:
     guards = [observation_guard(part, f"{name}[{index}]") for index, part in enumerate(space.spaces)]
 
-    def check(value: Any) -> None:
+    def check(value: object) -> None:
         if not isinstance(value, tuple) or len(value) != len(guards):
             raise ObservationError(f"{name} is {_show(value)}, but its space is a tuple of {len(guards)} entries.")
         for entry, guard in zip(value, guards):
@@ -79,7 +79,7 @@ def _box_guard(space: spaces.Box, name: str) -> Check:
     else:
         bounded = True  # NaN is in no space
 
-    def check(value: Any) -> None:
+    def check(value: object) -> None:
         if not isinstance(value, np.ndarray):
             raise ObservationError(f"{name} is {_show(value)}, but it has to be a numpy array as in {_brief(space)}.")
         if value.dtype != space.dtype:
@@ -105,7 +105,7 @@ def _brief(space: spaces.Box) -> str:
     return f"Box({space.low.min()}, {space.high.max()}, {space.shape}, {space.dtype})"
 
 
-def _show(value: Any) -> str:
+def _show(value: object) -> str:
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and dtype {value.dtype}"
     text = repr(value)

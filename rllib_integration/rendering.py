@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from rllib_integration.annotations import Settings
+
 if TYPE_CHECKING:
     import carla
 
@@ -43,7 +45,7 @@ class Picture:
         self._return = 0.0
         self._steps = 0
 
-    def note_step(self, action: Any, reward: float) -> None:
+    def note_step(self, action: object, reward: float) -> None:
         """Count a step."""
         self._action = action
         self._reward = reward
@@ -88,7 +90,7 @@ class Picture:
             cv2.putText(canvas, line, corner, cv2.FONT_HERSHEY_SIMPLEX, scale, _TEXT, 1, cv2.LINE_AA)
 
 
-def choose_picture(sensor_data: Mapping[str, Any], sensors: Mapping[str, BaseSensor]) -> np.ndarray | None:
+def choose_picture(sensor_data: Settings, sensors: Mapping[str, BaseSensor]) -> np.ndarray | None:
     """The sensor picture that tells most: the bird view, then an RGB camera, then any.
 
     Args:
@@ -109,7 +111,7 @@ def choose_picture(sensor_data: Mapping[str, Any], sensors: Mapping[str, BaseSen
     return None
 
 
-def _is_picture(data: Any) -> bool:
+def _is_picture(data: object) -> bool:
     return isinstance(data, np.ndarray) and data.dtype == np.uint8 and data.ndim == 3 and data.shape[2] == 3
 
 
@@ -123,7 +125,7 @@ def _paste(canvas: np.ndarray, view: np.ndarray) -> None:
     canvas[top : top + size[1], left : left + size[0]] = cv2.resize(view, size, interpolation=smooth)
 
 
-def _action_text(action: Any) -> str:
+def _action_text(action: object) -> str:
     if action is None:
         return "-"
     values = np.asarray(action)

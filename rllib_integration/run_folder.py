@@ -12,7 +12,8 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+
+from rllib_integration.annotations import Record
 
 MANIFEST = "manifest.json"
 BEST_NOTE = "best_checkpoint.txt"
@@ -98,7 +99,7 @@ def _read_best_link(link: Path) -> tuple[str | None, float | None]:
         return None, None
 
 
-def read_starts(file: Path) -> list[dict[str, Any]] | None:
+def read_starts(file: Path) -> list[Record] | None:
     """What `run.json` says of each start of a run; none where there is no such file, None where it is broken."""
     try:
         starts = json.loads(file.read_text(encoding="utf-8"))

@@ -17,6 +17,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.goals import SEEN_GOAL, seen_goal
 from rllib_integration.vector_env import CarlaVectorEnv
@@ -25,7 +26,7 @@ __all__ = ["CarlaVecEnv", "GoalFeatures", "make_vec_env"]
 
 
 def make_vec_env(
-    config: Mapping[str, Any],
+    config: Settings,
     n_envs: int = 1,
     seed: int | None = None,
     render_mode: str | None = None,
@@ -65,7 +66,7 @@ class CarlaVecEnv(VecEnv):
         environments: The vector of `CarlaEnv`.
     """
 
-    def __init__(self, config: Mapping[str, Any], n_envs: int = 1, render_mode: str | None = None) -> None:
+    def __init__(self, config: Settings, n_envs: int = 1, render_mode: str | None = None) -> None:
         self.environments = CarlaVectorEnv(n_envs, config, render_mode)
         self.metadata = self.environments.metadata
         self._actions: NDArray[Any] | None = None
@@ -125,13 +126,13 @@ class CarlaVecEnv(VecEnv):
         """An attribute of each environment, or of its experiment."""
         return [_find(env, attr_name) for env in self._chosen(indices)]
 
-    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+    def set_attr(self, attr_name: str, value: object, indices: VecEnvIndices = None) -> None:
         """Set an attribute of each environment."""
         for env in self._chosen(indices):
             setattr(env, attr_name, value)
 
     def env_method(
-        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **kwargs: Any
+        self, method_name: str, *method_args: object, indices: VecEnvIndices = None, **kwargs: object
     ) -> list[Any]:
         """Call a method of each environment, or of its experiment; returns the results."""
         return [_find(env, method_name)(*method_args, **kwargs) for env in self._chosen(indices)]
@@ -157,7 +158,7 @@ def _at(observations: Any, number: int) -> Any:
     return np.array(observations[number])
 
 
-def _of_one(infos: Mapping[str, Any], number: int) -> dict[str, Any]:
+def _of_one(infos: Settings, number: int) -> Record:
     """One environment's part of Gymnasium's vector form, in which `_name` tells the environments that have `name`."""
     there = [name for name in infos if f"_{name}" in infos and infos[f"_{name}"][number]]
     return {name: _of_one(part, number) if isinstance(part := infos[name], Mapping) else part[number] for name in there}

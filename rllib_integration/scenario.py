@@ -156,7 +156,7 @@ def hero_transforms(
     return [transforms[index] for index in rng.permutation(len(transforms))]
 
 
-def _read_spawn_point(entry: Any, carla_map: carla.Map, rng: np.random.Generator) -> carla.Transform:
+def _read_spawn_point(entry: object, carla_map: carla.Map, rng: np.random.Generator) -> carla.Transform:
     numbers = _read_numbers(entry)
     if len(numbers) not in (3, 6):
         raise ConfigError(
@@ -170,7 +170,7 @@ def _read_spawn_point(entry: Any, carla_map: carla.Map, rng: np.random.Generator
     return _on_lane_behind(entry, location, carla_map, rng)
 
 
-def read_location(entry: Any, where: str) -> carla.Location:
+def read_location(entry: object, where: str) -> carla.Location:
     """The place that ``"x,y,z"`` (metres) names.
 
     Raises:
@@ -182,7 +182,7 @@ def read_location(entry: Any, where: str) -> carla.Location:
     return carla.Location(*numbers)
 
 
-def _read_numbers(entry: Any) -> list[float]:
+def _read_numbers(entry: object) -> list[float]:
     """Finite numbers out of a list or a text parted by commas; empty where there is anything else."""
     parts = entry if isinstance(entry, (list, tuple)) else str(entry).split(",")
     try:
@@ -193,7 +193,7 @@ def _read_numbers(entry: Any) -> list[float]:
 
 
 def _on_lane_behind(
-    entry: Any, location: carla.Location, carla_map: carla.Map, rng: np.random.Generator
+    entry: object, location: carla.Location, carla_map: carla.Map, rng: np.random.Generator
 ) -> carla.Transform:
     """The pose on the lane at a location, or up to five metres behind it, as high above the road."""
     here = carla_map.get_waypoint(location)

@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from functools import partial
@@ -23,6 +23,7 @@ from gymnasium.vector.utils import concatenate, create_empty_array, iterate
 from gymnasium.wrappers.vector import DictInfoToList
 from numpy.typing import NDArray
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.carla_env import CarlaEnv, seeded_apart
 from rllib_integration.config.merging import ConfigError
 
@@ -54,7 +55,7 @@ class CarlaVectorEnv(SyncVectorEnv):
     def __init__(
         self,
         num_envs: int = 1,
-        config: Mapping[str, Any] | None = None,
+        config: Settings | None = None,
         render_mode: str | None = None,
         make: Callable[[int], CarlaEnv] | None = None,
     ) -> None:
@@ -70,8 +71,8 @@ class CarlaVectorEnv(SyncVectorEnv):
         self._threads = ThreadPoolExecutor(num_envs, thread_name_prefix="carla-reset")
 
     def reset(
-        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
+        self, *, seed: int | Sequence[int | None] | None = None, options: Record | None = None
+    ) -> tuple[Any, Record]:
         """Begin an episode in every environment, or in those that `options["reset_mask"]` (bool) chooses.
 
         Args:
@@ -89,13 +90,13 @@ class CarlaVectorEnv(SyncVectorEnv):
         if chosen.shape != (self.num_envs,):
             raise ValueError(f"reset_mask has the shape {chosen.shape}, but it has to be ({self.num_envs},).")
         found = self._reset_chosen(chosen, seeds, for_each or None)
-        infos: dict[str, Any] = {}
+        infos: Record = {}
         for number, info in found.items():
             infos = self._add_info(infos, info, number)
         self._terminations[chosen] = self._truncations[chosen] = self._autoreset_envs[chosen] = False
         return self._batch(), infos
 
-    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+    def step(self, actions: object) -> tuple[Any, Any, Any, Any, Record]:
         """Act in every environment; where an episode has ended, begin the next one instead.
 
         Args:
@@ -106,18 +107,18 @@ class CarlaVectorEnv(SyncVectorEnv):
             in Gymnasium's vector form.
         """
         *outcome, found = self.step_each(actions)
-        infos: dict[str, Any] = {}
+        infos: Record = {}
         for number, info in found.items():
             infos = self._add_info(infos, info, number)
         return (*outcome, infos)  # type: ignore[return-value]
 
-    def step_each(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[int, dict[str, Any]]]:
+    def step_each(self, actions: object) -> tuple[Any, Any, Any, Any, dict[int, Record]]:
         """`step`, but with the information of each environment as it gave it, by its number."""
         ended = self._autoreset_envs
         for env, action, has_ended in zip(self.envs, iterate(self.action_space, actions), ended):
             if not has_ended:
                 env.begin_step(action)
-        found: dict[int, dict[str, Any]] = {}
+        found: dict[int, Record] = {}
         for number in np.flatnonzero(~ended).tolist():
             result = self.envs[number].finish_step()
             self._env_obs[number], self._rewards[number] = result[:2]
@@ -130,11 +131,11 @@ class CarlaVectorEnv(SyncVectorEnv):
         return self._batch(), self._rewards.copy(), self._terminations.copy(), self._truncations.copy(), found
 
     def _reset_chosen(
-        self, chosen: Flags, seeds: Sequence[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> dict[int, dict[str, Any]]:
+        self, chosen: Flags, seeds: Sequence[int | None] | None = None, options: Record | None = None
+    ) -> dict[int, Record]:
         """Begin episodes side by side; return what further information each gives."""
 
-        def begin(number: int) -> dict[str, Any]:
+        def begin(number: int) -> Record:
             seed = seeds[number] if seeds is not None else None
             self._env_obs[number], info = self.envs[number].reset(seed=seed, options=options)
             return info
@@ -149,7 +150,7 @@ class CarlaVectorEnv(SyncVectorEnv):
         space = self.single_observation_space
         return concatenate(space, self._env_obs, create_empty_array(space, self.num_envs, np.empty))
 
-    def close_extras(self, **kwargs: Any) -> None:
+    def close_extras(self, **kwargs: object) -> None:
         """Close every environment."""
         self._threads.shutdown()
         super().close_extras(**kwargs)
@@ -168,10 +169,10 @@ class CarlaProcessVectorEnv(AsyncVectorEnv):
         ConfigError: A configuration can't be used.
     """
 
-    def __init__(self, configs: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, configs: Sequence[Settings]) -> None:
         super().__init__([partial(_make_env, config) for config in configs], context="spawn")
 
-    def step_each(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[int, dict[str, Any]]]:
+    def step_each(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[int, Record]]:
         """`step`, but with the information of each environment as it gave it, by its number."""
         self.step_async(actions)
         outcomes, successes = zip(*[pipe.recv() for pipe in self.parent_pipes])
@@ -187,7 +188,7 @@ class CarlaProcessVectorEnv(AsyncVectorEnv):
         )
 
 
-def _make_env(config: Mapping[str, Any]) -> CarlaEnv:
+def _make_env(config: Settings) -> CarlaEnv:
     parent = multiprocessing.parent_process()
     if parent is not None:
         # A Ctrl-C in the terminal is its parent's business. A handler, as what is ignored would be by servers, too.
@@ -214,7 +215,7 @@ class ListedInfos(DictInfoToList):
         super().__init__(replaced.env)
         self._replaced = replaced  # when it is forgotten, it closes the environments
 
-    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, list[dict[str, Any]]]:  # type: ignore[override]
+    def step(self, actions: object) -> tuple[Any, Any, Any, Any, list[Record]]:  # type: ignore[override]
         """`step` with a list of infos."""
         *outcome, found = self.env.step_each(actions)
         return (*outcome, [found.get(number, {}) for number in range(self.num_envs)])

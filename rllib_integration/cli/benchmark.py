@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rllib_integration.annotations import Record
 from rllib_integration.cli.configurations import find_configuration, policy_path, shipped_policies
 from rllib_integration.cli.flags import add_overrides, positive_int
 from rllib_integration.cli.view import add_view_flag, viewer_of
@@ -133,7 +134,7 @@ def _choose(arguments: argparse.Namespace) -> list[Any]:
     return scenarios
 
 
-def _document(arguments: argparse.Namespace) -> dict[str, Any]:
+def _document(arguments: argparse.Namespace) -> Record:
     """The configuration that the policy was trained with, or one with a server alone."""
     file = arguments.config
     if file is None and arguments.policy in shipped_policies():
@@ -143,7 +144,7 @@ def _document(arguments: argparse.Namespace) -> dict[str, Any]:
     if file is not None:
         return load_config(find_configuration(str(file)), arguments.overrides)
     core = {"timestep": 0.05, "ticks_per_step": 4, "timeout": 60.0, "enable_rendering": False}
-    document: dict[str, Any] = {"env_config": {"carla": core, "experiment": {}}}
+    document: Record = {"env_config": {"carla": core, "experiment": {}}}
     for override in arguments.overrides:
         document = apply_override(document, override)
     return {**document, "env_config": resolve_env_config(document["env_config"])}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.cli.configurations import find_configuration, name_of, policy_path, shipped_policies
 from rllib_integration.cli.flags import add_configuration, positive_int, require
 from rllib_integration.cli.view import add_view_flag, viewer_of
@@ -99,7 +100,7 @@ def _find_policy(given: str | None, configuration: Path) -> FoundPolicy:
 
 
 @contextlib.contextmanager
-def _environment(env_config: Mapping[str, Any], film: str | None) -> Iterator[tuple[CarlaEnv, VideoWriter | None]]:
+def _environment(env_config: Settings, film: str | None) -> Iterator[tuple[CarlaEnv, VideoWriter | None]]:
     from rllib_integration.carla_env import CarlaEnv
 
     if film:
@@ -116,7 +117,7 @@ def _environment(env_config: Mapping[str, Any], film: str | None) -> Iterator[tu
         env.close()
 
 
-def _add_picture(sensors: dict[str, Any]) -> None:
+def _add_picture(sensors: Record) -> None:
     """Give the hero a coloured bird view for the film, last and so not observed, where it has none to show."""
     for sensor in sensors.values():
         is_picture = sensor.get("type") == "sensor.birdview" and sensor.get("format", "rgb") == "rgb"

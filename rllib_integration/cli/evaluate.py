@@ -8,8 +8,8 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from rllib_integration.annotations import Record
 from rllib_integration.cli.configurations import find_configuration, policy_path
 from rllib_integration.cli.flags import add_configuration, positive_int, require
 from rllib_integration.cli.view import add_view_flag, viewer_of
@@ -135,7 +135,7 @@ def _name_policies(given: Sequence[str]) -> dict[str, str]:
     return policies
 
 
-def write_result(output: Path, records: Sequence[dict[str, Any]], policies: dict[str, str]) -> list[Path]:
+def write_result(output: Path, records: Sequence[Record], policies: dict[str, str]) -> list[Path]:
     """Write the records and their summaries as JSON, and the picture where matplotlib is installed."""
     output.parent.mkdir(parents=True, exist_ok=True)
     summaries = [

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import Rule, merge, one_of, positive
 from rllib_integration.config.server import ServerSettings
 
-BASE_CORE_CONFIG: dict[str, Any] = {
+BASE_CORE_CONFIG: Record = {
     "host": "localhost",  # of a server of kind "external"; all others listen on this machine's loopback
     "timeout": 10.0,  # [s] that a running server may take to answer
     "load_timeout": 120.0,  # [s] that it may take to load a town
@@ -49,7 +47,7 @@ _CORE_RULES = {
 }
 
 
-def resolve_core_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
+def resolve_core_config(config: Settings | None) -> Record:
     """Lay settings over `BASE_CORE_CONFIG`.
 
     Raises:

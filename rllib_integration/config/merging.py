@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.errors import IntegrationError
 
 _TYPE_NAMES = {
@@ -51,11 +52,11 @@ class Rule:
         self.expected = expected or " or ".join(_TYPE_NAMES[kind] for kind in types)
 
     @classmethod
-    def of(cls, default: Any) -> Rule:
+    def of(cls, default: object) -> Rule:
         """The rule that a default implies: another value of its type."""
         return cls(type(default))
 
-    def allows(self, value: Any) -> bool:
+    def allows(self, value: object) -> bool:
         """Whether a value follows the rule."""
         return any(_is_instance(value, kind) for kind in self.types) and (self.accepts is None or self.accepts(value))
 
@@ -76,13 +77,13 @@ def one_of(*words: str) -> Rule:
 
 
 def merge(
-    defaults: Mapping[str, Any],
-    user: Mapping[str, Any] | None,
+    defaults: Settings,
+    user: Settings | None,
     where: str,
     rules: Mapping[str, Rule] | None = None,
     free: Iterable[str] = (),
     elsewhere: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
+) -> Record:
     """Lay a user's settings over defaults, checking every key and type.
 
     Args:
@@ -103,14 +104,14 @@ def merge(
 
 
 def _merge(
-    defaults: Mapping[str, Any],
-    user: Any,
+    defaults: Settings,
+    user: object,
     where: str,
     below: str,
     rules: Mapping[str, Rule],
     free: frozenset[str],
     elsewhere: Mapping[str, str],
-) -> dict[str, Any]:
+) -> Record:
     merged = copy_settings(defaults)
     if user is None:  # "hero:" with nothing below it
         return merged
@@ -131,7 +132,7 @@ def _merge(
     return merged
 
 
-def _free_section(path: str, default: Mapping[str, Any], value: Any) -> dict[str, Any]:
+def _free_section(path: str, default: Settings, value: object) -> Record:
     if value is None:
         return copy_settings(default)
     if not isinstance(value, Mapping):
@@ -139,7 +140,7 @@ def _free_section(path: str, default: Mapping[str, Any], value: Any) -> dict[str
     return overlay(default, value)
 
 
-def _checked(path: str, value: Any, rule: Rule) -> Any:
+def _checked(path: str, value: object, rule: Rule) -> Any:
     if not rule.allows(value):
         raise ConfigError(f"{path} is {_show(value)}, but it has to be {rule.expected}.{_scalar_hint(value, rule)}")
     if float in rule.types and int not in rule.types and isinstance(value, int) and not isinstance(value, bool):
@@ -147,7 +148,7 @@ def _checked(path: str, value: Any, rule: Rule) -> Any:
     return copy_settings(value)
 
 
-def _scalar_hint(value: Any, rule: Rule) -> str:
+def _scalar_hint(value: object, rule: Rule) -> str:
     """What to do about the usual slip: a number or truth value that was quoted."""
     if isinstance(value, str) and str not in rule.types and value.strip():
         try:
@@ -159,7 +160,7 @@ def _scalar_hint(value: Any, rule: Rule) -> str:
     return ""
 
 
-def _unknown_key(path: str, key: Any, where: str, defaults: Mapping[str, Any], elsewhere: Mapping[str, str]) -> str:
+def _unknown_key(path: str, key: object, where: str, defaults: Settings, elsewhere: Mapping[str, str]) -> str:
     if str(key) in elsewhere:
         return f"{path} is not a setting: '{key}' belongs to {elsewhere[str(key)]}."
     known = sorted(str(name) for name in defaults)
@@ -175,7 +176,7 @@ def _unknown_key(path: str, key: Any, where: str, defaults: Mapping[str, Any], e
     return f"{path} is not a setting; those of {where} are: {', '.join(known)}."
 
 
-def _leaf_paths(settings: Mapping[str, Any], below: str = "") -> Iterator[str]:
+def _leaf_paths(settings: Settings, below: str = "") -> Iterator[str]:
     for key, value in settings.items():
         path = f"{below}.{key}" if below else str(key)
         yield path
@@ -200,7 +201,7 @@ def nearest_sentence(word: str, allowed: Iterable[str], limit: int = 40) -> str:
     return f"There are: {', '.join(names[:limit])}{rest}."
 
 
-def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def overlay(base: Settings, over: Settings) -> Record:
     """Lay one nested dictionary over another, unchecked; the result shares no list or dictionary with either."""
     merged = copy_settings(base)
     for key, value in over.items():
@@ -212,7 +213,7 @@ def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def copy_settings(value: Any) -> Any:
+def copy_settings(value: object) -> Any:
     """Copy nested mappings, lists and tuples; other objects (numbers, classes) are shared.
 
     Mappings become plain dictionaries, also RLlib's `EnvContext`.
@@ -260,7 +261,7 @@ def parse_scalar(text: str) -> Any:
         raise ConfigError(f"{text!r} can't be read as a value: {_one_line(error)}.") from error
 
 
-def read_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_yaml(path: str | os.PathLike[str]) -> Record:
     """Read a YAML file whose top level is a mapping.
 
     Raises:
@@ -300,7 +301,7 @@ def _one_line(error: Exception) -> str:
     return f"{problem}, line {mark.line + 1}, column {mark.column + 1}"
 
 
-def apply_override(document: Mapping[str, Any], override: str) -> dict[str, Any]:
+def apply_override(document: Settings, override: str) -> Record:
     """Lay one ``a.b.c=value`` of a command line over a document; the value is read as YAML.
 
     Raises:
@@ -326,7 +327,7 @@ def apply_override(document: Mapping[str, Any], override: str) -> dict[str, Any]
     return changed
 
 
-def save_config(document: Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
+def save_config(document: Settings, path: str | os.PathLike[str]) -> Path:
     """Write a resolved document as plain YAML that `load_config` reads back.
 
     Classes are written as ``package.module:Class``, paths as texts, arrays as lists. The file appears whole
@@ -355,7 +356,7 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def load_class(reference: Any, base: type, where: str) -> type:
+def load_class(reference: object, base: type, where: str) -> type:
     """The class that a configuration names: a class, or ``"package.module:Class"``.
 
     Raises:
@@ -384,7 +385,7 @@ def load_class(reference: Any, base: type, where: str) -> type:
     return found
 
 
-def _is_instance(value: Any, kind: type) -> bool:
+def _is_instance(value: object, kind: type) -> bool:
     if kind is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     if kind is int:
@@ -396,6 +397,6 @@ def _is_instance(value: Any, kind: type) -> bool:
     return isinstance(value, kind)
 
 
-def _show(value: Any) -> str:
+def _show(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

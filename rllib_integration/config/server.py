@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
+from rllib_integration.annotations import Settings
 from rllib_integration.config.merging import ConfigError, Rule, merge, one_of, positive
 
 KINDS = ("auto", "embedded", "packaged", "docker", "external")
@@ -68,7 +68,7 @@ class ServerSettings:
     timeout: float = 10.0
 
     @classmethod
-    def from_core_config(cls, core_config: Mapping[str, Any]) -> ServerSettings:
+    def from_core_config(cls, core_config: Settings) -> ServerSettings:
         """Read `server` and its neighbours out of `env_config.carla`.
 
         Args:

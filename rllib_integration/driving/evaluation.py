@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+
+from rllib_integration.annotations import Record, Settings
 
 INFRACTIONS = (
     "collisions_pedestrian",
@@ -33,7 +34,7 @@ OTHER_END = "#888a85"
 """Colours of the pictures for the ways in which episodes end, and for one that is not among them."""
 
 
-def read_episodes(file: Path) -> list[dict[str, Any]]:
+def read_episodes(file: Path) -> list[Record]:
     """The episodes of `episodes.jsonl` or `evaluation.jsonl`; none if there is no such file.
 
     Lines that were cut off, as those of a run whose disk was full, are left out.
@@ -47,15 +48,15 @@ def read_episodes(file: Path) -> list[dict[str, Any]]:
     return [episode for episode in episodes if isinstance(episode, dict)]
 
 
-def by_iteration(episodes: Iterable[Mapping[str, Any]]) -> dict[int, list[Mapping[str, Any]]]:
+def by_iteration(episodes: Iterable[Settings]) -> dict[int, list[Settings]]:
     """Episodes grouped by the iteration in which they ended, in order."""
-    groups: dict[int, list[Mapping[str, Any]]] = {}
+    groups: dict[int, list[Settings]] = {}
     for episode in episodes:
         groups.setdefault(int(episode.get("iteration") or 0), []).append(episode)
     return dict(sorted(groups.items()))
 
 
-def summarise(episodes: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def summarise(episodes: Sequence[Settings]) -> dict[str, float]:
     """Median and mean distance [m], mean speed [km/h], mean return, and how many episodes ended in which way."""
     distances = [float(episode.get("distance") or 0.0) for episode in episodes]
     summary = {
@@ -71,7 +72,7 @@ def summarise(episodes: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return summary
 
 
-def evaluation_table(episodes: Sequence[Mapping[str, Any]]) -> str:
+def evaluation_table(episodes: Sequence[Settings]) -> str:
     """A table with one line for each evaluation and town."""
     head = f"{'evaluation':>10} {'town':<14} {'episodes':>8} {'median m':>9} {'mean m':>8} {'km/h':>6} {'return':>8}"
     lines = [f"{head}  ends; infractions a km"]
@@ -93,7 +94,7 @@ def evaluation_table(episodes: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def infractions_text(episodes: Sequence[Mapping[str, Any]]) -> str:
+def infractions_text(episodes: Sequence[Settings]) -> str:
     """How many of each kind a kilometre, those that happened; "-" if the episodes don't tell their driving metrics."""
     kilometres = sum(float(episode.get("drive_distance") or 0.0) for episode in episodes) / 1000.0
     if not kilometres:
@@ -108,7 +109,7 @@ def worst_tenth(distances: Sequence[float]) -> float:
     return statistics.fmean(sorted(distances)[: max(1, round(len(distances) / 10))])
 
 
-def driving_summary(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def driving_summary(records: Sequence[Settings]) -> Record:
     """What `trials` recorded of several episodes, in the figures of a table's line.
 
     Returns:
@@ -121,7 +122,7 @@ def driving_summary(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     ends: dict[str, float] = {}
     for record in records:
         ends[record["end"]] = ends.get(record["end"], 0.0) + 1.0 / len(records)
-    summary: dict[str, Any] = {
+    summary: Record = {
         "episodes": len(records),
         "median": statistics.median(distances),
         "mean": statistics.fmean(distances),
@@ -137,7 +138,7 @@ def driving_summary(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return summary
 
 
-def _route_summary(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _route_summary(figures: Sequence[Settings]) -> Record:
     kilometres = sum(float(figure["distance"]) for figure in figures) / 1000.0
     faultless = [figure["penalty"] == 1.0 and figure["route_completion"] > 99.0 for figure in figures]
     return {
@@ -150,14 +151,14 @@ def _route_summary(figures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def best_policy(records: Sequence[Mapping[str, Any]]) -> str:
+def best_policy(records: Sequence[Settings]) -> str:
     """The policy with the highest driving score, averaged over the towns; where there were no routes, the farthest.
 
     How well a policy drives moves between checkpoints. Choose on other starts than those that are told afterwards.
     """
 
     def merit(policy: str) -> tuple[float, float]:
-        towns: dict[str, list[Mapping[str, Any]]] = {}
+        towns: dict[str, list[Settings]] = {}
         for record in records:
             if record["policy"] == policy:
                 towns.setdefault(record["town"], []).append(record)
@@ -167,7 +168,7 @@ def best_policy(records: Sequence[Mapping[str, Any]]) -> str:
     return max(dict.fromkeys(record["policy"] for record in records), key=merit)
 
 
-def driving_table(records: Sequence[Mapping[str, Any]]) -> str:
+def driving_table(records: Sequence[Settings]) -> str:
     """A line for each town and policy; with several policies also their mean and standard deviation."""
     policies = list(dict.fromkeys(record["policy"] for record in records))
     wide = max([len("mean"), *map(len, policies)])
@@ -184,11 +185,11 @@ def driving_table(records: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _of_policy(records: Sequence[Mapping[str, Any]], name: str) -> list[Mapping[str, Any]]:
+def _of_policy(records: Sequence[Settings], name: str) -> list[Settings]:
     return [record for record in records if record["policy"] == name]
 
 
-def _line(town: str, policy: str, summary: Mapping[str, Any]) -> str:
+def _line(town: str, policy: str, summary: Settings) -> str:
     ends = ", ".join(f"{name} {100 * share:.0f} %" for name, share in summary["ends"].items())
     if "driving_score" in summary:
         ends += f"; routes without fault {100 * summary['faultless']:.0f} %, score {summary['driving_score']:.1f}"
@@ -198,7 +199,7 @@ def _line(town: str, policy: str, summary: Mapping[str, Any]) -> str:
     )
 
 
-def _spread_lines(town: str, wide: int, summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+def _spread_lines(town: str, wide: int, summaries: Sequence[Settings]) -> list[str]:
     lines = []
     names = sorted({name for summary in summaries for name in summary["ends"]})
     for title, figure in (("mean", statistics.fmean), ("sd", statistics.stdev)):

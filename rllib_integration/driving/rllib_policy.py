@@ -15,6 +15,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
+from rllib_integration.annotations import Record
 from rllib_integration.config.merging import ConfigError
 
 _MODULE = "learner_group/learner/rl_module/default_policy"
@@ -64,7 +65,7 @@ class RLlibPolicy:
         episode = SingleAgentEpisode(
             observations=[observation], observation_space=space, action_space=self.module.action_space
         )
-        shared: dict[str, Any] = {}
+        shared: Record = {}
         batch = self._to_module(episodes=[episode], batch={}, rl_module=self.module, explore=False, shared_data=shared)
         output = self.module.forward_inference(batch)
         output = self._to_env(

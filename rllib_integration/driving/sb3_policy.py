@@ -33,11 +33,11 @@ class SB3Policy:
         kind: Any = algorithm or _algorithm_of(checkpoint)
         self._model: Any = kind.load(file, device="cpu")
 
-    def act(self, observation: Any) -> tuple[Any, float]:
+    def act(self, observation: object) -> tuple[Any, float]:
         """The greedy action for one observation, and NaN: what is expected of it is not told."""
         return self.compute_action(observation), math.nan
 
-    def compute_action(self, observation: Any) -> Any:
+    def compute_action(self, observation: object) -> Any:
         """The greedy action for one observation."""
         action, _ = self._model.predict(observation, deterministic=True)
         return action.item() if action.ndim == 0 else action

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from rllib_integration.annotations import Record
 from rllib_integration.driving.policy_files import DESCRIPTION_FILE, WEIGHTS_FILE
 from rllib_integration.errors import IntegrationError
 
@@ -38,7 +39,7 @@ class DQNInferenceModel(nn.Module):
         description: What `describe_network` returned.
     """
 
-    def __init__(self, description: dict[str, Any]) -> None:
+    def __init__(self, description: Record) -> None:
         super().__init__()
         self.description = description
         self.encoder = _build(description["encoder"])
@@ -156,7 +157,7 @@ def choose_device(device: str | None) -> torch.device:
     return chosen
 
 
-def describe_network(module: Any, observation_shape: tuple[int, ...]) -> dict[str, Any]:
+def describe_network(module: Any, observation_shape: tuple[int, ...]) -> Record:
     """Write down the layers of a trained RLlib DQN module with a convolutional encoder.
 
     Args:
@@ -177,7 +178,7 @@ def describe_network(module: Any, observation_shape: tuple[int, ...]) -> dict[st
     }
 
 
-def extract_weights(module: Any, state: dict[str, Any]) -> dict[str, torch.Tensor]:
+def extract_weights(module: Any, state: Record) -> dict[str, torch.Tensor]:
     """The weights of a trained RLlib DQN module under the names of `DQNInferenceModel`.
 
     Args:
@@ -202,7 +203,7 @@ def _layers(module: nn.Module) -> list[nn.Module]:
     return [leaf for leaf in leaves if not isinstance(leaf, nn.Flatten)]
 
 
-def _describe_layer(layer: nn.Module) -> dict[str, Any]:
+def _describe_layer(layer: nn.Module) -> Record:
     if isinstance(layer, nn.Conv2d):
         sizes = {"in_channels": layer.in_channels, "out_channels": layer.out_channels}
         kernel = {"kernel_size": list(layer.kernel_size), "stride": list(layer.stride)}
@@ -218,7 +219,7 @@ def _describe_layer(layer: nn.Module) -> dict[str, Any]:
     raise InferenceModelError(f"The network has a layer {type(layer).__name__}, which can't be described.")
 
 
-def _build(layers: list[dict[str, Any]]) -> nn.Sequential:
+def _build(layers: list[Record]) -> nn.Sequential:
     chain = nn.Sequential()
     for description in layers:
         arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in description.items()}

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from rllib_integration.annotations import Settings
 from rllib_integration.driving.evaluation import END_COLOURS, OTHER_END
 
 GOOD_ENDS = ("distance_limit", "time_limit", "route_done")
 _COLUMNS = 3
 
 
-def draw_drive_test(records: Sequence[Mapping[str, Any]]) -> Figure:
+def draw_drive_test(records: Sequence[Settings]) -> Figure:
     """A map of each town, the distances, and expected against realised returns.
 
     Args:
@@ -35,7 +35,7 @@ def draw_drive_test(records: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _draw_town(axis: Axes, town: str, records: Sequence[Mapping[str, Any]]) -> None:
+def _draw_town(axis: Axes, town: str, records: Sequence[Settings]) -> None:
     """What was driven in grey and the bad ends in colour; CARLA's y axis points down, as on its maps."""
     for record in records:
         driven = np.array(record["track"], float).reshape(-1, 2)
@@ -54,7 +54,7 @@ def _draw_town(axis: Axes, town: str, records: Sequence[Mapping[str, Any]]) -> N
         axis.legend(fontsize=7)
 
 
-def _draw_distances(axis: Axes, towns: Sequence[str], records: Sequence[Mapping[str, Any]]) -> None:
+def _draw_distances(axis: Axes, towns: Sequence[str], records: Sequence[Settings]) -> None:
     """The share of the episodes that got as far."""
     for town in towns:
         distances = np.sort([record["distance"] for record in records if record["town"] == town])
@@ -67,7 +67,7 @@ def _draw_distances(axis: Axes, towns: Sequence[str], records: Sequence[Mapping[
     axis.legend(fontsize=8)
 
 
-def _draw_values(axis: Axes, records: Sequence[Mapping[str, Any]]) -> None:
+def _draw_values(axis: Axes, records: Sequence[Settings]) -> None:
     pairs = np.array([pair for record in records for pair in record["values"]], float).reshape(-1, 2)
     if not len(pairs):
         axis.set_visible(False)

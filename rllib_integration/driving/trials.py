@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError, overlay
 from rllib_integration.driving.policies import DrivingPolicy
 from rllib_integration.errors import IntegrationError
@@ -48,7 +49,7 @@ class Task:
     seed: int
 
 
-def drive_settings(document: Mapping[str, Any], towns: Sequence[str] = ()) -> tuple[dict[str, Any], list[str]]:
+def drive_settings(document: Settings, towns: Sequence[str] = ()) -> tuple[Record, list[str]]:
     """The environment and the towns of a driving test.
 
     Args:
@@ -71,14 +72,14 @@ def drive_settings(document: Mapping[str, Any], towns: Sequence[str] = ()) -> tu
 
 
 def drive_tasks(
-    env_config: Mapping[str, Any],
+    env_config: Settings,
     policies: Mapping[str, str],
     load_policy: Callable[[str], DrivingPolicy],
     tasks: Sequence[Task],
     *,
     workers: int,
     gamma: float,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Record]:
     """Drive episodes on several processes and yield the record of each one when it has ended, in any order.
 
     Args:
@@ -111,7 +112,7 @@ def drive_tasks(
             process.join()
 
 
-def _records(answers: dict[Connection, BaseProcess]) -> Iterator[dict[str, Any]]:
+def _records(answers: dict[Connection, BaseProcess]) -> Iterator[Record]:
     """What the workers send until all of them have ended."""
     while answers:
         for connection in wait(list(answers)):
@@ -141,7 +142,7 @@ def _share_out(tasks: Sequence[Task], workers: int) -> list[list[Task]]:
 
 def _work(
     tasks: Sequence[Task],
-    env_config: dict[str, Any],
+    env_config: Record,
     policies: Mapping[str, str],
     load_policy: Callable[[str], DrivingPolicy],
     gamma: float,
@@ -167,7 +168,7 @@ def _work(
         answers.send(Failure.of(error))
 
 
-def drive_episode(env: CarlaEnv, policy: DrivingPolicy, task: Task, gamma: float) -> dict[str, Any]:
+def drive_episode(env: CarlaEnv, policy: DrivingPolicy, task: Task, gamma: float) -> Record:
     """Drive one episode and return its record.
 
     Returns:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import carla
 import numpy as np
 
+from rllib_integration.annotations import Record
 from rllib_integration.roads.routes import Route
 from rllib_integration.scenarios.errors import ScenarioError
 from rllib_integration.scenarios.road import Road
@@ -51,7 +52,7 @@ class Outcome(NamedTuple):
     infractions: dict[str, int]
     seconds: float
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> Record:
         """The outcome as plain values, for a step's `info`."""
         return {"type": self.kind, **{key: value for key, value in self._asdict().items() if key != "kind"}}
 

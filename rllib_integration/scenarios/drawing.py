@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import carla
 import numpy as np
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError, nearest_sentence, overlay
 from rllib_integration.roads.routes import RoutePlanner
 from rllib_integration.scenarios.director import trigger_on_route
@@ -32,7 +32,7 @@ _FIRST_START = 10.0  # [m] before a trigger, the nearest of a place's starts; 5 
 _START_STEP = 5.0
 
 
-def choose_route(experiment: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+def choose_route(experiment: Settings, rng: np.random.Generator) -> Record:
     """With a route file, an episode's settings with the town and the weather of one of its routes.
 
     Args:
@@ -57,7 +57,7 @@ def choose_route(experiment: Mapping[str, Any], rng: np.random.Generator) -> dic
     )
 
 
-def situate(experiment: Mapping[str, Any], carla_map: carla.Map, rng: np.random.Generator) -> dict[str, Any]:
+def situate(experiment: Settings, carla_map: carla.Map, rng: np.random.Generator) -> Record:
     """An episode's settings with its start, route and scenarios in a town.
 
     Args:
@@ -80,7 +80,7 @@ def situate(experiment: Mapping[str, Any], carla_map: carla.Map, rng: np.random.
     return overlay(experiment, draw_place(settings, carla_map, rng))
 
 
-def along_route(route: RouteEntry, carla_map: carla.Map) -> dict[str, Any]:
+def along_route(route: RouteEntry, carla_map: carla.Map) -> Record:
     """The settings of an episode on a route of a file; scenarios that are not on it are left out with a line."""
     points = [carla.Location(*point) for point in route.points]
     planned = RoutePlanner.for_map(carla_map).route_along(points)
@@ -98,7 +98,7 @@ def along_route(route: RouteEntry, carla_map: carla.Map) -> dict[str, Any]:
     }
 
 
-def draw_place(settings: Mapping[str, Any], carla_map: carla.Map, rng: np.random.Generator) -> dict[str, Any]:
+def draw_place(settings: Settings, carla_map: carla.Map, rng: np.random.Generator) -> Record:
     """The settings of an episode that begins shortly before a trigger.
 
     Args:
@@ -126,9 +126,7 @@ def draw_place(settings: Mapping[str, Any], carla_map: carla.Map, rng: np.random
     return drawn
 
 
-def _from_place(
-    place: Place, given: Mapping[str, Any], lead: Sequence[float], rng: np.random.Generator
-) -> dict[str, Any]:
+def _from_place(place: Place, given: Settings, lead: Sequence[float], rng: np.random.Generator) -> Record:
     low, high = (round((float(end) - _FIRST_START) / _START_STEP) for end in lead)
     last = len(place.starts) - 1
     first, farthest = min(max(low, 0), last), min(max(high, 0), last)

@@ -10,10 +10,11 @@ import json
 import math
 import os
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.scores import penalty_2_0, penalty_2_1
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ _SCORES = ("score_composed", "score_route", "score_penalty")
 _VERSIONS = {"2.0": penalty_2_0, "2.1": penalty_2_1}
 
 
-def route_record(metrics: EpisodeMetrics, criteria: LeaderboardCriteria, seconds: float) -> dict[str, Any]:
+def route_record(metrics: EpisodeMetrics, criteria: LeaderboardCriteria, seconds: float) -> Record:
     """The record of one route, but for its `index`, `route_id` and town.
 
     Args:
@@ -117,9 +118,7 @@ def _scores(completion: float, penalty: float) -> dict[str, float]:
     }
 
 
-def results(
-    records: Sequence[Mapping[str, Any]], total: int, sensors: Sequence[str] = (), version: str = "2.0"
-) -> dict[str, Any]:
+def results(records: Sequence[Settings], total: int, sensors: Sequence[str] = (), version: str = "2.0") -> Record:
     """The results of an evaluation.
 
     Args:
@@ -145,7 +144,7 @@ def results(
     }
 
 
-def _global_record(records: Sequence[Mapping[str, Any]], total: int) -> dict[str, Any]:
+def _global_record(records: Sequence[Settings], total: int) -> Record:
     means = {name: round(sum(record["scores"][name] for record in records) / total, 6) for name in _SCORES}
     deviations = {name: _deviation([record["scores"][name] for record in records]) for name in _SCORES}
     kilometres = sum(record["meta"]["route_length"] * record["scores"]["score_route"] / 1e5 for record in records)
@@ -180,14 +179,14 @@ def _per(name: str, kilometres: float) -> float:
     return 1.0 if name == "outside_route_lanes" else max(kilometres, 0.001)
 
 
-def _amount(record: Mapping[str, Any], name: str) -> float:
+def _amount(record: Settings, name: str) -> float:
     messages = record["infractions"][name]
     if name != "outside_route_lanes":
         return float(len(messages))
     return math.fsum(float(message.split(" ")[8]) / 1000.0 for message in messages)
 
 
-def write_results(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path:
+def write_results(path: str | os.PathLike[str], content: Settings) -> Path:
     """Write results as the Leaderboard's `simulation_results.json`; the file appears whole or not at all."""
     file = Path(path).expanduser()
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -34,7 +33,7 @@ class Number:
         """What a value has to be, for messages."""
         return f"a number from {self.low:g} to {self.high:g}, or a range [low, high] of them"
 
-    def draw(self, given: Any, rng: np.random.Generator) -> float:
+    def draw(self, given: object, rng: np.random.Generator) -> float:
         """The value of one episode.
 
         Raises:
@@ -73,7 +72,7 @@ class Interval:
         """What a value has to be, for messages."""
         return f"a range [low, high] of numbers from {self.low:g} to {self.high:g}"
 
-    def draw(self, given: Any, rng: np.random.Generator) -> tuple[float, float]:
+    def draw(self, given: object, rng: np.random.Generator) -> tuple[float, float]:
         """The value of one episode.
 
         Raises:
@@ -112,7 +111,7 @@ class Choice:
         """What a value has to be, for messages."""
         return f"{' or '.join(self.words)}, or a list of them" if self.words else "a text"
 
-    def draw(self, given: Any, rng: np.random.Generator) -> str:
+    def draw(self, given: object, rng: np.random.Generator) -> str:
         """The value of one episode.
 
         Raises:
@@ -143,7 +142,7 @@ class Place:
         """What a value has to be, for messages."""
         return "'x,y,z' in metres"
 
-    def draw(self, given: Any, rng: np.random.Generator) -> tuple[float, float, float] | None:
+    def draw(self, given: object, rng: np.random.Generator) -> tuple[float, float, float] | None:
         """The value of one episode.
 
         Raises:
@@ -170,14 +169,14 @@ SIDE = Choice("right", ("left", "right"))
 """The side of the road, as the hero sees it."""
 
 
-def _ends(given: Any) -> tuple[float, float]:
+def _ends(given: object) -> tuple[float, float]:
     if not isinstance(given, Sequence) or isinstance(given, str):
         raise ValueError
     low, high = given
     return _number(low), _number(high)
 
 
-def _number(given: Any) -> float:
+def _number(given: object) -> float:
     if isinstance(given, bool) or not isinstance(given, (int, float, str)):
         raise ValueError
     return float(given)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import carla
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.annotations import Record
 from rllib_integration.roads.network import Lane, LaneCourse, LaneNetwork
 from rllib_integration.roads.town_cache import TownMemory
 from rllib_integration.scenarios.parameters import Number
@@ -53,7 +54,7 @@ class Place(NamedTuple):
     trigger: Trigger
     starts: list[tuple[float, float, float, float]]
     points: list[tuple[float, float, float]]
-    given: dict[str, Any]
+    given: Record
     room: float = math.inf
 
 
@@ -150,7 +151,7 @@ class _Finder:
         leaving = self._ahead(following[0], 0.0, self._type.reach)
         if leaving.length < _SHORTEST_EXIT:
             return
-        given: dict[str, Any] = {}
+        given: Record = {}
         if self._site.others_from:
             directions = [name for name in self._site.others_from if self._comes_from(name, way, course)]
             if not directions:
@@ -205,7 +206,7 @@ class _Finder:
             at = course.length
         return starts
 
-    def _beside(self, points: NDArray[np.float64]) -> tuple[dict[str, Any], float]:
+    def _beside(self, points: NDArray[np.float64]) -> tuple[Record, float]:
         """Parameters that fit what lies beside the road, and how far what the type needs lies there (m)."""
         lane = self._site.lane
         if lane is None:

@@ -13,8 +13,9 @@ A type has the name and the parameters that it has in the CARLA Leaderboard 2.0,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
+from rllib_integration.annotations import Settings
 from rllib_integration.roads.routes import RoadOption
 from rllib_integration.scenarios.parameters import Parameter
 from rllib_integration.scenarios.road import Direction
@@ -78,7 +79,7 @@ class Scenario:
     set_up_before: ClassVar[float] = 100.0
     """Distance before the trigger at which the actors are put in place (m)."""
 
-    def __init__(self, stage: Stage, at: float, values: Mapping[str, Any]) -> None:
+    def __init__(self, stage: Stage, at: float, values: Settings) -> None:
         self.stage = stage
         self.at = at
         self.values = dict(values)

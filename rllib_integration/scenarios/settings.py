@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError, Rule, merge, overlay
 from rllib_integration.scenarios.situations import Situation, check_parameters, scenario_type
 from rllib_integration.scenarios.types import SCENARIO_TYPES
 
 WHERE = "env_config.experiment.scenarios"
 
-SCENARIOS_CONFIG: dict[str, Any] = {
+SCENARIOS_CONFIG: Record = {
     "types": {},  # name -> {parameter: value or range, weight: 1}; or a list of names, or "all"; one an episode
     "share": 1.0,  # of the episodes; the others are driven without
     "lead": [20.0, 60.0],  # [m] before its trigger at which such an episode starts
@@ -28,7 +29,7 @@ SCENARIOS_CONFIG: dict[str, Any] = {
     "pinned": [],  # {type: ..., trigger: "x,y,z,yaw", <parameter>: value}
 }
 
-Types = dict[str, dict[str, Any]]
+Types = dict[str, Record]
 
 
 def _is_range(value: Any, low: float = 0.0) -> bool:
@@ -56,7 +57,7 @@ _RULES = {
 }
 
 
-def resolve_scenarios(settings: Mapping[str, Any] | None, where: str = WHERE) -> dict[str, Any]:
+def resolve_scenarios(settings: Settings | None, where: str = WHERE) -> Record:
     """Lay settings over `SCENARIOS_CONFIG`.
 
     Raises:
@@ -77,7 +78,7 @@ def resolve_scenarios(settings: Mapping[str, Any] | None, where: str = WHERE) ->
     return resolved
 
 
-def _read_types(given: Any, where: str) -> Types:
+def _read_types(given: object, where: str) -> Types:
     if given == "all":
         given = list(SCENARIO_TYPES)
     if isinstance(given, str):
@@ -98,7 +99,7 @@ def _read_types(given: Any, where: str) -> Types:
     return types
 
 
-def at_level(settings: Mapping[str, Any], rng: np.random.Generator) -> tuple[int, Types]:
+def at_level(settings: Settings, rng: np.random.Generator) -> tuple[int, Types]:
     """The level of an episode, the present one or now and then an earlier one, and the types that it is drawn from.
 
     Args:
@@ -113,6 +114,6 @@ def at_level(settings: Mapping[str, Any], rng: np.random.Generator) -> tuple[int
     return level, settings["levels"][level]
 
 
-def pinned_situations(settings: Mapping[str, Any], where: str = WHERE) -> list[Situation]:
+def pinned_situations(settings: Settings, where: str = WHERE) -> list[Situation]:
     """The situations that settings pin down."""
     return [Situation.read(entry, f"{where}.pinned[{number}]") for number, entry in enumerate(settings["pinned"])]

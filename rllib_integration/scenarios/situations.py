@@ -6,10 +6,11 @@ A situation is written `{type: DynamicObjectCrossing, trigger: "x,y,z,yaw", dist
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError, nearest, nearest_sentence
 from rllib_integration.scenarios.scenario import Scenario
 from rllib_integration.scenarios.types import SCENARIO_TYPES
@@ -31,7 +32,7 @@ class Trigger(NamedTuple):
     yaw: float
 
     @classmethod
-    def read(cls, entry: Any, where: str) -> Trigger:
+    def read(cls, entry: object, where: str) -> Trigger:
         """The trigger that `"x,y,z,yaw"`, or a list of these, names.
 
         Raises:
@@ -62,11 +63,11 @@ class Situation(NamedTuple):
 
     kind: str
     trigger: Trigger
-    given: Mapping[str, Any]
+    given: Settings
     name: str
 
     @classmethod
-    def read(cls, entry: Any, where: str) -> Situation:
+    def read(cls, entry: object, where: str) -> Situation:
         """The situation that a mapping of settings describes.
 
         Raises:
@@ -83,7 +84,7 @@ class Situation(NamedTuple):
         trigger = Trigger.read(entry["trigger"], f"{where}.trigger")
         return cls(kind, trigger, given, str(entry.get("name", kind)))
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Record:
         """The mapping of settings that describes it."""
         plain = {
             name: list(value) if isinstance(value, tuple) else value
@@ -92,12 +93,12 @@ class Situation(NamedTuple):
         }
         return {"type": self.kind, "trigger": str(self.trigger), "name": self.name, **plain}
 
-    def values(self, rng: np.random.Generator) -> dict[str, Any]:
+    def values(self, rng: np.random.Generator) -> Record:
         """All its parameters, drawn where a range is given."""
         return draw_parameters(self.kind, self.given, rng, self.name)
 
 
-def scenario_type(name: Any, where: str) -> type[Scenario]:
+def scenario_type(name: object, where: str) -> type[Scenario]:
     """The type of a name.
 
     Raises:
@@ -110,7 +111,7 @@ def scenario_type(name: Any, where: str) -> type[Scenario]:
     return SCENARIO_TYPES[name]
 
 
-def check_parameters(kind: str, given: Mapping[str, Any], where: str) -> None:
+def check_parameters(kind: str, given: Settings, where: str) -> None:
     """Check the parameters of a type that are set.
 
     Raises:
@@ -124,13 +125,13 @@ def check_parameters(kind: str, given: Mapping[str, Any], where: str) -> None:
     draw_parameters(kind, given, np.random.default_rng(0), where)
 
 
-def draw_parameters(kind: str, given: Mapping[str, Any], rng: np.random.Generator, where: str) -> dict[str, Any]:
+def draw_parameters(kind: str, given: Settings, rng: np.random.Generator, where: str) -> Record:
     """All parameters of a type: those that are set, drawn where they are ranges, and the defaults of the others.
 
     Raises:
         ConfigError: A value can't be used.
     """
-    values: dict[str, Any] = {}
+    values: Record = {}
     for name, parameter in SCENARIO_TYPES[kind].parameters.items():
         if name not in given:
             values[name] = parameter.default

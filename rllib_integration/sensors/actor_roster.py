@@ -35,7 +35,7 @@ class ActorStates(NamedTuple):
     kinds: NDArray[np.int64]
 
 
-def call(function: Callable[..., Any], *arguments: Any) -> Any:
+def call(function: Callable[..., Any], *arguments: object) -> Any:
     """Call a function at once."""
     return function(*arguments)
 

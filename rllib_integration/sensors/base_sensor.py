@@ -21,12 +21,13 @@ messages that nobody reads cost nothing and an error in ``parse`` reaches the us
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 import carla
 import gymnasium
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Interface(Protocol):
     ask: Callable[..., Any]
     blueprints: carla.BlueprintLibrary | None
     map: carla.Map | None
-    memory: dict[str, Any]
+    memory: Record
     route: Route | None
     ticks_per_step: int
 
@@ -70,7 +71,7 @@ class Interface(Protocol):
     def unregister(self, name: str, sensor: BaseSensor | None = None) -> None:
         """Forget a sensor."""
 
-    def push(self, sensor: BaseSensor, frame: int, data: Any) -> None:
+    def push(self, sensor: BaseSensor, frame: int, data: object) -> None:
         """Take a raw message."""
 
     def wake(self, frame: int) -> None:
@@ -94,7 +95,7 @@ class BaseSensor:
     type_id: ClassVar[str] = ""
     """Blueprint id; giving one in the class body registers the class."""
 
-    OPTIONS: ClassVar[Mapping[str, Any]] = {}
+    OPTIONS: ClassVar[Settings] = {}
     """Options that are no blueprint attributes: name -> default, or a tuple of words of which the first is default."""
 
     ticks_between_data: int = 1
@@ -109,7 +110,7 @@ class BaseSensor:
     asks_server: ClassVar[bool] = False
     """Whether reading the sensor asks the server for anything other than through ``interface.ask``."""
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         type_id = cls.__dict__.get("type_id", "")
         if not type_id:
@@ -123,7 +124,7 @@ class BaseSensor:
             )
         SENSOR_CLASSES[type_id] = cls
 
-    def __init__(self, name: str, attributes: Mapping[str, Any], interface: Interface, parent: carla.Actor) -> None:
+    def __init__(self, name: str, attributes: Settings, interface: Interface, parent: carla.Actor) -> None:
         self.name = name
         self.attributes = {key: value for key, value in attributes.items() if key not in ("type", "transform")}
         self.options = self.read_options(attributes)
@@ -132,7 +133,7 @@ class BaseSensor:
         interface.register(name, self)
 
     @classmethod
-    def read_options(cls, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    def read_options(cls, attributes: Settings) -> Record:
         """The values of :attr:`OPTIONS` in ``attributes``, converted to the type of their defaults.
 
         Raises:
@@ -141,12 +142,12 @@ class BaseSensor:
         return {key: _read_option(cls, key, rule, attributes.get(key)) for key, rule in cls.OPTIONS.items()}
 
     @classmethod
-    def space_for(cls, attributes: Mapping[str, Any]) -> gymnasium.Space:
+    def space_for(cls, attributes: Settings) -> gymnasium.Space:
         """The Gymnasium space of the parsed data, from the configuration alone (no server is needed)."""
         raise NotImplementedError(f"{cls.__name__} declares no space: override its classmethod space_for().")
 
     @classmethod
-    def prepare(cls, attributes: Mapping[str, Any], carla_map: carla.Map) -> None:
+    def prepare(cls, attributes: Settings, carla_map: carla.Map) -> None:
         """Do what takes long and needs no server, such as drawing a town: before, not while a server is waited for."""
 
     def space(self) -> gymnasium.Space:
@@ -169,7 +170,7 @@ class BaseSensor:
         """How much parsed event data matters: the strongest event of a step stands in ``sensor_data``."""
         return 0.0
 
-    def update_sensor(self, data: Any, frame: int) -> None:
+    def update_sensor(self, data: object, frame: int) -> None:
         """Hand over the raw message of a frame. May be called from any thread."""
         self.interface.push(self, frame, data)
 
@@ -196,7 +197,7 @@ class CarlaSensor(BaseSensor):
         RuntimeError: The simulator refuses the actor.
     """
 
-    def __init__(self, name: str, attributes: Mapping[str, Any], interface: Interface, parent: carla.Actor) -> None:
+    def __init__(self, name: str, attributes: Settings, interface: Interface, parent: carla.Actor) -> None:
         super().__init__(name, attributes, interface, parent)
         self.sensor: carla.Sensor | None = None
         try:
@@ -205,7 +206,7 @@ class CarlaSensor(BaseSensor):
             interface.unregister(name, self)
             raise
 
-    def _spawn(self, attributes: Mapping[str, Any]) -> None:
+    def _spawn(self, attributes: Settings) -> None:
         transform = parse_transform(self.name, attributes.get("transform", "0,0,0,0,0,0"))
         world = self.parent.get_world()
         blueprint = self._blueprint(world, attributes)
@@ -225,11 +226,11 @@ class CarlaSensor(BaseSensor):
         """Whether nobody reads what the sensor would send between the last frames of two steps."""
         return False
 
-    def _receive(self, data: Any) -> None:
+    def _receive(self, data: object) -> None:
         """What the client's thread calls with each message."""
         self.callback(data)
 
-    def _blueprint(self, world: carla.World, attributes: Mapping[str, Any]) -> carla.ActorBlueprint:
+    def _blueprint(self, world: carla.World, attributes: Settings) -> carla.ActorBlueprint:
         type_id = self.type_id or str(attributes.get("type", ""))
         library = self.interface.blueprints or world.get_blueprint_library()
         try:
@@ -244,7 +245,7 @@ class CarlaSensor(BaseSensor):
                 self._set_attribute(blueprint, str(key), value)
         return blueprint
 
-    def _set_attribute(self, blueprint: carla.ActorBlueprint, key: str, value: Any) -> None:
+    def _set_attribute(self, blueprint: carla.ActorBlueprint, key: str, value: object) -> None:
         if not blueprint.has_attribute(key):
             allowed = [attribute.id for attribute in blueprint] + list(self.OPTIONS)
             raise SensorConfigError(
@@ -307,7 +308,7 @@ class EventSensor(CarlaSensor):
         except RuntimeError:  # the actor has been destroyed, and says nothing more
             return 0
 
-    def _receive(self, data: Any) -> None:
+    def _receive(self, data: object) -> None:
         try:
             super()._receive(data)
         finally:
@@ -315,7 +316,7 @@ class EventSensor(CarlaSensor):
             self.interface.event_came()
 
     @classmethod
-    def space_for(cls, attributes: Mapping[str, Any]) -> gymnasium.Space:
+    def space_for(cls, attributes: Settings) -> gymnasium.Space:
         raise TypeError(f"{cls.type_id} reports events with actors or markings in them, which no space describes.")
 
 
@@ -325,7 +326,7 @@ class PseudoSensor(BaseSensor):
     asks_server = True
     """Who never asks, or only through ``interface.ask``, says False here: such sensors take less time to read."""
 
-    def __init__(self, name: str, attributes: Mapping[str, Any], interface: Interface, parent: carla.Actor) -> None:
+    def __init__(self, name: str, attributes: Settings, interface: Interface, parent: carla.Actor) -> None:
         if self.OPTIONS:
             for key in attributes:
                 if key not in ("type", "transform") and key not in self.OPTIONS:
@@ -340,7 +341,7 @@ class PseudoSensor(BaseSensor):
         raise NotImplementedError(f"{type(self).__name__} has to override compute(frame).")
 
 
-def parse_transform(name: str, text: Any) -> carla.Transform:
+def parse_transform(name: str, text: object) -> carla.Transform:
     """Read a sensor's ``"x,y,z,roll,pitch,yaw"`` (metres, degrees; the parent's frame).
 
     Raises:

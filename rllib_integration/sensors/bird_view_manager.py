@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import carla
@@ -17,6 +17,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.sensors.actor_roster import NO_ACTORS, ActorRoster, ActorStates, Box, call
 from rllib_integration.sensors.base_sensor import PseudoSensor, SensorConfigError, nearest_hint
 from rllib_integration.sensors.bird_view.map_pyramid import MapPyramid
@@ -146,7 +147,7 @@ class BirdviewSensor(PseudoSensor):
 
     type_id = "sensor.birdview"
     asks_server = False
-    OPTIONS: ClassVar[Mapping[str, Any]] = {
+    OPTIONS: ClassVar[Settings] = {
         "size": 300,
         "radius": 15.0,
         "format": ("rgb", "masks"),
@@ -154,9 +155,7 @@ class BirdviewSensor(PseudoSensor):
         "route": False,
     }
 
-    def __init__(
-        self, name: str, attributes: Mapping[str, Any], interface: SensorInterface, parent: carla.Actor
-    ) -> None:
+    def __init__(self, name: str, attributes: Settings, interface: SensorInterface, parent: carla.Actor) -> None:
         super().__init__(name, attributes, interface, parent)
         try:
             self.manager = BirdviewManager(
@@ -174,7 +173,7 @@ class BirdviewSensor(PseudoSensor):
             raise
 
     @classmethod
-    def read_options(cls, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    def read_options(cls, attributes: Settings) -> Record:
         """The options, checked.
 
         Raises:
@@ -188,13 +187,13 @@ class BirdviewSensor(PseudoSensor):
         return options
 
     @classmethod
-    def space_for(cls, attributes: Mapping[str, Any]) -> gymnasium.Space:
+    def space_for(cls, attributes: Settings) -> gymnasium.Space:
         options = cls.read_options(attributes)
         channels = len(options["planes"]) if options["format"] == "masks" else 3
         return gymnasium.spaces.Box(0, 255, (options["size"], options["size"], channels), np.uint8)
 
     @classmethod
-    def prepare(cls, attributes: Mapping[str, Any], carla_map: carla.Map) -> None:
+    def prepare(cls, attributes: Settings, carla_map: carla.Map) -> None:
         """Draw the town, if it has not been drawn before, and compile what paints."""
         options = cls.read_options(attributes)
         planes = options["planes"] if options["format"] == "masks" else None

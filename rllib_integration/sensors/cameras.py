@@ -7,7 +7,6 @@ resized by their nearest pixel, so that no label is invented.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import carla
@@ -16,6 +15,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.annotations import Settings
 from rllib_integration.sensors.base_sensor import CarlaSensor, EventSensor
 
 DEPTH_RANGE = 1000.0  # [m] the far plane of CARLA's depth camera
@@ -30,7 +30,7 @@ def image_array(image: carla.Image) -> NDArray[np.uint8]:
     return np.frombuffer(image.raw_data, np.uint8).reshape(image.height, image.width, 4)
 
 
-def output_shape(attributes: Mapping[str, Any]) -> tuple[int, int]:
+def output_shape(attributes: Settings) -> tuple[int, int]:
     """Height and width of the parsed picture of a camera so configured."""
     width = int(attributes.get("resize_x") or 0) or int(attributes.get("image_size_x", 800))
     height = int(attributes.get("resize_y") or 0) or int(attributes.get("image_size_y", 600))
@@ -44,7 +44,7 @@ class BaseCamera(CarlaSensor):
     a step, where a step is several ticks and its configuration has no `sensor_tick`.
     """
 
-    OPTIONS: ClassVar[Mapping[str, Any]] = {"resize_x": 0, "resize_y": 0}
+    OPTIONS: ClassVar[Settings] = {"resize_x": 0, "resize_y": 0}
 
     def _only_steps_matter(self) -> bool:
         reads_all = type(self).callback is not CarlaSensor.callback
@@ -62,7 +62,7 @@ class BaseCamera(CarlaSensor):
         return cv2.cvtColor(image_array(image), cv2.COLOR_BGRA2RGB)
 
 
-def _picture_space(attributes: Mapping[str, Any], *channels: int) -> gymnasium.Space:
+def _picture_space(attributes: Settings, *channels: int) -> gymnasium.Space:
     return gymnasium.spaces.Box(0, 255, (*output_shape(attributes), *channels), np.uint8)
 
 
@@ -70,10 +70,10 @@ class CameraRGB(BaseCamera):
     """Colour camera: ``uint8 (H, W, 3)`` RGB, or ``uint8 (H, W, 1)`` luma with ``grayscale: true``."""
 
     type_id = "sensor.camera.rgb"
-    OPTIONS: ClassVar[Mapping[str, Any]] = {"resize_x": 0, "resize_y": 0, "grayscale": False}
+    OPTIONS: ClassVar[Settings] = {"resize_x": 0, "resize_y": 0, "grayscale": False}
 
     @classmethod
-    def space_for(cls, attributes: Mapping[str, Any]) -> gymnasium.Space:
+    def space_for(cls, attributes: Settings) -> gymnasium.Space:
         return _picture_space(attributes, 1 if cls.read_options(attributes)["grayscale"] else 3)
 
     def parse(self, data: carla.Image) -> NDArray[np.uint8]:
@@ -90,10 +90,10 @@ class CameraDepth(BaseCamera):
     """
 
     type_id = "sensor.camera.depth"
-    OPTIONS: ClassVar[Mapping[str, Any]] = {"resize_x": 0, "resize_y": 0, "format": ("rgb", "metres")}
+    OPTIONS: ClassVar[Settings] = {"resize_x": 0, "resize_y": 0, "format": ("rgb", "metres")}
 
     @classmethod
-    def space_for(cls, attributes: Mapping[str, Any]) -> gymnasium.Space:
+    def space_for(cls, attributes: Settings) -> gymnasium.Space:
         if cls.read_options(attributes)["format"] == "metres":
             return gymnasium.spaces.Box(0.0, DEPTH_RANGE, output_shape(attributes), np.float32)
         return _picture_space(attributes, 3)
@@ -115,10 +115,10 @@ class CameraSemanticSegmentation(BaseCamera):
     """
 
     type_id = "sensor.camera.semantic_segmentation"
-    OPTIONS: ClassVar[Mapping[str, Any]] = {"resize_x": 0, "resize_y": 0, "format": ("rgb", "tags", "cityscapes")}
+    OPTIONS: ClassVar[Settings] = {"resize_x": 0, "resize_y": 0, "format": ("rgb", "tags", "cityscapes")}
 
     @classmethod
-    def space_for(cls, attributes: Mapping[str, Any]) -> gymnasium.Space:
+    def space_for(cls, attributes: Settings) -> gymnasium.Space:
         if cls.read_options(attributes)["format"] == "tags":
             return gymnasium.spaces.Box(0, 255, output_shape(attributes), np.uint8)
         return _picture_space(attributes, 3)
@@ -139,10 +139,10 @@ class CameraInstanceSegmentation(BaseCamera):
     """
 
     type_id = "sensor.camera.instance_segmentation"
-    OPTIONS: ClassVar[Mapping[str, Any]] = {"resize_x": 0, "resize_y": 0, "format": ("rgb", "instances")}
+    OPTIONS: ClassVar[Settings] = {"resize_x": 0, "resize_y": 0, "format": ("rgb", "instances")}
 
     @classmethod
-    def space_for(cls, attributes: Mapping[str, Any]) -> gymnasium.Space:
+    def space_for(cls, attributes: Settings) -> gymnasium.Space:
         if cls.read_options(attributes)["format"] == "instances":
             high = np.broadcast_to(np.array([255, 65535], np.int32), (*output_shape(attributes), 2))
             return gymnasium.spaces.Box(np.zeros_like(high), high, dtype=np.int32)
@@ -164,10 +164,10 @@ class CameraNormals(BaseCamera):
     """
 
     type_id = "sensor.camera.normals"
-    OPTIONS: ClassVar[Mapping[str, Any]] = {"resize_x": 0, "resize_y": 0, "format": ("rgb", "vectors")}
+    OPTIONS: ClassVar[Settings] = {"resize_x": 0, "resize_y": 0, "format": ("rgb", "vectors")}
 
     @classmethod
-    def space_for(cls, attributes: Mapping[str, Any]) -> gymnasium.Space:
+    def space_for(cls, attributes: Settings) -> gymnasium.Space:
         if cls.read_options(attributes)["format"] == "vectors":
             return gymnasium.spaces.Box(-1.0, 1.0, (*output_shape(attributes), 3), np.float32)
         return _picture_space(attributes, 3)
@@ -191,10 +191,10 @@ class CameraOpticalFlow(BaseCamera):
     def _only_steps_matter(self) -> bool:
         return False  # it shows the motion since the picture before
 
-    OPTIONS: ClassVar[Mapping[str, Any]] = {"resize_x": 0, "resize_y": 0, "format": ("flow", "rgb")}
+    OPTIONS: ClassVar[Settings] = {"resize_x": 0, "resize_y": 0, "format": ("flow", "rgb")}
 
     @classmethod
-    def space_for(cls, attributes: Mapping[str, Any]) -> gymnasium.Space:
+    def space_for(cls, attributes: Settings) -> gymnasium.Space:
         if cls.read_options(attributes)["format"] == "rgb":
             return _picture_space(attributes, 3)
         return gymnasium.spaces.Box(-FLOW_RANGE, FLOW_RANGE, (*output_shape(attributes), 2), np.float32)
@@ -215,7 +215,7 @@ class CameraDVS(EventSensor):
     type_id = "sensor.camera.dvs"
 
     @classmethod
-    def space_for(cls, attributes: Mapping[str, Any]) -> gymnasium.Space:
+    def space_for(cls, attributes: Settings) -> gymnasium.Space:
         return _picture_space(attributes, 3)
 
     def parse(self, data: carla.DVSEventArray) -> NDArray[np.uint8]:

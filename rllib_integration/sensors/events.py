@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import carla
 
+from rllib_integration.annotations import Settings
 from rllib_integration.sensors.base_sensor import EventSensor
 
 
@@ -57,7 +57,7 @@ class LaneInvasion(EventSensor):
     type_id = "sensor.other.lane_invasion"
     hears_every_frame = True
 
-    def _spawn(self, attributes: Mapping[str, Any]) -> None:
+    def _spawn(self, attributes: Settings) -> None:
         self._frame_seen = 0
         super()._spawn(attributes)
         self._world = self.parent.get_world()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import carla
 import gymnasium
 
+from rllib_integration.annotations import Settings
 from rllib_integration.sensors.base_sensor import SENSOR_CLASSES, BaseSensor, SensorConfigError, nearest_hint
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class SensorFactory:
         return SENSOR_CLASSES[type_id]
 
     @staticmethod
-    def spawn(name: str, attributes: Mapping[str, Any], interface: SensorInterface, parent: carla.Actor) -> BaseSensor:
+    def spawn(name: str, attributes: Settings, interface: SensorInterface, parent: carla.Actor) -> BaseSensor:
         """Make the sensor ``name`` on ``parent`` and register it with ``interface``.
 
         Args:
@@ -77,7 +77,7 @@ class SensorFactory:
         return SensorFactory.sensor_class(attributes.get("type", ""))(name, attributes, interface, parent)
 
     @staticmethod
-    def prepare(attributes: Mapping[str, Any], carla_map: carla.Map) -> None:
+    def prepare(attributes: Settings, carla_map: carla.Map) -> None:
         """Do what takes a sensor so configured long in a new town, and needs no server.
 
         Raises:
@@ -86,7 +86,7 @@ class SensorFactory:
         SensorFactory.sensor_class(attributes.get("type", "")).prepare(attributes, carla_map)
 
     @staticmethod
-    def space(attributes: Mapping[str, Any]) -> gymnasium.Space:
+    def space(attributes: Settings) -> gymnasium.Space:
         """The Gymnasium space of the parsed data of a sensor so configured; needs no simulator."""
         cls = SensorFactory.sensor_class(attributes.get("type", ""))
         return cls.space_for({**attributes, **cls.read_options(attributes)})

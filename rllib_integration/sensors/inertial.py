@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import carla
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.annotations import Settings
 from rllib_integration.sensors.base_sensor import CarlaSensor
 
 
@@ -19,7 +17,7 @@ class Gnss(CarlaSensor):
     type_id = "sensor.other.gnss"
 
     @classmethod
-    def space_for(cls, attributes: Mapping[str, Any]) -> gymnasium.Space:
+    def space_for(cls, attributes: Settings) -> gymnasium.Space:
         bound = np.array([90.0, 180.0, np.inf])
         return gymnasium.spaces.Box(-bound, bound, dtype=np.float64)
 
@@ -37,7 +35,7 @@ class Imu(CarlaSensor):
     type_id = "sensor.other.imu"
 
     @classmethod
-    def space_for(cls, attributes: Mapping[str, Any]) -> gymnasium.Space:
+    def space_for(cls, attributes: Settings) -> gymnasium.Space:
         return gymnasium.spaces.Box(-np.inf, np.inf, (7,), np.float64)
 
     def parse(self, data: carla.IMUMeasurement) -> NDArray[np.float64]:

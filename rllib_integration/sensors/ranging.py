@@ -6,7 +6,6 @@ number of rows, ``format: ring`` a picture of the surroundings.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import carla
@@ -14,6 +13,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.annotations import Settings
 from rllib_integration.sensors.base_sensor import CarlaSensor
 
 SEMANTIC_POINT = np.dtype(
@@ -91,10 +91,10 @@ class Lidar(CarlaSensor):
     """
 
     type_id = "sensor.lidar.ray_cast"
-    OPTIONS: ClassVar[Mapping[str, Any]] = {"format": ("points", "padded", "ring"), "max_points": 4096, "columns": 360}
+    OPTIONS: ClassVar[Settings] = {"format": ("points", "padded", "ring"), "max_points": 4096, "columns": 360}
 
     @classmethod
-    def space_for(cls, attributes: Mapping[str, Any]) -> gymnasium.Space:
+    def space_for(cls, attributes: Settings) -> gymnasium.Space:
         options = cls.read_options(attributes)
         far = float(attributes.get("range", 10.0))
         if options["format"] == "ring":
@@ -123,14 +123,14 @@ class SemanticLidar(CarlaSensor):
     """
 
     type_id = "sensor.lidar.ray_cast_semantic"
-    OPTIONS: ClassVar[Mapping[str, Any]] = {
+    OPTIONS: ClassVar[Settings] = {
         "format": ("points", "structured", "padded", "ring"),
         "max_points": 4096,
         "columns": 360,
     }
 
     @classmethod
-    def space_for(cls, attributes: Mapping[str, Any]) -> gymnasium.Space:
+    def space_for(cls, attributes: Settings) -> gymnasium.Space:
         options = cls.read_options(attributes)
         far = float(attributes.get("range", 10.0))
         if options["format"] == "structured":
@@ -164,7 +164,7 @@ def _ring(
     return ring_image(points, values, counts, sensor.options["columns"], fov, far)
 
 
-def _ring_space(attributes: Mapping[str, Any], columns: int, highest: float) -> gymnasium.Space:
+def _ring_space(attributes: Settings, columns: int, highest: float) -> gymnasium.Space:
     high = np.empty((int(attributes.get("channels", 32)), columns, 2), np.float32)
     high[..., 0] = float(attributes.get("range", 10.0))
     high[..., 1] = highest
@@ -180,10 +180,10 @@ class Radar(CarlaSensor):
     """
 
     type_id = "sensor.other.radar"
-    OPTIONS: ClassVar[Mapping[str, Any]] = {"format": ("points", "padded"), "max_points": 128}
+    OPTIONS: ClassVar[Settings] = {"format": ("points", "padded"), "max_points": 128}
 
     @classmethod
-    def space_for(cls, attributes: Mapping[str, Any]) -> gymnasium.Space:
+    def space_for(cls, attributes: Settings) -> gymnasium.Space:
         options = cls.read_options(attributes)
         far = float(attributes.get("range", 100.0))
         high = np.array([far, np.pi, np.pi / 2.0, np.inf], np.float32)

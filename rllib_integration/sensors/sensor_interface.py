@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import carla
 
+from rllib_integration.annotations import Record
 from rllib_integration.errors import IntegrationError
 from rllib_integration.sensors.actor_roster import call
 from rllib_integration.sensors.base_sensor import BaseSensor, EventSensor, PseudoSensor, SensorConfigError
@@ -137,7 +138,7 @@ class SensorInterface:
         self.route: Route | None = None
         self.map: carla.Map | None = None
         self.blueprints: carla.BlueprintLibrary | None = None
-        self.memory: dict[str, Any] = {}
+        self.memory: Record = {}
         self._arrived = threading.Condition()
         self._mailboxes: dict[str, _Mailbox] = {}
         self._wanted: int | None = None
@@ -183,7 +184,7 @@ class SensorInterface:
         self.asks_server = any(mailbox.sensor.asks_server for mailbox in self._mailboxes.values())
         self.hears_every_frame = any(mailbox.sensor.hears_every_frame for mailbox in self._mailboxes.values())
 
-    def push(self, sensor: BaseSensor, frame: int, data: Any) -> None:
+    def push(self, sensor: BaseSensor, frame: int, data: object) -> None:
         """Take a raw message from a sensor. Called by the client's threads; messages of sensors that have left
         are dropped."""
         with self._arrived:
@@ -224,7 +225,7 @@ class SensorInterface:
             self._await_events(timeout)
         with self._arrived:
             self._await_frame(frame, timeout)
-            raw: dict[str, Any] = {}
+            raw: Record = {}
             for name, mailbox in self._mailboxes.items():
                 if mailbox.sensor.is_event_sensor():
                     raw[name] = mailbox.take_events(frame)

@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.sensors.actor_roster import PROP, TWO_WHEELER, VEHICLE, WALKER, ActorRoster, Box
 from rllib_integration.sensors.base_sensor import PseudoSensor, parse_transform
 from rllib_integration.sensors.road_field import EdgeRays, RoadField
@@ -83,7 +84,7 @@ class VirtualLidarSensor(PseudoSensor):
 
     type_id = "sensor.virtual_lidar"
     asks_server = False
-    OPTIONS: ClassVar[Mapping[str, Any]] = {
+    OPTIONS: ClassVar[Settings] = {
         "angles": DEFAULT_ANGLES,
         "rear": True,
         "far": 40.0,
@@ -91,9 +92,7 @@ class VirtualLidarSensor(PseudoSensor):
         "planes": ("road",),
     }
 
-    def __init__(
-        self, name: str, attributes: Mapping[str, Any], interface: SensorInterface, parent: carla.Actor
-    ) -> None:
+    def __init__(self, name: str, attributes: Settings, interface: SensorInterface, parent: carla.Actor) -> None:
         super().__init__(name, attributes, interface, parent)
         try:
             self._prepare_rays(attributes, interface.map or parent.get_world().get_map())
@@ -101,7 +100,7 @@ class VirtualLidarSensor(PseudoSensor):
             interface.unregister(name, self)
             raise
 
-    def _prepare_rays(self, attributes: Mapping[str, Any], carla_map: carla.Map) -> None:
+    def _prepare_rays(self, attributes: Settings, carla_map: carla.Map) -> None:
         memory, options = self.interface.memory, self.options
         far = options["far"]
         ahead = ray_angles(options["angles"], rear=False)
@@ -115,7 +114,7 @@ class VirtualLidarSensor(PseudoSensor):
         self._mounts = _mounts(self.name, attributes, self._roster.hero_box, options["rear"])
 
     @classmethod
-    def read_options(cls, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    def read_options(cls, attributes: Settings) -> Record:
         """The options, checked.
 
         Raises:
@@ -131,13 +130,13 @@ class VirtualLidarSensor(PseudoSensor):
         return options
 
     @classmethod
-    def space_for(cls, attributes: Mapping[str, Any]) -> gymnasium.Space:
+    def space_for(cls, attributes: Settings) -> gymnasium.Space:
         options = cls.read_options(attributes)
         high = 1.0 if options["format"] == "share" else options["far"]
         return gymnasium.spaces.Box(0.0, high, (len(ray_angles(options["angles"], options["rear"])),), np.float32)
 
     @classmethod
-    def prepare(cls, attributes: Mapping[str, Any], carla_map: carla.Map) -> None:
+    def prepare(cls, attributes: Settings, carla_map: carla.Map) -> None:
         """Measure the town's road edges, if that has not been done before, and compile."""
         options = cls.read_options(attributes)
         rays = EdgeRays(RoadField.of_map(carla_map), ray_angles(options["angles"], rear=False), options["far"])
@@ -202,7 +201,7 @@ def _read_planes(value: Any) -> tuple[str, ...]:
     return names
 
 
-def _read_mount(name: str, attributes: Mapping[str, Any]) -> tuple[float, float, float] | None:
+def _read_mount(name: str, attributes: Settings) -> tuple[float, float, float] | None:
     """Metres ahead and to the right of the parent and a direction (rad), where the configuration gives a transform.
 
     Raises:
@@ -219,7 +218,7 @@ def _read_mount(name: str, attributes: Mapping[str, Any]) -> tuple[float, float,
     return mount.location.x, mount.location.y, math.radians(mount.rotation.yaw)
 
 
-def _mounts(name: str, attributes: Mapping[str, Any], box: Box, rear: bool) -> list[tuple[float, float, float]]:
+def _mounts(name: str, attributes: Settings, box: Box, rear: bool) -> list[tuple[float, float, float]]:
     """Where the rays ahead, and those astern, begin."""
     mount = _read_mount(name, attributes)
     if mount is not None:

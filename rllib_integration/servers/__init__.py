@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any
 
+from rllib_integration.annotations import Settings
 from rllib_integration.config.server import ServerSettings
 from rllib_integration.servers.bounded_calls import BoundedCalls
 from rllib_integration.servers.carla_server import CarlaServer
@@ -42,13 +41,13 @@ def chosen_kind(settings: ServerSettings) -> str:
     return "packaged" if settings.carla_root or "CARLA_ROOT" in os.environ else "embedded"
 
 
-def chooses_embedded(core_config: Mapping[str, Any]) -> bool:
+def chooses_embedded(core_config: Settings) -> bool:
     """Whether no kind of server is configured, and the embedded one is taken for want of an installation."""
     settings = ServerSettings.from_core_config(core_config)
     return settings.kind == "auto" and chosen_kind(settings) == "embedded"
 
 
-def create_server(core_config: Mapping[str, Any]) -> CarlaServer:
+def create_server(core_config: Settings) -> CarlaServer:
     """The server that `env_config.carla` asks for, not started yet.
 
     Args:
@@ -61,7 +60,7 @@ def create_server(core_config: Mapping[str, Any]) -> CarlaServer:
     return _KINDS[chosen_kind(settings)](settings)
 
 
-def create_pool(core_config: Mapping[str, Any]) -> ServerPool:
+def create_pool(core_config: Settings) -> ServerPool:
     """The pool of one environment's servers, each as `create_server` makes it; none is started yet.
 
     Args:

@@ -59,7 +59,7 @@ class BoundedCalls:
         self._exit_thread = threading.Thread(target=self._await_exit, name="carla-server-exit", daemon=True)
         self._exit_thread.start()
 
-    def call(self, function: Callable[..., Result], *arguments: Any, timeout: float | None = None) -> Result:
+    def call(self, function: Callable[..., Result], *arguments: object, timeout: float | None = None) -> Result:
         """Call a function that blocks on the server, and return what it returns.
 
         Args:
@@ -77,7 +77,7 @@ class BoundedCalls:
         return self.begin(function, *arguments, timeout=timeout).result()
 
     def begin(
-        self, function: Callable[..., Result], *arguments: Any, timeout: float | None = None
+        self, function: Callable[..., Result], *arguments: object, timeout: float | None = None
     ) -> PendingCall[Result]:
         """Begin such a call, and do other things while the server works; calls are made one after the other.
 
@@ -114,7 +114,7 @@ class BoundedCalls:
             call.wake()
         return call
 
-    def hand_over(self, call: PendingCall[Any], function: Callable[..., object], *arguments: Any) -> None:
+    def hand_over(self, call: PendingCall[Any], function: Callable[..., object], *arguments: object) -> None:
         """Let the client's thread call a function that leads to what `expect` waits for; an error ends the wait."""
         call.function, call.arguments = function, arguments
         self._calls.put(call)

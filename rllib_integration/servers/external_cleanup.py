@@ -16,10 +16,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import carla
 
+from rllib_integration.annotations import Record
 from rllib_integration.processes.supervisor import open_pidfd
 
 _LEAVE_SECONDS = 5.0
@@ -72,17 +73,17 @@ class ExternalCleanup:
             self._connection.recv(1)  # it leaves
         self._connection.close()
 
-    def _tell(self, **news: Any) -> None:
+    def _tell(self, **news: object) -> None:
         with contextlib.suppress(OSError):  # somebody has ended it
             self._connection.sendall(json.dumps(news).encode() + b"\n")
 
 
-def settings_as_dictionary(settings: carla.WorldSettings) -> dict[str, Any]:
+def settings_as_dictionary(settings: carla.WorldSettings) -> Record:
     """All that a world can be set to, also what a later release of CARLA has added."""
     return {name: getattr(settings, name) for name in dir(settings) if not name.startswith("_")}
 
 
-def wait_for_the_end(connection: socket.socket, lives: int, known: dict[str, Any]) -> None:
+def wait_for_the_end(connection: socket.socket, lives: int, known: Record) -> None:
     """Hear what the worker says until dismissed, or until it is gone; keep the last word of each kind."""
     received = b""
     poller = select.poll()
@@ -100,7 +101,7 @@ def wait_for_the_end(connection: socket.socket, lives: int, known: dict[str, Any
             known.update(json.loads(line))
 
 
-def tidy_up(host: str, port: int, timeout: float, known: dict[str, Any]) -> None:
+def tidy_up(host: str, port: int, timeout: float, known: Record) -> None:
     """Destroy the worker's actors with what is attached to them, and give the server its settings back.
 
     Raises:
@@ -133,7 +134,7 @@ def main(arguments: Sequence[str]) -> None:
     """Wait for the worker's end, and tidy up unless it has done so itself."""
     host, port, timeout = arguments[0], int(arguments[1]), float(arguments[2])
     connection = socket.socket(fileno=int(arguments[3]))
-    known: dict[str, Any] = {}
+    known: Record = {}
     signal.signal(signal.SIGTERM, _stop_waiting)  # as a run's guard sends to all that the run leaves behind
     with contextlib.suppress(InterruptedError):
         wait_for_the_end(connection, int(arguments[4]) if len(arguments) > 4 else -1, known)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 
+from rllib_integration.annotations import Settings
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.driving.policies import find_policy, load_policy
 
@@ -56,7 +57,7 @@ def _without_checkpoint(name: str, action_space: gymnasium.Space, seed: int) -> 
     return lambda observation: action_space.sample()
 
 
-def find_agent(text: str, document: Mapping[str, Any] | None = None) -> Agent:
+def find_agent(text: str, document: Settings | None = None) -> Agent:
     """The agent that a command line names: `rule`, `random`, a checkpoint or a run's folder.
 
     Args:

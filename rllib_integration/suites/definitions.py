@@ -13,8 +13,8 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError, nearest_sentence
 
 _FOLDER = Path(__file__).parent
@@ -79,7 +79,7 @@ class Scenario:
         """Names the episode among all of a run."""
         return f"{self.suite}/{self.task}/{self.split}/{self.town}/{self.weather}/{self.number}/{seed}"
 
-    def options(self, weathers: Mapping[str, Any]) -> dict[str, Any]:
+    def options(self, weathers: Settings) -> Record:
         """The options of `CarlaEnv.reset` that make it."""
         x, y, z, yaw = self.start
         return {
@@ -116,13 +116,13 @@ def weathers() -> dict[str, dict[str, float]]:
     return found
 
 
-def _poses() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((_FOLDER / "poses.json").read_text(encoding="utf-8"))
+def _poses() -> Record:
+    found: Record = json.loads((_FOLDER / "poses.json").read_text(encoding="utf-8"))
     return found
 
 
 def _pairs(
-    suite: str, task: str, poses: Mapping[str, Any], traffic: Mapping[str, tuple[int, int]], rules: Rules
+    suite: str, task: str, poses: Settings, traffic: Mapping[str, tuple[int, int]], rules: Rules
 ) -> list[Scenario]:
     """A task over all splits: each route in each weather."""
     return [

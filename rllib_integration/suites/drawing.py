@@ -15,6 +15,7 @@ from typing import Any
 import carla
 import numpy as np
 
+from rllib_integration.annotations import Record
 from rllib_integration.base_experiment import BASE_EXPERIMENT_CONFIG
 from rllib_integration.carla_core import CarlaCore
 from rllib_integration.config.merging import overlay
@@ -106,9 +107,9 @@ def _numbers(pose: carla.Transform) -> list[float]:
     return [round(number, 2) for number in (place.x, place.y, place.z, pose.rotation.yaw)]
 
 
-def draw_all() -> dict[str, Any]:
+def draw_all() -> Record:
     """Every suite's poses, drawn on the towns of a server that is started for it."""
-    poses: dict[str, Any] = {task: {} for task in (*LENGTHS, "long")}
+    poses: Record = {task: {} for task in (*LENGTHS, "long")}
     core = CarlaCore({"timeout": 60.0})
     try:
         for town in LONG_TOWNS:

@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.training.run_log import origin_of_run
 
 HASHES = ("suite_sha256", "configuration_sha256", "policy_sha256")
 
 
-def hash_of_settings(settings: Mapping[str, Any]) -> str:
+def hash_of_settings(settings: Settings) -> str:
     """SHA-256 of a configuration."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -40,9 +39,9 @@ class Evidence:
         ConfigError: The folder holds a benchmark of something else.
     """
 
-    def __init__(self, folder: Path, facts: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, facts: Settings) -> None:
         self.folder = folder
-        self.episodes: dict[str, dict[str, Any]] = {}
+        self.episodes: dict[str, Record] = {}
         self._lines = folder / "episodes.jsonl"
         note = folder / "evidence.json"
         if note.is_file():
@@ -52,7 +51,7 @@ class Evidence:
         document = {**facts, "starts": [*starts, origin_of_run()]}
         note.write_text(json.dumps(document, indent=1, default=str), encoding="utf-8")
 
-    def _continue(self, known: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    def _continue(self, known: Settings, facts: Settings) -> None:
         for name in HASHES:
             if known.get(name) != facts[name]:
                 what = name.removesuffix("_sha256")
@@ -68,13 +67,13 @@ class Evidence:
                     continue
                 self.episodes[record["key"]] = record
 
-    def add(self, record: dict[str, Any]) -> None:
+    def add(self, record: Record) -> None:
         """Note an episode."""
         self.episodes[record["key"]] = record
         with self._lines.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
-    def write_results(self, results: Mapping[str, Any], table: str) -> list[Path]:
+    def write_results(self, results: Settings, table: str) -> list[Path]:
         """Write the figures and the table; returns the files."""
         files = [self.folder / "results.json", self.folder / "results.txt"]
         files[0].write_text(json.dumps(results, indent=1), encoding="utf-8")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.base_experiment import BaseExperiment
 from rllib_integration.config.merging import load_class
 from rllib_integration.suites.definitions import Rules
@@ -30,7 +30,7 @@ class JudgedExperiment(BaseExperiment):
         rules: Of the episode to come; set them before `reset`.
     """
 
-    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, config: Settings | None = None) -> None:
         super().__init__(config)
         inner = self.config["others"]["experiment"]
         kind = load_class(inner["type"], BaseExperiment, "env_config.experiment.type")
@@ -47,7 +47,7 @@ class JudgedExperiment(BaseExperiment):
         self._end = None
         self.inner.reset()
 
-    def prepare_world(self, core: CarlaCore, config: dict[str, Any]) -> None:
+    def prepare_world(self, core: CarlaCore, config: Record) -> None:
         """Nothing: the suite says where and when."""
 
     def place_hero(self, core: CarlaCore) -> None:
@@ -68,15 +68,15 @@ class JudgedExperiment(BaseExperiment):
         """The inner experiment's."""
         return self.inner.get_actions()
 
-    def compute_action(self, action: Any) -> carla.VehicleControl:
+    def compute_action(self, action: object) -> carla.VehicleControl:
         """The inner experiment's."""
         return self.inner.compute_action(action)
 
-    def get_observation(self, sensor_data: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def get_observation(self, sensor_data: Record) -> tuple[Any, Record]:
         """The inner experiment's."""
         return self.inner.get_observation(sensor_data)
 
-    def get_done_status(self, observation: Any, core: CarlaCore) -> bool:
+    def get_done_status(self, observation: object, core: CarlaCore) -> bool:
         """Whether the suite's rules end the episode; the inner experiment keeps its state up to date."""
         self.inner.get_done_status(observation, core)
         self.inner.get_truncated_status(observation, core)
@@ -104,11 +104,11 @@ class JudgedExperiment(BaseExperiment):
             return "blocked"
         return "left_route" if 0.0 < rules.farthest_off < route.deviation else None
 
-    def get_truncated_status(self, observation: Any, core: CarlaCore) -> bool:
+    def get_truncated_status(self, observation: object, core: CarlaCore) -> bool:
         """Never: every end is one by the rules."""
         return False
 
-    def compute_reward(self, observation: Any, core: CarlaCore) -> float:
+    def compute_reward(self, observation: object, core: CarlaCore) -> float:
         """1 at the goal, else 0."""
         return float(self._end == "goal")
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.metrics import PENALTIES
 
 PUBLISHED: dict[tuple[str, str], dict[str, dict[str, float]]] = {
@@ -33,7 +33,7 @@ CoRL2017: Dosovitskiy et al. 2017, table 1. CILRS: Codevilla et al. 2019. Quoted
 """
 
 
-def summarise(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def summarise(records: Iterable[Settings]) -> list[Record]:
     """Figures of each task and split, in the order of the records.
 
     Returns:
@@ -41,15 +41,15 @@ def summarise(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         standard deviation over the seeds (`..._sd`, 0 for one seed), `infractions_per_km` by kind, `distance` [km] and
         `ends`: share of the episodes by how they ended.
     """
-    groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    groups: dict[tuple[str, str, str], list[Settings]] = {}
     for record in records:
         groups.setdefault((record["suite"], record["task"], record["split"]), []).append(record)
     return [_summary(*key, group) for key, group in groups.items()]
 
 
-def _summary(suite: str, task: str, split: str, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _summary(suite: str, task: str, split: str, records: Sequence[Settings]) -> Record:
     kilometres = sum(float(record["metrics"].get("distance", 0.0)) for record in records) / 1000.0
-    figures: dict[str, Any] = {"suite": suite, "task": task, "split": split, "episodes": len(records)}
+    figures: Record = {"suite": suite, "task": task, "split": split, "episodes": len(records)}
     for name, value in (
         ("success", lambda record: 100.0 * record["success"]),
         ("driving_score", lambda record: record["metrics"].get("driving_score", 0.0)),
@@ -70,7 +70,7 @@ def _summary(suite: str, task: str, split: str, records: Sequence[Mapping[str, A
     return figures
 
 
-def table(summaries: Sequence[Mapping[str, Any]], policy: str) -> str:
+def table(summaries: Sequence[Settings], policy: str) -> str:
     """The figures of a policy as lines of text, with published ones of the same tasks below."""
     head = (
         f"{'task':<20} {'split':<21} {'episodes':>8} {'success %':>11} {'score':>11} {'route %':>8}  infractions a km"
@@ -86,12 +86,12 @@ def table(summaries: Sequence[Mapping[str, Any]], policy: str) -> str:
     return "\n".join([*lines, *_published(summaries)])
 
 
-def _spread(summary: Mapping[str, Any], name: str) -> str:
+def _spread(summary: Settings, name: str) -> str:
     deviation = summary[f"{name}_sd"]
     return f"{summary[name]:.1f}" + (f" ± {deviation:.1f}" if deviation else "")
 
 
-def _published(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+def _published(summaries: Sequence[Settings]) -> list[str]:
     lines = []
     for (suite, author), tasks in PUBLISHED.items():
         for one in summaries:

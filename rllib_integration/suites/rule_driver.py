@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import carla
 import numpy as np
 from gymnasium import spaces
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.base_experiment import BaseExperiment
 from rllib_integration.road_ahead import RoadAhead
 
@@ -34,7 +34,7 @@ class RuleDriving(BaseExperiment):
     Steers to a point of the route ahead (pure pursuit), at the speed that bends, traffic and lights allow.
     """
 
-    def __init__(self, config: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, config: Settings | None = None) -> None:
         super().__init__(config)
         self._core: CarlaCore | None = None
         self._ahead: RoadAhead | None = None
@@ -59,7 +59,7 @@ class RuleDriving(BaseExperiment):
         """The control of an action."""
         return carla.VehicleControl(throttle=float(action[0]), brake=float(action[1]), steer=float(action[2]))
 
-    def get_observation(self, sensor_data: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+    def get_observation(self, sensor_data: Record) -> tuple[np.ndarray, Record]:
         """What the rules want now, float32 (3,)."""
         core = self._core
         assert core is not None
@@ -82,10 +82,10 @@ class RuleDriving(BaseExperiment):
         control = [min(max(pedal, 0.0), 0.8), min(max(-pedal, 0.0), 1.0), steer]
         return np.clip(np.array(control, np.float32), [0, 0, -1], 1).astype(np.float32), {}
 
-    def get_done_status(self, observation: Any, core: CarlaCore) -> bool:
+    def get_done_status(self, observation: object, core: CarlaCore) -> bool:
         """Whether the route is done."""
         return core.sensor_interface.route is not None and core.sensor_interface.route.finished
 
-    def compute_reward(self, observation: Any, core: CarlaCore) -> float:
+    def compute_reward(self, observation: object, core: CarlaCore) -> float:
         """None."""
         return 0.0

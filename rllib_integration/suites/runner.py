@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.suites.agents import RANDOM, RULE, Act, Agent
 from rllib_integration.suites.definitions import Scenario, weathers
@@ -40,7 +41,7 @@ class Drive:
         return self.scenario.key(self.seed)
 
 
-def judged_config(env_config: Mapping[str, Any], agent: Agent) -> dict[str, Any]:
+def judged_config(env_config: Settings, agent: Agent) -> Record:
     """The environment's configuration in which an agent's own task is judged by a suite's rules.
 
     Args:
@@ -57,9 +58,7 @@ def judged_config(env_config: Mapping[str, Any], agent: Agent) -> dict[str, Any]
     return {**env_config, "experiment": experiment}
 
 
-def drive_all(
-    env_config: Mapping[str, Any], agent: Agent, drives: Sequence[Drive], workers: int
-) -> Iterator[dict[str, Any]]:
+def drive_all(env_config: Settings, agent: Agent, drives: Sequence[Drive], workers: int) -> Iterator[Record]:
     """Drive on several processes, and yield the record of each episode when it has ended, in any order.
 
     Raises:
@@ -98,7 +97,7 @@ def drive_all(
             process.join()
 
 
-def _work(env_config: dict[str, Any], agent: Agent, drives: Sequence[Drive], answers: Connection) -> None:
+def _work(env_config: Record, agent: Agent, drives: Sequence[Drive], answers: Connection) -> None:
     from rllib_integration.carla_env import CarlaEnv
 
     try:
@@ -116,7 +115,7 @@ def _work(env_config: dict[str, Any], agent: Agent, drives: Sequence[Drive], ans
         answers.send(f"{type(error).__name__}: {' '.join(str(error).split())}")
 
 
-def drive_one(env: CarlaEnv, act: Act, drive: Drive) -> dict[str, Any]:
+def drive_one(env: CarlaEnv, act: Act, drive: Drive) -> Record:
     """Drive an episode, again if its server is lost; returns its record.
 
     Raises:

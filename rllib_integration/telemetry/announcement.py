@@ -15,9 +15,10 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
 import platformdirs
+
+from rllib_integration.annotations import Record
 
 LIVE_FOLDER = "live"
 """Name, inside a run's folder, of the folder with the announcements of its environments."""
@@ -83,7 +84,7 @@ def beginning_of(pid: int) -> int:
         return 0
 
 
-def own_process() -> dict[str, Any]:
+def own_process() -> Record:
     """The fields of an `Announcement` that say which process wrote it."""
     return {"pid": os.getpid(), "began": beginning_of(os.getpid()), "node": this_node()}
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import enum
 import json
 import struct
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.errors import IntegrationError
 
 _INTRODUCTION = struct.Struct("<BBHI")
@@ -50,7 +50,7 @@ class Message(NamedTuple):
     """An unpacked message."""
 
     kind: Kind
-    head: dict[str, Any]
+    head: Record
     arrays: list[NDArray[Any]]
 
 
@@ -58,7 +58,7 @@ class MessageError(IntegrationError, ValueError):
     """Bytes are no message."""
 
 
-def pack(kind: Kind, head: Mapping[str, Any], *arrays: NDArray[Any]) -> bytes:
+def pack(kind: Kind, head: Settings, *arrays: NDArray[Any]) -> bytes:
     """The bytes of a message.
 
     Args:
@@ -82,10 +82,10 @@ def kind_of(message: bytes) -> Kind:
     return Kind(message[0])
 
 
-def head_of(message: bytes) -> dict[str, Any]:
+def head_of(message: bytes) -> Record:
     """The head of a packed message."""
     _, _, _, size = _INTRODUCTION.unpack_from(message, 0)
-    head: dict[str, Any] = json.loads(message[_INTRODUCTION.size : _INTRODUCTION.size + size])
+    head: Record = json.loads(message[_INTRODUCTION.size : _INTRODUCTION.size + size])
     return head
 
 

@@ -18,7 +18,6 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -163,7 +162,14 @@ class Painter:
         return None if self._clock is None else float(self._clock())
 
     def _write(
-        self, shape: str, layer: str, lifetime: float | None, colour: Colour, *, xyz: NDArray[np.float32], **more: Any
+        self,
+        shape: str,
+        layer: str,
+        lifetime: float | None,
+        colour: Colour,
+        *,
+        xyz: NDArray[np.float32],
+        **more: object,
     ) -> None:
         if lifetime is not None and not lifetime > 0.0:
             raise ValueError(f"lifetime is {lifetime!r}, but it has to be seconds above 0, or None.")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
-from typing import Any
+from collections.abc import Container
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.annotations import Settings
 from rllib_integration.telemetry.messages import Kind, pack
 
 _WIDEST = 960  # [px] of a picture sent; larger ones are made smaller
@@ -17,7 +17,7 @@ _SMALL = 128  # [px] pictures narrower than this are sent as PNG: every pixel co
 _MOST_PANELS = 6
 
 
-def message_of(record: Mapping[str, Any], pictures: Container[str]) -> bytes | None:
+def message_of(record: Settings, pictures: Container[str]) -> bytes | None:
     """A record of an environment as a message.
 
     Args:

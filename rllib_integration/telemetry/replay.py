@@ -13,10 +13,11 @@ import re
 import struct
 import time
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.telemetry.messages import Kind, MessageError, head_of, kind_of, pack
 from rllib_integration.telemetry.town_mesh import read_town
 from rllib_integration.telemetry.world_frames import WorldFrames
@@ -38,7 +39,7 @@ _HEAD_BYTES = 1 << 16
 _numbers = itertools.count(1)
 
 
-def write_replay(folder: Path, about: Mapping[str, Any], messages: Iterable[bytes], by_itself: bool = False) -> Path:
+def write_replay(folder: Path, about: Settings, messages: Iterable[bytes], by_itself: bool = False) -> Path:
     """Write an episode, whole or not at all.
 
     Args:
@@ -77,7 +78,7 @@ def _forget_oldest(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def read_about(path: Path) -> dict[str, Any] | None:
+def read_about(path: Path) -> Record | None:
     """What a recorded episode is and how it ended; None where the file can't be read."""
     try:
         with gzip.open(path) as file:
@@ -111,7 +112,7 @@ class EpisodeRecorder:
         about: What the episode is.
     """
 
-    def __init__(self, core: CarlaCore, about: Mapping[str, Any]) -> None:
+    def __init__(self, core: CarlaCore, about: Settings) -> None:
         self._about = dict(about)
         mesh = read_town(core.world, core.map)
         self._frames = WorldFrames(core.world)
@@ -140,7 +141,7 @@ class EpisodeRecorder:
             self._bytes += len(message)
         self.is_full = self._bytes > _MOST_BYTES
 
-    def save(self, folder: Path, **facts: Any) -> Path:
+    def save(self, folder: Path, **facts: object) -> Path:
         """Write the episode.
 
         Args:

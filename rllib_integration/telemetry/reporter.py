@@ -26,6 +26,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.telemetry.announcement import (
     RING_SUFFIX,
     SUFFIX,
@@ -91,7 +92,7 @@ class Reporter:
         self._introduced = False
         self._told_at = 0.0
         self._pictures_at: dict[str, float] = {}
-        self._wish: tuple[Path, dict[str, Any]] | None = None
+        self._wish: tuple[Path, Record] | None = None
         self._recorder: EpisodeRecorder | None = None
 
     # Where it is
@@ -112,7 +113,7 @@ class Reporter:
             self._failed = True
             logger.warning("No viewer can find this environment: %s", error)
 
-    def _write(self, place: Mapping[str, Any], sensors: dict[str, str]) -> None:
+    def _write(self, place: Settings, sensors: dict[str, str]) -> None:
         folder = default_folder() if self._folder is None else self._folder
         with _naming:
             if self._announcement is None or self._announcement.pid != os.getpid():
@@ -156,7 +157,7 @@ class Reporter:
 
     # Recording
 
-    def record_next(self, folder: Path, about: Mapping[str, Any]) -> None:
+    def record_next(self, folder: Path, about: Settings) -> None:
         """Record the episode that begins next, and write it to a folder when it ends.
 
         Args:
@@ -172,7 +173,7 @@ class Reporter:
                 self._recorder = EpisodeRecorder(core, self._wish[1])
                 self._record_messages(core, [self._episode_record(core)])
 
-    def _record_messages(self, core: CarlaCore, records: Iterable[Mapping[str, Any]]) -> None:
+    def _record_messages(self, core: CarlaCore, records: Iterable[Settings]) -> None:
         assert self._recorder is not None
         messages = (message_of(record, _ALL) for record in records)
         self._recorder.add(core, [message for message in messages if message is not None])
@@ -188,7 +189,7 @@ class Reporter:
 
     # What it does
 
-    def begin_episode(self, core: CarlaCore, observation: Any, sensor_data: Mapping[str, Any]) -> None:
+    def begin_episode(self, core: CarlaCore, observation: object, sensor_data: Settings) -> None:
         """Hear that an episode has begun; its first observation is there."""
         self.announce(core)
         self._episode += 1
@@ -204,12 +205,12 @@ class Reporter:
     def note_step(
         self,
         core: CarlaCore,
-        action: Any,
-        observation: Any,
+        action: object,
+        observation: object,
         reward: float,
         end: str | None,
-        info: Mapping[str, Any],
-        sensor_data: Mapping[str, Any],
+        info: Settings,
+        sensor_data: Settings,
     ) -> None:
         """Hear of a decision and what came of it.
 
@@ -253,7 +254,7 @@ class Reporter:
         self._introduced = True
         self._ring.write(self._episode_record(core))
 
-    def _episode_record(self, core: CarlaCore) -> dict[str, Any]:
+    def _episode_record(self, core: CarlaCore) -> Record:
         route = core.sensor_interface.route
         points = np.zeros((0, 3), np.float32) if route is None else route.points[:, :3].astype(np.float32)
         sensors = {name: [actor, sensor.type_id] for name, sensor in _shown(core) if (actor := _actor_of(sensor))}
@@ -268,10 +269,8 @@ class Reporter:
             "sensors": sensors,
         }
 
-    def _record(
-        self, core: CarlaCore, action: Any, reward: float, end: str | None, info: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        record: dict[str, Any] = {
+    def _record(self, core: CarlaCore, action: object, reward: float, end: str | None, info: Settings) -> Record:
+        record: Record = {
             "kind": "step",
             "e": self._episode,
             "n": self._step,
@@ -296,7 +295,7 @@ class Reporter:
             record["end"] = end
         return record
 
-    def _tell_pictures(self, frame: int, observation: Any, sensor_data: Mapping[str, Any]) -> None:
+    def _tell_pictures(self, frame: int, observation: object, sensor_data: Settings) -> None:
         assert self._ring is not None
         now = time.monotonic()
         for record in _picture_records(frame, observation, sensor_data, self._space):
@@ -307,8 +306,8 @@ class Reporter:
 
 
 def _picture_records(
-    frame: int, observation: Any, sensor_data: Mapping[str, Any], space: spaces.Space[Any]
-) -> Iterator[dict[str, Any]]:
+    frame: int, observation: object, sensor_data: Settings, space: spaces.Space[Any]
+) -> Iterator[Record]:
     for name, picture in [*pictures_of(observation, space), *_drawn_here(sensor_data)]:
         if picture.nbytes <= _LARGEST_PICTURE:
             data = np.ascontiguousarray(picture).tobytes()
@@ -355,7 +354,7 @@ def _is_picture(shape: tuple[int, ...]) -> bool:
     return len(shape) in (2, 3) and sides[0] >= _LEAST_PIXELS
 
 
-def _drawn_here(sensor_data: Mapping[str, Any]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+def _drawn_here(sensor_data: Settings) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """Pictures of sensors that are no actors of the simulator, which nobody else can listen to: bird views."""
     for name, datum in sensor_data.items():
         data = datum[1] if isinstance(datum, tuple) and len(datum) == 2 else None
@@ -370,7 +369,7 @@ def _shown(core: CarlaCore) -> Iterator[tuple[str, Any]]:
             yield name, sensor
 
 
-def _actor_of(sensor: Any) -> int:
+def _actor_of(sensor: object) -> int:
     """Id of a sensor's actor in the simulator; 0 for one that is computed here."""
     actor = getattr(sensor, "sensor", None)
     return int(actor.id) if actor is not None else 0
@@ -401,7 +400,7 @@ def plain(value: Any) -> Any:
     return str(value)[:60]
 
 
-def _figures(info: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, float]]:
+def _figures(info: Settings, above: str = "") -> Iterator[tuple[str, float]]:
     """The numbers of a step's `info` by name, those of dictionaries in it as `name/key`."""
     left = _MOST_FIGURES
     for name, value in info.items():

@@ -25,10 +25,11 @@ import os
 import struct
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgpack
 
+from rllib_integration.annotations import Record
 from rllib_integration.errors import IntegrationError
 
 HEAD_SIZE = 4096
@@ -94,7 +95,7 @@ class RingWriter:
             return Pace(0.0, 0)
         return Pace(_SECONDS.unpack_from(self._map, _PACE)[0], _COUNT.unpack_from(self._map, _STEPS)[0])
 
-    def write(self, record: dict[str, Any]) -> bool:
+    def write(self, record: Record) -> bool:
         """Append a record; False if it is larger than half of the ring, and left out."""
         body = msgpack.packb(record)
         block = _LENGTH.pack(len(body)) + body
@@ -159,9 +160,9 @@ class RingReader:
         """Ask for one step of a simulation that stands still."""
         _COUNT.pack_into(self._map, _STEPS, _COUNT.unpack_from(self._map, _STEPS)[0] + 1)
 
-    def read(self) -> list[dict[str, Any]]:
+    def read(self) -> list[Record]:
         """The records written since the last call; `missed` counts the bytes that were overwritten before."""
-        records: list[dict[str, Any]] = []
+        records: list[Record] = []
         while (written := self._count_written()) > self._read:
             block = self._copy(self._read, written) if written - self._read <= self._size else b""
             (begun,) = _COUNT.unpack_from(self._map, _BEGUN)
@@ -183,7 +184,7 @@ class RingReader:
         self.missed += written - self._read
         self._read = written
 
-    def _unpack(self, block: bytes) -> list[dict[str, Any]]:
+    def _unpack(self, block: bytes) -> list[Record]:
         records, at = [], 0
         while at < len(block):
             (length,) = _LENGTH.unpack_from(block, at)

@@ -13,6 +13,7 @@ import carla
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.annotations import Record
 from rllib_integration.telemetry.messages import Kind, pack
 
 HERO_ROLES = ("hero", "ego", "ego_vehicle", "player")
@@ -85,7 +86,7 @@ class WorldFrames:
                     present.add(seen.id)
         messages += self._forget({*self._bodies} - present)
         stamp = snapshot.timestamp
-        head: dict[str, Any] = {"f": snapshot.frame, "t": round(stamp.elapsed_seconds, 4), "hero": self.hero}
+        head: Record = {"f": snapshot.frame, "t": round(stamp.elapsed_seconds, 4), "hero": self.hero}
         head |= self._light_news()
         head |= self._hero_control()
         details = [detail for number in self.selected if (detail := self._detail(number)) is not None]
@@ -122,7 +123,7 @@ class WorldFrames:
         """Ask the server who these are; return the news."""
         actors: Iterable[Any] = self.world.get_actors(numbers)
         found = {actor.id: actor for actor in actors}
-        newcomers: list[dict[str, Any]] = []
+        newcomers: list[Record] = []
         sensors = False
         for number in numbers:
             actor = found.get(number)
@@ -163,7 +164,7 @@ class WorldFrames:
             del self._sensors[number]
         return [self.sensors_message()] if ended else []
 
-    def _describe(self, actor: carla.Actor) -> dict[str, Any]:
+    def _describe(self, actor: carla.Actor) -> Record:
         kind = actor.type_id
         if kind not in self._boxes:
             box = actor.bounding_box
@@ -189,17 +190,17 @@ class WorldFrames:
         self._light_states = states
         return {"lights": states}
 
-    def _hero_control(self) -> dict[str, Any]:
+    def _hero_control(self) -> Record:
         hero = self._bodies.get(self.hero)
         return {} if hero is None else {"c": _control(hero)}
 
-    def _detail(self, number: int) -> dict[str, Any] | None:
+    def _detail(self, number: int) -> Record | None:
         """What a click on an actor shows beside its place."""
         actor = self._bodies.get(number)
         if actor is None:
             return None
         acceleration, turning = actor.get_acceleration(), actor.get_angular_velocity()
-        detail: dict[str, Any] = {
+        detail: Record = {
             "id": number,
             "acceleration": round(_length(acceleration), 2),
             "turning": round(turning.z, 1),

@@ -21,8 +21,8 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from rllib_integration.annotations import Record
 from rllib_integration.processes.supervised import await_readable
 from rllib_integration.processes.supervisor import open_pidfd
 from rllib_integration.servers import ServerError, ServerHangError
@@ -172,18 +172,18 @@ class Traffic:
             self._process.kill()
         self._process.wait()
 
-    def _ask(self, command: str, seconds: float, **arguments: Any) -> dict[str, Any]:
+    def _ask(self, command: str, seconds: float, **arguments: object) -> Record:
         self.settle()
         self._send(command, **arguments)
         return self._receive(seconds)
 
-    def _send(self, command: str, **arguments: Any) -> None:
+    def _send(self, command: str, **arguments: object) -> None:
         try:
             self._connection.send(f"{command} {json.dumps(arguments)}\n".encode())
         except OSError as error:
             raise TrafficError(self._exit_report()) from error
 
-    def _receive(self, seconds: float) -> dict[str, Any]:
+    def _receive(self, seconds: float) -> Record:
         deadline = time.monotonic() + seconds
         while b"\n" not in self._buffer:
             if not await_readable(self._connection.fileno(), deadline - time.monotonic()):
@@ -239,7 +239,7 @@ def main(arguments: Sequence[str]) -> None:
     os._exit(0)
 
 
-def _answer(connection: socket.socket, answer: dict[str, Any]) -> None:
+def _answer(connection: socket.socket, answer: Record) -> None:
     connection.sendall(json.dumps(answer).encode() + b"\n")
 
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 import carla
 import numpy as np
 
+from rllib_integration.annotations import Record
 from rllib_integration.traffic.confinement import confine_listening_sockets
 
 _CLEARANCE = 8.0  # [m] around places that are kept clear
@@ -36,13 +37,13 @@ class TrafficActors:
         self._walkers: list[int] = []
         self._controllers: list[int] = []
 
-    def tick(self, count: int = 1) -> dict[str, Any]:
+    def tick(self, count: int = 1) -> Record:
         """Tick the world, then the Traffic Manager, so many times."""
         for _ in range(count):
             frame = self._world.tick(self._timeout)
         return {"frame": frame}
 
-    def clear(self) -> dict[str, Any]:
+    def clear(self) -> Record:
         """Destroy all traffic; the world has forgotten it after the next tick."""
         for controller in self._present_controllers():
             controller.stop()
@@ -53,7 +54,7 @@ class TrafficActors:
 
     def spawn(
         self, seed: int, n_vehicles: int, n_walkers: int, hybrid: bool, keep_clear: Sequence[Sequence[float]]
-    ) -> dict[str, Any]:
+    ) -> Record:
         """Replace all traffic by new, drawn from a seed."""
         if self._vehicles or self._walkers:
             self.clear()

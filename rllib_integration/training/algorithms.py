@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.tune.registry import get_trainable_cls
 
+from rllib_integration.annotations import Settings
 from rllib_integration.config.merging import ConfigError, load_class, nearest
 from rllib_integration.training.callbacks import EpisodeCallbacks
 from rllib_integration.training.dqn.trainer import DQNTrainer
@@ -58,7 +58,7 @@ class AlgorithmClasses:
         return next((tuple(figures) for figures in named if figures is not None), ())
 
 
-def find_classes(document: Mapping[str, Any]) -> AlgorithmClasses:
+def find_classes(document: Settings) -> AlgorithmClasses:
     """Import the classes that a configuration names.
 
     Args:
@@ -80,7 +80,7 @@ def find_classes(document: Mapping[str, Any]) -> AlgorithmClasses:
     return AlgorithmClasses(algorithm, module, _find_callbacks(document.get("callbacks")), extra)
 
 
-def _find_algorithm(reference: Any) -> type[Algorithm]:
+def _find_algorithm(reference: object) -> type[Algorithm]:
     if isinstance(reference, type) or (isinstance(reference, str) and ":" in reference):
         return load_class(reference, Algorithm, "algorithm")
     if reference not in ALGORITHMS:
@@ -103,7 +103,7 @@ def _network_for(algorithm: type[Algorithm]) -> type[RLModule]:
     return module
 
 
-def _find_callbacks(reference: Any) -> tuple[type[RLlibCallback], ...]:
+def _find_callbacks(reference: object) -> tuple[type[RLlibCallback], ...]:
     """The library's callbacks, and those of the user's unless they are derived from the library's."""
     if reference is None:
         return (EpisodeCallbacks,)

@@ -7,7 +7,6 @@ processes of their own.
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
@@ -46,7 +45,7 @@ class EpisodeCallbacks(RLlibCallback):
         self._ended = 0
         self._ends: set[str] = set()
 
-    def on_episode_start(self, *, episode: SingleAgentEpisode, metrics_logger: MetricsLogger, **kwargs: Any) -> None:
+    def on_episode_start(self, *, episode: SingleAgentEpisode, metrics_logger: MetricsLogger, **kwargs: object) -> None:
         """Begin the episode's sums, which survive RLlib's cutting it into fragments."""
         episode.custom_data[_SUMS] = EpisodeSums()
         infos = episode.get_infos()
@@ -55,11 +54,11 @@ class EpisodeCallbacks(RLlibCallback):
             metrics_logger.log_value("server_recovery_seconds", float(recovery), reduce="mean", window=SMOOTHING)
             metrics_logger.log_value("server_recovery_seconds_max", float(recovery), reduce="max", window=SMOOTHING)
 
-    def on_episode_step(self, *, episode: SingleAgentEpisode, **kwargs: Any) -> None:
+    def on_episode_step(self, *, episode: SingleAgentEpisode, **kwargs: object) -> None:
         """Add one step's `info`."""
         episode.custom_data[_SUMS].add(episode.get_infos(-1), float(episode.get_rewards(-1)))
 
-    def on_episode_end(self, *, episode: SingleAgentEpisode, metrics_logger: MetricsLogger, **kwargs: Any) -> None:
+    def on_episode_end(self, *, episode: SingleAgentEpisode, metrics_logger: MetricsLogger, **kwargs: object) -> None:
         """Log the episode's figures and its end."""
         info = episode.get_infos(-1)
         sums: EpisodeSums = episode.custom_data[_SUMS]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import gymnasium
 import numpy as np
@@ -15,6 +14,7 @@ from ray.rllib.core.models.base import ENCODER_OUT, Encoder
 from ray.rllib.core.models.configs import ModelConfig
 from ray.rllib.core.models.torch.base import TorchModel
 
+from rllib_integration.annotations import Record
 from rllib_integration.goals import SEEN_GOAL, seen_goal
 
 _POSES = ("achieved_goal", "desired_goal")
@@ -56,7 +56,7 @@ class DictEncoder(TorchModel, Encoder):
         self.pictures = torch.nn.ModuleDict({name: part.build("torch") for name, part in config.pictures.items()})
         self.vector = config.vector.build("torch") if config.vector is not None else None
 
-    def _forward(self, inputs: dict[str, Any], **kwargs: Any) -> dict[str, torch.Tensor]:
+    def _forward(self, inputs: Record, **kwargs: object) -> dict[str, torch.Tensor]:
         observation = inputs[Columns.OBS]
         features = [encoder({Columns.OBS: observation[name]})[ENCODER_OUT] for name, encoder in self.pictures.items()]
         if self.vector is not None:
@@ -76,7 +76,7 @@ class DictCatalog(PPOCatalog):
     def _get_encoder_config(
         cls,
         observation_space: gymnasium.Space,
-        model_config_dict: dict[str, Any],
+        model_config_dict: Record,
         action_space: gymnasium.Space | None = None,
     ) -> ModelConfig:
         plain = super()._get_encoder_config

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from rllib_integration.annotations import Record, Settings
 
 if TYPE_CHECKING:
     from gymnasium.vector import VectorEnv
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
     from rllib_integration.carla_env import CarlaEnv
 
 
-def make_env(context: Mapping[str, Any], live_folder: str | None = None) -> CarlaEnv | VectorEnv:
+def make_env(context: Settings, live_folder: str | None = None) -> CarlaEnv | VectorEnv:
     """RLlib's environment creator: a CarlaEnv that stays in one town where several are listed.
 
     The towns are dealt out to the environments in turn, because changing the town may take longer than an episode.
@@ -37,7 +39,7 @@ def make_env(context: Mapping[str, Any], live_folder: str | None = None) -> Carl
     return CarlaVectorEnv(len(configs), make=lambda number: CarlaEnv(configs[number]))
 
 
-def _next_config(context: Mapping[str, Any], live_folder: str | None = None) -> dict[str, Any]:
+def _next_config(context: Settings, live_folder: str | None = None) -> Record:
     """What the next environment of this process takes: its own seed and town."""
     from rllib_integration.carla_env import seeded_apart
 

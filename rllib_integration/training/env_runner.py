@@ -13,6 +13,7 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
+from rllib_integration.annotations import Record
 from rllib_integration.training.env_creator import in_processes, numbers_dealt, worker_index
 from rllib_integration.training.runner_failures import tell_run
 from rllib_integration.training.short_connectors import ShortEnvToModule, ShortModuleToEnv, shorten
@@ -26,7 +27,7 @@ class CarlaEnvRunner(SingleAgentEnvRunner):
     _env_to_module: Any
     _module_to_env: Any
 
-    def __init__(self, *, config: AlgorithmConfig, **kwargs: Any) -> None:
+    def __init__(self, *, config: AlgorithmConfig, **kwargs: object) -> None:
         self._in_processes = VectorizeMode(config.gym_env_vectorize_mode) is VectorizeMode.ASYNC
         if self._in_processes:  # which environments differ in what, only `make_env` knows
             config = config.copy(copy_frozen=False).env_runners(gym_env_vectorize_mode="vector_entry_point")
@@ -41,7 +42,7 @@ class CarlaEnvRunner(SingleAgentEnvRunner):
             self.module.to(memory_format=torch.channels_last)
 
     @torch.no_grad()
-    def sample(self, **kwargs: Any) -> list[SingleAgentEpisode]:
+    def sample(self, **kwargs: object) -> list[SingleAgentEpisode]:
         """Sample as RLlib does; networks that keep what a gradient needs, such as DQN's, needn't while they do.
 
         A mistake in the user's code ends the run, and not this process alone, which Ray would start again.
@@ -65,7 +66,7 @@ class CarlaEnvRunner(SingleAgentEnvRunner):
             self.env = ListedInfos(self.env)
 
 
-def step_together(config: AlgorithmConfig, env_runners: dict[str, Any] | None) -> None:
+def step_together(config: AlgorithmConfig, env_runners: Record | None) -> None:
     """Let the environments of each env runner step together.
 
     Args:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
+
+from rllib_integration.annotations import Record, Settings
 
 _NUMBERS = (bool, int, float, np.number, np.bool_)
 _NO_METRICS = frozenset({"server_recovery_seconds", "server_restarted"})  # numbers that are logged in another way
@@ -21,7 +20,7 @@ class EpisodeSums:
         self._counts: dict[str, int] = {}
         self._reward_parts: dict[str, float] = {}
 
-    def add(self, info: Mapping[str, Any], reward: float) -> None:
+    def add(self, info: Settings, reward: float) -> None:
         self.steps += 1
         self.total_reward += reward
         for name, value in info.items():
@@ -31,7 +30,7 @@ class EpisodeSums:
         for name, value in info.get("reward_parts", {}).items():
             self._reward_parts[name] = self._reward_parts.get(name, 0.0) + float(value)
 
-    def figures(self, last_info: Mapping[str, Any]) -> dict[str, float]:
+    def figures(self, last_info: Settings) -> dict[str, float]:
         """The episode's figures; one that nothing told is missing."""
         figures = {name: total / self._counts[name] for name, total in self._numbers.items()}
         summary = last_info.get("episode_metrics") or {}
@@ -43,7 +42,7 @@ class EpisodeSums:
                 figures[f"drive_{name}"] = float(value)
         return figures | {f"reward_{name}": value for name, value in self._reward_parts.items()}
 
-    def record(self, last_info: Mapping[str, Any], terminated: bool) -> dict[str, Any]:
+    def record(self, last_info: Settings, terminated: bool) -> Record:
         """The episode's line in `episodes.jsonl`: its figures, return, length, end, last position and town."""
         position = [round(float(number), 2) for number in last_info.get("position", ())]
         return {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from rllib_integration.annotations import Record
 from rllib_integration.errors import IntegrationError
 from rllib_integration.processes.cpus import available_cpus
 
@@ -40,9 +40,7 @@ def this_machine() -> Machine:
     return Machine(cpus=available_cpus(), gpus=torch.cuda.device_count())
 
 
-def fit_resources(
-    document: dict[str, Any], machine: Machine, *, strict: bool = False
-) -> tuple[dict[str, Any], list[str]]:
+def fit_resources(document: Record, machine: Machine, *, strict: bool = False) -> tuple[Record, list[str]]:
     """Lower what a configuration asks of Ray to what the machine has.
 
     `auto` for `learners.num_gpus_per_learner` means a GPU if there is one.
@@ -70,7 +68,7 @@ def fit_resources(
 
 
 class _Fitting:
-    def __init__(self, document: dict[str, Any], machine: Machine) -> None:
+    def __init__(self, document: Record, machine: Machine) -> None:
         self.document = {key: dict(value) if isinstance(value, dict) else value for key, value in document.items()}
         self.machine = machine
         self.notes: list[str] = []

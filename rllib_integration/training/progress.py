@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 
+from rllib_integration.annotations import Settings
 from rllib_integration.training.stop_rules import Progress, format_duration
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ _WIDTH = 6
 
 
 def progress_line(
-    result: Mapping[str, Any], progress: Progress, seconds_left: float | None, figures: Sequence[Figure] = ()
+    result: Settings, progress: Progress, seconds_left: float | None, figures: Sequence[Figure] = ()
 ) -> str:
     """One iteration in a line that a person reads; "-" stands for a figure that no ended episode has told.
 
@@ -66,13 +67,13 @@ def progress_line(
     return " | ".join(parts)
 
 
-def _show(figure: Figure, metrics: Mapping[str, Any]) -> str:
+def _show(figure: Figure, metrics: Settings) -> str:
     value = number_in(metrics, figure.metric)
     text = UNKNOWN if value is None else f"{value * figure.scale:.{figure.digits}f}"
     return f"{figure.label} {text:>{_WIDTHS.get(figure, _WIDTH)}} {figure.unit}".rstrip()
 
 
-def number_in(metrics: Mapping[str, Any], name: str) -> float | None:
+def number_in(metrics: Settings, name: str) -> float | None:
     """A metric as a finite number; None where it is missing, or RLlib had nothing to average."""
     value = metrics.get(name)
     try:
@@ -82,7 +83,7 @@ def number_in(metrics: Mapping[str, Any], name: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def mean_return(result: Mapping[str, Any]) -> float | None:
+def mean_return(result: Settings) -> float | None:
     """The mean return of the newest episodes; None before the first has ended."""
     return number_in(result.get("env_runners") or {}, RETURN.metric)
 
@@ -111,7 +112,7 @@ class Meter:
         """Whether this start has gone through iterations without a single step."""
         return self._algorithm.iteration > self._first_iteration and steps_sampled(self._algorithm) == self._first_steps
 
-    def progress(self, result: Mapping[str, Any] | None) -> Progress:
+    def progress(self, result: Settings | None) -> Progress:
         """Where the run stands; with an iteration's result, the pace since the result before is measured."""
         now, steps = time.monotonic(), steps_sampled(self._algorithm)
         if result is not None:

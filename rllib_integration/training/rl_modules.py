@@ -21,10 +21,11 @@ from ray.rllib.core.models.base import ENCODER_OUT
 from ray.rllib.core.models.torch.encoder import TorchCNNEncoder
 from ray.rllib.core.rl_module.rl_module import RLModule
 
+from rllib_integration.annotations import Record
 from rllib_integration.training.dict_catalog import DictCatalog
 
 
-def encode_pictures(encoder: TorchCNNEncoder, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+def encode_pictures(encoder: TorchCNNEncoder, batch: Record, **kwargs: object) -> Record:
     """An encoder's forward pass that takes pictures (B, H, W, C) also as uint8, which become float32 in 0..1.
 
     It calls the layers themselves: through RLlib's models around them a small picture takes a third longer.
@@ -72,7 +73,7 @@ class PictureDQNModule(PictureModule, DefaultDQNTorchRLModule):
 
     EXTRA_MODEL_KEYS = ("softq_temperature", "weight_average")
 
-    def _forward_exploration(self, batch: dict[str, Any], t: int | None = None, **kwargs: Any) -> dict[str, Any]:
+    def _forward_exploration(self, batch: Record, t: int | None = None, **kwargs: object) -> Record:
         if self.is_stateful():
             return super()._forward_exploration(batch, t=t)
         values = self._relative_values(batch)
@@ -87,12 +88,12 @@ class PictureDQNModule(PictureModule, DefaultDQNTorchRLModule):
         drawn = (possible <= (places * possible[:, -1])[:, None]).sum(1)
         return {Columns.ACTIONS: torch.from_numpy(np.where(chances < epsilon, drawn, of_actions.argmax(1)))}
 
-    def _forward_inference(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    def _forward_inference(self, batch: Record, **kwargs: object) -> Record:
         if self.is_stateful():
             return super()._forward_inference(batch)
         return {Columns.ACTIONS: self._relative_values(batch).argmax(-1)}
 
-    def _relative_values(self, batch: dict[str, Any]) -> torch.Tensor:
+    def _relative_values(self, batch: Record) -> torch.Tensor:
         """Q values (B, actions), less what all actions of a state have in common: that decides nothing."""
         if self.num_atoms > 1:
             return self.compute_q_values(batch)[QF_PREDS]
@@ -102,7 +103,7 @@ class PictureDQNModule(PictureModule, DefaultDQNTorchRLModule):
 class PicturePPOModule(PictureModule, DefaultPPOTorchRLModule):
     """PPO's and IMPALA's network on pictures, or on dictionaries of pictures and numbers."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         kwargs["catalog_class"] = kwargs.get("catalog_class") or DictCatalog
         super().__init__(*args, **kwargs)
 

@@ -26,6 +26,7 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError, nearest
 from rllib_integration.training.algorithms import find_classes
 from rllib_integration.training.rllib_names import DROPPED, MOVED, OldNameError, put, translate_old_names
@@ -75,7 +76,7 @@ class RLlibConfigError(ConfigError):
     """Something in the RLlib part of a configuration is wrong; the message is a sentence for the user."""
 
 
-def read_document(document: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def read_document(document: Settings) -> tuple[Record, list[str]]:
     """Translate old names, sort flat settings into their sections and check every key and type.
 
     Args:
@@ -105,7 +106,7 @@ def read_document(document: Mapping[str, Any]) -> tuple[dict[str, Any], list[str
     return sections, notes
 
 
-def build_algorithm_config(document: Mapping[str, Any], env: str | type) -> AlgorithmConfig:
+def build_algorithm_config(document: Settings, env: str | type) -> AlgorithmConfig:
     """Build and validate the configuration of an algorithm.
 
     Args:
@@ -139,9 +140,9 @@ def build_algorithm_config(document: Mapping[str, Any], env: str | type) -> Algo
     return config
 
 
-def _arguments(config: AlgorithmConfig, section: str) -> dict[str, Any]:
+def _arguments(config: AlgorithmConfig, section: str) -> Record:
     """Names and type hints of what the section's method takes, in this class and those it inherits from."""
-    found: dict[str, Any] = {}
+    found: Record = {}
     for cls in type(config).__mro__:
         method = cls.__dict__.get(section)
         if method is None:
@@ -153,11 +154,11 @@ def _arguments(config: AlgorithmConfig, section: str) -> dict[str, Any]:
     return found
 
 
-def _is_deprecated(default: Any) -> bool:
+def _is_deprecated(default: object) -> bool:
     return isinstance(default, int) and default == -1  # RLlib's DEPRECATED_VALUE
 
 
-def _sort_flat_settings(sections: dict[str, Any], arguments: dict[str, dict[str, Any]]) -> list[str]:
+def _sort_flat_settings(sections: Record, arguments: dict[str, Record]) -> list[str]:
     """Put each setting at the top level into the one section that has an argument of this name."""
     notes = []
     for key in [key for key in sections if key not in (*SECTIONS, *_BESIDE_SECTIONS)]:
@@ -170,7 +171,7 @@ def _sort_flat_settings(sections: dict[str, Any], arguments: dict[str, dict[str,
     return notes
 
 
-def _unknown(key: str, top_level: list[str], arguments: dict[str, dict[str, Any]]) -> str:
+def _unknown(key: str, top_level: list[str], arguments: dict[str, Record]) -> str:
     """A sentence with the nearest right key, wherever it lives."""
     places: dict[str, str] = {name: name for name in top_level}
     for section, names in arguments.items():
@@ -183,7 +184,7 @@ def _unknown(key: str, top_level: list[str], arguments: dict[str, dict[str, Any]
     return f"Unknown setting {key!r}{hint}"
 
 
-def _check_section(section: str, value: Any, hints: dict[str, Any]) -> None:
+def _check_section(section: str, value: object, hints: Record) -> None:
     if value is None:
         return
     if not isinstance(value, Mapping):
@@ -202,7 +203,7 @@ def _check_section(section: str, value: Any, hints: dict[str, Any]) -> None:
             raise RLlibConfigError(f"{path} is {_show(setting)}, but {_describe(hints[key])} was expected.")
 
 
-def _unknown_in_section(section: str, key: str, hints: Mapping[str, Any]) -> str:
+def _unknown_in_section(section: str, key: str, hints: Settings) -> str:
     if key in MOVED:
         return f"{section}.{key} is now {MOVED[key]}."
     if key in DROPPED:
@@ -212,7 +213,7 @@ def _unknown_in_section(section: str, key: str, hints: Mapping[str, Any]) -> str
     return f"Unknown setting {section}.{key}; {hint}"
 
 
-def _check_model(model: Any, hints: dict[str, Any], extra: Sequence[str] | None) -> None:
+def _check_model(model: object, hints: Record, extra: Sequence[str] | None) -> None:
     if model is None:
         return
     if not isinstance(model, Mapping):
@@ -233,11 +234,11 @@ def _check_model(model: Any, hints: dict[str, Any], extra: Sequence[str] | None)
             raise RLlibConfigError(f"model.{key} is {_show(value)}, but {_describe(resolved[key])} was expected.")
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _matches(value: Any, hint: Any) -> bool:
+def _matches(value: object, hint: object) -> bool:
     """Whether a value from YAML can be meant by a type hint; hints that YAML can't express match all."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any or hint is inspect.Parameter.empty or isinstance(hint, (str, typing.TypeVar)):
@@ -264,7 +265,7 @@ def _matches(value: Any, hint: Any) -> bool:
     return not isinstance(value, (bool, int, float, str)) if inspect.isclass(hint) else True
 
 
-def _show(value: Any) -> str:
+def _show(value: object) -> str:
     if isinstance(value, str):
         try:
             return f"the text {value!r} (as a number, write it {float(value)!r})"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rllib_integration.annotations import Record
 from rllib_integration.errors import IntegrationError
 
 # Old name -> dotted path in today's document.
@@ -69,7 +70,7 @@ class OldNameError(IntegrationError, ValueError):
     """An old setting that has no equivalent; the message says what to do instead."""
 
 
-def translate_old_names(document: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def translate_old_names(document: Record) -> tuple[Record, list[str]]:
     """Move flat old names to the sections that hold them today.
 
     Args:
@@ -98,7 +99,7 @@ def translate_old_names(document: dict[str, Any]) -> tuple[dict[str, Any], list[
     return result, [note for note in notes if note]
 
 
-def put(document: dict[str, Any], path: str, value: Any) -> None:
+def put(document: Record, path: str, value: object) -> None:
     """Set the value at a dotted path, making the mappings on the way."""
     *parents, last = path.split(".")
     for parent in parents:
@@ -108,7 +109,7 @@ def put(document: dict[str, Any], path: str, value: Any) -> None:
     document[last] = value
 
 
-def _translate_model(document: dict[str, Any], is_old: bool) -> list[str]:
+def _translate_model(document: Record, is_old: bool) -> list[str]:
     model = document.get("model")
     if not isinstance(model, dict):
         return []
@@ -124,7 +125,7 @@ def _translate_model(document: dict[str, Any], is_old: bool) -> list[str]:
     return notes
 
 
-def _exploration(document: dict[str, Any], value: Any) -> str:
+def _exploration(document: Record, value: Any) -> str:
     settings = dict(value or {})
     kind = str(settings.pop("type", "EpsilonGreedy")).rpartition(".")[2]
     if kind == "SoftQ":
@@ -149,19 +150,19 @@ def _exploration(document: dict[str, Any], value: Any) -> str:
     return note
 
 
-def _prioritized_replay(document: dict[str, Any], value: Any) -> str:
+def _prioritized_replay(document: Record, value: object) -> str:
     kind = "PrioritizedEpisodeReplayBuffer" if value else "EpisodeReplayBuffer"
     put(document, "training.replay_buffer_config.type", kind)
     return f"prioritized_replay is now training.replay_buffer_config.type: {kind}."
 
 
-def _noisy(document: dict[str, Any], value: Any) -> str:
+def _noisy(document: Record, value: object) -> str:
     if value:
         raise OldNameError("noisy: true has no effect on RLlib's new API stack; use training.epsilon to explore.")
     return "noisy is left out: RLlib's new API stack has no noisy networks."
 
 
-def _observation_filter(document: dict[str, Any], value: Any) -> str:
+def _observation_filter(document: Record, value: object) -> str:
     if value not in (None, "NoFilter"):
         raise OldNameError(
             f"observation_filter: {value!r} is gone from RLlib; normalise in the experiment's get_observation."
@@ -169,7 +170,7 @@ def _observation_filter(document: dict[str, Any], value: Any) -> str:
     return "observation_filter is left out: NoFilter is the only one."
 
 
-def _horizon(document: dict[str, Any], value: Any) -> str:
+def _horizon(document: Record, value: object) -> str:
     if value is not None:
         raise OldNameError(
             f"horizon: {value!r} is gone from RLlib; give the experiment a time limit in "
@@ -178,7 +179,7 @@ def _horizon(document: dict[str, Any], value: Any) -> str:
     return "horizon is left out: the experiment's time limit ends an episode."
 
 
-_SPECIAL: dict[str, Callable[[dict[str, Any], Any], str]] = {
+_SPECIAL: dict[str, Callable[[Record, Any], str]] = {
     "exploration_config": _exploration,
     "prioritized_replay": _prioritized_replay,
     "noisy": _noisy,

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import overlay, save_config
 from rllib_integration.errors import IntegrationError
 from rllib_integration.processes.cpus import available_cpus
@@ -67,7 +67,7 @@ class TrainingRun:
         RLlibConfigError: The configuration has an unknown key, or a value that can't be used.
     """
 
-    def __init__(self, document: Mapping[str, Any], options: TrainingOptions, storage: RunStorage) -> None:
+    def __init__(self, document: Settings, options: TrainingOptions, storage: RunStorage) -> None:
         self.options = options
         self.storage = storage
         self.folder = storage.folder
@@ -76,7 +76,7 @@ class TrainingRun:
         self.newest_checkpoint: Path | None = None
         self.steps_saved = 0
 
-    def _read(self, document: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    def _read(self, document: Settings) -> tuple[Record, list[str]]:
         """The configuration in sections, checked, and lines about what was translated."""
         from rllib_integration.training.rllib_config import read_document
 
@@ -282,7 +282,7 @@ class TrainingRun:
         print(f"TensorBoard: {board.url}", flush=True)
         return board
 
-    def _save(self, algorithm: Algorithm, result: Mapping[str, Any] | None) -> Path:
+    def _save(self, algorithm: Algorithm, result: Settings | None) -> Path:
         """Save a checkpoint named after the iteration, and remove those that are neither new nor best.
 
         Args:
@@ -299,7 +299,7 @@ class TrainingRun:
             self._push(is_last=result is None)
         return self.newest_checkpoint
 
-    def _score(self, algorithm: Algorithm, result: Mapping[str, Any]) -> float | None:
+    def _score(self, algorithm: Algorithm, result: Settings) -> float | None:
         """What tells the best checkpoint: the evaluation's mean return where there is one, else the training's."""
         if not self._evaluates():
             return mean_return(result)
@@ -342,7 +342,7 @@ def why_no_steps(algorithm: Algorithm) -> str:
     )
 
 
-def as_written(document: Mapping[str, Any]) -> dict[str, Any]:
+def as_written(document: Settings) -> Record:
     """A document in sections as a user writes it: with `env_config` at its top level, where programs look for it."""
     environment = dict(document.get("environment") or {})
     env_config = environment.pop("env_config", None)

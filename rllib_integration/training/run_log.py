@@ -25,8 +25,8 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import save_config
 from rllib_integration.run_folder import RUN_FILE, read_starts, replace_text
 
@@ -56,7 +56,7 @@ class RunLog:
         with self._table.open(newline="", encoding="utf-8") as file:
             return next(csv.reader(file), [])
 
-    def describe(self, document: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    def describe(self, document: Settings, facts: Settings) -> None:
         """Write the configuration, and how and with what the run was started."""
         save_config(document, self.folder / "config.yaml")
         file = self.folder / RUN_FILE
@@ -67,7 +67,7 @@ class RunLog:
         starts = [*(starts or []), {**origin_of_run(), **facts}]
         replace_text(file, json.dumps(starts, indent=1, default=str))
 
-    def add(self, result: Mapping[str, Any], evaluated: bool = False) -> None:
+    def add(self, result: Settings, evaluated: bool = False) -> None:
         """Record an iteration's result and the episodes that ended in it.
 
         Args:
@@ -95,7 +95,7 @@ class RunLog:
             with self._table.open("a", newline="", encoding="utf-8") as file:
                 csv.DictWriter(file, self._columns, restval="").writerow(flat)
             return
-        rows: list[dict[str, Any]] = []
+        rows: list[Record] = []
         if self._table.is_file():
             with self._table.open(newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
@@ -106,7 +106,7 @@ class RunLog:
         writer.writerows([*rows, flat])
         replace_text(self._table, table.getvalue())
 
-    def _add_episodes(self, name: str, results: Mapping[str, Any] | None, flat: Mapping[str, float]) -> None:
+    def _add_episodes(self, name: str, results: Settings | None, flat: Mapping[str, float]) -> None:
         episodes = (results or {}).get("episodes")
         if not isinstance(episodes, (list, tuple)):  # a mean over nothing when none ended
             return
@@ -120,7 +120,7 @@ class RunLog:
         self._events.close()
 
 
-def flatten(result: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, float]]:
+def flatten(result: Settings, above: str = "") -> Iterator[tuple[str, float]]:
     """All finite numbers of a nested result, as slash-separated name and value."""
     for key, value in result.items():
         if key in _NOT_LOGGED:
@@ -134,7 +134,7 @@ def flatten(result: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, f
             yield f"{above}{key}", value
 
 
-def origin_of_run() -> dict[str, Any]:
+def origin_of_run() -> Record:
     """When, from what command, with which versions and from which state of the code a run started."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -151,7 +151,7 @@ def origin_of_run() -> dict[str, Any]:
     }
 
 
-def git_state() -> dict[str, Any] | None:
+def git_state() -> Record | None:
     """Commit of this code and whether files differ from it; None where it is no git checkout."""
     folder = Path(__file__).resolve().parent
     answers = []

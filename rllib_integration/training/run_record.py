@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from rllib_integration.annotations import Record
 from rllib_integration.driving.evaluation import read_episodes
 from rllib_integration.errors import IntegrationError
 from rllib_integration.run_folder import read_starts
@@ -32,10 +32,10 @@ class Run:
     """
 
     folder: Path
-    document: dict[str, Any]
-    starts: list[dict[str, Any]]
-    episodes: list[dict[str, Any]]
-    evaluations: list[dict[str, Any]]
+    document: Record
+    starts: list[Record]
+    episodes: list[Record]
+    evaluations: list[Record]
 
 
 Groups = Mapping[str, Sequence[Run]]

@@ -14,9 +14,9 @@ Each argument is checked by its name; the values are the algorithm's own to chec
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError, load_class, merge, nearest, nearest_sentence, positive
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PREFIX = "SB3-"
 NAMES = ("A2C", "DDPG", "DQN", "PPO", "SAC", "TD3")
-DEFAULTS: dict[str, Any] = {
+DEFAULTS: Record = {
     "algorithm": "SB3-SAC",
     "n_envs": 1,  # each with a simulator of its own
     "env_config": {},
@@ -33,7 +33,7 @@ DEFAULTS: dict[str, Any] = {
     "reporting": {"min_sample_timesteps_per_iteration": 1000},
     "debugging": {"seed": 0},
 }
-EVALUATION: dict[str, Any] = {"evaluation_interval": 0, "evaluation_duration": 10, "evaluation_config": {}}
+EVALUATION: Record = {"evaluation_interval": 0, "evaluation_duration": 10, "evaluation_config": {}}
 _RULES = {
     "n_envs": positive("a whole number, 1 or more", int),
     "reporting.min_sample_timesteps_per_iteration": positive("a whole number of steps, 1 or more", int),
@@ -41,12 +41,12 @@ _RULES = {
 _OURS = {"env", "seed", "verbose", "tensorboard_log", "_init_setup_model", "device"}
 
 
-def asks_for_sb3(document: Mapping[str, Any]) -> bool:
+def asks_for_sb3(document: Settings) -> bool:
     """Whether a configuration's algorithm is one of Stable-Baselines3."""
     return str(document.get("algorithm", "")).startswith(PREFIX)
 
 
-def read_sb3_document(document: Mapping[str, Any]) -> dict[str, Any]:
+def read_sb3_document(document: Settings) -> Record:
     """Check a configuration, and complete it.
 
     Returns:
@@ -89,7 +89,7 @@ def find_sb3_class(name: str) -> type[BaseAlgorithm]:
     return found
 
 
-def _check_training(name: str, training: Mapping[str, Any]) -> dict[str, Any]:
+def _check_training(name: str, training: Settings) -> Record:
     allowed = set(inspect.signature(find_sb3_class(name).__init__).parameters) - {"self", *_OURS}
     for key in training:
         if key not in allowed:
@@ -97,7 +97,7 @@ def _check_training(name: str, training: Mapping[str, Any]) -> dict[str, Any]:
     return dict(training)
 
 
-def build_sb3(document: Mapping[str, Any], environments: Any) -> BaseAlgorithm:
+def build_sb3(document: Settings, environments: Any) -> BaseAlgorithm:
     """The algorithm that a document in sections asks for, on environments."""
     from stable_baselines3 import HerReplayBuffer
     from stable_baselines3.common.torch_layers import BaseFeaturesExtractor

@@ -6,7 +6,7 @@ import contextlib
 import json
 import statistics
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import overlay
 from rllib_integration.driving.sb3_policy import MODEL_FILE
 from rllib_integration.sb3 import make_vec_env
@@ -34,7 +35,7 @@ FIRST_EVALUATION_SEED = 500_000  # far from the seeds of training
 class SB3Run(TrainingRun):
     """A run whose algorithm is one of Stable-Baselines3, without Ray."""
 
-    def _read(self, document: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    def _read(self, document: Settings) -> tuple[Record, list[str]]:
         return read_sb3_document(document), []
 
     def _start(self, stack: contextlib.ExitStack, interruption: Interruption) -> tuple[SB3Trainer, LostRunners | None]:
@@ -59,7 +60,7 @@ class SB3Trainer:
         training_step: Called before each round of samples; may raise to end the iteration there.
     """
 
-    def __init__(self, document: Mapping[str, Any]) -> None:
+    def __init__(self, document: Settings) -> None:
         self._document = document
         env_config = document["environment"]["env_config"]
         seed = document["debugging"]["seed"]
@@ -71,20 +72,20 @@ class SB3Trainer:
         self.metrics = self
         self.training_step: Callable[[], None] = lambda: None
         self._notes = _NoteEpisodes(lambda: self.training_step())
-        self._newest: deque[dict[str, Any]] = deque(maxlen=SMOOTHING)
+        self._newest: deque[Record] = deque(maxlen=SMOOTHING)
 
-    def peek(self, key: Any, default: int = 0) -> int:
+    def peek(self, key: object, default: int = 0) -> int:
         """Environment steps of the run: all that a run looks up in the metrics."""
         return int(self.model.num_timesteps)
 
-    def train(self) -> dict[str, Any]:
+    def train(self) -> Record:
         """Train for an iteration; returns its result, in the form of RLlib's."""
         steps = self._document["reporting"]["min_sample_timesteps_per_iteration"]
         self.model.learn(steps, callback=self._notes, log_interval=_NEVER, reset_num_timesteps=False)
         self.iteration += 1
         ended, self._notes.ended = self._notes.ended, []
         self._newest.extend(ended)
-        result: dict[str, Any] = {
+        result: Record = {
             "training_iteration": self.iteration,
             "num_env_steps_sampled_lifetime": self.model.num_timesteps,
             "env_runners": {**_means(list(self._newest)), "episodes": [json.dumps(one) for one in ended]},
@@ -98,14 +99,14 @@ class SB3Trainer:
             }
         return result
 
-    def _evaluate(self) -> list[dict[str, Any]]:
+    def _evaluate(self) -> list[Record]:
         """Drive greedily, from the same starts each time."""
         settings = self._document["evaluation"]
         if self._judges is None:
             self._judges = make_vec_env(settings["evaluation_config"]["env_config"])
         self._judges.seed(FIRST_EVALUATION_SEED)
         observation = self._judges.reset()
-        episodes: list[dict[str, Any]] = []
+        episodes: list[Record] = []
         sums = EpisodeSums()
         while len(episodes) < settings["evaluation_duration"]:
             action, _ = self.model.predict(observation, deterministic=True)
@@ -150,7 +151,7 @@ class _NoteEpisodes(BaseCallback):
 
     def __init__(self, before_round: Callable[[], None]) -> None:
         super().__init__()
-        self.ended: list[dict[str, Any]] = []
+        self.ended: list[Record] = []
         self._before_round = before_round
         self._sums: dict[int, EpisodeSums] = {}
 
@@ -167,12 +168,12 @@ class _NoteEpisodes(BaseCallback):
         return True
 
 
-def _own(info: Mapping[str, Any]) -> dict[str, Any]:
+def _own(info: Settings) -> Record:
     """What the experiment told, without what Stable-Baselines3 adds."""
     return {name: value for name, value in info.items() if name not in ("TimeLimit.truncated", "episode")}
 
 
-def _means(episodes: list[dict[str, Any]]) -> dict[str, float]:
+def _means(episodes: list[Record]) -> dict[str, float]:
     """The figures of several episodes, under the names of RLlib's callbacks."""
     if not episodes:
         return {}

@@ -37,6 +37,8 @@ from ray.rllib.utils.numpy import convert_to_numpy
 from ray.rllib.utils.spaces.space_utils import batch as batch_items
 from ray.rllib.utils.spaces.space_utils import unbatch
 
+from rllib_integration.annotations import Record
+
 _TO_MODULE = [
     AddObservationsFromEpisodesToBatch,
     AddTimeDimToBatchAndZeroPad,
@@ -81,7 +83,7 @@ class ShortEnvToModule(EnvToModulePipeline):
 class ShortModuleToEnv(ModuleToEnvPipeline):
     """From what the network returns to actions for the environments, and to what is stored of each step."""
 
-    def __call__(self, *, rl_module: RLModule, batch: dict[str, Any], episodes: list[Any], **kwargs: Any) -> Any:
+    def __call__(self, *, rl_module: RLModule, batch: Record, episodes: list[Any], **kwargs: object) -> Any:
         """`actions` and `actions_for_env` batched, of everything else a list with an entry for each environment."""
         if not _is_default(self, _TO_ENV, rl_module):
             return super().__call__(rl_module=rl_module, batch=batch, episodes=episodes, **kwargs)
@@ -96,7 +98,7 @@ class ShortModuleToEnv(ModuleToEnvPipeline):
         return {**found, Columns.ACTIONS: actions}
 
 
-def _items(column: Any) -> list[Any]:
+def _items(column: object) -> list[Any]:
     return list(column) if isinstance(column, np.ndarray) else unbatch(column)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any
 
+from rllib_integration.annotations import Settings
 from rllib_integration.config_file import load_config
 from rllib_integration.failures import INTERRUPTED, TERMINATED, report_failure
 from rllib_integration.processes.ray_setup import prepare_for_ray
@@ -49,7 +48,7 @@ def run_training(
         return report_failure(error, folder)
 
 
-def _kind_of_run(document: Mapping[str, Any]) -> type[TrainingRun]:
+def _kind_of_run(document: Settings) -> type[TrainingRun]:
     """What trains: RLlib, or Stable-Baselines3 for its algorithms."""
     if not asks_for_sb3(document):
         return TrainingRun

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler, PopulationBasedTraining
 from ray.tune.search.optuna import OptunaSearch
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError, save_config
 from rllib_integration.training.machine import Machine
 from rllib_integration.tuning.space import Space, to_tune, with_values
@@ -46,7 +47,7 @@ class SearchOptions:
     restore: bool = False
 
 
-def run_search(document: Mapping[str, Any], space: Space, options: SearchOptions, machine: Machine) -> list[Any]:
+def run_search(document: Settings, space: Space, options: SearchOptions, machine: Machine) -> list[Any]:
     """Run all trials, or those that an interrupted search has left.
 
     Args:
@@ -101,7 +102,7 @@ def run_search(document: Mapping[str, Any], space: Space, options: SearchOptions
     return list(tuner.fit())
 
 
-def _resources(document: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+def _resources(document: Settings) -> tune.PlacementGroupFactory:
     """A processor for what learns, and those of its env runners."""
     runners = document.get("env_runners") or {}
     each = {"CPU": float(runners.get("num_cpus_per_env_runner") or 1)}
@@ -147,7 +148,7 @@ def show_score(score: float) -> str:
     return "-" if score <= NO_SCORE else f"{score:.2f}"
 
 
-def show_values(values: Mapping[str, Any]) -> str:
+def show_values(values: Settings) -> str:
     """The values of a trial in a line."""
     return ", ".join(
         f"{path.rpartition('.')[2]} {value:.4g}" if isinstance(value, float) else f"{path.rpartition('.')[2]} {value}"
@@ -155,7 +156,7 @@ def show_values(values: Mapping[str, Any]) -> str:
     )
 
 
-def ranked(results: Sequence[Any]) -> list[dict[str, Any]]:
+def ranked(results: Sequence[Any]) -> list[Record]:
     """The trials, best first: number, score, steps and values.
 
     The score is the mean return of the newest episodes at the trial's end.
@@ -173,7 +174,7 @@ def ranked(results: Sequence[Any]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: -row["score"])
 
 
-def write_search(folder: Path, document: Mapping[str, Any], results: Sequence[Any]) -> list[Path]:
+def write_search(folder: Path, document: Settings, results: Sequence[Any]) -> list[Path]:
     """Write the table, the picture, and the best configuration; returns the files.
 
     Raises:
@@ -194,7 +195,7 @@ def write_search(folder: Path, document: Mapping[str, Any], results: Sequence[An
     return [folder / name for name in (TABLE_FILE, PICTURE_FILE, BEST_FILE)]
 
 
-def draw_search(rows: Sequence[Mapping[str, Any]], results: Sequence[Any], file: Path) -> None:
+def draw_search(rows: Sequence[Settings], results: Sequence[Any], file: Path) -> None:
     """Draw each trial's score over its steps, and the scores over each setting."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError, copy_settings, nearest_sentence, read_yaml
 
 KINDS: dict[str, int | None] = {"uniform": 2, "loguniform": 2, "quniform": 3, "randint": 2, "choice": None}
@@ -42,7 +43,7 @@ def read_space(path: str | os.PathLike[str]) -> Space:
     return found
 
 
-def _checked(name: str, kind: str, numbers: Any) -> list[Any]:
+def _checked(name: str, kind: str, numbers: object) -> list[Any]:
     wanted = KINDS[kind]
     if not isinstance(numbers, list) or not numbers or (wanted is not None and len(numbers) != wanted):
         count = "one or more values" if wanted is None else f"{wanted} numbers"
@@ -55,7 +56,7 @@ def _checked(name: str, kind: str, numbers: Any) -> list[Any]:
     return numbers
 
 
-def to_tune(space: Space) -> dict[str, Any]:
+def to_tune(space: Space) -> Record:
     """The same as Ray Tune has it."""
     from ray import tune
 
@@ -71,7 +72,7 @@ def to_tune(space: Space) -> dict[str, Any]:
     }
 
 
-def with_values(document: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+def with_values(document: Settings, values: Settings) -> Record:
     """A configuration with some settings, named by their paths, changed."""
     changed = copy_settings(document)
     for path, value in values.items():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import Any
 
 from ray import tune
 from ray.tune.registry import register_env
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.training.env_creator import make_env
 from rllib_integration.training.env_runner import step_together
 from rllib_integration.training.progress import mean_return
@@ -24,7 +24,7 @@ NO_SCORE = -1e9
 class Trial(tune.Trainable):
     """Trains the configuration of a search with one set of values; its simulators end with it."""
 
-    def setup(self, config: dict[str, Any], document: Mapping[str, Any], max_steps: int) -> None:
+    def setup(self, config: Record, document: Settings, max_steps: int) -> None:
         """Build the algorithm.
 
         Args:
@@ -38,7 +38,7 @@ class Trial(tune.Trainable):
         self._max_steps = max_steps
         self._trainer = build_trainer(with_values(document, config))
 
-    def step(self) -> dict[str, Any]:
+    def step(self) -> Record:
         """Train an iteration."""
         result = self._trainer.train()
         score = mean_return(result)
@@ -58,7 +58,7 @@ class Trial(tune.Trainable):
         self._trainer.stop()
 
 
-def build_trainer(document: Mapping[str, Any]) -> Any:
+def build_trainer(document: Settings) -> Any:
     """What trains a configuration: with `train`, `save`, `restore` and `stop`.
 
     Raises:

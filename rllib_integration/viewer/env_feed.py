@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.telemetry.messages import Kind, pack
 from rllib_integration.telemetry.ring import RingError, RingReader
 
@@ -32,7 +31,7 @@ class EnvFeed:
         self.path = path
         self._ring = RingReader(path)
 
-    def read(self, closely: bool) -> list[dict[str, Any]]:
+    def read(self, closely: bool) -> list[Record]:
         """What the environment has told since the last call; goes on telling for some seconds."""
         self._ring.watch(_WATCH_SECONDS, closely)
         return self._ring.read()
@@ -81,7 +80,7 @@ class PaintFeed:
         self._ring.close()
 
 
-def paint_message(record: Mapping[str, Any]) -> bytes | None:
+def paint_message(record: Settings) -> bytes | None:
     """A painter's record as a message."""
     head = {name: value for name, value in record.items() if name != "xyz"}
     if record.get("shape") == "clear":

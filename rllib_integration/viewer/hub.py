@@ -8,8 +8,8 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from rllib_integration.annotations import Record
 from rllib_integration.telemetry.announcement import (
     LIVE_FOLDER,
     PAINT_SUFFIX,
@@ -188,7 +188,7 @@ class Hub:
         """What there is."""
         return pack(Kind.HELLO, {"sources": [_description(source) for source in self.sources], **self.more_to_say()})
 
-    def more_to_say(self) -> dict[str, Any]:
+    def more_to_say(self) -> Record:
         """What else a browser has to know at first."""
         return {"runs": [run.name for run in self.runs]}
 
@@ -198,7 +198,7 @@ class Hub:
             session.tell(message)
 
 
-def _description(source: Source) -> dict[str, Any]:
+def _description(source: Source) -> Record:
     announcement = source.announcement
     return {
         "id": source.number,

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.annotations import Record
 from rllib_integration.sensors.cameras import image_array
 from rllib_integration.sensors.ranging import SEMANTIC_POINT
 from rllib_integration.telemetry.messages import Kind, pack
@@ -67,7 +68,7 @@ class SensorFeed:
         sensor = self._listening[number]
         is_event = sensor.type_id in ("sensor.other.collision", "sensor.other.lane_invasion", "sensor.other.obstacle")
 
-        def receive(data: Any) -> None:
+        def receive(data: object) -> None:
             with self._news:
                 if is_event:
                     self._newest.setdefault(number, []).append(data)
@@ -203,9 +204,9 @@ def _points_message(sensor: carla.Sensor, data: Any, points: NDArray[np.float32]
     return pack(Kind.POINTS, head, offsets, values)
 
 
-def _event(sensor: carla.Sensor, data: Any) -> dict[str, Any]:
+def _event(sensor: carla.Sensor, data: Any) -> Record:
     """What happened, in words and figures."""
-    head: dict[str, Any] = {"sensor": sensor.id, "f": data.frame, "t": round(data.timestamp, 3)}
+    head: Record = {"sensor": sensor.id, "f": data.frame, "t": round(data.timestamp, 3)}
     if sensor.type_id == "sensor.other.lane_invasion":
         markings = sorted({str(marking.type) for marking in data.crossed_lane_markings})
         return {**head, "what": "lane", "text": "Crossed " + ", ".join(_words(name) for name in markings)}
@@ -224,9 +225,9 @@ def _words(name: str) -> str:
     return f"a {spaced} line"
 
 
-def _reading(sensor: carla.Sensor, data: Any) -> dict[str, Any]:
+def _reading(sensor: carla.Sensor, data: Any) -> Record:
     """The figures of a sensor that sends nothing to draw."""
-    head: dict[str, Any] = {"sensor": sensor.id, "f": data.frame, "t": round(data.timestamp, 3), "what": "reading"}
+    head: Record = {"sensor": sensor.id, "f": data.frame, "t": round(data.timestamp, 3), "what": "reading"}
     if isinstance(data, carla.GnssMeasurement):
         return {**head, "text": f"{data.latitude:.6f}°, {data.longitude:.6f}°, {data.altitude:.1f} m"}
     if isinstance(data, carla.IMUMeasurement):

@@ -13,6 +13,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from rllib_integration.annotations import Record
 from rllib_integration.telemetry.messages import Kind, pack
 from rllib_integration.viewer.clip import Clip
 from rllib_integration.viewer.source import Source
@@ -92,7 +93,7 @@ class Session:
             self.tell(_beginning(None, False, source.number, self.follows))
             source.join(self)
 
-    def note(self, wishes: dict[str, Any]) -> None:
+    def note(self, wishes: Record) -> None:
         """Take over what it shows now."""
         if "listen" in wishes:
             self.listens_to = _numbers(wishes["listen"])
@@ -141,7 +142,7 @@ class Session:
 
 def _beginning(number: int | None, is_whole: bool, source: int | None = None, follows: bool | None = None) -> bytes:
     """Tells a browser that what follows is another stretch than what it has."""
-    head: dict[str, Any] = {"begins": number, "whole": is_whole}
+    head: Record = {"begins": number, "whole": is_whole}
     if source is not None:
         head |= {"source": source, "follow": follows}
     return pack(Kind.REPLAY, head)

@@ -15,8 +15,9 @@ import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from rllib_integration.annotations import Record
 from rllib_integration.telemetry.announcement import PAINT_SUFFIX, RING_SUFFIX, Announcement
 from rllib_integration.telemetry.messages import Kind, head_of, kind_of, pack
 from rllib_integration.telemetry.pictures import message_of
@@ -98,7 +99,7 @@ class Source:
         self.announcement: Announcement | None = announcement[0] if announcement is not None else None
         self.file: Path | None = announcement[1] if announcement is not None else None
         self.present = True
-        self.step: dict[str, Any] = {}
+        self.step: Record = {}
         self.clip: Clip | None = None
         self.recent = Recent()
         self._roles = hero_roles
@@ -109,7 +110,7 @@ class Source:
         self._feed_file = 0
         self._painters: dict[Path, PaintFeed] = {}
         self._state: dict[Kind, bytes] = {}
-        self._actors: dict[int, dict[str, Any]] = {}
+        self._actors: dict[int, Record] = {}
         self._shapes: list[bytes] = []
         self._episode: bytes | None = None
         self._episode_number = 0
@@ -134,7 +135,7 @@ class Source:
         return bool(self._viewers)
 
     @property
-    def world(self) -> dict[str, Any]:
+    def world(self) -> Record:
         """What is known of the world: town, key of its mesh, version of the server; nothing before it was met."""
         return head_of(self._state[Kind.WORLD]) if Kind.WORLD in self._state else {}
 
@@ -172,7 +173,7 @@ class Source:
             selected = sorted({number for viewer in self._viewers for number in viewer.selected})
             self._link.wish(show=shows, listen=listens, select=selected)
 
-    def command(self, command: dict[str, Any]) -> None:
+    def command(self, command: Record) -> None:
         """Have the world's process do something."""
         if self._link is not None:
             self._link.command(command)
@@ -292,7 +293,7 @@ class Source:
             for viewer in self._viewers:
                 viewer.wake()
 
-    def _note_actors(self, descriptions: Iterable[dict[str, Any]]) -> None:
+    def _note_actors(self, descriptions: Iterable[Record]) -> None:
         for description in descriptions:
             self._actors[description["id"]] = description
         for number in list(self._actors)[: max(0, len(self._actors) - _MOST_ACTORS)]:
@@ -384,7 +385,7 @@ class Source:
         if self._feed is not None:
             self._feed.ask_step()
 
-    def _hear_episode(self, record: dict[str, Any], message: bytes) -> None:
+    def _hear_episode(self, record: Record, message: bytes) -> None:
         self._episode, self._episode_number = message, record["e"]
         self._episode_goes_on = True
         self._tell_newest(message)
@@ -393,7 +394,7 @@ class Source:
             self._end_clip()
         self._serve_followers(begins=record["n"] == 0)
 
-    def _hear_step(self, record: dict[str, Any], message: bytes) -> None:
+    def _hear_step(self, record: Record, message: bytes) -> None:
         self.step = record
         self._remember(message)
         for viewer in self._viewers:

@@ -11,10 +11,11 @@ import mimetypes
 import socket as sockets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiohttp import web
 
+from rllib_integration.annotations import Record
 from rllib_integration.telemetry.town_mesh import load_town
 from rllib_integration.viewer.guards import Guards
 from rllib_integration.viewer.hub import Hub
@@ -29,7 +30,7 @@ _SEND_BUFFER = 1 << 18  # [bytes] that the system keeps for a browser which does
 _WRONG_TOKEN = 4401
 _LARGEST_COMMAND = 1 << 16
 
-Command = Callable[[Session, dict[str, Any]], Awaitable[None]]
+Command = Callable[[Session, Record], Awaitable[None]]
 
 
 class PageFile(NamedTuple):
@@ -137,18 +138,18 @@ class ViewerApp:
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                 await sender
 
-    async def _obey(self, session: Session, command: dict[str, Any]) -> None:
+    async def _obey(self, session: Session, command: Record) -> None:
         await self._commands[command["do"]](session, command)
 
-    async def _watch(self, session: Session, command: dict[str, Any]) -> None:
+    async def _watch(self, session: Session, command: Record) -> None:
         number = command.get("source")
         source = None if number is None else self.hub.source(int(number))
         session.watch(source, bool(command.get("follow")))
 
-    async def _note(self, session: Session, command: dict[str, Any]) -> None:
+    async def _note(self, session: Session, command: Record) -> None:
         session.note(command)
 
-    async def _next(self, session: Session, command: dict[str, Any]) -> None:
+    async def _next(self, session: Session, command: Record) -> None:
         session.ask_next(int(command["seen"]))
 
 

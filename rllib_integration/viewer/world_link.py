@@ -12,8 +12,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
+from rllib_integration.annotations import Record
 from rllib_integration.viewer.world_process import LENGTH
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class WorldLink:
         self._hear = hear
         self._writer: asyncio.StreamWriter | None = None
         self._task: asyncio.Task[None] | None = None
-        self._wishes: dict[str, Any] = {}
+        self._wishes: Record = {}
 
     def start(self) -> None:
         """Begin to watch; does nothing while it does."""
@@ -57,7 +57,7 @@ class WorldLink:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    def wish(self, **wishes: Any) -> None:
+    def wish(self, **wishes: object) -> None:
         """Say what is to be told from now on, also by the process's successors."""
         changed = {name: value for name, value in wishes.items() if self._wishes.get(name) != value}
         self._wishes |= changed
@@ -68,7 +68,7 @@ class WorldLink:
         """Say all of it again, to a process that has just met its world."""
         self.command(self._wishes)
 
-    def command(self, command: dict[str, Any]) -> None:
+    def command(self, command: Record) -> None:
         """Have the process do something; nothing happens while there is none."""
         if self._writer is not None and command:
             body = json.dumps(command).encode()

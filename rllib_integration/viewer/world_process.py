@@ -20,10 +20,11 @@ import struct
 import sys
 import threading
 import time
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import carla
 
+from rllib_integration.annotations import Record
 from rllib_integration.processes.supervisor import PR_SET_PDEATHSIG, prctl
 from rllib_integration.telemetry.messages import Kind, pack
 from rllib_integration.telemetry.town_mesh import read_town
@@ -188,7 +189,7 @@ class WorldProcess:
             self._received = self._received[LENGTH.size + length :]
             self._do(command)
 
-    def _do(self, command: dict[str, Any]) -> None:
+    def _do(self, command: Record) -> None:
         if not hasattr(self, "_frames"):
             return  # told again when there is a world
         if "show" in command:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from rllib_integration.annotations import Settings
 from rllib_integration.scenarios.motion import Car
 from rllib_integration.scenarios.parameters import Number, Parameter
 from rllib_integration.scenarios.scenario import Scenario, Site
@@ -26,7 +27,7 @@ class HardBreakRoute(Scenario):
     reach = 90.0
     set_up_before = 60.0
 
-    def __init__(self, stage: Stage, at: float, values: Mapping[str, Any]) -> None:
+    def __init__(self, stage: Stage, at: float, values: Settings) -> None:
         super().__init__(stage, at, values)
         self._length = 0.0
 

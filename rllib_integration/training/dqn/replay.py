@@ -8,7 +8,6 @@ and n-step returns are summed up when an episode's steps arrive.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +27,7 @@ class RingReplayBuffer:
         device: Where the ring lies, such as "cuda:0". Its pictures take capacity x their bytes of it.
     """
 
-    def __init__(self, capacity: int = 50_000, device: str = "cpu", **_: Any) -> None:
+    def __init__(self, capacity: int = 50_000, device: str = "cpu", **_: object) -> None:
         if capacity < 2:
             raise ConfigError(f"replay_buffer_config.capacity is {capacity}, but 2 or more are needed.")
         self.capacity = int(capacity)

@@ -33,6 +33,7 @@ from ray.rllib.utils.metrics import (
 )
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from rllib_integration.annotations import Record
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.driving.torch_policy import DESCRIPTION_FILE, WEIGHTS_FILE, describe_network, extract_weights
 from rllib_integration.training.dqn.replay import RingReplayBuffer
@@ -132,7 +133,7 @@ class DQNTrainer(DQN):
         (module,) = self.learner_group.foreach_learner(lambda learner: learner.module[DEFAULT_MODULE_ID])
         return module.get()
 
-    def evaluate(self, *arguments: Any, **keywords: Any) -> Any:
+    def evaluate(self, *arguments: object, **keywords: object) -> Any:
         """Evaluate as RLlib does, with the averaged weights where they are kept."""
         module = self._local_module()
         if module is None:
@@ -198,7 +199,7 @@ class WeightAverage:
         move = get_ema_multi_avg_fn(1.0 - share)
         move(list(self._weights.values()), [current[name].detach() for name in self._weights], None)
 
-    def over(self, state: dict[str, Any]) -> dict[str, Any]:
+    def over(self, state: Record) -> Record:
         """A state dictionary with the averaged weights in place of the newest."""
         return {**state, **{name: weight.cpu().numpy() for name, weight in self._weights.items() if name in state}}
 

@@ -9,6 +9,7 @@ import tree
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig, NotProvided
 from ray.rllib.core.columns import Columns
 
+from rllib_integration.annotations import Record
 from rllib_integration.training.policy_gradient.a2c import A2C, A2CConfig, A2CTorchLearner
 from rllib_integration.training.policy_gradient.kfac import KFAC
 
@@ -95,13 +96,13 @@ class ACKTRTorchLearner(A2CTorchLearner):
         self.register_optimizer(module_id=module_id, optimizer=optimizer, params=weights, lr_or_lr_schedule=config.lr)
 
     def compute_loss_for_module(
-        self, *, module_id: str, config: AlgorithmConfig, batch: dict[str, Any], fwd_out: dict[str, Any]
+        self, *, module_id: str, config: AlgorithmConfig, batch: Record, fwd_out: Record
     ) -> Any:
         """A2C's loss, after the Fisher statistics of the batch have been taken."""
         self._observe(module_id, batch)
         return super().compute_loss_for_module(module_id=module_id, config=config, batch=batch, fwd_out=fwd_out)
 
-    def _observe(self, module_id: str, batch: dict[str, Any]) -> None:
+    def _observe(self, module_id: str, batch: Record) -> None:
         """Note the curvature where the batch's steps are; its actions are samples of the policy."""
         module: Any = self.module[module_id].unwrapped()
         names = (Columns.OBS, Columns.ACTIONS)

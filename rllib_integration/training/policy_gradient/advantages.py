@@ -13,6 +13,8 @@ from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.utils.numpy import convert_to_numpy
 from ray.rllib.utils.postprocessing.value_predictions import compute_value_targets
 
+from rllib_integration.annotations import Record
+
 
 class Advantages(ConnectorV2):
     """Adds advantages and value targets to a batch, as RLlib's `GeneralAdvantageEstimation`, but leaves their scale.
@@ -30,7 +32,7 @@ class Advantages(ConnectorV2):
         self.lambda_ = lambda_
 
     @torch.no_grad()
-    def __call__(self, *, rl_module: Any, batch: dict[str, Any], episodes: list[Any], **kwargs: Any) -> dict[str, Any]:
+    def __call__(self, *, rl_module: Any, batch: Record, episodes: list[Any], **kwargs: Any) -> Record:
         """The batch with two columns more, float32 `(steps,)`."""
         columns = batch[DEFAULT_MODULE_ID]
         predicted = rl_module[DEFAULT_MODULE_ID].compute_values(columns)

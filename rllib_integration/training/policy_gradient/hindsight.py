@@ -30,6 +30,7 @@ from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.utils.numpy import convert_to_numpy
 from ray.rllib.utils.postprocessing.value_predictions import compute_value_targets
 
+from rllib_integration.annotations import Record
 from rllib_integration.base_experiment import BaseExperiment
 from rllib_integration.config.merging import load_class
 
@@ -248,7 +249,7 @@ class HindsightAdvantages(ConnectorV2):
         self.lambda_ = lambda_
 
     @torch.no_grad()
-    def __call__(self, *, rl_module: Any, batch: dict[str, Any], episodes: list[Any], **kwargs: Any) -> dict[str, Any]:
+    def __call__(self, *, rl_module: Any, batch: Record, episodes: list[Any], **kwargs: Any) -> Record:
         """The batch with two columns more, float32 `(steps,)`."""
         columns = batch[DEFAULT_MODULE_ID]
         predicted = rl_module[DEFAULT_MODULE_ID].compute_values(columns)
@@ -313,7 +314,7 @@ def hindsight_advantages(
     return found
 
 
-def _columns(observations: Any) -> dict[str, Any]:
+def _columns(observations: Any) -> Record:
     """Observations of an episode as one array for each entry."""
     if isinstance(observations, Mapping):
         return {name: np.asarray(column) for name, column in observations.items()}

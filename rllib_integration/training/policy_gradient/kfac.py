@@ -16,6 +16,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from rllib_integration.annotations import Record
+
 Layer = nn.Linear | nn.Conv2d
 
 
@@ -87,7 +89,7 @@ class KFAC(torch.optim.Optimizer):
             if found:
                 self._note(self.state[layer.weight], sum(found[0::2]), sum(found[1::2]))
 
-    def _note(self, state: dict[str, Any], inputs: Any, gradients: Any) -> None:
+    def _note(self, state: Record, inputs: object, gradients: object) -> None:
         decay = self.defaults["decay"]
         for name, newest in (("inputs", inputs), ("gradients", gradients)):
             state[name] = newest if name not in state else state[name].lerp(newest, 1.0 - decay)
