@@ -1,4 +1,5 @@
-"""Fixtures of the compliance suite, which any CARLA 0.9.16 server should pass, and the summary that it ends with.
+"""Fixtures of the compliance suite, which any CARLA 0.9.15 or 0.9.16 server should pass with the client of its version,
+and the summary that it ends with.
 
 pytest tests/compliance                                       # the embedded server, started by the suite
 pytest tests/compliance --carla-host H --carla-port P         # any other one
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import carla
+import numpy as np
 import pytest
 
 from tests.patience import PATIENCE
@@ -126,6 +128,12 @@ def fresh_world(client: carla.Client) -> Iterator[carla.World]:
     world.apply_settings(settings)
 
 
+def needs(kind: type, method: str) -> pytest.MarkDecorator:
+    """Leaves a test out where the client is older than a method that it is about."""
+    reason = f"carla.{kind.__name__}.{method} is not in this version of the client"
+    return pytest.mark.skipif(not hasattr(kind, method), reason=reason)
+
+
 def synchronous(world: carla.World) -> None:
     """Let a world wait for ticks."""
     settings = world.get_settings()
@@ -198,6 +206,12 @@ def beside(place: carla.Transform, forward: float = 0.0, right: float = 0.0, up:
     """A place some metres away in the frame of another one, looking the same way."""
     location = carla.Location(x=forward, y=right, z=up)
     return carla.Transform(place.transform(location), place.rotation)
+
+
+def seen_from(place: carla.Transform, location: carla.Location) -> carla.Location:
+    """A location in the frame of a place [m], which 0.9.15's client has no method for."""
+    x, y, z, _ = np.array(place.get_inverse_matrix()) @ (location.x, location.y, location.z, 1.0)
+    return carla.Location(x, y, z)
 
 
 @pytest.fixture

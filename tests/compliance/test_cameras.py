@@ -8,7 +8,7 @@ import carla
 import numpy as np
 import pytest
 
-from tests.compliance.conftest import beside, run
+from tests.compliance.conftest import beside, run, seen_from
 from tests.compliance.messages import Inbox, metres, pixels, shows
 
 
@@ -61,7 +61,7 @@ def test_what_is_seen_is_where_a_pinhole_camera_shows_it(fresh_world, look, hang
     rows, columns = np.nonzero(shows(image, seen))
     centre = carla.Location(seen.bounding_box.location)
     seen.get_transform().transform(centre)
-    local = camera.inverse_transform(centre)
+    local = seen_from(camera, centre)
     focal = image.width / 2.0 / math.tan(math.radians(fov) / 2.0)
     expected = (image.width / 2.0 + focal * local.y / local.x, image.height / 2.0 - focal * local.z / local.x)
     assert (np.mean(columns), np.mean(rows)) == pytest.approx(expected, abs=6.0)

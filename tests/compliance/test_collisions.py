@@ -5,7 +5,7 @@ from __future__ import annotations
 import carla
 import pytest
 
-from tests.compliance.conftest import beside, run
+from tests.compliance.conftest import beside, run, seen_from
 from tests.compliance.messages import Inbox
 from tests.patience import PATIENCE
 
@@ -33,7 +33,7 @@ def _push(car, speed):
 
 def _ahead(car, place):
     """How far [m] something is before a car's centre, along the car's axis."""
-    return car.get_transform().inverse_transform(place).x
+    return seen_from(car.get_transform(), place).x
 
 
 def test_both_cars_hear_of_their_collision_and_share_the_speed(fresh_world, spawn, car, collisions_of, note):
@@ -96,6 +96,6 @@ def test_a_building_stops_a_flying_car(fresh_world, spawn, collisions_of):
     car.set_target_velocity(carla.Vector3D(15.0 * forward.x, 15.0 * forward.y, 0.0))
     run(fresh_world, 2.0 * distance / 15.0 + 1.0)
     assert events.get(timeout=PATIENCE).actor.id == car.id
-    went = place.inverse_transform(car.get_location()).x
+    went = seen_from(place, car.get_location()).x
     assert went < distance
     assert car.get_velocity().length() < 8.0

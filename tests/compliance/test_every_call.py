@@ -83,6 +83,17 @@ _ELSEWHERE = {"load_world", "reload_world", "generate_opendrive_world", "destroy
 """Other files call these, and fixtures do."""
 _NOT_CALLABLE = {"get_ignored_vehicles", "ShowDebugTelemetry"}
 """The client cannot turn what it gets, or this command, into what Python and it need."""
+_NOT_IN_ALL_VERSIONS = {
+    "get_imui_sensor_gravity", "set_imui_sensor_gravity", "set_annotations_traverse_translucency",
+    "geolocation_to_transform", "get_all_road_marks", "get_road_marks_from_id", "get_all_road_marks_of_type",
+    "get_component_names", "get_component_world_transform", "get_component_relative_transform", "get_bone_names",
+    "get_bone_world_transforms", "get_bone_relative_transforms", "get_socket_names", "get_socket_world_transforms",
+    "get_socket_relative_transforms", "get_vehicle_bone_world_transforms", "set_wheel_pitch_angle",
+    "get_wheel_pitch_angle", "get_telemetry_data", "restore_physx_physics", "set_ignored_vehicles", "enable_gbuffers",
+    "send", "draw_hud_point", "draw_hud_line", "draw_hud_arrow", "draw_hud_box", "clear_debug_shape",
+    "clear_debug_string", "keep_slow_lane_rule_percentage", "keep_right_rule_percentage",
+}  # fmt: skip
+"""The last one was renamed with 0.9.16, which brought all others."""
 
 _UP = carla.Vector3D(0.0, 0.0, 1.0)
 _LABEL = carla.CityObjectLabel
@@ -437,7 +448,8 @@ _MANAGER: Calls = {
     "get_port": lambda s: s.manager.get_port() > 1000,
     **_managed("vehicle_percentage_speed_difference", "ignore_walkers_percentage", "ignore_vehicles_percentage",
                "ignore_lights_percentage", "ignore_signs_percentage", "keep_slow_lane_rule_percentage",
-               "random_left_lanechange_percentage", "random_right_lanechange_percentage", value=10.0),
+               "keep_right_rule_percentage", "random_left_lanechange_percentage",
+               "random_right_lanechange_percentage", value=10.0),
     **_managed("vehicle_lane_offset", "distance_to_leading_vehicle", "set_desired_speed", value=3.0),
     **_managed("update_vehicle_lights", "force_lane_change", "auto_lane_change", value=True),
     **_global("global_percentage_speed_difference", "global_lane_offset", "set_global_distance_to_leading_vehicle",
@@ -544,6 +556,8 @@ TABLES: dict[type, Calls] = {
 def test_every_method_of(kind, stage):
     failed = {}
     for name, call in TABLES[kind].items():
+        if name in _NOT_IN_ALL_VERSIONS and not hasattr(kind, name):
+            continue
         try:
             if call(stage) is False:
                 failed[name] = "not plausible"

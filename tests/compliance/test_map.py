@@ -39,7 +39,9 @@ def test_reloading_ends_all_actors_and_begins_another_episode(client, fresh_worl
     assert world.get_settings().synchronous_mode
     world.tick()
     assert not world.get_actors().filter("vehicle.*")
-    assert world.get_actor(vehicle.id) is None
+    assert not world.get_snapshot().has_actor(vehicle.id)
+    if not client.get_client_version().startswith("0.9.15"):  # which answers from what it remembers
+        assert world.get_actor(vehicle.id) is None
 
 
 def test_reloading_with_reset_brings_back_all_settings_and_the_weather(client, fresh_world):
