@@ -14,6 +14,8 @@ import pytest
 
 from rllib_integration.carla_env import CarlaEnv
 from rllib_integration.servers import BoundedCalls, ServerGaveUpError, ServerHangError, ServerPool, create_server
+from rllib_integration.servers.errors import ServerVersionError
+from rllib_integration.servers.probe import client_version
 from rllib_integration.traffic.handle import Traffic
 from tests.experiments import PoseExperiment
 from tests.patience import PATIENCE
@@ -42,6 +44,17 @@ def test_it_is_used_without_a_process_of_ours_and_gets_its_settings_back(section
     server.stop()
     assert world.get_settings() == found
     assert client.get_server_version() == server.version
+
+
+def test_a_server_of_another_version_is_refused_before_its_world_ends_this_process(
+    start_server: Callable[..., Any],
+) -> None:
+    other = "0.9.16" if client_version().startswith("0.9.15") else "0.9.15"
+    running = start_server(f"--carla-version={other}")
+    section = {"kind": "external", "port": running.port, "start_timeout": PATIENCE}
+    with pytest.raises(ServerVersionError, match=rf"is CARLA {other}, but the installed client is carla"):
+        create_server({"server": section}).start()
+    running.stop()
 
 
 def test_its_town_and_the_actors_of_others_stay_also_when_it_hangs_for_a_while(
@@ -140,7 +153,7 @@ def test_calls_to_it_are_bounded_though_its_process_cannot_be_watched(section: d
     server.start()
     calls = BoundedCalls(server, 20.0)
     client = calls.call(carla.Client, server.host, server.port)
-    assert calls.call(client.get_server_version) == "0.9.16"
+    assert calls.call(client.get_server_version) == server.version == client.get_client_version()
     calls.close()
     server.stop()
 
