@@ -17,7 +17,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from minicarla.parent_death import set_parent_death_signal
-from minicarla.protocol.connection import open_port
+from minicarla.protocol.connection import bind_port, open_port
 from minicarla.protocol.version import VERSIONS, ProtocolVersion, VersionError, version_named, version_of_client
 from minicarla.viewer import start_viewer
 
@@ -117,6 +117,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         UsageError: An option does not exist here.
     """
     parser = _parser()
+    valued = {option for action in parser._actions if action.nargs != 0 for option in action.option_strings}
     translated: list[str] = []
     words = iter(_words(arguments))
     value_may_follow = False
@@ -126,6 +127,9 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         lower = name.lower().removeprefix("-") if name.startswith("--") else name.lower()
         unused_value = value_may_follow and not argument.startswith("-")
         value_may_follow = lower in _IGNORED_OPTIONS and not equals
+        if translated and translated[-1] in valued and not argument.startswith("-"):
+            translated.append(argument)
+            continue
         if unused_value:
             continue  # "-quality-level Low", of which Unreal takes neither
         if lower in _REFUSED:
@@ -223,11 +227,11 @@ def _fetch_town(name: str, folder: str | None) -> None:
         _fail(str(error))
 
 
-def _open_ports(options: argparse.Namespace) -> tuple[socket.socket, socket.socket]:
-    """The RPC and the streaming port, before anything else is imported.
+def _bind_ports(options: argparse.Namespace) -> tuple[socket.socket, socket.socket]:
+    """The RPC and the streaming port, before anything else is imported: one that is in use is told at once.
 
-    Whoever starts a client right after the server is queued there, and answered as soon as the server is ready. The
-    client does not try again: had the port been closed, it would wait for nothing until its time-out is over.
+    They stay closed until the server can answer. Launchers take an open port for a server that does, and call it with
+    a short time-out.
     """
     streaming_port = options.streaming_port
     if streaming_port is None:
@@ -235,11 +239,9 @@ def _open_ports(options: argparse.Namespace) -> tuple[socket.socket, socket.sock
     opened: list[socket.socket] = []
     for port in (options.rpc_port, streaming_port):
         try:
-            opened.append(open_port(options.host, port))
+            opened.append(bind_port(options.host, port))
         except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                _fail(f"port {port} is in use; choose another one with -carla-rpc-port or -carla-streaming-port")
-            _fail(f"cannot listen on {options.host}, ports {options.rpc_port} and {streaming_port}: {error}")
+            _refuse_port(options.host, port, error)
     return opened[0], opened[1]
 
 
@@ -250,6 +252,22 @@ def _version(options: argparse.Namespace) -> ProtocolVersion:
         return version_of_client()
     except VersionError as error:
         _fail(f"{error}: name one with --carla-version; it is asked for as the version of the client installed here")
+
+
+def _refuse_port(host: str, port: int, error: OSError) -> NoReturn:
+    if error.errno == errno.EADDRINUSE:
+        _fail(f"port {port} is in use; choose another one with -carla-rpc-port or -carla-streaming-port")
+    _fail(f"cannot listen on {host}, port {port}: {error}")
+
+
+def _open(ports: tuple[socket.socket, socket.socket]) -> None:
+    """Let clients come; the streaming port first, so that who reaches one reaches both."""
+    for port in reversed(ports):
+        try:
+            open_port(port)
+        except OSError as error:  # another server has bound it, too, and was ready earlier
+            host, number = port.getsockname()
+            _refuse_port(host, number, error)
 
 
 def _create_server(options: argparse.Namespace, ports: tuple[socket.socket, socket.socket]) -> Server:
@@ -306,9 +324,14 @@ def main(arguments: list[str] | None = None) -> int:
         options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
     except UsageError as error:
         _fail(str(error))
+    level = logging.getLevelName(options.log_level.upper())
     logging.basicConfig(
-        level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+        # What libraries find worth saying while they are debugged, numba above all, is of no use here.
+        level=max(level, logging.WARNING),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
     )
+    logging.getLogger(__package__).setLevel(level)
     # As for a service, or in a container: CARLA's library, which is asked for its version, ends a process without it.
     os.environ.setdefault("HOME", os.path.expanduser("~"))
     if options.fetch_town is not None:
@@ -319,7 +342,7 @@ def main(arguments: list[str] | None = None) -> int:
         _end_when_orphaned(options.parent_pid)
         parent = _watch_parent(options.parent_pid)
     _raise_descriptor_limit()
-    ports = _open_ports(options)
+    ports = _bind_ports(options)
     try:
         server = _create_server(options, ports)
     except (MemoryError, OSError, ImportError) as error:
@@ -335,6 +358,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.set_wakeup_fd(loop.wake_up_descriptor)
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
+    _open(ports)
     print(
         f"listening on {options.host}:{server.port} (rpc) and :{server.streaming_port} (streaming), "
         f"town {server.simulation.episode.town.name}, CARLA {server.simulation.version.name}",

@@ -173,22 +173,31 @@ class Connection:
         self.on_close()
 
 
-def open_port(host: str, port: int) -> socket.socket:
-    """A port at which clients are queued until a `Listener` accepts them; 0: any free one.
+def bind_port(host: str, port: int) -> socket.socket:
+    """A port that is taken, but not open yet: clients are refused. 0: any free one.
 
     Raises:
         OSError: if it cannot be bound.
     """
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(_BACKLOG)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
     except OSError:
-        listening.close()
+        bound.close()
         raise
-    listening.setblocking(False)
-    return listening
+    bound.setblocking(False)
+    return bound
+
+
+def open_port(bound: socket.socket) -> socket.socket:
+    """Opens what `bind_port` returned: from now on clients are queued until a `Listener` accepts them.
+
+    Raises:
+        OSError: another program has bound the port, too, and opened it earlier.
+    """
+    bound.listen(_BACKLOG)
+    return bound
 
 
 class Listener:
@@ -196,7 +205,7 @@ class Listener:
 
     Args:
         loop: Tells of them.
-        port: What `open_port` returned; it is closed with the listener.
+        port: What `bind_port` returned; it is closed with the listener. Open it before the loop runs.
         accept: Takes every connection.
 
     Attributes:

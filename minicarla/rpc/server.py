@@ -101,7 +101,7 @@ class Server:
 
     Args:
         simulation, clock: See below.
-        port: For remote calls, as of `open_port`.
+        port: For remote calls, as of `bind_port`; to be opened before `run`.
         streaming_port: For what subscribers are sent, likewise.
 
     Attributes:

@@ -122,7 +122,8 @@ def spawn(
     kind = _kind_of(blueprint.id)
     look = _look_of(blueprint, attributes, simulation.library)
     box = _box_of(blueprint, attributes, look)
-    if check_free and parent is None and kind != FIXTURE_KIND and not is_free(episode, box, pose):
+    # As in CARLA, props are put wherever they are asked for: on each other, in a wall.
+    if check_free and parent is None and kind in (VEHICLE_KIND, WALKER_KIND) and not is_free(episode, box, pose):
         raise SpawnError("Spawn failed because of collision at spawn position")
     actor = Actor(
         id=0,

@@ -195,6 +195,18 @@ def test_props_stand_where_they_are_put(fresh_world, spawn, spawn_points):
     assert cone.get_location().distance(place.location) < 1.0
 
 
+def test_props_are_put_wherever_they_are_asked_for(fresh_world, spawn, spawn_points):
+    car = spawn("vehicle.tesla.model3", spawn_points[0])
+    for name in ("static.prop.dirtdebris01", "static.prop.dirtdebris01", "static.prop.constructioncone"):
+        prop = spawn(name, spawn_points[1])
+        fresh_world.tick()
+        assert prop.get_location().distance(spawn_points[1].location) < 1.0
+    low = carla.Transform(carla.Location(spawn_points[0].location.x, spawn_points[0].location.y, 0.0))
+    assert spawn("static.prop.mesh", low, mesh_path="/Game/Carla/Static/Static/SM_Bench.SM_Bench").is_alive
+    fresh_world.tick()
+    assert car.get_velocity().length() < 20.0
+
+
 def test_the_mesh_of_a_parked_car_is_as_large_as_the_car(fresh_world, spawn, spawn_points):
     folder = "/Game/Carla/Static/Vehicles/4Wheeled/ParkedVehicles"
     name = f"{folder}/TeslaM3/SM_TeslaM3_parked.SM_TeslaM3_parked"

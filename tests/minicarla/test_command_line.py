@@ -57,6 +57,13 @@ def test_carla_options_may_have_two_dashes_as_unreal_puts_up_with_them():
     assert (options.rpc_port, options.frame_rate) == (18204, 20.0)
 
 
+def test_the_value_of_an_option_may_be_a_word_of_its_own():
+    words = ["--recordings-folder", "/tmp/of records", "--town-folder", "/tmp/towns", "Town03", "--rpc-port", "3000"]
+    options = parse_arguments([*words[:4], "--town", *words[4:]])
+    assert (options.recordings_folder, options.town_folder, options.town) == ("/tmp/of records", "/tmp/towns", "Town03")
+    assert options.rpc_port == 3000
+
+
 def test_several_options_in_one_argument_are_taken_apart():
     options = parse_arguments(
         ["/Game/Carla/Maps/Town01", "-windowed", "-ResX=", "800", "-ResY=", "600", "-benchmark -fps=20",
@@ -97,19 +104,24 @@ def test_a_busy_port_is_a_sentence_and_a_failure():
     assert str(port) in result.stderr
 
 
-def test_clients_are_queued_before_anything_heavy_is_imported():
+def test_ports_are_taken_before_anything_heavy_is_imported_and_open_when_answers_come():
     program = """
 import socket, sys
 from minicarla import command_line
+from minicarla.protocol.connection import open_port
 
-for opened in command_line._open_ports(command_line.parse_arguments(["-carla-rpc-port=0"])):
-    socket.create_connection(opened.getsockname()).close()
+for bound in command_line._bind_ports(command_line.parse_arguments(["-carla-rpc-port=0"])):
+    try:
+        socket.create_connection(bound.getsockname())
+    except ConnectionRefusedError:
+        socket.create_connection(open_port(bound).getsockname()).close()
+        print("refused, open")
 print(sorted({"carla", "numba", "numpy"} & set(sys.modules)))
 """
     finished = subprocess.run(
         [sys.executable, "-c", program], cwd=_REPOSITORY, capture_output=True, text=True, timeout=PATIENCE
     )  # fmt: skip
-    assert finished.stdout == "[]\n", finished.stderr
+    assert finished.stdout == "refused, open\nrefused, open\n[]\n", finished.stderr
 
 
 def test_an_unknown_town_is_a_sentence_also_where_nothing_is_compiled_yet(tmp_path, monkeypatch):

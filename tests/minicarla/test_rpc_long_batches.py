@@ -7,7 +7,7 @@ import contextlib
 import msgpack
 import pytest
 
-from minicarla.protocol.connection import open_port
+from minicarla.protocol.connection import bind_port, open_port
 from minicarla.rpc.calls import batch
 from minicarla.rpc.server import Server
 from minicarla.world.clock import Clock
@@ -24,7 +24,7 @@ def server(monkeypatch):
     monkeypatch.setattr(batch, "LONGEST_AT_ONCE", 0.0)
     monkeypatch.setattr(batch, "TURN", 0.0)
     simulation = Simulation()
-    server = Server(simulation, open_port("127.0.0.1", 0), open_port("127.0.0.1", 0), Clock())
+    server = Server(simulation, open_port(bind_port("127.0.0.1", 0)), open_port(bind_port("127.0.0.1", 0)), Clock())
     simulation.load("Minitown")
     simulation.apply_settings(EpisodeSettings(synchronous_mode=True, fixed_delta_seconds=0.05))
     return server

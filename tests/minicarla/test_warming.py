@@ -30,7 +30,7 @@ from numba.core.caching import NullCache
 from numba.core.dispatcher import Dispatcher
 from minicarla import warming
 from minicarla.protocol.stream_framing import WORLD_STREAM_ID
-from minicarla.protocol.connection import open_port
+from minicarla.protocol.connection import bind_port, open_port
 from minicarla.rpc.server import Server
 from minicarla.sensing import SENSORS
 from minicarla.world.clock import Clock
@@ -51,7 +51,7 @@ def compiled_meanwhile(before):
 
 warming.share([job for _, job in warming.jobs("Minitown", None)], 1)
 simulation = Simulation()
-server = Server(simulation, open_port("127.0.0.1", 0), open_port("127.0.0.1", 0), Clock())
+server = Server(simulation, open_port(bind_port("127.0.0.1", 0)), open_port(bind_port("127.0.0.1", 0)), Clock())
 simulation.load("Minitown")
 simulation.warm_up()
 before = variants()

@@ -13,7 +13,7 @@ import msgpack
 import pytest
 
 from minicarla.protocol import rpc_server, stream_server
-from minicarla.protocol.connection import open_port
+from minicarla.protocol.connection import bind_port, open_port
 from minicarla.protocol.event_loop import EventLoop
 from minicarla.protocol.rpc_server import RpcServer
 from minicarla.protocol.stream_server import StreamServer
@@ -30,7 +30,7 @@ class _Running:
         self.work_off = lambda: None
         self.flooded = lambda: False
         self.done = threading.Semaphore(0)
-        port = open_port("127.0.0.1", 0)
+        port = open_port(bind_port("127.0.0.1", 0))
         self.server = StreamServer(self.loop, port, lambda connection, stream: self.arrived.release())
         self.thread = threading.Thread(target=self.loop.run, args=(self._timer,))
         self.thread.start()
@@ -50,7 +50,8 @@ class _Running:
 
     def serve_calls(self, handle) -> RpcServer:
         """Serve remote calls, too."""
-        rpc = RpcServer(self.loop, open_port("127.0.0.1", 0), lambda one: functools.partial(handle, one))
+        port = open_port(bind_port("127.0.0.1", 0))
+        rpc = RpcServer(self.loop, port, lambda one: functools.partial(handle, one))
         self.work_off, self.flooded = rpc.work_off_backlog, lambda: bool(rpc.backlog)
         return rpc
 
