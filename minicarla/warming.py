@@ -34,7 +34,7 @@ from minicarla.sensing.actors import MovingBoxes
 from minicarla.sensing.renderer import Renderer, Seen, camera_at, compile_poses, renderer_of
 from minicarla.sensing.weather import stars
 from minicarla.startup_messages import AWAITS_ANOTHER, COMPILED, COMPILES, announce
-from minicarla.town import Town, TownError, load_town
+from minicarla.town import Town, TownError, generation, load_town
 from minicarla.town.town import SIGNAL_ZONE
 from minicarla.world.episode import Episode
 from minicarla.world.settings import Weather
@@ -193,6 +193,7 @@ def jobs(town: str, town_folder: str | None) -> list[tuple[str, Job]]:
         ("collisions", _compile_collisions),
         ("beginning", _compile_beginning),
         ("world", _compile_world),
+        ("walls", _compile_walls),
         ("physics", _compile_step),
     ]
 
@@ -324,6 +325,11 @@ def _compile_world() -> None:
     snapshot = Snapshot()
     snapshot.lay_out(episode)
     snapshot.pack(episode, 0.0, 0.0, 0)
+
+
+def _compile_walls() -> None:
+    """Clients wait at most ten seconds, as CARLA's own programs do, for a world of their OpenDRIVE text."""
+    _compile(generation.is_outer, _surface(), np.zeros((1, 3)), np.zeros((1, 2)))
 
 
 def _compile_step() -> None:

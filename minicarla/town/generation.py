@@ -104,7 +104,7 @@ def walls(
     sizes = [len(points) for _, points, _ in edges]
     points, outward = (np.concatenate([edge[k] for edge in edges]) for k in (1, 2))
     owner = np.repeat(np.arange(len(edges)), sizes)
-    outer = _is_outer(surface, points, points[:, :2] + _BESIDE * outward)
+    outer = is_outer(surface, points, points[:, :2] + _BESIDE * outward)
     feet = points.copy()
     feet[:, :2] += (WALL_GAP + 0.5 * WALL_THICKNESS) * outward
     feet[:, 2] += np.repeat([_raised(int(lanes.type[row])) for row, *_ in edges], sizes)
@@ -120,7 +120,7 @@ def _raised(kind: int) -> float:
 
 
 @njit()
-def _is_outer(surface, points, beside):  # type: ignore[no-untyped-def]
+def is_outer(surface, points, beside):  # type: ignore[no-untyped-def]
     """Whether points (n, 3) are at the outer edge of all that is paved: places (n, 2) beside them are terrain, or on
     another level."""
     out = np.empty(len(points), np.bool_)

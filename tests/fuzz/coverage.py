@@ -33,7 +33,7 @@ from minicarla.world.simulation import Simulation
 
 with atheris.instrument_imports(include=["minicarla.protocol", "minicarla.rpc"]):
     from minicarla.protocol.body_checks import _CHECKS, MalformedBodyError, check_body
-    from minicarla.protocol.connection import open_port
+    from minicarla.protocol.connection import bind_port, open_port
     from minicarla.protocol.rpc_framing import FramingError, RequestDecoder
     from minicarla.protocol.stream_framing import WORLD_STREAM_ID
     from minicarla.protocol.stream_server import StreamConnection
@@ -71,7 +71,7 @@ class _FaultHandler(logging.Handler):
 
 def _make_server() -> Server:
     simulation = Simulation(recordings_folder=tempfile.mkdtemp())
-    server = Server(simulation, open_port("127.0.0.1", 0), open_port("127.0.0.1", 0), Clock())
+    server = Server(simulation, open_port(bind_port("127.0.0.1", 0)), open_port(bind_port("127.0.0.1", 0)), Clock())
     simulation.load("Minitown")
     simulation.warm_up()
     logging.getLogger("minicarla").addHandler(_FaultHandler())

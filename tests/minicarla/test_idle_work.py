@@ -8,7 +8,7 @@ import threading
 import msgpack
 import pytest
 
-from minicarla.protocol.connection import open_port
+from minicarla.protocol.connection import bind_port, open_port
 from minicarla.rpc.server import Server
 from minicarla.world.clock import Clock
 from minicarla.world.settings import EpisodeSettings
@@ -21,7 +21,7 @@ _TIMEOUT = 60.0
 @pytest.fixture
 def server():
     simulation = Simulation()
-    server = Server(simulation, open_port("127.0.0.1", 0), open_port("127.0.0.1", 0), Clock())
+    server = Server(simulation, open_port(bind_port("127.0.0.1", 0)), open_port(bind_port("127.0.0.1", 0)), Clock())
     simulation.load("Minitown")
     return server
 
