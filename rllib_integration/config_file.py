@@ -12,13 +12,13 @@ from rllib_integration.config.merging import apply_override, merge, read_yaml
 
 
 def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Record:
-    """Read a YAML file, lay ``a.b=c`` overrides over it and resolve its `env_config` section.
+    """Read a YAML file, lay `a.b=c` overrides over it and resolve its `env_config` section.
 
     The sections of the algorithm are returned as they stand: who builds the algorithm checks them.
 
     Args:
         path: The YAML file.
-        overrides: What stood behind each ``--set``.
+        overrides: What stood behind each `--set`.
 
     Returns:
         A new document whose `env_config` is complete: what the file leaves out has its default.

@@ -39,7 +39,7 @@ _STOREY = 3.5  # [m] lines further above or below are another road's
 
 
 class _Lines(NamedTuple):
-    """Lines across lanes, ``float64 (n, 6)``: x, y, z (m) of the middle, yaw of the lane (rad), half width (m) and
+    """Lines across lanes, `float64 (n, 6)`: x, y, z (m) of the middle, yaw of the lane (rad), half width (m) and
     the number of the light or sign."""
 
     table: NDArray[np.float64]
@@ -49,7 +49,7 @@ class Event(NamedTuple):
     """Something that counts against the driver.
 
     Attributes:
-        name: One of :data:`PENALTIES`, or another infraction's of the Leaderboard.
+        name: One of `PENALTIES`, or another infraction's of the Leaderboard.
         seconds: Simulated, since the episode began.
         message: A sentence about it, as the Leaderboard's results have it.
     """
@@ -62,13 +62,13 @@ class Event(NamedTuple):
 class EpisodeMetrics:
     """Follows one episode of one hero.
 
-    Make it when the hero's sensors have been spawned, before the first tick; call :meth:`update` whenever the data
-    of a frame have been read, and :meth:`summary` at the end.
+    Make it when the hero's sensors have been spawned, before the first tick; call `update` whenever the data
+    of a frame have been read, and `summary` at the end.
 
     Args:
         hero: The vehicle.
         carla_map: The town.
-        interface: The hero's sensors; its ``route`` is followed, if it has one.
+        interface: The hero's sensors; its `route` is followed, if it has one.
 
     Attributes:
         distance: Driven, m.
@@ -76,7 +76,7 @@ class EpisodeMetrics:
         time_off_lane: Spent off every driving and parking lane, s.
         smoothness: How smoothly the hero was driven.
         track: The closed course that the hero is to follow, if an experiment has set one; brought up to date here.
-        counts: Occurrences by the names of :data:`PENALTIES`.
+        counts: Occurrences by the names of `PENALTIES`.
         events: What has been counted, in order.
         speed_shares: Speed relative to the traffic around at each checkpoint where it was lower, if that is measured.
     """
@@ -148,7 +148,7 @@ class EpisodeMetrics:
         """Count something that only others can see, such as the time-out of a scenario.
 
         Args:
-            name: One of :data:`PENALTIES`.
+            name: One of `PENALTIES`.
             message: A sentence about it, as the Leaderboard's results have one.
         """
         self.counts[name] += 1
@@ -156,7 +156,7 @@ class EpisodeMetrics:
 
     @property
     def light_lines(self) -> NDArray[np.float64]:
-        """Stop lines of the lights, ``float64 (n, 6)``: x, y, z (m) of the middle, yaw of the lane (rad), half width
+        """Stop lines of the lights, `float64 (n, 6)`: x, y, z (m) of the middle, yaw of the lane (rad), half width
         (m) and a number."""
         return self._light_lines.table
 
@@ -247,11 +247,11 @@ class EpisodeMetrics:
             end_reason: Why it ended, in the experiment's words.
 
         Returns:
-            ``distance`` (m), ``duration`` (s), ``mean_speed`` (m/s), ``time_off_lane`` (s), the counts of
-            :data:`PENALTIES`, ``penalty``, the figures of `Smoothness.summary`; with a route ``route_completion`` (%),
-            ``route_length`` (m), ``driving_score`` and ``driving_score_2_1`` (0 to 100, the Leaderboard's of version
-            2.0 and of 2.1); with a track ``laps``, ``laps_driven`` (with the share of the one begun) and, after a lap,
-            ``lap_time`` and ``best_lap_time`` (s; mean and least); ``end_reason`` where one was given.
+            `distance` (m), `duration` (s), `mean_speed` (m/s), `time_off_lane` (s), the counts of
+            `PENALTIES`, `penalty`, the figures of `Smoothness.summary`; with a route `route_completion` (%),
+            `route_length` (m), `driving_score` and `driving_score_2_1` (0 to 100, the Leaderboard's of version
+            2.0 and of 2.1); with a track `laps`, `laps_driven` (with the share of the one begun) and, after a lap,
+            `lap_time` and `best_lap_time` (s; mean and least); `end_reason` where one was given.
         """
         result: dict[str, float | int | str] = {
             "distance": self.distance,

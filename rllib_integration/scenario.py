@@ -105,7 +105,7 @@ def choose_blueprint(
 
     Args:
         library: The server's blueprints.
-        setting: An id, a pattern such as ``vehicle.tesla.*``, or a list of these to draw from.
+        setting: An id, a pattern such as `vehicle.tesla.*`, or a list of these to draw from.
         rng: Draws, where there is a choice.
 
     Raises:
@@ -134,7 +134,7 @@ def hero_transforms(
     """Where the hero may start, in the order in which to try.
 
     Args:
-        setting: ``"x,y,z"`` or ``"x,y,z,roll,pitch,yaw"`` (metres, degrees), or a mapping from town to these;
+        setting: `"x,y,z"` or `"x,y,z,roll,pitch,yaw"` (metres, degrees), or a mapping from town to these;
             nothing, or "random", for the town's own.
         carla_map: The town.
         rng: Shuffles, and draws how far behind a short point the hero starts.
@@ -171,7 +171,7 @@ def _read_spawn_point(entry: object, carla_map: carla.Map, rng: np.random.Genera
 
 
 def read_location(entry: object, where: str) -> carla.Location:
-    """The place that ``"x,y,z"`` (metres) names.
+    """The place that `"x,y,z"` (metres) names.
 
     Raises:
         ConfigError: It is no three numbers.

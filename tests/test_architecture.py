@@ -95,7 +95,7 @@ def test_no_modules_import_each_other_in_a_circle(arrows_between_modules: dict[s
     assert circles({module: names for module, names in inside.items() if is_in(module, package)}) == []
 
 
-@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize("package", [*PACKAGES, SERVER])
 def test_every_folder_stands_on_a_floor_of_its_own(arrows_between_modules: dict[str, set[str]], package: str) -> None:
     """Folders and files directly in a package have floors, each above all that it imports: no arrow runs back up."""
 

@@ -1,4 +1,4 @@
-"""Configuration in layers: defaults, then a YAML file, then ``--set a.b=c`` of the command line.
+"""Configuration in layers: defaults, then a YAML file, then `--set a.b=c` of the command line.
 
 Every layer is checked against the defaults as it is laid on: a key that does not exist is an error that names
 the nearest one that does, wherever it stands, and a value of another type than the default's says what was
@@ -302,10 +302,10 @@ def _one_line(error: Exception) -> str:
 
 
 def apply_override(document: Settings, override: str) -> Record:
-    """Lay one ``a.b.c=value`` of a command line over a document; the value is read as YAML.
+    """Lay one `a.b.c=value` of a command line over a document; the value is read as YAML.
 
     Raises:
-        ConfigError: There is no ``=``, a part of the path is empty, or the path leads through a plain value.
+        ConfigError: There is no `=`, a part of the path is empty, or the path leads through a plain value.
     """
     path, separator, text = override.partition("=")
     keys = [key.strip() for key in path.split(".")]
@@ -330,7 +330,7 @@ def apply_override(document: Settings, override: str) -> Record:
 def save_config(document: Settings, path: str | os.PathLike[str]) -> Path:
     """Write a resolved document as plain YAML that `load_config` reads back.
 
-    Classes are written as ``package.module:Class``, paths as texts, arrays as lists. The file appears whole
+    Classes are written as `package.module:Class`, paths as texts, arrays as lists. The file appears whole
     or not at all.
     """
     file = Path(path).expanduser()
@@ -357,7 +357,7 @@ def _plain(value: Any) -> Any:
 
 
 def load_class(reference: object, base: type, where: str) -> type:
-    """The class that a configuration names: a class, or ``"package.module:Class"``.
+    """The class that a configuration names: a class, or `"package.module:Class"`.
 
     Raises:
         ConfigError: It can't be imported, or it is not derived from `base`.

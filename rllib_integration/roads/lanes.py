@@ -1,8 +1,8 @@
 """The town's lanes as arrays, and a fast answer to "on which lane is this car, and how well?".
 
-``carla.Map`` knows all of it, but a look-up through Python takes some 30 microseconds and gives one thing at a
+`carla.Map` knows all of it, but a look-up through Python takes some 30 microseconds and gives one thing at a
 time. Here the lanes are sampled once, which takes a fraction of a second, and a compiled look-up over the samples
-takes about one microsecond. Works on any ``carla.Map``; the server is not asked.
+takes about one microsecond. Works on any `carla.Map`; the server is not asked.
 
 Frames and units are CARLA's: x, y, z in m, left-handed, z up; yaw from x towards y, positive to the right.
 """
@@ -56,9 +56,9 @@ LANE_SAMPLE = np.dtype(
 """One cross-section of a lane: its middle, direction, width and markings."""
 
 SIDE_SAMPLE = np.dtype([("sample", LANE_SAMPLE), ("run", "i4"), ("index", "i4"), ("side", "i1"), ("depth", "i1")])
-"""A cross-section of a shoulder, parking lane, sidewalk... beside sample ``index`` of a run of driving lane.
+"""A cross-section of a shoulder, parking lane, sidewalk... beside sample `index` of a run of driving lane.
 
-``side`` is -1 on the left, 1 on the right; ``depth`` counts lanes outwards from the driving lane, from 0.
+`side` is -1 on the left, 1 on the right; `depth` counts lanes outwards from the driving lane, from 0.
 """
 
 DRIVING = int(carla.LaneType.Driving)
@@ -77,10 +77,10 @@ class SampledLanes(NamedTuple):
     """All lanes of a town.
 
     Attributes:
-        driving: ``(N,)`` :data:`LANE_SAMPLE`, run after run.
-        starts: ``(R + 1,)`` first sample of each run; a run follows one lane from an entry of the map's topology to
+        driving: `(N,)` `LANE_SAMPLE`, run after run.
+        starts: `(R + 1,)` first sample of each run; a run follows one lane from an entry of the map's topology to
             the end of its road, in the direction of travel. Runs are ordered by the height of their start.
-        beside: ``(M,)`` :data:`SIDE_SAMPLE`, the lanes that are not for driving.
+        beside: `(M,)` `SIDE_SAMPLE`, the lanes that are not for driving.
     """
 
     driving: NDArray[np.void]
@@ -94,7 +94,7 @@ class SampledLanes(NamedTuple):
 
 
 def sample_lanes(carla_map: carla.Map) -> SampledLanes:
-    """Sample every lane of a map, :data:`LANE_SPACING` apart; twice that in a very large town."""
+    """Sample every lane of a map, `LANE_SPACING` apart; twice that in a very large town."""
     large = len(carla_map.generate_waypoints(100.0)) * 100.0 > LARGE_TOWN_LENGTH
     spacing = LANE_SPACING * (2.0 if large else 1.0)
     entries = sorted(_lane_entries(carla_map), key=lambda w: w.transform.location.z)
@@ -129,7 +129,7 @@ def _lane_entries(carla_map: carla.Map) -> list[carla.Waypoint]:
 
 
 def _follow(entry: carla.Waypoint, spacing: float) -> Iterator[tuple[float, carla.Waypoint]]:
-    """The waypoints of a lane to the end of its road with their distance from ``entry``; shorter steps at the end."""
+    """The waypoints of a lane to the end of its road with their distance from `entry`; shorter steps at the end."""
     waypoint, distance = entry, 0.0
     yield distance, waypoint
     while spacing > 0.04:
@@ -236,7 +236,7 @@ class LanePosition(NamedTuple):
 
 
 class _Grid(NamedTuple):
-    """Samples by place: cell ``(row, column)`` holds ``items[starts[k]:starts[k + 1]]`` with k counted by rows."""
+    """Samples by place: cell `(row, column)` holds `items[starts[k]:starts[k + 1]]` with k counted by rows."""
 
     origin_x: float
     origin_y: float

@@ -1,6 +1,6 @@
 """The town's lanes as a network: each lane's course, and where one can drive from it.
 
-Lanes and their successors come from ``carla.Map``.
+Lanes and their successors come from `carla.Map`.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class LaneCourse(NamedTuple):
     """The middle of one lane of one lane section.
 
     Attributes:
-        points: ``float64 (n, 4)`` x, y, z (m), yaw (rad, unwrapped).
-        distance: ``float64 (n,)`` metres from the lane's begin.
+        points: `float64 (n, 4)` x, y, z (m), yaw (rad, unwrapped).
+        distance: `float64 (n,)` metres from the lane's begin.
         junction: Whether the lane leads through a junction.
     """
 
@@ -73,7 +73,7 @@ class LaneCourse(NamedTuple):
         return RoadOption.RIGHT if turn > 0.0 else RoadOption.LEFT
 
     def points_at(self, at: NDArray[np.float64]) -> NDArray[np.float64]:
-        """``float64 (n, 4)`` points at distances from the lane's begin."""
+        """`float64 (n, 4)` points at distances from the lane's begin."""
         return np.stack([np.interp(at, self.distance, self.points[:, column]) for column in range(4)], axis=1)
 
     def nearest(self, x: float, y: float) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """Routes over the town's lanes: to a goal, or somewhere of a length.
 
-Lanes and their successors come from ``carla.Map``, the search is networkx's. A route knows how far the hero has
+Lanes and their successors come from `carla.Map`, the search is networkx's. A route knows how far the hero has
 come along it, which points come next and what to do at the next junction.
 """
 
@@ -52,14 +52,14 @@ class Route:
     """A way over the lanes, and how far the hero has come along it.
 
     Args:
-        points: ``float64 (n, 4)`` x, y, z (m), yaw (rad), about a metre apart.
-        options: ``int8 (n,)`` :class:`RoadOption` that holds at each point.
+        points: `float64 (n, 4)` x, y, z (m), yaw (rad), about a metre apart.
+        options: `int8 (n,)` `RoadOption` that holds at each point.
 
     Attributes:
         points: As given.
         options: As given.
         length: Of the whole route (m).
-        deviation: Distance of the hero from the route (m) at the last :meth:`update`.
+        deviation: Distance of the hero from the route (m) at the last `update`.
     """
 
     def __init__(self, points: NDArray[np.float64], options: NDArray[np.int8]) -> None:
@@ -132,13 +132,13 @@ class Route:
         return float(np.abs(turns).max()) / over
 
     def stretch(self, behind: float, ahead: float) -> NDArray[np.float64]:
-        """``float64 (n, 2)`` points x, y from some metres behind the hero to some ahead of it."""
+        """`float64 (n, 2)` points x, y from some metres behind the hero to some ahead of it."""
         first = np.searchsorted(self._distance, self._travelled - behind)
         last = np.searchsorted(self._distance, self._travelled + ahead, "right")
         return self.points[first:last, :2]
 
     def piece(self, behind: float, ahead: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Points ``float64 (n, 4)`` around the hero, and how far along the route each lies ``float64 (n,)`` (m)."""
+        """Points `float64 (n, 4)` around the hero, and how far along the route each lies `float64 (n,)` (m)."""
         first = np.searchsorted(self._distance, self._travelled - behind)
         last = np.searchsorted(self._distance, self._travelled + ahead, "right")
         return self.points[first:last], self._distance[first:last]
@@ -152,7 +152,7 @@ class Route:
             spacing: Metres of route from one to the next, and from the hero to the first.
 
         Returns:
-            ``float32 (count, 2)``: metres forward and to the right. Beyond the end, the end is repeated.
+            `float32 (count, 2)`: metres forward and to the right. Beyond the end, the end is repeated.
         """
         at = np.minimum(self._travelled + spacing * np.arange(1, count + 1), self.length)
         x = np.interp(at, self._distance, self.points[:, 0]) - transform.location.x
@@ -162,7 +162,7 @@ class Route:
         return np.stack([x * c + y * s, y * c - x * s], axis=1).astype(np.float32)
 
     def next_option(self, ahead: float = 50.0) -> RoadOption:
-        """What to do next within ``ahead`` metres: the turn at the next junction, a lane change, or the lane."""
+        """What to do next within `ahead` metres: the turn at the next junction, a lane change, or the lane."""
         first = np.searchsorted(self._distance, self._travelled, "right") - 1
         last = np.searchsorted(self._distance, self._travelled + ahead, "right")
         coming = self.options[max(first, 0) : last]
@@ -429,7 +429,7 @@ def plan_route(
 
 
 def _line(start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(n, 4)`` points about a metre apart from one point to just before another, and their direction."""
+    """`(n, 4)` points about a metre apart from one point to just before another, and their direction."""
     dx, dy = end[0] - start[0], end[1] - start[1]
     share = np.linspace(0.0, 1.0, max(2, round(math.hypot(dx, dy))), endpoint=False)[:, None]
     points = start + share * (end - start)

@@ -40,14 +40,14 @@ def entry_path(kind: str, version: int, carla_map: carla.Map, folder: Path | Non
         kind: What the entry is; a folder of its own.
         version: Of the code that makes it: another version, another entry.
         carla_map: The town.
-        folder: Cache folder; :func:`cache_folder` by default.
+        folder: Cache folder; `cache_folder` by default.
     """
     key = hashlib.sha256(f"{version}\n{carla_map.to_opendrive()}".encode()).hexdigest()[:32]
     return (folder or cache_folder()) / kind / key
 
 
 def write_entry(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` fill a new folder, then move it to ``path``. A failure costs the entry, not the run."""
+    """Let `write` fill a new folder, then move it to `path`. A failure costs the entry, not the run."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=path.parent))
@@ -76,7 +76,7 @@ class _Remembered(Generic[Value]):
 class TownMemory(Generic[Value]):
     """What a process has at hand about the towns that it drove in last.
 
-    A ``carla.Map`` that was seen before is recognised as such, another of the same OpenDRIVE text by the text.
+    A `carla.Map` that was seen before is recognised as such, another of the same OpenDRIVE text by the text.
     """
 
     def __init__(self) -> None:

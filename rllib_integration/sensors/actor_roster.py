@@ -1,7 +1,7 @@
 """Who is in the world and where, as arrays, out of what the client already holds.
 
 Sizes and types never change, so they are looked up once for an actor, and a blueprint's box once for all its
-actors: ``bounding_box`` is the only thing here that asks the server. Poses and light states are read every step.
+actors: `bounding_box` is the only thing here that asks the server. Poses and light states are read every step.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class ActorStates(NamedTuple):
     """The movable actors of a frame, the hero left out.
 
     Attributes:
-        poses: ``float64 (n, 4)`` x, y, z (m) of the middle of each box and yaw (rad).
-        sizes: ``float64 (n, 2)`` half length and half width (m).
-        kinds: ``int64 (n,)`` :data:`VEHICLE`, :data:`TWO_WHEELER`, :data:`WALKER` or :data:`PROP`.
+        poses: `float64 (n, 4)` x, y, z (m) of the middle of each box and yaw (rad).
+        sizes: `float64 (n, 2)` half length and half width (m).
+        kinds: `int64 (n,)` `VEHICLE`, `TWO_WHEELER`, `WALKER` or `PROP`.
     """
 
     poses: NDArray[np.float64]
@@ -58,14 +58,14 @@ class ActorRoster:
 
     Args:
         world: The world.
-        hero: The actor that is left out of :meth:`read`.
+        hero: The actor that is left out of `read`.
         boxes: Boxes of blueprints that are known already; added to.
         ask: Calls a function that asks the server.
 
     Attributes:
         hero_box: Half length, half width of the hero and its middle's offset ahead and aside (m).
         lights: The traffic lights.
-        signs: The other traffic signs (``traffic.stop``, ``traffic.speed_limit.60``...).
+        signs: The other traffic signs (`traffic.stop`, `traffic.speed_limit.60`...).
         version: Grows whenever actors came or went.
     """
 
@@ -151,7 +151,7 @@ class ActorRoster:
         return near, bool(someone_left)
 
     def velocities(self) -> NDArray[np.float64]:
-        """``float64 (n, 2)`` vx, vy (m/s) of the actors that the last :meth:`read` gave, in its order."""
+        """`float64 (n, 2)` vx, vy (m/s) of the actors that the last `read` gave, in its order."""
         found = [actor.get_velocity() for actor in self._read]
         return np.array([(velocity.x, velocity.y) for velocity in found], np.float64).reshape(-1, 2)
 

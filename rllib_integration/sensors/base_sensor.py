@@ -1,7 +1,7 @@
 """What every sensor is: a name, its attributes, a place in the interface and a way to parse its data.
 
-A user's own sensor is one small class. Giving it a ``type_id`` registers it, so that a configuration can name
-it as soon as its module is imported; ``type: my_package.my_module:MySensor`` imports it by itself::
+A user's own sensor is one small class. Giving it a `type_id` registers it, so that a configuration can name
+it as soon as its module is imported; `type: my_package.my_module:MySensor` imports it by itself::
 
     class SpeedSensor(PseudoSensor):
         type_id = "sensor.my.speed"
@@ -15,7 +15,7 @@ it as soon as its module is imported; ``type: my_package.my_module:MySensor`` im
             return gymnasium.spaces.Box(0.0, np.inf, (1,), np.float32)
 
 The client's threads only hand raw messages over; parsing happens in the thread that asks for the data, so
-messages that nobody reads cost nothing and an error in ``parse`` reaches the user.
+messages that nobody reads cost nothing and an error in `parse` reaches the user.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _FALSE_WORDS = ("false", "no", "off", "0")
 
 
 def nearest_hint(word: str, allowed: list[str]) -> str:
-    """A sentence part that names the allowed word nearest to ``word``, or all of them if none is near."""
+    """A sentence part that names the allowed word nearest to `word`, or all of them if none is near."""
     near = nearest(word, allowed)
     return f"did you mean '{near}'?" if near else f"allowed are: {', '.join(sorted(allowed))}"
 
@@ -85,8 +85,8 @@ class BaseSensor:
     """One source of data that a hero carries.
 
     Attributes:
-        name: Key of the sensor in the configuration and in ``sensor_data``.
-        attributes: The configuration of the sensor without its ``type`` and ``transform``.
+        name: Key of the sensor in the configuration and in `sensor_data`.
+        attributes: The configuration of the sensor without its `type` and `transform`.
         options: Our own options (not blueprint attributes), defaults filled in and converted.
         interface: Where data goes.
         parent: The actor that carries the sensor, usually the hero.
@@ -108,7 +108,7 @@ class BaseSensor:
     """Whether the sensor has to hear of every tick of a step, not only of the last."""
 
     asks_server: ClassVar[bool] = False
-    """Whether reading the sensor asks the server for anything other than through ``interface.ask``."""
+    """Whether reading the sensor asks the server for anything other than through `interface.ask`."""
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -134,7 +134,7 @@ class BaseSensor:
 
     @classmethod
     def read_options(cls, attributes: Settings) -> Record:
-        """The values of :attr:`OPTIONS` in ``attributes``, converted to the type of their defaults.
+        """The values of `OPTIONS` in `attributes`, converted to the type of their defaults.
 
         Raises:
             SensorConfigError: A value is of the wrong type or not one of the allowed words.
@@ -159,7 +159,7 @@ class BaseSensor:
         return False
 
     def parse(self, data: Any) -> Any:
-        """Turn a raw message into what ``sensor_data`` shows; called in the thread that reads the data."""
+        """Turn a raw message into what `sensor_data` shows; called in the thread that reads the data."""
         raise NotImplementedError(f"{type(self).__name__} has to override parse(data).")
 
     def is_settled(self, frame: int) -> bool:
@@ -167,7 +167,7 @@ class BaseSensor:
         return True
 
     def strength(self, data: Any) -> float:
-        """How much parsed event data matters: the strongest event of a step stands in ``sensor_data``."""
+        """How much parsed event data matters: the strongest event of a step stands in `sensor_data`."""
         return 0.0
 
     def update_sensor(self, data: object, frame: int) -> None:
@@ -175,7 +175,7 @@ class BaseSensor:
         self.interface.push(self, frame, data)
 
     def callback(self, data: Any) -> None:
-        """Receive one message of the simulator (``carla.SensorData``)."""
+        """Receive one message of the simulator (`carla.SensorData`)."""
         self.update_sensor(data, data.frame)
 
     def destroy(self) -> None:
@@ -189,7 +189,7 @@ class BaseSensor:
 class CarlaSensor(BaseSensor):
     """A sensor actor of the simulator, attached to the parent.
 
-    Its configuration is ``{type: <blueprint id>, transform: "x,y,z,roll,pitch,yaw", <attribute>: value...}``:
+    Its configuration is `{type: <blueprint id>, transform: "x,y,z,roll,pitch,yaw", <attribute>: value...}`:
     metres and degrees in the parent's frame (x forward, y right, z up), attributes as in CARLA's blueprint.
 
     Raises:
@@ -324,7 +324,7 @@ class PseudoSensor(BaseSensor):
     """A sensor that the library computes itself from what the client already holds, once for each frame asked."""
 
     asks_server = True
-    """Who never asks, or only through ``interface.ask``, says False here: such sensors take less time to read."""
+    """Who never asks, or only through `interface.ask`, says False here: such sensors take less time to read."""
 
     def __init__(self, name: str, attributes: Settings, interface: Interface, parent: carla.Actor) -> None:
         if self.OPTIONS:
@@ -337,12 +337,12 @@ class PseudoSensor(BaseSensor):
         super().__init__(name, attributes, interface, parent)
 
     def compute(self, frame: int) -> Any:
-        """The data of the world frame ``frame``, which the client has just received."""
+        """The data of the world frame `frame`, which the client has just received."""
         raise NotImplementedError(f"{type(self).__name__} has to override compute(frame).")
 
 
 def parse_transform(name: str, text: object) -> carla.Transform:
-    """Read a sensor's ``"x,y,z,roll,pitch,yaw"`` (metres, degrees; the parent's frame).
+    """Read a sensor's `"x,y,z,roll,pitch,yaw"` (metres, degrees; the parent's frame).
 
     Raises:
         SensorConfigError: The text does not hold six numbers.
@@ -358,7 +358,7 @@ def parse_transform(name: str, text: object) -> carla.Transform:
 
 
 def _fits(kind: carla.ActorAttributeType, text: str) -> bool:
-    """Whether ``text`` can be read as the type of a blueprint's attribute."""
+    """Whether `text` can be read as the type of a blueprint's attribute."""
     if kind == carla.ActorAttributeType.Bool:
         return text.lower() in ("true", "false")
     if kind == carla.ActorAttributeType.Int:

@@ -1,7 +1,7 @@
 """The bird view: the world around the hero from above, heading up, as a picture or as a stack of masks.
 
 Nothing is asked of the server in a step, nothing runs in a thread, and no whole map is ever touched.
-The centre of the picture lies ``radius / 2`` ahead of the hero and the visible half width is ``radius``.
+The centre of the picture lies `radius / 2` ahead of the hero and the visible half width is `radius`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class BirdviewManager:
         carla_map: The town.
         size: Pixels along each side.
         radius: Visible half width (m).
-        planes: Names of masks out of :data:`PLANES`, or None for a coloured picture.
+        planes: Names of masks out of `PLANES`, or None for a coloured picture.
         show_route: Whether a coloured picture shows the route.
         memory: What managers of this world found out before, such as where the lights are; added to.
         ask: Calls a function that asks the server, once when actors have come or gone.
@@ -77,7 +77,7 @@ class BirdviewManager:
         self._seen_version = -1
 
     def render(self, route: Route | None = None) -> NDArray[np.uint8]:
-        """The view, ``uint8 (size, size, channels)``.
+        """The view, `uint8 (size, size, channels)`.
 
         Args:
             route: The hero's route, if it is to be shown.
@@ -137,12 +137,12 @@ def read_planes(value: Any) -> tuple[str, ...]:
 class BirdviewSensor(PseudoSensor):
     """The world from above, hero heading up.
 
-    ``format: rgb`` (default) is ``uint8 (size, size, 3)``. ``format: masks`` is ``uint8 (size, size, k)``: for each
-    of ``planes`` how much of a pixel it covers (255 = all), which learns faster than colours. Lights and stop signs
-    are lines across their lanes there; ``speed`` is the hero's speed everywhere, 255 = 30 m/s.
+    `format: rgb` (default) is `uint8 (size, size, 3)`. `format: masks` is `uint8 (size, size, k)`: for each
+    of `planes` how much of a pixel it covers (255 = all), which learns faster than colours. Lights and stop signs
+    are lines across their lanes there; `speed` is the hero's speed everywhere, 255 = 30 m/s.
 
-    Attributes in the configuration: ``size`` (pixels), ``radius`` (visible half width, m; the centre lies half of it
-    ahead of the hero), ``format``, ``planes``, ``route`` (whether a coloured picture shows the route).
+    Attributes in the configuration: `size` (pixels), `radius` (visible half width, m; the centre lies half of it
+    ahead of the hero), `format`, `planes`, `route` (whether a coloured picture shows the route).
     """
 
     type_id = "sensor.birdview"

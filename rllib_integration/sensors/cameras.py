@@ -1,7 +1,7 @@
-"""Cameras. Pictures are row-major from the top left, ``(height, width, channels)``.
+"""Cameras. Pictures are row-major from the top left, `(height, width, channels)`.
 
-All picture formats take ``resize_x`` and ``resize_y`` (pixels; 0 leaves the size) and colour pictures take
-``grayscale``: rendering larger and averaging down looks better than rendering small. Labels and vectors are
+All picture formats take `resize_x` and `resize_y` (pixels; 0 leaves the size) and colour pictures take
+`grayscale`: rendering larger and averaging down looks better than rendering small. Labels and vectors are
 resized by their nearest pixel, so that no label is invented.
 """
 
@@ -26,7 +26,7 @@ _DVS_EVENT = np.dtype([("x", "<u2"), ("y", "<u2"), ("t", "<i8"), ("pol", "?")])
 
 
 def image_array(image: carla.Image) -> NDArray[np.uint8]:
-    """The pixels of an image as a view ``uint8 (H, W, 4)`` in BGRA; valid as long as the image is."""
+    """The pixels of an image as a view `uint8 (H, W, 4)` in BGRA; valid as long as the image is."""
     return np.frombuffer(image.raw_data, np.uint8).reshape(image.height, image.width, 4)
 
 
@@ -58,7 +58,7 @@ class BaseCamera(CarlaSensor):
         return cv2.resize(picture, (width, height), interpolation=interpolation)
 
     def _colours(self, image: carla.Image) -> NDArray[Any]:
-        """The picture as ``uint8 (H, W, 3)`` RGB in its own size."""
+        """The picture as `uint8 (H, W, 3)` RGB in its own size."""
         return cv2.cvtColor(image_array(image), cv2.COLOR_BGRA2RGB)
 
 
@@ -67,7 +67,7 @@ def _picture_space(attributes: Settings, *channels: int) -> gymnasium.Space:
 
 
 class CameraRGB(BaseCamera):
-    """Colour camera: ``uint8 (H, W, 3)`` RGB, or ``uint8 (H, W, 1)`` luma with ``grayscale: true``."""
+    """Colour camera: `uint8 (H, W, 3)` RGB, or `uint8 (H, W, 1)` luma with `grayscale: true`."""
 
     type_id = "sensor.camera.rgb"
     OPTIONS: ClassVar[Settings] = {"resize_x": 0, "resize_y": 0, "grayscale": False}
@@ -85,8 +85,8 @@ class CameraRGB(BaseCamera):
 class CameraDepth(BaseCamera):
     """Depth camera, distance along the viewing axis.
 
-    ``format: rgb`` (default) is ``uint8 (H, W, 3)`` as CARLA encodes it, least significant byte in red;
-    ``format: metres`` is ``float32 (H, W)`` in metres, at most 1000.
+    `format: rgb` (default) is `uint8 (H, W, 3)` as CARLA encodes it, least significant byte in red;
+    `format: metres` is `float32 (H, W)` in metres, at most 1000.
     """
 
     type_id = "sensor.camera.depth"
@@ -109,8 +109,8 @@ class CameraDepth(BaseCamera):
 class CameraSemanticSegmentation(BaseCamera):
     """Semantic camera.
 
-    ``format: rgb`` (default) is ``uint8 (H, W, 3)`` with the tag in red as CARLA encodes it; ``format: tags`` is
-    ``uint8 (H, W)`` with ``carla.CityObjectLabel`` values; ``format: cityscapes`` is ``uint8 (H, W, 3)`` in the
+    `format: rgb` (default) is `uint8 (H, W, 3)` with the tag in red as CARLA encodes it; `format: tags` is
+    `uint8 (H, W)` with `carla.CityObjectLabel` values; `format: cityscapes` is `uint8 (H, W, 3)` in the
     colours of the CityScapes palette.
     """
 
@@ -134,8 +134,8 @@ class CameraSemanticSegmentation(BaseCamera):
 class CameraInstanceSegmentation(BaseCamera):
     """Instance camera.
 
-    ``format: rgb`` (default) is ``uint8 (H, W, 3)``: tag in red, the object's number in green and blue;
-    ``format: instances`` is ``int32 (H, W, 2)``: tag, object number (0 to 65535).
+    `format: rgb` (default) is `uint8 (H, W, 3)`: tag in red, the object's number in green and blue;
+    `format: instances` is `int32 (H, W, 2)`: tag, object number (0 to 65535).
     """
 
     type_id = "sensor.camera.instance_segmentation"
@@ -159,8 +159,8 @@ class CameraInstanceSegmentation(BaseCamera):
 class CameraNormals(BaseCamera):
     """Surface normals.
 
-    ``format: rgb`` (default) is ``uint8 (H, W, 3)``, -1...1 encoded as 0...255; ``format: vectors`` is
-    ``float32 (H, W, 3)`` with components in -1...1, in the frame that the simulator renders them in.
+    `format: rgb` (default) is `uint8 (H, W, 3)`, -1...1 encoded as 0...255; `format: vectors` is
+    `float32 (H, W, 3)` with components in -1...1, in the frame that the simulator renders them in.
     """
 
     type_id = "sensor.camera.normals"
@@ -182,8 +182,8 @@ class CameraNormals(BaseCamera):
 class CameraOpticalFlow(BaseCamera):
     """Motion of every pixel since the last frame.
 
-    ``format: flow`` (default) is ``float32 (H, W, 2)``: to the right and downwards as the simulator gives it, in
-    units of the picture's size, within -2...2; ``format: rgb`` is CARLA's colour wheel, ``uint8 (H, W, 3)``.
+    `format: flow` (default) is `float32 (H, W, 2)`: to the right and downwards as the simulator gives it, in
+    units of the picture's size, within -2...2; `format: rgb` is CARLA's colour wheel, `uint8 (H, W, 3)`.
     """
 
     type_id = "sensor.camera.optical_flow"
@@ -207,7 +207,7 @@ class CameraOpticalFlow(BaseCamera):
 
 
 class CameraDVS(EventSensor):
-    """Dynamic vision sensor, an event sensor: ``uint8 (H, W, 3)``, black but for pixels that changed.
+    """Dynamic vision sensor, an event sensor: `uint8 (H, W, 3)`, black but for pixels that changed.
 
     255 in blue where the brightness rose, in red where it fell. The last picture of a step counts as strongest.
     """

@@ -1,6 +1,6 @@
 """Sensors that speak only when something happens: collisions, obstacles ahead, lane markings crossed.
 
-``sensor_data`` holds the strongest event of a step; ``SensorInterface.events`` holds all of them in order.
+`sensor_data` holds the strongest event of a step; `SensorInterface.events` holds all of them in order.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from rllib_integration.sensors.base_sensor import EventSensor
 
 
 class Collision(EventSensor):
-    """A collision of the parent: ``[other_actor, |normal impulse|]``.
+    """A collision of the parent: `[other_actor, |normal impulse|]`.
 
-    The other actor is a ``carla.Actor`` (scenery has type ids such as ``static.building``); the impulse is in N s.
+    The other actor is a `carla.Actor` (scenery has type ids such as `static.building`); the impulse is in N s.
     The strongest has the largest impulse.
     """
 
@@ -30,7 +30,7 @@ class Collision(EventSensor):
 
 
 class Obstacle(EventSensor):
-    """Something within ``distance`` metres ahead: ``[other_actor, distance]``, the distance in m.
+    """Something within `distance` metres ahead: `[other_actor, distance]`, the distance in m.
 
     The strongest is the nearest.
     """
@@ -45,9 +45,9 @@ class Obstacle(EventSensor):
 
 
 class LaneInvasion(EventSensor):
-    """Lane markings crossed: ``[transform, crossed_lane_markings]``.
+    """Lane markings crossed: `[transform, crossed_lane_markings]`.
 
-    The transform is the sensor's in the world, the markings are ``carla.LaneMarking`` objects. The strongest crossed
+    The transform is the sensor's in the world, the markings are `carla.LaneMarking` objects. The strongest crossed
     the most markings.
 
     The client computes this sensor itself when a frame has arrived, in its own thread and in the order in which

@@ -41,7 +41,7 @@ class SensorFactory:
 
     @staticmethod
     def sensor_class(type_id: str) -> type[BaseSensor]:
-        """The class of a blueprint id, or of ``package.module:Class``.
+        """The class of a blueprint id, or of `package.module:Class`.
 
         Raises:
             SensorConfigError: There is no such type; the message names it and the nearest.
@@ -62,11 +62,11 @@ class SensorFactory:
 
     @staticmethod
     def spawn(name: str, attributes: Settings, interface: SensorInterface, parent: carla.Actor) -> BaseSensor:
-        """Make the sensor ``name`` on ``parent`` and register it with ``interface``.
+        """Make the sensor `name` on `parent` and register it with `interface`.
 
         Args:
-            name: Key of the sensor's data in ``sensor_data``.
-            attributes: ``{type: ..., transform: "x,y,z,roll,pitch,yaw", <attribute>: value...}``; not modified.
+            name: Key of the sensor's data in `sensor_data`.
+            attributes: `{type: ..., transform: "x,y,z,roll,pitch,yaw", <attribute>: value...}`; not modified.
             interface: Gathers the sensor's data.
             parent: Actor that carries the sensor.
 

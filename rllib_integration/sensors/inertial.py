@@ -12,7 +12,7 @@ from rllib_integration.sensors.base_sensor import CarlaSensor
 
 
 class Gnss(CarlaSensor):
-    """Position on the globe: ``float64 (3,)`` latitude (degrees), longitude (degrees), altitude (m), WGS 84."""
+    """Position on the globe: `float64 (3,)` latitude (degrees), longitude (degrees), altitude (m), WGS 84."""
 
     type_id = "sensor.other.gnss"
 
@@ -26,7 +26,7 @@ class Gnss(CarlaSensor):
 
 
 class Imu(CarlaSensor):
-    """Inertial measurement: ``float64 (7,)`` in the sensor's frame (x forward, y right, z up).
+    """Inertial measurement: `float64 (7,)` in the sensor's frame (x forward, y right, z up).
 
     Columns 0-2 accelerometer (m/s2, gravity included), 3-5 gyroscope (rad/s), 6 compass (radians clockwise from
     north, which is -y of the world in CARLA's towns).

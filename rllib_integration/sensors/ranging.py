@@ -1,7 +1,7 @@
 """Sensors that measure distances: lidar, semantic lidar and radar.
 
-The number of points differs from frame to frame, which few networks can use. ``format: padded`` gives a fixed
-number of rows, ``format: ring`` a picture of the surroundings.
+The number of points differs from frame to frame, which few networks can use. `format: padded` gives a fixed
+number of rows, `format: ring` a picture of the surroundings.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _UINT32_MAX = float(2**32 - 1)
 
 
 def pad_points(points: NDArray[Any], rows: int) -> NDArray[Any]:
-    """``points`` with exactly ``rows`` rows: zeros below them, or an even choice of them if there are more."""
+    """`points` with exactly `rows` rows: zeros below them, or an even choice of them if there are more."""
     if len(points) > rows:
         return np.ascontiguousarray(points[np.linspace(0, len(points) - 1, rows).astype(np.intp)])
     padded = np.zeros((rows, points.shape[1]), points.dtype)
@@ -34,7 +34,7 @@ def pad_points(points: NDArray[Any], rows: int) -> NDArray[Any]:
 
 
 def _point_space(low: NDArray[Any], high: NDArray[Any], rows: int | None) -> gymnasium.Space:
-    """A space of ``rows`` points with bounds by column; None = any number of them."""
+    """A space of `rows` points with bounds by column; None = any number of them."""
     if rows is None:
         return gymnasium.spaces.Sequence(gymnasium.spaces.Box(low, high, dtype=low.dtype.type), stack=True)
     shape = (rows, len(low))
@@ -54,15 +54,15 @@ def ring_image(
     """Arrange lidar points by channel and azimuth.
 
     Args:
-        points: ``(N, >=3)`` x, y, z (m) in the sensor's frame, grouped by channel.
-        values: ``(N,)`` what the second plane shows of each point.
+        points: `(N, >=3)` x, y, z (m) in the sensor's frame, grouped by channel.
+        values: `(N,)` what the second plane shows of each point.
         counts: Points of each channel.
         columns: Width of the picture; its middle looks forward, its right end to the right.
         horizontal_fov: Angle that the columns span (degrees).
         far: Distance (m) shown where nothing was hit.
 
     Returns:
-        ``float32 (channels, columns, 2)``: distance (m) of the nearest point of the cell, and its value (0 = none).
+        `float32 (channels, columns, 2)`: distance (m) of the nearest point of the cell, and its value (0 = none).
     """
     image = np.zeros((len(counts), columns, 2), np.float32)
     image[..., 0] = far
@@ -83,11 +83,11 @@ def ring_image(
 class Lidar(CarlaSensor):
     """Rotating lidar, points in the sensor's frame (x forward, y right, z up).
 
-    ``format: points`` (default) is ``float32 (N, 4)``: x, y, z (m), intensity (0...1);
-    ``format: padded`` is ``float32 (max_points, 4)``, zeros after the last point, evenly thinned if there are more;
-    ``format: ring`` is ``float32 (channels, columns, 2)``: distance (m; ``range`` = nothing), intensity. Its rows
+    `format: points` (default) is `float32 (N, 4)`: x, y, z (m), intensity (0...1);
+    `format: padded` is `float32 (max_points, 4)`, zeros after the last point, evenly thinned if there are more;
+    `format: ring` is `float32 (channels, columns, 2)`: distance (m; `range` = nothing), intensity. Its rows
     are the lasers from the top, its middle column looks forward. A tick shows the part of the turn that was
-    scanned in it: all of it if ``rotation_frequency`` is one over the time step.
+    scanned in it: all of it if `rotation_frequency` is one over the time step.
     """
 
     type_id = "sensor.lidar.ray_cast"
@@ -115,11 +115,11 @@ class Lidar(CarlaSensor):
 class SemanticLidar(CarlaSensor):
     """Lidar that knows what it hits, points in the sensor's frame (x forward, y right, z up).
 
-    ``format: points`` (default) is ``float64 (N, 6)``: x, y, z (m), cosine of the incidence angle, object index
-    (the actor's id), tag (``carla.CityObjectLabel``); float64 holds the two uint32 columns exactly.
-    ``format: structured`` is an ``(N,)`` array of :data:`SEMANTIC_POINT` with the types of the wire;
-    ``format: padded`` is ``float64 (max_points, 6)``; ``format: ring`` is ``float32 (channels, columns, 2)``:
-    distance (m; ``range`` = nothing) and tag.
+    `format: points` (default) is `float64 (N, 6)`: x, y, z (m), cosine of the incidence angle, object index
+    (the actor's id), tag (`carla.CityObjectLabel`); float64 holds the two uint32 columns exactly.
+    `format: structured` is an `(N,)` array of `SEMANTIC_POINT` with the types of the wire;
+    `format: padded` is `float64 (max_points, 6)`; `format: ring` is `float32 (channels, columns, 2)`:
+    distance (m; `range` = nothing) and tag.
     """
 
     type_id = "sensor.lidar.ray_cast_semantic"
@@ -174,9 +174,9 @@ def _ring_space(attributes: Settings, columns: int, highest: float) -> gymnasium
 class Radar(CarlaSensor):
     """Radar, detections in the sensor's frame.
 
-    ``format: points`` (default) is ``float32 (N, 4)``: depth (m), azimuth (rad, positive to the right), altitude
+    `format: points` (default) is `float32 (N, 4)`: depth (m), azimuth (rad, positive to the right), altitude
     (rad, positive upwards), velocity along the ray (m/s, negative = approaching);
-    ``format: padded`` is ``float32 (max_points, 4)``, zeros after the last detection.
+    `format: padded` is `float32 (max_points, 4)`, zeros after the last detection.
     """
 
     type_id = "sensor.other.radar"

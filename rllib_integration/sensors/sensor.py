@@ -1,6 +1,6 @@
 """The sensors by name: the classes to derive one's own from, and one class for each of CARLA's sensors.
 
-The bird view lives in :mod:`rllib_integration.sensors.bird_view_manager`.
+The bird view lives in `rllib_integration.sensors.bird_view_manager`.
 """
 
 from __future__ import annotations

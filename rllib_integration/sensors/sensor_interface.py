@@ -1,6 +1,6 @@
 """The meeting point of the client's threads, which deliver messages, and the step, which wants one frame.
 
-The contract: :meth:`SensorInterface.get_data` returns data of exactly the ticked frame for every sensor that
+The contract: `SensorInterface.get_data` returns data of exactly the ticked frame for every sensor that
 speaks at every tick. What is older is dropped, what is newer is kept for its own step. One condition variable
 joins the threads; nothing polls.
 """
@@ -32,7 +32,7 @@ MAX_PENDING_EVENTS = 4096
 """Unread events kept for each event sensor; the oldest go first, with a warning."""
 
 LATE_SECONDS = 0.25
-"""How long a step waits for a sensor with a longer ``sensor_tick`` that should speak now; its previous data is
+"""How long a step waits for a sensor with a longer `sensor_tick` that should speak now; its previous data is
 used after that, because a simulator's own rounding may put a capture one tick later."""
 
 
@@ -54,14 +54,14 @@ class _Mailbox:
         self.overflowed = False
 
     def newest(self, frame: int) -> int | None:
-        """The newest frame not above ``frame`` of which there is data."""
+        """The newest frame not above `frame` of which there is data."""
         frames = [f for f, _ in self.pending if f <= frame]
         if self.latest is not None and self.latest[0] <= frame:
             frames.append(self.latest[0])
         return max(frames, default=None)
 
     def lacks(self, frame: int, patient: bool) -> bool:
-        """Whether a step of ``frame`` still has to wait; ``patient`` also waits for what is merely due."""
+        """Whether a step of `frame` still has to wait; `patient` also waits for what is merely due."""
         if self.sensor.is_event_sensor():
             return patient and not self.sensor.is_settled(frame)
         newest = self.newest(frame)
@@ -82,7 +82,7 @@ class _Mailbox:
         return frame - newest < 2 * self.sensor.ticks_between_data
 
     def take(self, frame: int) -> tuple[int, Any] | None:
-        """Remove everything up to ``frame`` and return the newest of it, or None where the last read is newest."""
+        """Remove everything up to `frame` and return the newest of it, or None where the last read is newest."""
         best = None
         rest = []
         for message in self.pending:
@@ -96,7 +96,7 @@ class _Mailbox:
         return best
 
     def take_events(self, frame: int) -> list[tuple[int, Any]]:
-        """Remove and return the events up to ``frame``, ordered by frame, then by arrival."""
+        """Remove and return the events up to `frame`, ordered by frame, then by arrival."""
         due = [message for message in self.pending if message[0] <= frame]
         if due:
             self.pending = [message for message in self.pending if message[0] > frame]
@@ -107,19 +107,19 @@ class _Mailbox:
 class SensorInterface:
     """Keeps the hero's sensors and gathers their data frame by frame.
 
-    Sensors whose names begin with an underscore are the library's own: their events are in :attr:`events`, but
-    experiments do not find their data in ``sensor_data``.
+    Sensors whose names begin with an underscore are the library's own: their events are in `events`, but
+    experiments do not find their data in `sensor_data`.
 
     Args:
         ask: Calls a function, with its arguments, that asks the server for something, and bounds how long that takes.
 
     Attributes:
         ask: That.
-        events: After :meth:`get_data`, every event of the step: ``{sensor name: [(frame, data), ...]}`` in order.
+        events: After `get_data`, every event of the step: `{sensor name: [(frame, data), ...]}` in order.
         route: The hero's route, if it has one; the bird view draws it.
         map: The town, if whoever made the interface has it at hand; asking the server for it takes a while.
-        blueprints: The simulator's blueprints, as ``map``.
-        memory: What sensors keep from one episode to the next; emptied with :meth:`abandon`.
+        blueprints: The simulator's blueprints, as `map`.
+        memory: What sensors keep from one episode to the next; emptied with `abandon`.
         ticks_per_step: After how many ticks the data are read; cameras draw no more often.
         has_streams: Whether a sensor sends something at every tick, or at every few.
         streams_between: Whether one does so between the last frames of two steps.
@@ -208,13 +208,13 @@ class SensorInterface:
         """The data of a frame, waiting for sensors that have not delivered theirs.
 
         Args:
-            frame: The frame that ``world.tick()`` returned. None is the newest that the client has received.
+            frame: The frame that `world.tick()` returned. None is the newest that the client has received.
             timeout: Longest wait in seconds for all sensors together.
 
         Returns:
-            ``{sensor name: (frame, parsed data)}``. A sensor with a ``sensor_tick`` longer than the time step gives
+            `{sensor name: (frame, parsed data)}`. A sensor with a `sensor_tick` longer than the time step gives
             its latest data with that data's own frame. An event sensor is present only if it fired since the last
-            call, with its strongest event; :attr:`events` has them all.
+            call, with its strongest event; `events` has them all.
 
         Raises:
             SensorTimeoutError: A sensor did not deliver; its name, the frame and the wait are in the message.
@@ -267,7 +267,7 @@ class SensorInterface:
         return max(waits, default=0)
 
     def wake(self, frame: int) -> None:
-        """Look again whether a step of ``frame`` has everything. Called by the client's threads."""
+        """Look again whether a step of `frame` has everything. Called by the client's threads."""
         with self._arrived:
             if self._wanted is not None and frame <= self._wanted:
                 self._arrived.notify_all()
@@ -305,7 +305,7 @@ class SensorInterface:
                 logger.warning("Sensor '%s': %d events did not come within %g s.", sensor.name, lost, seconds)
 
     def _await_frame(self, frame: int, timeout: float) -> None:
-        """Wait until every sensor has its data of ``frame``."""
+        """Wait until every sensor has its data of `frame`."""
 
         def complete(patient: bool) -> bool:
             return not any(mailbox.lacks(frame, patient) for mailbox in self._waiting())

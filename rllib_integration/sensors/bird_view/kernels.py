@@ -1,6 +1,6 @@
 """Compiled drawing of what moves: boxes, discs, ribbons and small pictures, each with the true share of every pixel.
 
-All work on a picture ``uint8 (height, width, channels)`` and a view ``(x, y, yaw, scale, column, row)``: the hero's
+All work on a picture `uint8 (height, width, channels)` and a view `(x, y, yaw, scale, column, row)`: the hero's
 place (m) and direction (rad), pixels a metre, and where the hero is in the picture (pixels from its corner).
 Up is forward. Shapes touch one channel, or all channels if their channel is -1.
 """
@@ -46,7 +46,7 @@ def _to_picture(view: View, x: float, y: float) -> tuple[float, float]:
 
 @njit(cache=True)
 def _overlap(at: float, low: float, high: float) -> float:
-    """Length that a pixel around ``at`` shares with an interval."""
+    """Length that a pixel around `at` shares with an interval."""
     return max(0.0, min(at + 0.5, high) - max(at - 0.5, low))
 
 
@@ -105,7 +105,7 @@ def draw_ribbon(
     colour: NDArray[np.uint8],
     channel: int,
 ) -> None:
-    """Draw a line of some width (m) through points ``(n, 2)`` (m). No pixel is blended twice."""
+    """Draw a line of some width (m) through points `(n, 2)` (m). No pixel is blended twice."""
     height, width = picture.shape[0], picture.shape[1]
     half = half_width * view[3]
     reach = half + 1.0
@@ -131,7 +131,7 @@ def draw_ribbon(
 def draw_stamp(
     picture: NDArray[np.uint8], view: View, x: float, y: float, yaw: float, stamp: NDArray[np.uint8]
 ) -> None:
-    """Draw a small picture ``uint8 (h, w, 4)`` RGBA, of the picture's own resolution, its top towards ``yaw``."""
+    """Draw a small picture `uint8 (h, w, 4)` RGBA, of the picture's own resolution, its top towards `yaw`."""
     height, width = picture.shape[0], picture.shape[1]
     rows, columns = stamp.shape[0], stamp.shape[1]
     column, row = _to_picture(view, x, y)

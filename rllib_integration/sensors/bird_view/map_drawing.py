@@ -1,4 +1,4 @@
-"""The town as a list of coloured quadrilaterals in drawing order, out of ``carla.Map`` alone.
+"""The town as a list of coloured quadrilaterals in drawing order, out of `carla.Map` alone.
 
 What is drawn, in which order and how large follows the bird view that this integration has always had: first the
 shoulders, parking lanes and sidewalks of all lanes, then lane by lane the road, its markings and its arrows, lower
@@ -80,9 +80,9 @@ class MapDrawing(NamedTuple):
     """Quadrilaterals in drawing order.
 
     Attributes:
-        quads: ``float32 (Q, 4, 2)`` corners x, y (m) in turn around a convex shape.
-        surfaces: ``uint8 (Q,)`` index into :data:`SURFACES`.
-        heights: ``float32 (Q,)`` z (m) of the lane that each belongs to.
+        quads: `float32 (Q, 4, 2)` corners x, y (m) in turn around a convex shape.
+        surfaces: `uint8 (Q,)` index into `SURFACES`.
+        heights: `float32 (Q,)` z (m) of the lane that each belongs to.
     """
 
     quads: NDArray[np.float32]
@@ -129,25 +129,25 @@ class _Course(NamedTuple):
         return _Course(*(np.r_[column, last[-1]] for column, last in zip(inner, self)))
 
     def longer(self, by: float) -> _Course:
-        """The course, straight on at both ends for ``by`` metres."""
+        """The course, straight on at both ends for `by` metres."""
         begin, end = (np.array([column[i] for column in self]) for i in (0, -1))
         for point, ahead in ((begin, -by), (end, by)):
             point[:3] += ahead * np.array([1.0, math.cos(point[3]), math.sin(point[3])])
         return _Course(*(np.r_[first, column, last] for first, column, last in zip(begin, self, end)))
 
     def offset(self, sideways: NDArray[np.float64] | float) -> NDArray[np.float64]:
-        """``(n, 2)`` points ``sideways`` metres to the right of the middle."""
+        """`(n, 2)` points `sideways` metres to the right of the middle."""
         x, y = self.x - np.sin(self.yaw) * sideways, self.y + np.cos(self.yaw) * sideways
         return np.stack([x, y], axis=1)
 
     def strip(self, left: NDArray[np.float64] | float, right: NDArray[np.float64] | float) -> NDArray[np.float64]:
-        """``(n - 1, 4, 2)`` quadrilaterals between two offsets to the right of the middle."""
+        """`(n - 1, 4, 2)` quadrilaterals between two offsets to the right of the middle."""
         a, b = self.offset(left), self.offset(right)
         return np.stack([a[:-1], a[1:], b[1:], b[:-1]], axis=1)
 
 
 def _hermite(share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights of a cubic's two ends and of its two slopes, ``(4, n)``."""
+    """Weights of a cubic's two ends and of its two slopes, `(4, n)`."""
     one = 1.0 - share
     return np.stack([one**2 * (1 + 2 * share), share**2 * (3 - 2 * share), share * one**2, -(share**2) * one])
 

@@ -14,7 +14,7 @@ TILE = 128  # points along a tile's side
 
 @njit(cache=True)
 def mix_colours(tile: NDArray[np.uint8], colours: NDArray[np.uint8], painted: NDArray[np.uint8]) -> None:
-    """Colour a tile of coverage ``(n, n, k)``: ``colours`` are the ground's and those of the k surfaces."""
+    """Colour a tile of coverage `(n, n, k)`: `colours` are the ground's and those of the k surfaces."""
     for i in range(tile.shape[0]):
         for j in range(tile.shape[1]):
             ground = 255

@@ -19,7 +19,7 @@ class Patch(NamedTuple):
     """A part of a level as one picture.
 
     Attributes:
-        picture: ``uint8 (height, width, channels)``; row = y, column = x.
+        picture: `uint8 (height, width, channels)`; row = y, column = x.
         x: World x (m) of its left edge.
         y: World y (m) of its upper edge.
         resolution: Points a metre.
@@ -36,7 +36,7 @@ class MapPainter:
 
     Args:
         pyramid: The town.
-        colours: ``uint8 (surfaces, channels)`` value of every surface in every channel.
+        colours: `uint8 (surfaces, channels)` value of every surface in every channel.
         resolution: Pixels a metre of the pictures that patches are for.
         reach: Farthest that such a picture sees from its middle (m).
     """
@@ -53,7 +53,7 @@ class MapPainter:
         self._patch: Patch | None = None
 
     def patch(self, x: float, y: float, z: float) -> Patch:
-        """A patch that holds everything within reach of a place, of the storey that ``z`` (m) is on."""
+        """A patch that holds everything within reach of a place, of the storey that `z` (m) is on."""
         resolution = self.pyramid.resolution / 2**self.level
         span = TILE / resolution
         origin_x, origin_y = self.pyramid.origin

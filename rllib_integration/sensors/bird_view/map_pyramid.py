@@ -1,6 +1,6 @@
 """The drawn town as tiles at several resolutions, in the user's cache folder, shared by all workers.
 
-Level 0 holds the number of the surface at every point, :data:`BASE_RESOLUTION` points a metre; each further level
+Level 0 holds the number of the surface at every point, `BASE_RESOLUTION` points a metre; each further level
 halves the resolution and holds how much of each surface a point covers, so that colours and class masks both come
 out of it without aliasing. Only tiles with something on them are stored, and files are mapped into memory: a
 town costs its workers one copy together.
@@ -49,9 +49,9 @@ class Level(NamedTuple):
     """One resolution of the pyramid.
 
     Attributes:
-        tiles: ``uint8 (n, 128, 128)`` surface numbers at level 0, else ``uint8 (n, 128, 128, k)`` coverage
+        tiles: `uint8 (n, 128, 128)` surface numbers at level 0, else `uint8 (n, 128, 128, k)` coverage
             (255 = all) by each of the pyramid's surfaces.
-        numbers: ``int32 (2, rows, columns)`` number of each tile seen from above and with upper roads taken away;
+        numbers: `int32 (2, rows, columns)` number of each tile seen from above and with upper roads taken away;
             -1 = bare ground.
     """
 
@@ -67,8 +67,8 @@ class MapPyramid:
         resolution: Points a metre of level 0.
         levels: The resolutions, finest first.
         surfaces: Numbers of the surfaces that occur in the town, without the ground.
-        storeys: ``float32 (rows, columns)`` height (m) between the storeys of a level-0 cell, NaN = one storey.
-        heights: ``float32 (2, rows, columns)`` height (m) of the lowest and the highest road of a cell, NaN = none.
+        storeys: `float32 (rows, columns)` height (m) between the storeys of a level-0 cell, NaN = one storey.
+        heights: `float32 (2, rows, columns)` height (m) of the lowest and the highest road of a cell, NaN = none.
     """
 
     def __init__(
@@ -188,7 +188,7 @@ class MapPyramid:
         return None
 
     def road_height(self, x: float, y: float, z: float) -> float:
-        """Height (m) of the road at a place that is nearest to ``z``; ``z`` itself where there is no road."""
+        """Height (m) of the road at a place that is nearest to `z`; `z` itself where there is no road."""
         cell = self._cell(x, y)
         if cell is None:
             return z
@@ -198,7 +198,7 @@ class MapPyramid:
         return low if abs(z - low) <= abs(z - high) else high
 
     def is_hidden(self, x: float, y: float, z: float, viewer: float) -> bool:
-        """Whether something at a place is on another storey than what a viewer of road height ``viewer`` sees."""
+        """Whether something at a place is on another storey than what a viewer of road height `viewer` sees."""
         cell = self._cell(x, y) if self._has_storeys else None
         if cell is None or math.isnan(self.storeys[cell]):
             return False
@@ -206,7 +206,7 @@ class MapPyramid:
         return (z < between) != (viewer < between)
 
     def tile_storeys(self, level: int) -> NDArray[np.float32]:
-        """``(rows, columns)`` mean height (m) that parts the storeys of each tile, NaN where there is one."""
+        """`(rows, columns)` mean height (m) that parts the storeys of each tile, NaN where there is one."""
         return self._tile_storeys[level]
 
 
@@ -219,7 +219,7 @@ def _strip_length(quads: NDArray[np.float32]) -> float:
 
 
 def _number_tiles(quads: NDArray[np.float32], storey: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.int32]:
-    """Number the tiles that something is drawn on; two numbers where there are two storeys. See :class:`Level`."""
+    """Number the tiles that something is drawn on; two numbers where there are two storeys. See `Level`."""
     limit = (columns - 1, rows - 1)
     first = np.clip(quads.min(axis=1) // TILE, 0, limit).astype(np.int64)
     last = np.clip(quads.max(axis=1) // TILE, 0, limit).astype(np.int64)

@@ -1,6 +1,6 @@
 """Roads above one another: where they are, and which of them a piece of the drawing belongs to.
 
-Space is parted into cells of :data:`CELL` points of level 0. Coordinates of quadrilaterals are in such points from
+Space is parted into cells of `CELL` points of level 0. Coordinates of quadrilaterals are in such points from
 the corner of tile (0, 0): x = column, y = row.
 """
 
@@ -19,11 +19,11 @@ _SPREAD = 4  # cells around a crossing in which storeys are still told apart
 def road_heights(
     quads: NDArray[np.float32], heights: NDArray[np.float32], cells: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """Height of the lowest and of the highest road of every cell, ``float32 (2, rows, columns)``; NaN = none.
+    """Height of the lowest and of the highest road of every cell, `float32 (2, rows, columns)`; NaN = none.
 
     Args:
-        quads: ``float32 (Q, 4, 2)`` road surfaces.
-        heights: ``float32 (Q,)`` their z (m).
+        quads: `float32 (Q, 4, 2)` road surfaces.
+        heights: `float32 (Q,)` their z (m).
         cells: Rows and columns of cells.
     """
     low = np.full(cells, np.inf, np.float32)
@@ -44,10 +44,10 @@ def find_storeys(heights: NDArray[np.float32]) -> NDArray[np.float32]:
     """Height midway between the roads of each cell that has two above one another, and of the cells around it.
 
     Args:
-        heights: As of :func:`road_heights`.
+        heights: As of `road_heights`.
 
     Returns:
-        ``float32 (rows, columns)``, NaN where there is one storey.
+        `float32 (rows, columns)`, NaN where there is one storey.
     """
     crossings = np.argwhere(heights[1] - heights[0] >= STOREY_HEIGHT)
     between = np.full(heights.shape[1:], np.nan, np.float32)
@@ -63,7 +63,7 @@ def find_storeys(heights: NDArray[np.float32]) -> NDArray[np.float32]:
 def storey_of_quads(
     quads: NDArray[np.float32], heights: NDArray[np.float32], storeys: NDArray[np.float32]
 ) -> NDArray[np.uint8]:
-    """Storey of each quadrilateral, ``uint8 (Q,)``: :data:`BOTH`, :data:`UPPER` or :data:`LOWER`."""
+    """Storey of each quadrilateral, `uint8 (Q,)`: `BOTH`, `UPPER` or `LOWER`."""
     column, row = ((quads[:, 0] + quads[:, 2]) / 2.0 // CELL).astype(np.int64).T
     between = storeys[row, column]
     storey = np.where(heights > between, UPPER, LOWER)

@@ -87,9 +87,9 @@ class Signals(NamedTuple):
     """Traffic lights and signs near the hero.
 
     Attributes:
-        lights: ``float64 (n, 3)`` x, y, z (m) of traffic lights.
-        states: ``carla.TrafficLightState`` of each, as numbers.
-        light_lines: For each light the stop lines of its lanes: ``float64 (k, 5)`` x, y (m), yaw (rad), half depth,
+        lights: `float64 (n, 3)` x, y, z (m) of traffic lights.
+        states: `carla.TrafficLightState` of each, as numbers.
+        light_lines: For each light the stop lines of its lanes: `float64 (k, 5)` x, y (m), yaw (rad), half depth,
             half width (m).
         stop_lines: Stop lines of stop signs, rows of the same five numbers.
         stamps: Words and discs.
@@ -114,7 +114,7 @@ class Scene(NamedTuple):
         hero_box: Its bounding box.
         actors: All others.
         signals: Traffic lights and signs.
-        route: ``float64 (n, 2)`` points (m) of the hero's route, or None.
+        route: `float64 (n, 2)` points (m) of the hero's route, or None.
     """
 
     x: float
@@ -135,7 +135,7 @@ class BirdviewPainter:
         pyramid: The town.
         size: Pixels along each side.
         radius: Visible half width (m).
-        planes: Names of masks out of :data:`PLANES`, or None for a coloured picture.
+        planes: Names of masks out of `PLANES`, or None for a coloured picture.
         show_route: Whether a coloured picture shows the route.
 
     Attributes:
@@ -191,7 +191,7 @@ class BirdviewPainter:
         return [MapPainter(self._pyramid, four, self.scale, self.reach) for four in fours]
 
     def paint(self, scene: Scene) -> NDArray[np.uint8]:
-        """The picture of a scene, ``uint8 (size, size, channels)``: 3 of a coloured picture, else one a mask."""
+        """The picture of a scene, `uint8 (size, size, channels)`: 3 of a coloured picture, else one a mask."""
         view = (scene.x, scene.y, scene.yaw, self.scale, self.size / 2.0, self.size * 0.75)
         storey = self._pyramid.road_height(scene.x, scene.y, scene.z)
         picture = self._paint_map(view, storey)

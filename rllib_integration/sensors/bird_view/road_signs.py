@@ -29,7 +29,7 @@ class Stamp(NamedTuple):
         z: Same, m.
         yaw: Where its top points, rad.
         upright: Whether its top points up in the picture, whatever the yaw.
-        picture: ``uint8 (h, w, 4)`` RGBA at the bird view's resolution.
+        picture: `uint8 (h, w, 4)` RGBA at the bird view's resolution.
     """
 
     x: float
@@ -70,7 +70,7 @@ class SignStamps:
         self._places = np.array([(stamp.x, stamp.y) for stamp in self._stamps]).reshape(-1, 2)
 
     def near(self, x: float, y: float, reach: float) -> tuple[Stamp, ...]:
-        """The stamps within ``reach`` metres of a place along each axis."""
+        """The stamps within `reach` metres of a place along each axis."""
         places = self._places
         close = (np.abs(places[:, 0] - x) < reach) & (np.abs(places[:, 1] - y) < reach)
         return tuple(self._stamps[number] for number in np.flatnonzero(close))
@@ -138,7 +138,7 @@ def _draw_disc(number: str) -> NDArray[np.uint8]:
 
 
 def _letters(text: str, width: int, height: int) -> NDArray[np.uint8]:
-    """Coverage of a text that fills ``(height, width)``."""
+    """Coverage of a text that fills `(height, width)`."""
     (text_width, text_height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_DUPLEX, 4.0, 12)
     canvas = np.zeros((text_height + 12, text_width + 12), np.uint8)
     cv2.putText(canvas, text, (6, text_height + 6), cv2.FONT_HERSHEY_DUPLEX, 4.0, 255, 12, cv2.LINE_AA)

@@ -73,7 +73,7 @@ class SignalBook:
 
 
 def _stop_lines(light: carla.TrafficLight) -> NDArray[np.float64]:
-    """``(n, 5)`` boxes across the lanes that a light stops: x, y, yaw, half length, half width."""
+    """`(n, 5)` boxes across the lanes that a light stops: x, y, yaw, half length, half width."""
     rows = []
     for waypoint in light.get_stop_waypoints() or light.get_affected_lane_waypoints():
         location, rotation = waypoint.transform.location, waypoint.transform.rotation
