@@ -279,8 +279,8 @@ def _create_server(options: argparse.Namespace, ports: tuple[socket.socket, sock
     from minicarla.world.clock import Clock
     from minicarla.world.simulation import Simulation
 
-    simulation = Simulation(options.town_folder, options.recordings_folder, _version(options))
-    server = Server(simulation, *ports, Clock(options.frame_rate, options.benchmark))
+    simulation = Simulation(options.town_folder, _version(options))
+    server = Server(simulation, *ports, Clock(options.frame_rate, options.benchmark), options.recordings_folder)
     server.skips_overtaken_frames = simulation.counts_events = options.skip_overtaken_frames
     town = options.town or BUILT_IN_TOWN
     try:
@@ -291,7 +291,7 @@ def _create_server(options: argparse.Namespace, ports: tuple[socket.socket, sock
         simulation.load(town)
     except TownError as error:
         _fail(str(error))
-    simulation.warm_up()
+    server.warm_up()
     # What is there now stays: the collector need not look at it again.
     gc.freeze()
     return server

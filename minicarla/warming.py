@@ -29,6 +29,7 @@ from minicarla.physics import collisions, prop, step, walker
 from minicarla.physics.ground import Surface, flat_surface
 from minicarla.physics.obstacles import OBSTACLE, build_obstacle_grid
 from minicarla.physics.state import CONTACT, GRAVITY, PROP, VEHICLE, WALKER
+from minicarla.rpc.world_stream import Snapshot
 from minicarla.sensing import Mount, View, cameras, dvs, edges, painting, rays
 from minicarla.sensing.actors import MovingBoxes
 from minicarla.sensing.renderer import Renderer, Seen, camera_at, compile_poses, renderer_of
@@ -38,7 +39,6 @@ from minicarla.town import Town, TownError, generation, load_town
 from minicarla.town.town import SIGNAL_ZONE
 from minicarla.world.episode import Episode
 from minicarla.world.settings import Weather
-from minicarla.world.snapshot import Snapshot
 from minicarla.world.spawning import is_free
 
 logger = logging.getLogger(__name__)
@@ -165,7 +165,7 @@ def _compile_all(town: str, town_folder: str | None) -> Background:
 
 def _telling(jobs: Sequence[Job]) -> list[Job]:
     """The jobs, each of which says at its end how many of them are done, in whatever processes."""
-    done = mmap.mmap(-1, len(jobs))
+    done = mmap.mmap(-1, max(1, len(jobs)))
 
     def tell_after(number: int, job: Job) -> None:
         job()

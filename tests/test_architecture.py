@@ -130,6 +130,17 @@ def test_arrows_inside_the_embedded_server_point_one_way(arrows: list[tuple[str,
     assert against == []
 
 
+def test_the_world_knows_neither_bytes_nor_streams(arrows: list[tuple[str, str]]) -> None:
+    allowed = (f"{SERVER}.protocol.version", f"{SERVER}.protocol.values")
+    against = [
+        (module, name)
+        for module, name in arrows
+        if is_in(module, f"{SERVER}.world") and is_in(name, f"{SERVER}.protocol")
+        if not any(is_in(name, one) for one in allowed)
+    ]
+    assert against == []
+
+
 def test_library_and_example_know_the_public_names_below_them_only(arrows: list[tuple[str, str]]) -> None:
     below = {
         LIBRARY: (LIBRARY,),

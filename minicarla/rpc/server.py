@@ -7,6 +7,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -55,8 +56,10 @@ from minicarla.rpc.rate_limited_log import Complaints
 from minicarla.rpc.registry import REMOTE_CALLS, RemoteCall, RemoteError, Returns
 from minicarla.rpc.session import Client
 from minicarla.rpc.traffic_managers import TrafficManagers
+from minicarla.rpc.world_stream import WorldStream
 from minicarla.world.actors import Actor
 from minicarla.world.clock import Clock
+from minicarla.world.recording.recordings import Recordings
 from minicarla.world.simulation import Simulation
 
 logger = logging.getLogger(__name__)
@@ -103,10 +106,12 @@ class Server:
         simulation, clock: See below.
         port: For remote calls, as of `bind_port`; to be opened before `run`.
         streaming_port: For what subscribers are sent, likewise.
+        recordings_folder: As of `Recordings`.
 
     Attributes:
         simulation: The world.
         clock: Paces the world while no client does.
+        recordings: What is recorded and replayed.
         clients: All of them.
         client: The client whose request is being answered.
         request: What is being answered.
@@ -120,10 +125,16 @@ class Server:
     """
 
     def __init__(
-        self, simulation: Simulation, port: socket.socket, streaming_port: socket.socket, clock: Clock
+        self,
+        simulation: Simulation,
+        port: socket.socket,
+        streaming_port: socket.socket,
+        clock: Clock,
+        recordings_folder: str | Path | None = None,
     ) -> None:
         self.simulation = simulation
         self.clock = clock
+        self.recordings = Recordings(simulation, recordings_folder)
         self.clients: list[Client] = []
         self.client: Client
         self.request: Request
@@ -133,6 +144,7 @@ class Server:
         self.idle_work: list[Callable[[], object]] = []
         self.skips_overtaken_frames = False
         # What subscribers of the world knew when they subscribed, by `Simulation.news_count`.
+        self._world_stream = WorldStream(simulation)
         self._informed: WeakKeyDictionary[StreamConnection, int] = WeakKeyDictionary()
         self._long_batches: list[_LongBatch] = []
         self._untold: RpcConnection | None = None  # whose tick has not been told to anybody yet
@@ -194,6 +206,11 @@ class Server:
             self._rpc.close()
             self.streams.close()
             self._loop.close()
+
+    def warm_up(self) -> None:
+        """Compile, or read from their cache, the kernels of a tick, so that no client waits for it."""
+        self.simulation.warm_up()
+        self._world_stream.message()
 
     def await_kernels(self, compiling: Compiling) -> None:
         """Let sensors wait for their kernels, which are being compiled."""
@@ -316,17 +333,17 @@ class Server:
         self._untold, self._untold_ticks = None, 0
         news = self.simulation.take_news()
         if not news:
-            self.streams.publish(WORLD_STREAM_ID, self.simulation.snapshot())
+            self.streams.publish(WORLD_STREAM_ID, self._world_stream.message())
             return
         subscribers = self.streams.subscribers.get(WORLD_STREAM_ID, ())
         informed = [one for one in subscribers if self._informed.get(one) == self.simulation.news_count]
         self._send_frame([one for one in subscribers if one not in informed], news)
-        self._send_frame(informed, 0)
+        self._send_frame(informed, frozenset())
 
-    def _send_frame(self, connections: list[StreamConnection], news: int) -> None:
+    def _send_frame(self, connections: list[StreamConnection], news: frozenset[str]) -> None:
         """Send the newest frame to some subscribers of the world."""
         if connections:
-            message = self.simulation.snapshot(news)
+            message = self._world_stream.message(news)
             for connection in connections:
                 connection.write(message)
 
@@ -455,7 +472,7 @@ class Server:
             # A client of a synchronous world would know no actor before the next tick. It asks for the map and for the
             # lights after it subscribed, so it needs no telling of what happened before; and a client that is told
             # and dropped in the same moment ends its process, as it looks for the lights by way of what is dropped.
-            connection.write(self.simulation.snapshot())
+            connection.write(self._world_stream.message())
             self._informed[connection] = self.simulation.news_count
             self._loading.subscribed(connection)
         else:

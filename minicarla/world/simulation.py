@@ -3,47 +3,47 @@
 from __future__ import annotations
 
 import gc
-import logging
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 
 from minicarla import labels
 from minicarla.physics.state import GRAVITY
-from minicarla.protocol.layouts import FLAG_LIGHT_UPDATE_PENDING, FLAG_MAP_CHANGED
 from minicarla.protocol.version import V0_9_16, ProtocolVersion
-from minicarla.sensing import SensorError
 from minicarla.town import Signal, Town, load_town
 from minicarla.world.actors import FIXTURE_KIND, LIGHT_KIND, Actor
-from minicarla.world.blueprints import BlueprintError, load_library
+from minicarla.world.blueprints import load_library
 from minicarla.world.dormancy import LARGE_MAPS, Dormancy
 from minicarla.world.episode import Episode
-from minicarla.world.recording.file_format import RecordingError, path_of
-from minicarla.world.recording.recorder import Recorder
-from minicarla.world.recording.replayer import Replayer, ReplayOptions
 from minicarla.world.sensor_board import Publisher, SensorBoard
 from minicarla.world.settings import EpisodeSettings, Weather
-from minicarla.world.snapshot import Snapshot
-from minicarla.world.spawning import Box, SpawnError, is_free
+from minicarla.world.spawning import Box, is_free
 from minicarla.world.town_view import ALL_LAYERS, Colour, hidden_by_layers, missing_lamps, painted, without
 
 if TYPE_CHECKING:
-    from minicarla.world.episode import Pose
-
-logger = logging.getLogger(__name__)
+    pass
 
 FIRST_STREAM_ID = 2
+MAP_CHANGED, LIGHTS_CHANGED = "map changed", "lights changed"
+"""What clients are told with a frame beside its actors."""
 _MAX_TOMBSTONES = 4096
 _MAX_ID_LEAP = 100_000
 """A recording of another server may take ids this far beyond those given so far."""
 
 
-def _default_recordings_folder() -> Path:
-    return Path(platformdirs.user_data_dir("carla-rllib-integration", appauthor=False)) / "recordings"
+class Observer(Protocol):
+    """What follows a simulation tick by tick, or moves its actors."""
+
+    def before_tick(self, dt: float) -> None:
+        """The frame was counted, and physics is about to advance by `dt` seconds."""
+
+    def after_tick(self) -> None:
+        """Physics has advanced; sensors have not perceived it yet."""
+
+    def episode_ends(self) -> None:
+        """Another episode is about to begin."""
 
 
 class Tombstone(NamedTuple):
@@ -73,17 +73,19 @@ class Simulation:
         lookup: Facts about actors for the sensors.
         ended_with_parent: Ids of actors that ended because what they hung on did; the client may still end them.
         gravity: Acceleration of free fall.
-        news: What happened since clients were last told: flags of `protocol.layouts`.
+        news: What happened since clients were last told: `MAP_CHANGED`, `LIGHTS_CHANGED`.
         news_count: How often anything was added to `news`.
         counts_events: Whether clients are told how many messages each sensor of events has sent, by its angular
             velocity: they can then wait for those that are on their way.
-        told_episode_id: Id of the episode that the newest published snapshot was of.
+        sensors_of_new_events: Those that have sent messages since clients were last told how many.
+        last_delta: [s] of the last tick.
+        observers: Told of every tick.
+        told_episode_id: Id of the episode that the newest published frame was of.
     """
 
     def __init__(
         self,
         town_folder: str | None = None,
-        recordings_folder: str | Path | None = None,
         version: ProtocolVersion = V0_9_16,
     ) -> None:
         self.version = version
@@ -94,17 +96,14 @@ class Simulation:
         self.publisher: Publisher
         self.lookup: Any = None
         self.gravity = GRAVITY
-        self.news = 0
+        self.news: frozenset[str] = frozenset()
         self.news_count = 0
         self.counts_events = False
         self.sensors = SensorBoard(self)
         self.graves: dict[int, Tombstone] = {}
         self.ended_with_parent: set[int] = set()
         self.town_folder = town_folder
-        self.recordings_folder = Path(recordings_folder) if recordings_folder else _default_recordings_folder()
-        self.replay_options = ReplayOptions()
-        self._recorder: Recorder | None = None
-        self._replayer: Replayer | None = None
+        self.observers: list[Observer] = []
         self._dormancy: Dormancy | None = None
         self.opendrive_world: Town | None = None
         self.full_town: Town
@@ -112,13 +111,12 @@ class Simulation:
         self._hidden_objects: set[int] = set()
         self._paint: dict[int, Colour] = {}
         self.imu_gravity = GRAVITY
-        self._snapshot = Snapshot(version)
-        self._started = time.monotonic()
+        self.sensors_of_new_events: list[Actor] = []
         self._last_actor_id = self._last_id_of_earlier_episodes = 0
         self._last_stream_id = FIRST_STREAM_ID - 1
         # Different for every server, so that a client never takes a restarted one for the one it knew.
         self._last_episode_id = time.time_ns() // 1_000_000
-        self._last_delta = 0.0
+        self.last_delta = 0.0
         self.episode: Episode
         self.spectator: Actor
 
@@ -197,11 +195,11 @@ class Simulation:
     def follow_sun(self) -> None:
         """Switch the street lights by the sun."""
         if self.episode.street_lights.follow_sun(self.weather.sun_altitude_angle):
-            self.add_news(FLAG_LIGHT_UPDATE_PENDING)
+            self.add_news(LIGHTS_CHANGED)
 
-    def add_news(self, flag: int) -> None:
+    def add_news(self, one: str) -> None:
         """Let clients be told with the next frame that the map or the lights have changed."""
-        self.news |= flag
+        self.news |= {one}
         self.news_count += 1
 
     def begin(self, town: Town, layers: int = ALL_LAYERS) -> None:
@@ -217,8 +215,8 @@ class Simulation:
         previous = getattr(self, "episode", None)
         self._last_episode_id += 1
         self.sensors.clear()
-        self.stop_recorder()
-        self._replayer = None
+        for observer in self.observers:
+            observer.episode_ends()
         self.episode = Episode(self._last_episode_id, town, previous.frame if previous else 0)
         self._last_id_of_earlier_episodes = self._last_actor_id
         self._show_town()
@@ -227,7 +225,7 @@ class Simulation:
         del previous
         # Episodes hold themselves in cycles, and too few objects for the collector to come for their large arrays.
         gc.collect()
-        self.add_news(FLAG_MAP_CHANGED)
+        self.add_news(MAP_CHANGED)
         self._add_fixed_actors()
         self._dormancy = Dormancy(self.episode, self.spectator) if town.name in LARGE_MAPS else None
         self.set_weather(Weather())  # CARLA's weather belongs to the level that was closed
@@ -277,7 +275,6 @@ class Simulation:
         is_free(episode, box=(origin, (1.0, 1.0, 1.0), origin), pose=(origin, origin))
         episode.warm_up()
         episode.step(0.0, 0.01, 1, self.gravity)
-        self.snapshot()
 
     def set_weather(self, weather: Weather) -> None:
         """Change the weather at once."""
@@ -303,96 +300,26 @@ class Simulation:
         episode, settings = self.episode, self.settings
         episode.frame += 1
         episode.elapsed += dt
-        self._last_delta = dt
-        if self._replayer is not None:
-            self._replay(dt)
+        self.last_delta = dt
+        for observer in self.observers:
+            observer.before_tick(dt)
         if self._dormancy is not None:
             self._dormancy.update(settings)
         if settings.substepping:
             episode.step(dt, settings.max_substep_delta_time, settings.max_substeps, self.gravity)
         else:
             episode.step(dt, dt, 1, self.gravity)
-        if self._recorder is not None:
-            self._record()
-
-    def recording_path(self, name: str) -> Path:
-        """Where the recording of a name lies.
-
-        Raises:
-            RecordingError: The name is no file name.
-        """
-        return path_of(self.recordings_folder, name)
-
-    def start_recorder(self, name: str, additional: bool = False) -> Path:
-        """Record the episode from now on; returns the file.
-
-        Raises:
-            RecordingError: The file cannot be written.
-        """
-        self.stop_recorder()
-        path = self.recording_path(name)
-        self._recorder = Recorder(path, self.episode, additional)
-        return path
-
-    def stop_recorder(self) -> None:
-        """End the recording, if there is one."""
-        if self._recorder is not None:
-            self._recorder.close()
-            self._recorder = None
-
-    def _record(self) -> None:
-        assert self._recorder is not None
-        try:
-            self._recorder.tick(self.episode)
-        except RecordingError as error:
-            logger.error("%s", error)
-            self.stop_recorder()
-
-    def start_replayer(
-        self, name: str, start: float, duration: float, follow: int, offset: Pose, with_sensors: bool
-    ) -> str:
-        """Play a recording from now on; returns what is played (see `Replayer` for the arguments)."""
-        self.stop_replayer(keep_actors=False)
-        replayer = Replayer(self, self.recording_path(name), start, duration, follow, offset, with_sensors)
-        self._replayer = replayer
-        return replayer.describe()
-
-    def stop_replayer(self, keep_actors: bool) -> None:
-        """End the replay, if there is one; its actors end, too, unless they are kept."""
-        if self._replayer is not None:
-            self._replayer.stop(keep_actors)
-            self._replayer = None
-
-    def _replay(self, dt: float) -> None:
-        assert self._replayer is not None
-        try:
-            self._replayer.tick(dt)
-        except (BlueprintError, SpawnError, SensorError, KeyError, TypeError, ValueError) as error:
-            # Whoever wrote the file, it must not stop the world.
-            logger.error("the replay ends: %s", error)
-            self.stop_replayer(keep_actors=True)
+        for observer in self.observers:
+            observer.after_tick()
 
     def note_event(self, sensor: Actor) -> None:
         """Count a message that a sensor of events has sent in the tick under way."""
         if self.counts_events:
             sensor.events_sent += 1
-            if not self.episode.changed:
-                self._snapshot.note_events(sensor)
+            self.sensors_of_new_events.append(sensor)
 
-    def take_news(self) -> int:
+    def take_news(self) -> frozenset[str]:
         """What clients are to be told with this frame; the next frame does not tell it again."""
-        news, self.news = self.news, 0
+        news, self.news = self.news, frozenset()
         self.told_episode_id = self.episode.id
         return news
-
-    def snapshot(self, news: int = 0) -> memoryview:
-        """The world message of the last tick; valid until the next call.
-
-        Args:
-            news: What this message tells of: flags of `protocol.layouts`.
-        """
-        episode = self.episode
-        if episode.changed:
-            self._snapshot.lay_out(episode)
-            episode.changed = False
-        return self._snapshot.pack(episode, time.monotonic() - self._started, self._last_delta, news)

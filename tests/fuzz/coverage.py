@@ -70,10 +70,11 @@ class _FaultHandler(logging.Handler):
 
 
 def _make_server() -> Server:
-    simulation = Simulation(recordings_folder=tempfile.mkdtemp())
-    server = Server(simulation, open_port(bind_port("127.0.0.1", 0)), open_port(bind_port("127.0.0.1", 0)), Clock())
+    simulation = Simulation()
+    ports = open_port(bind_port("127.0.0.1", 0)), open_port(bind_port("127.0.0.1", 0))
+    server = Server(simulation, *ports, Clock(), tempfile.mkdtemp())
     simulation.load("Minitown")
-    simulation.warm_up()
+    server.warm_up()
     logging.getLogger("minicarla").addHandler(_FaultHandler())
     return server
 

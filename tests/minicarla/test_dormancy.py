@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from minicarla.protocol.layouts import ACTOR_ACTIVE, ACTOR_DORMANT, MESSAGE_HEADER, PLAIN_RECORD
+from minicarla.rpc.world_stream import WorldStream
 from minicarla.world import simulation as simulation_module
 from minicarla.world.actors import Actor
 from minicarla.world.settings import EpisodeSettings
@@ -46,7 +47,7 @@ def _car(simulation: Simulation, x: float, role: str = "autopilot") -> Actor:
 
 def _states(simulation: Simulation) -> dict[int, int]:
     simulation.tick(_STEP)
-    records = np.frombuffer(simulation.snapshot(), np.uint8)[MESSAGE_HEADER.itemsize :].view(PLAIN_RECORD)
+    records = np.frombuffer(WorldStream(simulation).message(), np.uint8)[MESSAGE_HEADER.itemsize :].view(PLAIN_RECORD)
     return dict(zip(records["id"].tolist(), records["state"].tolist()))
 
 

@@ -13,6 +13,7 @@ from minicarla.physics.state import GRAVITY
 from minicarla.protocol.layouts import MESSAGE_HEADER, VEHICLE_RECORD
 from minicarla.rpc.quirks.fatal_answers import MalformedReplyError, ReplyGuard
 from minicarla.rpc.registry import Returns
+from minicarla.rpc.world_stream import WorldStream
 from minicarla.world.simulation import Simulation
 from minicarla.world.spawning import spawn
 from tests.conftest import EmbeddedServer
@@ -109,12 +110,13 @@ def test_a_body_whose_pose_is_no_number_is_shown_where_it_was():
     pose = ((0.0, 0.0, 30.0), (0.0, 0.0, 0.0))
     car = spawn(simulation, simulation.library.find("vehicle.audi.tt"), {}, pose)
     simulation.episode.step(0.05, 0.01, 10, GRAVITY)
-    simulation.snapshot()
+    stream = WorldStream(simulation)
+    stream.message()
     for field, value in (("x", math.nan), ("yaw", math.inf), ("vz", 1e300)):
         row = simulation.episode.vehicles.rows[car.row]
         kept = row[field]
         row[field] = value
-        records = np.frombuffer(simulation.snapshot()[MESSAGE_HEADER.itemsize :], VEHICLE_RECORD)
+        records = np.frombuffer(stream.message()[MESSAGE_HEADER.itemsize :], VEHICLE_RECORD)
         record = records[records["id"] == car.id][0]
         assert record["z"] == pytest.approx(30.0, abs=0.1)
         assert all(np.isfinite(record[name]) for name in ("x", "yaw", "vz"))

@@ -53,7 +53,7 @@ warming.share([job for _, job in warming.jobs("Minitown", None)], 1)
 simulation = Simulation()
 server = Server(simulation, open_port(bind_port("127.0.0.1", 0)), open_port(bind_port("127.0.0.1", 0)), Clock())
 simulation.load("Minitown")
-simulation.warm_up()
+server.warm_up()
 before = variants()
 sent = set()
 server.has_subscribers = lambda stream: True

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 @value
 def start_recorder(server: Server, name: str, additional_data: bool = False) -> str:
     """Record the episode from now on; returns where."""
-    return str(server.simulation.start_recorder(values.text(name, "the file's name"), bool(additional_data)))
+    return str(server.recordings.record(values.text(name, "the file's name"), bool(additional_data)))
 
 
 @void
 def stop_recorder(server: Server) -> None:
     """End the recording."""
-    server.simulation.stop_recorder()
+    server.recordings.stop_recording()
 
 
 def _told(tell: Callable[..., str], *arguments: Any) -> str:
@@ -37,20 +37,20 @@ def _told(tell: Callable[..., str], *arguments: Any) -> str:
 @value
 def show_recorder_file_info(server: Server, name: str, everything: bool) -> str:
     """What happens in a recording."""
-    return _told(describe_file, server.simulation.recording_path(values.text(name)), bool(everything))
+    return _told(describe_file, server.recordings.path(values.text(name)), bool(everything))
 
 
 @value
 def show_recorder_collisions(server: Server, name: str, first: int, second: int) -> str:
     """Collisions between two categories of actors, given as the codes of CARLA's letters."""
     letters = [chr(values.integer(code) & 0x7F) for code in (first, second)]
-    return _told(describe_collisions, server.simulation.recording_path(values.text(name)), *letters)
+    return _told(describe_collisions, server.recordings.path(values.text(name)), *letters)
 
 
 @value
 def show_recorder_actors_blocked(server: Server, name: str, shortest: float, distance: float) -> str:
     """Actors that stood still for some seconds, within some centimetres."""
-    path = server.simulation.recording_path(values.text(name))
+    path = server.recordings.path(values.text(name))
     limits = values.number(shortest, "minimum time"), values.number(distance, "minimum distance")
     return _told(describe_blocked, path, *limits)
 
@@ -68,7 +68,7 @@ def replay_file(
     """Play a recording."""
     pose = values.transform(offset) if offset is not None else ((-10.0, 0.0, 5.0), (-20.0, 0.0, 0.0))
     return _told(
-        server.simulation.start_replayer,
+        server.recordings.replay,
         values.text(name, "the file's name"),
         values.number(start, "start"),
         values.number(duration, "duration"),
@@ -81,22 +81,22 @@ def replay_file(
 @void
 def stop_replayer(server: Server, keep_actors: bool = False) -> None:
     """End the replay."""
-    server.simulation.stop_replayer(bool(keep_actors))
+    server.recordings.stop_replaying(bool(keep_actors))
 
 
 @void
 def set_replayer_time_factor(server: Server, factor: float) -> None:
     """Change how fast recordings are played."""
-    server.simulation.replay_options.factor = values.clamp(values.number(factor, "time factor"), 0.0, 1000.0)
+    server.recordings.options.factor = values.clamp(values.number(factor, "time factor"), 0.0, 1000.0)
 
 
 @void
 def set_replayer_ignore_hero(server: Server, ignore: bool) -> None:
     """Let heroes out of replays, or not."""
-    server.simulation.replay_options.ignore_hero = bool(ignore)
+    server.recordings.options.ignore_hero = bool(ignore)
 
 
 @void
 def set_replayer_ignore_spectator(server: Server, ignore: bool) -> None:
     """Let the spectator out of replays, or not."""
-    server.simulation.replay_options.ignore_spectator = bool(ignore)
+    server.recordings.options.ignore_spectator = bool(ignore)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from minicarla.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND
 from minicarla.protocol import values
-from minicarla.protocol.layouts import FLAG_LIGHT_UPDATE_PENDING
 from minicarla.protocol.values import vector
 from minicarla.rpc.registry import value, void
 from minicarla.sensing import Mount
 from minicarla.world.poses import write_rotation
+from minicarla.world.simulation import LIGHTS_CHANGED
 from minicarla.world.street_lights import Lamp
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def update_lights_state(server: Server, client: str, lights: Any, discard_client
             vector(location), values.number(intensity), values.integer(group) & 0xFF, (red, green, blue), on is True
         )
         street_lights.change(values.integer(number, "light id"), lamp)
-    server.simulation.add_news(FLAG_LIGHT_UPDATE_PENDING)
+    server.simulation.add_news(LIGHTS_CHANGED)
 
 
 @void

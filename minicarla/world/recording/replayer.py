@@ -12,18 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicarla.physics.parameters import rest_drivetrain
-from minicarla.protocol.layouts import FLAG_LIGHT_UPDATE_PENDING
 from minicarla.protocol.values import transform
 from minicarla.world.actors import Actor
 from minicarla.world.episode import NO_CONTROL
 from minicarla.world.recording.file_format import BONES, CREATE, DESTROY, LAMP, Frame, Header, read_recording
+from minicarla.world.simulation import LIGHTS_CHANGED, Simulation
 from minicarla.world.skeletons import compose
 from minicarla.world.spawning import spawn
 from minicarla.world.street_lights import Lamp
 
 if TYPE_CHECKING:
     from minicarla.world.episode import Pose
-    from minicarla.world.simulation import Simulation
 
 _HERO_ROLES = ("hero", "ego_vehicle")
 _NO_OFFSET = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
@@ -50,6 +49,7 @@ class Replayer:
     Args:
         simulation: Where to play it.
         path: The recording.
+        options: What clients have set for all replays.
         start: Second to begin at; counted from the end if negative.
         duration: Seconds to play, 0 for all.
         follow: Recorded id of the actor that the spectator follows, 0 for none.
@@ -68,6 +68,7 @@ class Replayer:
         self,
         simulation: Simulation,
         path: Path,
+        options: ReplayOptions,
         start: float,
         duration: float,
         follow: int = 0,
@@ -75,7 +76,7 @@ class Replayer:
         with_sensors: bool = False,
     ) -> None:
         self._simulation = simulation
-        self._options = simulation.replay_options
+        self._options = options
         self._path = path
         self.header: Header
         self.header, frames = read_recording(path)
@@ -173,7 +174,7 @@ class Replayer:
         _, number, on, intensity, group, (red, green, blue) = event
         lamp = Lamp((0.0, 0.0, 0.0), float(intensity), int(group), (int(red), int(green), int(blue)), on is True)
         self._simulation.episode.street_lights.change(int(number), lamp)
-        self._simulation.add_news(FLAG_LIGHT_UPDATE_PENDING)
+        self._simulation.add_news(LIGHTS_CHANGED)
 
     def _pose(self, event: list[Any]) -> None:
         _, number, share, bones = event

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import TYPE_CHECKING, Any
+import time
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from minicarla.physics.state import Rows
 from minicarla.protocol.layouts import (
     ACTOR_ACTIVE,
     ACTOR_DORMANT,
+    FLAG_LIGHT_UPDATE_PENDING,
+    FLAG_MAP_CHANGED,
     MESSAGE_HEADER,
     PLAIN_RECORD,
     RECORD_SIZE,
@@ -23,10 +26,9 @@ from minicarla.protocol.layouts import (
     WALKER_RECORD,
 )
 from minicarla.protocol.version import V0_9_16, ProtocolVersion
-
-if TYPE_CHECKING:
-    from minicarla.world.actors import Actor
-    from minicarla.world.episode import Episode
+from minicarla.world.actors import Actor
+from minicarla.world.episode import Episode
+from minicarla.world.simulation import LIGHTS_CHANGED, MAP_CHANGED, Simulation
 
 _DEGREES = 180.0 / math.pi
 _LARGEST_FLOAT = 1e36
@@ -166,3 +168,32 @@ class Snapshot:
         others = (episode.walkers.rows, episode.props.rows, episode.fixtures.rows, episode.lights.rows)
         self._pack((vehicles.rows, vehicles.companion, *others, *self._outputs))
         return message
+
+
+class WorldStream:
+    """The newest world message of a simulation."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self._snapshot = Snapshot(simulation.version)
+        self._started = time.monotonic()
+        self._episode_id = 0
+
+    def message(self, news: frozenset[str] = frozenset()) -> memoryview:
+        """The world message of the last tick; valid until the next call.
+
+        Args:
+            news: What this message tells of, as of `Simulation.take_news`.
+        """
+        simulation, episode = self._simulation, self._simulation.episode
+        if episode.changed or self._episode_id != episode.id:
+            self._snapshot.lay_out(episode)
+            episode.changed, self._episode_id = False, episode.id
+        else:
+            for sensor in simulation.sensors_of_new_events:
+                self._snapshot.note_events(sensor)
+        simulation.sensors_of_new_events.clear()
+        flags = FLAG_MAP_CHANGED if MAP_CHANGED in news else 0
+        if LIGHTS_CHANGED in news:
+            flags |= FLAG_LIGHT_UPDATE_PENDING
+        return self._snapshot.pack(episode, time.monotonic() - self._started, simulation.last_delta, flags)
