@@ -29,8 +29,11 @@ NARROWEST = 2.4
 MOST = 400
 """About as many as CARLA's towns have at most."""
 
-IN_CARLA = {"Town06": 436, "Town10HD": 155}
-"""How many spawn points CARLA's town has, where the rules above give fewer: scripts name them by their numbers."""
+IN_CARLA = {
+    "Town01": 255, "Town02": 101, "Town03": 265, "Town04": 372,
+    "Town05": 302, "Town06": 436, "Town07": 116, "Town10HD": 155,
+}  # fmt: skip
+"""How many spawn points CARLA's towns have: scripts name them by their numbers, or take as many vehicles."""
 
 _FILL_STEP, _FILL_ASIDE, _FILL_JUNCTION_CLEARANCE = 1.0, (0.0, 0.25, -0.25, 0.5, -0.5), 6.0
 """[m] Where further ones are tried: along a lane, how far beside its middle, and how near to a junction."""
@@ -55,8 +58,8 @@ def spawn_points(network: RoadNetwork, lanes: LaneTable, obstacles: NDArray[np.v
         candidates = _middles(lanes)
     chosen = _without_overlaps(_thinned(candidates, 10 * MOST))
     chosen = _clear_of(obstacles, _thinned(chosen, MOST))
-    wanted = IN_CARLA.get(town, 0)
-    return chosen if len(chosen) >= wanted else _filled(chosen, network, lanes, obstacles, wanted)
+    wanted = IN_CARLA.get(town, len(chosen))
+    return _thinned(chosen, wanted) if len(chosen) >= wanted else _filled(chosen, network, lanes, obstacles, wanted)
 
 
 def _filled(poses: Array, network: RoadNetwork, lanes: LaneTable, obstacles: NDArray[np.void], wanted: int) -> Array:
