@@ -51,6 +51,7 @@ from rllib_integration.servers import (
 )
 from rllib_integration.servers.bounded_calls import PendingCall
 from rllib_integration.servers.pool import ServerPool
+from rllib_integration.telemetry.painter import Painter
 from rllib_integration.ticking import Clock, FrameWatch, finish_and_collect
 from rllib_integration.tracks.racetracks import RACETRACKS, racetrack_opendrive
 from rllib_integration.traffic.handle import Traffic
@@ -153,6 +154,7 @@ class CarlaCore:
         self._episodes_of_client = 0
         self._forgotten: list[Any] = []
         self._orphans: dict[int, list[int]] = {}
+        self._painter: Painter | None = None
         self._ticking: PendingCall[tuple[int, dict[str, tuple[int, Any]]]] | None = None
         self._expected: _ExpectedFrame | None = None
         try:
@@ -343,6 +345,9 @@ class CarlaCore:
             except RuntimeError as error:
                 logger.info("The world could not be left tidy: %s", error)
         self._forget_world()
+        if self._painter is not None:
+            self._painter.close()
+            self._painter = None
         self.pool.close()
         if self._tm_lease is not None:
             self._tm_lease.release()
@@ -817,6 +822,18 @@ class CarlaCore:
         if self._frames is None and (queues or self._traffic is not None):
             self._frames = FrameWatch(self.world, progress)
         return Clock(self.world, self.config["timeout"], self._traffic, self._frames, queue, progress)
+
+    @property
+    def painter(self) -> Painter:
+        """Draws points, lines and texts into the viewer's picture of this world."""
+        if self._painter is None or self._painter.port != self.server_port:
+            if self._painter is not None:
+                self._painter.close()
+            self._painter = Painter(self.server_port, self._server().host, self._simulated_seconds)
+        return self._painter
+
+    def _simulated_seconds(self) -> float:
+        return float(self.world.get_snapshot().timestamp.elapsed_seconds) if self.world is not None else 0.0
 
     def apply_hero_control(self, control: carla.VehicleControl) -> None:
         """Set the hero's control for the ticks to come. Does not wait for the server."""

@@ -33,6 +33,7 @@ from rllib_integration.servers import (
     ServerSettingsError,
     ServerVersionError,
 )
+from rllib_integration.telemetry.replay import REPLAYS_FOLDER, default_replays
 from rllib_integration.telemetry.reporter import Reporter
 
 logger = logging.getLogger(__name__)
@@ -110,6 +111,7 @@ class CarlaEnv(gymnasium.Env):
         self._picture = Picture(core_config["resolution_x"], core_config["resolution_y"])
         self._window: Window | None = None
         live = core_config["live_folder"]
+        self._left_to_record = 0
         self._reporter = Reporter(Path(live) if live else None, runner, step_seconds, self.observation_space)
 
     @property
@@ -151,6 +153,10 @@ class CarlaEnv(gymnasium.Env):
         """
         self._reporter.record_next(Path(folder), {"label": label, **facts})
 
+    def begin_evaluation(self) -> None:
+        """Hear that an evaluation begins, of which `carla.record_episodes` episodes are recorded."""
+        self._left_to_record = self.config["carla"]["record_episodes"]
+
     def set_level(self, level: int) -> None:
         """Choose the level of the scenarios' curriculum (`scenarios.levels`); it holds from the next `reset` on.
 
@@ -187,6 +193,11 @@ class CarlaEnv(gymnasium.Env):
             self._core.end_episode()  # also one that a wrapper, such as a limit of time, has cut off
         self._in_episode = False
         self._last_observation = None
+        if self._left_to_record > 0:
+            self._left_to_record -= 1
+            live = self.config["carla"]["live_folder"]
+            folder = Path(live).parent / REPLAYS_FOLDER if live else default_replays()
+            self.record_next_episode(folder, "Evaluation")
         while True:
             try:
                 observation, info = self._begin_episode(episode_config, episode_seed)

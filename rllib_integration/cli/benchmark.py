@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rllib_integration.annotations import Record
 from rllib_integration.cli.configurations import find_configuration, policy_path, shipped_policies
 from rllib_integration.cli.flags import add_overrides, positive_int
-from rllib_integration.cli.view import add_view_flag, viewer_of
+from rllib_integration.cli.view import add_record_flag, add_view_flag, replays_of, viewer_of
 from rllib_integration.config.merging import ConfigError, apply_override
 from rllib_integration.config_file import load_config, resolve_env_config
 from rllib_integration.failures import INTERRUPTED, report_failure
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=positive_int, metavar="N", help="processes (default: one for each processor)")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="default: benchmarks/SUITE-POLICY")
     add_view_flag(parser)
+    add_record_flag(parser)
     add_overrides(parser, "env_config.carla.server=packaged")
 
 
@@ -94,6 +96,10 @@ def _benchmark(arguments: argparse.Namespace) -> int:
     }
     evidence = Evidence(output.expanduser(), facts)
     left = [drive for drive in drives if drive.key not in evidence.episodes]
+    replays = replays_of(agent.checkpoint)
+    left = [replace(drive, replays=replays) for drive in left[: arguments.record_episodes]] + left[
+        arguments.record_episodes :
+    ]
     workers = min(arguments.workers or available_cpus(), max(len(left), 1))
     known = f", {len(drives) - len(left)} are known already" if len(left) < len(drives) else ""
     print(f"{len(drives)} episodes of {suite} by {agent.name}{known}; {workers} workers", flush=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rllib_integration.annotations import Record, Settings
 from rllib_integration.cli.configurations import find_configuration, name_of, policy_path, shipped_policies
 from rllib_integration.cli.flags import add_configuration, positive_int, require
-from rllib_integration.cli.view import add_view_flag, viewer_of
+from rllib_integration.cli.view import add_record_flag, add_view_flag, replays_of, viewer_of
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.config_file import load_config
 from rllib_integration.driving.inference import DrivenEpisode, VideoWriter, drive, summary
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--video", metavar="FILE.mp4", help="film the drive")
     parser.add_argument("-d", "--device", help="such as cpu or cuda:0 (default: CUDA where there is one)")
     add_view_flag(parser)
+    add_record_flag(parser)
 
 
 def run(arguments: argparse.Namespace, with_rllib: bool | None = None, experiment: str | None = None) -> int:
@@ -69,6 +70,8 @@ def run(arguments: argparse.Namespace, with_rllib: bool | None = None, experimen
             policy = load_policy(found.path, arguments.device, with_rllib)
             print(f"Policy: {found}", flush=True)
             bounds = {"episodes": arguments.episodes, "steps": arguments.steps, "seed": arguments.seed}
+            if arguments.record_episodes:
+                bounds |= {"recorded": arguments.record_episodes, "replays": replays_of(found.path)}
             for episode in drive(env, policy, **bounds, video=video):
                 driven.append(episode)
                 print(episode, flush=True)

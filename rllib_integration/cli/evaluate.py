@@ -7,12 +7,13 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rllib_integration.annotations import Record
 from rllib_integration.cli.configurations import find_configuration, policy_path
 from rllib_integration.cli.flags import add_configuration, positive_int, require
-from rllib_integration.cli.view import add_view_flag, viewer_of
+from rllib_integration.cli.view import add_record_flag, add_view_flag, replays_of, viewer_of
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.config_file import load_config
 from rllib_integration.driving.evaluation import best_policy, driving_summary, driving_table
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="of the first start in each town")
     parser.add_argument("-o", "--output", type=Path, metavar="NAME", help="write NAME.json and NAME.png")
     add_view_flag(parser)
+    add_record_flag(parser)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -92,7 +94,12 @@ def _test(arguments: argparse.Namespace, experiment: str | None) -> int:
         env_config = {**env_config, "carla": {**(env_config.get("carla") or {}), "server": "embedded"}}
     print(f"{len(tasks)} episodes on {workers} workers", flush=True)
     gamma = float((document.get("training") or {}).get("gamma") or 0.99)
+    recorded = {seed for seed in seeds if seed < arguments.seed + arguments.record_episodes}
+    folders = {name: replays_of(path) for name, path in policies.items()} if recorded else {}
+    tasks = [replace(task, replays=folders.get(task.policy) if task.seed in recorded else None) for task in tasks]
     records = list(drive_tasks(env_config, policies, load_on_cpu, tasks, workers=workers, gamma=gamma))
+    for folder in dict.fromkeys(folders.values()):
+        print(f"Recorded episodes: {folder}", flush=True)
     order = {name: number for number, name in enumerate(towns)}
     records.sort(key=lambda record: (order[record["town"]], record["policy"], record["seed"]))
     print(f"Driven in {time.monotonic() - started:.0f} s:\n{driving_table(records)}", flush=True)

@@ -60,6 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser, name: str | None = None) -> N
         help="keep the N newest checkpoints and the best one (default: %(default)s)",
     )  # fmt: skip
     add_view_flag(parser)
+    parser.add_argument(
+        "--record-episodes", type=positive_int, default=0, metavar="N",
+        help="save the first N episodes of each evaluation; carla-rllib view plays them without any server",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace, experiment: str | None = None) -> int:
@@ -87,6 +91,7 @@ def run(arguments: argparse.Namespace, experiment: str | None = None) -> int:
         auto=arguments.auto,
         strict_resources=arguments.strict_resources,
         evaluation_interval=arguments.evaluation_interval,
+        record_episodes=arguments.record_episodes,
         keep_checkpoints=arguments.keep_checkpoints,
         stop=StopRules(
             iterations=arguments.stop_iterations,

@@ -11,7 +11,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from rllib_integration.cli.flags import MissingPackageError
+from rllib_integration.cli.flags import MissingPackageError, positive_int
+from rllib_integration.telemetry.replay import REPLAYS_FOLDER, default_replays
 from rllib_integration.viewer.command import add_viewer_arguments, run_viewer
 
 SUMMARY = "watch worlds and runs in a browser: a training as it goes on, a simulator, a finished run"
@@ -33,6 +34,23 @@ def add_view_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--view-port", type=int, metavar="PORT", help="port of that page (default: 8081, or a free one)"
     )
+
+
+def add_record_flag(parser: argparse.ArgumentParser) -> None:
+    """The flag `--record-episodes` of a command that drives."""
+    parser.add_argument(
+        "--record-episodes", type=positive_int, default=0, metavar="N",
+        help="save the first N episodes of each policy; carla-rllib view plays them without any server",
+    )  # fmt: skip
+
+
+def replays_of(policy: str | Path | None = None) -> Path:
+    """Where episodes that a policy drives are saved: in its run's folder, else in the user's own."""
+    if policy is not None:
+        for folder in list(Path(policy).expanduser().resolve().parents)[:3]:
+            if (folder / "config.yaml").is_file() and (folder / "run.json").is_file():
+                return folder / REPLAYS_FOLDER
+    return default_replays()
 
 
 @contextlib.contextmanager

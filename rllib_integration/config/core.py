@@ -21,6 +21,7 @@ BASE_CORE_CONFIG: Record = {
     "show_display": False,  # the server's own window
     "seed": None,  # of the first episode, where reset() is given none
     "live_folder": None,  # where it tells viewers that it is there; None: where `carla-rllib view` looks by itself
+    "record_episodes": 0,  # how many episodes of each evaluation of a training are saved, for the viewer to play
     "server": "auto",  # auto, embedded, packaged, docker, external; or a mapping with `kind` and its settings
 }
 
@@ -37,6 +38,7 @@ _CORE_RULES = {
     "seed": Rule(
         int, type(None), accepts=lambda seed: seed is None or seed >= 0, expected="a whole number, 0 or more, or null"
     ),
+    "record_episodes": Rule(int, accepts=lambda number: number >= 0, expected="a whole number, 0 or more"),
     "live_folder": Rule(str, type(None), expected="a folder's path, or null"),
     "server": Rule(
         str,

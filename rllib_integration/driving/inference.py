@@ -55,6 +55,8 @@ def drive(
     steps: int | None = None,
     seed: int | None = None,
     video: VideoWriter | None = None,
+    recorded: int = 0,
+    replays: Path | None = None,
 ) -> Iterator[DrivenEpisode]:
     """Drive episode after episode and yield each one when it has ended.
 
@@ -65,11 +67,15 @@ def drive(
         steps: Number of decisions of all episodes together; None sets no bound.
         seed: Of the first episode, and by it of all later ones.
         video: Takes a picture after every decision.
+        recorded: How many of the first episodes are recorded.
+        replays: Folder that they are recorded in.
     """
     left = steps
     number = 0
     while (episodes is None or number < episodes) and (left is None or left > 0):
         number += 1
+        if replays is not None and number <= recorded:
+            env.record_next_episode(replays, f"Episode {number}")
         episode = _drive_one(env, policy, number, left, seed if number == 1 else None, video)
         if left is not None:
             left -= episode.steps

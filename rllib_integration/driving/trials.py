@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,11 +43,13 @@ class Task:
         policy: Name of the policy.
         town: Where.
         seed: Of the episode.
+        replays: Folder that it is recorded in; None records nothing.
     """
 
     policy: str
     town: str
     seed: int
+    replays: Path | None = None
 
 
 def drive_settings(document: Settings, towns: Sequence[str] = ()) -> tuple[Record, list[str]]:
@@ -177,6 +180,9 @@ def drive_episode(env: CarlaEnv, policy: DrivingPolicy, task: Task, gamma: float
         `track`, places on the way ([x, y] in m), `values` (pairs of expected and realised discounted return) and
         `metrics` (the library's own figures of the episode).
     """
+    if task.replays is not None:
+        label = f"{task.policy} in {task.town}, start {task.seed}"
+        env.record_next_episode(task.replays, label, policy=task.policy, seed=task.seed)
     observation, info = env.reset(seed=task.seed, options={"town": task.town})
     rewards: list[float] = []
     expected: list[float] = []

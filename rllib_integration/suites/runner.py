@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,10 +31,17 @@ class BenchmarkError(ConfigError):
 
 @dataclass(frozen=True)
 class Drive:
-    """A scenario that is driven with a seed."""
+    """A scenario that is driven with a seed.
+
+    Attributes:
+        scenario: What is driven.
+        seed: Of the episode.
+        replays: Folder that it is recorded in; None records nothing.
+    """
 
     scenario: Scenario
     seed: int
+    replays: Path | None = None
 
     @property
     def key(self) -> str:
@@ -124,6 +132,8 @@ def drive_one(env: CarlaEnv, act: Act, drive: Drive) -> Record:
     scenario = drive.scenario
     for _ in range(ATTEMPTS):
         env.experiment.rules = scenario.rules  # type: ignore[attr-defined]
+        if drive.replays is not None:
+            env.record_next_episode(drive.replays, drive.key)
         observation, info = env.reset(seed=drive.seed, options=scenario.options(weathers()))
         ended, steps = False, 0
         while not ended:

@@ -24,8 +24,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from rllib_integration.telemetry.announcement import (
     PAINT_SUFFIX,
-    RING_SUFFIX,
-    SUFFIX,
     Announcement,
     default_folder,
     own_process,
@@ -54,6 +52,9 @@ class Painter:
         clock: Tells the simulated time [s], such as `lambda: world.get_snapshot().timestamp.elapsed_seconds`.
         file: Where the shapes go, for one whose owner announces it; its own file, announced here, by default.
 
+    Attributes:
+        port: As given.
+
     Raises:
         OSError: The file can't be written.
     """
@@ -65,6 +66,7 @@ class Painter:
         clock: Callable[[], float] | None = None,
         file: Path | None = None,
     ) -> None:
+        self.port = port
         self._clock = clock
         self._announcement: Path | None = None
         if file is None:
@@ -180,8 +182,7 @@ class Painter:
     def close(self) -> None:
         """Take all shapes away for good. Twice is fine."""
         if self._announcement is not None:
-            for suffix in (RING_SUFFIX, SUFFIX):
-                self._announcement.with_suffix(suffix).unlink(missing_ok=True)
+            self._announcement.unlink(missing_ok=True)
         self._ring.close()
 
 

@@ -13,17 +13,17 @@ import re
 import struct
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
+
+import platformdirs
 
 from rllib_integration.annotations import Record, Settings
 from rllib_integration.telemetry.messages import Kind, MessageError, head_of, kind_of, pack
 from rllib_integration.telemetry.town_mesh import read_town
+from rllib_integration.telemetry.watched import WatchedWorld
 from rllib_integration.telemetry.world_frames import WorldFrames
-
-if TYPE_CHECKING:
-    from rllib_integration.carla_core import CarlaCore
 
 REPLAYS_FOLDER = "replays"
 """Name, inside a run's folder, of the folder with its recorded episodes."""
@@ -36,6 +36,7 @@ _LENGTH = struct.Struct("<I")
 _BY_ITSELF = "auto"
 _MOST_BYTES = 64 << 20
 _HEAD_BYTES = 1 << 16
+_WAY_POINTS = 80  # of an episode's way, for its tile
 _numbers = itertools.count(1)
 
 
@@ -72,6 +73,11 @@ def write_replay(folder: Path, about: Settings, messages: Iterable[bytes], by_it
     return path
 
 
+def default_replays() -> Path:
+    """Where episodes are kept that belong to no run: a folder of the user's."""
+    return Path(platformdirs.user_data_dir("rllib_integration")) / REPLAYS_FOLDER
+
+
 def _forget_oldest(folder: Path) -> None:
     recorded = sorted(folder.glob(f"*-{_BY_ITSELF}{SUFFIX}"))
     for path in recorded[:-MOST_KEPT]:
@@ -92,12 +98,11 @@ def read_about(path: Path) -> Record | None:
         return None
 
 
-def town_message(key: str, mesh: bytes) -> bytes:
+def town_message(mesh: bytes) -> bytes:
     """A town's mesh inside a recorded episode.
 
     Args:
-        key: Of the town, as `town_mesh` gives it.
-        mesh: Compressed, as it is kept.
+        mesh: Compressed, as `town_mesh` keeps it.
     """
     body = zlib.decompress(mesh)
     assert kind_of(body) == Kind.TOWN, "a town's mesh is a message of its own"
@@ -112,11 +117,12 @@ class EpisodeRecorder:
         about: What the episode is.
     """
 
-    def __init__(self, core: CarlaCore, about: Settings) -> None:
+    def __init__(self, core: WatchedWorld, about: Mapping[str, Any]) -> None:
         self._about = dict(about)
         mesh = read_town(core.world, core.map)
         self._frames = WorldFrames(core.world)
         self._bytes = 0
+        self._way: list[list[float]] = []
         self.is_full = False
         head = {"town": mesh.name, "key": mesh.key, "host": "", "port": 0, "version": ""}
         weather = core.world.get_weather()
@@ -127,15 +133,17 @@ class EpisodeRecorder:
         }
         self._about["town"] = mesh.name
         self._messages: list[bytes] = [
-            town_message(mesh.key, mesh.body),
+            town_message(mesh.body),
             pack(Kind.WORLD, head),
             pack(Kind.WEATHER, {"weather": figures}),
         ]
 
-    def add(self, core: CarlaCore, messages: Iterable[bytes] = ()) -> None:
+    def add(self, core: WatchedWorld, messages: Iterable[bytes] = ()) -> None:
         """Record the newest frame, and what else is told of it; beyond the bound nothing."""
         if self.is_full:
             return
+        pose = core.hero.get_transform().location
+        self._way.append([round(pose.x, 1), round(pose.y, 1)])
         for message in [*self._frames.read(core.world.get_snapshot()).messages, *messages]:
             self._messages.append(message)
             self._bytes += len(message)
@@ -151,4 +159,6 @@ class EpisodeRecorder:
         Raises:
             OSError: It can't be written.
         """
-        return write_replay(folder, {**self._about, **facts, "full": self.is_full}, self._messages, by_itself=True)
+        way = self._way[:: max(1, len(self._way) // _WAY_POINTS)]
+        about = {**self._about, **facts, "way": way, "full": self.is_full}
+        return write_replay(folder, about, self._messages, by_itself=True)

@@ -14,13 +14,14 @@ What a reporter can't do, such as write to a full disk, is logged once and costs
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -33,16 +34,14 @@ from rllib_integration.telemetry.announcement import (
     Announcement,
     default_folder,
     own_process,
-    read_announcement,
+    read_announcements,
     remove_stale,
     write_announcement,
 )
 from rllib_integration.telemetry.pictures import message_of
 from rllib_integration.telemetry.replay import EpisodeRecorder
 from rllib_integration.telemetry.ring import RingWriter
-
-if TYPE_CHECKING:
-    from rllib_integration.carla_core import CarlaCore
+from rllib_integration.telemetry.watched import WatchedWorld
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +52,7 @@ _LEAST_PIXELS = 8  # of both sides of an array that is taken for a picture
 _LARGEST_PICTURE = 1 << 20  # [bytes]
 
 _naming = threading.Lock()
+_numbers = itertools.count(1)
 
 
 class _Everything:
@@ -86,6 +86,7 @@ class Reporter:
         self._file: Path | None = None
         self._ring: RingWriter | None = None
         self._failed = False
+        self._number = 0
         self._episode = -1
         self._step = 0
         self._return = 0.0
@@ -97,7 +98,7 @@ class Reporter:
 
     # Where it is
 
-    def announce(self, core: CarlaCore) -> None:
+    def announce(self, core: WatchedWorld) -> None:
         """Say where the environment's simulator is; does nothing while that is as it was."""
         server = core.server
         if self._failed or server is None:
@@ -119,28 +120,21 @@ class Reporter:
             if self._announcement is None or self._announcement.pid != os.getpid():
                 folder.mkdir(parents=True, exist_ok=True)
                 remove_stale(folder)
-                name = self._free_name(folder)
+                name = f"{os.getpid()}-{next(_numbers)}"
+                self._number = 1 + sum(other.kind == "env" for other in read_announcements(folder))
                 self._file = folder / f"{name}{SUFFIX}"
                 self._ring = RingWriter(folder / f"{name}{RING_SUFFIX}")
             assert self._file is not None
-            label = f"Runner {self._runner}" if self._runner else "Environment"
+            runner = f"Runner {self._runner} · " if self._runner else ""
             self._announcement = Announcement(
                 name=self._file.stem,
-                label=f"{label} · {self._file.stem.rpartition('-')[2]}",
+                label=f"{runner}Environment {self._number}",
                 step_seconds=self._step_seconds,
                 sensors=sensors,
                 **place,
                 **own_process(),
             )
             write_announcement(folder, self._announcement)
-
-    def _free_name(self, folder: Path) -> str:
-        """The first of the runner's names that nobody who lives has."""
-        prefix = str(self._runner) if self._folder is not None else str(os.getpid())
-        number = 1
-        while (other := read_announcement(folder / f"{prefix}-{number}{SUFFIX}")) is not None and not other.is_stale():
-            number += 1
-        return f"{prefix}-{number}"
 
     def close(self) -> None:
         """Announce the environment no more. Twice is fine."""
@@ -166,19 +160,19 @@ class Reporter:
         """
         self._wish = folder, dict(about)
 
-    def _begin_recording(self, core: CarlaCore) -> None:
+    def _begin_recording(self, core: WatchedWorld) -> None:
         self._recorder = None
         if self._wish is not None:
             with bounded_trouble("An episode can't be recorded"):
                 self._recorder = EpisodeRecorder(core, self._wish[1])
                 self._record_messages(core, [self._episode_record(core)])
 
-    def _record_messages(self, core: CarlaCore, records: Iterable[Settings]) -> None:
+    def _record_messages(self, core: WatchedWorld, records: Iterable[Mapping[str, Any]]) -> None:
         assert self._recorder is not None
         messages = (message_of(record, _ALL) for record in records)
         self._recorder.add(core, [message for message in messages if message is not None])
 
-    def _end_recording(self, core: CarlaCore, end: str) -> None:
+    def _end_recording(self, core: WatchedWorld, end: str) -> None:
         assert self._recorder is not None
         assert self._wish is not None
         recorder, self._recorder = self._recorder, None
@@ -189,7 +183,7 @@ class Reporter:
 
     # What it does
 
-    def begin_episode(self, core: CarlaCore, observation: object, sensor_data: Settings) -> None:
+    def begin_episode(self, core: WatchedWorld, observation: Any, sensor_data: Mapping[str, Any]) -> None:
         """Hear that an episode has begun; its first observation is there."""
         self.announce(core)
         self._episode += 1
@@ -204,9 +198,9 @@ class Reporter:
 
     def note_step(
         self,
-        core: CarlaCore,
-        action: object,
-        observation: object,
+        core: WatchedWorld,
+        action: Any,
+        observation: Any,
         reward: float,
         end: str | None,
         info: Settings,
@@ -249,12 +243,12 @@ class Reporter:
         if closely:
             self._tell_pictures(core.frame, observation, sensor_data)
 
-    def _introduce(self, core: CarlaCore) -> None:
+    def _introduce(self, core: WatchedWorld) -> None:
         assert self._ring is not None
         self._introduced = True
         self._ring.write(self._episode_record(core))
 
-    def _episode_record(self, core: CarlaCore) -> Record:
+    def _episode_record(self, core: WatchedWorld) -> dict[str, Any]:
         route = core.sensor_interface.route
         points = np.zeros((0, 3), np.float32) if route is None else route.points[:, :3].astype(np.float32)
         sensors = {name: [actor, sensor.type_id] for name, sensor in _shown(core) if (actor := _actor_of(sensor))}
@@ -269,8 +263,10 @@ class Reporter:
             "sensors": sensors,
         }
 
-    def _record(self, core: CarlaCore, action: object, reward: float, end: str | None, info: Settings) -> Record:
-        record: Record = {
+    def _record(
+        self, core: WatchedWorld, action: Any, reward: float, end: str | None, info: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        record: dict[str, Any] = {
             "kind": "step",
             "e": self._episode,
             "n": self._step,
@@ -362,7 +358,7 @@ def _drawn_here(sensor_data: Settings) -> Iterator[tuple[str, NDArray[np.uint8]]
             yield f"sensor {name}", data
 
 
-def _shown(core: CarlaCore) -> Iterator[tuple[str, Any]]:
+def _shown(core: WatchedWorld) -> Iterator[tuple[str, Any]]:
     """The hero's sensors that experiments know of."""
     for name, sensor in core.sensor_interface.sensors.items():
         if not name.startswith("_"):
@@ -375,7 +371,7 @@ def _actor_of(sensor: object) -> int:
     return int(actor.id) if actor is not None else 0
 
 
-def _time(core: CarlaCore) -> float:
+def _time(core: WatchedWorld) -> float:
     """Simulated seconds of the newest frame."""
     return round(float(core.world.get_snapshot().timestamp.elapsed_seconds), 4) if core.world is not None else 0.0
 

@@ -47,6 +47,9 @@ class CarlaEnvRunner(SingleAgentEnvRunner):
 
         A mistake in the user's code ends the run, and not this process alone, which Ray would start again.
         """
+        vector = self.env.unwrapped
+        if self.config.in_evaluation and isinstance(vector, CarlaVectorEnv) and (self.worker_index or 0) <= 1:
+            vector.envs[0].begin_evaluation()
         try:
             return super().sample(**kwargs)
         except Exception as error:

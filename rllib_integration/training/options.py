@@ -25,6 +25,7 @@ class TrainingOptions:
         auto: Join the running Ray cluster.
         strict_resources: Refuse what the machine does not have, instead of lowering it.
         evaluation_interval: Evaluate after every so many iterations.
+        record_episodes: How many episodes of each evaluation are saved for the viewer.
         keep_checkpoints: Number of newest checkpoints that are kept, beside the best one.
         stop: When to end.
         overrides: `a.b=value` over the configuration file.
@@ -39,6 +40,7 @@ class TrainingOptions:
     auto: bool = False
     strict_resources: bool = False
     evaluation_interval: int | None = None
+    record_episodes: int = 0
     keep_checkpoints: int = CHECKPOINTS_KEPT
     stop: StopRules = field(default_factory=StopRules)
     overrides: tuple[str, ...] = ()

@@ -93,6 +93,9 @@ class TrainingRun:
             settings = dict(evaluation.get("evaluation_config") or {})
             training_env = self.document.get("environment", {}).get("env_config") or {}
             settings["env_config"] = overlay(training_env, settings.get("env_config") or {})
+            if self.options.record_episodes:
+                recorded = {"carla": {"record_episodes": self.options.record_episodes}}
+                settings["env_config"] = overlay(settings["env_config"], recorded)
             settings.setdefault("explore", False)
             evaluation["evaluation_config"] = settings
             self.document["evaluation"] = evaluation

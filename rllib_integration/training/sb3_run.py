@@ -105,6 +105,7 @@ class SB3Trainer:
         if self._judges is None:
             self._judges = make_vec_env(settings["evaluation_config"]["env_config"])
         self._judges.seed(FIRST_EVALUATION_SEED)
+        self._judges.unwrapped.environments.envs[0].begin_evaluation()
         observation = self._judges.reset()
         episodes: list[Record] = []
         sums = EpisodeSums()

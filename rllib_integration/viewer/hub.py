@@ -19,6 +19,9 @@ from rllib_integration.telemetry.announcement import (
     read_announcements,
 )
 from rllib_integration.telemetry.messages import Kind, pack
+from rllib_integration.telemetry.replay import default_replays
+from rllib_integration.viewer.replays import Replays
+from rllib_integration.viewer.run_record import RunRecords
 from rllib_integration.viewer.session import Session
 from rllib_integration.viewer.source import Source
 
@@ -58,6 +61,8 @@ class Hub:
         self._places = list(folders)
         self.runs = runs_in(folders)
         self.sessions: set[Session] = set()
+        self.replays = Replays(default_replays())
+        self.records = RunRecords()
         self._roles = hero_roles
         self._everything = everything
         self._numbers = itertools.count()
@@ -166,8 +171,15 @@ class Hub:
                 source.poll(closely=True)
 
     async def _look_around(self) -> None:
-        if self.sessions and self.scan():
+        if not self.sessions:
+            return
+        if self.scan():
             self.tell_all(self.hello())
+        if self.replays.look(self.runs):
+            self.tell_all(pack(Kind.RUN, {"replays": True}))
+        changed = self.records.changed(self.runs)
+        if changed:
+            self.tell_all(pack(Kind.RUN, {"changed": changed}))
 
     async def _tell_tiles(self) -> None:
         watchers = [session for session in self.sessions if session.shows_tiles]
@@ -190,7 +202,8 @@ class Hub:
 
     def more_to_say(self) -> Record:
         """What else a browser has to know at first."""
-        return {"runs": [run.name for run in self.runs]}
+        runs = [{"number": self.records.number(run), "name": run.name} for run in self.runs]
+        return {"runs": runs, "keeps": True}
 
     def tell_all(self, message: bytes) -> None:
         """Send this to every browser."""

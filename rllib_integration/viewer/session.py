@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
 from rllib_integration.annotations import Record
-from rllib_integration.telemetry.messages import Kind, pack
+from rllib_integration.telemetry.messages import Kind, head_of, kind_of, pack
 from rllib_integration.viewer.clip import Clip
 from rllib_integration.viewer.source import Source
 
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_QUEUE = 4000
 _MOST_WISHES = 32
+_WAY_POINTS = 80  # of an episode's way, for its tile
 
 
 class Session:
@@ -50,6 +52,7 @@ class Session:
         self._queue: deque[bytes] = deque()
         self._newest: dict[str, bytes] = {}
         self._clip: Clip | None = None
+        self._played: deque[Clip] = deque(maxlen=2)  # the browser shows one while it gets the next one
         self._cursor = 0
         self._told_end = False
         self._woken = asyncio.Event()
@@ -70,6 +73,7 @@ class Session:
 
     def play(self, clip: Clip) -> None:
         self._clip, self._cursor, self._told_end = clip, 0, False
+        self._played.append(clip)
         self.tell(_beginning(clip.number, clip.is_whole))
 
     def wake(self) -> None:
@@ -85,6 +89,7 @@ class Session:
         self._queue.clear()
         self._newest.clear()
         self._clip = None
+        self._played.clear()
         self.listens_to.clear()
         self.selected.clear()
         self.source, self.follows = source, follow and source is not None and source.has_env
@@ -111,6 +116,25 @@ class Session:
         if self.source is not None and self.follows:
             self._clip = None
             self.source.ask_next(self, seen)
+
+    def seen(self, number: int | None) -> tuple[dict[str, Any], list[bytes]] | None:
+        """What this browser shows: what it is, and its messages from an introduction on; None if there is nothing.
+
+        Args:
+            number: Of the episode, where it follows.
+        """
+        source = self.source
+        if source is None:
+            return None
+        if self.follows:
+            clip = next((clip for clip in self._played if clip.number == number), None)
+            if clip is None:
+                return None
+            messages = [entry.message for entry in clip.entries]
+        else:
+            entries = [entry.message for entry in source.recent.entries]
+            messages = [*source.introduction(with_state=False), *source.shapes, *entries]
+        return {"label": source.label, **outcome_of(messages)}, messages
 
     # Sending
 
@@ -146,6 +170,23 @@ def _beginning(number: int | None, is_whole: bool, source: int | None = None, fo
     if source is not None:
         head |= {"source": source, "follow": follows}
     return pack(Kind.REPLAY, head)
+
+
+def outcome_of(messages: Iterable[bytes]) -> dict[str, Any]:
+    """What the steps among an episode's messages say about how it went: how it ended, return, infractions, its way."""
+    about: dict[str, Any] = {}
+    way: list[list[float]] = []
+    for message in messages:
+        kind = kind_of(message)
+        if kind == Kind.WORLD:
+            about["town"], about["key"] = head_of(message)["town"], head_of(message)["key"]
+        elif kind == Kind.STEP:
+            step = head_of(message)
+            about |= {"end": step.get("end", ""), "steps": step["n"], "return": step["g"], "metrics": step.get("m", {})}
+            if "p" in step:
+                way.append(step["p"][:2])
+    every = max(1, len(way) // _WAY_POINTS)
+    return {**about, "way": way[::every]}
 
 
 def _numbers(given: Any) -> set[int]:

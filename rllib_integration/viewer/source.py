@@ -200,7 +200,12 @@ class Source:
         self._actors.clear()
         self._lead.clear()
         self.recent.clear()
-        self.clip = None
+        self._last_step = None
+        clip, self.clip = self.clip, None
+        if clip is not None:
+            clip.ended = True
+            for viewer in self._viewers:
+                viewer.wake()
 
     async def close(self) -> None:
         """End all that was begun for it."""
@@ -240,27 +245,39 @@ class Source:
         kind = kind_of(message)
         if kind == Kind.FRAME:
             self._hear_frame(message)
+        elif kind == Kind.RUN:
+            self._tell_all(message)
         elif kind == Kind.ACTORS:
             self._note_actors(head_of(message)["actors"])
-            self._tell_all(message)
+            self._tell_of_world(message)
         elif kind in (Kind.PICTURE, Kind.POINTS):
             self._hear_picture(message)
         elif kind in _STATE_KINDS:
             if kind == Kind.WORLD:
                 self._forget_world()
             self._state[kind] = message
-            self._tell_all(message)
+            if kind == Kind.STATE:
+                self._tell_all(message)
+            else:
+                self._tell_of_world(message)
             if kind == Kind.WORLD:
                 self._begin_anew()
         else:
             self._remember(message)
             self._tell_newest(message)
 
-    def _begin_anew(self) -> None:
-        """Another world, or the same one once more: nothing of the last one is shown."""
+    def _tell_of_world(self, message: bytes) -> None:
+        """Tell what is needed to understand frames: those who follow an episode hear it as a part of that."""
+        if self._is_capturing() and self.clip is not None:
+            self.clip.add(self._time, message)
         for viewer in self._viewers:
-            if viewer.follows:
-                viewer.waits_for = -1
+            if not viewer.follows or viewer.waits_for == -1:
+                viewer.tell(message)
+            else:
+                viewer.wake()
+
+    def _begin_anew(self) -> None:
+        """Another world, or the same one once more: only episodes that are being played show the last one."""
         if self._link is not None:
             self._link.repeat_wishes()
         self._serve_followers()
@@ -308,9 +325,14 @@ class Source:
             if not viewer.follows:
                 viewer.tell(message)
 
-    def introduction(self) -> list[bytes]:
-        """All messages that are needed to understand frames of this world."""
-        known = [self._state[kind] for kind in _STATE_KINDS if kind in self._state]
+    def introduction(self, with_state: bool = True) -> list[bytes]:
+        """All messages that are needed to understand frames of this world.
+
+        Args:
+            with_state: Whether to tell also if the world can be reached.
+        """
+        kinds = [kind for kind in _STATE_KINDS if with_state or kind != Kind.STATE]
+        known = [self._state[kind] for kind in kinds if kind in self._state]
         if self._actors:
             known.append(pack(Kind.ACTORS, {"actors": list(self._actors.values())}))
         return known
@@ -442,6 +464,8 @@ class Source:
         assert self._episode is not None
         clip = self.clip = Clip(self._episode_number, is_whole)
         self._last_step = None
+        for message in [*self.introduction(with_state=False), *self._shapes]:
+            clip.add(self._time, message)
         clip.add(self._time, self._episode)
         first = head_of(self._episode)["f"]
         for number, moment, message in self._lead:

@@ -16,15 +16,18 @@ from typing import NamedTuple
 from aiohttp import web
 
 from rllib_integration.annotations import Record
+from rllib_integration.telemetry.messages import Kind, pack
 from rllib_integration.telemetry.town_mesh import load_town
 from rllib_integration.viewer.guards import Guards
 from rllib_integration.viewer.hub import Hub
+from rllib_integration.viewer.run_record import describe_run
 from rllib_integration.viewer.session import Session, read_commands
 
 logger = logging.getLogger(__name__)
 
 PAGE = Path(__file__).with_name("page")
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
+_FRESH = {"Cache-Control": "no-store"}
 _HELLO_SECONDS = 20.0
 _SEND_BUFFER = 1 << 18  # [bytes] that the system keeps for a browser which does not take them
 _WRONG_TOKEN = 4401
@@ -68,10 +71,20 @@ class ViewerApp:
     def __init__(self, hub: Hub, guards: Guards) -> None:
         self.hub, self.guards = hub, guards
         self._files = page_files()
-        self._commands: dict[str, Command] = {"watch": self._watch, "note": self._note, "next": self._next}
+        self._commands: dict[str, Command] = {
+            "watch": self._watch,
+            "note": self._note,
+            "next": self._next,
+            "keep": self._keep,
+            "control": self._control,
+        }
         self.app = web.Application(middlewares=[guards.middleware()])
         self.app.router.add_get("/socket", self._socket)
         self.app.router.add_get("/town/{key}", self._town)
+        self.app.router.add_get("/run/{number:[0-9]{1,9}}", self._run)
+        self.app.router.add_get("/run/{number:[0-9]{1,9}}/curves", self._curves)
+        self.app.router.add_get("/replays", self._replays)
+        self.app.router.add_get("/replay/{number:[0-9]{1,9}}", self._replay)
         self.app.router.add_get("/{path:.*}", self._page)
         self.app.on_startup.append(self._start)
         self.app.on_shutdown.append(self._end)
@@ -104,6 +117,32 @@ class ViewerApp:
         headers = {**_IMMUTABLE, "Content-Encoding": "deflate"}
         return web.Response(body=body, content_type="application/octet-stream", headers=headers)
 
+    def _run_of(self, request: web.Request) -> Path:
+        self.guards.check_token(request)
+        run = self.hub.records.run(int(request.match_info["number"]))
+        if run is None:
+            raise web.HTTPNotFound(text="This run is not there any more.")
+        return run
+
+    async def _run(self, request: web.Request) -> web.Response:
+        return web.json_response(await asyncio.to_thread(describe_run, self._run_of(request)), headers=_FRESH)
+
+    async def _curves(self, request: web.Request) -> web.Response:
+        return web.json_response(self.hub.records.curves(self._run_of(request)), headers=_FRESH)
+
+    async def _replays(self, request: web.Request) -> web.Response:
+        self.guards.check_token(request)
+        await asyncio.to_thread(self.hub.replays.look, self.hub.runs)
+        return web.json_response(self.hub.replays.listed(), headers=_FRESH)
+
+    async def _replay(self, request: web.Request) -> web.Response:
+        self.guards.check_token(request)
+        body = await asyncio.to_thread(self.hub.replays.read, int(request.match_info["number"]))
+        if body is None:
+            raise web.HTTPNotFound(text="This episode is not there any more.")
+        headers = {**_FRESH, "Content-Encoding": "gzip"}
+        return web.Response(body=body, content_type="application/octet-stream", headers=headers)
+
     # Sockets
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
@@ -128,6 +167,8 @@ class ViewerApp:
         self.hub.sessions.add(session)
         self.hub.scan()
         session.tell(self.hub.hello())
+        if session.may_control:
+            session.tell(pack(Kind.RUN, {"controls": True}))
         sender = asyncio.create_task(session.send())
         try:
             await read_commands(session, self._obey)
@@ -151,6 +192,23 @@ class ViewerApp:
 
     async def _next(self, session: Session, command: Record) -> None:
         session.ask_next(int(command["seen"]))
+
+    async def _control(self, session: Session, command: Record) -> None:
+        if session.may_control and session.source is not None:
+            session.source.command({"control": dict(command["wish"])})
+
+    async def _keep(self, session: Session, command: Record) -> None:
+        number = command.get("seen")
+        seen = session.seen(None if number is None else int(number))
+        if seen is None or session.source is None:
+            return
+        about, messages = seen
+        try:
+            path = await asyncio.to_thread(self.hub.replays.keep, session.source.run, about, messages)
+        except OSError as error:
+            session.tell(pack(Kind.RUN, {"note": f"The episode can't be kept: {error.strerror or error}."}))
+            return
+        session.tell(pack(Kind.RUN, {"replays": True, "note": f"Kept as {path.name}", "kept": path.name}))
 
 
 def _bound_buffer(request: web.Request) -> None:

@@ -29,6 +29,7 @@ from rllib_integration.processes.supervisor import PR_SET_PDEATHSIG, prctl
 from rllib_integration.telemetry.messages import Kind, pack
 from rllib_integration.telemetry.town_mesh import read_town
 from rllib_integration.telemetry.world_frames import WorldFrames
+from rllib_integration.viewer.controls import ControlError, Controls
 from rllib_integration.viewer.sensor_feed import SensorFeed
 
 logger = logging.getLogger(__name__)
@@ -106,6 +107,7 @@ class WorldProcess:
         town = read_town(self._world, carla_map)
         self._client.set_timeout(_ANSWER_SECONDS)
         self._frames = WorldFrames(self._world, self._roles)
+        self._controls = Controls(self._world)
         self._feed = SensorFeed(self._tell)
         settings = self._world.get_settings()
         head = {
@@ -178,8 +180,11 @@ class WorldProcess:
         if not readable:
             return
         received = self._connection.recv(1 << 16)
-        if not received:
-            _leave(0)  # the viewer has gone
+        if not received:  # the viewer has gone
+            if hasattr(self, "_controls"):
+                with contextlib.suppress(RuntimeError):
+                    self._controls.leave()
+            _leave(0)
         self._received += received
         while len(self._received) >= LENGTH.size:
             (length,) = LENGTH.unpack_from(self._received)
@@ -198,6 +203,11 @@ class WorldProcess:
             self._listens_to = command["listen"]
             known = self._frames.sensors
             self._feed.listen([known[number] for number in self._listens_to if number in known])
+        if "control" in command:
+            try:
+                self._controls.do(command["control"])
+            except ControlError as error:
+                self._tell(pack(Kind.RUN, {"note": f"{error}"}))
         if "select" in command:
             self._frames.selected = command["select"]
             self._last_frame = -1  # so that it is told also where the world stands still

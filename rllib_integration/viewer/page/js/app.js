@@ -1,6 +1,7 @@
 // Joins the parts: what comes from the viewer, what is chosen, and what is shown of it.
 
-import { $, chosen, el, setText, toggle } from "./dom.js";
+import { $, chosen, setText, toggle } from "./dom.js";
+import { canFilm, film } from "./film.js";
 import { Hud, Status, tellWeather } from "./hud.js";
 import { Kind, unpack } from "./messages.js";
 import { World } from "./scene.js";
@@ -15,6 +16,8 @@ const PANEL_SECONDS = 0.1; // between two updates of what is not the picture
 const NEXT_SECONDS = 2.5; // [s] before the end of an episode at which the next one is asked for
 const REST_SECONDS = 1.2; // for which an episode's last moment is shown
 const NO_ACTORS = new Map();
+const SAY_SECONDS = 5;
+const OF_WORLDS = new Set([Kind.WORLD, Kind.SIGNALS, Kind.ACTORS, Kind.SENSORS, Kind.WEATHER]);
 
 export class App {
   constructor(token) {
@@ -75,7 +78,10 @@ export class App {
     switch (message.kind) {
       case Kind.HELLO: return this.onHello(head);
       case Kind.TILES: return this.tiles.update(head.tiles);
-      case Kind.RUN: return this.hooks.run.forEach((hook) => hook(head));
+      case Kind.RUN: {
+        if (head.note) this.say(head.note);
+        return this.hooks.run.forEach((hook) => hook(head));
+      }
       case Kind.STATE: return this.setState(head.state, head.reason);
     }
     if (this.replay) return undefined; // a recorded episode is shown: the live world is not listened to
@@ -85,7 +91,9 @@ export class App {
   /** Takes a message of a world in, of the one that is watched or of a recorded one. */
   take(message) {
     const { head } = message;
+    if (this.next && OF_WORLDS.has(message.kind)) return this.next.pending.push(message);
     switch (message.kind) {
+      case Kind.TOWN: return (this.recordedTown = message);
       case Kind.WORLD: return this.onWorld(head);
       case Kind.SIGNALS: return this.world.signals.place(message);
       case Kind.ACTORS: return this.world.actors.describe(head.actors);
@@ -158,9 +166,17 @@ export class App {
     if (this.source) this.source.town = head.key;
     setText($("#fact-town"), head.town);
     this.world.actors.forget();
-    this.showClip(new Clip(), !this.isFollowing);
-    this.next = null;
-    return this.loadTown(head.key);
+    this.world.signals.clear();
+    const isPart = this.replay || (this.isFollowing && this.playhead.clip.number !== null);
+    if (!isPart) {
+      this.showClip(new Clip(), !this.isFollowing);
+      this.next = null;
+    }
+    const recorded = this.recordedTown;
+    this.recordedTown = null;
+    if (!recorded || this.townKey === head.key) return this.loadTown(head.key);
+    this.townKey = head.key;
+    return this.showTown(new Town(recorded), head.key);
   }
 
   async loadTown(key) {
@@ -170,14 +186,17 @@ export class App {
       const response = await fetch(`town/${key}`, { headers: this.authorization });
       if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
       const town = new Town(unpack(await response.arrayBuffer()));
-      if (this.townKey !== key) return;
-      this.plans.set(key, town.plan);
-      this.world.setTown(town);
-      this.applyLayers?.();
+      if (this.townKey === key) this.showTown(town, key);
     } catch (error) {
       this.townKey = null;
       console.warn("The town could not be loaded:", error);
     }
+  }
+
+  showTown(town, key) {
+    this.plans.set(key, town.plan);
+    this.world.setTown(town);
+    this.applyLayers?.();
   }
 
   get authorization() {
@@ -203,12 +222,22 @@ export class App {
     }
     if (head.source !== undefined && head.source !== this.source?.id) return;
     const clip = new Clip(head.begins);
+    clip.pending = [];
     clip.isWhole = head.whole;
-    clip.shapes = this.incoming.shapes;
     if (head.follow !== undefined) this.isFollowing = head.follow;
-    if (head.begins === null) this.showClip(clip, !this.isFollowing);
-    else if (this.playhead.clip.number === null || !this.playhead.clip.frames.length) this.showClip(clip, false);
-    else this.next = clip;
+    const isIdle = this.playhead.clip.number === null || !this.playhead.clip.frames.length;
+    if (head.begins === null) {
+      clip.shapes = this.incoming.shapes;
+      this.next = null;
+      this.showClip(clip, !this.isFollowing);
+    } else if (isIdle) {
+      this.next = null;
+      this.showClip(clip, false);
+      this.playhead.speed = chosen.get("speed", 1);
+    } else {
+      this.playhead.clip.ended = true; // what follows belongs to the next one
+      this.next = clip;
+    }
   }
 
   onFrame(message) {
@@ -270,7 +299,22 @@ export class App {
     if (this.connection?.refused) this.status.show("viewer", "This viewer wants the token: open the address that it printed.", { big: true });
     else if (this.isLost) this.status.show("viewer", "The viewer has gone, or the way to it is broken. Trying again.");
     else if (this.replay) this.status.show("replay");
+    else if (this.plays && this.state !== "refused") this.status.show("watching");
     else this.status.show(this.state, sentences[this.state] ?? this.waiting, { big: this.state === "none" });
+  }
+
+  /** Whether a followed episode is still played, whatever happens to its world meanwhile. */
+  get plays() {
+    const { clip, isAtEnd } = this.playhead;
+    return this.isFollowing && clip.frames.length > 1 && !isAtEnd;
+  }
+
+  /** Goes on with another environment of the run when the watched one has ended, as after a restore. */
+  succeed() {
+    if (this.replay || this.plays || !this.source?.env) return;
+    const own = this.sources.find((source) => source.id === this.source.id);
+    const other = own?.present ? null : this.sources.find((source) => source.present && source.env && source.run === this.source.run);
+    if (other) this.watch(other.id);
   }
 
   get waiting() {
@@ -333,11 +377,36 @@ export class App {
     const clip = this.next;
     this.next = null;
     this.showClip(clip, false);
+    for (const message of clip.pending) this.take(message);
     this.playhead.speed = speed;
   }
 
+  /** A sentence for a few seconds. */
+  say(text) {
+    const place = $("#legend");
+    setText(place, text);
+    toggle(place, true);
+    clearTimeout(this.saying);
+    this.saying = setTimeout(() => toggle(place, false), SAY_SECONDS * 1000);
+  }
+
   keep() {
-    this.connection.send({ do: "keep" });
+    this.connection.send({ do: "keep", seen: this.playhead.clip.number });
+  }
+
+  /** Writes the episode that is shown into an MP4 file, at the present speed. */
+  async film() {
+    if (this.filming) return this.filming.abort();
+    this.filming = new AbortController();
+    try {
+      await film(this, this.filming.signal);
+    } catch (error) {
+      this.say(`The film could not be made: ${error.message}`);
+    } finally {
+      this.filming = null;
+      this.drawn = null;
+    }
+    return undefined;
   }
 
   select(id) {
@@ -384,9 +453,9 @@ export class App {
     const clip = new Clip(replay.name);
     clip.isWhole = true;
     this.showClip(clip, false);
-    for (const message of messages) this.take(message);
+    for (const message of messages) if (message.kind !== Kind.REPLAY) this.take(message);
     clip.ended = true;
-    this.showClip(this.playhead.clip, false);
+    this.showClip(clip, false);
     this.playhead.speed = chosen.get("speed", 1);
     this.tellState();
   }
@@ -415,6 +484,7 @@ export class App {
   }
 
   tick(seconds, now) {
+    if (this.filming) return;
     const moved = this.playhead.advance(seconds, now);
     this.followOn(now);
     const moment = this.playhead.clip.around(this.playhead.t);
@@ -479,16 +549,18 @@ export class App {
     const { clip, t } = this.playhead;
     const frame = moment?.from;
     const { shown } = this.world.actors;
+    this.succeed();
     this.hud.update(frame ?? {}, frame ? shown.get(this.hero) : null, frame ? clip.stepAt(frame.f) : null);
     this.timebar.update({
       playhead: this.playhead, follows: this.isFollowing, canFollow: Boolean(this.source?.env),
       canKeep: Boolean(this.hello?.keeps) && !this.replay && clip.frames.length > 0, isReplay: Boolean(this.replay),
+      canFilm: canFilm() && !this.playhead.isLive && clip.frames.length > 1 && clip.ended, isFilming: Boolean(this.filming),
     });
     this.side.update({
       clip, t, now, frame, hero: this.hero, picked: this.picked, shown: frame ? shown : NO_ACTORS, watched: this.watchedPictures,
       sensors: this.replay ? [] : this.sensors, sensorName: (name) => this.pictureTitle(name),
     });
-    if (this.state === "watching" && !this.isLost && !this.replay) this.tellState();
+    if ((this.state === "watching" || this.isFollowing) && !this.isLost && !this.replay) this.tellState();
     toggle($("#hud"), Boolean(frame && shown.get(this.hero)));
   }
 

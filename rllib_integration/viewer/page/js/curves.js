@@ -10,9 +10,11 @@ export class Chart {
   /**
    * @param {string} title
    * @param {{label: string, colour: number, digits?: number}[]} series
-   * @param {{seek?: (t: number) => void, range?: [number, number]}} options
+   * @param {{seek?: (t: number) => void, range?: [number, number], height?: number, unit?: string}} options
    */
-  constructor(title, series, { seek, range } = {}) {
+  constructor(title, series, { seek, range, height = HEIGHT, unit = " s" } = {}) {
+    this.height = height;
+    this.unit = unit;
     this.series = series;
     this.range = range;
     this.seek = seek;
@@ -36,11 +38,11 @@ export class Chart {
     const axis = { stroke: faint, font, ticks: { show: false }, grid: { stroke: line, width: 1 } };
     this.plot = new uPlot(
       {
-        width, height: HEIGHT, legend: { show: false }, padding: [6, 10, 0, 0],
+        width, height: this.height, legend: { show: false }, padding: [6, 10, 0, 0],
         cursor: { x: false, y: false, points: { show: false }, drag: { x: false, y: false } },
         scales: { x: { time: false }, y: { range: this.range ?? ((_, low, high) => spread(low, high)) } },
         axes: [
-          { ...axis, size: 22, gap: 5, space: 60, grid: { show: false }, values: (_, ticks) => ticks.map((t) => `${+t.toFixed(1)} s`) },
+          { ...axis, size: 22, gap: 5, space: 60, grid: { show: false }, values: (_, ticks) => ticks.map((t) => (this.unit ? `${+t.toFixed(1)}${this.unit}` : brief(t))) },
           { ...axis, size: 38, gap: 4, space: 26 },
         ],
         series: [{}, ...this.series.map(({ label, colour }) => ({ label, stroke: theme.series(colour), width: 1.5, points: { show: false } }))],
@@ -60,7 +62,7 @@ export class Chart {
     const width = this.place.clientWidth;
     if (!width) return;
     if (!this.plot) this.build(width);
-    else if (this.plot.width !== width) this.plot.setSize({ width, height: HEIGHT });
+    else if (this.plot.width !== width) this.plot.setSize({ width, height: this.height });
     if (this.data) this.plot.setData(this.data);
   }
 
@@ -99,6 +101,9 @@ export class Chart {
     });
   }
 }
+
+/** 12000 as 12k. */
+const brief = (value) => (value >= 1e6 ? `${+(value / 1e6).toFixed(2)}M` : value >= 1e3 ? `${+(value / 1e3).toFixed(1)}k` : String(+value.toFixed(2)));
 
 function spread(low, high) {
   if (!Number.isFinite(low) || !Number.isFinite(high)) return [0, 1];

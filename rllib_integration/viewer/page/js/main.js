@@ -2,8 +2,11 @@
 
 import { App } from "./app.js";
 import { VIEWS } from "./cameras.js";
+import { Controls } from "./controls.js";
 import { $, $$, chosen, el, icon, toggle } from "./dom.js";
+import { Gallery } from "./gallery.js";
 import { theme } from "./palette.js";
+import { Learning, RunPage } from "./runs.js";
 import { segmented } from "./timebar.js";
 
 function setTheme(name) {
@@ -149,6 +152,10 @@ function drawTabs() {
   toggle($("#tabs"), PAGES.length > 1);
 }
 drawTabs();
+new Controls($("#side"), app);
+app.addPage("learning", "Learning", new Learning($("#page-learning"), app));
+app.addPage("run", "Run", new RunPage($("#page-run"), app));
+app.addPage("replays", "Episodes", new Gallery($("#page-replays"), app));
 $(".brand").onclick = (event) => {
   event.preventDefault();
   app.showPage("world");
@@ -208,7 +215,7 @@ addEventListener("keydown", (event) => {
   if (event.key === " " && event.target.closest("button")) return;
   if (app.driving?.takes(event)) return;
   const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-  if (!action || app.page === "learning") return;
+  if (!action || (app.page !== "world" && !"t?".includes(event.key))) return;
   event.preventDefault();
   action(event);
 });

@@ -24,14 +24,15 @@ export class Timebar {
     this.modes.element.title = "Follow shows whole episodes at a speed to watch; Newest shows what happens now (F)";
     this.live = el("button.pill", { onclick: () => app.live(), title: "Back to what happens now (End)" }, icon("live"), el("span"));
     this.keep = el("button.pill", { onclick: () => app.keep(), title: "Save this episode (K)" }, icon("keep"), el("span", {}, "Keep"));
+    this.film = el("button.pill", { onclick: () => app.film(), title: "Save this episode as an MP4 film" }, icon("download"), el("span", {}, "MP4"));
     element.append(
       this.play, back, on, el("div.scrub", {}, this.marks, this.slider),
-      el("div.times", {}, this.now, this.all), this.speeds.element, this.modes.element, this.live, this.keep,
+      el("div.times", {}, this.now, this.all), this.speeds.element, this.modes.element, this.live, this.keep, this.film,
     );
     this.marked = "";
   }
 
-  update({ playhead, follows, canFollow, canKeep, isReplay }) {
+  update({ playhead, follows, canFollow, canKeep, canFilm, isFilming, isReplay }) {
     const { clip } = playhead;
     const isPaused = playhead.isPaused;
     if (this.play.dataset.icon !== String(isPaused)) {
@@ -50,6 +51,7 @@ export class Timebar {
     toggle(this.modes.element, canFollow && !isReplay);
     this.modes.choose(follows);
     toggle(this.keep, canKeep);
+    toggle(this.film, canFilm || isFilming);
     const isAway = isPaused || (playhead.isLive && clip.end - playhead.t > 2);
     this.live.classList.toggle("on", playhead.isLive && !isAway);
     setText(this.live.lastElementChild, isReplay ? "Leave replay" : follows ? "Next episode" : isAway ? "Back to live" : "Live");

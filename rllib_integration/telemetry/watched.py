@@ -1,0 +1,35 @@
+"""What telemetry needs of an environment's world, so that it stands below what owns one."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class WatchedWorld(Protocol):
+    """A `CarlaCore`, as far as it is told about.
+
+    Attributes:
+        frame: Of the last tick.
+        world: The client's world; None while there is none.
+        map: Its town.
+        hero: The vehicle that is driven.
+        metrics: What has happened in the episode.
+        sensor_interface: The hero's sensors, and its route.
+        server_port: RPC port of the server.
+    """
+
+    frame: int
+    world: Any
+    map: Any
+    hero: Any
+    metrics: Any
+    sensor_interface: Any
+    server_port: int
+
+    @property
+    def server(self) -> Any:
+        """The present server; None while there is none."""
+
+    @property
+    def town(self) -> str:
+        """Plain name of the town."""

@@ -1,0 +1,95 @@
+"""What a person with controls may do to a world: its weather, standing still and single steps, and driving a car."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import carla
+
+WEATHERS = ("ClearNoon", "CloudyNoon", "WetNoon", "HardRainNoon", "SoftRainSunset", "ClearSunset", "ClearNight")
+_CAR = "vehicle.tesla.model3"
+_ROLE = "hero"
+_PLACES_TRIED = 40
+
+
+class ControlError(RuntimeError):
+    """Something can't be done in this world; the message is a sentence for the user."""
+
+
+class Controls:
+    """Changes one world.
+
+    Args:
+        world: The world.
+    """
+
+    def __init__(self, world: carla.World) -> None:
+        self._world = world
+        self._stands = False
+        self._car: carla.Vehicle | None = None
+
+    def do(self, wish: Mapping[str, Any]) -> None:
+        """Do what a browser asks for.
+
+        Args:
+            wish: `weather`: one of `WEATHERS`; `pause`: whether the world stands still; `step`: anything, one tick of a
+                world that stands; `car`: whether there is one to drive; `drive`: throttle, steer, brake, reverse.
+
+        Raises:
+            ControlError: It can't be done here.
+            RuntimeError: The server failed.
+        """
+        if wish.get("weather") in WEATHERS:
+            self._world.set_weather(getattr(carla.WeatherParameters, wish["weather"]))
+        if "pause" in wish:
+            self._pause(bool(wish["pause"]))
+        if "step" in wish and self._stands:
+            self._world.tick()
+        if "car" in wish:
+            self._spawn() if wish["car"] else self.leave()
+        if "drive" in wish and self._car is not None:
+            self._drive(wish["drive"])
+
+    def _pause(self, stands: bool) -> None:
+        settings = self._world.get_settings()
+        if settings.synchronous_mode and not self._stands:
+            raise ControlError("Another program ticks this world, so it can't be paused here.")
+        settings.synchronous_mode = self._stands = stands
+        settings.fixed_delta_seconds = 0.05 if stands else None
+        self._world.apply_settings(settings)
+
+    def _spawn(self) -> None:
+        if self._car is not None and self._car.is_alive:
+            return
+        blueprint = self._world.get_blueprint_library().find(_CAR)
+        blueprint.set_attribute("role_name", _ROLE)
+        places = self._world.get_map().get_spawn_points()
+        for place in random.sample(places, min(len(places), _PLACES_TRIED)):
+            car = self._world.try_spawn_actor(blueprint, place)
+            if isinstance(car, carla.Vehicle):
+                self._car = car
+                return
+        raise ControlError("There is no room for a car.")
+
+    def _drive(self, pedals: Any) -> None:
+        throttle, steer, brake, reverse = (float(number) for number in pedals)
+        assert self._car is not None
+        if self._car.is_alive:
+            self._car.apply_control(
+                carla.VehicleControl(
+                    throttle=min(max(throttle, 0.0), 1.0),
+                    steer=min(max(steer, -1.0), 1.0),
+                    brake=min(max(brake, 0.0), 1.0),
+                    reverse=reverse > 0.5,
+                )
+            )
+
+    def leave(self) -> None:
+        """Take the car away, and let a world go on that stands still."""
+        car, self._car = self._car, None
+        if car is not None and car.is_alive:
+            car.destroy()
+        if self._stands:
+            self._pause(False)

@@ -1,0 +1,77 @@
+"""Recorded episodes of runs and of the user's own folder: which there are, and keeping another one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rllib_integration.telemetry.messages import Kind, head_of, kind_of
+from rllib_integration.telemetry.replay import REPLAYS_FOLDER, SUFFIX, read_about, town_message, write_replay
+from rllib_integration.telemetry.town_mesh import load_town
+
+
+class Replays:
+    """The recorded episodes that a viewer offers, each under a number.
+
+    Args:
+        own: Folder of episodes that belong to no run.
+    """
+
+    def __init__(self, own: Path) -> None:
+        self.own = own
+        self._numbers: dict[Path, int] = {}
+        self._paths: dict[int, Path] = {}
+        self._about: dict[Path, tuple[int, dict[str, Any] | None]] = {}
+        self._runs: Sequence[Path] = ()
+
+    def look(self, runs: Sequence[Path]) -> bool:
+        """Look for files of these runs; whether there are others than at the last look."""
+        self._runs = runs
+        found = {path: path.stat().st_mtime_ns for path in self._files() if path.exists()}
+        changed = found.keys() != self._about.keys()
+        self._about = {
+            path: self._about[path] if self._about.get(path, (0,))[0] == stamp else (stamp, read_about(path))
+            for path, stamp in found.items()
+        }
+        for path in found:
+            number = self._numbers.setdefault(path, len(self._numbers))
+            self._paths[number] = path
+        return changed
+
+    def _files(self) -> Iterable[Path]:
+        for folder in (self.own, *(run / REPLAYS_FOLDER for run in self._runs)):
+            yield from sorted(folder.glob(f"[!.]*{SUFFIX}"))
+
+    def listed(self) -> list[dict[str, Any]]:
+        """What there is, the newest first: `number`, `run`, `saved` (s since 1970) and what each says about itself."""
+        rows = [
+            {**about, "number": self._numbers[path], "run": self._run_of(path), "saved": stamp / 1e9}
+            for path, (stamp, about) in self._about.items()
+            if about is not None
+        ]
+        return sorted(rows, key=lambda row: -row["saved"])
+
+    def _run_of(self, path: Path) -> str | None:
+        return None if path.parent == self.own else path.parent.parent.name
+
+    def read(self, number: int) -> bytes | None:
+        """The file of a number, gzip; None if there is none."""
+        path = self._paths.get(number)
+        try:
+            return path.read_bytes() if path is not None else None
+        except OSError:
+            return None
+
+    def keep(self, run: Path | None, about: Mapping[str, Any], messages: Sequence[bytes]) -> Path:
+        """Write an episode that a browser shows.
+
+        Raises:
+            OSError: It can't be written.
+        """
+        folder = self.own if run is None else run / REPLAYS_FOLDER
+        worlds = [head_of(message) for message in messages if kind_of(message) == Kind.WORLD]
+        mesh = load_town(worlds[0]["key"]) if worlds else None
+        towns = [town_message(mesh)] if mesh is not None else []
+        return write_replay(folder, {**about, "kept": time.time()}, [*towns, *messages])
