@@ -225,6 +225,24 @@ def test_nothing_of_a_viewer_outlives_it(open_world, world, hero):
     assert alive == []
 
 
+def test_controls_change_the_weather_and_leave_the_clock_of_others_alone(open_world, world, hero):
+    page = open_world("--controls", width=900)
+    wait_for_frame(page, world.tick())
+    page.page.select_option("#controls select", "HardRainNoon")
+    while world.get_weather().precipitation < 50.0:
+        world.tick()
+    page.page.click("#controls .pill:has-text('Stop the world')")
+    page.wait_for("document.querySelector('#legend').textContent.includes('Another program ticks this world')")
+    assert world.get_settings().synchronous_mode
+    before = len(world.get_actors().filter("vehicle.*"))
+    page.page.click("#controls .pill:has-text('Drive a car')")
+    while len(world.get_actors().filter("vehicle.*")) == before:
+        world.tick()
+    page.viewer.stop()  # takes along what it brought
+    while len(world.get_actors().filter("vehicle.*")) > before:
+        world.tick()
+
+
 @pytest.mark.parametrize(("width", "height"), [(390, 780), (1600, 900)])
 def test_it_fits_phones_and_large_screens_in_both_themes(open_world, world, hero, width, height):
     page = open_world(width=width, height=height, color_scheme="light")

@@ -215,7 +215,7 @@ addEventListener("keydown", (event) => {
   if (event.key === " " && event.target.closest("button")) return;
   if (app.driving?.takes(event)) return;
   const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-  if (!action || (app.page !== "world" && !"t?".includes(event.key))) return;
+  if (!action || ((app.page ?? "world") !== "world" && !"t?".includes(event.key))) return;
   event.preventDefault();
   action(event);
 });
