@@ -21,7 +21,14 @@ from rllib_integration.carla_core import CarlaCore, resolve_core_config
 from rllib_integration.config.merging import ConfigError, copy_settings, load_class, merge
 from rllib_integration.dynamics import Dynamics
 from rllib_integration.observation_check import observation_guard
-from rllib_integration.rendering import Picture, Window, choose_picture
+from rllib_integration.rendering import (
+    Picture,
+    Window,
+    choose_camera,
+    choose_picture,
+    draw_rays,
+    side_by_side,
+)
 from rllib_integration.scenarios.criteria import LeaderboardCriteria
 from rllib_integration.scenarios.director import Director, direct, launch
 from rllib_integration.scenarios.drawing import choose_route, situate
@@ -355,7 +362,7 @@ class CarlaEnv(gymnasium.Env):
         self._core.server_failed(loss)
 
     def render(self) -> np.ndarray | None:  # type: ignore[override]
-        """What the hero does: the bird view, or else its camera's picture, with speed, action, reward and return.
+        """What the hero does: bird view, camera and rays side by side, with speed, action, reward and return.
 
         Returns:
             uint8 (resolution_y, resolution_x, 3), RGB, for "rgb_array"; None for "human", which shows it in a
@@ -373,16 +380,20 @@ class CarlaEnv(gymnasium.Env):
         return None
 
     def _view(self) -> np.ndarray | None:
-        """What the hero's own sensors show, or else the world from above."""
+        """What the hero's own sensors show; the world from above, where none is a picture or a bird view is missing."""
         if self._core is None or self._core.hero is None:
             return None
-        shown = choose_picture(self._sensor_data, self._core.sensor_interface.sensors)
-        if shown is None:
+        sensors = self._core.sensor_interface.sensors
+        shown = choose_picture(self._sensor_data, sensors)
+        camera = choose_camera(self._sensor_data, sensors)
+        if shown is None or shown is camera:
             try:
                 shown = self._core.bird_view(self._picture.side)
             except ServerError as error:
-                logger.warning("There is nothing to show: %s", error)
-        return shown
+                logger.warning("There is nothing to show from above: %s", error)
+                shown = None
+        views = (shown, camera, draw_rays(sensors, self._picture.side))
+        return side_by_side([view for view in views if view is not None])
 
     def close(self) -> None:
         """End the server, if it was started here, and all that hangs on it. Twice is fine."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _BACKGROUND = (46, 52, 54)  # Tango aluminium 5, as the bird view's road
+_RAY, _RAY_END = (52, 101, 164), (252, 233, 79)
+_RAYS_ACROSS = 50.0  # [m] that the picture of the rays is wide
 _TEXT = (238, 238, 236)
 _KMH = 3.6
 _FIRST_CHOICES = ("sensor.birdview", "sensor.camera.rgb")
@@ -109,6 +112,46 @@ def choose_picture(sensor_data: Settings, sensors: Mapping[str, BaseSensor]) -> 
         if type_id in pictures:
             return pictures[type_id]
     return None
+
+
+def choose_camera(sensor_data: Mapping[str, Any], sensors: Mapping[str, BaseSensor]) -> np.ndarray | None:
+    """The picture of the first camera, grey ones included, uint8 (H, W, 3), RGB; None without a camera."""
+    for name, sensor in sensors.items():
+        if sensor.type_id == "sensor.camera.rgb" and name in sensor_data:
+            data = sensor_data[name][1]
+            return data if data.shape[2] == 3 else np.repeat(data[:, :, :1], 3, axis=2)
+    return None
+
+
+def draw_rays(sensors: Mapping[str, BaseSensor], side: int) -> np.ndarray | None:
+    """The rays of the first sensor that has any, seen from above, the hero's front up; uint8 (side, side, 3), RGB."""
+    found = [sensor for sensor in sensors.values() if hasattr(sensor, "rays")]
+    if not found:
+        return None
+    pose = found[0].parent.get_transform()
+    turn = math.radians(pose.rotation.yaw)
+    place = np.array((pose.location.x, pose.location.y))
+    lines = found[0].rays().reshape(-1, 2, 2) - place
+    ahead = lines @ (math.cos(turn), math.sin(turn))
+    aside = lines @ (-math.sin(turn), math.cos(turn))
+    pixels = np.stack([side / 2.0 + aside * side / _RAYS_ACROSS, side / 2.0 - ahead * side / _RAYS_ACROSS], axis=2)
+    picture = np.full((side, side, 3), _BACKGROUND, np.uint8)
+    cv2.polylines(picture, list(pixels.round().astype(np.int32)), False, _RAY, 1, cv2.LINE_AA)
+    for x, y in pixels[:, 1].round().astype(int).tolist():
+        cv2.circle(picture, (x, y), max(1, side // 150), _RAY_END, -1, cv2.LINE_AA)
+    return picture
+
+
+def side_by_side(views: Sequence[np.ndarray]) -> np.ndarray | None:
+    """Pictures in a row, all as high as the highest; None for none."""
+    if len(views) < 2:
+        return views[0] if views else None
+    height = max(view.shape[0] for view in views)
+    row = []
+    for view in views:
+        width = max(1, round(view.shape[1] * height / view.shape[0]))
+        row += [cv2.resize(view, (width, height)), np.full((height, max(2, height // 100), 3), _BACKGROUND, np.uint8)]
+    return np.concatenate(row[:-1], axis=1)
 
 
 def _is_picture(data: object) -> bool:

@@ -20,7 +20,14 @@ else:
 
 ROOT = Path(__file__).resolve().parents[1]
 OWN = ("rllib_integration", "minicarla", "dqn_example", "ppo_example", "rl_example", "aws")
-EXTRAS = {"sb3": "sb3", "tuning": "tune", "viewer": "viewer", "aws/": "aws"}
+EXTRAS = {
+    "sb3": "sb3",
+    "tuning": "tune",
+    "viewer": "viewer",
+    "aws/": "aws",
+    "mlflow_tracker": "mlflow",
+    "wandb_tracker": "wandb",
+}
 """What some parts need beside the rest, by what their paths contain."""
 
 

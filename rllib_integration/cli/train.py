@@ -59,6 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser, name: str | None = None) -> N
         "--keep-checkpoints", type=positive_int, default=CHECKPOINTS_KEPT, metavar="N",
         help="keep the N newest checkpoints and the best one (default: %(default)s)",
     )  # fmt: skip
+    parser.add_argument("--state-log", action="store_true", help="write a line for each step to the run's rollouts/")
+    parser.add_argument(
+        "--mlflow-uri", metavar="URI", help="track the run in MLflow: http://HOST:PORT, sqlite:///FILE or a folder"
+    )
+    parser.add_argument(
+        "--wandb", action="store_true", help="track the run in Weights & Biases; WANDB_MODE=offline keeps it here"
+    )
     add_view_flag(parser)
     parser.add_argument(
         "--record-episodes", type=positive_int, default=0, metavar="N",
@@ -93,6 +100,9 @@ def run(arguments: argparse.Namespace, experiment: str | None = None) -> int:
         evaluation_interval=arguments.evaluation_interval,
         record_episodes=arguments.record_episodes,
         keep_checkpoints=arguments.keep_checkpoints,
+        state_log=arguments.state_log,
+        mlflow_uri=arguments.mlflow_uri,
+        wandb=arguments.wandb,
         stop=StopRules(
             iterations=arguments.stop_iterations,
             timesteps=arguments.stop_timesteps,

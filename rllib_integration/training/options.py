@@ -27,6 +27,9 @@ class TrainingOptions:
         evaluation_interval: Evaluate after every so many iterations.
         record_episodes: How many episodes of each evaluation are saved for the viewer.
         keep_checkpoints: Number of newest checkpoints that are kept, beside the best one.
+        state_log: Write a line for each step.
+        mlflow_uri: Track the run in MLflow, at this address or in this folder.
+        wandb: Track the run in Weights & Biases.
         stop: When to end.
         overrides: `a.b=value` over the configuration file.
     """
@@ -42,5 +45,8 @@ class TrainingOptions:
     evaluation_interval: int | None = None
     record_episodes: int = 0
     keep_checkpoints: int = CHECKPOINTS_KEPT
+    state_log: bool = False
+    mlflow_uri: str | None = None
+    wandb: bool = False
     stop: StopRules = field(default_factory=StopRules)
     overrides: tuple[str, ...] = ()

@@ -19,7 +19,9 @@ from rllib_integration.config.merging import overlay, save_config
 from rllib_integration.errors import IntegrationError
 from rllib_integration.processes.cpus import available_cpus
 from rllib_integration.processes.ray_setup import quiet_ray
+from rllib_integration.state_log.files import FOLDER as STATE_LOG
 from rllib_integration.telemetry.announcement import LIVE_FOLDER
+from rllib_integration.tracking.run_tracking import RunTracking, make_trackers
 from rllib_integration.training.checkpoints import (
     CheckpointKeeper,
     get_checkpoint,
@@ -106,8 +108,9 @@ class TrainingRun:
         Returns:
             The exit status.
         """
-        self._check_environment()
         options = self.options
+        self.trackers = make_trackers(options.mlflow_uri, options.wandb)
+        self._check_environment()
         newest = get_checkpoint(options.name, self.storage.directory, options.restore, options.overwrite)
         checkpoint = whole_checkpoint(newest, options.checkpoint) if newest is not None else None
         if options.overwrite:
@@ -126,6 +129,7 @@ class TrainingRun:
                 return self._iterate(algorithm, interruption, lost)
             finally:
                 interruption.patient = False
+                self._end_state_log(algorithm)
                 algorithm.stop()
 
     def _start(self, stack: contextlib.ExitStack, interruption: Interruption) -> tuple[Any, LostRunners | None]:
@@ -176,8 +180,18 @@ class TrainingRun:
         register_env("carla", partial(make_env, live_folder=str(self.folder / LIVE_FOLDER)))
         config = build_algorithm_config(self.document, "carla")
         step_together(config, self.document.get("env_runners"))
+        if self.options.state_log:
+            from rllib_integration.state_log.callbacks import StateLogCallbacks
+
+            config.callbacks([*config.callbacks_class, partial(StateLogCallbacks, self.folder / STATE_LOG)])
         with log_folder_elsewhere():
             return config.build_algo()
+
+    def _end_state_log(self, algorithm: Algorithm) -> None:
+        if self.options.state_log:
+            from rllib_integration.state_log.callbacks import flush_state_log
+
+            flush_state_log(algorithm)
 
     def _share_processors(self, environments: int) -> None:
         """Leave the simulators their processors: torch's threads wait for each other at full speed."""
@@ -210,6 +224,9 @@ class TrainingRun:
         log = RunLog(self.folder)
         seed = (self.document.get("debugging") or {}).get("seed")
         log.describe(as_written(self.document), {"seed": seed, "restored_iteration": algorithm.iteration})
+        is_restored = self.newest_checkpoint is not None
+        tracking = RunTracking(self.trackers, self.folder, as_written(self.document), is_restored)
+        status = "FAILED"
         meter = Meter(algorithm)
         self._interruptible(algorithm, interruption, meter)
         interruption.patient = True
@@ -223,7 +240,7 @@ class TrainingRun:
                 except CutShort as end:
                     reason = str(end)
                     break
-                log.add(result, evaluated=self._evaluated(algorithm))
+                tracking.log(log.add(result, evaluated=self._evaluated(algorithm)), steps_sampled(algorithm))
                 progress = meter.progress(result)
                 tell_losses(lost)
                 print(progress_line(result, progress, self.options.stop.seconds_left(progress), figures), flush=True)
@@ -242,9 +259,11 @@ class TrainingRun:
             print_evaluations(self.folder)
             self._tell_best(checkpoint)
             print(f"{reason} The last checkpoint is {checkpoint}", flush=True)
+            status = "KILLED" if interruption.requested.is_set() else "FINISHED"
         finally:
             tell_losses(lost)
             log.close()
+            tracking.finish(status, self._checkpoints_to_show())
             if board is not None:
                 board.stop()
         return interruption.status if interruption.requested.is_set() else 0
@@ -314,6 +333,12 @@ class TrainingRun:
             of = "evaluation" if self._evaluates() else "training"
             path = self.folder / best
             print(f"The best checkpoint is {path}: mean return {self.checkpoints.best_score:.2f} in {of}.", flush=True)
+
+    def _checkpoints_to_show(self) -> list[Path]:
+        """The best checkpoint and the newest, as far as there are any."""
+        best = self.checkpoints.best
+        found = [self.folder / best] if best is not None else []
+        return list(dict.fromkeys([*found, *([self.newest_checkpoint] if self.newest_checkpoint else [])]))
 
     def _push(self, is_last: bool) -> None:
         """Copy the run to shared storage; a failure is told, and mended by the next copy, unless there is none."""

@@ -9,6 +9,8 @@
     evaluation.jsonl       the same for evaluation episodes
     events.out.tfevents.*  the same for TensorBoard
     checkpoint_000012/     the state after iteration 12, or inside it where the run was cut short
+    rollouts/              a line of JSON a step, with --state-log
+    tracking.json          the run's numbers at MLflow and Weights & Biases, where it is tracked
     best                   a link to the checkpoint of the highest mean return, in evaluation where there is one
 """
 
@@ -67,12 +69,15 @@ class RunLog:
         starts = [*(starts or []), {**origin_of_run(), **facts}]
         replace_text(file, json.dumps(starts, indent=1, default=str))
 
-    def add(self, result: Settings, evaluated: bool = False) -> None:
+    def add(self, result: Settings, evaluated: bool = False) -> dict[str, float]:
         """Record an iteration's result and the episodes that ended in it.
 
         Args:
             result: RLlib's result.
             evaluated: Whether its evaluation was made in this iteration; RLlib hands the last one on.
+
+        Returns:
+            All finite numbers of the result, by slash-separated names.
         """
         if not evaluated:
             result = {name: value for name, value in result.items() if name != "evaluation"}
@@ -87,6 +92,7 @@ class RunLog:
         self._add_episodes("episodes.jsonl", result.get("env_runners"), flat)
         evaluation = result.get("evaluation") or {}
         self._add_episodes("evaluation.jsonl", evaluation.get("env_runners"), flat)
+        return flat
 
     def _add_row(self, flat: dict[str, float]) -> None:
         """Append to the table; a new column makes it be written again with all columns."""

@@ -23,7 +23,7 @@ from rllib_integration.training.episode_sums import EpisodeSums
 from rllib_integration.training.interruption import Interruption
 from rllib_integration.training.lost_runners import LostRunners
 from rllib_integration.training.progress import Figure
-from rllib_integration.training.run import TrainingRun
+from rllib_integration.training.run import TrainingError, TrainingRun
 from rllib_integration.training.sb3_config import build_sb3, find_sb3_class, read_sb3_document
 
 TRAINER_FILE = "trainer.json"
@@ -36,6 +36,8 @@ class SB3Run(TrainingRun):
     """A run whose algorithm is one of Stable-Baselines3, without Ray."""
 
     def _read(self, document: Settings) -> tuple[Record, list[str]]:
+        if self.options.state_log:
+            raise TrainingError("--state-log is written by RLlib's env runners, which Stable-Baselines3 does not have.")
         return read_sb3_document(document), []
 
     def _start(self, stack: contextlib.ExitStack, interruption: Interruption) -> tuple[SB3Trainer, LostRunners | None]:

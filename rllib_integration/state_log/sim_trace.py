@@ -1,0 +1,63 @@
+"""A state log as AWS DeepRacer's simulator writes its own, for the tools and notebooks that read it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+MARK = "SIM_TRACE_LOG:"
+
+
+def sim_trace_lines(lines: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The lines of `SIM_TRACE_LOG`, whole episodes one after the other.
+
+    Fields: episode, step, x and y (m), heading (radians), steering (degrees), speed (m/s), action, reward, done, all
+    wheels on the track, progress (%), nearest waypoint, track length (m), time (s), status, pause (s), crashes, time of
+    the clock (s). The action is its number; -1 where actions are continuous.
+
+    Args:
+        lines: Of a state log whose experiment gives DeepRacer's state; others are left out.
+    """
+    episodes: dict[str, list[Mapping[str, Any]]] = {}
+    for line in lines:
+        if "all_wheels_on_track" in line and "steering_angle" in line:
+            episodes.setdefault(str(line["episode"]), []).append(line)
+    for number, steps in enumerate(sorted(episodes.values(), key=lambda steps: float(steps[0]["time"]))):
+        crashes = 0
+        for line in steps:
+            crashes += bool(line.get("is_crashed"))
+            yield _trace(number, line, crashes)
+
+
+def _trace(episode: int, line: Mapping[str, Any], crashes: int) -> str:
+    done = bool(line["terminated"] or line["truncated"])
+    action = line["action"]
+    fields = (
+        str(episode),
+        str(line["steps"]),
+        f"{line['x']:.4f}",
+        f"{line['y']:.4f}",
+        f"{math.radians(line['heading']):.4f}",
+        f"{line['steering_angle']:.2f}",
+        f"{line['speed']:.2f}",
+        str(action if isinstance(action, int) else -1),
+        f"{line['reward']:.4f}",
+        str(done),
+        str(bool(line["all_wheels_on_track"])),
+        f"{line['progress']:.4f}",
+        str(line["current_wp_index"]),
+        f"{line['track_length']:.2f}",
+        f"{line['time']:.3f}",
+        _status(line, done),
+        "0.0",
+        str(crashes),
+        f"{line['time']:.3f}",
+    )
+    return MARK + ",".join(fields)
+
+
+def _status(line: Mapping[str, Any], done: bool) -> str:
+    """The status in DeepRacer's words."""
+    words = {"off_track": "off_track", "collision": "crashed", "stuck": "immobilized", "laps_done": "lap_complete"}
+    return words.get(str(line.get("end")), "time_up") if done else "in_progress"

@@ -1,0 +1,162 @@
+"""What keeps training runs, and a thread that hands records to it, so that training never waits for it."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from rllib_integration.errors import IntegrationError
+
+MOST_WAITING = 200  # records; those that come while so many wait are left out
+AT_THE_END = 20.0  # [s] that the end of a run waits for records that still wait
+_SILENT = 5  # failures in a row after which a tracker is left alone
+
+
+class TrackingError(IntegrationError, RuntimeError):
+    """A run can't be tracked as asked for; the message is a sentence for the user."""
+
+
+class Tracker(Protocol):
+    """Where runs are kept. All methods may take long and may fail; they are called from one thread."""
+
+    name: str
+
+    def start(self, run: RunDescription) -> str:
+        """Begin a run, or continue it; returns its number."""
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Record an iteration."""
+
+    def add_file(self, file: Path, folder: str) -> None:
+        """Keep a file or a folder with the run."""
+
+    def finish(self, status: str) -> None:
+        """End the run: FINISHED, FAILED or KILLED."""
+
+
+class RunDescription:
+    """What a tracker is told of a run at its start.
+
+    Args:
+        name: Of the run.
+        folder: Where it is.
+        document: Its configuration.
+        tags: Facts about code, versions and machine, flat.
+        run_id: The tracker's number of the run, if it is continued.
+    """
+
+    def __init__(
+        self, name: str, folder: Path, document: Mapping[str, Any], tags: Mapping[str, str], run_id: str | None
+    ) -> None:
+        self.name, self.folder, self.document, self.tags, self.run_id = name, folder, document, tags, run_id
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The configuration as a flat tree; no value is left out."""
+        return flat_tree(self.document)
+
+
+def flat_tree(tree: Any, above: str = "") -> dict[str, Any]:
+    """A tree of mappings and lists of mappings, as values by their paths: `env_config.carla.timeout`."""
+    if isinstance(tree, Mapping) and tree:
+        parts: dict[str, Any] = {}
+        for name, value in tree.items():
+            parts |= flat_tree(value, f"{above}.{name}" if above else str(name))
+        return parts
+    if isinstance(tree, (list, tuple)) and any(isinstance(part, Mapping) for part in tree):
+        return {key: part for n, value in enumerate(tree) for key, part in flat_tree(value, f"{above}.{n}").items()}
+    return {above: tree}
+
+
+class TrackingThread:
+    """Hands records to a tracker in a thread of its own.
+
+    A tracker that fails or does not answer costs the run nothing but its records: what fails is told once, and what
+    comes while `most_waiting` records wait is dropped.
+
+    Args:
+        tracker: Where to.
+        run: What it is told at the start.
+        on_started: Called with the tracker's number of the run.
+        most_waiting: Records.
+        tell: Takes lines for the user.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        run: RunDescription,
+        on_started: Callable[[str], None] = lambda run_id: None,
+        most_waiting: int = MOST_WAITING,
+        tell: Callable[[str], None] = lambda line: print(line, flush=True),
+    ) -> None:
+        self._tracker, self._tell = tracker, tell
+        self._waiting: queue.Queue[Callable[[], None]] = queue.Queue(most_waiting)
+        self._failures = 0
+        self._told: set[str] = set()
+        self.dropped = 0
+        self._done = threading.Event()
+        self._is_closing = False
+        self._put(lambda: on_started(tracker.start(run)))
+        self._thread = threading.Thread(target=self._work, name=f"tracking-{tracker.name}", daemon=True)
+        self._thread.start()
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Record an iteration."""
+        copy = dict(metrics)
+        self._put(lambda: self._tracker.log(copy, step))
+
+    def add_file(self, file: Path, folder: str = "") -> None:
+        """Keep a file or a folder with the run, as it is when its turn comes."""
+        self._put(lambda: self._tracker.add_file(file, folder) if file.exists() else None)
+
+    def finish(self, status: str, patience: float = AT_THE_END) -> None:
+        """End the run, and wait for what waits, but not longer than some seconds."""
+        until = time.monotonic() + patience
+        with contextlib.suppress(queue.Full):
+            self._waiting.put(lambda: self._tracker.finish(status), timeout=patience)
+        self._is_closing = True
+        with contextlib.suppress(queue.Full):
+            self._waiting.put_nowait(lambda: None)  # wakes the thread where the queue was empty
+        if not self._done.wait(max(0.0, until - time.monotonic())):
+            self._say("late", f"{self._tracker.name} has not taken all records within {patience:.0f} s; some are lost.")
+        elif self.dropped:
+            self._say("dropped", f"{self._tracker.name} was too slow for {self.dropped} records, which it lacks.")
+
+    def _put(self, record: Callable[[], None]) -> None:
+        try:
+            self._waiting.put_nowait(record)
+        except queue.Full:
+            self.dropped += 1
+
+    def _work(self) -> None:
+        while not (self._is_closing and self._waiting.empty()):
+            record = self._waiting.get()
+            if self._failures >= _SILENT and not self._is_closing:
+                continue
+            try:
+                record()
+                self._failures = 0
+            except Exception as error:  # of any kind: the clients have many, and none may end the training
+                self._failures += 1
+                self._say(
+                    "failed", f"{self._tracker.name} fails, and training goes on without it: {_first_line(error)}"
+                )
+                if self._is_closing:
+                    break
+        self._done.set()
+
+    def _say(self, kind: str, line: str) -> None:
+        if kind not in self._told:
+            self._told.add(kind)
+            self._tell(f"Tracking: {line}")
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:300]}" if text else type(error).__name__
