@@ -45,6 +45,11 @@ def health_of(processes: Iterable[psutil.Process]) -> Health | None:
     return Health(seconds, bool(states & _ACTIVE), bool(states & _STOPPED)) if seen else None
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process was stopped, by SIGSTOP or a debugger."""
+    return bool(thread_states(pid) & _STOPPED)
+
+
 def thread_states(pid: int) -> set[str]:
     """The letters (proc(5)) of what the threads of a process are doing; none if it has ended."""
     states = set()

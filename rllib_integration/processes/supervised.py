@@ -7,6 +7,7 @@ import json
 import math
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,9 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from rllib_integration.processes.health import is_stopped
+from rllib_integration.processes.supervisor import clean_up, descendants, is_supervisor, signal_all
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _EXIT_SECONDS = 10.0  # how long the supervisor itself may take to leave after the program has
@@ -61,6 +65,7 @@ class SupervisedProcess:
         cleanup: Sequence[str] = (),
     ) -> None:
         self._owner = os.getpid()
+        self._cleanup = list(cleanup)
         self._lock = threading.Lock()
         self._buffer = b""
         self._status: int | None = None
@@ -70,7 +75,7 @@ class SupervisedProcess:
         command = [sys.executable, "-I", "-S", str(SUPERVISOR), str(theirs.fileno()), str(self._owner)]
         try:
             self._supervisor = subprocess.Popen(
-                [*command, json.dumps(list(cleanup)), *arguments],
+                [*command, json.dumps(self._cleanup), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -129,15 +134,29 @@ class SupervisedProcess:
         if self.status() is None:
             with contextlib.suppress(OSError):
                 self._control.send(b"stop %f\n" % grace)
-            if self.wait(grace + _EXIT_SECONDS) is None:
-                self._supervisor.kill()
+            if self._supervisors_are_stopped() or self.wait(grace + _EXIT_SECONDS) is None:
+                self._kill_all()
         try:
             self._supervisor.wait(_EXIT_SECONDS)
         except subprocess.TimeoutExpired:
-            self._supervisor.kill()
+            self._kill_all()
             self._supervisor.wait()
         with self._lock:
             self._control.close()
+
+    def _supervisors_are_stopped(self) -> bool:
+        """Whether one of the two can't act, as after SIGSTOP."""
+        outer = self._supervisor.pid
+        return any(map(is_stopped, [outer, *filter(is_supervisor, descendants(outer))]))
+
+    def _kill_all(self) -> None:
+        """End supervisors that do not act, the program and everything below them by SIGKILL; clean up in their place.
+
+        All are listed before the first ends: the children of a process that has ended are no longer below it.
+        """
+        outer = self._supervisor.pid
+        signal_all([*descendants(outer), outer], signal.SIGKILL)
+        clean_up(self._cleanup)
 
     def _receive(self) -> None:
         """Read what the supervisor has sent. Its silent end means that it was killed, and the program with it."""

@@ -35,6 +35,9 @@ def kill_all_servers() -> int:
         with contextlib.suppress(psutil.NoSuchProcess):
             everything += supervisor.children(recursive=True)
             supervisor.terminate()  # its twin then ends all that is below
+    for process in await_ends(everything, _SECONDS):  # its supervisors do not act, as after SIGSTOP
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     await_ends(everything, _SECONDS)
     return ended + len(elsewhere)
 

@@ -126,6 +126,18 @@ def test_a_frozen_server_is_ended_too(new_server: ServerFactory) -> None:
     assert await_ends(tree, PATIENCE) == []
 
 
+@pytest.mark.parametrize("stopped", ["all", "outer", "inner"])
+def test_a_server_whose_supervisors_are_stopped_too_is_ended_with_them(new_server: ServerFactory, stopped: str) -> None:
+    server = new_server(extra_arguments=["--children", "2"])
+    server.start()
+    tree = below(server.supervisor_pid)
+    outer = psutil.Process(server.supervisor_pid)
+    for process in {"all": tree, "outer": [outer], "inner": outer.children()}[stopped]:
+        process.suspend()
+    server.stop()
+    assert await_ends(tree, PATIENCE) == []
+
+
 def test_a_stop_in_a_forked_child_leaves_the_parents_server_alone(new_server: ServerFactory) -> None:
     server = new_server()
     server.start()
