@@ -12,6 +12,7 @@ import gc
 import logging
 import math
 import os
+import re
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -51,6 +52,7 @@ from rllib_integration.servers import (
 )
 from rllib_integration.servers.bounded_calls import PendingCall
 from rllib_integration.servers.pool import ServerPool
+from rllib_integration.setup_check import check_rendering
 from rllib_integration.telemetry.painter import Painter
 from rllib_integration.ticking import Clock, FrameWatch, finish_and_collect
 from rllib_integration.tracks.racetracks import RACETRACKS, racetrack_opendrive
@@ -66,6 +68,7 @@ _SPECTATOR_ABOVE = 3.0  # [m]
 _SUBSTEP = 0.01  # [s] CARLA's default; substeps are added for longer time steps
 _FEWEST_SUBSTEPS, _MOST_SUBSTEPS = 10, 16  # CARLA refuses more; beyond them, each is longer
 _NO_SERVER = "There is no CARLA server: the last one failed, and no other has been acquired."
+_CLIENT_TIME_OUT = re.compile(r"time-out of \d+ms while waiting for the simulator")
 _SILENCE = 1.0  # [s] after which a frame that was only asked for is asked after
 _SPIN_UP = 0.5  # [s] in which the clutch brings the engine to the wheels' speed
 _STANDING = 0.5  # [m/s] below which it may be at rest
@@ -143,6 +146,8 @@ class CarlaCore:
         self._town: str | None = None
         self._timestep = 0.0
         self._engine_turns = False
+        # With "auto" the hero's sensors decide as soon as they are known.
+        self._renders: bool = self.config["enable_rendering"] is True or self.config["show_display"]
         self._extras: list[carla.Actor] = []
         self._weather: carla.WeatherParameters | None = None
         self.rng = np.random.default_rng()
@@ -227,7 +232,7 @@ class CarlaCore:
         settings = self._call(self.world.get_settings)
         settings.synchronous_mode = True
         settings.fixed_delta_seconds = timestep
-        settings.no_rendering_mode = not self.config["enable_rendering"]
+        settings.no_rendering_mode = not self._renders
         settings.substepping = True
         settings.max_substep_delta_time = max(_SUBSTEP, timestep / _MOST_SUBSTEPS)
         settings.max_substeps = min(max(_FEWEST_SUBSTEPS, math.ceil(timestep / _SUBSTEP - 1e-6)), _MOST_SUBSTEPS)
@@ -283,7 +288,7 @@ class CarlaCore:
         server = self.pool.server
         if server is not None and server.exit_status() is not None:
             return ServerDiedError(server.exit_report())
-        if isinstance(error, SensorTimeoutError) or str(error).startswith("time-out of"):
+        if isinstance(error, SensorTimeoutError) or _CLIENT_TIME_OUT.match(str(error)):
             return ServerHangError(str(error))
         return None
 
@@ -547,6 +552,7 @@ class CarlaCore:
         self.connect()
         if self._remove_hero():
             self._tick_world()
+        self._choose_rendering(hero_config["sensors"])
         poses = self._start_poses or hero_transforms(hero_config["spawn_points"], self.map, self.rng)
         self._start_poses = []
         assert self.sensor_interface.blueprints is not None
@@ -591,7 +597,16 @@ class CarlaCore:
             self.hero.set_target_velocity(velocity)
         self.hero.apply_control(carla.VehicleControl())
 
-    def _spawn_sensors(self, sensors: Mapping[str, Settings]) -> None:
+    def _choose_rendering(self, sensors: Mapping[str, Mapping[str, Any]]) -> None:
+        """Have the world draw pictures if a sensor is a camera, or the configuration asks for it."""
+        check_rendering(self.config, sensors)
+        if self.config["enable_rendering"] == "auto" and not self.config["show_display"]:
+            needed = any(map(SensorFactory.needs_rendering, sensors.values()))
+            if needed != self._renders:
+                self._renders = needed
+                self._apply_settings(self._timestep)
+
+    def _spawn_sensors(self, sensors: Mapping[str, Mapping[str, Any]]) -> None:
         # A server that has just come may still compile what its sensors need.
         with contextlib.nullcontext(self.config["timeout"]) if self._has_sensed else self._patience() as seconds:
             for name, attributes in sensors.items():

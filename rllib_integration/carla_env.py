@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import carla
 import cv2
 import gymnasium
 import numpy as np
-from gymnasium import spaces
 
 from rllib_integration.annotations import Record, Settings
 from rllib_integration.base_experiment import BaseExperiment, override_experiment_config, resolve_experiment_config
@@ -40,6 +39,8 @@ from rllib_integration.servers import (
     ServerSettingsError,
     ServerVersionError,
 )
+from rllib_integration.setup_check import check_setup
+from rllib_integration.step_check import action_guard, check_control, read_reward
 from rllib_integration.telemetry.replay import REPLAYS_FOLDER, default_replays
 from rllib_integration.telemetry.reporter import Reporter
 
@@ -90,7 +91,8 @@ class CarlaEnv(gymnasium.Env):
             )
         experiment_class = load_class(experiment_config["type"], BaseExperiment, "env_config.experiment.type")
         self.experiment: BaseExperiment = experiment_class(experiment_config)
-        self.config: Record = {"carla": core_config, "experiment": self.experiment.config}
+        self.config: dict[str, Any] = {"carla": core_config, "experiment": self.experiment.config}
+        check_setup(core_config, self.experiment.config)
         self.action_space = self.experiment.get_action_space()
         self.observation_space = self.experiment.get_observation_space()
         # RLlib gives all of its env runners one configuration.
@@ -100,6 +102,7 @@ class CarlaEnv(gymnasium.Env):
         step_seconds = core_config["timestep"] * core_config["ticks_per_step"]
         self.metadata = {**self.metadata, "render_fps": max(1, round(1.0 / step_seconds))}
         self._check_observation = observation_guard(self.observation_space)
+        self._check_action = action_guard(self.action_space)
         if "OPENCV_FOR_THREADS_NUM" not in os.environ:
             # To share an observation's small picture among threads takes longer than to draw it.
             cv2.setNumThreads(1)
@@ -271,7 +274,8 @@ class CarlaEnv(gymnasium.Env):
 
         Raises:
             gymnasium.error.ResetNeeded: The episode has ended, or none has begun.
-            gymnasium.error.InvalidAction: A discrete action is out of range.
+            gymnasium.error.InvalidAction: The action is not in the action space.
+            ObservationError, ExperimentError: The experiment returned what can't be used.
         """
         self.begin_step(action)
         return self.finish_step()
@@ -283,11 +287,11 @@ class CarlaEnv(gymnasium.Env):
         """
         if not self._in_episode:
             raise gymnasium.error.ResetNeeded("Call reset() before step(): no episode has begun, or it has ended.")
-        if isinstance(self.action_space, spaces.Discrete) and not self.action_space.contains(action):
-            raise gymnasium.error.InvalidAction(f"The action is {action!r}, which is not in {self.action_space}.")
+        self._check_action(action)
         self._action, self._loss = action, None
         try:
             control = self.experiment.compute_action(action)
+            check_control(control, self.experiment)
             if self._director is not None:
                 control = self._director.act(control)
             if self._dynamics is not None:
@@ -326,11 +330,10 @@ class CarlaEnv(gymnasium.Env):
         self._check_observation(observation)
         terminated = bool(experiment.get_done_status(observation, core))
         truncated = bool(experiment.get_truncated_status(observation, core))
-        reward = experiment.compute_reward(observation, core)
+        reward, parts = read_reward(experiment.compute_reward(observation, core), experiment)
         info = dict(info)  # not before: experiments add what the calls above have found
-        if isinstance(reward, Mapping):
-            info["reward_parts"] = {name: float(part) for name, part in reward.items()}
-            reward = sum(info["reward_parts"].values())
+        if parts is not None:
+            info["reward_parts"] = parts
         if self._criteria is not None:
             self._criteria.update()
             if self._criteria.end is not None and not terminated:
@@ -338,7 +341,7 @@ class CarlaEnv(gymnasium.Env):
                 info["end"] = self._criteria.end
         if terminated or truncated:
             self._tell_episode(info)
-        return observation, float(reward), terminated, truncated, info
+        return observation, reward, terminated, truncated, info
 
     def _tell_episode(self, info: Record) -> None:
         """Add what there is to say about an episode that ends."""

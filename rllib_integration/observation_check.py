@@ -38,7 +38,7 @@ def observation_guard(space: gymnasium.Space, name: str = "observation") -> Chec
 
     def check(value: object) -> None:
         if not space.contains(value):
-            raise ObservationError(f"{name} is {_show(value)}, which is not in its space {space}.")
+            raise ObservationError(f"{name} is {show(value)}, which is not in its space {space}.")
 
     return check
 
@@ -48,7 +48,7 @@ def _dict_guard(space: spaces.Dict, name: str) -> Check:
 
     def check(value: object) -> None:
         if not isinstance(value, Mapping):
-            raise ObservationError(f"{name} is {_show(value)}, but its space is a Dict with {list(guards)}.")
+            raise ObservationError(f"{name} is {show(value)}, but its space is a Dict with {list(guards)}.")
         if value.keys() != guards.keys():
             raise ObservationError(
                 f"{name} has the entries {sorted(map(str, value))}, but its space has {sorted(map(str, guards))}."
@@ -64,7 +64,7 @@ def _tuple_guard(space: spaces.Tuple, name: str) -> Check:
 
     def check(value: object) -> None:
         if not isinstance(value, tuple) or len(value) != len(guards):
-            raise ObservationError(f"{name} is {_show(value)}, but its space is a tuple of {len(guards)} entries.")
+            raise ObservationError(f"{name} is {show(value)}, but its space is a tuple of {len(guards)} entries.")
         for entry, guard in zip(value, guards):
             guard(entry)
 
@@ -81,7 +81,7 @@ def _box_guard(space: spaces.Box, name: str) -> Check:
 
     def check(value: object) -> None:
         if not isinstance(value, np.ndarray):
-            raise ObservationError(f"{name} is {_show(value)}, but it has to be a numpy array as in {_brief(space)}.")
+            raise ObservationError(f"{name} is {show(value)}, but it has to be a numpy array as in {_brief(space)}.")
         if value.dtype != space.dtype:
             raise ObservationError(
                 f"{name} has dtype {value.dtype}, but its space {_brief(space)} has {space.dtype}; "
@@ -105,7 +105,8 @@ def _brief(space: spaces.Box) -> str:
     return f"Box({space.low.min()}, {space.high.max()}, {space.shape}, {space.dtype})"
 
 
-def _show(value: object) -> str:
+def show(value: object) -> str:
+    """A short description of a value for messages."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and dtype {value.dtype}"
     text = repr(value)

@@ -156,13 +156,30 @@ def hero_transforms(
     return [transforms[index] for index in rng.permutation(len(transforms))]
 
 
-def _read_spawn_point(entry: object, carla_map: carla.Map, rng: np.random.Generator) -> carla.Transform:
+def check_spawn_points(setting: str | Sequence[Any] | Mapping[str, Sequence[Any]]) -> None:
+    """Refuse spawn points that can't be read, in whatever town.
+
+    Raises:
+        ConfigError: An entry holds neither three nor six numbers.
+    """
+    if isinstance(setting, str):
+        return
+    for entry in (one for many in setting.values() for one in many) if isinstance(setting, Mapping) else setting:
+        _spawn_numbers(entry)
+
+
+def _spawn_numbers(entry: Any) -> list[float]:
     numbers = _read_numbers(entry)
     if len(numbers) not in (3, 6):
         raise ConfigError(
             f"env_config.experiment.hero.spawn_points: {entry!r} can't be read; write 'x,y,z' or "
             "'x,y,z,roll,pitch,yaw' in metres and degrees."
         )
+    return numbers
+
+
+def _read_spawn_point(entry: Any, carla_map: carla.Map, rng: np.random.Generator) -> carla.Transform:
+    numbers = _spawn_numbers(entry)
     location = carla.Location(*numbers[:3])
     if len(numbers) == 6:
         roll, pitch, yaw = numbers[3:]

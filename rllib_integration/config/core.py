@@ -17,7 +17,7 @@ BASE_CORE_CONFIG: Record = {
     "resolution_y": 600,
     "quality_level": "Low",  # Low, Medium, High or Epic
     "enable_map_assets": False,  # all layers of the town, or none but the road; towns named _Opt only
-    "enable_rendering": True,  # False: CARLA's no-rendering mode, in which cameras see nothing
+    "enable_rendering": "auto",  # true; false: cameras see nothing; auto: where a sensor of the hero is a camera
     "show_display": False,  # the server's own window
     "seed": None,  # of the first episode, where reset() is given none
     "live_folder": None,  # where it tells viewers that it is there; None: where `carla-rllib view` looks by itself
@@ -25,15 +25,20 @@ BASE_CORE_CONFIG: Record = {
     "server": "auto",  # auto, embedded, packaged, docker, external; or a mapping with `kind` and its settings
 }
 
-
+_PIXELS = Rule(int, accepts=lambda value: 0 < value <= 8192, expected="a whole number of pixels above 0, up to 8192")
 _CORE_RULES = {
     "timeout": positive("a number of seconds above 0", float),
     "load_timeout": positive("a number of seconds above 0", float),
     "timestep": Rule(float, accepts=lambda value: 0 < value <= 1, expected="a number of seconds above 0, up to 1"),
-    "ticks_per_step": positive("a whole number, 1 or more", int),
+    "ticks_per_step": Rule(
+        int, accepts=lambda ticks: 0 < ticks <= 10_000, expected="a whole number, 1 or more, up to 10000"
+    ),
     "retries_on_error": positive("a whole number, 1 or more", int),
-    "resolution_x": positive("a whole number of pixels above 0", int),
-    "resolution_y": positive("a whole number of pixels above 0", int),
+    "resolution_x": _PIXELS,
+    "resolution_y": _PIXELS,
+    "enable_rendering": Rule(
+        bool, str, accepts=lambda value: value in (True, False, "auto"), expected="true, false or 'auto'"
+    ),
     "quality_level": one_of("Low", "Medium", "High", "Epic"),
     "seed": Rule(
         int, type(None), accepts=lambda seed: seed is None or seed >= 0, expected="a whole number, 0 or more, or null"

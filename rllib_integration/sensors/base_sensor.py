@@ -21,7 +21,7 @@ messages that nobody reads cost nothing and an error in `parse` reaches the user
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 import carla
@@ -245,20 +245,12 @@ class CarlaSensor(BaseSensor):
                 self._set_attribute(blueprint, str(key), value)
         return blueprint
 
-    def _set_attribute(self, blueprint: carla.ActorBlueprint, key: str, value: object) -> None:
-        if not blueprint.has_attribute(key):
-            allowed = [attribute.id for attribute in blueprint] + list(self.OPTIONS)
-            raise SensorConfigError(
-                f"Sensor '{self.name}' ({blueprint.id}) has no attribute '{key}': {nearest_hint(key, allowed)}"
-            )
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        kind = blueprint.get_attribute(key).type
-        if not _fits(kind, text):
-            raise SensorConfigError(
-                f"Sensor '{self.name}' ({blueprint.id}): attribute '{key}' is {value!r}, "
-                f"but it has to be of type {str(kind).lower()}."
-            )
-        blueprint.set_attribute(key, text)
+    def _set_attribute(self, blueprint: carla.ActorBlueprint, key: str, value: Any) -> None:
+        types = {attribute.id: str(attribute.type).lower() for attribute in blueprint}
+        problem = attribute_problem(types, key, value, self.OPTIONS)
+        if problem:
+            raise SensorConfigError(f"Sensor '{self.name}' ({blueprint.id}){problem}")
+        blueprint.set_attribute(key, _attribute_text(value))
 
     def destroy(self) -> None:
         """Stop listening, destroy the actor and leave the interface. Twice is fine."""
@@ -357,13 +349,34 @@ def parse_transform(name: str, text: object) -> carla.Transform:
     return carla.Transform(carla.Location(x, y, z), carla.Rotation(pitch=pitch, yaw=yaw, roll=roll))
 
 
-def _fits(kind: carla.ActorAttributeType, text: str) -> bool:
-    """Whether `text` can be read as the type of a blueprint's attribute."""
-    if kind == carla.ActorAttributeType.Bool:
+def attribute_problem(types: Mapping[str, str], key: str, value: object, options: Iterable[str] = ()) -> str:
+    """The end of a sentence about an attribute that a blueprint does not take; empty if it does.
+
+    Args:
+        types: The blueprint's attributes and their types: bool, int, float, string.
+        key: The attribute.
+        value: What it is to be.
+        options: What else may be given, for the nearest name.
+    """
+    if key not in types:
+        return f" has no attribute '{key}': {nearest_hint(key, [*types, *options])}"
+    if not fits_type(types[key], _attribute_text(value)):
+        return f": attribute '{key}' is {value!r}, but it has to be of type {types[key]}."
+    return ""
+
+
+def _attribute_text(value: object) -> str:
+    """A value as blueprints take it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def fits_type(kind: str, text: str) -> bool:
+    """Whether a text can be read as the type of a blueprint's attribute: bool, int, float, string."""
+    if kind == "bool":
         return text.lower() in ("true", "false")
-    if kind == carla.ActorAttributeType.Int:
+    if kind == "int":
         return text.lstrip("+-").isdigit()
-    if kind == carla.ActorAttributeType.Float:
+    if kind == "float":
         return _is_number(text)
     return True
 

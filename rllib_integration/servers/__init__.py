@@ -60,7 +60,16 @@ def create_server(core_config: Settings) -> CarlaServer:
     return _KINDS[chosen_kind(settings)](settings)
 
 
-def create_pool(core_config: Settings) -> ServerPool:
+def check_server(settings: ServerSettings) -> None:
+    """Refuse what could not be started, as far as that shows before: an installation, a docker command.
+
+    Raises:
+        ServerSettingsError: It is not there.
+    """
+    _KINDS[chosen_kind(settings)](settings).check()
+
+
+def create_pool(core_config: Mapping[str, Any]) -> ServerPool:
     """The pool of one environment's servers, each as `create_server` makes it; none is started yet.
 
     Args:
@@ -86,6 +95,8 @@ __all__ = [
     "ServerSettingsError",
     "ServerStartError",
     "ServerVersionError",
+    "check_server",
+    "chosen_kind",
     "create_pool",
     "create_server",
     "is_port_free",

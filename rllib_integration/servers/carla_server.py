@@ -50,6 +50,13 @@ class CarlaServer(abc.ABC):
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
 
+    def check(self) -> None:  # noqa: B027  most need nothing
+        """Look for what `start` needs on this machine, without starting anything.
+
+        Raises:
+            ServerSettingsError: it is not there.
+        """
+
     @abc.abstractmethod
     def start(self) -> None:
         """Make the server ready: on return a client has asked its version and got it.

@@ -30,9 +30,8 @@ class DockerServer(StartedServer):
     kind = "docker"
     container: str = ""
 
-    def command(self, ports: PortLease) -> Command:
-        docker = shutil.which("docker")
-        if docker is None:
+    def check(self) -> None:
+        if shutil.which("docker") is None:
             raise ServerSettingsError(
                 "env_config.carla.server.kind is 'docker', but there is no docker command in PATH. "
                 "Install Docker, or choose the kind 'packaged' or 'embedded'."
@@ -42,6 +41,10 @@ class DockerServer(StartedServer):
                 "env_config.carla.show_display is true, but a container has no display. "
                 "Set it to false, or choose the kind 'packaged'."
             )
+
+    def command(self, ports: PortLease) -> Command:
+        self.check()
+        docker = shutil.which("docker") or "docker"
         self.container = f"rllib-integration-{os.getpid()}-{ports.first}-{secrets.token_hex(4)}"
         run = [docker, "run", "--rm", "--init", "--name", self.container]
         run += ["--label", f"rllib_integration.owner={os.getpid()}"]

@@ -19,6 +19,9 @@ class PackagedServer(StartedServer):
 
     kind = "packaged"
 
+    def check(self) -> None:
+        find_launcher(self.settings.carla_root)
+
     def command(self, ports: PortLease) -> Command:
         launcher = find_launcher(self.settings.carla_root)
         program = [str(launcher)] if os.access(launcher, os.X_OK) else ["/bin/sh", str(launcher)]

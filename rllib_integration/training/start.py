@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 
-from rllib_integration.annotations import Settings
+from rllib_integration.config.server import ServerSettings
 from rllib_integration.config_file import load_config
 from rllib_integration.failures import INTERRUPTED, TERMINATED, report_failure
 from rllib_integration.processes.ray_setup import prepare_for_ray
+from rllib_integration.servers import check_server
+from rllib_integration.setup_check import check_setup
 from rllib_integration.training.checkpoints import get_checkpoint
 from rllib_integration.training.interruption import Terminated
 from rllib_integration.training.options import TrainingOptions
@@ -35,6 +37,9 @@ def run_training(
         document = load_config(configuration, options.overrides)
         if experiment is not None:
             document["env_config"]["experiment"].setdefault("type", experiment)
+        check_setup(document["env_config"]["carla"], document["env_config"]["experiment"])
+        if not options.auto:  # else the machines that start servers are others
+            check_server(ServerSettings.from_core_config(document["env_config"]["carla"]))
         storage = RunStorage(options.directory, options.name)
         folder = storage.folder
         storage.fetch()

@@ -59,7 +59,7 @@ def test_the_documented_defaults_are_the_contract():
         "resolution_y": 600,
         "quality_level": "Low",
         "enable_map_assets": False,
-        "enable_rendering": True,
+        "enable_rendering": "auto",
         "show_display": False,
     }
     assert {key: BASE_CORE_CONFIG[key] for key in documented} == documented
@@ -127,7 +127,7 @@ def test_a_mistyped_key_names_the_nearest_right_one(carla, experiment, expected)
         ({"timeout": "30"}, {}, "Write it without quotes: 30"),
         ({"timeout": -1}, {}, "above 0"),
         ({"timestep": True}, {}, "env_config.carla.timestep is True"),
-        ({"enable_rendering": 1}, {}, "it has to be true or false"),
+        ({"enable_rendering": 1}, {}, "it has to be true, false or 'auto'"),
         ({"resolution_x": 600.5}, {}, "a whole number of pixels"),
         ({"quality_level": "Ultra"}, {}, "Low, Medium, High or Epic"),
         ({"ticks_per_step": 0}, {}, "a whole number, 1 or more"),
