@@ -99,7 +99,7 @@ class LaneStarts:
 
 def _is_free(core: CarlaCore, place: carla.Location) -> bool:
     hero = core.hero.get_location()
-    for other in core.world.get_actors().filter("vehicle.*"):
+    for other in core.find_actors("vehicle.*"):
         location = other.get_location()
         approach = max(0.0, other.get_velocity().dot(place - location)) / max(place.distance(location), 0.1)
         if place.distance(location) <= TRAFFIC_MARGIN + TIME_TO_STOP * approach and location.distance(hero) > 0.1:

@@ -79,9 +79,7 @@ class Starts:
             numbers = [(self._next + step * self._settings["consequent_mode_step"]) % count for step in range(count)]
         else:
             numbers = core.rng.permutation(count).tolist()
-        assert core.world is not None
-        assert core.hero is not None
-        others = [actor for actor in core.world.get_actors().filter("vehicle.*") if actor.id != core.hero.id]
+        others = [actor for actor in core.find_actors("vehicle.*") if actor.id != core.hero.id]
         chosen = numbers[0]
         for number in numbers:
             place = track.transform_at(track.length * number / count).location

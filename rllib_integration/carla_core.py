@@ -1,8 +1,6 @@
-"""One CARLA world as an environment needs it: a server, its client, the hero with its sensors, the traffic.
+"""One CARLA world as an environment needs it: a connection to a server, the hero with its sensors, the traffic.
 
-Every call that waits for the server goes through the pool's bounded calls, so that none waits longer than allowed and
-the end of the server's process is noticed at once. What goes wrong with a server is a `ServerError`; whoever
-catches one calls `server_failed`, and `connect` (or the next `setup_experiment`) brings another server up.
+After a `ServerError` call `server_failed`: `connect`, or the next `setup_experiment`, brings another server up.
 """
 
 from __future__ import annotations
@@ -12,10 +10,9 @@ import gc
 import logging
 import math
 import os
-import re
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import carla
 import numpy as np
@@ -23,6 +20,7 @@ import numpy as np
 from rllib_integration.annotations import Settings
 from rllib_integration.config.core import BASE_CORE_CONFIG, resolve_core_config
 from rllib_integration.config.merging import ConfigError, nearest_sentence
+from rllib_integration.connection import Connection
 from rllib_integration.dynamics import Dynamics, gear_at_speed
 from rllib_integration.metrics import COLLISION_SENSOR, EpisodeMetrics
 from rllib_integration.roads.routes import plan_route
@@ -35,17 +33,14 @@ from rllib_integration.scenario import (
     read_location,
     town_name,
 )
-from rllib_integration.sensors import SensorFactory, SensorInterface, SensorTimeoutError
+from rllib_integration.sensors import SensorFactory, SensorInterface
 from rllib_integration.sensors.bird_view_manager import BirdviewManager
 from rllib_integration.servers import (
-    EMBEDDED_CHOSEN,
     CarlaServer,
     PortLease,
     ServerDiedError,
     ServerError,
     ServerHangError,
-    chooses_embedded,
-    create_pool,
     is_port_free,
     kill_all_servers,
     lease_traffic_manager_port,
@@ -55,27 +50,21 @@ from rllib_integration.servers.pool import ServerPool
 from rllib_integration.setup_check import check_rendering
 from rllib_integration.telemetry.painter import Painter
 from rllib_integration.ticking import Clock, FrameWatch, finish_and_collect
-from rllib_integration.tracks.racetracks import RACETRACKS, racetrack_opendrive
+from rllib_integration.tracks.racetracks import RACETRACKS
 from rllib_integration.traffic.handle import Traffic
 
 __all__ = ["BASE_CORE_CONFIG", "CarlaCore", "is_used", "kill_all_servers", "resolve_core_config"]
 
 logger = logging.getLogger(__name__)
-Result = TypeVar("Result")
 
 _SPECTATOR_BEHIND = 5.0  # [m]
 _SPECTATOR_ABOVE = 3.0  # [m]
-_SUBSTEP = 0.01  # [s] CARLA's default; substeps are added for longer time steps
-_FEWEST_SUBSTEPS, _MOST_SUBSTEPS = 10, 16  # CARLA refuses more; beyond them, each is longer
-_NO_SERVER = "There is no CARLA server: the last one failed, and no other has been acquired."
-_CLIENT_TIME_OUT = re.compile(r"time-out of \d+ms while waiting for the simulator")
 _SILENCE = 1.0  # [s] after which a frame that was only asked for is asked after
 _SPIN_UP = 0.5  # [s] in which the clutch brings the engine to the wheels' speed
 _STANDING = 0.5  # [m/s] below which it may be at rest
 _BIRD_VIEW_RADIUS = 25.0  # [m] shown to people
 _EPISODES_OF_A_CLIENT = 2000
 _POINTS_KEPT_CLEAR = 20  # of a route with scenarios, which traffic keeps away from as it is spawned
-_BARE_ROADS = carla.OpendriveGenerationParameters(wall_height=0.0, additional_width=0.0)
 
 _traffic_managers_here: weakref.WeakSet[carla.TrafficManager] = weakref.WeakSet()
 """Those that live in this process, synchronous with their worlds."""
@@ -106,11 +95,8 @@ class CarlaCore:
 
     Attributes:
         config: That section over `BASE_CORE_CONFIG`, complete.
-        client: Connection to the server; None while there is none, as is everything that hangs on it.
-        world: The simulated world.
-        map: The town's roads.
-        hero: The vehicle that the experiment drives.
-        spectator: The free camera of the server's window.
+        connection: The server, its client and the settings of its world.
+        hero: The vehicle that the experiment drives; None while there is none, typed as it is in an episode.
         sensor_interface: The hero's sensors and their data.
         actors: Ids of the traffic's vehicles and walkers.
         frame: The frame of the last tick.
@@ -126,13 +112,10 @@ class CarlaCore:
 
     def __init__(self, config: Settings | None = None) -> None:
         self.config = resolve_core_config(config)
-        self.pool: ServerPool = create_pool(self.config)
-        self.client: carla.Client | None = None
-        self.world: Any = None
-        self.map: Any = None
-        self.hero: Any = None
-        self.spectator: Any = None
-        self.sensor_interface = SensorInterface(self._ask)
+        self.connection = Connection(self.config)
+        self.hero: carla.Vehicle
+        self._lose_hero()
+        self.sensor_interface = SensorInterface(self.connection.ask)
         self.metrics: EpisodeMetrics | None = None
         self.actors: list[int] = []
         self.frame = 0
@@ -142,12 +125,7 @@ class CarlaCore:
         self._traffic_manager: carla.TrafficManager | None = None
         self._traffic: Traffic | None = None
         self._frames: FrameWatch | None = None
-        self._available_towns: list[str] = []
-        self._town: str | None = None
-        self._timestep = 0.0
         self._engine_turns = False
-        # With "auto" the hero's sensors decide as soon as they are known.
-        self._renders: bool = self.config["enable_rendering"] is True or self.config["show_display"]
         self._extras: list[carla.Actor] = []
         self._weather: carla.WeatherParameters | None = None
         self.rng = np.random.default_rng()
@@ -157,7 +135,7 @@ class CarlaCore:
         self._bird_view: BirdviewManager | None = None
         self._bird_view_size = 0
         self._episodes_of_client = 0
-        self._forgotten: list[Any] = []
+        self._forgotten: list[object] = []
         self._orphans: dict[int, list[int]] = {}
         self._painter: Painter | None = None
         self._ticking: PendingCall[tuple[int, dict[str, tuple[int, Any]]]] | None = None
@@ -170,6 +148,33 @@ class CarlaCore:
 
     # The server and its client
 
+    @property
+    def pool(self) -> ServerPool:
+        """The environment's servers."""
+        return self.connection.pool
+
+    @property
+    def client(self) -> carla.Client | None:
+        """Connection to the server; None while there is none."""
+        return self.connection.client
+
+    # The next three are typed as they are in an episode, so that experiments need no assertion.
+
+    @property
+    def world(self) -> carla.World:
+        """The simulated world; None while there is no client."""
+        return cast(carla.World, self.connection.world)
+
+    @property
+    def map(self) -> carla.Map:
+        """The town's roads; None while there is no client."""
+        return cast(carla.Map, self.connection.map)
+
+    @property
+    def spectator(self) -> carla.Actor:
+        """The free camera of the server's window; None while there is no client."""
+        return cast(carla.Actor, self.connection.spectator)
+
     def connect(self) -> None:
         """Have a server and a client of it; does nothing while both are there.
 
@@ -177,7 +182,7 @@ class CarlaCore:
             ServerGaveUpError: Too many servers in a row failed.
             ServerSettingsError, ServerVersionError: No other server would do better.
         """
-        while self.client is None or self.pool.server is None:
+        while not self.connection.is_open:
             self.init_server()
             try:
                 self.connect_client()
@@ -186,67 +191,29 @@ class CarlaCore:
 
     def init_server(self) -> None:
         """Have a running server: the present one, or a new one of the configured kind."""
-        if chooses_embedded(self.config):
-            _say_once(EMBEDDED_CHOSEN)
-        server = self.pool.acquire()
-        self.server_port = server.port
+        self.server_port = self.connection.acquire_server().port
 
     def connect_client(self) -> None:
         """Connect to the server and take over its clock: synchronous, in steps of `timestep`."""
-        attempts = self.config["retries_on_error"]
-        for attempt in range(1, attempts + 1):
-            try:
-                client = self._call(self._new_client)
-                self.world = self._call(client.get_world)
-                break
-            except ServerHangError:
-                # One that loads its first town answers a new client, and only keeps this one waiting.
-                if attempt == attempts or not self._server().answers():
-                    raise
         self._has_sensed = False
-        self._apply_settings(self.config["timestep"])
-        self._available_towns = list(self._call(client.get_available_maps))
-        self._enter_world()
+        self.connection.connect_client()
+        self._share_world()
         self._remove_orphans()
-        self.client = client
         self._episodes_of_client = 0
         self._forgotten = []
 
-    def _new_client(self) -> carla.Client:
-        server = self._server()
-        # With one thread the client handles messages in the order of their arrival, so that the events of a
-        # frame are there when the tick returns; and idle threads of the client are not free.
-        client = carla.Client(server.host, server.port, worker_threads=1)
-        client.set_timeout(self.config["timeout"])
-        return client
+    def _share_world(self) -> None:
+        """Hand the sensors what is known of the world."""
+        self.sensor_interface.map = self.connection.map
+        self.sensor_interface.blueprints = self.connection.blueprints
+        self.sensor_interface.counts_events = self.connection.server.queues_ticks
 
     def set_timestep(self, seconds: float) -> None:
         """Change the time that a tick simulates until the next episode; it costs some ticks.
 
         Call it before the hero's sensors are spawned, which count in ticks.
         """
-        if seconds != self._timestep:
-            self._apply_settings(seconds)
-
-    def _apply_settings(self, timestep: float) -> None:
-        settings = self._call(self.world.get_settings)
-        settings.synchronous_mode = True
-        settings.fixed_delta_seconds = timestep
-        settings.no_rendering_mode = not self._renders
-        settings.substepping = True
-        settings.max_substep_delta_time = max(_SUBSTEP, timestep / _MOST_SUBSTEPS)
-        settings.max_substeps = min(max(_FEWEST_SUBSTEPS, math.ceil(timestep / _SUBSTEP - 1e-6)), _MOST_SUBSTEPS)
-        settings.deterministic_ragdolls = True
-        self._call(self.world.apply_settings, settings, self.config["timeout"])
-        self._timestep = timestep
-
-    def _enter_world(self) -> None:
-        self.map = self._call(self.world.get_map, timeout=self.config["load_timeout"])
-        self.sensor_interface.map = self.map
-        self.sensor_interface.counts_events = self._server().queues_ticks
-        if self.sensor_interface.blueprints is None:
-            self.sensor_interface.blueprints = self._call(self.world.get_blueprint_library)
-        self.spectator = self._call(self.world.get_spectator)
+        self.connection.set_timestep(seconds)
 
     def _ignore_frames(self) -> None:
         if self._frames is not None:
@@ -258,39 +225,9 @@ class CarlaCore:
         """The present server; None while there is none."""
         return self.pool.server
 
-    def _server(self) -> CarlaServer:
-        if self.pool.server is None:
-            raise ServerDiedError(_NO_SERVER)
-        return self.pool.server
-
-    def _call(self, function: Callable[..., Result], *arguments: object, timeout: float | None = None) -> Result:
-        """Call something that waits for the server, no longer than allowed."""
-        return self._begin(function, *arguments, timeout=timeout).result()
-
-    def _ask(self, function: Callable[..., Result], *arguments: object) -> Result:
-        """`_call` for sensors, which are read here or in the client's own thread."""
-        calls = self.pool.calls
-        return function(*arguments) if calls is not None and calls.is_calling() else self._call(function, *arguments)
-
-    def _begin(
-        self, function: Callable[..., Result], *arguments: object, timeout: float | None = None
-    ) -> PendingCall[Result]:
-        if self.pool.calls is None:
-            raise ServerDiedError(_NO_SERVER)
-        # The client's own time-outs come first: their messages say more.
-        seconds = (timeout or self.config["timeout"]) + 1.0
-        return self.pool.calls.begin(function, *arguments, timeout=seconds)
-
     def as_server_error(self, error: RuntimeError) -> ServerError | None:
         """The loss of the server that an error of the client means; None if it means something else."""
-        if isinstance(error, ServerError):
-            return error
-        server = self.pool.server
-        if server is not None and server.exit_status() is not None:
-            return ServerDiedError(server.exit_report())
-        if isinstance(error, SensorTimeoutError) or _CLIENT_TIME_OUT.match(str(error)):
-            return ServerHangError(str(error))
-        return None
+        return self.connection.as_server_error(error)
 
     def server_failed(self, error: ServerError) -> None:
         """Give the present server up: end it, forget all that hung on it, prepare the next one."""
@@ -312,15 +249,16 @@ class CarlaCore:
             # The client aborts the process if one of its own threads drops the last reference to it, as one that
             # still ends a sensor does. So all of it is kept until the next client is there.
             sensors = self.sensor_interface.abandon()
-            self.sensor_interface = SensorInterface(self._ask)
-            self._forgotten = [self.client, self.world, self.map, self.hero, self.spectator, sensors, self._extras]
+            self.sensor_interface = SensorInterface(self.connection.ask)
+            self._forgotten = [*self.connection.forget(), self.hero, sensors, self._extras]
             self._extras = []
         self._stop_traffic()
         self._ignore_frames()
         self._traffic_manager = self._ticking = self._expected = None
         self.metrics = self._bird_view = None
-        self.client = self.world = self.map = self.hero = self.spectator = None
-        self._town = self._weather = None
+        self.connection.forget()
+        self._lose_hero()
+        self._weather = None
 
     def _own_actors(self) -> list[int]:
         """Ids of the hero, its sensors and the traffic, each after what is attached to it."""
@@ -334,9 +272,9 @@ class CarlaCore:
         """Destroy what was ours on a server that hung and answers again; one that we started would have been ended."""
         ours = self._orphans.pop(self.world.id, [])
         self._orphans = {}
-        if ours and not self._server().started_here:
-            for actor in self._call(self.world.get_actors, ours):
-                self._call(actor.destroy)
+        if ours and not self.connection.server.started_here:
+            for actor in cast("Iterable[carla.Actor]", self.connection.call(self.world.get_actors, ours)):
+                self.connection.call(actor.destroy)
 
     def close(self) -> None:
         """Destroy what is ours, end the server if it was started here. Twice is fine."""
@@ -346,7 +284,7 @@ class CarlaCore:
                 self._end_tick()
                 self._clear_world()
                 if self._traffic_manager is not None and self._traffic is None:
-                    self._call(self._traffic_manager.shut_down)
+                    self.connection.call(self._traffic_manager.shut_down)
             except RuntimeError as error:
                 logger.info("The world could not be left tidy: %s", error)
         self._forget_world()
@@ -388,7 +326,7 @@ class CarlaCore:
         self.rng = hero_rng
         self._clear_world()
         self._renew_client()
-        available = [*self._available_towns, *RACETRACKS]
+        available = [*self.connection.available_towns, *RACETRACKS]
         self._load_town(choose_town(experiment_config["town"], available, for_town))
         self.set_timestep(self.config["timestep"])
         self.set_weather(choose_weather(experiment_config["weather"], for_weather))
@@ -397,7 +335,7 @@ class CarlaCore:
             experiment_config = situate(self.map)
         hero = experiment_config["hero"]
         self._start_poses = hero_transforms(hero["spawn_points"], self.map, hero_rng)
-        self._call(self.world.reset_all_traffic_lights)
+        self.connection.call(self.world.reset_all_traffic_lights)
         activity = experiment_config["background_activity"]
         own_seed = activity["seed"]
         traffic_seed = int(for_traffic.integers(2**31)) if own_seed is None else own_seed
@@ -422,48 +360,18 @@ class CarlaCore:
     @property
     def town(self) -> str:
         """Plain name of the town that was asked for, or else of the one that the server has."""
-        return town_name(self._town or self.map.name)
+        return town_name(self.connection.town or self.map.name)
 
     def _load_town(self, town: str) -> None:
-        if town == self._town:
+        if town == self.connection.town:
             return
         self._stop_traffic()
         self._ignore_frames()
-        layers = carla.MapLayer.All
-        # Only the towns named _Opt are built in layers; of the others, NONE would be an empty promise.
-        if town_name(town).endswith("_Opt") and not self.config["enable_map_assets"]:
-            layers = carla.MapLayer.NONE
-        if self._is_there(town, layers):
-            self._town = town
-            return
-        self._server().prepare_town(town)
-        assert self.client is not None
-        with self._patience() as seconds:
-            if town_name(town) in RACETRACKS and town_name(town) not in map(town_name, self._available_towns):
-                arguments: tuple[Any, ...] = (racetrack_opendrive(town_name(town)), _BARE_ROADS, False)
-                self.world = self._call(self.client.generate_opendrive_world, *arguments, timeout=seconds)
-            else:
-                self.world = self._call(self.client.load_world, town, False, layers, timeout=seconds)
-        self._weather = None
-        self.sensor_interface.memory = {}
-        self._enter_world()
-        self._town = town
-
-    @contextlib.contextmanager
-    def _patience(self) -> Iterator[float]:
-        """Give calls of the client as long as loading a town may take; yields the seconds."""
-        assert self.client is not None
-        self.client.set_timeout(self.config["load_timeout"])
-        try:
-            yield self.config["load_timeout"]
-        finally:
-            self.client.set_timeout(self.config["timeout"])
-
-    def _is_there(self, town: str, layers: carla.MapLayer) -> bool:
-        """Whether the server came with this town: loading it would take time, and from others their actors."""
-        if self._town is not None or town_name(self.map.name) != town_name(town):
-            return False
-        return layers == carla.MapLayer.All or not self._server().started_here
+        if self.connection.needs_loading(town):
+            self.connection.load_town(town)
+            self._weather = None
+            self.sensor_interface.memory = {}
+            self._share_world()
 
     def set_weather(self, weather: carla.WeatherParameters) -> None:
         """Change the weather until the next episode. Does not wait for the server."""
@@ -475,15 +383,15 @@ class CarlaCore:
         """Remove the hero, its sensors and the traffic."""
         assert self.client is not None
         # The client hides a time-out while it destroys an actor, and there are many: this call raises it.
-        self._call(self.client.get_server_version)
+        self.connection.call(self.client.get_server_version)
         removed = self._remove_hero()
         if self._traffic is not None and (self._traffic.vehicles or self._traffic.walkers):
-            self._call(self._traffic.clear)
+            self.connection.call(self._traffic.clear)
             self.actors = []
             removed = True
         extras, self._extras = self._extras, []
         for actor in extras:
-            self._call(actor.destroy)
+            self.connection.call(actor.destroy)
         if removed or extras:
             self._tick_world()
 
@@ -511,10 +419,14 @@ class CarlaCore:
             if not blueprint.has_attribute(name):
                 raise ConfigError(f"{type_id} has no attribute '{name}'.")
             blueprint.set_attribute(name, str(value))
-        actor = self._call(self.world.spawn_actor, blueprint, pose)
+        actor = self.connection.call(self.world.spawn_actor, blueprint, pose)
         self._extras.append(actor)
-        self._server().note_actors(self.world.id, self._own_actors())
+        self.connection.server.note_actors(self.world.id, self._own_actors())
         return actor
+
+    def find_actors(self, pattern: str) -> list[carla.Actor]:
+        """The world's actors whose type matches a pattern such as `vehicle.*`, as the client knows them."""
+        return list(cast("Iterable[carla.Actor]", self.world.get_actors().filter(pattern)))
 
     def remove(self, actor: carla.Actor) -> None:
         """Destroy what `spawn` has spawned, before its episode ends.
@@ -524,16 +436,20 @@ class CarlaCore:
         """
         if actor in self._extras:
             self._extras.remove(actor)
-            self._call(actor.destroy)
+            self.connection.call(actor.destroy)
+
+    def _lose_hero(self) -> None:
+        self.hero = cast(carla.Vehicle, None)
 
     def _remove_hero(self) -> bool:
         if self.sensor_interface.sensors:
-            self._call(self.sensor_interface.destroy)
-        hero, self.hero = self.hero, None
+            self.connection.call(self.sensor_interface.destroy)
+        hero = self.hero
+        self._lose_hero()
         self.metrics = self._bird_view = None
         if hero is None or not hero.is_alive:
             return False
-        self._call(hero.destroy)
+        self.connection.call(hero.destroy)
         return True
 
     def reset_hero(self, hero_config: Settings, ticks_per_step: int = 1) -> None:
@@ -559,22 +475,22 @@ class CarlaCore:
         blueprint = choose_blueprint(self.sensor_interface.blueprints, hero_config["blueprint"], self.rng)
         if blueprint.has_attribute("role_name"):
             blueprint.set_attribute("role_name", "hero")
-        self.hero = self._spawn_on_first_free(blueprint, poses)
+        self.hero = cast(carla.Vehicle, self._spawn_on_first_free(blueprint, poses))
         self._engine_turns = False
-        self._server().note_actors(self.world.id, self._own_actors())
+        self.connection.server.note_actors(self.world.id, self._own_actors())
         self._tick_world()
         self._prepare_sensors(hero_config["sensors"])
         self._sensors_are_new = True
         self.sensor_interface.ticks_per_step = ticks_per_step
         self._spawn_sensors(hero_config["sensors"])
-        self.metrics = self._call(EpisodeMetrics, self.hero, self.map, self.sensor_interface)
-        self._server().note_actors(self.world.id, self._own_actors())
+        self.metrics = self.connection.call(EpisodeMetrics, self.hero, self.map, self.sensor_interface)
+        self.connection.server.note_actors(self.world.id, self._own_actors())
 
     def change_dynamics(self, dynamics: Dynamics) -> None:
         """Make the hero the car of an episode; before it is put where it starts."""
         if dynamics.changes_car:
-            physics = self._ask(self.hero.get_physics_control)
-            self._call(self.hero.apply_physics_control, dynamics.change(physics))
+            physics = self.connection.ask(self.hero.get_physics_control)
+            self.connection.call(self.hero.apply_physics_control, dynamics.change(physics))
 
     def start_hero(self, pose: carla.Transform, speed: float) -> None:
         """Put the hero somewhere, at a speed [m/s] along its heading, in gear and with its engine turning.
@@ -589,9 +505,9 @@ class CarlaCore:
         if speed < _STANDING and not self._engine_turns:
             return
         self._engine_turns = speed >= _STANDING
-        gear = gear_at_speed(self._ask(self.hero.get_physics_control), speed)
+        gear = gear_at_speed(self.connection.ask(self.hero.get_physics_control), speed)
         self.hero.apply_control(carla.VehicleControl(manual_gear_shift=True, gear=gear))
-        for _ in range(math.ceil(_SPIN_UP / self._timestep)):
+        for _ in range(math.ceil(_SPIN_UP / self.connection.timestep)):
             self._tick_world()
             self.hero.set_transform(pose)
             self.hero.set_target_velocity(velocity)
@@ -601,16 +517,19 @@ class CarlaCore:
         """Have the world draw pictures if a sensor is a camera, or the configuration asks for it."""
         check_rendering(self.config, sensors)
         if self.config["enable_rendering"] == "auto" and not self.config["show_display"]:
-            needed = any(map(SensorFactory.needs_rendering, sensors.values()))
-            if needed != self._renders:
-                self._renders = needed
-                self._apply_settings(self._timestep)
+            self.connection.set_rendering(any(map(SensorFactory.needs_rendering, sensors.values())))
 
     def _spawn_sensors(self, sensors: Mapping[str, Mapping[str, Any]]) -> None:
         # A server that has just come may still compile what its sensors need.
-        with contextlib.nullcontext(self.config["timeout"]) if self._has_sensed else self._patience() as seconds:
+        with (
+            contextlib.nullcontext(self.config["timeout"])
+            if self._has_sensed
+            else self.connection.patience() as seconds
+        ):
             for name, attributes in sensors.items():
-                self._call(SensorFactory.spawn, name, attributes, self.sensor_interface, self.hero, timeout=seconds)
+                self.connection.call(
+                    SensorFactory.spawn, name, attributes, self.sensor_interface, self.hero, timeout=seconds
+                )
         self._has_sensed = True
 
     def _prepare_sensors(self, sensors: Mapping[str, Settings]) -> None:
@@ -623,7 +542,7 @@ class CarlaCore:
         refusal = ""
         for pose in poses:
             try:
-                return self._call(self.world.spawn_actor, blueprint, pose)
+                return self.connection.call(self.world.spawn_actor, blueprint, pose)
             except ServerError:
                 raise
             except RuntimeError as error:
@@ -686,7 +605,7 @@ class CarlaCore:
         assert self._traffic is not None
         places = [*((pose.location.x, pose.location.y) for pose in self._start_poses[:1]), *keep_clear]
         drawn = int(self.rng.integers(2**31)) if seed is None else seed
-        notes = self._call(
+        notes = self.connection.call(
             self._traffic.spawn,
             *(drawn, n_vehicles, n_walkers, hybrid, places),
             timeout=self.config["load_timeout"],
@@ -694,15 +613,15 @@ class CarlaCore:
         for note in notes:
             logger.warning("%s: %s", town_name(self.map.name), note)
         self.actors = [*self._traffic.vehicles, *self._traffic.walkers]
-        self._server().note_actors(self.world.id, self._own_actors())
+        self.connection.server.note_actors(self.world.id, self._own_actors())
 
     def _start_traffic(self) -> None:
-        server = self._server()
+        server = self.connection.server
         self._lease_tm_port()
         timeout = self.config["timeout"]
         outlives = 0.0 if server.started_here else timeout
         arguments = (server.host, server.port, self.tm_port, timeout, server.log_path, outlives)
-        self._traffic = self._call(Traffic, *arguments, timeout=self.config["load_timeout"])
+        self._traffic = self.connection.call(Traffic, *arguments, timeout=self.config["load_timeout"])
 
     def _stop_traffic(self) -> None:
         traffic, self._traffic = self._traffic, None
@@ -726,11 +645,11 @@ class CarlaCore:
             self.connect()
             self._lease_tm_port()
             assert self.client is not None
-            self._traffic_manager = self._call(self.client.get_trafficmanager, self.tm_port)
+            self._traffic_manager = self.connection.call(self.client.get_trafficmanager, self.tm_port)
             if self._traffic is None:
-                self._call(self._traffic_manager.set_synchronous_mode, True)
+                self.connection.call(self._traffic_manager.set_synchronous_mode, True)
                 _traffic_managers_here.add(self._traffic_manager)
-                self._call(self._traffic_manager.set_random_device_seed, int(self.rng.integers(2**31)))
+                self.connection.call(self._traffic_manager.set_random_device_seed, int(self.rng.integers(2**31)))
         return self._traffic_manager
 
     # A tick
@@ -765,7 +684,7 @@ class CarlaCore:
             goal = clock.begin(repeat)
             # Several things are waited for as one where ticks are queued, and where sensors begin to listen.
             parts = repeat + 1 if goal or self._sensors_are_new else 1
-            self._ticking = self._begin(
+            self._ticking = self.connection.begin(
                 finish_and_collect,
                 *(clock, repeat, goal, self.sensor_interface, self._sensors_are_new),
                 timeout=clock.timeout * parts,
@@ -807,7 +726,7 @@ class CarlaCore:
         """Wait for a frame; ask why, should it be long in coming."""
         if expected.call.came_within(_SILENCE):
             return expected.call.result()
-        frame = self._call(expected.clock.make_up, expected.frame, timeout=expected.clock.timeout)
+        frame = self.connection.call(expected.clock.make_up, expected.frame, timeout=expected.clock.timeout)
         if not expected.call.done:
             self._ignore_frames()  # it has heard nothing, as when somebody else has loaded a world
         return frame
@@ -817,11 +736,11 @@ class CarlaCore:
         if self._ticking is not None or self._expected is not None:
             self.finish_tick()
         if self._traffic is not None:
-            self._call(self._traffic.settle)
+            self.connection.call(self._traffic.settle)
 
     def _tick_world(self) -> None:
         """Tick without looking at the sensors."""
-        self.frame = self._call(self.clock().tick)
+        self.frame = self.connection.call(self.clock().tick)
 
     def clock(self) -> Clock:
         """What ticks the world as it is now: this client, or the traffic's process while there is traffic."""
@@ -829,10 +748,9 @@ class CarlaCore:
         # Pictures of several ticks at once would take longer than the time allowed for one, and of ticks at once only
         # the last is told.
         all_matter = self.sensor_interface.streams_between or self.sensor_interface.hears_every_frame
-        queues = alone and self._server().queues_ticks and not all_matter
+        queues = alone and self.connection.server.queues_ticks and not all_matter
         queue = self.client if queues else None
-        if self.pool.calls is None:
-            raise ServerDiedError(_NO_SERVER)
+        assert self.pool.calls is not None  # as there is a server
         progress = self.pool.calls.note_progress
         if self._frames is None and (queues or self._traffic is not None):
             self._frames = FrameWatch(self.world, progress)
@@ -856,7 +774,7 @@ class CarlaCore:
 
     def get_sensor_data(self) -> dict[str, tuple[int, Any]]:
         """What the sensors saw of the last tick's frame: sensor name -> (frame, parsed data)."""
-        return self._call(self.sensor_interface.get_data, self.frame or None, self.config["timeout"])
+        return self.connection.call(self.sensor_interface.get_data, self.frame or None, self.config["timeout"])
 
     def bird_view(self, size: int) -> np.ndarray:
         """The hero's surroundings from above, also where it has no such sensor: uint8 (size, size, 3), RGB."""
@@ -864,15 +782,21 @@ class CarlaCore:
             self._bird_view_size = size
             attributes = {"type": "sensor.birdview", "size": size, "radius": _BIRD_VIEW_RADIUS}
             SensorFactory.prepare(attributes, self.map)
-            self._bird_view = self._call(BirdviewManager, self.hero, self.map, size, _BIRD_VIEW_RADIUS, None, True)
-        return self._call(self._bird_view.render, self.sensor_interface.route)
+            self._bird_view = self.connection.call(
+                BirdviewManager, self.hero, self.map, size, _BIRD_VIEW_RADIUS, None, True
+            )
+        return self.connection.call(self._bird_view.render, self.sensor_interface.route)
 
     def set_spectator_camera_view(self) -> None:
         """Move the spectator behind and above the hero. Does not wait for the server."""
         pose = self.hero.get_transform()
         forward = pose.get_forward_vector()
-        behind = pose.location - carla.Location(forward.x, forward.y, forward.z) * _SPECTATOR_BEHIND
-        self.spectator.set_transform(carla.Transform(behind + carla.Location(z=_SPECTATOR_ABOVE), pose.rotation))
+        place = carla.Location(
+            pose.location.x - forward.x * _SPECTATOR_BEHIND,
+            pose.location.y - forward.y * _SPECTATOR_BEHIND,
+            pose.location.z - forward.z * _SPECTATOR_BEHIND + _SPECTATOR_ABOVE,
+        )
+        self.spectator.set_transform(carla.Transform(place, pose.rotation))
 
 
 def _places_of_scenarios(experiment_config: Settings) -> list[tuple[float, float]]:
@@ -890,12 +814,3 @@ class _ExpectedFrame(NamedTuple):
     clock: Clock
     frame: int
     call: PendingCall[int]
-
-
-_said: set[str] = set()
-
-
-def _say_once(line: str) -> None:
-    if line not in _said:
-        _said.add(line)
-        print(line, flush=True)

@@ -160,7 +160,7 @@ def test_a_step_is_one_hand_over_and_one_request(core, monkeypatch):
             return getattr(world, name)
 
     monkeypatch.setattr(type(core.pool.calls), "begin", record)
-    monkeypatch.setattr(core, "world", Recorder())
+    monkeypatch.setattr(core.connection, "world", Recorder())
     data = core.tick(carla.VehicleControl(throttle=0.1))
     assert len(handed_over) == 1
     assert requests == ["tick"]
@@ -282,8 +282,8 @@ def test_fault_11_layers_are_left_out_of_layered_towns_only(core, monkeypatch):
             asked.append((town, reset_settings, layers))
             return core.world
 
-    monkeypatch.setattr(core, "client", Client())
-    monkeypatch.setattr(core, "_town", None)
+    monkeypatch.setattr(core.connection, "client", Client())
+    monkeypatch.setattr(core.connection, "town", None)
     monkeypatch.setattr(core, "_weather", None)
     core._load_town("Town05_Opt")
     core._load_town("Town05")

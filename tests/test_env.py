@@ -261,7 +261,7 @@ def test_a_world_loaded_by_somebody_else_does_not_stop_the_ticks(make_env):
     env = make_env(carla={"server": {"kind": "embedded"}, "ticks_per_step": 2})
     drive(env, [1] * 3, seed=3)
     core = env.core
-    core.world = core.client.reload_world(False)
+    core.connection.world = core.client.reload_world(False)
     frame = core.world.get_snapshot().frame
     core._remove_hero()
     for step in range(1, 4):

@@ -109,8 +109,7 @@ class LeaderboardCriteria:
         """Compare the hero's mean speed with that of the traffic, at each quarter of the route."""
         if now - self._looked_at > _ROSTER_SECONDS:
             self._looked_at = now
-            assert self._core.world is not None
-            vehicles = self._core.world.get_actors().filter("vehicle.*")
+            vehicles = self._core.find_actors("vehicle.*")
             roles = ("autopilot", "background")
             self._others = [vehicle for vehicle in vehicles if vehicle.attributes.get("role_name") in roles]
         if self._others:

@@ -39,7 +39,7 @@ def test_a_server_that_does_not_list_a_race_track_builds_the_same_one(
     known, pose = core.map.to_opendrive(), core.hero.get_transform()
     measured = core.sensor_interface.sensors["lidar"].cast(pose)
     begin(core, "Minitown")
-    monkeypatch.setattr(core, "_available_towns", ["/Game/Carla/Maps/Minitown"])
+    monkeypatch.setattr(core.connection, "available_towns", ["/Game/Carla/Maps/Minitown"])
     begin(core, "Racetrack01")
     assert core.map.to_opendrive() == known
     assert core.town == "Racetrack01"
