@@ -513,13 +513,13 @@ class CarlaCore:
             self.hero.set_target_velocity(velocity)
         self.hero.apply_control(carla.VehicleControl())
 
-    def _choose_rendering(self, sensors: Mapping[str, Mapping[str, Any]]) -> None:
+    def _choose_rendering(self, sensors: Mapping[str, Settings]) -> None:
         """Have the world draw pictures if a sensor is a camera, or the configuration asks for it."""
         check_rendering(self.config, sensors)
         if self.config["enable_rendering"] == "auto" and not self.config["show_display"]:
             self.connection.set_rendering(any(map(SensorFactory.needs_rendering, sensors.values())))
 
-    def _spawn_sensors(self, sensors: Mapping[str, Mapping[str, Any]]) -> None:
+    def _spawn_sensors(self, sensors: Mapping[str, Settings]) -> None:
         # A server that has just come may still compile what its sensors need.
         with (
             contextlib.nullcontext(self.config["timeout"])

@@ -91,7 +91,7 @@ class CarlaEnv(gymnasium.Env):
             )
         experiment_class = load_class(experiment_config["type"], BaseExperiment, "env_config.experiment.type")
         self.experiment: BaseExperiment = experiment_class(experiment_config)
-        self.config: dict[str, Any] = {"carla": core_config, "experiment": self.experiment.config}
+        self.config: Record = {"carla": core_config, "experiment": self.experiment.config}
         check_setup(core_config, self.experiment.config)
         self.action_space = self.experiment.get_action_space()
         self.observation_space = self.experiment.get_observation_space()

@@ -10,11 +10,12 @@ import contextlib
 import logging
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import carla
 
+from rllib_integration.annotations import Settings
 from rllib_integration.scenario import town_name
 from rllib_integration.sensors import SensorTimeoutError
 from rllib_integration.servers import (
@@ -59,7 +60,7 @@ class Connection:
         renders: Whether the world draws pictures for cameras.
     """
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: Settings) -> None:
         self.pool: ServerPool = create_pool(config)
         self.client: carla.Client | None = None
         self.world: carla.World | None = None

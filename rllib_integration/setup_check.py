@@ -16,6 +16,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from rllib_integration.annotations import Settings
 from rllib_integration.config.merging import ConfigError, nearest_sentence
 from rllib_integration.config.server import ServerSettings
 from rllib_integration.scenario import check_spawn_points, choose_town, choose_weather, read_location
@@ -62,7 +63,7 @@ def known_to_carla() -> _Known:
     return known
 
 
-def check_setup(core_config: Mapping[str, Any], experiment_config: Mapping[str, Any]) -> None:
+def check_setup(core_config: Settings, experiment_config: Settings) -> None:
     """Refuse what could not begin an episode.
 
     Args:
@@ -95,7 +96,7 @@ def check_setup(core_config: Mapping[str, Any], experiment_config: Mapping[str, 
         logger.warning("%s A CARLA of your own may know it.", sentence)
 
 
-def check_rendering(core_config: Mapping[str, Any], sensors: Mapping[str, Mapping[str, Any]]) -> None:
+def check_rendering(core_config: Settings, sensors: Mapping[str, Settings]) -> None:
     """Refuse cameras in a world that draws no pictures.
 
     Raises:
@@ -128,14 +129,14 @@ def _unknown_towns(setting: Any) -> list[str]:
     return []
 
 
-def _check_route(route: Mapping[str, Any] | None) -> None:
+def _check_route(route: Settings | None) -> None:
     if route and "goal" in route:
         read_location(route["goal"], "env_config.experiment.route.goal")
     for point in (route or {}).get("via", ()):
         read_location(point, "env_config.experiment.route.via")
 
 
-def _check_sensor(name: str, attributes: Mapping[str, Any]) -> list[str]:
+def _check_sensor(name: str, attributes: Settings) -> list[str]:
     """Refuse a sensor that can't be; return sentences about what CARLA does not know."""
     sensor_class = SensorFactory.sensor_class(attributes["type"])
     sensor_class.read_options(attributes)

@@ -86,7 +86,7 @@ class SensorFactory:
         SensorFactory.sensor_class(attributes.get("type", "")).prepare(attributes, carla_map)
 
     @staticmethod
-    def needs_rendering(attributes: Mapping[str, Any]) -> bool:
+    def needs_rendering(attributes: Settings) -> bool:
         """Whether a sensor so configured shows nothing in a world without rendering: it is one of CARLA's cameras.
 
         Raises:
@@ -96,7 +96,7 @@ class SensorFactory:
         return (SensorFactory.sensor_class(type_id).type_id or str(type_id)).startswith("sensor.camera.")
 
     @staticmethod
-    def space(attributes: Mapping[str, Any]) -> gymnasium.Space:
+    def space(attributes: Settings) -> gymnasium.Space:
         """The Gymnasium space of the parsed data of a sensor so configured; needs no simulator."""
         cls = SensorFactory.sensor_class(attributes.get("type", ""))
         return cls.space_for({**attributes, **cls.read_options(attributes)})

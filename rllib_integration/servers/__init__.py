@@ -69,7 +69,7 @@ def check_server(settings: ServerSettings) -> None:
     _KINDS[chosen_kind(settings)](settings).check()
 
 
-def create_pool(core_config: Mapping[str, Any]) -> ServerPool:
+def create_pool(core_config: Settings) -> ServerPool:
     """The pool of one environment's servers, each as `create_server` makes it; none is started yet.
 
     Args:

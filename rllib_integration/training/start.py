@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from rllib_integration.annotations import Settings
 from rllib_integration.config.server import ServerSettings
 from rllib_integration.config_file import load_config
 from rllib_integration.failures import INTERRUPTED, TERMINATED, report_failure
