@@ -762,7 +762,7 @@ class CarlaCore:
         if self._painter is None or self._painter.port != self.server_port:
             if self._painter is not None:
                 self._painter.close()
-            self._painter = Painter(self.server_port, self._server().host, self._simulated_seconds)
+            self._painter = Painter(self.server_port, self.connection.server.host, self._simulated_seconds)
         return self._painter
 
     def _simulated_seconds(self) -> float:

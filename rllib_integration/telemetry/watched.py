@@ -19,8 +19,15 @@ class WatchedWorld(Protocol):
     """
 
     frame: int
-    world: Any
-    map: Any
+
+    @property
+    def world(self) -> Any:
+        """The simulated world."""
+
+    @property
+    def map(self) -> Any:
+        """The town's roads."""
+
     hero: Any
     metrics: Any
     sensor_interface: Any
