@@ -350,8 +350,8 @@ def test_starts_keep_clear_of_those_who_could_not_stop() -> None:
         return SimpleNamespace(get_location=lambda: location, get_velocity=lambda: velocity)
 
     def is_free(*others: SimpleNamespace) -> bool:
-        world = SimpleNamespace(get_actors=lambda: SimpleNamespace(filter=lambda pattern: others))
-        return _is_free(SimpleNamespace(world=world, hero=actor(500.0)), carla.Location(0.0, 0.0, 0.0))
+        core = SimpleNamespace(find_actors=lambda pattern: others, hero=actor(500.0))
+        return _is_free(core, carla.Location(0.0, 0.0, 0.0))
 
     assert is_free(actor(-11.0), actor(11.0, speed=8.0), actor(-30.0, speed=8.0))
     assert not is_free(actor(-9.0))
