@@ -20,7 +20,7 @@ SCENARIOS_CONFIG: Record = {
     "lead": [20.0, 60.0],  # [m] before its trigger at which such an episode starts
     "start_speed": [0.0, 0.0],  # [m/s] at which it starts
     "levels": [],  # a curriculum: settings of `types` for each level, from easy to hard, in place of `types` above
-    "level": 0,  # of the curriculum; a callback raises it, see CurriculumCallbacks
+    "level": 0,  # of the curriculum; a callback raises it
     "earlier": 0.2,  # share of the episodes that are drawn from an earlier level
     "file": "",  # a route file of the Leaderboard's or Bench2Drive's: each episode is one of its routes
     "leaderboard": False,  # judge as the Leaderboard does: end where it gives a route up, compare speeds
