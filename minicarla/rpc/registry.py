@@ -20,6 +20,14 @@ class Returns(enum.Enum):
     BARE = enum.auto()
 
 
+class Unfinished:
+    """What a call returns that takes long: the server goes on with it, in turns with what others ask for."""
+
+    def go_on(self, seconds: float) -> Any:
+        """Work for about so long; returns the call's result, or itself if some is left."""
+        raise NotImplementedError
+
+
 class RemoteCall(NamedTuple):
     """One remote call.
 

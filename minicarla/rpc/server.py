@@ -25,21 +25,7 @@ from minicarla.protocol.rpc_server import RpcConnection, RpcServer
 from minicarla.protocol.stream_framing import WORLD_STREAM_ID, StreamType, encode_header, encode_token
 from minicarla.protocol.stream_server import StreamConnection, StreamServer
 from minicarla.protocol.values import integer
-from minicarla.rpc.calls import (  # noqa: F401  these register the calls
-    batch,
-    debug,
-    pushes,
-    recorder,
-    refused,
-    scenery,
-    sensors,
-    traffic,
-    vehicles,
-    walkers,
-    world,
-)
-from minicarla.rpc.calls.descriptions import Lookup, describe
-from minicarla.rpc.calls.world import settings_to_wire
+from minicarla.rpc.calls.descriptions import Lookup, describe, settings_to_wire
 from minicarla.rpc.deferrals import Deferrals
 from minicarla.rpc.errors import EXPECTED_ERRORS
 from minicarla.rpc.quirks.asynchronous_traffic import AsynchronousTraffic
@@ -53,8 +39,9 @@ from minicarla.rpc.quirks.subscribing import Subscribing
 from minicarla.rpc.quirks.synchronous_traffic import SynchronousTraffic
 from minicarla.rpc.quirks.world_loading import WorldLoading
 from minicarla.rpc.rate_limited_log import Complaints
-from minicarla.rpc.registry import REMOTE_CALLS, RemoteCall, RemoteError, Returns
+from minicarla.rpc.registry import REMOTE_CALLS, RemoteCall, RemoteError, Returns, Unfinished
 from minicarla.rpc.session import Client
+from minicarla.rpc.tick_extension import MOST_TICKS
 from minicarla.rpc.traffic_managers import TrafficManagers
 from minicarla.rpc.world_stream import WorldStream
 from minicarla.world.actors import Actor
@@ -64,8 +51,7 @@ from minicarla.world.simulation import Simulation
 
 logger = logging.getLogger(__name__)
 
-MOST_UNTOLD_TICKS = batch.MOST_TICKS
-"""Of one client, before a frame is told although the next tick is there already."""
+_BATCH_TURN = 0.02  # [s] for all batches that take long, in turns with what others ask for
 
 _CAMERAS = ("sensor.camera.rgb", "sensor.camera.instance_segmentation")
 """Those that need all kernels which are read as idle work."""
@@ -95,7 +81,7 @@ class _LongBatch(NamedTuple):
     client: Client
     request: Request
     call: RemoteCall
-    work: batch.Batch
+    work: Unfinished
     changes_traffic: bool
 
 
@@ -241,7 +227,7 @@ class Server:
 
     def _on_time(self) -> float | None:
         """Do what is due now; returns when the next thing is."""
-        if self._untold is not None and (self._untold_ticks >= MOST_UNTOLD_TICKS or not self._untold.has_input()):
+        if self._untold is not None and (self._untold_ticks >= MOST_TICKS or not self._untold.has_input()):
             self._tell()
         if self._deferrals:
             self._deferrals.run()
@@ -384,7 +370,7 @@ class Server:
         method = request.method
         try:
             result = work()
-            if isinstance(result, batch.Batch):
+            if isinstance(result, Unfinished):
                 self._long_batches.append(_LongBatch(client, request, call, result, self.changes_traffic))
                 client.connection.pause()
                 return
@@ -416,7 +402,7 @@ class Server:
         batches, self._long_batches = self._long_batches, []
         for client, request, call, work, changes_traffic in batches:
             self.client, self.request, self.changes_traffic = client, request, changes_traffic
-            self._conclude(client, request, call, functools.partial(work.go_on, batch.TURN / len(batches)))
+            self._conclude(client, request, call, functools.partial(work.go_on, _BATCH_TURN / len(batches)))
             if all(other.client is not client for other in self._long_batches):
                 client.connection.go_on()
 

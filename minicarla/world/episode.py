@@ -16,14 +16,11 @@ from minicarla.physics.step import step
 from minicarla.town import Town
 from minicarla.world.actors import FIXTURE, FIXTURE_KIND, LIGHT_KIND, VEHICLE_STATUS, Actor, Table
 from minicarla.world.friction import TRIGGER, apply_friction
-from minicarla.world.poses import ATTACHMENT, follow_parents, write_rotation
+from minicarla.world.poses import ATTACHMENT, Pose, follow_parents, write_rotation
 from minicarla.world.signal_zones import index_zones, look_at_signals
 from minicarla.world.skeletons import Skeletons
 from minicarla.world.street_lights import StreetLights
 from minicarla.world.traffic_lights import UNKNOWN, TrafficLights
-
-Pose = tuple[tuple[float, float, float], tuple[float, float, float]]
-"""Location x, y, z in metres and rotation pitch, yaw, roll in degrees, as CARLA writes them."""
 
 FRICTION_TRIGGER = "static.trigger.friction"
 _CONTACT_CAPACITY = 4096

@@ -18,6 +18,9 @@ from minicarla.physics.rigid_body import angles_from_rotation, rotation_from_ang
 from minicarla.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND, Floats, Rows
 from minicarla.world.actors import FIXTURE_KIND, SPRING_ARM
 
+Pose = tuple[tuple[float, float, float], tuple[float, float, float]]
+"""Location x, y, z in metres and rotation pitch, yaw, roll in degrees, as CARLA writes them."""
+
 SPRING_ARM_RATE = 8.0
 """1/s at which the heading of a spring arm follows its parent (Unreal's camera rotation lag speed)."""
 SPRING_ARM_HEIGHT = 0.3

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from minicarla.protocol.version import ProtocolVersion
 from minicarla.sensing import SENSORS, Mount, Sensor, SensorError, View
 from minicarla.sensing.geodesy import mercator, transverse_mercator
 from minicarla.world.actors import Actor
+from minicarla.world.episode import Episode
 from minicarla.world.poses import write_rotation
-
-if TYPE_CHECKING:
-    from minicarla.world.simulation import Simulation
+from minicarla.world.settings import EpisodeSettings
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,24 @@ class Publisher(Protocol):
         """Send one sensor message; False if it is none that a client could read."""
 
 
+class World(Protocol):
+    """What sensors look at; the simulation is one."""
+
+    publisher: Publisher
+    episode: Episode
+    settings: EpisodeSettings
+    version: ProtocolVersion
+    weather_by_name: dict[str, float]
+    lookup: Any
+    imu_gravity: float
+
+    def new_stream_id(self) -> int:
+        """A number no stream of this server ever had."""
+
+    def note_event(self, sensor: Actor) -> None:
+        """Count a message that a sensor of events has sent in the tick under way."""
+
+
 class _Mounted:
     """A living sensor and its clock."""
 
@@ -68,7 +86,7 @@ class SensorBoard:
         lacks_kernels: Tells whether what sensors of a type need is still being compiled; see `warming`.
     """
 
-    def __init__(self, simulation: Simulation) -> None:
+    def __init__(self, simulation: World) -> None:
         self.lacks_kernels: Callable[[str], bool] = lambda sensor: False
         self._simulation = simulation
         self._mounted: dict[int, _Mounted] = {}

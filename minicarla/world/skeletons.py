@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
@@ -12,10 +12,7 @@ from minicarla.physics.telemetry import wheel_pitch_angle, wheel_steer_angle
 from minicarla.sensing.models import JOINTS, limb_angles, walk_pose
 from minicarla.sensing.view import Joints
 from minicarla.world.actors import Actor
-from minicarla.world.poses import angles_of, multiply, write_rotation
-
-if TYPE_CHECKING:
-    from minicarla.world.episode import Episode, Pose
+from minicarla.world.poses import Pose, angles_of, multiply, write_rotation
 
 _NO_ROTATION = (0.0, 0.0, 0.0)
 
@@ -92,7 +89,7 @@ _VEHICLE_SOCKETS = {
 }
 
 
-GivenPose = tuple[float, dict[str, "Pose"]]
+GivenPose = tuple[float, dict[str, Pose]]
 """How far a pose from outside shows (0..1), and the bones beside their parents."""
 
 
@@ -112,10 +109,20 @@ def compose(parent: Pose, child: Pose) -> Pose:
     return (x, y, z), (math.degrees(pitch), math.degrees(yaw), math.degrees(roll))
 
 
+class Bodies(Protocol):
+    """Where actors are; the episode is one."""
+
+    def pose(self, actor: Actor) -> Pose:
+        """Where an actor is, as CARLA writes it."""
+
+    def row(self, actor: Actor) -> np.void:
+        """An actor's row, writable."""
+
+
 class Skeletons:
     """Answers where the parts of actors are, and keeps the poses that clients gave to walkers' bones."""
 
-    def __init__(self, episode: Episode) -> None:
+    def __init__(self, episode: Bodies) -> None:
         self._episode = episode
         self._posed: dict[int, dict[str, Pose]] = {}
         self._blend: dict[int, float] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
@@ -13,13 +13,11 @@ from minicarla.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND
 from minicarla.sensing.sensor import BOOLEAN_TEXTS
 from minicarla.world.actors import FIXTURE_KIND, Actor, Attachment
 from minicarla.world.blueprints import Blueprint, BlueprintLibrary
-from minicarla.world.episode import Episode, Pose
+from minicarla.world.episode import Episode
 from minicarla.world.meshes import blueprint_shown
-from minicarla.world.poses import first_obstacle, first_overlap
+from minicarla.world.poses import Pose, first_obstacle, first_overlap
+from minicarla.world.sensor_board import SensorBoard
 from minicarla.world.traffic_lights import GREEN
-
-if TYPE_CHECKING:
-    from minicarla.world.simulation import Simulation
 
 Box = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
 
@@ -88,8 +86,19 @@ def is_free(episode: Episode, box: Box, pose: Pose, skip: Actor | None = None) -
     return first_obstacle(town.obstacles, town.obstacle_grid, x, y, z, yaw, ex, ey, ez) < 0
 
 
+class World(Protocol):
+    """Where actors come to live; the simulation is one."""
+
+    episode: Episode
+    library: BlueprintLibrary
+    sensors: SensorBoard
+
+    def new_actor_id(self, wanted: int = 0, type_id: str = "") -> int:
+        """A number no actor of this episode ever had."""
+
+
 def spawn(
-    simulation: Simulation,
+    simulation: World,
     blueprint: Blueprint,
     given: Mapping[str, str],
     pose: Pose,

@@ -22,7 +22,7 @@ _COUNT = 40
 def server(monkeypatch):
     """Its batches have a turn for each command; two clients' requests are there before it begins to serve."""
     monkeypatch.setattr(batch, "LONGEST_AT_ONCE", 0.0)
-    monkeypatch.setattr(batch, "TURN", 0.0)
+    monkeypatch.setattr("minicarla.rpc.server._BATCH_TURN", 0.0)
     simulation = Simulation()
     server = Server(simulation, open_port(bind_port("127.0.0.1", 0)), open_port(bind_port("127.0.0.1", 0)), Clock())
     simulation.load("Minitown")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from minicarla.protocol import values
 from minicarla.rpc.calls import actors, debug, pushes, traffic, vehicles, walkers
 from minicarla.rpc.errors import EXPECTED_ERRORS
-from minicarla.rpc.registry import RemoteError, bare
+from minicarla.rpc.registry import RemoteError, Unfinished, bare
+from minicarla.rpc.tick_extension import ticks_at_once
 from minicarla.world.actors import Actor
 from minicarla.world.episode import family_of
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 LONGEST_AT_ONCE = 0.25
 """[s] that a batch may keep everybody waiting."""
-TURN = 0.02
-"""[s] of each turn of what is left then."""
 
 _SPAWN = 0
 _DESTROY = 1
@@ -31,10 +30,6 @@ _BETWEEN_LOOKS = 16
 """Commands that are run between two looks at the clock."""
 _MOST_DESTROYED_AT_ONCE = 500
 _MOST_COMMANDS = 2**18
-_TARGET_VELOCITY = 8
-_NOBODY = 0  # no actor has this id
-MOST_TICKS = 32
-"""Of one batch."""
 
 
 @bare
@@ -48,14 +43,14 @@ def apply_batch(server: Server, commands: Any, do_tick: bool = False) -> list[An
         raise values.MalformedValueError("a batch must be a list of commands")
     if len(commands) > _MOST_COMMANDS:
         raise RemoteError(f"a batch of {len(commands)} commands is too large: send at most {_MOST_COMMANDS} at a time")
-    ticks = _ticks_at_once(commands) if server.skips_overtaken_frames and server.request.is_async else 1
+    ticks = ticks_at_once(commands) if server.skips_overtaken_frames and server.request.is_async else 1
     if ticks == 1:
         return Batch(server, commands, do_tick).go_on(LONGEST_AT_ONCE)
     server.tick_for_batch(ticks)
     return []
 
 
-class Batch:
+class Batch(Unfinished):
     """A batch, and how far it is."""
 
     def __init__(self, server: Server, commands: list[Any], do_tick: bool) -> None:
@@ -122,18 +117,6 @@ def _ends_an_actor(command: Any) -> bool:
         case [[kind, [int()]]] if kind == _DESTROY:
             return True
     return False
-
-
-def _ticks_at_once(commands: list[Any]) -> int:
-    """How many ticks follow a batch: one, or as many as x of a velocity of nobody says.
-
-    CARLA's client asks for one with each message, which takes it and the server nearly half as long as a tick.
-    """
-    match commands:
-        case [[[kind, [actor_id, [float(count), *_]]]]]:
-            if kind == _TARGET_VELOCITY and actor_id == _NOBODY and 1.0 < count <= MOST_TICKS:
-                return int(count)
-    return 1
 
 
 def _run(server: Server, command: Any) -> list[Any]:

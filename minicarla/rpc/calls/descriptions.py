@@ -1,7 +1,8 @@
-"""Actors as the wire describes them."""
+"""Actors and settings as the wire describes them."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -11,6 +12,7 @@ from minicarla.protocol.version import ProtocolVersion
 from minicarla.sensing.view import Joints
 from minicarla.world.actors import Actor
 from minicarla.world.blueprints import AttributeType
+from minicarla.world.settings import EpisodeSettings
 from minicarla.world.simulation import Simulation
 
 _DEFAULT_COLOUR = (128, 128, 128)
@@ -78,3 +80,11 @@ class Lookup:
     def open_doors(self, row: int) -> int:
         """A bit for each open door of a vehicle."""
         return int(self._simulation.episode.vehicles.companion[row]["open_doors"])
+
+
+def settings_to_wire(settings: EpisodeSettings) -> list[Any]:
+    """Wire form of the settings."""
+    step = settings.fixed_delta_seconds
+    fields = list(dataclasses.astuple(settings))
+    fields[2] = [True, step] if step else [False]
+    return fields

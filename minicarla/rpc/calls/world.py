@@ -167,14 +167,6 @@ def set_episode_settings(server: Server, settings: Any) -> int:
     return server.simulation.episode.frame
 
 
-def settings_to_wire(settings: EpisodeSettings) -> list[Any]:
-    """Wire form of the settings."""
-    step = settings.fixed_delta_seconds
-    fields = list(dataclasses.astuple(settings))
-    fields[2] = [True, step] if step else [False]
-    return fields
-
-
 def _settings_from_wire(wire: Any) -> EpisodeSettings:
     if not isinstance(wire, list) or len(wire) != 11:
         raise values.MalformedValueError("world settings must be a list of 11 values")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from minicarla.protocol.shapes import are_finite, are_texts, are_whole, is_box, is_number, parts
-from minicarla.rpc.calls.world import settings_to_wire
+from minicarla.rpc.calls.descriptions import settings_to_wire
 from minicarla.rpc.registry import Returns
 from minicarla.world.settings import EpisodeSettings, Weather
 

@@ -9,7 +9,7 @@ import platformdirs
 
 from minicarla.sensing import SensorError
 from minicarla.world.blueprints import BlueprintError
-from minicarla.world.episode import Pose
+from minicarla.world.poses import Pose
 from minicarla.world.recording.file_format import RecordingError, path_of
 from minicarla.world.recording.recorder import Recorder
 from minicarla.world.recording.replayer import Replayer, ReplayOptions

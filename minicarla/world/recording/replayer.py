@@ -22,7 +22,7 @@ from minicarla.world.spawning import spawn
 from minicarla.world.street_lights import Lamp
 
 if TYPE_CHECKING:
-    from minicarla.world.episode import Pose
+    from minicarla.world.poses import Pose
 
 _HERO_ROLES = ("hero", "ego_vehicle")
 _NO_OFFSET = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
