@@ -55,7 +55,7 @@ class Smoothness:
         """
         before, self._time = self._time, time
         if before is not None and time > before:
-            elapsed = time - before
+            elapsed = round(time - before, 9)  # the clock is a sum of steps: its last digits tell how long it has run
             bends = line is not None and abs(line.bend) > STRAIGHT
             self._rate_squared[bends] += ((steer - self._steer) / elapsed) ** 2 * elapsed
             self._seconds[bends] += elapsed

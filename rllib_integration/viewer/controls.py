@@ -8,13 +8,15 @@ from typing import Any
 
 import carla
 
+from rllib_integration.errors import IntegrationError
+
 WEATHERS = ("ClearNoon", "CloudyNoon", "WetNoon", "HardRainNoon", "SoftRainSunset", "ClearSunset", "ClearNight")
 _CAR = "vehicle.tesla.model3"
 _ROLE = "hero"
 _PLACES_TRIED = 40
 
 
-class ControlError(RuntimeError):
+class ControlError(IntegrationError, RuntimeError):
     """Something can't be done in this world; the message is a sentence for the user."""
 
 

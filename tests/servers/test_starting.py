@@ -332,6 +332,7 @@ class StartingServer:
 
     settings = ServerSettings(start_timeout=10.0)
     log_path = None
+    kind, host, port = "embedded", "127.0.0.1", 2000
 
     def __init__(self, doing: str, seconds_of_work: float) -> None:
         self._doing, self._seconds, self._now = doing, seconds_of_work, 0.0

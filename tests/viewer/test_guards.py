@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import aiohttp
 import pytest
@@ -76,6 +77,12 @@ def test_it_listens_on_loopback_alone(viewer):
             socket.create_connection((address, viewer.port), 1.0)
 
 
+def in_a_loop(work):
+    """The result of a coroutine, run in a thread: a browser of another test may keep this one's event loop busy."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
 def talk(viewer, greeting, headers=None):
     """The socket's first message, or the code that it was closed with."""
 
@@ -87,7 +94,7 @@ def talk(viewer, greeting, headers=None):
                 message = await asyncio.wait_for(connection.receive(), PATIENCE)
                 return message.type, message.data
 
-    return asyncio.run(run())
+    return in_a_loop(run())
 
 
 def test_a_socket_of_another_site_is_refused(viewer):
@@ -123,7 +130,7 @@ def test_a_command_that_is_none_closes_the_socket_and_nothing_else(viewer):
                         await asyncio.wait_for(connection.receive(), PATIENCE)
                     assert connection.close_code == 1003
 
-    asyncio.run(run())
+    in_a_loop(run())
     assert ask(viewer)[0] == 200
 
 
