@@ -79,7 +79,7 @@ def test_a_browser_follows_keeps_and_plays_episodes(env, run, start_viewer, open
             env.reset()
     steps = page.evaluate("viewer.playhead.clip.steps.map(step => step.n)")
     assert steps == list(range(1, STEPS + 1))
-    assert page.evaluate("viewer.playhead.clip.frames.length") >= STEPS
+    page.wait_for(f"viewer.playhead.clip.frames.length >= {STEPS}")
     page.page.click(".timeline .pill:has-text('Keep')")
     page.wait_for("document.querySelector('#legend').textContent.startsWith('Kept')")
     env.close()

@@ -87,9 +87,8 @@ def test_actors_and_lights_are_those_of_the_servers_frame(open_world, world, her
     lights = {light.id: LETTERS[str(light.state)] for light in world.get_actors().filter("traffic.traffic_light")}
     states = page.evaluate(f"{NEWEST}.lights")
     assert sorted(states) == sorted(lights.values())
-    assert page.evaluate("document.querySelector('.hud .speed b').textContent") == str(
-        round(hero.get_velocity().length() * 3.6)
-    )
+    speed = round(hero.get_velocity().length() * 3.6)
+    page.wait_for(f"document.querySelector('.hud .speed b').textContent === '{speed}'")
 
 
 def test_a_click_on_the_hero_tells_about_it(open_world, world, hero):
