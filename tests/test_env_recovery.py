@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from rllib_integration import CarlaEnv, carla_core
 from rllib_integration.servers import ServerGaveUpError
+from rllib_integration.servers.cleanup import await_ends
 from tests.experiments import PoseExperiment
 from tests.patience import PATIENCE
 
@@ -113,6 +115,45 @@ def test_traffic_that_hangs_or_loses_its_server_is_replaced_with_it(make_env):
     env.reset(seed=1)
     assert len(env.core.actors) == 4
     assert env.step(1)[3] is False
+
+
+_WORKER = """
+from rllib_integration.carla_env import CarlaEnv
+
+experiment = {"type": "tests.experiments:PoseExperiment", "town": "Minitown", "background_activity": {"n_vehicles": 2}}
+env = CarlaEnv({"carla": {"server": {"kind": "embedded", "hang_after": 1.0}}, "experiment": experiment})
+env.reset(seed=1)
+while True:
+    print("drives", flush=True)
+    input()
+    while not env.step(1)[3]:
+        pass
+    env.reset(seed=1)
+"""
+
+
+def test_a_worker_ends_everything_that_was_stopped_below_it_and_what_it_leaves_ends_with_it():
+    def stop_all():
+        everything = psutil.Process(worker.pid).children(recursive=True)
+        assert len(everything) >= 4  # the two supervisors, the server, the traffic's process
+        for process in everything:
+            process.suspend()
+        return everything
+
+    command = [sys.executable, "-c", _WORKER]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, start_new_session=True, **pipes) as worker:
+        try:
+            assert worker.stdout.readline() == "drives\n"
+            lost = stop_all()
+            worker.stdin.write("\n")
+            worker.stdin.flush()
+            assert worker.stdout.readline() == "drives\n"
+            assert await_ends(lost, PATIENCE) == []
+            left = stop_all()
+        finally:
+            worker.kill()
+    assert await_ends(left, PATIENCE) == []
 
 
 def test_a_sensor_that_falls_silent_is_a_lost_server(make_env):

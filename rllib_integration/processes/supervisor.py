@@ -11,7 +11,8 @@ Both adopt orphans (`PR_SET_CHILD_SUBREAPER`), so a launcher script that forks a
 inner one ends everything below it when the program exits, when the worker asks, when the worker is gone, or
 when the outer one is gone; the outer one ends everything below it when the inner one is gone. Ray kills a
 worker's direct children, and a person may kill any process: whichever of the two is hit, the other acts. SIGTERM
-to either, or to both, ends the program and, with a container, what is not below them.
+to either, or to both, ends the program and, with a container, what is not below them. One that was stopped is
+continued when its parent ends, and the outer one continues the inner one.
 
 The control socket carries lines of JSON to the worker, `{"pid": ...}` and `{"status": ...}` (as
 `subprocess.Popen.returncode`: the exit status, or minus the signal), and from it `stop SECONDS`, which
@@ -44,6 +45,14 @@ def prctl(option: int, value: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(option, value, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
+
+
+def wake_at_parents_end() -> None:
+    """Have the kernel continue this process, should it be stopped, when its parent ends: it can then end, too.
+
+    A parent's thread that ends sends the same signal, which a process that runs ignores.
+    """
+    prctl(PR_SET_PDEATHSIG, signal.SIGCONT)
 
 
 def open_pidfd(pid: int) -> int:
@@ -218,6 +227,7 @@ def requested_grace(control: socket.socket) -> float:
 def run_inner(control: socket.socket, owner: int, outer: int, cleanup: list[str], program: list[str]) -> None:
     """Run the program, wait for a reason to end it, end all of it, report."""
     prctl(PR_SET_CHILD_SUBREAPER, 1)
+    wake_at_parents_end()
     children = Children()
     pid = run_program(program)
     send(control, {"pid": pid})
@@ -241,6 +251,7 @@ def run_outer(owner: int, inner: int, cleanup: list[str]) -> None:
         if owner_fd in ready:
             watched.remove(owner_fd)
             deadline = time.monotonic() + _OUTER_PATIENCE_SECONDS
+            signal_all([inner], signal.SIGCONT)
         children.reap()
         if children.told_to_end and inner not in children.statuses:
             children.told_to_end = False
@@ -257,6 +268,7 @@ def main(arguments: list[str]) -> None:
     os.set_inheritable(control.fileno(), False)
     owner, cleanup, program = int(arguments[1]), json.loads(arguments[2]), arguments[3:]
     prctl(PR_SET_CHILD_SUBREAPER, 1)
+    wake_at_parents_end()
     if os.getppid() != owner:  # the worker ended while this program was starting
         return
     outer = os.getpid()

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from rllib_integration.annotations import Record
 from rllib_integration.processes.supervised import await_readable
-from rllib_integration.processes.supervisor import open_pidfd
+from rllib_integration.processes.supervisor import open_pidfd, wake_at_parents_end
 from rllib_integration.servers import ServerError, ServerHangError
 
 _START_SECONDS = 30.0  # importing carla on a busy machine, connecting
@@ -216,6 +216,7 @@ def main(arguments: Sequence[str]) -> None:
     host, port, tm_port, timeout = arguments[2], int(arguments[3]), int(arguments[4]), float(arguments[5])
     outlives = float(arguments[6])
     connection = socket.socket(fileno=descriptor)
+    wake_at_parents_end()
     threading.Thread(target=_end_with, args=(connection, parent, outlives), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the worker's to handle
 

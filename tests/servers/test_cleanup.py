@@ -109,6 +109,13 @@ def test_the_same_holds_on_a_kernel_that_cannot_watch_processes(tmp_path: Path) 
             worker.process.communicate()
 
 
+def test_a_killed_workers_server_ends_though_it_and_its_supervisors_are_stopped(worker: Worker) -> None:
+    for process in worker.tree:
+        process.suspend()
+    worker.process.kill()
+    assert await_ends(worker.tree, PATIENCE) == []
+
+
 def test_a_server_outlives_the_thread_that_started_it(new_server: ServerFactory) -> None:
     server = new_server()
     thread = threading.Thread(target=server.start)
