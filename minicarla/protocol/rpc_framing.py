@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import msgpack
 import numpy as np
 
+from minicarla.protocol.values import PackValue
+
 _NOTHING = object()
 
 REQUEST = 0
@@ -121,7 +123,7 @@ class RequestDecoder:
         except (ValueError, TypeError, OverflowError, MemoryError, RecursionError, msgpack.UnpackException) as error:
             raise FramingError(f"not MessagePack: {error}") from error
 
-    def _unpack_much(self) -> Iterator[Any]:
+    def _unpack_much(self) -> Iterator[object]:
         """Yield the messages that are complete.
 
         Lists by the thousand, none of which is garbage, would set the collector to work over and over.
@@ -164,7 +166,7 @@ _packer = msgpack.Packer(use_bin_type=True, unicode_errors="surrogateescape")
 pack = _packer.pack
 
 
-def encode_value(message_id: int, value: Any) -> bytes:
+def encode_value(message_id: int, value: PackValue) -> bytes:
     """The answer of a call that returns `value`."""
     return pack([RESPONSE, message_id, None, [[1, value]]])
 
@@ -174,7 +176,7 @@ def encode_void(message_id: int) -> bytes:
     return pack([RESPONSE, message_id, None, [[False]]])
 
 
-def encode_bare(message_id: int, result: Any) -> bytes:
+def encode_bare(message_id: int, result: PackValue) -> bytes:
     """An answer whose result has no envelope of its own (batches have one per command)."""
     return pack([RESPONSE, message_id, None, result])
 

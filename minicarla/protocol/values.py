@@ -6,11 +6,18 @@ Everything here refuses what could poison a simulation: wrong shapes, wrong type
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 Vector = tuple[float, float, float]
 Transform = tuple[Vector, Vector]
 """Location x, y, z in metres and rotation pitch, yaw, roll in degrees."""
+
+PackValue: TypeAlias = "float | str | bytes | Sequence[PackValue] | Mapping[str, PackValue] | None"
+"""What MessagePack can carry (numbers of any kind count as float): an answer, or an argument still to be checked."""
+
+PackedTransform: TypeAlias = list[list[float]]
+"""The wire form of a `Transform`."""
 
 _LIMIT = 1e9
 
@@ -30,21 +37,21 @@ def number(value: Any, name: str = "value") -> float:
     return result
 
 
-def integer(value: Any, name: str = "value") -> int:
+def integer(value: object, name: str = "value") -> int:
     """An integer that fits 64 bits."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise MalformedValueError(f"{name} must be an integer, not {value!r:.60}")
     return value
 
 
-def actor_id(value: Any) -> int:
+def actor_id(value: object) -> int:
     """An actor id (u32)."""
     if type(value) is not int or not 0 <= value < 2**32:
         raise MalformedValueError(f"an actor id must be an unsigned 32-bit integer, not {value!r:.60}")
     return value
 
 
-def text(value: Any, name: str = "value") -> str:
+def text(value: object, name: str = "value") -> str:
     """A string."""
     if not isinstance(value, str):
         raise MalformedValueError(f"{name} must be a string, not {value!r:.60}")
@@ -73,7 +80,7 @@ def transform(value: Any, name: str = "transform") -> Transform:
     return vector(location, f"location of {name}"), vector(rotation, f"rotation of {name}")
 
 
-def optional(value: Any) -> Any | None:
+def optional(value: PackValue) -> PackValue:
     """The content of `[true, content]`, or None for `[false]`."""
     if isinstance(value, list) and value:
         if value[0] is False:
@@ -83,12 +90,12 @@ def optional(value: Any) -> Any | None:
     raise MalformedValueError(f"expected an optional value, not {value!r:.60}")
 
 
-def pack_transform(location: Any, rotation: Any) -> list[list[float]]:
+def pack_transform(location: Iterable[float], rotation: Iterable[float]) -> PackedTransform:
     """Wire form of a transform."""
     return [[float(v) for v in location], [float(v) for v in rotation]]
 
 
-def pack_box(box: tuple[Vector, Vector, Vector], owner: int) -> list[Any]:
+def pack_box(box: tuple[Vector, Vector, Vector], owner: int) -> list[PackValue]:
     """Wire form of a bounding box: centre, half sizes, rotation, owning actor."""
     return [list(box[0]), list(box[1]), list(box[2]), owner]
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import enum
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
+
+from minicarla.protocol.values import PackValue
+
+Function = TypeVar("Function", bound="Callable[..., PackValue | Unfinished]")
 
 
 class RemoteError(Exception):
@@ -23,7 +27,7 @@ class Returns(enum.Enum):
 class Unfinished:
     """What a call returns that takes long: the server goes on with it, in turns with what others ask for."""
 
-    def go_on(self, seconds: float) -> Any:
+    def go_on(self, seconds: float) -> PackValue | Unfinished:
         """Work for about so long; returns the call's result, or itself if some is left."""
         raise NotImplementedError
 
@@ -38,7 +42,7 @@ class RemoteCall(NamedTuple):
         at_most: Most arguments.
     """
 
-    function: Callable[..., Any]
+    function: Callable[..., PackValue | Unfinished]
     returns: Returns
     at_least: int
     at_most: int
@@ -47,23 +51,23 @@ class RemoteCall(NamedTuple):
 REMOTE_CALLS: dict[str, RemoteCall] = {}
 
 
-def _register(function: Callable[..., Any], returns: Returns) -> Callable[..., Any]:
+def _register(function: Function, returns: Returns) -> Function:
     parameters = list(inspect.signature(function).parameters.values())[1:]
     required = sum(parameter.default is parameter.empty for parameter in parameters)
     REMOTE_CALLS[function.__name__] = RemoteCall(function, returns, required, len(parameters))
     return function
 
 
-def value(function: Callable[..., Any]) -> Callable[..., Any]:
+def value(function: Function) -> Function:
     """Register a call of the function's name that answers with the function's result."""
     return _register(function, Returns.VALUE)
 
 
-def void(function: Callable[..., Any]) -> Callable[..., Any]:
+def void(function: Function) -> Function:
     """Register a call of the function's name that answers with nothing but success."""
     return _register(function, Returns.VOID)
 
 
-def bare(function: Callable[..., Any]) -> Callable[..., Any]:
+def bare(function: Function) -> Function:
     """Register a call whose result carries its own envelopes."""
     return _register(function, Returns.BARE)

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from minicarla.protocol.body_checks import MalformedBodyError, check_body
@@ -24,7 +24,7 @@ from minicarla.protocol.rpc_framing import (
 from minicarla.protocol.rpc_server import RpcConnection, RpcServer
 from minicarla.protocol.stream_framing import WORLD_STREAM_ID, StreamType, encode_header, encode_token
 from minicarla.protocol.stream_server import StreamConnection, StreamServer
-from minicarla.protocol.values import integer
+from minicarla.protocol.values import PackValue, integer
 from minicarla.rpc.calls.descriptions import Lookup, describe, settings_to_wire
 from minicarla.rpc.deferrals import Deferrals
 from minicarla.rpc.errors import EXPECTED_ERRORS
@@ -47,6 +47,7 @@ from minicarla.rpc.world_stream import WorldStream
 from minicarla.world.actors import Actor
 from minicarla.world.clock import Clock
 from minicarla.world.recording.recordings import Recordings
+from minicarla.world.settings import EpisodeSettings
 from minicarla.world.simulation import Simulation
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ IDLE_TIME = 0.25
 """[s] without any client before idle work is begun: one that started the server connects sooner."""
 
 
-def _encode(message_id: int, returns: Returns, result: Any) -> bytes:
+def _encode(message_id: int, returns: Returns, result: PackValue) -> bytes:
     """The answer of a call that succeeded."""
     if returns is Returns.VALUE:
         return encode_value(message_id, result)
@@ -136,8 +137,8 @@ class Server:
         self._untold: RpcConnection | None = None  # whose tick has not been told to anybody yet
         self._untold_ticks = 0
         self._idle_since = time.monotonic()
-        self._settings: Any = None
-        self._settings_wire: list[Any] = []
+        self._settings: EpisodeSettings | None = None
+        self._settings_wire: list[PackValue] = []
         self._loop = EventLoop()
         self._rpc = RpcServer(self._loop, port, self._greet)
         self.streams = StreamServer(self._loop, streaming_port, self._on_subscribe)
@@ -360,12 +361,14 @@ class Server:
             quirk.observe(client, method)
         self._conclude(client, request, call, lambda: self._call(request, call))
 
-    def _call(self, request: Request, call: RemoteCall) -> Any:
+    def _call(self, request: Request, call: RemoteCall) -> PackValue | Unfinished:
         if not call.at_least <= len(request.arguments) <= call.at_most:
             raise RemoteError(f"{request.method} takes {call.at_least} arguments, {len(request.arguments)} were given")
         return call.function(self, *request.arguments)
 
-    def _conclude(self, client: Client, request: Request, call: RemoteCall, work: Callable[[], Any]) -> None:
+    def _conclude(
+        self, client: Client, request: Request, call: RemoteCall, work: Callable[[], PackValue | Unfinished]
+    ) -> None:
         """Answer a request with the result of some work, or note that it is to be gone on with."""
         method = request.method
         try:
@@ -471,14 +474,14 @@ class Server:
         return self.client.traffic is not None
 
     @property
-    def settings_on_wire(self) -> list[Any]:
+    def settings_on_wire(self) -> list[PackValue]:
         """Wire form of the settings; Traffic Managers ask for it thousands of times a second."""
         settings = self.simulation.settings
         if settings is not self._settings:
             self._settings, self._settings_wire = settings, settings_to_wire(settings)
         return self._settings_wire
 
-    def register_traffic_manager(self, address: Any) -> bool:
+    def register_traffic_manager(self, address: tuple[str, int]) -> bool:
         """Register a Traffic Manager of the client being answered; False if its port is taken."""
         try:
             _, port = address
@@ -490,7 +493,7 @@ class Server:
             raise RemoteError(f"a Traffic Manager's port must be between 0 and 65535, not {number}")
         return self.traffic_managers.add(number, self.client)
 
-    def _describe_vehicle(self, number: Any) -> list[Any] | None:
+    def _describe_vehicle(self, number: object) -> list[PackValue] | None:
         """The wire form of a vehicle of an id, None if there is none."""
         actor = self.simulation.episode.actors.get(number) if type(number) is int else None
         return self.describe(actor) if actor is not None and actor.is_vehicle else None
@@ -499,7 +502,7 @@ class Server:
         """The token of a stream; clients use the host of their RPC connection."""
         return encode_token(stream_id, self.streaming_port)
 
-    def describe(self, actor: Actor) -> list[Any]:
+    def describe(self, actor: Actor) -> list[PackValue]:
         """CARLA's wire form of an actor."""
         return describe(actor, self.simulation.version, self.token(actor.stream_id) if actor.stream_id else b"")
 

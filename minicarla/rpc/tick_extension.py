@@ -7,7 +7,9 @@ a batch of a single `ApplyTargetVelocity` for actor 0, which nobody is. Its x sa
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+
+from minicarla.protocol.values import PackValue
 
 MOST_TICKS = 32
 """Of one message; also of one client before a frame is told although the next tick is there already."""
@@ -16,7 +18,7 @@ _TARGET_VELOCITY = 8
 _NOBODY = 0  # no actor has this id
 
 
-def ticks_at_once(commands: list[Any]) -> int:
+def ticks_at_once(commands: list[tuple[tuple[int, Sequence[PackValue]]]]) -> int:
     """How many ticks follow a batch: one, or as many as x of a velocity of nobody says."""
     match commands:
         case [[[kind, [actor_id, [float(count), *_]]]]]:

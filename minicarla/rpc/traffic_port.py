@@ -6,10 +6,10 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import msgpack
 
+from minicarla.protocol.values import PackValue
 from minicarla.rpc.deferrals import PATIENCE
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class PortCalls:
     """
 
     def __init__(
-        self, host: str, port: int, calls: list[tuple[str, list[Any]]], at_end: Callable[[], object] | None = None
+        self, host: str, port: int, calls: list[tuple[str, list[PackValue]]], at_end: Callable[[], object] | None = None
     ) -> None:
         self.ended = self.answered = False
         self._at_end = at_end
@@ -39,7 +39,7 @@ class PortCalls:
         )
         self._thread.start()
 
-    def _make(self, host: str, port: int, calls: list[tuple[str, list[Any]]]) -> None:
+    def _make(self, host: str, port: int, calls: list[tuple[str, list[PackValue]]]) -> None:
         requests = (msgpack.packb([0, number, name, arguments]) for number, (name, arguments) in enumerate(calls))
         answers, left = msgpack.Unpacker(), len(calls)
         try:
@@ -73,6 +73,6 @@ def wake_main_thread(host: str, port: int) -> None:
     _wake(host, port, [("synchronous_tick", [])])
 
 
-def _wake(host: str, port: int, calls: list[tuple[str, list[Any]]]) -> None:
+def _wake(host: str, port: int, calls: list[tuple[str, list[PackValue]]]) -> None:
     logger.info("the Traffic Manager at %s:%d gave no sign and is sent %s", host, port, [name for name, _ in calls])
     PortCalls(host, port, calls)

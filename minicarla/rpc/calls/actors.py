@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 from minicarla.protocol import values
-from minicarla.protocol.values import actor_id, pack_box, pack_transform, vector
+from minicarla.protocol.values import PackedTransform, PackValue, Transform, actor_id, pack_box, pack_transform, vector
 from minicarla.rpc.registry import RemoteError, value, void
 from minicarla.world.actors import RIGID, SPRING_ARM_GHOST, Actor
 from minicarla.world.skeletons import compose
@@ -14,11 +15,14 @@ from minicarla.world.spawning import spawn
 if TYPE_CHECKING:
     from minicarla.rpc.server import Server
 
+Description: TypeAlias = tuple[int, str, Sequence[tuple[str, int, str]]]
+"""CARLA's ActorDescription: number and id of a blueprint, and name, type and text of each attribute."""
+
 _NO_BOX = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
 
 
 @value
-def get_actors_by_id(server: Server, ids: Any) -> list[Any]:
+def get_actors_by_id(server: Server, ids: PackValue) -> list[PackValue]:
     """Descriptions of the living actors among some ids."""
     if not isinstance(ids, list):
         raise values.MalformedValueError("actor ids must be a list")
@@ -29,11 +33,11 @@ def get_actors_by_id(server: Server, ids: Any) -> list[Any]:
 
 def spawn_described(
     server: Server,
-    description: Any,
-    transform: Any,
+    description: Description,
+    transform: PackValue,
     parent: Actor | None = None,
-    attachment: Any = RIGID,
-    socket: Any = "",
+    attachment: int = RIGID,
+    socket: str = "",
 ) -> Actor:
     """Spawn what the client described, at the bone or socket of its parent if it names one."""
     try:
@@ -57,15 +61,20 @@ def spawn_described(
 
 
 @value
-def spawn_actor(server: Server, description: Any, transform: Any) -> list[Any]:
+def spawn_actor(server: Server, description: Description, transform: PackValue) -> list[PackValue]:
     """Spawn an actor in the world."""
     return server.describe(spawn_described(server, description, transform))
 
 
 @value
 def spawn_actor_with_parent(
-    server: Server, description: Any, transform: Any, parent: int, attachment: int = RIGID, socket: str = ""
-) -> list[Any]:
+    server: Server,
+    description: Description,
+    transform: PackValue,
+    parent: int,
+    attachment: int = RIGID,
+    socket: str = "",
+) -> list[PackValue]:
     """Spawn an actor attached to another one."""
     owner = server.simulation.episode.actors.get(actor_id(parent))
     if owner is None:
@@ -83,7 +92,7 @@ def destroy_actor(server: Server, number: int) -> bool:
     return True
 
 
-def destroy(server: Server, number: Any) -> None:
+def destroy(server: Server, number: PackValue) -> None:
     """End an actor and what is attached to it; refuses what belongs to the town."""
     actor = server.simulation.episode.actors.get(actor_id(number))
     if actor is None:
@@ -95,21 +104,21 @@ def destroy(server: Server, number: Any) -> None:
 
 
 @void
-def set_actor_location(server: Server, number: int, location: Any) -> None:
+def set_actor_location(server: Server, number: int, location: PackValue) -> None:
     """Teleport, keeping the rotation."""
     episode = server.simulation.episode
     episode.place(episode.get(actor_id(number)), vector(location, "location"))
 
 
 @void
-def set_actor_transform(server: Server, number: int, transform: Any) -> None:
+def set_actor_transform(server: Server, number: int, transform: PackValue) -> None:
     """Teleport."""
     episode = server.simulation.episode
     episode.place(episode.get(actor_id(number)), *values.transform(transform))
 
 
 @value
-def get_actor_bounding_box(server: Server, number: int) -> list[Any]:
+def get_actor_bounding_box(server: Server, number: int) -> list[PackValue]:
     """Bounding box in the actor's frame. Of any id: an error would end a client that runs a Traffic Manager."""
     actor = server.simulation.episode.actors.get(actor_id(number))
     if actor is not None:
@@ -125,18 +134,18 @@ def get_actor_component_names(server: Server, number: int) -> list[str]:
 
 
 @value
-def get_actor_component_world_transform(server: Server, number: int, name: str) -> list[Any]:
+def get_actor_component_world_transform(server: Server, number: int, name: str) -> PackedTransform:
     """World pose of a part."""
     return pack_transform(*_component(server, number, name, True))
 
 
 @value
-def get_actor_component_relative_transform(server: Server, number: int, name: str) -> list[Any]:
+def get_actor_component_relative_transform(server: Server, number: int, name: str) -> PackedTransform:
     """Pose of a part in the actor's frame."""
     return pack_transform(*_component(server, number, name, False))
 
 
-def _component(server: Server, number: Any, name: Any, in_world: bool) -> Any:
+def _component(server: Server, number: PackValue, name: str, in_world: bool) -> Transform:
     episode = server.simulation.episode
     actor = episode.get(actor_id(number))
     return episode.skeletons.component(actor, values.text(name, "the component's name"), in_world)
@@ -149,24 +158,24 @@ def get_actor_bone_names(server: Server, number: int) -> list[str]:
 
 
 @value
-def get_actor_bone_world_transforms(server: Server, number: int) -> list[Any]:
+def get_actor_bone_world_transforms(server: Server, number: int) -> list[PackedTransform]:
     """World poses of the bones."""
     return [pack_transform(*pose) for pose in _bones(server, number, True)]
 
 
 @value
-def get_actor_bone_relative_transforms(server: Server, number: int) -> list[Any]:
+def get_actor_bone_relative_transforms(server: Server, number: int) -> list[PackedTransform]:
     """Poses of the bones in the actor's frame."""
     return [pack_transform(*pose) for pose in _bones(server, number, False)]
 
 
 @value
-def get_vehicle_bone_world_transforms(server: Server, number: int) -> list[Any]:
+def get_vehicle_bone_world_transforms(server: Server, number: int) -> list[PackedTransform]:
     """World poses of a vehicle's bones."""
     return [pack_transform(*pose) for pose in _bones(server, number, True)]
 
 
-def _bones(server: Server, number: int, in_world: bool) -> list[Any]:
+def _bones(server: Server, number: int, in_world: bool) -> list[Transform]:
     return server.simulation.episode.skeletons.bones(server.simulation.episode.get(actor_id(number)), in_world)
 
 
@@ -177,14 +186,14 @@ def get_actor_socket_names(server: Server, number: int) -> list[str]:
 
 
 @value
-def get_actor_socket_world_transforms(server: Server, number: int) -> list[Any]:
+def get_actor_socket_world_transforms(server: Server, number: int) -> list[PackedTransform]:
     """World poses of the sockets."""
     actor = server.simulation.episode.get(actor_id(number))
     return [pack_transform(*pose) for pose in server.simulation.episode.skeletons.sockets(actor, True)]
 
 
 @value
-def get_actor_socket_relative_transforms(server: Server, number: int) -> list[Any]:
+def get_actor_socket_relative_transforms(server: Server, number: int) -> list[PackedTransform]:
     """Poses of the sockets in the actor's frame."""
     actor = server.simulation.episode.get(actor_id(number))
     return [pack_transform(*pose) for pose in server.simulation.episode.skeletons.sockets(actor, False)]

@@ -7,10 +7,11 @@ actors takes; of a longer one the rest is run in turns, between which other clie
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from minicarla.protocol import values
+from minicarla.protocol.values import PackValue
 from minicarla.rpc.calls import actors, debug, pushes, traffic, vehicles, walkers
 from minicarla.rpc.errors import EXPECTED_ERRORS
 from minicarla.rpc.registry import RemoteError, Unfinished, bare
@@ -21,11 +22,17 @@ from minicarla.world.episode import family_of
 if TYPE_CHECKING:
     from minicarla.rpc.server import Server
 
+Command: TypeAlias = tuple[tuple[int, Sequence[PackValue]]]
+"""Its index and its payload, which the client wraps in an object of one element."""
+Answer: TypeAlias = list[list[PackValue]]
+"""`[[1, id]]` or `[[0, [error]]]`."""
+
 LONGEST_AT_ONCE = 0.25
 """[s] that a batch may keep everybody waiting."""
 
 _SPAWN = 0
 _DESTROY = 1
+_TOO_LATE = "another world was loaded before this command of a long batch had its turn"
 _BETWEEN_LOOKS = 16
 """Commands that are run between two looks at the clock."""
 _MOST_DESTROYED_AT_ONCE = 500
@@ -33,7 +40,7 @@ _MOST_COMMANDS = 2**18
 
 
 @bare
-def apply_batch(server: Server, commands: Any, do_tick: bool = False) -> list[Any] | Batch:
+def apply_batch(server: Server, commands: list[Command], do_tick: bool = False) -> list[Answer] | Batch:
     """Run commands in order; each has its own answer, the id of its actor or an error.
 
     Returns:
@@ -53,22 +60,21 @@ def apply_batch(server: Server, commands: Any, do_tick: bool = False) -> list[An
 class Batch(Unfinished):
     """A batch, and how far it is."""
 
-    def __init__(self, server: Server, commands: list[Any], do_tick: bool) -> None:
+    def __init__(self, server: Server, commands: list[Command], do_tick: bool) -> None:
         self._server = server
         self._commands = commands
         self._do_tick = do_tick
-        self._answers: list[Any] = []
+        self._answers: list[Answer] = []
         self._episode = server.simulation.episode
 
-    def go_on(self, seconds: float) -> list[Any] | Batch:
+    def go_on(self, seconds: float) -> list[Answer] | Batch:
         """Run commands for about so long; returns all answers, or itself if commands are left."""
         server, commands, answers = self._server, self._commands, self._answers
         until = time.monotonic() + seconds
         while len(answers) < len(commands):
             some = commands[len(answers) : len(answers) + _BETWEEN_LOOKS]
             if server.simulation.episode is not self._episode:
-                late = [0, ["another world was loaded before this command of a long batch had its turn"]]
-                answers += [[late] for _ in some]
+                answers += [[[0, [_TOO_LATE]]] for _ in some]
             elif not _may_end_actors(some):
                 answers += [_run(server, command) for command in some]
             elif not self._destroy_together():
@@ -95,8 +101,8 @@ class Batch(Unfinished):
         found: list[Actor] = []
         ended: set[Actor] = set()
         for place in range(start, min(start + _MOST_DESTROYED_AT_ONCE, len(self._commands))):
-            command = self._commands[place]
-            actor = living.get(command[0][1][0]) if _ends_an_actor(command) else None
+            number = _ended_by(self._commands[place])
+            actor = living.get(number) if number is not None else None
             if actor is None or actor.definition == 0 or actor in ended:
                 break
             found.append(actor)
@@ -104,7 +110,7 @@ class Batch(Unfinished):
         return found
 
 
-def _may_end_actors(commands: list[Any]) -> bool:
+def _may_end_actors(commands: list[Command]) -> bool:
     """Whether any of some commands ends an actor, or is malformed."""
     try:
         return _DESTROY in [kind for ((kind, _),) in commands]
@@ -112,16 +118,17 @@ def _may_end_actors(commands: list[Any]) -> bool:
         return True
 
 
-def _ends_an_actor(command: Any) -> bool:
+def _ended_by(command: Command) -> int | None:
+    """The id of the actor that a command ends."""
+    number: int
     match command:
-        case [[kind, [int()]]] if kind == _DESTROY:
-            return True
-    return False
+        case [[kind, [int(number)]]] if kind == _DESTROY:
+            return number
+    return None
 
 
-def _run(server: Server, command: Any) -> list[Any]:
+def _run(server: Server, command: Command) -> Answer:
     try:
-        # [[index, payload]]: the client wraps the variant in a one-element object.
         ((kind, payload),) = command
         return [[1, COMMANDS[kind](server, *payload)]]
     except EXPECTED_ERRORS as error:
@@ -130,7 +137,13 @@ def _run(server: Server, command: Any) -> list[Any]:
         return [[0, [f"no such command, or its arguments are malformed: {command!r:.200}"]]]
 
 
-def _spawn(server: Server, description: Any, transform: Any, parent: Any, *place_and_then: Any) -> int:
+def _spawn(
+    server: Server,
+    description: actors.Description,
+    transform: PackValue,
+    parent: PackValue,
+    *place_and_then: Any,  # the attachment, the socket, and the commands that follow
+) -> int:
     *place, then = place_and_then  # 0.9.15's client names neither attachment nor socket
     parent_id = values.optional(parent)
     owner = None
@@ -147,17 +160,17 @@ def _spawn(server: Server, description: Any, transform: Any, parent: Any, *place
     return actor.id
 
 
-def _follow(server: Server, actor_id: int, command: Any) -> str | None:
+def _follow(server: Server, actor_id: int, command: Command) -> str | None:
     """Run a command that follows a spawn; the id in its payload stands for the new actor's. Returns what went wrong."""
     ((kind, payload),) = command
-    ((_, answer),) = _run(server, [[kind, [actor_id, *payload[1:]]]])
-    return answer[0] if isinstance(answer, list) else None
+    ((_, answer),) = _run(server, ((kind, [actor_id, *payload[1:]]),))
+    return str(answer[0]) if isinstance(answer, list) else None
 
 
-def _acting(function: Callable[..., Any]) -> Callable[..., int]:
+def _acting(function: Callable[..., None]) -> Callable[..., int]:
     """A command on one actor, which answers with that actor's id."""
 
-    def run(server: Server, actor_id: Any, *arguments: Any) -> int:
+    def run(server: Server, actor_id: int, *arguments: PackValue) -> int:
         number = values.actor_id(actor_id)
         function(server, number, *arguments)
         return number
@@ -165,7 +178,7 @@ def _acting(function: Callable[..., Any]) -> Callable[..., int]:
     return run
 
 
-def _console(server: Server, command: Any) -> int:
+def _console(server: Server, command: Command) -> int:
     raise RemoteError("ConsoleCommand is not available: this server has no console")
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from minicarla.protocol import values
+from minicarla.protocol.values import PackValue
 from minicarla.rpc.registry import void
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @void
-def draw_debug_shape(server: Server, shape: Any) -> None:
+def draw_debug_shape(server: Server, shape: PackValue) -> None:
     """Accept a shape that a window would show."""
     if not isinstance(shape, list) or not shape or not isinstance(shape[0], list):
         raise values.MalformedValueError("a debug shape must be a primitive, a colour, a life time and a flag")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
 
 from minicarla.physics.state import VEHICLE_KIND, WALKER_KIND
-from minicarla.protocol.values import pack_box
+from minicarla.protocol.values import PackValue, pack_box
 from minicarla.protocol.version import ProtocolVersion
 from minicarla.sensing.view import Joints
 from minicarla.world.actors import Actor
@@ -18,13 +17,13 @@ from minicarla.world.simulation import Simulation
 _DEFAULT_COLOUR = (128, 128, 128)
 
 
-def describe(actor: Actor, version: ProtocolVersion, token: bytes = b"") -> list[Any]:
+def describe(actor: Actor, version: ProtocolVersion, token: bytes = b"") -> list[PackValue]:
     """CARLA's Actor: id, parent, description, bounding box, semantic tags, stream token."""
     types, first = actor.attribute_types, version.first_attribute_type
-    attributes = [
+    attributes: list[list[PackValue]] = [
         [name, first + types.get(name, AttributeType.STRING), text] for name, text in actor.attributes.items()
     ]
-    description = [actor.definition, actor.type_id, attributes]
+    description: list[PackValue] = [actor.definition, actor.type_id, attributes]
     return [actor.id, actor.parent_id, description, pack_box(actor.box, actor.id), actor.tags, token]
 
 
@@ -50,7 +49,7 @@ class Lookup:
             return episode.vehicles.actors[row]
         return (episode.walkers if kind == WALKER_KIND else episode.props).actors[row]
 
-    def describe(self, kind: int, row: int) -> list[Any]:
+    def describe(self, kind: int, row: int) -> list[PackValue]:
         """The actor as the wire describes it."""
         return describe(self._actor(kind, row), self._simulation.version)
 
@@ -82,7 +81,7 @@ class Lookup:
         return int(self._simulation.episode.vehicles.companion[row]["open_doors"])
 
 
-def settings_to_wire(settings: EpisodeSettings) -> list[Any]:
+def settings_to_wire(settings: EpisodeSettings) -> list[PackValue]:
     """Wire form of the settings."""
     step = settings.fixed_delta_seconds
     fields = list(dataclasses.astuple(settings))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minicarla.physics.parameters import rest_drivetrain
 from minicarla.protocol import values
-from minicarla.protocol.values import vector
+from minicarla.protocol.values import PackValue, vector
 from minicarla.rpc.calls.vehicles import find_vehicle
 from minicarla.rpc.registry import RemoteError, void
 from minicarla.world.actors import Actor
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from minicarla.rpc.server import Server
 
 
-def _body(server: Server, actor_id: Any) -> tuple[Actor, np.void]:
+def _body(server: Server, actor_id: int) -> tuple[Actor, np.void]:
     episode = server.simulation.episode
     actor = episode.get(values.actor_id(actor_id))
     if not actor.has_body:
@@ -26,7 +27,7 @@ def _body(server: Server, actor_id: Any) -> tuple[Actor, np.void]:
     return actor, episode.row(actor)
 
 
-def _add(row: np.void, name: str, amounts: Any) -> None:
+def _add(row: np.void, name: str, amounts: Iterable[float]) -> None:
     for axis, amount in zip("xyz", amounts):
         row[f"{name}_{axis}"] += amount
     row["asleep"] = 0
@@ -38,7 +39,7 @@ def _radians(degrees: values.Vector) -> values.Vector:
 
 
 @void
-def set_actor_target_velocity(server: Server, actor_id: int, velocity: Any) -> None:
+def set_actor_target_velocity(server: Server, actor_id: int, velocity: PackValue) -> None:
     """Give a body a velocity in the world, m/s, from the next tick on."""
     _, row = _body(server, actor_id)
     row["target_vx"], row["target_vy"], row["target_vz"] = vector(velocity, "velocity")
@@ -46,7 +47,7 @@ def set_actor_target_velocity(server: Server, actor_id: int, velocity: Any) -> N
 
 
 @void
-def set_actor_target_angular_velocity(server: Server, actor_id: int, velocity: Any) -> None:
+def set_actor_target_angular_velocity(server: Server, actor_id: int, velocity: PackValue) -> None:
     """Give a body an angular velocity in the world, degrees/s, from the next tick on."""
     _, row = _body(server, actor_id)
     row["target_wx"], row["target_wy"], row["target_wz"] = _radians(vector(velocity, "angular velocity"))
@@ -54,7 +55,7 @@ def set_actor_target_angular_velocity(server: Server, actor_id: int, velocity: A
 
 
 @void
-def enable_actor_constant_velocity(server: Server, actor_id: int, velocity: Any) -> None:
+def enable_actor_constant_velocity(server: Server, actor_id: int, velocity: PackValue) -> None:
     """Keep a vehicle at a velocity in its own frame, m/s."""
     actor = find_vehicle(server, actor_id)
     row = server.simulation.episode.row(actor)
@@ -69,30 +70,30 @@ def disable_actor_constant_velocity(server: Server, actor_id: int) -> None:
 
 
 @void
-def add_actor_impulse(server: Server, actor_id: int, impulse: Any) -> None:
+def add_actor_impulse(server: Server, actor_id: int, impulse: PackValue) -> None:
     """Push a body at its centre of mass, N s in the world."""
     _add(_body(server, actor_id)[1], "impulse", vector(impulse, "impulse"))
 
 
 @void
-def add_actor_force(server: Server, actor_id: int, force: Any) -> None:
+def add_actor_force(server: Server, actor_id: int, force: PackValue) -> None:
     """Push a body at its centre of mass during the next tick, N in the world."""
     _add(_body(server, actor_id)[1], "force", vector(force, "force"))
 
 
 @void
-def add_actor_angular_impulse(server: Server, actor_id: int, impulse: Any) -> None:
+def add_actor_angular_impulse(server: Server, actor_id: int, impulse: PackValue) -> None:
     """Turn a body at once; in degrees where SI has radians, as CARLA counts."""
     _add(_body(server, actor_id)[1], "angular_impulse", _radians(vector(impulse, "angular impulse")))
 
 
 @void
-def add_actor_torque(server: Server, actor_id: int, torque: Any) -> None:
+def add_actor_torque(server: Server, actor_id: int, torque: PackValue) -> None:
     """Turn a body during the next tick; in degrees where SI has radians, as CARLA counts."""
     _add(_body(server, actor_id)[1], "torque", _radians(vector(torque, "torque")))
 
 
-def _lever(row: np.void, place: Any) -> np.ndarray:
+def _lever(row: np.void, place: PackValue) -> np.ndarray:
     """From a body's centre of mass to a place in the world; the centre of the box stands in where none is kept."""
     centre_name = "com" if "com_x" in (row.dtype.names or ()) else "box"
     own = [float(row[f"{centre_name}_{axis}"]) for axis in "xyz"]
@@ -106,7 +107,7 @@ def _lever(row: np.void, place: Any) -> np.ndarray:
 
 
 @void
-def add_actor_impulse_at_location(server: Server, actor_id: int, impulse: Any, place: Any) -> None:
+def add_actor_impulse_at_location(server: Server, actor_id: int, impulse: PackValue, place: PackValue) -> None:
     """Push a body at a place in the world, N s."""
     _, row = _body(server, actor_id)
     push = vector(impulse, "impulse")
@@ -116,7 +117,7 @@ def add_actor_impulse_at_location(server: Server, actor_id: int, impulse: Any, p
 
 
 @void
-def add_actor_force_at_location(server: Server, actor_id: int, force: Any, place: Any) -> None:
+def add_actor_force_at_location(server: Server, actor_id: int, force: PackValue, place: PackValue) -> None:
     """Push a body at a place in the world during the next tick, N."""
     _, row = _body(server, actor_id)
     push = vector(force, "force")
@@ -125,7 +126,7 @@ def add_actor_force_at_location(server: Server, actor_id: int, force: Any, place
     _add(row, "torque", turn)
 
 
-def _find_leniently(server: Server, method: str, actor_id: Any) -> Actor | None:
+def _find_leniently(server: Server, method: str, actor_id: int) -> Actor | None:
     """An actor of any kind; None, and a line in the log, if it is gone.
 
     A Traffic Manager asks about vehicles that ended meanwhile, and an error would end its client.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from minicarla.protocol import values
+from minicarla.protocol.values import PackValue
 from minicarla.rpc.registry import RemoteError, value, void
 
 if TYPE_CHECKING:
@@ -78,6 +79,6 @@ def is_sensor_enabled_for_ros(server: Server, stream_id: int) -> bool:
 
 
 @void
-def send(server: Server, actor_id: int, message: Any) -> None:
+def send(server: Server, actor_id: int, message: PackValue) -> None:
     """A custom V2X message."""
     raise RemoteError(_V2X)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicarla.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND
 from minicarla.protocol import values
-from minicarla.protocol.values import vector
+from minicarla.protocol.values import PackValue, vector
 from minicarla.rpc.registry import value, void
 from minicarla.sensing import Mount
 from minicarla.world.poses import write_rotation
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from minicarla.rpc.server import Server
     from minicarla.world.actors import Actor
     from minicarla.world.episode import Episode
+
+LightState: TypeAlias = tuple[int, Sequence[float], float, int, Sequence[int], bool]
+"""CARLA's LightState: id, location, intensity, group, colour (red, green, blue), whether it is on."""
+Texture: TypeAlias = tuple[int, int, Sequence[Sequence[float]]]
+"""CARLA's TextureColor and TextureFloatColor: width, height, and red, green, blue, alpha of each pixel."""
 
 _ANY_LABEL = 255
 _MAX_RAY_POINTS = 64
@@ -34,7 +40,7 @@ _BODIES = (VEHICLE_KIND, WALKER_KIND, PROP_KIND)
 
 
 @value
-def query_lights_state(server: Server, client: str) -> list[Any]:
+def query_lights_state(server: Server, client: str) -> list[list[PackValue]]:
     """State of all street lights."""
     return [
         [number, list(lamp.location), lamp.intensity, lamp.group, list(lamp.colour), lamp.on]
@@ -43,7 +49,9 @@ def query_lights_state(server: Server, client: str) -> list[Any]:
 
 
 @void
-def update_lights_state(server: Server, client: str, lights: Any, discard_client: bool = False) -> None:
+def update_lights_state(
+    server: Server, client: str, lights: Sequence[LightState], discard_client: bool = False
+) -> None:
     """Change street lights."""
     if not isinstance(lights, list):
         raise values.MalformedValueError("light states must be a list")
@@ -68,19 +76,19 @@ def update_day_night_cycle(server: Server, client: str, active: bool) -> None:
     server.simulation.follow_sun()
 
 
-def _objects(server: Server, label: Any) -> NDArray[np.void]:
+def _objects(server: Server, label: PackValue) -> NDArray[np.void]:
     objects = server.simulation.level_objects
     wanted = values.integer(label, "label")
     return objects if wanted == _ANY_LABEL else objects[objects["label"] == wanted]
 
 
-def _box(entry: np.void) -> list[Any]:
+def _box(entry: np.void) -> list[PackValue]:
     location = [float(entry[axis]) for axis in "xyz"]
     extent = [float(entry[f"extent_{axis}"]) for axis in "xyz"]
     return [location, extent, [0.0, float(entry["yaw"]), 0.0], 0]
 
 
-def _actor_box(episode: Episode, actor: Actor) -> list[Any]:
+def _actor_box(episode: Episode, actor: Actor) -> list[PackValue]:
     row, matrix = episode.row(actor), np.empty(9)
     write_rotation(float(row["roll"]), float(row["pitch"]), float(row["yaw"]), matrix)
     location, rotation = episode.pose(actor)
@@ -89,10 +97,10 @@ def _actor_box(episode: Episode, actor: Actor) -> list[Any]:
 
 
 @value
-def get_all_level_BBs(server: Server, label: int) -> list[Any]:
+def get_all_level_BBs(server: Server, label: int) -> list[list[PackValue]]:
     """World bounding boxes of all with a semantic tag: the town's objects, and vehicles, walkers and props."""
     episode = server.simulation.episode
-    present = [
+    present: list[list[PackValue]] = [
         _actor_box(episode, actor)
         for actor in episode.actors.values()
         if actor.kind in _BODIES and (label == _ANY_LABEL or label in actor.tags)
@@ -101,9 +109,9 @@ def get_all_level_BBs(server: Server, label: int) -> list[Any]:
 
 
 @value
-def get_environment_objects(server: Server, label: int) -> list[Any]:
+def get_environment_objects(server: Server, label: int) -> list[list[PackValue]]:
     """The town's objects with a semantic tag."""
-    found = []
+    found: list[list[PackValue]] = []
     for entry in _objects(server, label):
         box = _box(entry)
         pose = [[float(entry["x"]), float(entry["y"]), float(entry["z"] - entry["extent_z"])], box[2]]
@@ -112,7 +120,7 @@ def get_environment_objects(server: Server, label: int) -> list[Any]:
 
 
 @void
-def enable_environment_objects(server: Server, ids: Any, enabled: bool) -> None:
+def enable_environment_objects(server: Server, ids: PackValue, enabled: bool) -> None:
     """Show or hide objects of the town."""
     if not isinstance(ids, list):
         raise values.MalformedValueError("environment object ids must be a list")
@@ -128,18 +136,18 @@ def get_names_of_all_objects(server: Server) -> list[str]:
 
 
 @void
-def apply_color_texture_to_objects(server: Server, names: Any, material: int, texture: Any) -> None:
+def apply_color_texture_to_objects(server: Server, names: PackValue, material: int, texture: Texture) -> None:
     """Paint objects in the mean colour of a texture with bytes."""
     _paint(server, "apply_color_texture_to_objects", names, material, texture, 1.0)
 
 
 @void
-def apply_float_color_texture_to_objects(server: Server, names: Any, material: int, texture: Any) -> None:
+def apply_float_color_texture_to_objects(server: Server, names: PackValue, material: int, texture: Texture) -> None:
     """Paint objects in the mean colour of a texture with shares of 1."""
     _paint(server, "apply_float_color_texture_to_objects", names, material, texture, 255.0)
 
 
-def _paint(server: Server, method: str, names: Any, material: Any, texture: Any, scale: float) -> None:
+def _paint(server: Server, method: str, names: PackValue, material: PackValue, texture: Texture, scale: float) -> None:
     """Objects here have a colour and no texture: of a diffuse one its mean is shown, of others nothing."""
     if not isinstance(names, list):
         raise values.MalformedValueError("names of objects must be a list")
@@ -183,7 +191,7 @@ def _first_hit(
 
 
 @value
-def project_point(server: Server, location: Any, direction: Any, distance: float) -> list[Any]:
+def project_point(server: Server, location: PackValue, direction: PackValue, distance: float) -> list[PackValue]:
     """The first thing met from a location along a direction."""
     start = np.array(vector(location, "location"))
     along = np.array(vector(direction, "direction"))
@@ -196,7 +204,7 @@ def project_point(server: Server, location: Any, direction: Any, distance: float
 
 
 @value
-def cast_ray(server: Server, start: Any, end: Any) -> list[Any]:
+def cast_ray(server: Server, start: PackValue, end: PackValue) -> list[list[PackValue]]:
     """Everything met on the way between two locations, nearest first."""
     position = np.array(vector(start, "start"))
     way = np.array(vector(end, "end")) - position
@@ -204,7 +212,7 @@ def cast_ray(server: Server, start: Any, end: Any) -> list[Any]:
     if left == 0.0:
         return []
     direction = way / left
-    points: list[Any] = []
+    points: list[list[PackValue]] = []
     while left > 0.0 and len(points) < _MAX_RAY_POINTS:
         hit = _first_hit(server, position, direction, left)
         if hit is None or not math.isfinite(hit[0]):

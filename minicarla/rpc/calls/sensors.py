@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from minicarla.protocol import values
+from minicarla.protocol.values import PackValue
 from minicarla.rpc.registry import RemoteError, value, void
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def get_sensor_token(server: Server, stream_id: int) -> list[bytes]:
 
 
 @void
-def set_ignored_vehicles(server: Server, actor_id: int, ids: Any) -> None:
+def set_ignored_vehicles(server: Server, actor_id: int, ids: PackValue) -> None:
     """Let the rays of a lidar, a radar or an obstacle detector pass through some vehicles."""
     actor = server.simulation.episode.get(values.actor_id(actor_id))
     if not actor.stream_id:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from minicarla.protocol import values
+from minicarla.protocol.values import PackValue
 from minicarla.rpc.registry import RemoteError, value, void
 from minicarla.world.actors import LIGHT_KIND, Actor
 from minicarla.world.traffic_lights import RED, UNKNOWN
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from minicarla.rpc.server import Server
 
 
-def find_light(server: Server, actor_id: Any) -> Actor:
+def find_light(server: Server, actor_id: int) -> Actor:
     """The traffic light of an id."""
     actor = server.simulation.episode.get(values.actor_id(actor_id))
     if actor.kind != LIGHT_KIND:
@@ -29,13 +30,13 @@ def is_traffic_manager_running(server: Server, port: int) -> bool:
 
 
 @value
-def get_traffic_manager_running(server: Server, port: int) -> list[Any]:
+def get_traffic_manager_running(server: Server, port: int) -> list[PackValue]:
     """Host and port of a registered Traffic Manager."""
     return list(server.traffic_managers.find(values.integer(port, "port")))
 
 
 @value
-def add_traffic_manager_running(server: Server, address: Any) -> bool:
+def add_traffic_manager_running(server: Server, address: tuple[str, int]) -> bool:
     """Register a Traffic Manager of the calling client."""
     return server.register_traffic_manager(address)
 
@@ -107,7 +108,7 @@ def get_group_traffic_lights(server: Server, actor_id: int) -> list[int]:
 
 
 @value
-def get_light_boxes(server: Server, actor_id: int) -> list[Any]:
+def get_light_boxes(server: Server, actor_id: int) -> list[PackValue]:
     """World bounding boxes of a light's lamp heads."""
     boxes = find_light(server, actor_id).payload.light_boxes.tolist()
     return [

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from minicarla.physics import parameters
 from minicarla.physics.state import WHEELS
-from minicarla.physics.telemetry import telemetry, wheel_pitch_angle, wheel_steer_angle
+from minicarla.physics.telemetry import Telemetry, telemetry, wheel_pitch_angle, wheel_steer_angle
 from minicarla.protocol import values
-from minicarla.protocol.values import clamp, number
+from minicarla.protocol.values import PackValue, clamp, number
 from minicarla.rpc.registry import RemoteError, value, void
 from minicarla.world.actors import Actor
 
 if TYPE_CHECKING:
     from minicarla.rpc.server import Server
 
+VehicleControl: TypeAlias = tuple[float, float, float, bool, bool, bool, int]
+"""CARLA's: throttle, steer, brake, hand brake, reverse, manual gear shift, gear."""
+
 _ALL_LAMPS = 0xFFFFFFFF
 _ALL_DOORS = 6
 _REAR_PAIR = 2
 
 
-def find_vehicle(server: Server, actor_id: Any) -> Actor:
+def find_vehicle(server: Server, actor_id: int) -> Actor:
     """The vehicle of an id."""
     actor = server.simulation.episode.get(values.actor_id(actor_id))
     if not actor.is_vehicle:
@@ -31,12 +35,12 @@ def find_vehicle(server: Server, actor_id: Any) -> Actor:
     return actor
 
 
-def vehicle_row(server: Server, actor_id: Any) -> np.void:
+def vehicle_row(server: Server, actor_id: int) -> np.void:
     """The state of the vehicle of an id, writable."""
     return server.simulation.episode.vehicles.rows[find_vehicle(server, actor_id).row]
 
 
-def set_control(server: Server, actor_id: Any, control: Any) -> None:
+def set_control(server: Server, actor_id: int, control: VehicleControl) -> None:
     """Take over throttle, steering, brakes and gears."""
     actor = find_vehicle(server, actor_id)
     try:
@@ -58,19 +62,19 @@ def set_control(server: Server, actor_id: Any, control: Any) -> None:
 
 
 @void
-def apply_control_to_vehicle(server: Server, actor_id: int, control: Any) -> None:
+def apply_control_to_vehicle(server: Server, actor_id: int, control: VehicleControl) -> None:
     """Take over throttle, steering, brakes and gears."""
     set_control(server, actor_id, control)
 
 
 @value
-def get_physics_control(server: Server, actor_id: int) -> Any:
+def get_physics_control(server: Server, actor_id: int) -> parameters.PhysicsControl:
     """Engine, gears, wheels and body."""
     return parameters.physics_control(vehicle_row(server, actor_id))
 
 
 @void
-def apply_physics_control(server: Server, actor_id: int, control: Any) -> None:
+def apply_physics_control(server: Server, actor_id: int, control: Sequence[PackValue]) -> None:
     """Change engine, gears, wheels and body."""
     parameters.apply_physics_control(vehicle_row(server, actor_id), control)
 
@@ -82,7 +86,7 @@ def get_vehicle_light_state(server: Server, actor_id: int) -> list[int]:
     return [int(server.simulation.episode.vehicles.companion["lamps"][actor.row])]
 
 
-def set_lamps(server: Server, actor_id: Any, lamps: Any) -> None:
+def set_lamps(server: Server, actor_id: int, lamps: PackValue) -> None:
     """Switch a vehicle's lamps."""
     actor = find_vehicle(server, actor_id)
     bits = values.integer(lamps, "vehicle lights") & _ALL_LAMPS
@@ -90,7 +94,7 @@ def set_lamps(server: Server, actor_id: Any, lamps: Any) -> None:
 
 
 @void
-def set_vehicle_light_state(server: Server, actor_id: int, lamps: Any) -> None:
+def set_vehicle_light_state(server: Server, actor_id: int, lamps: PackValue) -> None:
     """Switch a vehicle's lamps."""
     if not isinstance(lamps, list) or len(lamps) != 1:
         raise values.MalformedValueError("vehicle lights must be a list of one integer")
@@ -116,7 +120,7 @@ def close_vehicle_door(server: Server, actor_id: int, door: int) -> None:
     _move_doors(server, actor_id, door, False)
 
 
-def _move_doors(server: Server, actor_id: Any, door: Any, opened: bool) -> None:
+def _move_doors(server: Server, actor_id: int, door: int, opened: bool) -> None:
     actor = find_vehicle(server, actor_id)
     if door not in range(_ALL_DOORS + 1):
         raise values.MalformedValueError(f"a door must be 0 to {_ALL_DOORS}, not {door!r:.60}")
@@ -125,7 +129,7 @@ def _move_doors(server: Server, actor_id: Any, door: Any, opened: bool) -> None:
     status["open_doors"] = status["open_doors"] | doors if opened else status["open_doors"] & ~np.uint32(doors)
 
 
-def _wheel(row: np.void, wheel: Any) -> int:
+def _wheel(row: np.void, wheel: int) -> int:
     """A wheel by its carla.VehicleWheelLocation; 1 is the rear one of a two-wheeler, which has two close pairs."""
     if wheel not in range(WHEELS):
         raise values.MalformedValueError(f"a wheel must be 0 to {WHEELS - 1}, not {wheel!r:.60}")
@@ -168,7 +172,7 @@ def set_actor_autopilot(server: Server, actor_id: int, enabled: bool) -> None:
 
 
 @void
-def apply_ackermann_control_to_vehicle(server: Server, actor_id: int, control: Any) -> None:
+def apply_ackermann_control_to_vehicle(server: Server, actor_id: int, control: PackValue) -> None:
     """Let the server steer and accelerate towards an angle, a speed and an acceleration."""
     row = vehicle_row(server, actor_id)
     if not isinstance(control, list) or len(control) != 5:
@@ -187,7 +191,7 @@ def get_ackermann_controller_settings(server: Server, actor_id: int) -> list[flo
 
 
 @void
-def apply_ackermann_controller_settings(server: Server, actor_id: int, settings: Any) -> None:
+def apply_ackermann_controller_settings(server: Server, actor_id: int, settings: PackValue) -> None:
     """Change the gains of the Ackermann controllers."""
     row = vehicle_row(server, actor_id)
     if not isinstance(settings, list) or len(settings) != 6:
@@ -197,6 +201,6 @@ def apply_ackermann_controller_settings(server: Server, actor_id: int, settings:
 
 
 @value
-def get_telemetry_data(server: Server, actor_id: int) -> Any:
+def get_telemetry_data(server: Server, actor_id: int) -> Telemetry:
     """Speed, controls, engine and wheels."""
     return telemetry(vehicle_row(server, actor_id))

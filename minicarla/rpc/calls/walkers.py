@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from minicarla.protocol import values
-from minicarla.protocol.values import number, pack_transform, vector
+from minicarla.protocol.values import PackValue, number, pack_transform, vector
 from minicarla.rpc.registry import RemoteError, value, void
 from minicarla.world.actors import Actor
 
@@ -17,7 +18,7 @@ _FASTEST = 20.0
 """[m/s]"""
 
 
-def find_walker(server: Server, actor_id: Any) -> Actor:
+def find_walker(server: Server, actor_id: int) -> Actor:
     """The walker of an id."""
     actor = server.simulation.episode.get(values.actor_id(actor_id))
     if not actor.is_walker:
@@ -25,7 +26,7 @@ def find_walker(server: Server, actor_id: Any) -> Actor:
     return actor
 
 
-def set_control(server: Server, actor_id: Any, control: Any) -> None:
+def set_control(server: Server, actor_id: int, control: PackValue) -> None:
     """Take over direction, speed and jump."""
     walker = find_walker(server, actor_id)
     row = server.simulation.episode.walkers.rows[walker.row]
@@ -40,12 +41,12 @@ def set_control(server: Server, actor_id: Any, control: Any) -> None:
 
 
 @void
-def apply_control_to_walker(server: Server, actor_id: int, control: Any) -> None:
+def apply_control_to_walker(server: Server, actor_id: int, control: PackValue) -> None:
     """Take over direction, speed and jump."""
     set_control(server, actor_id, control)
 
 
-def set_state(server: Server, actor_id: Any, transform: Any, speed: Any) -> None:
+def set_state(server: Server, actor_id: int, transform: PackValue, speed: PackValue) -> None:
     """Put a walker where its navigation, which runs in a client, wants it: `transform` is at its feet.
 
     One that was knocked over lies, gets up and walks there.
@@ -64,14 +65,14 @@ def set_state(server: Server, actor_id: Any, transform: Any, speed: Any) -> None
 
 
 @value
-def get_bones_transform(server: Server, actor_id: int) -> list[Any]:
+def get_bones_transform(server: Server, actor_id: int) -> list[PackValue]:
     """Name, world pose, pose in the walker's frame and pose beside the parent bone of every bone."""
     bones = server.simulation.episode.skeletons.walker_bones(find_walker(server, actor_id))
     return [[[name, *(pack_transform(*pose) for pose in poses)] for name, *poses in bones]]
 
 
 @void
-def set_bones_transform(server: Server, actor_id: int, bones: Any) -> None:
+def set_bones_transform(server: Server, actor_id: int, bones: tuple[Sequence[tuple[str, PackValue]]]) -> None:
     """Pose some bones; seen as far as `blend_pose` says."""
     walker = find_walker(server, actor_id)
     try:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from minicarla.protocol import values
 from minicarla.protocol.stream_framing import WORLD_STREAM_ID
+from minicarla.protocol.values import PackValue
 from minicarla.rpc.registry import RemoteError, value, void
 from minicarla.town import GenerationParameters, available_towns, build_town
 from minicarla.world.settings import EpisodeSettings, Weather
@@ -48,7 +49,7 @@ def load_new_episode(server: Server, town: str, reset_settings: bool = True, lay
 
 
 @void
-def copy_opendrive_to_file(server: Server, opendrive: str, parameters: Any) -> None:
+def copy_opendrive_to_file(server: Server, opendrive: str, parameters: PackValue) -> None:
     """Take an OpenDRIVE text, which the client loads next under the name "OpenDriveMap"."""
     text = values.text(opendrive, "the OpenDRIVE text")
     if len(text) > _MAX_OPENDRIVE_CHARACTERS:
@@ -63,7 +64,7 @@ def copy_opendrive_to_file(server: Server, opendrive: str, parameters: Any) -> N
     server.simulation.opendrive_world = build_town(OPENDRIVE_WORLD, text, asked)
 
 
-def _generation_from_wire(wire: Any) -> GenerationParameters:
+def _generation_from_wire(wire: PackValue) -> GenerationParameters:
     fields = dataclasses.fields(GenerationParameters)
     if not isinstance(wire, list) or len(wire) != len(fields):
         raise values.MalformedValueError(f"OpenDRIVE generation parameters must be a list of {len(fields)} values")
@@ -85,7 +86,7 @@ def unload_map_layer(server: Server, layers: int) -> None:
 
 
 @value
-def get_episode_info(server: Server) -> list[Any]:
+def get_episode_info(server: Server) -> list[PackValue]:
     """Episode id and the token of the world stream.
 
     A client that runs a Traffic Manager and has just loaded a world is told of the new episode by its first frame,
@@ -98,7 +99,7 @@ def get_episode_info(server: Server) -> list[Any]:
 
 
 @value
-def get_map_info(server: Server) -> list[Any]:
+def get_map_info(server: Server) -> list[PackValue]:
     """Name of the map and its recommended spawn points."""
     town = server.simulation.episode.town
     points = [[[x, y, z], [pitch, yaw, roll]] for x, y, z, pitch, yaw, roll in town.spawn_points.tolist()]
@@ -136,25 +137,25 @@ def get_navigation_mesh(server: Server) -> bytes:
 
 
 @value
-def get_actor_definitions(server: Server) -> list[Any]:
+def get_actor_definitions(server: Server) -> list[PackValue]:
     """The blueprint library."""
     return server.simulation.library.definitions
 
 
 @value
-def get_spectator(server: Server) -> list[Any]:
+def get_spectator(server: Server) -> list[PackValue]:
     """The spectator."""
     return server.describe(server.simulation.spectator)
 
 
 @value
-def get_episode_settings(server: Server) -> list[Any]:
+def get_episode_settings(server: Server) -> list[PackValue]:
     """Settings of clock and physics."""
     return server.settings_on_wire
 
 
 @value
-def set_episode_settings(server: Server, settings: Any) -> int:
+def set_episode_settings(server: Server, settings: PackValue) -> int:
     """Change the settings; returns a frame for which the client waits before it goes on.
 
     A client has its Traffic Manager run a cycle after that frame. If that works on a vehicle that the client has ended,
@@ -167,7 +168,7 @@ def set_episode_settings(server: Server, settings: Any) -> int:
     return server.simulation.episode.frame
 
 
-def _settings_from_wire(wire: Any) -> EpisodeSettings:
+def _settings_from_wire(wire: PackValue) -> EpisodeSettings:
     if not isinstance(wire, list) or len(wire) != 11:
         raise values.MalformedValueError("world settings must be a list of 11 values")
     step = values.optional(wire[2])
@@ -194,7 +195,7 @@ def get_weather_parameters(server: Server) -> list[float]:
 
 
 @void
-def set_weather_parameters(server: Server, weather: Any) -> None:
+def set_weather_parameters(server: Server, weather: PackValue) -> None:
     """Change the weather at once."""
     if not isinstance(weather, list) or len(weather) != 14:
         raise values.MalformedValueError("weather parameters must be a list of 14 numbers")

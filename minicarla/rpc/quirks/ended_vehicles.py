@@ -16,9 +16,9 @@ Sign: the answer of the Traffic Manager's port. Test: `tests/minicarla/test_rpc_
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from minicarla.protocol.rpc_framing import Request
+from minicarla.protocol.values import PackValue
 from minicarla.rpc.deferrals import NOT_YET, Wait
 from minicarla.rpc.quirks.quirk import Quirk
 from minicarla.rpc.session import Client
@@ -36,7 +36,7 @@ class EndedVehicles(Quirk):
         wake_up: Makes the server look at what waits; called by other threads.
     """
 
-    def __init__(self, describe: Callable[[Any], list[Any] | None], wake_up: Callable[[], object]) -> None:
+    def __init__(self, describe: Callable[[object], list[PackValue] | None], wake_up: Callable[[], object]) -> None:
         self._describe = describe
         self._wake_up = wake_up
 

@@ -10,14 +10,15 @@ Nothing waits here: such a call is answered with the last good value. Test: `tes
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from minicarla.protocol.shapes import are_finite, are_texts, are_whole, is_box, is_number, parts
+from minicarla.protocol.values import PackValue
 from minicarla.rpc.calls.descriptions import settings_to_wire
 from minicarla.rpc.registry import Returns
 from minicarla.world.settings import EpisodeSettings, Weather
 
-_NO_BOX = [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], 0]
+_NO_BOX: list[PackValue] = [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], 0]
 
 
 class MalformedReplyError(ValueError):
@@ -75,7 +76,7 @@ class _Guard(NamedTuple):
     """
 
     fits: Callable[[object], bool]
-    instead: Any
+    instead: PackValue
     returns: Returns = Returns.VALUE
     to_everybody: bool = False
 
@@ -96,9 +97,9 @@ class ReplyGuard:
     """Checks the answers that may not fail, and answers for the calls that did."""
 
     def __init__(self) -> None:
-        self._last: dict[str, Any] = {}
+        self._last: dict[str, PackValue] = {}
 
-    def check(self, method: str, result: Any) -> None:
+    def check(self, method: str, result: PackValue) -> None:
         """Look at an answer before it leaves.
 
         Raises:
@@ -113,7 +114,7 @@ class ReplyGuard:
         if method in _KEPT:
             self._last[method] = result
 
-    def instead_of_failure(self, method: str, has_traffic_manager: bool) -> tuple[Returns, Any] | None:
+    def instead_of_failure(self, method: str, has_traffic_manager: bool) -> tuple[Returns, PackValue] | None:
         """Form and value of an answer that no client ends of; None for calls that may fail.
 
         Args:

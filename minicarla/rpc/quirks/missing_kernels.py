@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 from minicarla.protocol.rpc_framing import Request
 from minicarla.rpc.deferrals import NOT_YET, Wait
@@ -109,6 +109,6 @@ def _spawned(request: Request) -> list[str]:
     return []
 
 
-def _blueprint(description: Any) -> str:
+def _blueprint(description: tuple[int, str, object]) -> str:
     _, name, _ = description
     return str(name)
