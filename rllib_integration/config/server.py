@@ -28,7 +28,8 @@ class ServerSettings:
         image: docker: the image; None means `carlasim/carla` of the installed client's release.
         gpu: index of the GPU that renders, `auto` for the least loaded of several, None to leave it to CARLA.
         extra_arguments: appended to the server's command line.
-        start_timeout: seconds from the start to the first answer.
+        start_timeout: seconds from the start to the first answer; None means 120, but `timeout` for a port of kind
+            external at which nothing listens, and never did.
         hang_after: seconds of silence after which a server on this machine is given up, long before `timeout`, if its
             processes neither work nor answer.
         spare: keep a second server ready that takes over at once; `auto`: after the first loss, if it is embedded.
@@ -52,7 +53,7 @@ class ServerSettings:
     image: str | None = None
     gpu: int | str | None = "auto"
     extra_arguments: tuple[str, ...] = ()
-    start_timeout: float = 120.0
+    start_timeout: float | None = None
     hang_after: float = 2.0
     spare: bool | str = "auto"
     log_folder: Path | None = None
@@ -132,7 +133,12 @@ _RULES = {
         accepts=lambda words: all(isinstance(word, (str, int, float)) for word in words),
         expected="a list of words",
     ),
-    "start_timeout": _SECONDS,
+    "start_timeout": Rule(
+        float,
+        type(None),
+        accepts=lambda seconds: seconds is None or seconds > 0,
+        expected="a number of seconds above 0, or null",
+    ),
     "hang_after": _SECONDS,
     "spare": _SWITCH,
     "log_folder": Rule(str, Path, type(None), expected="a folder, or null for the user's cache folder"),

@@ -17,6 +17,7 @@ GRACE_SECONDS = 0.5
 """Seconds that a server may take to end by itself."""
 
 _QUESTION_SECONDS = 2.0
+_START_SECONDS = 120.0
 _LOG_TAIL_BYTES = 32768
 _LOG_LINE_LENGTH = 500
 
@@ -88,6 +89,14 @@ class CarlaServer(abc.ABC):
             world: `carla.World.id` of the world that they are in.
             actors: their ids.
         """
+
+    def start_seconds(self) -> float:
+        """Seconds from the start to the first answer."""
+        return self.settings.start_timeout or _START_SECONDS
+
+    def closed_seconds(self) -> float:
+        """Seconds that nothing may listen at its port."""
+        return self.start_seconds()
 
     @property
     def pid(self) -> int | None:

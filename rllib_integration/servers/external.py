@@ -36,6 +36,10 @@ class ExternalServer(CarlaServer):
             settings = self._client().get_world().get_settings()
             _found[address] = settings, ExternalCleanup(*address, self.settings.timeout, settings)
 
+    def closed_seconds(self) -> float:
+        may_come_back = (self.host, self.port) in _found
+        return self.start_seconds() if may_come_back else self.settings.start_timeout or self.settings.timeout
+
     def stop(self, grace: float = 0.0) -> None:
         """Give the server back the world settings that the first `start` found, if it still answers."""
         address = self.host, self.port

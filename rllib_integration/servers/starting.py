@@ -18,6 +18,7 @@ _TOLD_AFTER = 5.0  # [s] that whoever waits is told what the server does
 _TOLD_AGAIN = 10.0  # [s] that nobody waits longer for a line
 _SILENT_SECONDS = 20.0  # after which that is told of a server that says nothing, as CARLA itself is for long
 _LONGEST_STARTS = 5  # times start_timeout, for a server that is seen to be at it
+_NOTHING_LISTENS = "nothing listens there yet"
 _AWAITS_ANOTHER = "it waits for another server"
 _LOOK_SECONDS = 20.0  # between two looks whether it is
 
@@ -29,11 +30,11 @@ def wait_until_ready(server: CarlaServer) -> str:
     5 ms to 250 ms. A client is only made once something answers as a CARLA server does: a `carla.Client` does not
     retry, and an answer in another protocol ends its process.
 
-    A server that says what it is doing, and is at it, gets up to five times `settings.start_timeout`: on a machine
+    A server that says what it is doing, and is at it, gets up to five times `start_seconds`: on a machine
     with much to do the first start compiles for minutes.
 
     Raises:
-        ServerStartError: the server ended, `settings.start_timeout` seconds have passed, or what listens there is
+        ServerStartError: the server ended, its `start_seconds` have passed, or what listens there is
             another kind of server.
         ServerVersionError: its version is not the client's.
     """
@@ -55,10 +56,11 @@ class _Patience:
     """How long a server is still waited for, and what whoever waits is told meanwhile."""
 
     def __init__(self, server: CarlaServer) -> None:
-        self.seconds = server.settings.start_timeout
+        self.seconds = server.start_seconds()
         self._server = server
         self._begin = time.monotonic()
         self._limit = self._begin + self.seconds
+        self._closed_seconds = server.closed_seconds()
         self._health: Health | None = None
         self._look_at = self._begin + server.settings.hang_after
         self._was_stopped = False
@@ -79,15 +81,17 @@ class _Patience:
         if now >= self._look_at:
             self._look_at = now + server.settings.hang_after
             self._refuse_if_stopped()
-        if now >= self._limit:
+        is_closed = not doing and reason.startswith(_NOTHING_LISTENS)
+        limit = min(self._limit, self._begin + self._closed_seconds) if is_closed else self._limit
+        if now >= limit:
             if not (doing and now < self._begin + _LONGEST_STARTS * self.seconds and self._is_active(doing)):
                 raise ServerStartError(
                     f"The {server.describe()} gave a client no answer within {now - self._begin:.1f} s "
                     f"({doing or reason}). {_advice(server)}"
                 )
-            self._limit = now + min(self.seconds, _LOOK_SECONDS)
+            self._limit = limit = now + min(self.seconds, _LOOK_SECONDS)
         news = doing if doing else "" if self._told else reason
-        if news not in ("", self._told) and now - self._begin > (_TOLD_AFTER if doing else _SILENT_SECONDS):
+        if news not in ("", self._told) and now - self._begin > self._silence(bool(doing), is_closed):
             self._told, self._tell_again_at = news, now + _TOLD_AGAIN
             print(f"The {server.describe()} is not ready yet: {self._told}.", file=sys.stderr, flush=True)
         elif self._told and now >= self._tell_again_at:
@@ -96,7 +100,13 @@ class _Patience:
             print(
                 f"The {which} is not ready after {now - self._begin:.0f} s: {self._told}.", file=sys.stderr, flush=True
             )
-        return self._limit - now
+        return limit - now
+
+    def _silence(self, has_said: bool, is_closed: bool) -> float:
+        """Seconds before whoever waits is told: soon where the end is near."""
+        if is_closed:
+            return min(_SILENT_SECONDS, self._closed_seconds / 4)
+        return _TOLD_AFTER if has_said else _SILENT_SECONDS
 
     def _refuse_if_stopped(self) -> None:
         health, server = self._server.health(), self._server
@@ -121,7 +131,7 @@ def _try_to_ask(server: CarlaServer, seconds: float) -> tuple[str | None, str]:
     except ValueError as error:
         raise ServerStartError(f"What listens at {server.host}:{server.port} is no CARLA server: {error}") from None
     except OSError as error:
-        return None, f"nothing listens there yet ({error.strerror or error})"
+        return None, f"{_NOTHING_LISTENS} ({error.strerror or error})"
     version = ask_version(server.host, server.port, seconds) if answers else None
     return version, "a client that asks for its version gets no answer"
 
@@ -145,6 +155,9 @@ def check_version(server: CarlaServer, version: str) -> None:
 def _advice(server: CarlaServer) -> str:
     tail = server.log_tail()
     if server.log_path is None:
-        return "Check that it runs there and that env_config.carla.server names its host and RPC port."
+        return (
+            "Check that it runs there and that env_config.carla.server names its host and RPC port; if it only needs "
+            "longer, raise env_config.carla.server.start_timeout."
+        )
     last = f"Last lines of its log:\n{tail}" if tail else "Its log is empty."
     return f"Raise env_config.carla.server.start_timeout if it only needs longer. {last}"

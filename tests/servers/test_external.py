@@ -14,7 +14,7 @@ import pytest
 
 from rllib_integration.carla_env import CarlaEnv
 from rllib_integration.servers import BoundedCalls, ServerGaveUpError, ServerHangError, ServerPool, create_server
-from rllib_integration.servers.errors import ServerVersionError
+from rllib_integration.servers.errors import ServerStartError, ServerVersionError
 from rllib_integration.servers.probe import client_version
 from rllib_integration.traffic.handle import Traffic
 from tests.experiments import PoseExperiment
@@ -55,6 +55,17 @@ def test_a_server_of_another_version_is_refused_before_its_world_ends_this_proce
     with pytest.raises(ServerVersionError, match=rf"is CARLA {other}, but the installed client is carla"):
         create_server({"server": section}).start()
     running.stop()
+
+
+def test_a_port_at_which_nothing_listens_is_told_and_given_up_after_the_timeout(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    server = create_server({"timeout": 1.0, "server": {"kind": "external", "port": free_port_pair()}})
+    with pytest.raises(
+        ServerStartError, match=r"no answer within \d+\.\d s \(nothing listens there yet .*start_timeout"
+    ):
+        server.start()
+    assert "is not ready yet: nothing listens there yet" in capsys.readouterr().err
 
 
 def test_its_town_and_the_actors_of_others_stay_also_when_it_hangs_for_a_while(

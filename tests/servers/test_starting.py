@@ -340,6 +340,11 @@ class StartingServer:
     def describe(self) -> str:
         return "server"
 
+    def start_seconds(self) -> float:
+        return 10.0
+
+    closed_seconds = start_seconds
+
     def doing_at_start(self) -> str:
         return self._doing
 
