@@ -105,7 +105,7 @@ def main() -> None:
             steps = rate(lambda: env.step(1), options.seconds / _ROUNDS)
             env.reset(seed=seed)
             env.core.hero.apply_control(env.experiment.compute_action(1))
-            rounds.append((steps, rate(env.core.clock().tick, options.seconds / _ROUNDS)))
+            rounds.append((steps, rate(env.core.clock.ticker().tick, options.seconds / _ROUNDS)))
     finally:
         env.close()
     steps, ticks = (np.median(column, axis=0) for column in zip(*rounds))

@@ -6,13 +6,10 @@ After a `ServerError` call `server_failed`: `connect`, or the next `setup_experi
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import math
-import os
-import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import carla
 import numpy as np
@@ -37,21 +34,18 @@ from rllib_integration.sensors import SensorFactory, SensorInterface
 from rllib_integration.sensors.bird_view_manager import BirdviewManager
 from rllib_integration.servers import (
     CarlaServer,
-    PortLease,
     ServerDiedError,
     ServerError,
     ServerHangError,
     is_port_free,
     kill_all_servers,
-    lease_traffic_manager_port,
 )
-from rllib_integration.servers.bounded_calls import PendingCall
 from rllib_integration.servers.pool import ServerPool
 from rllib_integration.setup_check import check_rendering
 from rllib_integration.telemetry.painter import Painter
-from rllib_integration.ticking import Clock, FrameWatch, finish_and_collect
+from rllib_integration.ticking.clock import WorldClock
 from rllib_integration.tracks.racetracks import RACETRACKS
-from rllib_integration.traffic.handle import Traffic
+from rllib_integration.traffic.town_traffic import TownTraffic
 
 __all__ = ["BASE_CORE_CONFIG", "CarlaCore", "is_used", "kill_all_servers", "resolve_core_config"]
 
@@ -59,25 +53,11 @@ logger = logging.getLogger(__name__)
 
 _SPECTATOR_BEHIND = 5.0  # [m]
 _SPECTATOR_ABOVE = 3.0  # [m]
-_SILENCE = 1.0  # [s] after which a frame that was only asked for is asked after
 _SPIN_UP = 0.5  # [s] in which the clutch brings the engine to the wheels' speed
 _STANDING = 0.5  # [m/s] below which it may be at rest
 _BIRD_VIEW_RADIUS = 25.0  # [m] shown to people
 _EPISODES_OF_A_CLIENT = 2000
 _POINTS_KEPT_CLEAR = 20  # of a route with scenarios, which traffic keeps away from as it is spawned
-
-_traffic_managers_here: weakref.WeakSet[carla.TrafficManager] = weakref.WeakSet()
-"""Those that live in this process, synchronous with their worlds."""
-
-
-def _live_without_threads() -> None:
-    """Keep what a forked process inherits of clients, whose threads are not there, from being waited for."""
-    gc.freeze()  # collecting a client waits for its threads, or aborts
-    for manager in _traffic_managers_here:
-        manager.set_synchronous_mode(False)  # else every tick of every client waits for all managers
-
-
-os.register_at_fork(after_in_child=_live_without_threads)
 
 
 def is_used(port: int) -> bool:
@@ -98,12 +78,12 @@ class CarlaCore:
         connection: The server, its client and the settings of its world.
         hero: The vehicle that the experiment drives; None while there is none, typed as it is in an episode.
         sensor_interface: The hero's sensors and their data.
-        actors: Ids of the traffic's vehicles and walkers.
+        traffic: The vehicles and walkers around the hero.
+        clock: Ticks the world.
         frame: The frame of the last tick.
         metrics: What has happened in the episode: distance, collisions, lights run, and so on.
         rng: Draws what the episode leaves open; seeded with the episode.
         server_port: The server's RPC port.
-        tm_port: Port of the Traffic Manager.
 
     Raises:
         ConfigError, ServerSettingsError: The configuration can't be used.
@@ -117,20 +97,16 @@ class CarlaCore:
         self._lose_hero()
         self.sensor_interface = SensorInterface(self.connection.ask)
         self.metrics: EpisodeMetrics | None = None
-        self.actors: list[int] = []
         self.frame = 0
         self.server_port = 0
-        self.tm_port = 0
-        self._tm_lease: PortLease | None = None
-        self._traffic_manager: carla.TrafficManager | None = None
-        self._traffic: Traffic | None = None
-        self._frames: FrameWatch | None = None
+        timeout = self.config["timeout"]
+        self.traffic = TownTraffic(self.connection, timeout, self.config["load_timeout"])
+        self.clock = WorldClock(self.connection, self.traffic, self.sensor_interface, timeout)
         self._engine_turns = False
         self._extras: list[carla.Actor] = []
         self._weather: carla.WeatherParameters | None = None
         self.rng = np.random.default_rng()
         self._start_poses: list[carla.Transform] = []
-        self._sensors_are_new = False
         self._has_sensed = False
         self._bird_view: BirdviewManager | None = None
         self._bird_view_size = 0
@@ -138,8 +114,6 @@ class CarlaCore:
         self._forgotten: list[object] = []
         self._orphans: dict[int, list[int]] = {}
         self._painter: Painter | None = None
-        self._ticking: PendingCall[tuple[int, dict[str, tuple[int, Any]]]] | None = None
-        self._expected: _ExpectedFrame | None = None
         try:
             self.connect()
         except BaseException:
@@ -215,11 +189,6 @@ class CarlaCore:
         """
         self.connection.set_timestep(seconds)
 
-    def _ignore_frames(self) -> None:
-        if self._frames is not None:
-            self._frames.stop()
-            self._frames = None
-
     @property
     def server(self) -> CarlaServer | None:
         """The present server; None while there is none."""
@@ -249,12 +218,11 @@ class CarlaCore:
             # The client aborts the process if one of its own threads drops the last reference to it, as one that
             # still ends a sensor does. So all of it is kept until the next client is there.
             sensors = self.sensor_interface.abandon()
-            self.sensor_interface = SensorInterface(self.connection.ask)
+            self.sensor_interface = self.clock.sensors = SensorInterface(self.connection.ask)
             self._forgotten = [*self.connection.forget(), self.hero, sensors, self._extras]
             self._extras = []
-        self._stop_traffic()
-        self._ignore_frames()
-        self._traffic_manager = self._ticking = self._expected = None
+        self.traffic.forget()
+        self.clock.forget()
         self.metrics = self._bird_view = None
         self.connection.forget()
         self._lose_hero()
@@ -262,11 +230,10 @@ class CarlaCore:
 
     def _own_actors(self) -> list[int]:
         """Ids of the hero, its sensors and the traffic, each after what is attached to it."""
-        traffic = [*self._traffic.controllers, *self._traffic.walkers, *self._traffic.vehicles] if self._traffic else []
         of_carla = (getattr(sensor, "sensor", None) for sensor in self.sensor_interface.sensors.values())
         sensors = [actor.id for actor in of_carla if actor is not None]
         extras = [actor.id for actor in self._extras]
-        return [*traffic, *extras, *sensors, *([self.hero.id] if self.hero is not None else [])]
+        return [*self.traffic.all_actors, *extras, *sensors, *([self.hero.id] if self.hero is not None else [])]
 
     def _remove_orphans(self) -> None:
         """Destroy what was ours on a server that hung and answers again; one that we started would have been ended."""
@@ -283,8 +250,7 @@ class CarlaCore:
             try:
                 self._end_tick()
                 self._clear_world()
-                if self._traffic_manager is not None and self._traffic is None:
-                    self.connection.call(self._traffic_manager.shut_down)
+                self.traffic.shut_down_manager()
             except RuntimeError as error:
                 logger.info("The world could not be left tidy: %s", error)
         self._forget_world()
@@ -292,9 +258,7 @@ class CarlaCore:
             self._painter.close()
             self._painter = None
         self.pool.close()
-        if self._tm_lease is not None:
-            self._tm_lease.release()
-            self._tm_lease = None
+        self.traffic.close()
 
     # The episode's world
 
@@ -352,7 +316,7 @@ class CarlaCore:
         has to stay.
         """
         self._episodes_of_client += 1
-        if self._episodes_of_client > _EPISODES_OF_A_CLIENT and self._traffic_manager is None:
+        if self._episodes_of_client > _EPISODES_OF_A_CLIENT and not self.traffic.has_manager:
             self._forget_world()
             self.connect()
             self._episodes_of_client = 1  # the one that begins
@@ -365,8 +329,8 @@ class CarlaCore:
     def _load_town(self, town: str) -> None:
         if town == self.connection.town:
             return
-        self._stop_traffic()
-        self._ignore_frames()
+        self.traffic.stop()
+        self.clock.forget_frames()
         if self.connection.needs_loading(town):
             self.connection.load_town(town)
             self._weather = None
@@ -385,10 +349,7 @@ class CarlaCore:
         # The client hides a time-out while it destroys an actor, and there are many: this call raises it.
         self.connection.call(self.client.get_server_version)
         removed = self._remove_hero()
-        if self._traffic is not None and (self._traffic.vehicles or self._traffic.walkers):
-            self.connection.call(self._traffic.clear)
-            self.actors = []
-            removed = True
+        removed = self.traffic.clear() or removed
         extras, self._extras = self._extras, []
         for actor in extras:
             self.connection.call(actor.destroy)
@@ -480,7 +441,7 @@ class CarlaCore:
         self.connection.server.note_actors(self.world.id, self._own_actors())
         self._tick_world()
         self._prepare_sensors(hero_config["sensors"])
-        self._sensors_are_new = True
+        self.clock.sensors_are_new = True
         self.sensor_interface.ticks_per_step = ticks_per_step
         self._spawn_sensors(hero_config["sensors"])
         self.metrics = self.connection.call(EpisodeMetrics, self.hero, self.map, self.sensor_interface)
@@ -579,6 +540,16 @@ class CarlaCore:
 
     # Traffic
 
+    @property
+    def actors(self) -> list[int]:
+        """Ids of the traffic's vehicles and walkers."""
+        return self.traffic.actors
+
+    @property
+    def tm_port(self) -> int:
+        """Port of the Traffic Manager; 0 before the first."""
+        return self.traffic.port
+
     def spawn_npcs(
         self,
         n_vehicles: int,
@@ -596,43 +567,12 @@ class CarlaCore:
             seed: Decides all about them; None draws one.
             keep_clear: Further places, x and y in m, away from which vehicles begin.
         """
-        if not (n_vehicles or n_walkers):
-            if self._traffic_manager is None:  # the handle on it fails without its process
-                self._stop_traffic()
-            return
-        if self._traffic is None:
-            self._start_traffic()
-        assert self._traffic is not None
+        drawn = seed
+        if drawn is None:
+            drawn = int(self.rng.integers(2**31)) if n_vehicles or n_walkers else 0
         places = [*((pose.location.x, pose.location.y) for pose in self._start_poses[:1]), *keep_clear]
-        drawn = int(self.rng.integers(2**31)) if seed is None else seed
-        notes = self.connection.call(
-            self._traffic.spawn,
-            *(drawn, n_vehicles, n_walkers, hybrid, places),
-            timeout=self.config["load_timeout"],
-        )
-        for note in notes:
-            logger.warning("%s: %s", town_name(self.map.name), note)
-        self.actors = [*self._traffic.vehicles, *self._traffic.walkers]
+        self.traffic.spawn(n_vehicles, n_walkers, hybrid, drawn, places)
         self.connection.server.note_actors(self.world.id, self._own_actors())
-
-    def _start_traffic(self) -> None:
-        server = self.connection.server
-        self._lease_tm_port()
-        timeout = self.config["timeout"]
-        outlives = 0.0 if server.started_here else timeout
-        arguments = (server.host, server.port, self.tm_port, timeout, server.log_path, outlives)
-        self._traffic = self.connection.call(Traffic, *arguments, timeout=self.config["load_timeout"])
-
-    def _stop_traffic(self) -> None:
-        traffic, self._traffic = self._traffic, None
-        self.actors = []
-        if traffic is not None:
-            traffic.stop()
-
-    def _lease_tm_port(self) -> None:
-        if self._tm_lease is None:
-            self._tm_lease = lease_traffic_manager_port()
-            self.tm_port = self._tm_lease.first
 
     @property
     def traffic_manager(self) -> carla.TrafficManager:
@@ -641,16 +581,9 @@ class CarlaCore:
         With traffic it lives in the traffic's process, and this is a handle on it. Without, asking for it makes
         one in this process, synchronous with the world; should the server die, it takes the process with it.
         """
-        if self._traffic_manager is None:
+        if not self.traffic.has_manager:
             self.connect()
-            self._lease_tm_port()
-            assert self.client is not None
-            self._traffic_manager = self.connection.call(self.client.get_trafficmanager, self.tm_port)
-            if self._traffic is None:
-                self.connection.call(self._traffic_manager.set_synchronous_mode, True)
-                _traffic_managers_here.add(self._traffic_manager)
-                self.connection.call(self._traffic_manager.set_random_device_seed, int(self.rng.integers(2**31)))
-        return self._traffic_manager
+        return self.traffic.manager(self.rng)
 
     # A tick
 
@@ -678,27 +611,7 @@ class CarlaCore:
         """
         if control is not None:
             self.apply_hero_control(control)
-        clock = self.clock()
-        self._expected = self._expect(clock, repeat)
-        if self._expected is None:
-            goal = clock.begin(repeat)
-            # Several things are waited for as one where ticks are queued, and where sensors begin to listen.
-            parts = repeat + 1 if goal or self._sensors_are_new else 1
-            self._ticking = self.connection.begin(
-                finish_and_collect,
-                *(clock, repeat, goal, self.sensor_interface, self._sensors_are_new),
-                timeout=clock.timeout * parts,
-            )
-
-    def _expect(self, clock: Clock, repeat: int) -> _ExpectedFrame | None:
-        """Ask for ticks of which only the frame has to be awaited; None where sensors or answers have to be, too."""
-        interface, calls = self.sensor_interface, self.pool.calls
-        if self._sensors_are_new or interface.has_streams or interface.asks_server or calls is None:
-            return None
-        if self._traffic is not None and self._traffic_manager is not None:
-            return None  # what is asked of the Traffic Manager holds from the next tick on, so it has to be at rest
-        expected = clock.expect(repeat, calls)
-        return None if expected is None else _ExpectedFrame(clock, *expected)
+        self.clock.begin(repeat)
 
     def finish_tick(self) -> dict[str, tuple[int, Any]]:
         """Wait for the tick that has begun; return the sensors' data of its frame as `tick` does.
@@ -706,15 +619,7 @@ class CarlaCore:
         Raises:
             ServerError: The server died or hung, or a sensor fell silent.
         """
-        if self._expected is not None:
-            expected, self._expected = self._expected, None
-            self.frame = self._await(expected)
-            data = self.sensor_interface.get_data(self.frame, expected.clock.timeout)
-        else:
-            assert self._ticking is not None, "finish_tick() without begin_tick()"
-            ticking, self._ticking = self._ticking, None
-            self.frame, data = ticking.result()
-            self._sensors_are_new = False
+        self.frame, data = self.clock.finish()
         data.pop(COLLISION_SENSOR, None)  # it is there for the metrics alone
         if self.metrics is not None:
             self.metrics.update()
@@ -722,39 +627,15 @@ class CarlaCore:
             self.set_spectator_camera_view()
         return data
 
-    def _await(self, expected: _ExpectedFrame) -> int:
-        """Wait for a frame; ask why, should it be long in coming."""
-        if expected.call.came_within(_SILENCE):
-            return expected.call.result()
-        frame = self.connection.call(expected.clock.make_up, expected.frame, timeout=expected.clock.timeout)
-        if not expected.call.done:
-            self._ignore_frames()  # it has heard nothing, as when somebody else has loaded a world
-        return frame
-
     def _end_tick(self) -> None:
         """Wait for a tick that nobody has finished, and for what the traffic makes of it."""
-        if self._ticking is not None or self._expected is not None:
+        if self.clock.is_under_way:
             self.finish_tick()
-        if self._traffic is not None:
-            self.connection.call(self._traffic.settle)
+        self.traffic.settle()
 
     def _tick_world(self) -> None:
         """Tick without looking at the sensors."""
-        self.frame = self.connection.call(self.clock().tick)
-
-    def clock(self) -> Clock:
-        """What ticks the world as it is now: this client, or the traffic's process while there is traffic."""
-        alone = self._traffic is None and self._traffic_manager is None
-        # Pictures of several ticks at once would take longer than the time allowed for one, and of ticks at once only
-        # the last is told.
-        all_matter = self.sensor_interface.streams_between or self.sensor_interface.hears_every_frame
-        queues = alone and self.connection.server.queues_ticks and not all_matter
-        queue = self.client if queues else None
-        assert self.pool.calls is not None  # as there is a server
-        progress = self.pool.calls.note_progress
-        if self._frames is None and (queues or self._traffic is not None):
-            self._frames = FrameWatch(self.world, progress)
-        return Clock(self.world, self.config["timeout"], self._traffic, self._frames, queue, progress)
+        self.frame = self.clock.tick()
 
     @property
     def painter(self) -> Painter:
@@ -806,11 +687,3 @@ def _places_of_scenarios(experiment_config: Settings) -> list[tuple[float, float
     points = (experiment_config["route"] or {}).get("via", [])[:_POINTS_KEPT_CLEAR]
     places = [read_location(point, "env_config.experiment.route.via") for point in points]
     return [(place.x, place.y) for place in places]
-
-
-class _ExpectedFrame(NamedTuple):
-    """A frame that has been asked for, and the wait for it."""
-
-    clock: Clock
-    frame: int
-    call: PendingCall[int]

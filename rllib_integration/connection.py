@@ -7,8 +7,10 @@ the end of the server's process is noticed at once. What goes wrong with a serve
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import math
+import os
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -39,6 +41,10 @@ _FEWEST_SUBSTEPS, _MOST_SUBSTEPS = 10, 16  # CARLA refuses more; beyond them, ea
 _NO_SERVER = "There is no CARLA server: the last one failed, and no other has been acquired."
 _CLIENT_TIME_OUT = re.compile(r"time-out of \d+ms while waiting for the simulator")
 _BARE_ROADS = carla.OpendriveGenerationParameters(wall_height=0.0, additional_width=0.0)
+
+
+# Collecting what a forked process inherits of clients would wait for their threads, which are not there, or abort.
+os.register_at_fork(after_in_child=gc.freeze)
 
 
 class Connection:

@@ -25,7 +25,8 @@ from rllib_integration.scenario import (
     hero_transforms,
     weather_presets,
 )
-from rllib_integration.ticking import Clock
+from rllib_integration.ticking.frame_watch import FrameWatch
+from rllib_integration.ticking.tickers import BundledTicker, TickedWorld
 from tests.patience import PATIENCE
 
 TOWN = "Minitown"
@@ -207,18 +208,20 @@ def test_a_forked_process_ticks_without_the_traffic_managers_it_inherits():
 
 
 def test_a_queued_tick_that_fails_is_made_up_for(core):
-    class LosesTheSecond:
-        calls = 0
+    asked = []
 
-        def apply_batch(self, commands, do_tick):
-            self.calls += 1
-            if self.calls != 2:
-                core.client.apply_batch(commands, do_tick)
+    def lose_the_second(commands, do_tick):
+        asked.append(commands)
+        if len(asked) != 2:
+            core.client.apply_batch(commands, do_tick)
 
     episode(core)
     before = core.world.get_snapshot().frame
-    clock = Clock(core.world, 5.0, queue=LosesTheSecond())
-    assert clock.finish(4, clock.begin(4)) == before + 4
+    place = TickedWorld(core.world, core.pool.calls, PATIENCE, core.sensor_interface)
+    frames = FrameWatch(core.world)
+    ticker = BundledTicker(place, frames, lose_the_second)
+    assert ticker.finish_ticks(4, ticker.ask_ahead(4)) == before + 4
+    frames.stop()
     assert core.world.get_snapshot().frame == before + 4
 
 

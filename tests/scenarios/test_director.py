@@ -32,7 +32,7 @@ def drawn(kind: str, **given: Any) -> dict[str, Any]:
 def test_nothing_is_left_of_a_scenario_after_its_end(env: CarlaEnv) -> None:
     info = drive(env, lambda env, situation: Driver(), **drawn("DynamicObjectCrossing"))
     assert [outcome["result"] for outcome in info["scenarios"]] == ["passed"]
-    env.core.clock().tick()
+    env.core.clock.tick()
     left = {actor.type_id for actor in env.core.world.get_actors()}
     assert not [name for name in left if name.startswith(("walker.", "static.prop"))]
 

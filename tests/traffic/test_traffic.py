@@ -11,7 +11,7 @@ import pytest
 from rllib_integration.base_experiment import resolve_experiment_config
 from rllib_integration.carla_core import CarlaCore
 from rllib_integration.servers import ServerHangError
-from rllib_integration.ticking import FrameWatch
+from rllib_integration.ticking.frame_watch import FrameWatch
 from tests.patience import PATIENCE
 
 

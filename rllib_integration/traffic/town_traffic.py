@@ -1,0 +1,175 @@
+"""The traffic of one environment's world: its process, its Traffic Manager and that one's port."""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from collections.abc import Sequence
+
+import carla
+import numpy as np
+
+from rllib_integration.connection import Connection
+from rllib_integration.scenario import town_name
+from rllib_integration.servers import PortLease, lease_traffic_manager_port
+from rllib_integration.traffic.handle import Traffic
+
+logger = logging.getLogger(__name__)
+
+_managers_here: weakref.WeakSet[carla.TrafficManager] = weakref.WeakSet()
+"""Those that live in this process, synchronous with their worlds."""
+
+
+def _tick_without_managers() -> None:
+    """Else every tick of a forked process's clients would wait for managers whose threads are not there."""
+    for manager in _managers_here:
+        manager.set_synchronous_mode(False)
+
+
+os.register_at_fork(after_in_child=_tick_without_managers)
+
+
+class TownTraffic:
+    """Replaces, clears and ends the traffic of a connection's world.
+
+    Args:
+        connection: The server, its client and the world.
+        timeout: Seconds that the server may take to answer.
+        load_timeout: Seconds that it may take to begin or to replace the traffic.
+
+    Attributes:
+        process: The process that owns the traffic and ticks the world; None while there is none.
+        port: Of the Traffic Manager; 0 before the first.
+    """
+
+    def __init__(self, connection: Connection, timeout: float, load_timeout: float) -> None:
+        self.process: Traffic | None = None
+        self.port = 0
+        self._connection = connection
+        self._timeout = timeout
+        self._load_timeout = load_timeout
+        self._lease: PortLease | None = None
+        self._manager: carla.TrafficManager | None = None
+
+    @property
+    def has_manager(self) -> bool:
+        """Whether somebody has a handle on the Traffic Manager."""
+        return self._manager is not None
+
+    @property
+    def actors(self) -> list[int]:
+        """Ids of the vehicles and walkers."""
+        return [*self.process.vehicles, *self.process.walkers] if self.process is not None else []
+
+    @property
+    def all_actors(self) -> list[int]:
+        """Ids of all that it has spawned, each after what is attached to it."""
+        traffic = self.process
+        return [*traffic.controllers, *traffic.walkers, *traffic.vehicles] if traffic is not None else []
+
+    def spawn(
+        self, n_vehicles: int, n_walkers: int, hybrid: bool, seed: int, keep_clear: Sequence[tuple[float, float]]
+    ) -> None:
+        """Replace all traffic.
+
+        Args:
+            n_vehicles: Vehicles on the Traffic Manager's autopilot.
+            n_walkers: Walkers on the sidewalks.
+            hybrid: Move vehicles far from the hero without physics.
+            seed: Decides all about them.
+            keep_clear: Places, x and y in m, away from which vehicles begin.
+
+        Raises:
+            ServerError: The server or the process failed.
+        """
+        if not (n_vehicles or n_walkers):
+            if self._manager is None:  # the handle on it fails without its process
+                self.stop()
+            return
+        if self.process is None:
+            self._start()
+        assert self.process is not None
+        settings = (seed, n_vehicles, n_walkers, hybrid, keep_clear)
+        notes = self._connection.call(self.process.spawn, *settings, timeout=self._load_timeout)
+        assert self._connection.map is not None
+        for note in notes:
+            logger.warning("%s: %s", town_name(self._connection.map.name), note)
+
+    def _start(self) -> None:
+        server = self._connection.server
+        self._lease_port()
+        outlives = 0.0 if server.started_here else self._timeout
+        arguments = (server.host, server.port, self.port, self._timeout, server.log_path, outlives)
+        self.process = self._connection.call(Traffic, *arguments, timeout=self._load_timeout)
+
+    def clear(self) -> bool:
+        """Destroy all vehicles and walkers; return whether there were any.
+
+        Raises:
+            ServerError: The server or the process failed.
+        """
+        if self.process is None or not self.actors:
+            return False
+        self._connection.call(self.process.clear)
+        return True
+
+    def settle(self) -> None:
+        """Wait until the Traffic Manager has decided what follows from the last frame.
+
+        Raises:
+            ServerError: The server or the process failed.
+        """
+        if self.process is not None:
+            self._connection.call(self.process.settle)
+
+    def stop(self) -> None:
+        """End the process."""
+        process, self.process = self.process, None
+        if process is not None:
+            process.stop()
+
+    def manager(self, rng: np.random.Generator) -> carla.TrafficManager:
+        """CARLA's Traffic Manager of this world: a handle on the one in the traffic's process, or else one made here.
+
+        Args:
+            rng: Draws the seed of one that is made here.
+
+        Raises:
+            ServerError: The server failed.
+        """
+        if self._manager is None:
+            self._lease_port()
+            connection, client = self._connection, self._connection.client
+            assert client is not None
+            self._manager = connection.call(client.get_trafficmanager, self.port)
+            if self.process is None:
+                connection.call(self._manager.set_synchronous_mode, True)
+                _managers_here.add(self._manager)
+                connection.call(self._manager.set_random_device_seed, int(rng.integers(2**31)))
+        return self._manager
+
+    def _lease_port(self) -> None:
+        if self._lease is None:
+            self._lease = lease_traffic_manager_port()
+            self.port = self._lease.first
+
+    def shut_down_manager(self) -> None:
+        """End a Traffic Manager that lives here.
+
+        Raises:
+            ServerError: The server failed.
+        """
+        if self._manager is not None and self.process is None:
+            self._connection.call(self._manager.shut_down)
+
+    def forget(self) -> None:
+        """Let go of a world that is lost, without asking its server for anything."""
+        self.stop()
+        self._manager = None
+
+    def close(self) -> None:
+        """Give the port back; after `forget`."""
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None
