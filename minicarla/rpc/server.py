@@ -27,6 +27,7 @@ from minicarla.protocol.stream_server import StreamConnection, StreamServer
 from minicarla.protocol.values import PackValue, integer
 from minicarla.rpc.calls.descriptions import Lookup, describe, settings_to_wire
 from minicarla.rpc.deferrals import Deferrals
+from minicarla.rpc.drawn_shapes import DrawnShapes
 from minicarla.rpc.errors import EXPECTED_ERRORS
 from minicarla.rpc.quirks.asynchronous_traffic import AsynchronousTraffic
 from minicarla.rpc.quirks.batch_ticks import BatchTicks
@@ -103,6 +104,7 @@ class Server:
         client: The client whose request is being answered.
         request: What is being answered.
         traffic_managers: Registry of the Traffic Managers that clients run.
+        drawn_shapes: What clients have drawn with `world.debug`.
         subscribing: Subscriptions that clients have begun.
         second_listens: Which clients have listened to which sensors.
         skips_overtaken_frames: Whether a tick that its client did not wait for, and has followed up with another one
@@ -127,6 +129,7 @@ class Server:
         self.request: Request
         self.changes_traffic = False
         self.traffic_managers = TrafficManagers()
+        self.drawn_shapes = DrawnShapes()
         self.complaints = Complaints()
         self.idle_work: list[Callable[[], object]] = []
         self.skips_overtaken_frames = False

@@ -247,6 +247,8 @@ class Source:
             self._hear_frame(message)
         elif kind == Kind.RUN:
             self._tell_all(message)
+        elif kind == Kind.PAINT:
+            self._paint([message])
         elif kind == Kind.ACTORS:
             self._note_actors(head_of(message)["actors"])
             self._tell_of_world(message)
@@ -511,4 +513,10 @@ class Source:
             else:
                 self._shapes.append(message)
                 del self._shapes[:-_MOST_SHAPES]
-            self._tell_all(message)
+            if self._is_capturing() and self.clip is not None:
+                self.clip.add(self._time, message)  # kept with the episode, and played with it
+            for viewer in self._viewers:
+                if viewer.follows and self._is_capturing():
+                    viewer.wake()
+                else:
+                    viewer.tell(message)

@@ -30,12 +30,14 @@ from rllib_integration.telemetry.messages import Kind, pack
 from rllib_integration.telemetry.town_mesh import read_town
 from rllib_integration.telemetry.world_frames import WorldFrames
 from rllib_integration.viewer.controls import ControlError, Controls
+from rllib_integration.viewer.debug_feed import DebugFeed
 from rllib_integration.viewer.sensor_feed import SensorFeed
 
 logger = logging.getLogger(__name__)
 
 LENGTH = struct.Struct("<I")
 FRAMES_A_SECOND = 20.0  # at most, unless every frame is asked for
+_SHAPE_SECONDS = 0.1  # between two questions what was drawn
 _CHECK_SECONDS = 1.0  # between two questions whether server and world are still there
 _ANSWER_SECONDS = 4.0  # that the server may take for an answer
 _PROBE_SECONDS = 1.0
@@ -63,6 +65,7 @@ class WorldProcess:
         self._last_frame = -1
         self._callback: int | None = None
         self._weather: dict[str, float] | None = None
+        self._debug_feed: DebugFeed | None = None
 
     def run(self) -> None:
         """Work until the viewer, the server or the world is gone."""
@@ -109,6 +112,8 @@ class WorldProcess:
         self._frames = WorldFrames(self._world, self._roles)
         self._controls = Controls(self._world)
         self._feed = SensorFeed(self._tell)
+        with contextlib.suppress(OSError):
+            self._debug_feed = DebugFeed(self._host, self._port)
         settings = self._world.get_settings()
         head = {
             "town": town.name,
@@ -137,7 +142,9 @@ class WorldProcess:
             self._check()
         if self._shows == "newest":
             self._tell_newest()
-        pause = 1.0 / FRAMES_A_SECOND if self._shows == "newest" else _CHECK_SECONDS
+        if self._shows != "nothing" and self._debug_feed is not None:
+            self._debug_feed.ask()
+        pause = {"newest": 1.0 / FRAMES_A_SECOND, "all": _SHAPE_SECONDS}.get(self._shows, _CHECK_SECONDS)
         self._take_commands(max(0.0, began + pause - time.monotonic()))
 
     def _check(self) -> None:
@@ -176,9 +183,17 @@ class WorldProcess:
 
     def _take_commands(self, seconds: float) -> None:
         """Do what the viewer says; return after so many seconds, or earlier after a command."""
-        readable, _, _ = select.select([self._connection], [], [], seconds)
-        if not readable:
-            return
+        until = time.monotonic() + seconds
+        while True:
+            drawn = self._debug_feed.sockets if self._debug_feed is not None else []
+            readable, _, _ = select.select([self._connection, *drawn], [], [], max(0.0, until - time.monotonic()))
+            if self._debug_feed is not None and drawn and drawn[0] in readable:
+                for message in self._debug_feed.read():
+                    self._tell(message)
+                continue
+            if not readable:
+                return
+            break
         received = self._connection.recv(1 << 16)
         if not received:  # the viewer has gone
             if hasattr(self, "_controls"):

@@ -159,6 +159,36 @@ def test_sensors_are_heard_only_while_they_are_shown(open_world, world, hero):
     page.wait_for("viewer.listens.size === 1")
 
 
+def test_shapes_of_carlas_debug_helper_are_shown_for_their_lifetime(open_world, world, hero):
+    debug, red = world.debug, carla.Color(255, 0, 0)
+    world.tick()
+    place = hero.get_location()
+    near, far = place + carla.Location(0.0, 0.0, 1.0), place + carla.Location(4.0, 0.0, 1.0)
+    debug.draw_point(near, 0.1, carla.Color(0, 114, 178), -1.0)
+    debug.draw_string(near, "here", color=red, life_time=-1.0)
+    page = open_world()
+    wait_for_frame(page, world.tick())
+    page.wait_for("viewer.world.overlays.shapes.children.length === 1")  # drawn before anybody looked
+    page.wait_for("[...document.querySelectorAll('.name.shape')].some(one => one.textContent === 'here')")
+    debug.draw_line(near, far, 0.1, red, 0.3)
+    debug.draw_arrow(near, far, 0.1, 0.5, red, 0.3)
+    box = carla.BoundingBox(near, carla.Vector3D(2.0, 1.0, 0.5))
+    debug.draw_box(box, carla.Rotation(yaw=90.0), 0.1, red, 0.3)
+    lines = "viewer.playhead.clip.shapes.filter(shape => shape.shape === 'lines')"
+    page.wait_for(f"{lines}.length === 3")
+    drawn = page.evaluate(f"{lines}.map(shape => [shape.colour, shape.life.toFixed(2), shape.lengths.length])")
+    assert drawn == [["#ff0000", "0.30", 1], ["#ff0000", "0.30", 5], ["#ff0000", "0.30", 12]]
+    corner = page.evaluate(f"Math.max(...[...{lines}[2].places].filter((_, at) => at % 3 === 1))")
+    assert corner == pytest.approx(place.y + 2.0, abs=1e-3)  # turned: its longer side lies along y
+    page.wait_for("viewer.world.overlays.shapes.children.length === 7")
+    for _ in range(8):
+        wait_for_frame(page, world.tick())
+    page.wait_for("viewer.world.overlays.shapes.children.length === 1")
+    debug.clear_debug_shape()
+    wait_for_frame(page, world.tick())
+    page.wait_for("viewer.world.overlays.shapes.children.length === 0 && viewer.world.overlays.texts.length === 1")
+
+
 def test_another_world_forgets_what_was_shown_of_the_last_one(open_world, carla_client, world, hero):
     page = open_world()
     wait_for_frame(page, world.tick())

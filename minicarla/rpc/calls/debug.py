@@ -1,4 +1,4 @@
-"""Calls of the debug helper. There is no window to draw in: shapes are checked and forgotten."""
+"""Calls of the debug helper. There is no window to draw in: shapes are kept for viewers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from minicarla.protocol import values
 from minicarla.protocol.values import PackValue
-from minicarla.rpc.registry import void
+from minicarla.rpc.registry import value, void
 
 if TYPE_CHECKING:
     from minicarla.rpc.server import Server
@@ -14,19 +14,30 @@ if TYPE_CHECKING:
 
 @void
 def draw_debug_shape(server: Server, shape: PackValue) -> None:
-    """Accept a shape that a window would show."""
-    if not isinstance(shape, list) or not shape or not isinstance(shape[0], list):
-        raise values.MalformedValueError("a debug shape must be a primitive, a colour, a life time and a flag")
+    """Keep a shape that a window would show."""
+    episode = server.simulation.episode
+    server.drawn_shapes.draw(episode.id, episode.elapsed, shape)
 
 
 @void
 def clear_debug_shape(server: Server) -> None:
-    """Forget all shapes."""
+    """End all shapes."""
+    episode = server.simulation.episode
+    server.drawn_shapes.clear(episode.id, episode.elapsed, "shapes")
 
 
 @void
 def clear_debug_string(server: Server) -> None:
-    """Forget all texts."""
+    """End all texts."""
+    episode = server.simulation.episode
+    server.drawn_shapes.clear(episode.id, episode.elapsed, "texts")
+
+
+@value
+def minicarla_drawn_shapes(server: Server, number: int = 0) -> list[PackValue]:
+    """What was drawn in this episode after the shape of a number; CARLA's protocol has no such call."""
+    episode = server.simulation.episode
+    return [list(shape) for shape in server.drawn_shapes.since(episode.id, episode.elapsed, values.integer(number))]
 
 
 @void

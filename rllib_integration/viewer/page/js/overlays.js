@@ -1,7 +1,7 @@
 // What is laid over the world: the route, the trail, marks around actors, measured points, painted shapes, names.
 
 import {
-  BufferAttribute, BufferGeometry, Color, Group, MathUtils, Mesh, MeshBasicMaterial, Points, PointsMaterial,
+  BufferAttribute, BufferGeometry, Color, Group, LineBasicMaterial, LineSegments, MathUtils, Mesh, MeshBasicMaterial, Points, PointsMaterial,
   RingGeometry, Vector3,
 } from "../vendor/three.js";
 import { el } from "./dom.js";
@@ -159,7 +159,7 @@ export class Overlays {
     this.texts = living.filter((shape) => shape.shape === "text");
     for (const shape of living) {
       if (shape.shape === "points") this.shapes.add(dots(shape));
-      if (shape.shape === "lines") this.shapes.add(strokes(shape));
+      if (shape.shape === "lines") this.shapes.add(strokes(shape), hairlines(shape));
     }
   }
 
@@ -236,15 +236,34 @@ export function livingShapes(shapes, t) {
   return living;
 }
 
-function dots({ places, size, colour }) {
+/** Points of a size in metres, or, where they have one, in pixels. */
+function dots({ places, size, colour, pixels }) {
   const count = places.length / 3;
   const geometry = new BufferGeometry();
   const flipped = new Float32Array(places.length);
   for (let n = 0; n < count; n++) flipped.set([places[3 * n], places[3 * n + 2], places[3 * n + 1]], 3 * n);
   geometry.setAttribute("position", new BufferAttribute(flipped, 3));
-  const points = new Points(geometry, new PointsMaterial({ size: size * 1.6, color: new Color(colour) }));
+  const material = { size: pixels ? Math.min(Math.max(pixels, 4), 60) : size * 1.6, sizeAttenuation: !pixels };
+  const points = new Points(geometry, new PointsMaterial({ ...material, color: new Color(colour) }));
   points.frustumCulled = false;
   return points;
+}
+
+/** The same lines one pixel wide, so that they show also from afar. */
+function hairlines({ places, lengths, colour }) {
+  const corners = [];
+  let at = 0;
+  for (const length of lengths) {
+    for (let n = at; n + 1 < at + length; n++) {
+      for (const point of [n, n + 1]) corners.push(places[3 * point], places[3 * point + 2], places[3 * point + 1]);
+    }
+    at += length;
+  }
+  const geometry = new BufferGeometry();
+  geometry.setAttribute("position", new BufferAttribute(new Float32Array(corners), 3));
+  const mesh = new LineSegments(geometry, new LineBasicMaterial({ color: new Color(colour) }));
+  mesh.frustumCulled = false;
+  return mesh;
 }
 
 /** Lines of a width in metres: flat ribbons, doubled by upright ones so that they show from the side. */
