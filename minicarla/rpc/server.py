@@ -433,13 +433,22 @@ class Server:
             keeps.begin(client)
         elif keeps.is_keeping:
             keeps.end()
+
+        def answer(frame: int) -> None:
+            self._synchronous.ticked(client)
+            client.write(encode_value(message_id, frame))
+
         try:
-            answer = encode_value(message_id, self.tick_once(client.ticks_for_batch))
+            frame = self.tick_once(client.ticks_for_batch)
         except Exception as error:
             self._complain_of_tick(error)
-            answer = encode_failure(message_id, f"the tick failed: {error!r}", returns_value=True)
-        self._synchronous.ticked(client)
-        client.write(answer)
+            self._synchronous.ticked(client)
+            client.write(encode_failure(message_id, f"the tick failed: {error!r}", returns_value=True))
+            return
+        if client.ticks_for_batch:
+            keeps.answer(client, frame, answer)
+        else:
+            answer(frame)
 
     def _complain_of_tick(self, error: Exception) -> None:
         if self.complaints.log("tick", repr(error)):

@@ -26,12 +26,34 @@ print("went on", flush=True)
 os._exit(0)  # without asking anything more
 """
 
+_BLOCKED = """
+import time
+sensor = world.spawn_actor(world.get_blueprint_library().find("sensor.other.imu"), carla.Transform())
+sensor.listen(lambda data: time.sleep(0.5))
+client.apply_batch_sync([], True)
+time.sleep(0.1)  # the only thread is in the callback, and comes back to a lock that is taken
+frame = world.get_snapshot().frame
+client.apply_batch_sync([], True)
+while world.get_snapshot().frame == frame:
+    time.sleep(0.01)
+print("went on", flush=True)
+os._exit(0)  # without asking anything more
+"""
+
 
 def test_a_batch_that_ticks_goes_on_although_callbacks_wait_for_python(start_server):
     """The call keeps Python's lock until the client has seen the frame, and its only thread waits for that lock as soon
     as it has a sensor's message: the frame must come first."""
     server = start_server()
     client = run_synchronous_client(_BATCHES, server.port, worker_threads=1)
+    server.stop()
+    assert client.stdout == "went on\n", (client.returncode, client.stderr)
+
+
+def test_a_batch_that_ticks_goes_on_although_a_callback_cannot_end_before_it(start_server):
+    """The client does not read the frame before its call is over, so the call must end without it."""
+    server = start_server()
+    client = run_synchronous_client(_BLOCKED, server.port, worker_threads=1)
     server.stop()
     assert client.stdout == "went on\n", (client.returncode, client.stderr)
 

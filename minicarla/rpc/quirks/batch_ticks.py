@@ -6,23 +6,36 @@ row of such calls the threads have no time to finish in between. So clients hear
 messages, and of these when the row is over.
 
 A message of an earlier tick that a thread takes up just when the call begins cannot be called back: the lock is taken
-before the server hears of the call, and nothing that is sent then is read.
+before the server hears of the call, and nothing that is sent then is read. But a tick that is answered with a frame
+which the client knows is waited for no longer. So the answer to a client with sensors waits until it has read the new
+frame. Where it does not, the call ends by an old one, the lock is free, and the new frame is read a moment later.
 
-Sign: a tick outside of such a call, or `REST` without any call. Test: `tests/minicarla/test_rpc_batch.py`.
+Signs: of a row's end, a tick outside of such a call, or `REST` without any call; of a frame that was read, an empty
+queue of the client's socket, as far as it is on this machine. Test: `tests/minicarla/test_rpc_batch.py`.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
 from minicarla.protocol.rpc_framing import Request
-from minicarla.rpc.deferrals import Deferrals, Wait
+from minicarla.protocol.stream_server import StreamConnection
+from minicarla.rpc.deferrals import PATIENCE, Deferrals, Wait
 from minicarla.rpc.quirks.quirk import Quirk
 from minicarla.rpc.session import Client
 
+logger = logging.getLogger(__name__)
+
 REST = 50e-3
 """[s] without a call, after which a row of batches is over."""
+KNOWN_FRAME = 0
+"""A frame that every client knows, as it is none later than its newest."""
+_FIRST_LOOK = 30e-6
+"""[s] after a frame, when a client that has a processor may have read it."""
+_BETWEEN_LOOKS = 0.25
+"""Of the time that has passed, until the next look."""
 
 Send = Callable[[int, bytes, bytes], None]
 
@@ -70,3 +83,43 @@ class BatchTicks(Quirk):
         messages, self._messages, self.is_keeping = self._messages, [], False
         for message in messages:
             self._send(*message)
+
+    def answer(self, client: Client, frame: int, answer: Callable[[int], object]) -> None:
+        """Answer a tick with its frame once the client has read it, or else with `KNOWN_FRAME`."""
+        reading = _Reading(client.world_stream if client.streams else None)
+
+        def conclude() -> None:
+            if reading.goes_on:
+                peer = client.connection.peer
+                logger.warning("%s did not read frame %d within %g s: its tick ends before", peer, frame, PATIENCE)
+            answer(KNOWN_FRAME if reading.goes_on else frame)
+
+        if reading.goes_on:
+            self._deferrals.add(client, conclude, Wait(reading.next_look, ""))
+        else:
+            conclude()
+
+
+class _Reading:
+    """Looks whether a client has read what it was sent; nothing tells the server when it does.
+
+    Attributes:
+        goes_on: Whether it had not when it was looked for last.
+    """
+
+    def __init__(self, stream: StreamConnection | None) -> None:
+        self._stream = stream
+        self._began = time.monotonic()
+        self._next_look = self._began + _FIRST_LOOK
+        self.goes_on = self._has_unread()
+
+    def _has_unread(self) -> bool:
+        return self._stream is not None and self._stream.unread() > 0
+
+    def next_look(self) -> float:
+        """When to look next; 0 once everything was read."""
+        now = time.monotonic()
+        if self.goes_on and now >= self._next_look:
+            self.goes_on = self._has_unread()
+            self._next_look = now + max(_FIRST_LOOK, _BETWEEN_LOOKS * (now - self._began))
+        return self._next_look if self.goes_on else 0.0
