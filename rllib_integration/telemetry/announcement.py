@@ -69,6 +69,10 @@ class Announcement:
         """Whether the process that wrote it has ended; what other machines wrote can't be judged."""
         return self.node == this_node() and beginning_of(self.pid) != self.began
 
+    def is_elsewhere(self) -> bool:
+        """Whether it is another machine's, whose loopback and memory can't be reached from here."""
+        return self.node not in ("", this_node())
+
 
 def this_node() -> str:
     """This machine's name."""

@@ -65,6 +65,7 @@ class Hub:
         self.records = RunRecords()
         self._roles = hero_roles
         self._everything = everything
+        self._compares = not everything and len(self.runs) > 1
         self._numbers = itertools.count()
         self._by_address: dict[Address, Source] = {}
         self._by_file: dict[Path, Source] = {}
@@ -198,34 +199,41 @@ class Hub:
 
     def hello(self) -> bytes:
         """What there is."""
-        return pack(Kind.HELLO, {"sources": [_description(source) for source in self.sources], **self.more_to_say()})
+        return pack(
+            Kind.HELLO, {"sources": [self._description(source) for source in self.sources], **self.more_to_say()}
+        )
+
+    def _description(self, source: Source) -> Record:
+        announcement = source.announcement
+        return {
+            "id": source.number,
+            "label": source.label,
+            "run": self.name_of(source.run) if source.run is not None else None,
+            "env": source.has_env,
+            "present": source.present,
+            "node": announcement.node if announcement is not None and source.is_elsewhere else "",
+            "host": source.host,
+            "port": source.port,
+            "server": announcement.server if announcement is not None else "",
+            "step": announcement.step_seconds if announcement is not None else 0.0,
+            "waits": announcement.can_wait if announcement is not None else False,
+            "sensors": announcement.sensors if announcement is not None else {},
+        }
 
     def more_to_say(self) -> Record:
         """What else a browser has to know at first."""
-        runs = [{"number": self.records.number(run), "name": run.name} for run in self.runs]
-        return {"runs": runs, "keeps": True}
+        runs = [{"number": self.records.number(run), "name": self.name_of(run)} for run in self.runs]
+        return {"runs": runs, "keeps": True, "compare": self._compares}
+
+    def name_of(self, run: Path) -> str:
+        """A run's name; with that of the folder above it, where two have the same."""
+        is_only = sum(other.name == run.name for other in self.runs) < 2
+        return run.name if is_only else f"{run.parent.name}/{run.name}"
 
     def tell_all(self, message: bytes) -> None:
         """Send this to every browser."""
         for session in self.sessions:
             session.tell(message)
-
-
-def _description(source: Source) -> Record:
-    announcement = source.announcement
-    return {
-        "id": source.number,
-        "label": source.label,
-        "run": source.run.name if source.run is not None else None,
-        "env": source.has_env,
-        "present": source.present,
-        "host": source.host,
-        "port": source.port,
-        "server": announcement.server if announcement is not None else "",
-        "step": announcement.step_seconds if announcement is not None else 0.0,
-        "waits": announcement.can_wait if announcement is not None else False,
-        "sensors": announcement.sensors if announcement is not None else {},
-    }
 
 
 def _plain(host: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from rllib_integration.driving.evaluation import by_iteration, infractions_text, read_episodes, summarise
 from rllib_integration.run_folder import best_checkpoint, checkpoints_in
+from rllib_integration.viewer.driving_maps import driving_tests, last_places
 
 _MOST_ROWS = 2000  # of a run's curves; beyond them every second one is left out
 _MOST_CURVES = 400
@@ -16,7 +17,8 @@ _MOST_RUNS = 24  # whose curves are kept in memory
 _LOG_BYTES = 24_000
 _LARGEST_FILE = 1 << 20  # of those that are shown as text
 _STEPS = "num_env_steps_sampled_lifetime"
-_WATCHED_FILES = ("result.json", "evaluation.jsonl", "run.json", "config.yaml", "best_checkpoint.txt")
+_LOGS = ("error.log", "tensorboard.log", "native.log")
+_WATCHED_FILES = ("result.json", "evaluation.jsonl", "episodes.jsonl", "run.json", "config.yaml", "best", *_LOGS)
 
 
 class Curves:
@@ -106,9 +108,10 @@ class RunRecords:
 
 def _stamp(run: Path) -> tuple[int, ...]:
     stamps = []
-    for name in _WATCHED_FILES:
+    tests = sorted(path for path in run.glob("*.json") if path.name not in _WATCHED_FILES)
+    for file in (*(run / name for name in _WATCHED_FILES), *tests):
         try:
-            status = (run / name).stat()
+            status = file.stat()
             stamps += [status.st_mtime_ns, status.st_size]
         except OSError:
             stamps.append(0)
@@ -124,7 +127,9 @@ def describe_run(run: Path) -> dict[str, Any]:
         "configuration": _text(run / "config.yaml"),
         "checkpoints": _checkpoints(run),
         "evaluation": _evaluation(run / "evaluation.jsonl"),
-        "log": _tail(run / "native.log"),
+        "tests": driving_tests(run),
+        "places": last_places(run),
+        "logs": {name: text for name in _LOGS if (text := _tail(run / name))},
     }
 
 

@@ -130,6 +130,11 @@ class Source:
         return self.announcement is not None
 
     @property
+    def is_elsewhere(self) -> bool:
+        """Whether the environment runs on another machine, as where a cluster's runs lie on storage of all nodes."""
+        return self.announcement is not None and self.announcement.is_elsewhere()
+
+    @property
     def is_watched(self) -> bool:
         """Whether a browser shows this world."""
         return bool(self._viewers)
@@ -182,7 +187,7 @@ class Source:
         return self.clip is not None and not self.clip.ended
 
     def _start_link(self) -> None:
-        if self._link is None and self.port:
+        if self._link is None and self.port and not self.is_elsewhere:
             self._link = WorldLink(self.host, self.port, self._roles, self.hear)
             self._link.start()
 
@@ -354,6 +359,9 @@ class Source:
             viewer.tell(message)
         if self._episode is not None and not viewer.follows:
             viewer.tell(self._episode)
+        if self.present and self.is_elsewhere and self.announcement is not None:
+            reason = f"This environment runs on {self.announcement.node}; a viewer that is started there shows it."
+            viewer.tell(pack(Kind.STATE, {"state": "elsewhere", "reason": reason}))
         if not self.present:
             viewer.tell(pack(Kind.STATE, {"state": "ended", "reason": "The environment has ended."}))
 
@@ -385,7 +393,7 @@ class Source:
 
     def _open_feed(self) -> EnvFeed | None:
         """The feed of the ring that is there now: a new process of the environment has a new one."""
-        if self.file is None:
+        if self.file is None or self.is_elsewhere:
             return None
         path = self.file.with_suffix(RING_SUFFIX)
         try:

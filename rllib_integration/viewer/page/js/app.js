@@ -31,7 +31,8 @@ export class App {
     this.watched = new Set(chosen.get("pictures", ["observation"]));
     this.listens = new Set();
     this.side = new Side($("#side"), this);
-    this.plans = new Map();
+    this.plans = new Map(); // key of a town's mesh -> its lanes
+    this.townKeys = new Map(); // name of a town -> that key
     this.tiles = new Tiles($("#rail"), this);
     this.sources = [];
     this.source = null;
@@ -123,7 +124,7 @@ export class App {
     this.hooks.hello.forEach((hook) => hook(head));
     const own = this.sources.find((source) => source.id === (this.source?.id ?? this.wanted));
     if (this.source) this.source = own ?? this.source;
-    else if (this.sources.length) this.watch((own ?? this.sources.find((source) => source.present) ?? this.sources[0]).id);
+    else if (this.sources.length) this.watch((own ?? this.sources.find((source) => source.present && !source.node) ?? this.sources[0]).id);
     else this.setState("none", head.nothing ?? "Nothing runs here now. Start a training, or a simulator, and it appears.");
   }
 
@@ -164,6 +165,7 @@ export class App {
   onWorld(head) {
     this.worldHead = head;
     if (this.source) this.source.town = head.key;
+    this.townKeys.set(head.town, head.key);
     setText($("#fact-town"), head.town);
     this.world.actors.forget();
     this.world.signals.clear();
@@ -293,6 +295,7 @@ export class App {
       absent: `Nothing listens on ${where}. The page goes on by itself when a simulator does.`,
       lost: `The simulator at ${where} has gone, or loads another world. Waiting for it.`,
       refused: this.reason,
+      elsewhere: this.reason,
       ended: "This environment has ended. What was seen of it can still be played.",
       none: this.reason,
     };
@@ -313,7 +316,7 @@ export class App {
   succeed() {
     if (this.replay || this.plays || !this.source?.env) return;
     const own = this.sources.find((source) => source.id === this.source.id);
-    const other = own?.present ? null : this.sources.find((source) => source.present && source.env && source.run === this.source.run);
+    const other = own?.present ? null : this.sources.find((source) => source.present && !source.node && source.env && source.run === this.source.run);
     if (other) this.watch(other.id);
   }
 

@@ -67,6 +67,7 @@ const STATES = {
   absent: ["warn", "No simulator"],
   lost: ["warn", "Simulator lost"],
   refused: ["bad", "Refused"],
+  elsewhere: ["", "Another machine"],
   ended: ["", "Ended"],
   viewer: ["bad", "Viewer lost"],
   replay: ["", "Replay"],

@@ -2,6 +2,7 @@
 
 import { Chart } from "./curves.js";
 import { chosen, el, number, setText, words } from "./dom.js";
+import { DriveMap, isGood } from "./maps.js";
 
 const WANTED = [
   /^env_runners\/episode_return_mean$/, /^evaluation\/env_runners\/episode_return_mean$/, /^env_runners\/episode_len_mean$/,
@@ -24,13 +25,15 @@ export class Learning {
     this.extra = new Set(chosen.get("figures", []));
     this.ticked = null;
     element.append(el("header.head", {}, el("h1", {}, "Learning"), this.list, this.menu), this.grid);
-    app.hooks.hello.push(({ runs }) => this.setRuns(runs));
+    app.hooks.hello.push(({ runs, compare }) => this.setRuns(runs, compare));
     app.hooks.run.push(({ changed }) => changed && app.page === "learning" && this.load(changed.filter((run) => this.ticked?.has(run))));
   }
 
-  setRuns(runs) {
+  /** @param compare whether somebody asked for just these runs, so that all of them are drawn */
+  setRuns(runs, compare) {
     this.runs = runs;
-    this.ticked ??= runs.length ? new Set([this.current(runs)]) : null;
+    const first = compare ? runs.slice(-MOST_RUNS).map((run) => run.number) : [this.current(runs)];
+    this.ticked ??= runs.length ? new Set(first) : null;
     const chip = ({ number: run, name }) => {
       const box = el("input", { type: "checkbox", checked: this.ticked.has(run) });
       box.onchange = () => this.tick(run, box.checked);
@@ -43,6 +46,7 @@ export class Learning {
   /** The run whose world is shown, else the last one. */
   current(runs) {
     const name = this.app.source?.run;
+    if (!runs.length) return undefined;
     return (runs.find((run) => run.name === name) ?? runs.at(-1)).number;
   }
 
@@ -137,7 +141,7 @@ export class RunPage {
     return undefined;
   }
 
-  show({ name, folder, starts, configuration, checkpoints, evaluation, log }) {
+  show({ name, folder, starts, configuration, checkpoints, evaluation, tests, places, logs }) {
     setText(this.title, name);
     const start = starts.at(-1) ?? {};
     const facts = {
@@ -151,14 +155,39 @@ export class RunPage {
     const saved = checkpoints.map((one) => [one.name, when(one.saved), one.best ? `best${one.score === null ? "" : `, ${number(one.score, 2)}`}` : ""]);
     const ends = (row) => Object.entries(row).filter(([key]) => key.startsWith("end_")).map(([key, share]) => `${words(key.slice(4))} ${Math.round(100 * share)} %`).join(", ");
     const judged = evaluation.map((row) => [row.iteration, row.town, number(row.episodes, 0), number(row.median_distance), number(row.speed), number(row.return, 2), ends(row), row.infractions]);
+    const open = new Set([...this.body.querySelectorAll("details[open]")].map((one) => one.dataset.name));
+    const text = (title, content) => el("details.card", { "data-name": title, open: open.has(title) }, el("summary", {}, el("h2", {}, title)), el("div.body", {}, el("pre", {}, content)));
+    this.maps = [];
     this.body.replaceChildren(
       card("Origin", list),
       card("Checkpoints", saved.length ? table(["Name", "Saved", ""], saved) : none("None is saved yet.")),
       card("Evaluation", judged.length ? table(["Iteration", "Town", "Episodes", "Median m", "km/h", "Return", "Ended by", "Infractions a km"], judged) : none("No evaluation has been made; --evaluation-interval asks for them.")),
-      card("Configuration", el("pre", {}, configuration || "–")),
-      card("Log", el("pre", {}, log || "Nothing was logged.")),
+      ...tests.map((test) => card(`Driving test: ${test.name}`, table(TEST_HEAD, test.rows.map((row) => testRow(row, test.best))), ...this.maps_of(test.towns))),
+      ...(Object.keys(places.towns).length ? [card(places.of === "evaluation" ? `Where evaluation ${places.iteration} ended` : "Where the last training episodes ended", ...this.maps_of(places.towns))] : []),
+      text("Configuration", configuration || "–"),
+      ...Object.entries(logs).map(([file, content]) => text(`Log: ${file}`, content)),
     );
+    for (const map of this.maps) map.draw();
   }
+
+  maps_of(towns) {
+    const maps = Object.entries(towns).map(([town, episodes]) => new DriveMap(town, episodes, this.app));
+    this.maps.push(...maps);
+    return [el("div.maps", {}, ...maps.map((map) => map.element))];
+  }
+
+  recolour() {
+    for (const map of this.maps ?? []) map.draw();
+  }
+}
+
+const TEST_HEAD = ["Policy", "Town", "Episodes", "Median m", "Mean m", "Worst tenth m", "Off lane", "km/h", "Score", "Ended by"];
+const percent = (share) => `${number(100 * share, 0)} %`;
+
+function testRow(row, best) {
+  const ends = Object.entries(row.ends ?? {}).sort(([a], [b]) => isGood(a) - isGood(b)).map(([end, share]) => `${words(end)} ${percent(share)}`);
+  const name = `${row.policy}${row.policy === best ? " (best)" : ""}`;
+  return [name, row.town, row.episodes, number(row.median), number(row.mean), number(row.worst_tenth), percent(row.off_lane), number(row.speed), number(row.driving_score), ends.join(", ")];
 }
 
 const none = (text) => el("p.empty", {}, text);

@@ -42,7 +42,7 @@ export class Tiles {
     tile.source = source;
     setText(tile.name, source.label);
     tile.element.classList.toggle("gone", !source.present);
-    setText(tile.detail, source.present ? `port ${source.port}` : "ended");
+    setText(tile.detail, source.node ? `on ${source.node}` : source.present ? `port ${source.port}` : "ended");
     return tile;
   }
 
