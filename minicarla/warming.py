@@ -59,6 +59,8 @@ LATE_SENSORS: Mapping[str, frozenset[str]] = {
     "sensor.lidar.ray_cast_semantic": frozenset({"rays"}),
     "sensor.other.obstacle": frozenset({"rays"}),
     "sensor.other.radar": frozenset({"rays"}),
+    "sensor.other.v2x": frozenset({"rays"}),
+    "sensor.other.v2x_custom": frozenset({"rays"}),
 }
 """Sensors whose kernels are compiled while the server already listens, and the names of the jobs that do it."""
 

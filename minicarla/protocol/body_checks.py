@@ -14,6 +14,9 @@ _IMAGE_HEADER = struct.Struct("<IIf")
 _LIDAR_HEADER = struct.Struct("<fI")
 _DVS_EVENT_SIZE = 13
 _RADAR_DETECTION_SIZE = 16
+_CAM_SIZE, _CUSTOM_V2X_SIZE = 464, 136
+_CAM_LISTS = (slice(376, 408), slice(432, 464))
+"""Counts and pointers of the lists in a message, which the client would follow."""
 
 
 class MalformedBodyError(ValueError):
@@ -46,6 +49,24 @@ def _check_radar(body: bytes) -> None:
         raise MalformedBodyError(f"{len(body)} bytes are no whole number of radar detections")
 
 
+def _check_cam(body: bytes) -> None:
+    if len(body) % _CAM_SIZE:
+        raise MalformedBodyError(f"{len(body)} bytes are no whole number of V2X messages")
+    for start in range(0, len(body), _CAM_SIZE):
+        if any(any(body[start : start + _CAM_SIZE][part]) for part in _CAM_LISTS):
+            raise MalformedBodyError("a V2X message has a list in it")
+
+
+def _check_custom_v2x(body: bytes) -> None:
+    if len(body) % _CUSTOM_V2X_SIZE:
+        raise MalformedBodyError(f"{len(body)} bytes are no whole number of custom V2X messages")
+    for start in range(0, len(body), _CUSTOM_V2X_SIZE):
+        text, zero, _ = body[start + 32 : start + _CUSTOM_V2X_SIZE - 4].partition(b"\0")
+        if not zero:
+            raise MalformedBodyError("a custom V2X message has no end")
+        text.decode()
+
+
 def _check_packed(body: bytes, fits: Callable[[list[object]], bool]) -> None:
     value = msgpack.unpackb(body, strict_map_key=False)
     if not (isinstance(value, list) and fits(value)):
@@ -74,6 +95,8 @@ _CHECKS: dict[int, Callable[[bytes], None]] = {
     StreamType.SEMANTIC_CAMERA: lambda body: _check_image(body, 4),
     StreamType.INSTANCE_CAMERA: lambda body: _check_image(body, 4),
     StreamType.COSMOS_CAMERA: lambda body: _check_image(body, 4),
+    StreamType.V2X: _check_cam,
+    StreamType.CUSTOM_V2X: _check_custom_v2x,
 }
 
 

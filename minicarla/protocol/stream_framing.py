@@ -39,6 +39,8 @@ class StreamType(enum.IntEnum):
     SEMANTIC_CAMERA = 14
     INSTANCE_CAMERA = 15
     COSMOS_CAMERA = 16
+    V2X = 20
+    CUSTOM_V2X = 21
 
 
 def encode_token(stream_id: int, port: int, host: str | None = None) -> bytes:

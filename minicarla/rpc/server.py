@@ -58,7 +58,7 @@ _BATCH_TURN = 0.02  # [s] for all batches that take long, in turns with what oth
 _CAMERAS = ("sensor.camera.rgb", "sensor.camera.instance_segmentation")
 """Those that need all kernels which are read as idle work."""
 
-_EVENTS = frozenset({StreamType.COLLISION, StreamType.OBSTACLE})
+_EVENTS = frozenset({StreamType.COLLISION, StreamType.OBSTACLE, StreamType.V2X, StreamType.CUSTOM_V2X})
 """What is sent when it happens, and of which nothing may be missed."""
 
 IDLE_TIME = 0.25

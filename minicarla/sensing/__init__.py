@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from minicarla.sensing.sensor import Sensor, SensorError
-from minicarla.sensing.view import ActorLookup, Mount, View
+from minicarla.sensing.view import ActorLookup, Mount, Transmission, View
 
-__all__ = ["SENSORS", "ActorLookup", "Mount", "Sensor", "SensorError", "View"]
+__all__ = ["SENSORS", "ActorLookup", "Mount", "Sensor", "SensorError", "Transmission", "View"]
 
 
 class _SensorClasses(Mapping[str, type[Sensor]]):
@@ -26,6 +26,8 @@ class _SensorClasses(Mapping[str, type[Sensor]]):
         "sensor.other.gnss": ("inertial", "GnssSensor"),
         "sensor.other.imu": ("inertial", "ImuSensor"),
         "sensor.other.radar": ("radar", "Radar"),
+        "sensor.other.v2x": ("v2x", "V2xSensor"),
+        "sensor.other.v2x_custom": ("v2x", "CustomV2xSensor"),
         "sensor.lidar.ray_cast": ("lidar", "Lidar"),
         "sensor.lidar.ray_cast_semantic": ("lidar", "SemanticLidar"),
         "sensor.camera.rgb": ("cameras", "RgbCamera"),

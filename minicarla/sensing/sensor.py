@@ -61,6 +61,7 @@ class Sensor:
     stream_type: ClassVar[int]
     sends_rays: ClassVar[bool] = False
     tells_events: ClassVar[bool] = False  # it speaks when something happens, and none of that may be missed
+    transmits: ClassVar[bool] = False  # it has a radio
     needs_contact: ClassVar[bool] = False  # it has nothing to say of ticks in which no bodies touched
     ATTRIBUTES: ClassVar[Mapping[str, Attribute]] = {}
 
@@ -88,6 +89,15 @@ class Sensor:
     def blank(self) -> tuple[bytes, ...]:
         """What it sends while nothing is rendered (`no_rendering_mode`)."""
         return ()
+
+    def transmit(self, view: View, mount: Mount) -> tuple[bytes, ...]:
+        """What it sends by radio, before the physics of a tick in which it is due; see `Transmission`."""
+        return ()
+
+    @property
+    def power(self) -> float:
+        """[dBm] With which it sends."""
+        return 0.0
 
     def elapsed(self, view: View) -> float:
         """[s] Since the last capture; call it once a capture.

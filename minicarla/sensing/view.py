@@ -37,6 +37,25 @@ class ActorLookup(Protocol):
     def open_doors(self, row: int) -> int:
         """Open doors of a vehicle: a bit for each of CARLA's VehicleDoor."""
 
+    def is_emergency_vehicle(self, row: int) -> bool:
+        """Whether a vehicle is one of the fire brigade, the police or an ambulance."""
+
+
+class Transmission(NamedTuple):
+    """What a radio sends in a tick.
+
+    Attributes:
+        channel: blueprint id of the sensor that sends; only sensors of its kind hear it.
+        mount: that sensor.
+        power: [dBm] with which it sends.
+        messages: as the client holds them; the first four bytes of each are for the power that arrives.
+    """
+
+    channel: str
+    mount: Mount
+    power: float
+    messages: tuple[bytes, ...]
+
 
 class View(NamedTuple):
     """The world after one tick. Positions are metres in CARLA's left-handed world frame, angles radians.
@@ -56,6 +75,7 @@ class View(NamedTuple):
             default. Another array whenever one of them changes. None: all are off.
         culling_distance: [m] cameras see nothing beyond it; 0: as far as there is something.
         projection: from metres on the map to degrees of latitude and longitude.
+        air: what radios send in this tick.
     """
 
     frame: int
@@ -73,6 +93,7 @@ class View(NamedTuple):
     lamps: NDArray[np.float32] | None = None
     culling_distance: float = 0.0
     projection: Projection = transverse_mercator
+    air: tuple[Transmission, ...] = ()
 
 
 class Mount(NamedTuple):
@@ -85,6 +106,7 @@ class Mount(NamedTuple):
         kind: kind of the parent as in physics.state, -1 without parent.
         row: row of the parent in its array, -1 without parent.
         actor_id: id of the sensor itself.
+        parent_id: id of the parent, 0 without parent.
     """
 
     position: NDArray[np.float64]
@@ -93,3 +115,13 @@ class Mount(NamedTuple):
     kind: int
     row: int
     actor_id: int
+    parent_id: int = 0
+
+    @property
+    def has_body(self) -> bool:
+        """Whether it is on a vehicle, a walker or a prop."""
+        return self.kind >= 0
+
+    def body(self, view: View) -> np.void | None:
+        """The row of the parent in its array, None if it has none."""
+        return (view.vehicles, view.walkers, view.props)[self.kind][self.row] if self.has_body else None

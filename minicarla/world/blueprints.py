@@ -61,6 +61,12 @@ class BlueprintError(ValueError):
 
 
 _ROLES_OF_SENSORS = ("front", "back", "left", "right", "front_left", "front_right", "back_left", "back_right")
+_WORDS = {
+    "exposure_mode": ("histogram", "manual"),
+    "path_loss_model": ("winner", "geometric"),
+    "scenario": ("highway", "rural", "urban"),
+}
+"""Words that attributes of sensors are restricted to; the first one is the default."""
 _DRIVERS = tuple(str(number) for number in range(1, 8))
 _TYPES = {
     "bool": AttributeType.BOOL,
@@ -197,6 +203,8 @@ class BlueprintLibrary:
             BlueprintError: There is none.
         """
         blueprint = self._by_id.get(blueprint_id)
+        if blueprint is None and blueprint_id in self._version.lacks:
+            raise BlueprintError(f"CARLA {self._version.name} has no '{blueprint_id}'; it came with a later version")
         if blueprint is None:
             raise BlueprintError(f"there is no blueprint '{blueprint_id:.100}'")
         return blueprint
@@ -272,8 +280,8 @@ def _sensor(facts: Mapping[str, list[str]]) -> tuple[Attribute, ...]:
         Attribute(
             name,
             _TYPES[kind],
-            ("histogram", "manual") if name == "exposure_mode" else (default,),
-            restricted=name == "exposure_mode",
+            _WORDS.get(name, (default,)),
+            restricted=name in _WORDS,
         )
         for name, (kind, default) in facts.items()
     ]

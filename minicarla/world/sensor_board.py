@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from minicarla.protocol.version import ProtocolVersion
-from minicarla.sensing import SENSORS, Mount, Sensor, SensorError, View
+from minicarla.sensing import SENSORS, Mount, Sensor, SensorError, Transmission, View
 from minicarla.sensing.geodesy import mercator, transverse_mercator
 from minicarla.world.actors import Actor
 from minicarla.world.episode import Episode
@@ -19,12 +19,7 @@ from minicarla.world.settings import EpisodeSettings
 logger = logging.getLogger(__name__)
 
 COMPUTED_BY_CLIENT = frozenset({"sensor.other.lane_invasion"})
-_NO_V2X = "this server does not simulate V2X communication"
-_REFUSED = {
-    "sensor.other.rss": "the client library of CARLA has no RSS",
-    "sensor.other.v2x": _NO_V2X,
-    "sensor.other.v2x_custom": _NO_V2X,
-}
+_REFUSED = {"sensor.other.rss": "the client library of CARLA has no RSS"}
 _SLACK = 1e-6
 
 
@@ -77,6 +72,8 @@ class _Mounted:
         self.wait = 0.0
         self.failed = False
         self.missed_frame = -1
+        self.has_turn = False
+        self.messages: tuple[bytes, ...] = ()
 
 
 class SensorBoard:
@@ -136,6 +133,31 @@ class SensorBoard:
         """The streams of all sensors."""
         return {mounted.actor.stream_id for mounted in self._mounted.values()}
 
+    def transmit(self, dt: float) -> None:
+        """Let radios send what they have to say, before the physics of a tick.
+
+        They send whether or not somebody listens to them. What one has sent is on the air until its next turn.
+        """
+        view: View | None = None
+        for mounted in tuple(self._mounted.values()):
+            if not mounted.sensor.transmits:
+                continue
+            mounted.has_turn = self._is_due(mounted, dt)
+            if mounted.has_turn:
+                view = view or self.view(dt)
+                try:
+                    mounted.messages = mounted.sensor.transmit(view, self._mount(mounted.actor))
+                except Exception:
+                    mounted.messages = ()
+                    self._complain(mounted)
+
+    def _complain(self, mounted: _Mounted) -> None:
+        """Log, once, that a sensor failed: one that is broken must not cost everybody their tick."""
+        if not mounted.failed:
+            actor = mounted.actor
+            logger.exception("%s (actor %d) failed; it stays silent", actor.type_id, actor.id)
+        mounted.failed = True
+
     def capture(self, dt: float) -> None:
         """Ask all sensors that are due and that somebody listens to."""
         publisher = self._simulation.publisher
@@ -143,7 +165,7 @@ class SensorBoard:
         view: View | None = None
         self._last_dt = dt
         for mounted in tuple(self._mounted.values()):
-            if not self._is_due(mounted, dt):
+            if not (mounted.has_turn if mounted.sensor.transmits else self._is_due(mounted, dt)):
                 continue
             if not publisher.has_subscribers(mounted.actor.stream_id):
                 mounted.missed_frame = self._simulation.episode.frame
@@ -200,10 +222,7 @@ class SensorBoard:
             else:
                 bodies = mounted.sensor.capture(view, self._mount(actor))
         except Exception:
-            # One broken sensor must not cost everybody their tick.
-            if not mounted.failed:
-                logger.exception("%s (actor %d) failed; it stays silent", actor.type_id, actor.id)
-            mounted.failed = True
+            self._complain(mounted)
             return
         if bodies:
             pose = episode.pose(actor)
@@ -234,6 +253,15 @@ class SensorBoard:
             lamps=episode.street_lights.glow,
             culling_distance=simulation.settings.max_culling_distance,
             projection=mercator if simulation.version.latitude_falls_along_y else transverse_mercator,
+            air=self._air(),
+        )
+
+    def _air(self) -> tuple[Transmission, ...]:
+        """What radios send, in the order of their ids."""
+        return tuple(
+            Transmission(mounted.actor.type_id, self._mount(mounted.actor), mounted.sensor.power, mounted.messages)
+            for _, mounted in sorted(self._mounted.items())
+            if mounted.messages
         )
 
     def _mount(self, actor: Actor) -> Mount:
@@ -249,4 +277,5 @@ class SensorBoard:
             kind=parent.kind if parent is not None and has_body else -1,
             row=parent.row if parent is not None and has_body else -1,
             actor_id=actor.id,
+            parent_id=parent.id if parent is not None else 0,
         )

@@ -305,6 +305,7 @@ class Simulation:
             observer.before_tick(dt)
         if self._dormancy is not None:
             self._dormancy.update(settings)
+        self.sensors.transmit(dt)
         if settings.substepping:
             episode.step(dt, settings.max_substep_delta_time, settings.max_substeps, self.gravity)
         else:

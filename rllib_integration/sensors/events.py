@@ -1,16 +1,21 @@
-"""Sensors that speak only when something happens: collisions, obstacles ahead, lane markings crossed.
+"""Sensors that speak only when something happens: collisions, obstacles ahead, lane markings crossed, messages.
 
 `sensor_data` holds the strongest event of a step; `SensorInterface.events` holds all of them in order.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import carla
 
 from rllib_integration.annotations import Settings
 from rllib_integration.sensors.base_sensor import EventSensor
+
+LONGEST_TEXT = 99
+"""Bytes of a custom V2X message."""
 
 
 class Collision(EventSensor):
@@ -80,3 +85,41 @@ class LaneInvasion(EventSensor):
 
     def strength(self, data: list[Any]) -> float:
         return float(len(data[1]))
+
+
+class V2x(EventSensor):
+    """Cooperative awareness messages (CAM) of other vehicles with such a sensor: a list of them.
+
+    Each is the dictionary that CARLA's client makes of it: `{"Power": dBm that arrived, "Message": {"Header": ...,
+    "Message": ...}}`, in ETSI's units (0.01 m/s, 0.1 degrees, 0.1 microdegrees). The strongest event has the loudest
+    message.
+    """
+
+    type_id = "sensor.other.v2x"
+
+    def parse(self, data: Iterable[Any]) -> list[dict[str, Any]]:
+        return [message.get() for message in data]
+
+    def strength(self, data: list[dict[str, Any]]) -> float:
+        return max((message["Power"] for message in data), default=-math.inf)
+
+
+class CustomV2x(V2x):
+    """Texts that other vehicles sent: a list of them, `{"Power": ..., "Message": {"Header": ..., "Message": text}}`.
+
+    `core.sensor_interface.sensors[name].send(text)` sends one of at most 99 bytes, with the next tick.
+    """
+
+    type_id = "sensor.other.v2x_custom"
+
+    def send(self, text: str) -> None:
+        """Send a text to all that are near enough to hear it.
+
+        Raises:
+            ValueError: It does not fit into the simulator's message.
+        """
+        if len(text.encode()) > LONGEST_TEXT:
+            raise ValueError(f"A V2X message has {LONGEST_TEXT} bytes at most, not {len(text.encode())}: {text!r:.60}.")
+        if self.sensor is not None:
+            sensor: Any = self.sensor  # the stubs of CARLA's client know no V2X
+            sensor.send(text)

@@ -30,6 +30,8 @@ _BUILT_IN_MODULES = {
     "sensor.other.lane_invasion": "events",
     "sensor.other.collision": "events",
     "sensor.other.obstacle": "events",
+    "sensor.other.v2x": "events",
+    "sensor.other.v2x_custom": "events",
     "sensor.birdview": "bird_view_manager",
     "sensor.virtual_lidar": "virtual_lidar",
 }

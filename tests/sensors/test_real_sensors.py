@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import carla
@@ -255,3 +256,29 @@ def test_event_sensors_have_no_space() -> None:
     with pytest.raises(TypeError, match="no space"):
         SensorFactory.space({"type": "sensor.other.collision"})
     assert issubclass(SensorFactory.sensor_class("sensor.other.collision"), EventSensor)
+
+
+def test_messages_of_other_vehicles_are_events(
+    world: carla.World, hero: carla.Actor, interface: SensorInterface
+) -> None:
+    hears = SensorFactory.spawn("radio", {"type": "sensor.other.v2x"}, interface, hero)
+    texts = SensorFactory.spawn("texts", {"type": "sensor.other.v2x_custom"}, interface, hero)
+    blueprint = world.get_blueprint_library().find("vehicle.audi.tt")
+    other = world.spawn_actor(blueprint, world.get_map().get_spawn_points()[1])
+    others = SensorInterface()
+    try:
+        SensorFactory.spawn("radio", {"type": "sensor.other.v2x", "fixed_rate": True}, others, other)
+        speaker = SensorFactory.spawn("texts", {"type": "sensor.other.v2x_custom"}, others, other)
+        assert hears.is_event_sensor()
+        assert texts.is_event_sensor()
+        with pytest.raises(ValueError, match="99 bytes"):
+            speaker.send("ä" * 50)
+        speaker.send("brake")
+        heard: dict[str, Any] = {}
+        end = time.monotonic() + PATIENCE
+        while len(heard) < 2 and time.monotonic() < end:
+            heard |= {name: data for name, (_, data) in interface.get_data(world.tick(), PATIENCE).items()}
+        assert heard["radio"][0]["Message"]["Header"]["Station ID"] == other.id
+        assert [message["Message"]["Message"] for message in heard["texts"]] == ["brake"]
+    finally:
+        others.destroy()

@@ -80,6 +80,10 @@ class Lookup:
         """A bit for each open door of a vehicle."""
         return int(self._simulation.episode.vehicles.companion[row]["open_doors"])
 
+    def is_emergency_vehicle(self, row: int) -> bool:
+        """Whether its blueprint says so."""
+        return self._actor(VEHICLE_KIND, row).attributes.get("special_type") == "emergency"
+
 
 def settings_to_wire(settings: EpisodeSettings) -> list[PackValue]:
     """Wire form of the settings."""

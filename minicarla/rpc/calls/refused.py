@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minicarla.protocol import values
-from minicarla.protocol.values import PackValue
 from minicarla.rpc.registry import RemoteError, value, void
 
 if TYPE_CHECKING:
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
 
 _GBUFFERS = "G-buffers are not available: this server does not render with Unreal Engine"
 _ROS = "ROS 2 is not available: this server does not publish to ROS 2"
-_V2X = "V2X is not available: this server does not simulate V2X communication"
 
 
 @void
@@ -76,9 +74,3 @@ def disable_sensor_for_ros(server: Server, stream_id: int) -> None:
 def is_sensor_enabled_for_ros(server: Server, stream_id: int) -> bool:
     """Never."""
     return False
-
-
-@void
-def send(server: Server, actor_id: int, message: PackValue) -> None:
-    """A custom V2X message."""
-    raise RemoteError(_V2X)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from minicarla.protocol import values
 from minicarla.protocol.values import PackValue
 from minicarla.rpc.registry import RemoteError, value, void
+from minicarla.sensing.v2x import CustomV2xSensor
 
 if TYPE_CHECKING:
     from minicarla.rpc.server import Server
@@ -39,3 +40,12 @@ def set_ignored_vehicles(server: Server, actor_id: int, ids: PackValue) -> None:
     if not actor.payload.sends_rays:
         raise RemoteError(f"{actor.type_id} sends no rays and cannot ignore vehicles")
     actor.payload.ignored = frozenset(values.actor_id(number) for number in ids)
+
+
+@void
+def send(server: Server, actor_id: int, message: PackValue) -> None:
+    """Send a text by a custom V2X sensor, with the next tick."""
+    actor = server.simulation.episode.get(values.actor_id(actor_id))
+    if not isinstance(actor.payload, CustomV2xSensor):
+        raise RemoteError(f"actor {actor_id} is a {actor.type_id}; only sensor.other.v2x_custom sends messages")
+    actor.payload.send(values.text(message, "message"))

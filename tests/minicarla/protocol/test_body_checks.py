@@ -21,6 +21,8 @@ _GOOD = {
     StreamType.LIDAR: struct.pack("<fI2I", 0.5, 2, 1, 2) + bytes(48),
     StreamType.SEMANTIC_LIDAR: struct.pack("<fI2I", 0.5, 2, 1, 0) + bytes(24),
     StreamType.RADAR: bytes(32),
+    StreamType.V2X: bytes(2 * 464),
+    StreamType.CUSTOM_V2X: bytes(2 * 136),
     StreamType.GNSS: msgpack.packb([1.0, 2.0, 3.0]),
     StreamType.IMU: msgpack.packb([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], 4.0]),
     StreamType.COLLISION: msgpack.packb([_ACTOR, _ACTOR, [1.0, 2.0, 3.0]]),
@@ -38,7 +40,12 @@ def test_bodies_of_the_right_layout_pass_and_with_a_byte_too_many_or_too_few_are
 
 _PIXELS = {StreamType.RGB_CAMERA: 4, StreamType.OPTICAL_FLOW_CAMERA: 8}
 _POINTS = {StreamType.LIDAR: 16, StreamType.SEMANTIC_LIDAR: 24}
-_RECORDS = {StreamType.RADAR: (0, 16), StreamType.DVS_CAMERA: (12, 13)}
+_RECORDS = {
+    StreamType.RADAR: (0, 16),
+    StreamType.DVS_CAMERA: (12, 13),
+    StreamType.V2X: (0, 464),
+    StreamType.CUSTOM_V2X: (0, 136),
+}
 
 
 def _client_reads_it_whole(stream_type: StreamType, body: bytes) -> bool:
@@ -95,4 +102,4 @@ def test_every_stream_that_sensors_send_has_a_check():
 
 def test_streams_that_the_server_does_not_have_have_no_bodies():
     with pytest.raises(MalformedBodyError):
-        check_body(20, b"")
+        check_body(18, b"")

@@ -65,6 +65,9 @@ class Actors:
     def open_doors(self, row: int) -> int:
         return self.doors.get(row, 0)
 
+    def is_emergency_vehicle(self, row: int) -> bool:
+        return False
+
 
 @functools.lru_cache(maxsize=1)
 def field_map() -> carla.Map:
