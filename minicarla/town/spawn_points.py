@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from minicarla.town.known_spawn_points import KNOWN
 from minicarla.town.lanes import DRIVING, Array, LaneTable
 from minicarla.town.opendrive import RoadNetwork
 
@@ -42,7 +43,8 @@ _FILL_STEP, _FILL_ASIDE, _FILL_JUNCTION_CLEARANCE = 1.0, (0.0, 0.25, -0.25, 0.5,
 def spawn_points(network: RoadNetwork, lanes: LaneTable, obstacles: NDArray[np.void], town: str = "") -> Array:
     """Choose spawn points.
 
-    Every vehicle blueprint fits on all of them at once without touching another vehicle or an obstacle.
+    Every vehicle blueprint fits on all of them at once without touching another vehicle or an obstacle; not so in the
+    towns of `KNOWN`, where cars do.
 
     Args:
         network: the roads.
@@ -53,6 +55,8 @@ def spawn_points(network: RoadNetwork, lanes: LaneTable, obstacles: NDArray[np.v
     Returns:
         float64 (n, 6): x, y, z [m], pitch, yaw, roll [degrees], CARLA's frame.
     """
+    if town in KNOWN:
+        return np.concatenate([_pose_at(network, lanes, *place) for place in KNOWN[town]])
     candidates = _candidates(network, lanes)
     if len(candidates) == 0:
         candidates = _middles(lanes)
@@ -185,6 +189,15 @@ def _poses(lanes: LaneTable, row: int, places: Array) -> Array:
     pitch = np.degrees(np.arctan2(direction[:, 2], np.hypot(direction[:, 0], direction[:, 1])))
     at[:, 2] += RAISED
     return np.column_stack([at, pitch, yaw, np.zeros(len(at))])
+
+
+def _pose_at(network: RoadNetwork, lanes: LaneTable, road: int, lane: int, place: float) -> Array:
+    """The pose (1, 6) at a place on a lane: ids of the road and the lane, metres along the road."""
+    (index,) = (number for number, one in enumerate(network.roads) if one.id == road)
+    rows = np.flatnonzero((lanes.road == index) & (lanes.lane_id == lane))
+    begins = [float(lanes.s[lanes.stations(int(row))][0]) for row in rows]
+    row = max(zip(begins, rows), key=lambda one: (one[0] <= place, one[0] if one[0] <= place else -one[0]))[1]
+    return _poses(lanes, int(row), np.array([place]))
 
 
 def _without_overlaps(poses: Array, settled: int = 0) -> Array:

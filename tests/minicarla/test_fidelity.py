@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
 from benchmarks.fidelity import (
@@ -19,10 +16,9 @@ from benchmarks.fidelity import (
     stop,
     turn,
 )
+from tests.minicarla.truth import recorded
 
 MKZ, MODEL3 = "vehicle.lincoln.mkz_2017", "vehicle.tesla.model3"
-LOGS = Path(os.environ.get("CARLA_TRUTH") or Path(__file__).resolve().parents[3] / "shared" / "data" / "carla_truth")
-"""Folder of the recorder logs: see `benchmarks/fidelity.py`."""
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +30,7 @@ def road(embedded_server: tuple[str, int]) -> Road:
 def test_a_recorder_log_driven_again_stays_near_what_was_recorded(
     road: Road, name: str, vehicle: str, most_speed: float, most_yaw: float
 ) -> None:
-    if not (LOGS / name).is_file():
-        pytest.skip(f"{LOGS / name} is not there: name the folder of the recorder logs in CARLA_TRUTH")
-    replay = Replay(road, LOGS / name, vehicle)
+    replay = Replay(road, recorded(name), vehicle)
     assert replay.speed_error <= most_speed
     assert replay.yaw_error <= most_yaw
     driven, real = replay.ways
