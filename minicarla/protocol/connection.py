@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable
 
 from minicarla.protocol.event_loop import HUNG_UP, READABLE, WRITABLE, EventLoop
-from minicarla.protocol.peer_queue import unread_by_peer
 
 logger = logging.getLogger(__name__)
 
@@ -70,10 +69,6 @@ class Connection:
             return False
         except OSError:
             return True
-
-    def unread(self) -> int:
-        """Bytes of what was sent that the peer has not read yet, as far as this machine can tell."""
-        return self.queued_bytes + (0 if self.closed else unread_by_peer(self._socket))
 
     def write(self, message: bytes | memoryview, body: bytes | memoryview | None = None) -> None:
         """Send one message, the part `body` after the part `message`.

@@ -49,7 +49,7 @@ from minicarla.world.actors import Actor
 from minicarla.world.clock import Clock
 from minicarla.world.recording.recordings import Recordings
 from minicarla.world.settings import EpisodeSettings
-from minicarla.world.simulation import Simulation
+from minicarla.world.simulation import LIGHTS_CHANGED, Simulation
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +152,9 @@ class Server:
         self._loading = WorldLoading(self._deferrals, self.clients, simulation.version.resubscribes_after_load)
         self.subscribing = Subscribing(self.clients, lambda: board.stream_ids, self._loop.clock)
         self.second_listens = SecondListens(self.streams, self.subscribing, self._deferrals, self.clients)
-        self._batch_ticks = BatchTicks(self._deferrals, lambda *message: self.streams.publish(*message))
+        self._batch_ticks = BatchTicks(
+            self._deferrals, lambda *message: self.streams.publish(*message), self._tell_of_lights
+        )
         self._synchronous = SynchronousTraffic(self._deferrals, owners, self._is_synchronous)
         asynchronous = AsynchronousTraffic(owners, self._is_synchronous, clock.hurry)
         ended_vehicles = EndedVehicles(self._describe_vehicle, self._loop.wake_up)
@@ -428,16 +430,7 @@ class Server:
             # The next frame comes by itself.
             client.write(encode_value(message_id, self.simulation.episode.frame + 1))
             return
-        keeps = self._batch_ticks
-        if client.ticks_for_batch and (self.simulation.episode.changed or keeps.is_keeping):
-            keeps.begin(client)
-        elif keeps.is_keeping:
-            keeps.end()
-
-        def answer(frame: int) -> None:
-            self._synchronous.ticked(client)
-            client.write(encode_value(message_id, frame))
-
+        self._batch_ticks.begin(client, changes_actors=self.simulation.episode.changed)
         try:
             frame = self.tick_once(client.ticks_for_batch)
         except Exception as error:
@@ -445,10 +438,18 @@ class Server:
             self._synchronous.ticked(client)
             client.write(encode_failure(message_id, f"the tick failed: {error!r}", returns_value=True))
             return
-        if client.ticks_for_batch:
-            keeps.answer(client, frame, answer)
-        else:
-            answer(frame)
+
+        def answer(frame: int) -> None:
+            self._synchronous.ticked(client)
+            client.write(encode_value(message_id, frame))
+
+        self._batch_ticks.answer(client, frame, answer)
+
+    def _tell_of_lights(self) -> bool:
+        """Let the next frame say that lights have changed; returns whether it would have anyway."""
+        changed = LIGHTS_CHANGED in self.simulation.news
+        self.simulation.add_news(LIGHTS_CHANGED)
+        return changed
 
     def _complain_of_tick(self, error: Exception) -> None:
         if self.complaints.log("tick", repr(error)):

@@ -28,13 +28,17 @@ class Client:
         streams: Sensors' streams to which it has listened.
         asked_for_world: When it asked for the world's stream, 0 once it has subscribed.
         world_stream: Its newest subscription to the world, as far as that is known.
-        ticks_for_batch: Whether its tick under way belongs to `apply_batch_sync(commands, True)`.
+        ticks_for_batch: Whether its tick under way may belong to `apply_batch_sync(commands, True)`.
+        lights_asked: How often it has asked for the lights.
+        lights_are_sign: Whether it will do so only because a frame makes it, which shows that it has taken that one in.
     """
 
     __slots__ = (
         "asked_for_world",
         "connection",
         "drives_what_ends",
+        "lights_are_sign",
+        "lights_asked",
         "is_awake",
         "rebuilds",
         "streams",
@@ -61,6 +65,8 @@ class Client:
         self.asked_for_world = 0.0
         self.world_stream: StreamConnection | None = None
         self.ticks_for_batch = False
+        self.lights_asked = 0
+        self.lights_are_sign = False
 
     @property
     def closed(self) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from minicarla.rpc.deferrals import PATIENCE as BOUND
-from minicarla.rpc.quirks.batch_ticks import REST, BatchTicks
+from minicarla.rpc.quirks.batch_ticks import KNOWN_FRAME, REST, BatchTicks
 from tests.minicarla.client_program import run_synchronous_client
 from tests.minicarla.quirk_rig import client_at
 
@@ -61,10 +63,11 @@ def test_a_batch_that_ticks_goes_on_although_a_callback_cannot_end_before_it(sta
 def test_messages_come_after_a_row_of_batches_that_spawn(rig):
     """The client's threads have no time for them in between."""
     sent, client = [], client_at()
-    rig.quirk = BatchTicks(rig.deferrals, lambda *message: sent.append(message))
+    rig.quirk = BatchTicks(rig.deferrals, lambda *message: sent.append(message), bool)
+    client.ticks_for_batch = True
     body = bytearray(b"1")
     for _ in range(3):
-        rig.quirk.begin(client)
+        rig.quirk.begin(client, changes_actors=True)
         rig.quirk.keep(7, b"header", body)
         body[:] = b"2"
         rig.go_on(0.9 * REST)
@@ -79,11 +82,31 @@ def test_messages_come_after_a_row_of_batches_that_spawn(rig):
 
 def test_messages_do_not_wait_for_ever_while_batches_go_on(rig):
     sent, client, began = [], client_at(), rig.now
-    rig.quirk = BatchTicks(rig.deferrals, lambda *message: sent.append(message))
-    rig.quirk.begin(client)
+    rig.quirk = BatchTicks(rig.deferrals, lambda *message: sent.append(message), bool)
+    client.ticks_for_batch = True
+    rig.quirk.begin(client, changes_actors=True)
     rig.quirk.keep(7, b"header", b"body")
     while not sent:
         assert rig.now < began + 2.0 * BOUND
-        rig.quirk.begin(client)
+        rig.quirk.begin(client, changes_actors=True)
         rig.go_on(0.5 * REST)
     assert rig.now >= began + BOUND
+
+
+@pytest.mark.parametrize(("asks", "answer"), [(True, 9), (False, KNOWN_FRAME)])
+def test_a_tick_is_answered_with_its_frame_once_the_client_has_taken_it_in(rig, asks, answer):
+    answers, client = [], client_at()
+    rig.quirk = BatchTicks(rig.deferrals, lambda *message: None, bool)
+    rig.calls(client, "query_lights_state")  # as at its start
+    client.streams.add(7)
+    client.connection.last_call = "apply_batch"
+    rig.ask(client, "tick_cue")
+    rig.quirk.begin(client, changes_actors=False)
+    rig.quirk.answer(client, 9, answers.append)
+    rig.go_on()
+    assert client.lights_are_sign
+    assert answers == []
+    if asks:
+        rig.calls(client, "query_lights_state")
+    rig.go_on(0.0 if asks else BOUND)
+    assert answers == [answer]

@@ -41,7 +41,10 @@ _BODIES = (VEHICLE_KIND, WALKER_KIND, PROP_KIND)
 
 @value
 def query_lights_state(server: Server, client: str) -> list[list[PackValue]]:
-    """State of all street lights."""
+    """State of all street lights; nothing of them for a client that asks only because a frame made it."""
+    if server.client.lights_are_sign:
+        server.client.lights_are_sign = False
+        return []
     return [
         [number, list(lamp.location), lamp.intensity, lamp.group, list(lamp.colour), lamp.on]
         for number, lamp in server.simulation.episode.street_lights.lamps.items()
