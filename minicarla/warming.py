@@ -22,6 +22,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from minicarla.kernels import cache as kernel_cache
 from minicarla.parent_death import set_parent_death_signal
@@ -36,7 +37,7 @@ from minicarla.sensing.renderer import Renderer, Seen, camera_at, compile_poses,
 from minicarla.sensing.weather import stars
 from minicarla.startup_messages import AWAITS_ANOTHER, COMPILED, COMPILES, announce
 from minicarla.town import Town, TownError, generation, load_town
-from minicarla.town.town import SIGNAL_ZONE
+from minicarla.town.town import SIGNAL_ZONE, Signal
 from minicarla.world.episode import Episode
 from minicarla.world.settings import Weather
 from minicarla.world.spawning import is_free
@@ -287,12 +288,13 @@ def _build(town: str, town_folder: str | None) -> None:
         logger.debug("loading %s will tell why it cannot be had", town)
 
 
-def _compile(kernel: Any, *examples: Any) -> None:
+def _compile(kernel: Callable[..., object], *examples: object) -> None:
     """Compile a kernel that only kernels call for arguments like these."""
-    kernel.compile(tuple(numba.typeof(example) for example in examples))
+    dispatcher: Any = kernel
+    dispatcher.compile(tuple(numba.typeof(example) for example in examples))
 
 
-def _rows() -> tuple[np.ndarray[Any, Any], ...]:
+def _rows() -> tuple[NDArray[np.void], ...]:
     return np.zeros(1, VEHICLE), np.zeros(1, WALKER), np.zeros(1, PROP)
 
 
@@ -347,7 +349,7 @@ class _Road:
         self.surface = _surface()
         self.obstacles = np.zeros(1, OBSTACLE)
         self.obstacle_grid = build_obstacle_grid(self.obstacles)
-        self.signals: list[Any] = []
+        self.signals: list[Signal] = []
         self.signal_zones = np.zeros(0, SIGNAL_ZONE)
         self.street_lights = np.zeros((0, 3))
         self.scenery = self
@@ -369,7 +371,7 @@ def _mount() -> Mount:
     return Mount(np.array((0.0, 0.0, 2.0)), np.eye(3), np.zeros(3), -1, -1, 0)
 
 
-def _draw(*kinds: Any) -> None:
+def _draw(*kinds: type[cameras.PictureSensor]) -> None:
     view = _view()
     renderer = Renderer(view.town)
     for kind in kinds:

@@ -24,14 +24,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import llvmlite.binding
 import numba
 import platformdirs
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, UserProvidedCacheLocator
+from numba.core.compiler import CompileResult
+from numba.core.types import Type
 
 from minicarla.checked_files import is_whole, write_checked
+
+Function = TypeVar("Function", bound=Callable[..., object])
 
 logger = logging.getLogger(__name__)
 
@@ -50,11 +54,11 @@ _SPACE = 64 * 2**20
 _folders: dict[Path, Path] = {}
 
 
-def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+def njit(**options: object) -> Callable[[Function], Function]:
     """`numba.njit` with kernels kept on disk; not to be called from C, so that there is one wrapper less to compile."""
 
-    def decorate(function: Callable[..., Any]) -> Any:
-        kernel = numba.njit(**{"no_cfunc_wrapper": True, **options})(function)
+    def decorate(function: Function) -> Function:
+        kernel: Any = numba.njit(**{"no_cfunc_wrapper": True, **options})(function)
         kernel._cache = _KernelCache(function)
         _widen_calls(kernel)
         return kernel
@@ -66,7 +70,7 @@ def _widen_calls(kernel: Any) -> None:
     """Have calls with constants use the kernel for any number: numba would compile another one for each constant."""
     template = kernel.get_call_template
 
-    def widened(arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+    def widened(arguments: Sequence[Type], keywords: Mapping[str, Type]) -> tuple[object, ...]:
         return template(
             tuple(map(_any_number, arguments)), {name: _any_number(kind) for name, kind in keywords.items()}
         )
@@ -74,7 +78,7 @@ def _widen_calls(kernel: Any) -> None:
     kernel.get_call_template = widened
 
 
-def _any_number(kind: Any) -> Any:
+def _any_number(kind: Type) -> Type:
     constants = (numba.types.IntegerLiteral, numba.types.BooleanLiteral)
     return numba.types.unliteral(kind) if isinstance(kind, constants) else kind
 
@@ -82,12 +86,12 @@ def _any_number(kind: Any) -> Any:
 class _Locator(UserProvidedCacheLocator):
     """Finds the folder of a function; whether it can be written to shows when something is."""
 
-    def __init__(self, function: Callable[..., Any], source: str) -> None:
+    def __init__(self, function: Callable[..., object], source: str) -> None:
         super().__init__(function, source)
         self._cache_path = str(_folder(Path(source)))
 
     @classmethod
-    def from_function(cls, function: Callable[..., Any], source: str) -> _Locator:
+    def from_function(cls, function: Callable[..., object], source: str) -> _Locator:
         return cls(function, source)
 
 
@@ -100,12 +104,12 @@ class _KernelCache(FunctionCache):
 
     _impl_class = _Implementation
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., object]) -> None:
         super().__init__(function)
         plan = self._impl
         self._cache_file = _CheckedFile(self._cache_path, plan.filename_base, plan.locator.get_source_stamp())
 
-    def save_overload(self, signature: Any, compiled: Any) -> None:
+    def save_overload(self, signature: tuple[Type, ...], compiled: CompileResult) -> None:
         try:
             super().save_overload(signature, compiled)
         except OSError as error:
@@ -115,17 +119,17 @@ class _KernelCache(FunctionCache):
 class _CheckedFile(IndexDataCacheFile):
     """Files of which a damaged one counts as missing."""
 
-    def _load_index(self) -> dict[Any, str]:
+    def _load_index(self) -> dict[object, str]:
         version, stamp, names = self._read(self._index_path) or (None, None, {})
         return names if (version, stamp) == (self._version, self._source_stamp) else {}
 
-    def _save_index(self, names: Mapping[Any, str]) -> None:
+    def _save_index(self, names: Mapping[object, str]) -> None:
         self._write(self._index_path, (self._version, self._source_stamp, names))
 
-    def _load_data(self, name: str) -> Any:
+    def _load_data(self, name: str) -> object:
         return self._read(self._data_path(name))
 
-    def _save_data(self, name: str, data: Any) -> None:
+    def _save_data(self, name: str, data: object) -> None:
         self._write(self._data_path(name), data)
 
     def _read(self, path: str) -> Any:
@@ -141,7 +145,7 @@ class _CheckedFile(IndexDataCacheFile):
         logger.warning("the compiled kernel %s is damaged; it is compiled again", path)
         return None
 
-    def _write(self, path: str, content: Any) -> None:
+    def _write(self, path: str, content: object) -> None:
         with self._open_for_write(path) as file:
             write_checked(file, os.path.basename(path), self._dump(content))
 

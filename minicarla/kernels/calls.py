@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from operator import is_not
-from typing import Any
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
+
+Result = TypeVar("Result")
+Arrays: TypeAlias = "NDArray[np.generic] | tuple[object, ...]"
+"""An array, or a named tuple of arrays and numbers."""
 
 
-class DirectCall:
+class DirectCall(Generic[Result]):
     """A kernel whose arguments' types are looked at when an array is another one, not at each call.
 
     For arrays of records and tuples of arrays numba takes longer to find out their types than a small kernel runs. Nor
     are they looked at again when actors come and go, and with them arrays, all laid out as those before.
     """
 
-    def __init__(self, kernel: Any) -> None:
-        self._kernel = kernel
-        self._arrays: tuple[Any, ...] = ()
-        self._compiled: Callable[..., Any] = kernel
-        self._by_layout: dict[Any, Callable[..., Any]] = {}
+    def __init__(self, kernel: Callable[..., Result]) -> None:
+        self._kernel: Any = kernel
+        self._arrays: tuple[Arrays, ...] = ()
+        self._compiled: Callable[..., Result] = kernel
+        self._by_layout: dict[Hashable, Callable[..., Result]] = {}
 
-    def __call__(self, arrays: tuple[Any, ...], *numbers: float) -> Any:
+    def __call__(self, arrays: tuple[Arrays, ...], *numbers: float) -> Result:
         """Call the kernel.
 
         Args:
@@ -36,7 +41,7 @@ class DirectCall:
             self._arrays = arrays
         return self._compiled(*arrays, *numbers)
 
-    def _choose(self, arrays: tuple[Any, ...], numbers: tuple[float, ...]) -> Callable[..., Any]:
+    def _choose(self, arrays: tuple[Arrays, ...], numbers: tuple[float, ...]) -> Callable[..., Result]:
         layout = _layout(arrays)
         if layout not in self._by_layout:
             signature = tuple(map(numba.typeof, (*arrays, *numbers)))
@@ -45,7 +50,7 @@ class DirectCall:
         return self._by_layout[layout]
 
 
-def _layout(argument: Any) -> Any:
+def _layout(argument: object) -> Hashable:
     """All that numba makes a type of, where there is a quick way to tell; else that type."""
     if isinstance(argument, tuple):
         return type(argument), *map(_layout, argument)

@@ -12,11 +12,11 @@ deeply within a substep.
 from __future__ import annotations
 
 import math
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from minicarla.physics.kernels import entry, kernel
+from minicarla.physics.kernels import Record, entry, kernel
 from minicarla.physics.obstacles import ObstacleGrid
 from minicarla.physics.prop import standing_friction, yaw_inertia
 from minicarla.physics.rigid_body import turn
@@ -50,7 +50,7 @@ BODY = np.dtype(
     ]
 )  # fmt: skip
 """What collisions need to know of a vehicle, walker, prop or obstacle."""
-Body: TypeAlias = Any
+Body: TypeAlias = Record
 
 MARGIN = 0.2
 """Added to the reach of a body in the broad phase: room for what impulses of the same tick move, metres."""
@@ -145,7 +145,7 @@ def load_prop(p: Prop, body: Body) -> None:
 
 
 @kernel
-def _load_box(actor: Any, body: Body, cosine: float, sine: float) -> None:
+def _load_box(actor: Record, body: Body, cosine: float, sine: float) -> None:
     body.x = actor.x + cosine * actor.box_x - sine * actor.box_y
     body.y = actor.y + sine * actor.box_x + cosine * actor.box_y
     height = actor.z + actor.box_z
@@ -164,7 +164,7 @@ def _load_rest(body: Body) -> None:
 
 
 @kernel
-def load_obstacle(o: Any, body: Body) -> None:
+def load_obstacle(o: Record, body: Body) -> None:
     """Fills a body from a record of `obstacles.OBSTACLE`."""
     body.x, body.y = o.x, o.y
     body.centre_x, body.centre_y = o.x, o.y

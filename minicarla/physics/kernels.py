@@ -6,12 +6,15 @@ gives IEEE infinities instead of a Python exception: no kernel needs the check, 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from minicarla.kernels.cache import njit
 
-_EXACT: dict[str, Any] = {"error_model": "numpy"}
-_BARE: dict[str, Any] = {**_EXACT, "_nrt": False, "no_cpython_wrapper": True}
+Record: TypeAlias = Any
+"""A row of a structured array: numpy's own type of it knows nothing of its fields, which kernels use as attributes."""
+
+_EXACT: dict[str, object] = {"error_model": "numpy"}
+_BARE: dict[str, object] = {**_EXACT, "_nrt": False, "no_cpython_wrapper": True}
 
 entry = njit(**_EXACT)
 """For what Python calls, and for what makes arrays or returns them."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from minicarla.physics.kernels import kernel
+from minicarla.physics.kernels import Record, kernel
 
-Pushable: TypeAlias = Any
+Pushable: TypeAlias = Record
 """A record of `state.PROP` or `state.WALKER`."""
 
 

@@ -15,18 +15,18 @@ What never moves is described in `obstacles.py` and `ground.py`.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minicarla.physics.kernels import Record
 from minicarla.physics.obstacles import OBSTACLE as OBSTACLE
 from minicarla.physics.obstacles import ObstacleGrid as ObstacleGrid
 
-# A record of one of the arrays below; numpy's own type of a record knows nothing of its fields.
-Vehicle: TypeAlias = Any
-Walker: TypeAlias = Any
-Prop: TypeAlias = Any
+Vehicle: TypeAlias = Record
+Walker: TypeAlias = Record
+Prop: TypeAlias = Record
 Rows: TypeAlias = NDArray[np.void]
 Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]

@@ -125,7 +125,7 @@ def step(
     substeps = count_substeps(bodies, pairs, dt, substep, max_substeps)
     h = dt / substeps
     drive_calm(vehicles, busy, surface, dt, substeps, gravity)
-    touched = np.int64(0)
+    touched: int = np.int64(0)  # type: ignore[assignment]
     for number in range(1, substeps + 1):
         for i in range(len(vehicles)):
             if busy[i]:

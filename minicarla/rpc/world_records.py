@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from minicarla.physics.kernels import bare_entry, kernel
+from minicarla.physics.kernels import Record, bare_entry, kernel
 from minicarla.physics.state import Rows
 
 _DEGREES = 180.0 / math.pi
@@ -16,7 +15,7 @@ _ON_ITS_ROOF, _ON_ITS_WHEELS = math.radians(130.0), math.radians(30.0)
 
 
 @kernel
-def _pack_motion(row: Any, record: Any) -> None:
+def _pack_motion(row: Record, record: Record) -> None:
     """Writes pose and motion; what is not finite is not shown to clients, who keep what they saw last."""
     total = row.x + row.y + row.z + row.pitch + row.yaw + row.roll + row.vx + row.vy + row.vz
     if not abs(total + row.wx + row.wy + row.wz + row.ax + row.ay + row.az) < _LARGEST_FLOAT:

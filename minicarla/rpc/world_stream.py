@@ -89,7 +89,8 @@ class Snapshot:
             record["sign_id"] = actor.sign_id.encode()[:31]
             record["x"], record["y"], record["z"] = pose[0]
             record["pitch"], record["yaw"], record["roll"] = pose[1]
-            record["pole_index"] = actor.payload.pole_index
+            assert actor.signal is not None
+            record["pole_index"] = actor.signal.pole_index
 
     def pack(self, episode: Episode, platform_time: float, delta_seconds: float, flags: int) -> memoryview:
         """The message of the tick that just ended; valid until the next call."""

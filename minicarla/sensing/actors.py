@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +92,7 @@ def label_of(type_id: str) -> int:
     return _LABELS[shape_of(type_id)]
 
 
-def rotation_matrix(roll: Any, pitch: Any, yaw: Any) -> NDArray[np.float64]:
+def rotation_matrix(roll: float, pitch: float, yaw: float) -> NDArray[np.float64]:
     """float64 (3, 3), columns forward, right, up of CARLA's rotation (radians; yaw, then pitch, then roll)."""
     cr, sr, cp, sp, cy, sy = np.cos(roll), np.sin(roll), np.cos(pitch), np.sin(pitch), np.cos(yaw), np.sin(yaw)
     return np.array(
@@ -171,7 +172,7 @@ class MovingBoxes:
 
     def __init__(self) -> None:
         self._view: View | None = None
-        self._cast: Any = None
+        self._cast: list[Sequence[object]] | None = None
         self._boxes = np.zeros(0, MOVING_BOX)
         self._fractions = np.zeros((0, 2, 3))
         self._starts = [0, 0, 0, 0]
@@ -180,7 +181,9 @@ class MovingBoxes:
         """Structured array of `MOVING_BOX`."""
         if self._view is not view:
             self._view = view
-            cast = [(rows["id"].tobytes(), *names) for rows, names in zip(_groups(view), _names(view))]
+            cast: list[Sequence[object]] = [
+                (rows["id"].tobytes(), *names) for rows, names in zip(_groups(view), _names(view))
+            ]
             if cast != self._cast:
                 self._cast = cast
                 self._make(view)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -19,6 +19,8 @@ from minicarla.sensing.renderer import Seen
 from minicarla.sensing.sensor import Attribute, Value
 from minicarla.sensing.shading import Stage
 from minicarla.sensing.view import View
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 FOCUS_ATTRIBUTES: dict[str, Attribute] = {
     "focal_distance": Attribute(1000.0, 0.0, 1e9),
@@ -224,7 +226,7 @@ class Blur:
         return self._shutter.blur(self._focus.blur(picture, seen), view, seen, stage)
 
 
-def middle_samples(seen: Seen, values: NDArray[Any]) -> NDArray[Any]:
+def middle_samples(seen: Seen, values: NDArray[Scalar]) -> NDArray[Scalar]:
     """Those of the pixels' middles, (height, width)."""
     if seen.samples == 1:
         return values

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import msgpack
 import numpy as np
@@ -100,7 +100,7 @@ class LaneInvasionSensor(Sensor):
         return ()
 
 
-def describe(view: View, kind: int, row: int) -> list[Any]:
+def describe(view: View, kind: int, row: int) -> Sequence[object]:
     """The protocol's Actor layout of a body; the town's own objects get a stand-in actor with id 0."""
     if kind != OBSTACLE:
         return view.actors.describe(kind, row)

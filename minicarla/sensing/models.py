@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minicarla import labels
 from minicarla.sensing.actors import shape_of
@@ -22,6 +23,7 @@ from minicarla.sensing.mesh import (
     RIGHT_BLINKER,
     SIREN,
     TAIL_LIGHT,
+    Colour,
     Mesh,
     MeshBuilder,
 )
@@ -47,7 +49,7 @@ _STEP_CYCLE = 1.4
 """[m] that a walker comes forward in it."""
 
 
-def walk_pose(walker: Any) -> int:
+def walk_pose(walker: np.void) -> int:
     """The pose of a walker (a row of `physics.state.WALKER`): arms and legs swing with the distance it has come."""
     if walker["vx"] ** 2 + walker["vy"] ** 2 <= 0.04:
         return WALK_POSES
@@ -511,7 +513,9 @@ def posed_walker(type_id: str, size: Size, joints: Joints) -> Mesh:
     return builder.build()
 
 
-def _bar(builder: MeshBuilder, start: Any, end: Any, deep: float, wide: float, colour: Any) -> None:
+def _bar(
+    builder: MeshBuilder, start: NDArray[np.float64], end: NDArray[np.float64], deep: float, wide: float, colour: Colour
+) -> None:
     """A box from one place to another, `wide` from its middle sideways and `deep` across."""
     along = end - start
     length = max(float(np.linalg.norm(along)), 1e-3)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, NamedTuple
+from collections.abc import Hashable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ from minicarla.sensing.shading import (
     LAMP_TAIL,
     Stage,
 )
-from minicarla.sensing.view import Joints, Mount, View
+from minicarla.sensing.view import Joints, Mount, View, VisibleTown
 
 _LENS_COLOURS = ((255, 40, 30), (255, 180, 30), (40, 255, 110))
 _LENS_GLOW = np.array([(3.2, 0.12, 0.08), (3.0, 1.5, 0.1), (0.15, 2.9, 0.7)], np.float32)
@@ -59,10 +60,10 @@ class _Meshes:
 
     def __init__(self) -> None:
         self._meshes: list[Mesh] = []
-        self._rows: dict[Any, int] = {}
+        self._rows: dict[tuple[Hashable, ...], int] = {}
         self._pool: MeshPool | None = None
 
-    def row(self, key: Any, mesh: Mesh) -> int:
+    def row(self, key: tuple[Hashable, ...], mesh: Mesh) -> int:
         """The row of a mesh in the pool; `key` tells whether it is there already."""
         if key not in self._rows:
             self._rows[key] = len(self._meshes)
@@ -76,7 +77,7 @@ class _Meshes:
         known = self._rows.get(key)
         return self.row(key, model(type_id, size, detail, pose)) if known is None else known
 
-    def replace(self, key: Any, mesh: Mesh) -> int:
+    def replace(self, key: tuple[Hashable, ...], mesh: Mesh) -> int:
         """The row of a mesh that takes the place of the one that had this key."""
         row = self.row(key, mesh)
         self._meshes[row], self._pool = mesh, None
@@ -172,7 +173,7 @@ def compile_poses(vehicles: NDArray[np.void], walkers: NDArray[np.void], props: 
 class Renderer:
     """Everything cameras of one town share."""
 
-    def __init__(self, town: Any) -> None:
+    def __init__(self, town: VisibleTown) -> None:
         self.mesh, self._surfaces = scene.static_mesh(town.scenery)
         self._markings = scene.sort_markings(town.scenery)
         self._ground_map = scene.GroundLightMap(town)
@@ -189,15 +190,15 @@ class Renderer:
         self._ground: scene.GroundLight | None = None
         self._lamps: NDArray[np.float32] | None = None
         self._view: View | None = None
-        self._cast: Any = None
+        self._cast: list[object] | None = None
         self._postures: dict[int, Joints] = {}
         self._instances = np.zeros(0, INSTANCE)
         self._parts = np.zeros(0, _PART)
         self._owner = np.zeros(0, np.int32)
-        self._looks: dict[Any, Seen] = {}
+        self._looks: dict[tuple[Hashable, ...], Seen] = {}
         self._spare: list[tuple[NDArray[np.float32], NDArray[np.int32]]] = []
 
-    def _make_lamp_heads(self, town: Any) -> list[tuple[int, int, NDArray[np.void]]]:
+    def _make_lamp_heads(self, town: VisibleTown) -> list[tuple[int, int, NDArray[np.void]]]:
         """(signal, state, instance) of every lens of every traffic light."""
         lenses = []
         for index, signal in enumerate(town.signals):
@@ -301,7 +302,7 @@ class Renderer:
         self._spare = [(seen.nearness, seen.ids) for seen in self._looks.values()][:8]
         self._looks.clear()
         groups = (view.vehicles, view.walkers, view.props)
-        cast: list[Any] = [
+        cast: list[object] = [
             (rows["id"].tobytes(), rows["extent_x"].tobytes(), rows["extent_z"].tobytes()) for rows in groups
         ]
         self._postures = {
@@ -464,10 +465,10 @@ def _noise_texture() -> NDArray[np.float32]:
 MOST_RENDERERS = 2
 """Towns whose scenery is kept sorted: the present one, and the last one for whoever goes back and forth."""
 
-_renderers: list[tuple[Any, Renderer]] = []
+_renderers: list[tuple[VisibleTown, Renderer]] = []
 
 
-def renderer_of(town: Any) -> Renderer:
+def renderer_of(town: VisibleTown) -> Renderer:
     """The renderer of a town, made at its first camera and kept while the town is in use."""
     for place, (known, renderer) in enumerate(_renderers):
         if known is town:

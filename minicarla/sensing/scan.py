@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicarla.sensing.actors import moving_boxes
 from minicarla.sensing.rays import Hits, cast_rays, tile_bounds
-from minicarla.sensing.view import Mount, View
+from minicarla.sensing.view import Mount, View, VisibleTown
 
 
 class _TileBounds:
     """`tile_bounds` of the last few towns' grounds."""
 
     def __init__(self) -> None:
-        self._known: list[tuple[weakref.ref[Any], NDArray[np.float32]]] = []
+        self._known: list[tuple[weakref.ref[VisibleTown], NDArray[np.float32]]] = []
 
-    def of(self, town: Any) -> NDArray[np.float32]:
+    def of(self, town: VisibleTown) -> NDArray[np.float32]:
         self._known = [(known, bounds) for known, bounds in self._known if known() is not None]
         for known, bounds in self._known:
             if known() is town:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -13,6 +13,7 @@ from minicarla import labels
 from minicarla.physics.obstacles import OBSTACLE, ObstacleGrid, build_obstacle_grid
 from minicarla.sensing.mesh import face_normals
 from minicarla.sensing.raster import StaticMesh
+from minicarla.sensing.view import VisibleScenery, VisibleTown
 
 PLAIN, ROAD, PAVEMENT, GRASS, WALL, LEAVES, PANE, LAMP = range(8)
 """How a surface is shaded; see `shading`."""
@@ -82,7 +83,7 @@ class GroundLight(NamedTuple):
 LAMP_STEPS = 8000
 
 
-def static_mesh(scenery: Any) -> tuple[StaticMesh, Surfaces]:
+def static_mesh(scenery: VisibleScenery) -> tuple[StaticMesh, Surfaces]:
     """The town's triangles without its road markings, for `raster.draw_static`, and their looks.
 
     A scenery that is not sorted is one chunk, all of which is drawn.
@@ -145,7 +146,7 @@ def _look(label: NDArray[np.uint8], colour: NDArray[np.uint8]) -> NDArray[np.uin
     return look
 
 
-def sort_markings(scenery: Any) -> Markings:
+def sort_markings(scenery: VisibleScenery) -> Markings:
     """Turn the pairs of triangles of the road markings into rectangles and file them by place."""
     start, stop = getattr(scenery, "marking_start", 0), getattr(scenery, "marking_stop", 0)
     first, second = scenery.triangles[start:stop:2], scenery.triangles[start + 1 : stop : 2]
@@ -174,13 +175,13 @@ class GroundLightMap:
 
     LARGEST = 2048
 
-    def __init__(self, town: Any) -> None:
+    def __init__(self, town: VisibleTown) -> None:
         self._obstacles = town.obstacles
         self._low, self.cell, self._shape = self._extent(town)
         self._lamps = np.asarray(getattr(town, "street_lights", ()), np.float64).reshape(-1, 3)
         self._lamp = np.zeros((2, 2, 3), np.uint16)
 
-    def _extent(self, town: Any) -> tuple[NDArray[np.float64], float, tuple[int, int]]:
+    def _extent(self, town: VisibleTown) -> tuple[NDArray[np.float64], float, tuple[int, int]]:
         surface = town.surface
         side = surface.cell * (surface.height.shape[1] - 1)
         rows, columns = surface.tile_first.shape

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicarla.sensing.geodesy import Projection, transverse_mercator
+
+if TYPE_CHECKING:
+    from minicarla.physics.ground import Surface
+    from minicarla.physics.obstacles import ObstacleGrid
 
 Joints = tuple[tuple[float, float, float], ...]
 
@@ -16,7 +20,7 @@ Joints = tuple[tuple[float, float, float], ...]
 class ActorLookup(Protocol):
     """Facts about actors that no array holds. `kind` is one of physics.state's kinds, `row` a row of its array."""
 
-    def describe(self, kind: int, row: int) -> list[Any]:
+    def describe(self, kind: int, row: int) -> Sequence[object]:
         """The actor as the protocol's Actor layout, ready for msgpack."""
 
     def type_id(self, kind: int, row: int) -> str:
@@ -57,6 +61,63 @@ class Transmission(NamedTuple):
     messages: tuple[bytes, ...]
 
 
+class VisibleScenery(Protocol):
+    """The triangles of a town; `town.Scenery` tells shapes and units."""
+
+    vertices: NDArray[np.float32]
+    triangles: NDArray[np.int32]
+    label: NDArray[np.uint8]
+    colour: NDArray[np.uint8]
+    object_id: NDArray[np.uint32]
+    chunk: NDArray[np.int32]
+    reach: NDArray[np.float32]
+
+
+class VisibleSignal(Protocol):
+    """A traffic light or sign; `town.Signal` tells shapes and units."""
+
+    yaw: float
+    light_boxes: NDArray[np.float64]
+
+    @property
+    def is_traffic_light(self) -> bool:
+        """Whether it is a traffic light rather than a sign."""
+
+
+class VisibleTargets(Protocol):
+    """What rays meet besides the ground: structured array `physics.state.OBSTACLE`, and its grid."""
+
+    @property
+    def boxes(self) -> NDArray[np.void]:
+        """The boxes."""
+
+    @property
+    def grid(self) -> ObstacleGrid:
+        """Finds them near a point."""
+
+
+class VisibleTown(Protocol):
+    """What sensors are shown of a town; `town.Town` tells shapes and units."""
+
+    surface: Surface
+    obstacles: NDArray[np.void]
+    obstacle_grid: ObstacleGrid
+    geo_reference: tuple[float, float]
+    street_lights: NDArray[np.float64]
+
+    @property
+    def scenery(self) -> VisibleScenery:
+        """Triangles for cameras."""
+
+    @property
+    def signals(self) -> Sequence[VisibleSignal]:
+        """Traffic lights and signs."""
+
+    @property
+    def ray_targets(self) -> VisibleTargets:
+        """What rays meet besides the ground."""
+
+
 class View(NamedTuple):
     """The world after one tick. Positions are metres in CARLA's left-handed world frame, angles radians.
 
@@ -81,7 +142,7 @@ class View(NamedTuple):
     frame: int
     time: float
     dt: float
-    town: Any
+    town: VisibleTown
     vehicles: NDArray[np.void]
     walkers: NDArray[np.void]
     props: NDArray[np.void]

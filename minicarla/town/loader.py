@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -180,7 +179,7 @@ def _town(name: str, opendrive: str, arrays: cache.Arrays) -> Town:
     )
 
 
-def _split(corners: NDArray[Any], sizes: NDArray[Any]) -> list[NDArray[np.float64]]:
+def _split(corners: NDArray[np.float64], sizes: NDArray[np.integer]) -> list[NDArray[np.float64]]:
     return [np.array(part) for part in np.split(corners, np.cumsum(sizes)[:-1])] if len(sizes) else []
 
 

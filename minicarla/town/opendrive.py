@@ -229,7 +229,7 @@ def _refuse_giants(network: RoadNetwork) -> None:
 
 def _elements(data: bytes) -> Iterator[ElementTree.Element]:
     """Elements of an XML text as they end."""
-    parser: ElementTree.XMLPullParser[Any] = ElementTree.XMLPullParser(("end",))
+    parser: ElementTree.XMLPullParser[ElementTree.Element] = ElementTree.XMLPullParser(("end",))
     # In large pieces: whatever has not ended with a piece is read anew with the next one.
     for start in range(0, len(data), _CHUNK):
         parser.feed(data[start : start + _CHUNK])
@@ -238,7 +238,7 @@ def _elements(data: bytes) -> Iterator[ElementTree.Element]:
     yield from _ended(parser)
 
 
-def _ended(parser: ElementTree.XMLPullParser[Any]) -> Iterator[ElementTree.Element]:
+def _ended(parser: ElementTree.XMLPullParser[ElementTree.Element]) -> Iterator[ElementTree.Element]:
     events: Iterator[Any] = parser.read_events()
     return (element for _, element in events)
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicarla.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND
+from minicarla.protocol.values import Vector
+
+if TYPE_CHECKING:
+    from minicarla.sensing import Sensor
+    from minicarla.town import Signal
+
 
 LIGHT_KIND = 4
 """Traffic lights; their rows are those of `Episode.lights`."""
@@ -74,6 +80,10 @@ CONTROL_FIELDS = ["throttle", "steer", "brake", "hand_brake", "reverse", "manual
 """What applying a vehicle control writes; it ends Ackermann control."""
 
 
+Box: TypeAlias = tuple[Vector, Vector, Vector]
+"""Centre [m], half sizes [m] and rotation [degrees] of a bounding box in its actor's own frame."""
+
+
 class Attachment(NamedTuple):
     """How an actor hangs on its parent.
 
@@ -114,7 +124,8 @@ class Actor:
         sign_id: OpenDRIVE id of a traffic light or sign.
         events_sent: How many messages a sensor of events has sent, where they are counted.
         paint: Red, green, blue (0..255) that a client's texture gave it, None for its own colours.
-        payload: What belongs to this sort of actor: a sensor, a signal, ....
+        sensor: What it is if it perceives anything.
+        signal: What it is if it is a traffic light or sign.
     """
 
     id: int
@@ -125,12 +136,13 @@ class Actor:
     definition: int = 0
     attribute_types: Mapping[str, int] = field(default_factory=dict)
     looks: str = ""
-    box: tuple[Any, Any, Any] = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    box: Box = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
     tags: bytes = b""
     attachment: Attachment | None = None
     children: list[Actor] = field(default_factory=list)
     stream_id: int = 0
-    payload: Any = None
+    sensor: Sensor | None = None
+    signal: Signal | None = None
     dormant: bool = False
     wakes_with_physics: bool = True
     sticky: bool = True
@@ -179,7 +191,7 @@ class Table:
         actors: The actor of every row.
     """
 
-    def __init__(self, dtype: np.dtype[Any], companion: np.dtype[Any] | None = None) -> None:
+    def __init__(self, dtype: np.dtype[np.void], companion: np.dtype[np.void] | None = None) -> None:
         self._storage = np.zeros(16, dtype)
         self._companion = np.zeros(16, companion) if companion is not None else None
         self.actors: list[Actor] = []

@@ -8,11 +8,12 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
+from minicarla.protocol.values import PackValue
 from minicarla.protocol.version import V0_9_16, ProtocolVersion
 from minicarla.sensing.actors import label_of
 from minicarla.sensing.sensor import BOOLEAN_TEXTS
@@ -86,6 +87,8 @@ class Blueprint:
         attributes: What it can be given.
         extent: Half sizes in metres along the actor's x, y and z; zero for what has no body.
         semantic_tag: How cameras and lidars label it, 0 for what they do not see.
+        base: Of a vehicle, its sort, such as "car" or "truck".
+        centre: Of its bounding box [m], where that is not above the middle of its ground.
     """
 
     uid: int
@@ -93,7 +96,8 @@ class Blueprint:
     attributes: tuple[Attribute, ...]
     extent: tuple[float, float, float] = (0.0, 0.0, 0.0)
     semantic_tag: int = 0
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    base: str = ""
+    centre: tuple[float, float, float] | None = None
 
     @cached_property
     def defaults(self) -> dict[str, str]:
@@ -105,13 +109,13 @@ class Blueprint:
         """Attributes by their names."""
         return {attribute.name: attribute for attribute in self.attributes}
 
-    def definition(self, first_type: int) -> list[Any]:
+    def definition(self, first_type: int) -> list[PackValue]:
         """Wire form for the client's library.
 
         Args:
             first_type: Wire value of the first `AttributeType`.
         """
-        attributes = [
+        attributes: list[list[PackValue]] = [
             [
                 a.name,
                 first_type + a.type,
@@ -210,9 +214,27 @@ class BlueprintLibrary:
         return blueprint
 
     @cached_property
-    def definitions(self) -> list[Any]:
+    def definitions(self) -> list[list[PackValue]]:
         """Wire form of the whole library."""
         return [blueprint.definition(self._version.first_attribute_type) for blueprint in self.blueprints]
+
+
+class _VehicleFacts(TypedDict):
+    size: list[float]
+    base: str
+    special: str
+    generation: int
+    wheels: int
+    lights: bool
+    doors: bool
+    colors: list[str]
+
+
+class _WalkerFacts(TypedDict):
+    size: list[float]
+    age: str
+    gender: str
+    generation: int
 
 
 def _role_name(*roles: str) -> Attribute:
@@ -228,7 +250,7 @@ def _half(size: list[float]) -> tuple[float, float, float]:
     return size[0] / 2, size[1] / 2, size[2] / 2
 
 
-def _vehicle(facts: Mapping[str, Any]) -> tuple[Attribute, ...]:
+def _vehicle(facts: _VehicleFacts) -> tuple[Attribute, ...]:
     attributes = [
         _fixed("number_of_wheels", AttributeType.INT, facts["wheels"]),
         Attribute("sticky_control", AttributeType.BOOL, ("true",)),
@@ -248,7 +270,7 @@ def _vehicle(facts: Mapping[str, Any]) -> tuple[Attribute, ...]:
     return tuple(attributes)
 
 
-def _walker(facts: Mapping[str, Any]) -> tuple[Attribute, ...]:
+def _walker(facts: _WalkerFacts) -> tuple[Attribute, ...]:
     speeds = ("0.0", "1.43", "2.15") if facts["age"] == "adult" else ("0.0", "1.00", "1.60")
     return (
         _fixed("gender", AttributeType.STRING, facts["gender"]),
@@ -271,8 +293,8 @@ def _size_class(size: list[float]) -> str:
     return "medium" if largest < 2.0 else "big"
 
 
-def _prop(facts: Mapping[str, Any]) -> tuple[Attribute, ...]:
-    return (_role_name("prop"), _fixed("size", AttributeType.STRING, _size_class(facts["size"])))
+def _prop(size: list[float]) -> tuple[Attribute, ...]:
+    return (_role_name("prop"), _fixed("size", AttributeType.STRING, _size_class(size)))
 
 
 def _sensor(facts: Mapping[str, list[str]]) -> tuple[Attribute, ...]:
@@ -313,18 +335,20 @@ def load_library(version: ProtocolVersion = V0_9_16) -> BlueprintLibrary:
         blueprint_id: str,
         attributes: tuple[Attribute, ...],
         size: list[float] | None = None,
-        about: Mapping[str, Any] | None = None,
+        base: str = "",
+        centre: list[float] | None = None,
     ) -> None:
         extent = _half(size) if size else (0.0, 0.0, 0.0)
         tag = label_of(blueprint_id) if size else 0
-        blueprints.append(Blueprint(len(blueprints) + 1, blueprint_id, attributes, extent, tag, about or {}))
+        middle = (centre[0], centre[1], centre[2]) if centre else None
+        blueprints.append(Blueprint(len(blueprints) + 1, blueprint_id, attributes, extent, tag, base, middle))
 
     for name, about in facts["vehicles"].items():
-        add(f"vehicle.{name}", _vehicle(about), about["size"], about)
+        add(f"vehicle.{name}", _vehicle(about), about["size"], about["base"], about.get("centre"))
     for name, about in facts["walkers"].items():
-        add(f"walker.pedestrian.{name}", _walker(about), about["size"], about)
+        add(f"walker.pedestrian.{name}", _walker(about), about["size"])
     for name, size in facts["props"].items():
-        add(f"static.prop.{name}", _prop({"size": size}), size)
+        add(f"static.prop.{name}", _prop(size), size)
     add("static.prop.mesh", _MESH, [1.0, 1.0, 1.0])
     add("static.trigger.friction", _FRICTION_TRIGGER)
     for name, about in facts["sensors"].items():

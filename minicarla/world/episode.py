@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -175,7 +174,7 @@ class Episode:
             (math.degrees(row["pitch"]), math.degrees(row["yaw"]), math.degrees(row["roll"])),
         )
 
-    def place(self, actor: Actor, location: Any, rotation: Any | None = None) -> None:
+    def place(self, actor: Actor, location: Iterable[float], rotation: Iterable[float] | None = None) -> None:
         """Teleport an actor; rotation None keeps the heading."""
         if actor.kind == LIGHT_KIND:
             return
@@ -190,11 +189,12 @@ class Episode:
         if actor.children:
             self._follow(0.0)
 
-    def _place_attached(self, actor: Actor, location: Any, rotation: Any | None) -> None:
+    def _place_attached(self, actor: Actor, location: Iterable[float], rotation: Iterable[float] | None) -> None:
         # CARLA moves an attached actor relative to its parent.
         assert actor.attachment is not None
-        kept = actor.attachment.rotation if rotation is None else tuple(rotation)
-        actor.attachment = actor.attachment._replace(location=tuple(location), rotation=kept)
+        x, y, z = location
+        pitch, yaw, roll = actor.attachment.rotation if rotation is None else rotation
+        actor.attachment = actor.attachment._replace(location=(x, y, z), rotation=(pitch, yaw, roll))
         self._put_in_place(actor)
 
     def step(self, dt: float, substep: float, max_substeps: int, gravity: float) -> None:

@@ -7,12 +7,11 @@ positive roll lowers the right side. Matrices are row-major 9-vectors whose colu
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minicarla.physics.kernels import bare_entry, kernel
+from minicarla.physics.kernels import Record, bare_entry, kernel
 from minicarla.physics.obstacles import ObstacleGrid
 from minicarla.physics.rigid_body import angles_from_rotation, rotation_from_angles
 from minicarla.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND, Floats, Rows
@@ -72,7 +71,7 @@ def _turn_towards(angle: float, goal: float, share: float) -> float:
 
 
 @kernel
-def _aim_arm(child: Any, link: Any, parent_yaw: float, share: float, frame: NDArray[np.float64]) -> float:
+def _aim_arm(child: Record, link: Record, parent_yaw: float, share: float, frame: NDArray[np.float64]) -> float:
     """Turn `frame`, the parent's rotation, into that of a spring arm; returns the arm's length.
 
     As in Unreal, the arm points from its child's place to the parent, and its child turns with it: a camera on an arm

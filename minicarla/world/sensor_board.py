@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from minicarla.protocol.version import ProtocolVersion
 from minicarla.sensing import SENSORS, Mount, Sensor, SensorError, Transmission, View
 from minicarla.sensing.geodesy import mercator, transverse_mercator
+from minicarla.sensing.view import ActorLookup
 from minicarla.world.actors import Actor
 from minicarla.world.episode import Episode
 from minicarla.world.poses import write_rotation
@@ -52,7 +53,7 @@ class World(Protocol):
     settings: EpisodeSettings
     version: ProtocolVersion
     weather_by_name: dict[str, float]
-    lookup: Any
+    lookup: ActorLookup
     imu_gravity: float
 
     def new_stream_id(self) -> int:
@@ -107,12 +108,13 @@ class SensorBoard:
         if actor.type_id not in SENSORS:
             raise SensorError(f"{actor.type_id} is not available on this server")
         # Seeded by its place among the living, so that sensors destroyed and spawned anew give the same noise again.
-        actor.payload = SENSORS[actor.type_id](actor.attributes, len(self._mounted))
+        actor.sensor = SENSORS[actor.type_id](actor.attributes, len(self._mounted))
         actor.stream_id = self._simulation.new_stream_id()
 
     def add(self, actor: Actor) -> None:
         """Start asking a spawned sensor."""
-        self._mounted[actor.id] = _Mounted(actor, actor.payload)
+        assert actor.sensor is not None
+        self._mounted[actor.id] = _Mounted(actor, actor.sensor)
 
     def remove(self, actor: Actor) -> None:
         """Stop asking a destroyed sensor."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from minicarla import labels
 from minicarla.physics.state import GRAVITY
 from minicarla.protocol.version import V0_9_16, ProtocolVersion
+from minicarla.sensing.view import ActorLookup
 from minicarla.town import Signal, Town, load_town
-from minicarla.world.actors import FIXTURE_KIND, LIGHT_KIND, Actor
+from minicarla.world.actors import FIXTURE_KIND, LIGHT_KIND, Actor, Box
 from minicarla.world.blueprints import load_library
 from minicarla.world.dormancy import LARGE_MAPS, Dormancy
 from minicarla.world.episode import Episode
 from minicarla.world.sensor_board import Publisher, SensorBoard
 from minicarla.world.settings import EpisodeSettings, Weather
-from minicarla.world.spawning import Box, is_free
+from minicarla.world.spawning import is_free
 from minicarla.world.town_view import ALL_LAYERS, Colour, hidden_by_layers, missing_lamps, painted, without
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Simulation:
         self.weather = Weather()
         self.weather_by_name = self.weather.as_dict()
         self.publisher: Publisher
-        self.lookup: Any = None
+        self.lookup: ActorLookup
         self.gravity = GRAVITY
         self.news: frozenset[str] = frozenset()
         self.news_count = 0
@@ -247,7 +248,7 @@ class Simulation:
             type_id=signal.type_id,
             kind=LIGHT_KIND if signal.is_traffic_light else FIXTURE_KIND,
             box=(centre, extent, (0.0, 0.0, 0.0)),
-            payload=signal,
+            signal=signal,
             sign_id=signal.sign_id,
             tags=bytes([labels.POLES, labels.TRAFFIC_LIGHT if signal.is_traffic_light else labels.TRAFFIC_SIGNS]),
         )

@@ -11,15 +11,13 @@ import numpy as np
 from minicarla.physics.parameters import init_vehicle
 from minicarla.physics.state import PROP_KIND, VEHICLE_KIND, WALKER_KIND
 from minicarla.sensing.sensor import BOOLEAN_TEXTS
-from minicarla.world.actors import FIXTURE_KIND, Actor, Attachment
+from minicarla.world.actors import FIXTURE_KIND, Actor, Attachment, Box
 from minicarla.world.blueprints import Blueprint, BlueprintLibrary
 from minicarla.world.episode import Episode
 from minicarla.world.meshes import blueprint_shown
 from minicarla.world.poses import Pose, first_obstacle, first_overlap
 from minicarla.world.sensor_board import SensorBoard
 from minicarla.world.traffic_lights import GREEN
-
-Box = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
 
 WALKER_MASS = 70.0
 """[kg]"""
@@ -65,8 +63,8 @@ def _box_of(blueprint: Blueprint, attributes: Mapping[str, str], look: Blueprint
         x, y, z = (float(attributes[f"extent_{axis}"]) / 100.0 for axis in "xyz")
         return (0.0, 0.0, 0.0), (x, y, z), (0.0, 0.0, 0.0)
     centre = (0.0, 0.0, 0.0 if blueprint.id.startswith("walker.") else z)
-    if "centre" in blueprint.facts:
-        centre = tuple(blueprint.facts["centre"])
+    if blueprint.centre is not None:
+        centre = blueprint.centre
     return centre, (x, y, z), (0.0, 0.0, 0.0)
 
 
@@ -174,7 +172,7 @@ def _fill_row(actor: Actor, row: np.void, blueprint: Blueprint, pose: Pose) -> N
         row["box_x"], row["box_y"], row["box_z"] = bx, by, bz
         row["extent_x"], row["extent_y"], row["extent_z"] = ex, ey, ez
     if actor.kind == VEHICLE_KIND:
-        init_vehicle(row, blueprint.id, blueprint.facts["base"])
+        init_vehicle(row, blueprint.id, blueprint.base)
     elif actor.has_body:
         row["gravity"] = row["collisions"] = 1
         row["physics"] = int(actor.kind == WALKER_KIND)

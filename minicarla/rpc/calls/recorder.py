@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from minicarla.protocol import values
+from minicarla.protocol.values import PackValue
 from minicarla.rpc.registry import value, void
 from minicarla.world.recording.file_format import RecordingError
 from minicarla.world.recording.reports import describe_blocked, describe_collisions, describe_file
@@ -26,10 +28,10 @@ def stop_recorder(server: Server) -> None:
     server.recordings.stop_recording()
 
 
-def _told(tell: Callable[..., str], *arguments: Any) -> str:
+def _told(tell: Callable[[], str]) -> str:
     """The answer of a query; a file that is none is no error in CARLA, but told in its place."""
     try:
-        return tell(*arguments)
+        return tell()
     except RecordingError as error:
         return f"{error}\n"
 
@@ -37,14 +39,14 @@ def _told(tell: Callable[..., str], *arguments: Any) -> str:
 @value
 def show_recorder_file_info(server: Server, name: str, everything: bool) -> str:
     """What happens in a recording."""
-    return _told(describe_file, server.recordings.path(values.text(name)), bool(everything))
+    return _told(partial(describe_file, server.recordings.path(values.text(name)), bool(everything)))
 
 
 @value
 def show_recorder_collisions(server: Server, name: str, first: int, second: int) -> str:
     """Collisions between two categories of actors, given as the codes of CARLA's letters."""
     letters = [chr(values.integer(code) & 0x7F) for code in (first, second)]
-    return _told(describe_collisions, server.recordings.path(values.text(name)), *letters)
+    return _told(partial(describe_collisions, server.recordings.path(values.text(name)), *letters))
 
 
 @value
@@ -52,7 +54,7 @@ def show_recorder_actors_blocked(server: Server, name: str, shortest: float, dis
     """Actors that stood still for some seconds, within some centimetres."""
     path = server.recordings.path(values.text(name))
     limits = values.number(shortest, "minimum time"), values.number(distance, "minimum distance")
-    return _told(describe_blocked, path, *limits)
+    return _told(partial(describe_blocked, path, *limits))
 
 
 @value
@@ -63,18 +65,20 @@ def replay_file(
     duration: float,
     follow: int,
     replay_sensors: bool = False,
-    offset: Any = None,
+    offset: PackValue = None,
 ) -> str:
     """Play a recording."""
     pose = values.transform(offset) if offset is not None else ((-10.0, 0.0, 5.0), (-20.0, 0.0, 0.0))
     return _told(
-        server.recordings.replay,
-        values.text(name, "the file's name"),
-        values.number(start, "start"),
-        values.number(duration, "duration"),
-        values.integer(follow, "the id to follow"),
-        pose,
-        bool(replay_sensors),
+        partial(
+            server.recordings.replay,
+            values.text(name, "the file's name"),
+            values.number(start, "start"),
+            values.number(duration, "duration"),
+            values.integer(follow, "the id to follow"),
+            pose,
+            bool(replay_sensors),
+        )
     )
 
 

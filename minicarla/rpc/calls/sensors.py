@@ -33,19 +33,19 @@ def get_sensor_token(server: Server, stream_id: int) -> list[bytes]:
 def set_ignored_vehicles(server: Server, actor_id: int, ids: PackValue) -> None:
     """Let the rays of a lidar, a radar or an obstacle detector pass through some vehicles."""
     actor = server.simulation.episode.get(values.actor_id(actor_id))
-    if not actor.stream_id:
+    if actor.sensor is None:
         raise RemoteError(f"actor {actor_id} is a {actor.type_id}, not a sensor")
     if not isinstance(ids, list):
         raise values.MalformedValueError("vehicle ids must be a list")
-    if not actor.payload.sends_rays:
+    if not actor.sensor.sends_rays:
         raise RemoteError(f"{actor.type_id} sends no rays and cannot ignore vehicles")
-    actor.payload.ignored = frozenset(values.actor_id(number) for number in ids)
+    actor.sensor.ignored = frozenset(values.actor_id(number) for number in ids)
 
 
 @void
 def send(server: Server, actor_id: int, message: PackValue) -> None:
     """Send a text by a custom V2X sensor, with the next tick."""
     actor = server.simulation.episode.get(values.actor_id(actor_id))
-    if not isinstance(actor.payload, CustomV2xSensor):
+    if not isinstance(actor.sensor, CustomV2xSensor):
         raise RemoteError(f"actor {actor_id} is a {actor.type_id}; only sensor.other.v2x_custom sends messages")
-    actor.payload.send(values.text(message, "message"))
+    actor.sensor.send(values.text(message, "message"))

@@ -110,7 +110,9 @@ def get_group_traffic_lights(server: Server, actor_id: int) -> list[int]:
 @value
 def get_light_boxes(server: Server, actor_id: int) -> list[PackValue]:
     """World bounding boxes of a light's lamp heads."""
-    boxes = find_light(server, actor_id).payload.light_boxes.tolist()
+    signal = find_light(server, actor_id).signal
+    assert signal is not None
+    boxes = signal.light_boxes.tolist()
     return [
         [[x, y, z], [depth, width, height], [0.0, math.degrees(yaw), 0.0], actor_id]
         for x, y, z, yaw, depth, width, height in boxes

@@ -137,7 +137,7 @@ def get_navigation_mesh(server: Server) -> bytes:
 
 
 @value
-def get_actor_definitions(server: Server) -> list[PackValue]:
+def get_actor_definitions(server: Server) -> list[list[PackValue]]:
     """The blueprint library."""
     return server.simulation.library.definitions
 

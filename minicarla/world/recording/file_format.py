@@ -12,7 +12,7 @@ import datetime
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgpack
 import numpy as np
@@ -59,6 +59,10 @@ LIGHT_FRAME = np.dtype([("id", "<u4"), ("state", "u1"), ("frozen", "u1"), ("elap
 CREATE, DESTROY, COLLIDE, LAMP, BONES = "create", "destroy", "collide", "lamp", "bones"
 
 
+Event: TypeAlias = list[Any]
+"""What happened: its kind, then what the kind brings along, as `recorder` writes it."""
+
+
 class RecordingError(ValueError):
     """A recording cannot be written or read; the text says why."""
 
@@ -77,7 +81,7 @@ class Frame(NamedTuple):
     frame: int
     seconds: float
     platform_seconds: float
-    events: list[list[Any]]
+    events: list[Event]
     vehicles: NDArray[np.void]
     walkers: NDArray[np.void]
     props: NDArray[np.void]
@@ -126,7 +130,7 @@ class RecordingWriter:
             self._file.close()
             raise
 
-    def _write(self, entry: Any) -> None:
+    def _write(self, entry: object) -> None:
         left = memoryview(msgpack.packb(entry))
         try:
             while left:

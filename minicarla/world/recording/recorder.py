@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from minicarla.physics import parameters
 from minicarla.physics.state import OBSTACLE_KIND, VEHICLE_KIND
 from minicarla.physics.telemetry import wheel_steer_angles
+from minicarla.protocol.values import PackValue
 from minicarla.world.actors import LIGHT_KIND, Actor, Table
 from minicarla.world.recording.file_format import (
     BODY_FRAME,
@@ -22,6 +23,7 @@ from minicarla.world.recording.file_format import (
     LAMP,
     LIGHT_FRAME,
     VEHICLE_FRAME,
+    Event,
     Frame,
     RecordingWriter,
 )
@@ -67,9 +69,9 @@ class Recorder:
     def _actors_changed(self, episode: Episode) -> bool:
         return episode.changed or len(self._known) != len(episode.actors)
 
-    def _take_stock(self, episode: Episode) -> list[list[Any]]:
+    def _take_stock(self, episode: Episode) -> list[Event]:
         gone = [[DESTROY, number] for number in self._known if number not in episode.actors]
-        new = [
+        new: list[Event] = [
             [
                 CREATE,
                 actor.id,
@@ -89,7 +91,7 @@ class Recorder:
         self._known = dict(episode.actors)
         return gone + new
 
-    def _changed_lamps(self, episode: Episode) -> list[list[Any]]:
+    def _changed_lamps(self, episode: Episode) -> list[Event]:
         street_lights = episode.street_lights
         if self._lamp_changes == street_lights.changes:
             return []
@@ -101,7 +103,7 @@ class Recorder:
         self._lamps, self._lamp_changes = dict(street_lights.lamps), street_lights.changes
         return changed
 
-    def _changed_bones(self, episode: Episode) -> list[list[Any]]:
+    def _changed_bones(self, episode: Episode) -> list[Event]:
         """Poses that clients gave to walkers; how others move follows from their way."""
         if not self._additional:
             return []
@@ -109,7 +111,7 @@ class Recorder:
         return [[BONES, number, *pose] for number, pose in self._bones.items() if pose != before.get(number)]
 
     @staticmethod
-    def _details(episode: Episode, actor: Actor) -> list[Any] | None:
+    def _details(episode: Episode, actor: Actor) -> list[PackValue] | None:
         """Physics of a vehicle; green, yellow and red time of a traffic light."""
         if actor.kind == VEHICLE_KIND:
             return list(parameters.physics_control(episode.row(actor)))
@@ -119,7 +121,7 @@ class Recorder:
         return None
 
     @staticmethod
-    def _collisions(episode: Episode) -> list[list[Any]]:
+    def _collisions(episode: Episode) -> list[Event]:
         tables: dict[int, Table] = {0: episode.vehicles, 1: episode.walkers, 2: episode.props}
         if not len(episode.contacts):
             return []
@@ -140,7 +142,7 @@ class Recorder:
             events.append([COLLIDE, *sorted(ids, key=importance)])
         return events
 
-    def _record(self, episode: Episode, events: list[list[Any]]) -> None:
+    def _record(self, episode: Episode, events: list[Event]) -> None:
         lights = _copied(episode.lights.rows, LIGHT_FRAME)
         lights["id"] = episode.light_ids
         vehicles = _copied(episode.vehicles.rows, VEHICLE_FRAME)
@@ -162,7 +164,7 @@ class Recorder:
         )
 
 
-def _copied(rows: NDArray[np.void], dtype: np.dtype[Any]) -> NDArray[np.void]:
+def _copied(rows: NDArray[np.void], dtype: np.dtype[np.void]) -> NDArray[np.void]:
     copy = np.zeros(len(rows), dtype)
     for name in dtype.names or ():
         if name in (rows.dtype.names or ()):

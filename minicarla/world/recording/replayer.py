@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from minicarla.physics.parameters import rest_drivetrain
 from minicarla.protocol.values import transform
 from minicarla.world.actors import Actor
 from minicarla.world.episode import NO_CONTROL
-from minicarla.world.recording.file_format import BONES, CREATE, DESTROY, LAMP, Frame, Header, read_recording
+from minicarla.world.recording.file_format import BONES, CREATE, DESTROY, LAMP, Event, Frame, Header, read_recording
 from minicarla.world.simulation import LIGHTS_CHANGED, Simulation
 from minicarla.world.skeletons import compose
 from minicarla.world.spawning import spawn
@@ -170,20 +170,20 @@ class Replayer:
                     if actor is not None and actor in self._spawned and actor.id in self._simulation.episode.actors:
                         self._simulation.destroy(actor)
 
-    def _switch(self, event: list[Any]) -> None:
+    def _switch(self, event: Event) -> None:
         _, number, on, intensity, group, (red, green, blue) = event
         lamp = Lamp((0.0, 0.0, 0.0), float(intensity), int(group), (int(red), int(green), int(blue)), on is True)
         self._simulation.episode.street_lights.change(int(number), lamp)
         self._simulation.add_news(LIGHTS_CHANGED)
 
-    def _pose(self, event: list[Any]) -> None:
+    def _pose(self, event: Event) -> None:
         _, number, share, bones = event
         actor, skeletons = self._actors.get(number), self._simulation.episode.skeletons
         if actor is not None and actor.is_walker:
             skeletons.pose_walker(actor, {str(name): transform(pose) for name, pose in bones.items()})
             skeletons.blend(actor, float(share))
 
-    def _create(self, event: list[Any]) -> None:
+    def _create(self, event: Event) -> None:
         _, number, type_id, attributes, pose, parent, attachment, *_ = event
         simulation = self._simulation
         if type_id == "spectator":

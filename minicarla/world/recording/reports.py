@@ -7,9 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minicarla.physics.parameters import PhysicsControl, WheelControl
-from minicarla.world.recording.file_format import BONES, COLLIDE, CREATE, DESTROY, LAMP, Frame, Header, read_recording
+from minicarla.world.recording.file_format import (
+    BONES,
+    COLLIDE,
+    CREATE,
+    DESTROY,
+    LAMP,
+    Event,
+    Frame,
+    Header,
+    read_recording,
+)
 
 _RECORDER_VERSION = 1
 _CENTIMETRES = 100.0
@@ -149,7 +160,7 @@ def _state_lines(frame: Frame) -> list[str]:
     return lines + _lamp_lines([event for event in frame.events if event[0] == LAMP])
 
 
-def _lamp_lines(changes: list[list[Any]]) -> list[str]:
+def _lamp_lines(changes: list[Event]) -> list[str]:
     lines = [f" Scene light changes: {len(changes)}"] if changes else []
     for _, number, on, intensity, _, colour in changes:
         lines.append(f"  Id: {number} enabled: {on} intensity: {intensity:g} RGB_color: {_vector(colour)}")
@@ -181,7 +192,7 @@ def _door_lines(frame: Frame, before: dict[int, int]) -> list[str]:
     return lines
 
 
-def _bone_lines(posed: list[list[Any]]) -> list[str]:
+def _bone_lines(posed: list[Event]) -> list[str]:
     lines = [f" Walkers Bones: {len(posed)}"] if posed else []
     for _, number, _, bones in posed:
         lines.append(f"  Id: {number}")
@@ -201,7 +212,7 @@ def _speed_lines(frame: Frame) -> list[str]:
     return lines
 
 
-def _box_lines(title: str, created: list[list[Any]]) -> list[str]:
+def _box_lines(title: str, created: list[Event]) -> list[str]:
     lines = [f"{title}: {len(created)}"] if created else []
     for event in created:
         origin, extension = (_vector(part, _CENTIMETRES) for part in event[7])
@@ -209,7 +220,7 @@ def _box_lines(title: str, created: list[list[Any]]) -> list[str]:
     return lines
 
 
-def _physics_lines(created: list[list[Any]]) -> list[str]:
+def _physics_lines(created: list[Event]) -> list[str]:
     lines = [f" Physics Control events: {len(created)}"] if created else []
     for event in created:
         control = PhysicsControl(*event[8])
@@ -236,7 +247,7 @@ def _physics_text(part: Any) -> str:
     return " ".join(map(_vector, part)) if part and isinstance(part[0], list) else _vector(part)
 
 
-def _light_time_lines(created: list[list[Any]]) -> list[str]:
+def _light_time_lines(created: list[Event]) -> list[str]:
     lines = [f" Traffic Light time events: {len(created)}"] if created else []
     for event in created:
         green, yellow, red = event[8]
@@ -295,7 +306,7 @@ def describe_blocked(path: Path, shortest: float, distance: float) -> str:
 
 def _stops(frames: Iterable[Frame], cast: _Cast, distance: float) -> tuple[list[tuple[int, float, float]], int, float]:
     """Id, beginning and length of every standstill; then the number of frames and the length of the recording."""
-    since: dict[int, tuple[float, Any]] = {}
+    since: dict[int, tuple[float, NDArray[np.float64]]] = {}
     stops: list[tuple[int, float, float]] = []
     count, seconds = 0, 0.0
     for frame in frames:
