@@ -8,7 +8,7 @@ import carla
 import numpy as np
 from gymnasium import spaces
 
-from rllib_integration.annotations import Record, Settings
+from rllib_integration.annotations import Action, Record, Settings
 from rllib_integration.config.merging import Rule
 
 ACTION: Record = {
@@ -58,13 +58,13 @@ class Actions:
         self._most_change = settings["max_steer_change"]
         self.pairs = [(acc, steer) for acc in settings["discrete_acc"] for steer in settings["discrete_steer"]]
         low, high = zip(settings["continuous_accel_range"], settings["continuous_steer_range"])
-        self.space: spaces.Space[Any]
+        self.space: spaces.Space
         if settings["discrete"]:
             self.space = spaces.Discrete(len(self.pairs))
         else:
             self.space = spaces.Box(np.array(low, np.float32), np.array(high, np.float32))
 
-    def control(self, action: Any, steer_before: float) -> carla.VehicleControl:
+    def control(self, action: Action, steer_before: float) -> carla.VehicleControl:
         """The control of an action.
 
         Args:

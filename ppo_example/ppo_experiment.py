@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import carla
 import cv2
@@ -23,6 +23,9 @@ from rllib_integration.tracks import Track, TrackError, TrackPose, TrackProgress
 
 if TYPE_CHECKING:
     from rllib_integration.carla_core import CarlaCore
+
+Seen: TypeAlias = NDArray[np.float32] | NDArray[np.uint8]
+"""Distances to the track's border, or pictures; either with how fast the hero moves."""
 
 WHERE = "env_config.experiment.others"
 OTHERS: Record = {
@@ -191,7 +194,7 @@ class PPOExperiment(BaseExperiment):
 
     # What the hero does
 
-    def get_action_space(self) -> spaces.Space[Any]:
+    def get_action_space(self) -> spaces.Space:
         """Acceleration (3 = full throttle, -8 = full brake) and steering (positive to the left), or their numbers."""
         return self.actions.space
 
@@ -217,7 +220,7 @@ class PPOExperiment(BaseExperiment):
         height, width, channels = shown
         return spaces.Box(0, 255, (height, width, channels * self.others["framestack"] + 1), np.uint8)
 
-    def get_observation(self, sensor_data: Record) -> tuple[NDArray[Any], Record]:
+    def get_observation(self, sensor_data: Record) -> tuple[Seen, Record]:
         """What the sensor shows of the newest frame, and how the hero moves."""
         assert self._core is not None
         core, pose = self._core, self._progress.pose
@@ -280,7 +283,7 @@ class PPOExperiment(BaseExperiment):
     def _is_stuck(self) -> bool:
         return self._stuck_for >= self.others["max_time_stuck"]
 
-    def get_done_status(self, observation: NDArray[Any], core: CarlaCore) -> bool:
+    def get_done_status(self, observation: Seen, core: CarlaCore) -> bool:
         """Whether the hero left the track, crashed, or does not move."""
         state = self.state
         assert state is not None
@@ -293,7 +296,7 @@ class PPOExperiment(BaseExperiment):
         self._tell(state, core)
         return self.end_reason is not None
 
-    def get_truncated_status(self, observation: NDArray[Any], core: CarlaCore) -> bool:
+    def get_truncated_status(self, observation: Seen, core: CarlaCore) -> bool:
         """Whether the laps are done or the time is up; such a state still has a value."""
         reason = None
         if 0 < self.others["laps"] <= self._progress.laps:
@@ -304,7 +307,7 @@ class PPOExperiment(BaseExperiment):
             self.info["end"] = reason
         return reason is not None
 
-    def compute_reward(self, observation: NDArray[Any], core: CarlaCore) -> float | dict[str, float]:
+    def compute_reward(self, observation: Seen, core: CarlaCore) -> float | dict[str, float]:
         """What the reward function returns for the state."""
         assert self.state is not None
         return read_reward(self.reward(self.state), f"The reward function {self.others['reward']}")

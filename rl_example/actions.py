@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import carla
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+
+from rllib_integration.annotations import Action
 
 FASTEST = 30.0
 """[km/h] Above it the throttle stays shut, whatever the policy does, as in the Carla RL Project."""
@@ -35,7 +37,7 @@ class Converter(NamedTuple):
     """
 
     space: gymnasium.Space
-    control: Callable[[Any], tuple[float, float, float]]
+    control: Callable[[Action], tuple[float, float, float]]
 
 
 def _discrete(table: list[tuple[float, float]]) -> Converter:
@@ -56,7 +58,7 @@ CONVERTERS: dict[str, Converter] = {
 """By the name that `others.actions` gives."""
 
 
-def to_control(converter: Converter, action: Any, speed: float, fastest: float = FASTEST) -> carla.VehicleControl:
+def to_control(converter: Converter, action: Action, speed: float, fastest: float = FASTEST) -> carla.VehicleControl:
     """The control of an action.
 
     A negative pedal brakes. Values beyond the space's bounds, as a Gaussian policy draws them, are cut.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import carla
 import numpy as np
@@ -91,7 +91,7 @@ class UrbanDriving(BaseExperiment):
         if speed > 0.0:
             core.start_hero(core.hero.get_transform(), speed)
 
-    def get_action_space(self) -> Any:
+    def get_action_space(self) -> spaces.Space:
         """As `others.actions` says."""
         return self._converter.space
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import carla
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rl_example.actions import CONVERTERS, FASTEST, to_control
 from rl_example.state import in_frame
-from rllib_integration.annotations import Record, Settings
+from rllib_integration.annotations import Observation, Record, Rewards, Settings
 from rllib_integration.base_experiment import BaseExperiment
 from rllib_integration.config.merging import Rule, merge, one_of, positive
 
@@ -87,7 +87,7 @@ class ReachPose(BaseExperiment):
         turn = math.radians(pose.rotation.yaw - self._start.rotation.yaw)
         return np.array([x, y, math.cos(turn), math.sin(turn)], np.float32)
 
-    def get_action_space(self) -> Any:
+    def get_action_space(self) -> spaces.Space:
         """As `others.actions` says."""
         return self._converter.space
 
@@ -116,14 +116,14 @@ class ReachPose(BaseExperiment):
         observation = {"observation": own, "achieved_goal": self._achieved, "desired_goal": self._goal.copy()}
         return observation, self._info
 
-    def is_reached(self, achieved: Any, desired: Any) -> NDArray[np.bool_]:
+    def is_reached(self, achieved: Observation, desired: Observation) -> NDArray[np.bool_]:
         """Whether poses are within the tolerances of others, `(...)` for poses `(..., 4)`."""
         away = np.hypot(achieved[..., 0] - desired[..., 0], achieved[..., 1] - desired[..., 1])
         aligned = achieved[..., 2] * desired[..., 2] + achieved[..., 3] * desired[..., 3]
         tolerance = math.cos(math.radians(min(self.others["heading_tolerance"], 180.0)))
         return (away < self.others["position_tolerance"]) & (aligned >= tolerance)
 
-    def goal_reward(self, achieved: object, desired: object) -> Any:
+    def goal_reward(self, achieved: object, desired: object) -> Rewards:
         """The reward of being at one pose while another is wanted, float32 `(...)` for poses `(..., 4)`."""
         reached = self.is_reached(np.asarray(achieved), np.asarray(desired)).astype(np.float32)
         return reached if self.others["reward"] == "sparse" else reached - np.float32(1.0)

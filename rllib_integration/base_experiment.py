@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rllib_integration.annotations import Record, Settings
+from rllib_integration.annotations import Action, Observation, Record, Rewards, Settings
 from rllib_integration.config.merging import ConfigError, Rule, merge, overlay
 from rllib_integration.dynamics import DYNAMICS_RANDOMISATION, RULES
 from rllib_integration.scenarios.settings import SCENARIOS_CONFIG, resolve_scenarios
@@ -157,15 +157,15 @@ class BaseExperiment:
         """The space of the observations that `get_observation` returns."""
         raise NotImplementedError(f"{type(self).__name__} has to override get_observation_space().")
 
-    def get_actions(self) -> Any:
+    def get_actions(self) -> object:
         """The actions that `compute_action` chooses from, for spaces that number them."""
         raise NotImplementedError(f"{type(self).__name__} has to override get_actions().")
 
-    def compute_action(self, action: Any) -> carla.VehicleControl:
+    def compute_action(self, action: Action) -> carla.VehicleControl:
         """What the hero does for an action of the action space."""
         raise NotImplementedError(f"{type(self).__name__} has to override compute_action(action).")
 
-    def get_observation(self, sensor_data: Record) -> tuple[Any, Record]:
+    def get_observation(self, sensor_data: Record) -> tuple[Observation, Record]:
         """Turn sensor data into an observation.
 
         Args:
@@ -176,23 +176,23 @@ class BaseExperiment:
         """
         raise NotImplementedError(f"{type(self).__name__} has to override get_observation(sensor_data).")
 
-    def get_done_status(self, observation: Any, core: CarlaCore) -> bool:
+    def get_done_status(self, observation: Observation, core: CarlaCore) -> bool:
         """Whether the episode has ended for good, in a state that has no future: crashed, fallen, arrived."""
         raise NotImplementedError(f"{type(self).__name__} has to override get_done_status(observation, core).")
 
-    def get_truncated_status(self, observation: Any, core: CarlaCore) -> bool:
+    def get_truncated_status(self, observation: Observation, core: CarlaCore) -> bool:
         """Whether the episode is cut off although it could go on, as at a time limit. Called after
         `get_done_status`; learning still values the state reached."""
         return False
 
-    def compute_reward(self, observation: Any, core: CarlaCore) -> float | dict[str, float]:
+    def compute_reward(self, observation: Observation, core: CarlaCore) -> float | dict[str, float]:
         """The step's reward: a number, or named parts whose sum is the reward.
 
         Parts are also given in the step's `info["reward_parts"]`.
         """
         raise NotImplementedError(f"{type(self).__name__} has to override compute_reward(observation, core).")
 
-    def goal_reward(self, achieved: Any, desired: Any) -> Any:
+    def goal_reward(self, achieved: Observation, desired: Observation) -> Rewards:
         """The reward of tasks with goals, of reaching one place while another was wanted; optional.
 
         Overriding it makes the environment one of goals, whose observations are a dictionary of `observation`,

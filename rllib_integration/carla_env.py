@@ -7,14 +7,13 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import carla
 import cv2
 import gymnasium
 import numpy as np
 
-from rllib_integration.annotations import Record, Settings
+from rllib_integration.annotations import Action, Observation, Record, Rewards, Settings
 from rllib_integration.base_experiment import BaseExperiment, override_experiment_config, resolve_experiment_config
 from rllib_integration.carla_core import CarlaCore, resolve_core_config
 from rllib_integration.config.merging import ConfigError, copy_settings, load_class, merge
@@ -114,9 +113,9 @@ class CarlaEnv(gymnasium.Env):
         self._level = 0
         self._in_episode = False
         self._lost_at: float | None = None
-        self._action: Any = None
+        self._action: Action = None
         self._loss: str | None = None  # of the server, in the present step
-        self._last_observation: Any = None
+        self._last_observation: Observation = None
         self._sensor_data: Record = {}
         self._picture = Picture(core_config["resolution_x"], core_config["resolution_y"])
         self._window: Window | None = None
@@ -147,7 +146,7 @@ class CarlaEnv(gymnasium.Env):
         return {} if metrics is None else metrics.summary()
 
     @property
-    def compute_reward(self) -> Callable[[Any, Any, Any], Any]:
+    def compute_reward(self) -> Callable[[Observation, Observation, object], Rewards]:
         """`compute_reward(achieved, desired, info)` of goal environments, where the experiment has `goal_reward`."""
         if type(self.experiment).goal_reward is BaseExperiment.goal_reward:
             raise AttributeError(f"{type(self.experiment).__name__} has no goals: it does not override goal_reward.")
@@ -176,7 +175,7 @@ class CarlaEnv(gymnasium.Env):
         scenarios = {**self.experiment.config["scenarios"], "level": level}
         self.experiment.config["scenarios"] = resolve_scenarios(scenarios)
 
-    def reset(self, *, seed: int | None = None, options: Record | None = None) -> tuple[Any, Record]:
+    def reset(self, *, seed: int | None = None, options: Record | None = None) -> tuple[Observation, Record]:
         """Begin an episode.
 
         Args:
@@ -227,7 +226,7 @@ class CarlaEnv(gymnasium.Env):
             self.render()
         return observation, info
 
-    def _begin_episode(self, experiment_config: Settings, seed: int) -> tuple[Any, Record]:
+    def _begin_episode(self, experiment_config: Settings, seed: int) -> tuple[Observation, Record]:
         core = self.core
         rng = np.random.default_rng([seed, _SCENARIO_STREAM])
         chosen = choose_route(experiment_config, rng)
@@ -258,7 +257,7 @@ class CarlaEnv(gymnasium.Env):
         situation = {key: config[key] for key in ("town", "hero", "route", "scenarios")}
         return observation, {**info, "situation": situation}
 
-    def step(self, action: object) -> tuple[Any, float, bool, bool, Record]:
+    def step(self, action: object) -> tuple[Observation, float, bool, bool, Record]:
         """Act for `ticks_per_step` ticks.
 
         Args:
@@ -301,7 +300,7 @@ class CarlaEnv(gymnasium.Env):
             self._recover_from(error)
             self._loss = str(error)
 
-    def finish_step(self) -> tuple[Any, float, bool, bool, Record]:
+    def finish_step(self) -> tuple[Observation, float, bool, bool, Record]:
         """Wait for the simulator; return what `step` returns."""
         if self._loss is None:
             try:
@@ -323,7 +322,7 @@ class CarlaEnv(gymnasium.Env):
             self.render()
         return observation, reward, terminated, truncated, info
 
-    def _advance(self) -> tuple[Any, float, bool, bool, Record]:
+    def _advance(self) -> tuple[Observation, float, bool, bool, Record]:
         experiment, core = self.experiment, self.core
         self._sensor_data = core.finish_tick()
         observation, info = experiment.get_observation(self._sensor_data)

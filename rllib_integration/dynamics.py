@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import carla
@@ -35,7 +36,7 @@ _SHIFT_MARGIN = 1.3  # engine speed over that at which an automatic box changes 
 
 
 def _range_rule(low: float, high: float, expected: str, whole: bool = False) -> Rule:
-    def accepts(span: list[Any]) -> bool:
+    def accepts(span: Sequence[float]) -> bool:
         kinds = (int,) if whole else (int, float)
         if len(span) != 2 or not all(isinstance(end, kinds) and not isinstance(end, bool) for end in span):
             return False
@@ -67,7 +68,7 @@ class Dynamics:
         told: What was drawn, by name; empty if nothing differs.
     """
 
-    def __init__(self, ranges: Settings, seed: Any, seconds: float) -> None:
+    def __init__(self, ranges: Settings, seed: int | Sequence[int] | None, seconds: float) -> None:
         self._rng = np.random.default_rng(seed)
         self.told: dict[str, float] = {}
         for name, (low, high) in ranges.items():

@@ -5,7 +5,7 @@ A pose is float32 `(..., 4)`: x and y [m], cosine and sine of the yaw, in a fram
 
 from __future__ import annotations
 
-from typing import Any
+from rllib_integration.annotations import Observation
 
 NEAR = 20.0
 """[m] A goal so far away is shown as 1."""
@@ -14,7 +14,7 @@ SEEN_GOAL = 5
 """Numbers that `seen_goal` makes of two poses."""
 
 
-def seen_goal(achieved: Any, desired: Any) -> list[Any]:
+def seen_goal(achieved: Observation, desired: Observation) -> list[Observation]:
     """A wanted pose in the frame of the one that is achieved.
 
     Args:

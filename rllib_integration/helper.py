@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +15,9 @@ from rllib_integration.training.tensorboard import launch_tensorboard
 __all__ = ["find_latest_checkpoint", "get_checkpoint", "join_dicts", "launch_tensorboard", "post_process_image"]
 
 
-def post_process_image(image: NDArray[np.uint8], normalized: bool = True, grayscale: bool = True) -> NDArray[Any]:
+def post_process_image(
+    image: NDArray[np.uint8], normalized: bool = True, grayscale: bool = True
+) -> NDArray[np.integer | np.floating]:
     """Prepare a picture for a network.
 
     Args:
@@ -28,7 +28,7 @@ def post_process_image(image: NDArray[np.uint8], normalized: bool = True, graysc
     Returns:
         (H, W, 1) if `grayscale`, else (H, W, 3); float32 if `normalized`, else uint8.
     """
-    prepared: NDArray[Any] = image
+    prepared: NDArray[np.integer | np.floating] = image
     if grayscale:
         prepared = cv2.cvtColor(prepared, cv2.COLOR_RGB2GRAY)[:, :, np.newaxis]
     if normalized:

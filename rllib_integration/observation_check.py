@@ -7,15 +7,15 @@ can't fail, and does not say what is wrong. This check leaves out what can't fai
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from rllib_integration.annotations import Observation
 from rllib_integration.errors import IntegrationError
 
-Check = Callable[[Any], None]
+Check = Callable[[Observation], None]
 
 
 class ObservationError(IntegrationError, ValueError):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from rllib_integration.annotations import Settings
+from rllib_integration.annotations import Action, Settings
 
 if TYPE_CHECKING:
     import carla
@@ -43,7 +43,7 @@ class Picture:
 
     def begin_episode(self) -> None:
         """Forget the last episode's figures."""
-        self._action: Any = None
+        self._action: Action = None
         self._reward = 0.0
         self._return = 0.0
         self._steps = 0
@@ -114,7 +114,7 @@ def choose_picture(sensor_data: Settings, sensors: Mapping[str, BaseSensor]) -> 
     return None
 
 
-def choose_camera(sensor_data: Mapping[str, Any], sensors: Mapping[str, BaseSensor]) -> np.ndarray | None:
+def choose_camera(sensor_data: Settings, sensors: Mapping[str, BaseSensor]) -> np.ndarray | None:
     """The picture of the first camera, grey ones included, uint8 (H, W, 3), RGB; None without a camera."""
     for name, sensor in sensors.items():
         if sensor.type_id == "sensor.camera.rgb" and name in sensor_data:

@@ -17,7 +17,8 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from rllib_integration.annotations import Record, Settings
+from rllib_integration.annotations import Observation, Record, Settings
+from rllib_integration.carla_env import CarlaEnv
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.goals import SEEN_GOAL, seen_goal
 from rllib_integration.vector_env import CarlaVectorEnv
@@ -69,7 +70,7 @@ class CarlaVecEnv(VecEnv):
     def __init__(self, config: Settings, n_envs: int = 1, render_mode: str | None = None) -> None:
         self.environments = CarlaVectorEnv(n_envs, config, render_mode)
         self.metadata = self.environments.metadata
-        self._actions: NDArray[Any] | None = None
+        self._actions: NDArray[np.generic] | None = None
         super().__init__(n_envs, self.environments.single_observation_space, self.environments.single_action_space)
 
     def reset(self) -> VecEnvObs:
@@ -92,7 +93,7 @@ class CarlaVecEnv(VecEnv):
             raise ValueError("The environments' options differ, but all of them have to get the same.")
         super().set_options(options)
 
-    def step_async(self, actions: NDArray[Any]) -> None:
+    def step_async(self, actions: NDArray[np.generic]) -> None:
         """Take the actions, `(n_envs, ...)`, of the step to come."""
         self._actions = actions
 
@@ -122,7 +123,7 @@ class CarlaVecEnv(VecEnv):
         """What each environment shows: uint8 (H, W, 3), RGB; None without a render mode."""
         return [env.render() if self.render_mode else None for env in self.environments.envs]
 
-    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[object]:
         """An attribute of each environment, or of its experiment."""
         return [_find(env, attr_name) for env in self._chosen(indices)]
 
@@ -133,7 +134,7 @@ class CarlaVecEnv(VecEnv):
 
     def env_method(
         self, method_name: str, *method_args: object, indices: VecEnvIndices = None, **kwargs: object
-    ) -> list[Any]:
+    ) -> list[object]:
         """Call a method of each environment, or of its experiment; returns the results."""
         return [_find(env, method_name)(*method_args, **kwargs) for env in self._chosen(indices)]
 
@@ -141,15 +142,15 @@ class CarlaVecEnv(VecEnv):
         """False for each: nothing lies between this and the environments."""
         return [False for _ in self._chosen(indices)]
 
-    def _chosen(self, indices: VecEnvIndices) -> Iterable[Any]:
+    def _chosen(self, indices: VecEnvIndices) -> Iterable[CarlaEnv]:
         return [self.environments.envs[number] for number in self._get_indices(indices)]
 
 
-def _find(env: Any, name: str) -> Any:
+def _find(env: CarlaEnv, name: str) -> Any:
     return getattr(env, name) if hasattr(env, name) else getattr(env.experiment, name)
 
 
-def _at(observations: Any, number: int) -> Any:
+def _at(observations: Observation, number: int) -> Observation:
     """One environment's part of batched observations, as a copy."""
     if isinstance(observations, Mapping):
         return {key: _at(part, number) for key, part in observations.items()}

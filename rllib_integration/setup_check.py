@@ -10,9 +10,9 @@ import fnmatch
 import functools
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 
@@ -110,7 +110,7 @@ def check_rendering(core_config: Settings, sensors: Mapping[str, Settings]) -> N
         )
 
 
-def _unknown_blueprints(setting: Any) -> list[str]:
+def _unknown_blueprints(setting: str | Sequence[str]) -> list[str]:
     patterns = [setting] if isinstance(setting, str) else list(setting)
     heroes = known_to_carla()["heroes"]
     return [
@@ -121,7 +121,7 @@ def _unknown_blueprints(setting: Any) -> list[str]:
     ]
 
 
-def _unknown_towns(setting: Any) -> list[str]:
+def _unknown_towns(setting: str | Sequence[str]) -> list[str]:
     try:
         choose_town(setting, [*known_to_carla()["towns"], *RACETRACKS], np.random.default_rng(0))
     except ConfigError as error:

@@ -23,7 +23,7 @@ from gymnasium.vector.utils import concatenate, create_empty_array, iterate
 from gymnasium.wrappers.vector import DictInfoToList
 from numpy.typing import NDArray
 
-from rllib_integration.annotations import Record, Settings
+from rllib_integration.annotations import Action, Observation, Record, Settings
 from rllib_integration.carla_env import CarlaEnv, seeded_apart
 from rllib_integration.config.merging import ConfigError
 
@@ -72,7 +72,7 @@ class CarlaVectorEnv(SyncVectorEnv):
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: Record | None = None
-    ) -> tuple[Any, Record]:
+    ) -> tuple[Observation, Record]:
         """Begin an episode in every environment, or in those that `options["reset_mask"]` (bool) chooses.
 
         Args:
@@ -96,7 +96,7 @@ class CarlaVectorEnv(SyncVectorEnv):
         self._terminations[chosen] = self._truncations[chosen] = self._autoreset_envs[chosen] = False
         return self._batch(), infos
 
-    def step(self, actions: object) -> tuple[Any, Any, Any, Any, Record]:
+    def step(self, actions: object) -> tuple[Observation, NDArray[np.float64], Flags, Flags, Record]:  # type: ignore[override]
         """Act in every environment; where an episode has ended, begin the next one instead.
 
         Args:
@@ -112,7 +112,7 @@ class CarlaVectorEnv(SyncVectorEnv):
             infos = self._add_info(infos, info, number)
         return (*outcome, infos)  # type: ignore[return-value]
 
-    def step_each(self, actions: object) -> tuple[Any, Any, Any, Any, dict[int, Record]]:
+    def step_each(self, actions: object) -> tuple[Observation, NDArray[np.float64], Flags, Flags, dict[int, Record]]:
         """`step`, but with the information of each environment as it gave it, by its number."""
         ended = self._autoreset_envs
         for env, action, has_ended in zip(self.envs, iterate(self.action_space, actions), ended):
@@ -146,7 +146,7 @@ class CarlaVectorEnv(SyncVectorEnv):
         infos = list(map(begin, numbers) if is_single else self._threads.map(begin, numbers))
         return dict(zip(numbers, infos))
 
-    def _batch(self) -> Any:
+    def _batch(self) -> Observation:
         space = self.single_observation_space
         return concatenate(space, self._env_obs, create_empty_array(space, self.num_envs, np.empty))
 
@@ -172,7 +172,7 @@ class CarlaProcessVectorEnv(AsyncVectorEnv):
     def __init__(self, configs: Sequence[Settings]) -> None:
         super().__init__([partial(_make_env, config) for config in configs], context="spawn")
 
-    def step_each(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[int, Record]]:
+    def step_each(self, actions: Action) -> tuple[Observation, NDArray[np.float64], Flags, Flags, dict[int, Record]]:
         """`step`, but with the information of each environment as it gave it, by its number."""
         self.step_async(actions)
         outcomes, successes = zip(*[pipe.recv() for pipe in self.parent_pipes])
@@ -215,7 +215,7 @@ class ListedInfos(DictInfoToList):
         super().__init__(replaced.env)
         self._replaced = replaced  # when it is forgotten, it closes the environments
 
-    def step(self, actions: object) -> tuple[Any, Any, Any, Any, list[Record]]:  # type: ignore[override]
+    def step(self, actions: object) -> tuple[Observation, NDArray[np.float64], Flags, Flags, list[Record]]:  # type: ignore[override]
         """`step` with a list of infos."""
         *outcome, found = self.env.step_each(actions)
         return (*outcome, [found.get(number, {}) for number in range(self.num_envs)])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.annotations import Action
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.driving.policy_files import DESCRIPTION_FILE, SB3_MODEL_FILE, WEIGHTS_FILE
 from rllib_integration.processes.ray_setup import prepare_for_ray, quiet_ray
@@ -23,7 +25,7 @@ from rllib_integration.run_folder import (
 class DrivingPolicy(Protocol):
     """What drives: an action for each observation, and what it expects of it."""
 
-    def act(self, observation: NDArray[Any]) -> tuple[Any, float]:
+    def act(self, observation: NDArray[np.generic]) -> tuple[Action, float]:
         """The action and the return that is expected of it, NaN where the policy tells none."""
 
 

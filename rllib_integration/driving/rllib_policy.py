@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import pickle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
-from rllib_integration.annotations import Record
+from rllib_integration.annotations import Action, Observation, Record
 from rllib_integration.config.merging import ConfigError
 
 _MODULE = "learner_group/learner/rl_module/default_policy"
@@ -45,12 +44,12 @@ class RLlibPolicy:
             reason = str(error).partition("\n")[0] or type(error).__name__
             raise ConfigError(f"The checkpoint {folder} is damaged: {reason}.") from error
 
-    def act(self, observation: np.ndarray) -> tuple[Any, float]:
+    def act(self, observation: np.ndarray) -> tuple[Action, float]:
         """The greedy action for one observation, and NaN: what is expected of it is not told."""
         return self.compute_action(observation), math.nan
 
     @torch.inference_mode()
-    def compute_action(self, observation: Any) -> Any:
+    def compute_action(self, observation: Observation) -> Action:
         """The greedy action for one observation.
 
         Raises:

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from rllib_integration.annotations import Action
 from rllib_integration.config.merging import ConfigError, read_yaml
 from rllib_integration.driving.policy_files import SB3_MODEL_FILE as MODEL_FILE
 
@@ -33,11 +34,11 @@ class SB3Policy:
         kind: Any = algorithm or _algorithm_of(checkpoint)
         self._model: Any = kind.load(file, device="cpu")
 
-    def act(self, observation: object) -> tuple[Any, float]:
+    def act(self, observation: object) -> tuple[Action, float]:
         """The greedy action for one observation, and NaN: what is expected of it is not told."""
         return self.compute_action(observation), math.nan
 
-    def compute_action(self, observation: object) -> Any:
+    def compute_action(self, observation: object) -> Action:
         """The greedy action for one observation."""
         action, _ = self._model.predict(observation, deterministic=True)
         return action.item() if action.ndim == 0 else action

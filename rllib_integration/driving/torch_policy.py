@@ -178,7 +178,7 @@ def describe_network(module: Any, observation_shape: tuple[int, ...]) -> Record:
     }
 
 
-def extract_weights(module: Any, state: Record) -> dict[str, torch.Tensor]:
+def extract_weights(module: torch.nn.Module, state: Record) -> dict[str, torch.Tensor]:
     """The weights of a trained RLlib DQN module under the names of `DQNInferenceModel`.
 
     Args:

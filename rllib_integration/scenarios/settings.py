@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -32,7 +31,7 @@ SCENARIOS_CONFIG: Record = {
 Types = dict[str, Record]
 
 
-def _is_range(value: Any, low: float = 0.0) -> bool:
+def _is_range(value: Sequence[float], low: float = 0.0) -> bool:
     return (
         len(value) == 2
         and all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, Protocol, TypeVar, cast
 
 import carla
 import numpy as np
@@ -35,7 +35,17 @@ class ActorStates(NamedTuple):
     kinds: NDArray[np.int64]
 
 
-def call(function: Callable[..., Any], *arguments: object) -> Any:
+Result = TypeVar("Result")
+
+
+class Ask(Protocol):
+    """Calls a function that asks the server, as whoever gives it wants that done."""
+
+    def __call__(self, function: Callable[..., Result], *arguments: object) -> Result:
+        """Call the function; returns its result."""
+
+
+def call(function: Callable[..., Result], *arguments: object) -> Result:
     """Call a function at once."""
     return function(*arguments)
 
@@ -74,7 +84,7 @@ class ActorRoster:
         world: carla.World,
         hero: carla.Actor,
         boxes: dict[str, Box] | None = None,
-        ask: Callable[..., Any] = call,
+        ask: Ask = call,
     ) -> None:
         self._world = world
         self._ask = ask

@@ -21,7 +21,7 @@ messages that nobody reads cost nothing and an error in `parse` reaches the user
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 import carla
@@ -29,6 +29,7 @@ import gymnasium
 
 from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError, nearest
+from rllib_integration.sensors.actor_roster import Ask
 
 if TYPE_CHECKING:
     from rllib_integration.roads.routes import Route
@@ -58,7 +59,7 @@ class Interface(Protocol):
     """The members of `SensorInterface` that sensors use; it describes them."""
 
     cameras_keep_the_beat: ClassVar[bool]
-    ask: Callable[..., Any]
+    ask: Ask
     blueprints: carla.BlueprintLibrary | None
     map: carla.Map | None
     memory: Record
@@ -245,7 +246,7 @@ class CarlaSensor(BaseSensor):
                 self._set_attribute(blueprint, str(key), value)
         return blueprint
 
-    def _set_attribute(self, blueprint: carla.ActorBlueprint, key: str, value: Any) -> None:
+    def _set_attribute(self, blueprint: carla.ActorBlueprint, key: str, value: object) -> None:
         types = {attribute.id: str(attribute.type).lower() for attribute in blueprint}
         problem = attribute_problem(types, key, value, self.OPTIONS)
         if problem:

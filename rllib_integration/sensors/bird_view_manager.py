@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import carla
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rllib_integration.annotations import Record, Settings
-from rllib_integration.sensors.actor_roster import NO_ACTORS, ActorRoster, ActorStates, Box, call
+from rllib_integration.sensors.actor_roster import NO_ACTORS, ActorRoster, ActorStates, Ask, Box, call
 from rllib_integration.sensors.base_sensor import PseudoSensor, SensorConfigError, nearest_hint
 from rllib_integration.sensors.bird_view.map_pyramid import MapPyramid
 from rllib_integration.sensors.bird_view.painter import (
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from rllib_integration.roads.routes import Route
     from rllib_integration.sensors.sensor_interface import SensorInterface
 
-_PREPARED: weakref.WeakKeyDictionary[MapPyramid, set[tuple[Any, ...]]] = weakref.WeakKeyDictionary()
+_PREPARED: weakref.WeakKeyDictionary[MapPyramid, set[tuple[object, ...]]] = weakref.WeakKeyDictionary()
 _PREPARED_LOCK = threading.Lock()
 
 
@@ -63,7 +63,7 @@ class BirdviewManager:
         planes: tuple[str, ...] | None = None,
         show_route: bool = False,
         memory: dict[Any, Any] | None = None,
-        ask: Callable[..., Any] = call,
+        ask: Ask = call,
     ) -> None:
         memory = {} if memory is None else memory
         style = (size, radius, planes, show_route)
@@ -119,7 +119,7 @@ def _rehearsal(scale: float) -> Scene:
     return Scene(0.0, 0.0, 0.0, 0.0, 0.0, hero, actors, signals, np.array([[0.0, 0.0], [1.0, 0.0]]))
 
 
-def read_planes(value: Any) -> tuple[str, ...]:
+def read_planes(value: str | Iterable[object]) -> tuple[str, ...]:
     """Names of masks from a list, or from a text parted by commas.
 
     Raises:

@@ -7,7 +7,7 @@ resized by their nearest pixel, so that no label is invented.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import carla
 import cv2
@@ -37,6 +37,10 @@ def output_shape(attributes: Settings) -> tuple[int, int]:
     return height, width
 
 
+Picture: TypeAlias = NDArray[Any]
+"""`(H, W)` or `(H, W, C)`, of the type that the sensor's format has."""
+
+
 class BaseCamera(CarlaSensor):
     """What all cameras share: resizing, and spaces of the right height and width.
 
@@ -50,14 +54,14 @@ class BaseCamera(CarlaSensor):
         reads_all = type(self).callback is not CarlaSensor.callback
         return self.interface.ticks_per_step > 1 and self.interface.cameras_keep_the_beat and not reads_all
 
-    def _resize(self, picture: NDArray[Any], interpolation: int) -> NDArray[Any]:
+    def _resize(self, picture: Picture, interpolation: int) -> Picture:
         if not (self.options["resize_x"] or self.options["resize_y"]):
             return picture
         width = self.options["resize_x"] or picture.shape[1]
         height = self.options["resize_y"] or picture.shape[0]
         return cv2.resize(picture, (width, height), interpolation=interpolation)
 
-    def _colours(self, image: carla.Image) -> NDArray[Any]:
+    def _colours(self, image: carla.Image) -> Picture:
         """The picture as `uint8 (H, W, 3)` RGB in its own size."""
         return cv2.cvtColor(image_array(image), cv2.COLOR_BGRA2RGB)
 
@@ -98,7 +102,7 @@ class CameraDepth(BaseCamera):
             return gymnasium.spaces.Box(0.0, DEPTH_RANGE, output_shape(attributes), np.float32)
         return _picture_space(attributes, 3)
 
-    def parse(self, data: carla.Image) -> NDArray[Any]:
+    def parse(self, data: carla.Image) -> Picture:
         if self.options["format"] == "rgb":
             return self._resize(self._colours(data), cv2.INTER_NEAREST)
         weights = np.array([65536.0, 256.0, 1.0], np.float32) * np.float32(DEPTH_RANGE / DEPTH_STEPS)
@@ -148,7 +152,7 @@ class CameraInstanceSegmentation(BaseCamera):
             return gymnasium.spaces.Box(np.zeros_like(high), high, dtype=np.int32)
         return _picture_space(attributes, 3)
 
-    def parse(self, data: carla.Image) -> NDArray[Any]:
+    def parse(self, data: carla.Image) -> Picture:
         picture = self._resize(self._colours(data), cv2.INTER_NEAREST)
         if self.options["format"] == "rgb":
             return picture
@@ -172,7 +176,7 @@ class CameraNormals(BaseCamera):
             return gymnasium.spaces.Box(-1.0, 1.0, (*output_shape(attributes), 3), np.float32)
         return _picture_space(attributes, 3)
 
-    def parse(self, data: carla.Image) -> NDArray[Any]:
+    def parse(self, data: carla.Image) -> Picture:
         picture = self._resize(self._colours(data), cv2.INTER_NEAREST)
         if self.options["format"] == "rgb":
             return picture
@@ -199,7 +203,7 @@ class CameraOpticalFlow(BaseCamera):
             return _picture_space(attributes, 3)
         return gymnasium.spaces.Box(-FLOW_RANGE, FLOW_RANGE, (*output_shape(attributes), 2), np.float32)
 
-    def parse(self, data: carla.OpticalFlowImage) -> NDArray[Any]:
+    def parse(self, data: carla.OpticalFlowImage) -> Picture:
         if self.options["format"] == "rgb":
             return self._resize(self._colours(data.get_color_coded_flow()), cv2.INTER_NEAREST)
         flow = np.frombuffer(data.raw_data, np.float32).reshape(data.height, data.width, 2)

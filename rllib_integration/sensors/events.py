@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import carla
 
@@ -16,6 +16,9 @@ from rllib_integration.sensors.base_sensor import EventSensor
 
 LONGEST_TEXT = 99
 """Bytes of a custom V2X message."""
+
+Event: TypeAlias = list[Any]
+"""What has happened, as the sensor's own description tells."""
 
 
 class Collision(EventSensor):
@@ -27,10 +30,10 @@ class Collision(EventSensor):
 
     type_id = "sensor.other.collision"
 
-    def parse(self, data: carla.CollisionEvent) -> list[Any]:
+    def parse(self, data: carla.CollisionEvent) -> Event:
         return [data.other_actor, data.normal_impulse.length()]
 
-    def strength(self, data: list[Any]) -> float:
+    def strength(self, data: Event) -> float:
         return data[1]
 
 
@@ -42,10 +45,10 @@ class Obstacle(EventSensor):
 
     type_id = "sensor.other.obstacle"
 
-    def parse(self, data: carla.ObstacleDetectionEvent) -> list[Any]:
+    def parse(self, data: carla.ObstacleDetectionEvent) -> Event:
         return [data.other_actor, data.distance]
 
-    def strength(self, data: list[Any]) -> float:
+    def strength(self, data: Event) -> float:
         return -data[1]
 
 
@@ -80,10 +83,10 @@ class LaneInvasion(EventSensor):
         if listener is not None:
             self._world.remove_on_tick(listener)
 
-    def parse(self, data: carla.LaneInvasionEvent) -> list[Any]:
+    def parse(self, data: carla.LaneInvasionEvent) -> Event:
         return [data.transform, list(data.crossed_lane_markings)]
 
-    def strength(self, data: list[Any]) -> float:
+    def strength(self, data: Event) -> float:
         return float(len(data[1]))
 
 

@@ -6,7 +6,7 @@ number of rows, `format: ring` a picture of the surroundings.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar, TypeVar
 
 import carla
 import gymnasium
@@ -21,10 +21,12 @@ SEMANTIC_POINT = np.dtype(
 )
 """One point of the semantic lidar as it comes over the wire."""
 
+Scalar = TypeVar("Scalar", bound=np.generic)
+
 _UINT32_MAX = float(2**32 - 1)
 
 
-def pad_points(points: NDArray[Any], rows: int) -> NDArray[Any]:
+def pad_points(points: NDArray[Scalar], rows: int) -> NDArray[Scalar]:
     """`points` with exactly `rows` rows: zeros below them, or an even choice of them if there are more."""
     if len(points) > rows:
         return np.ascontiguousarray(points[np.linspace(0, len(points) - 1, rows).astype(np.intp)])
@@ -33,7 +35,7 @@ def pad_points(points: NDArray[Any], rows: int) -> NDArray[Any]:
     return padded
 
 
-def _point_space(low: NDArray[Any], high: NDArray[Any], rows: int | None) -> gymnasium.Space:
+def _point_space(low: NDArray[np.floating], high: NDArray[np.floating], rows: int | None) -> gymnasium.Space:
     """A space of `rows` points with bounds by column; None = any number of them."""
     if rows is None:
         return gymnasium.spaces.Sequence(gymnasium.spaces.Box(low, high, dtype=low.dtype.type), stack=True)
@@ -141,7 +143,7 @@ class SemanticLidar(CarlaSensor):
         high = np.array([far, far, far, 1.0, _UINT32_MAX, _UINT32_MAX])
         return _point_space(low, high, options["max_points"] if options["format"] == "padded" else None)
 
-    def parse(self, data: carla.SemanticLidarMeasurement) -> NDArray[Any]:
+    def parse(self, data: carla.SemanticLidarMeasurement) -> NDArray[np.generic]:
         records = np.frombuffer(data.raw_data, SEMANTIC_POINT)
         if self.options["format"] == "structured":
             return records.copy()
@@ -156,7 +158,10 @@ class SemanticLidar(CarlaSensor):
 
 
 def _ring(
-    sensor: CarlaSensor, data: Any, points: NDArray[np.float32], values: NDArray[np.float32]
+    sensor: CarlaSensor,
+    data: carla.LidarMeasurement | carla.SemanticLidarMeasurement,
+    points: NDArray[np.float32],
+    values: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     counts = [data.get_point_count(channel) for channel in range(data.channels)]
     fov = float(sensor.attributes.get("horizontal_fov", 360.0))

@@ -10,14 +10,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import carla
 
-from rllib_integration.annotations import Record
+from rllib_integration.annotations import Reading, Record
 from rllib_integration.errors import IntegrationError
-from rllib_integration.sensors.actor_roster import call
+from rllib_integration.sensors.actor_roster import Ask, call
 from rllib_integration.sensors.base_sensor import BaseSensor, EventSensor, PseudoSensor, SensorConfigError
 
 if TYPE_CHECKING:
@@ -49,8 +48,8 @@ class _Mailbox:
 
     def __init__(self, sensor: BaseSensor) -> None:
         self.sensor = sensor
-        self.pending: list[tuple[int, Any]] = []
-        self.latest: tuple[int, Any] | None = None
+        self.pending: list[Reading] = []
+        self.latest: Reading | None = None
         self.overflowed = False
 
     def newest(self, frame: int) -> int | None:
@@ -81,7 +80,7 @@ class _Mailbox:
             return False
         return frame - newest < 2 * self.sensor.ticks_between_data
 
-    def take(self, frame: int) -> tuple[int, Any] | None:
+    def take(self, frame: int) -> Reading | None:
         """Remove everything up to `frame` and return the newest of it, or None where the last read is newest."""
         best = None
         rest = []
@@ -95,7 +94,7 @@ class _Mailbox:
             return None
         return best
 
-    def take_events(self, frame: int) -> list[tuple[int, Any]]:
+    def take_events(self, frame: int) -> list[Reading]:
         """Remove and return the events up to `frame`, ordered by frame, then by arrival."""
         due = [message for message in self.pending if message[0] <= frame]
         if due:
@@ -132,9 +131,9 @@ class SensorInterface:
 
     cameras_keep_the_beat: ClassVar[bool] = True
 
-    def __init__(self, ask: Callable[..., Any] = call) -> None:
+    def __init__(self, ask: Ask = call) -> None:
         self.ask = ask
-        self.events: dict[str, list[tuple[int, Any]]] = {}
+        self.events: dict[str, list[Reading]] = {}
         self.route: Route | None = None
         self.map: carla.Map | None = None
         self.blueprints: carla.BlueprintLibrary | None = None
@@ -204,7 +203,7 @@ class SensorInterface:
             if self._wanted is not None and frame <= self._wanted:
                 self._arrived.notify_all()
 
-    def get_data(self, frame: int | None = None, timeout: float = 10.0) -> dict[str, tuple[int, Any]]:
+    def get_data(self, frame: int | None = None, timeout: float = 10.0) -> dict[str, Reading]:
         """The data of a frame, waiting for sensors that have not delivered theirs.
 
         Args:
@@ -233,14 +232,14 @@ class SensorInterface:
                     raw[name] = mailbox.take(frame)
             mailboxes = list(self._mailboxes.items())
         self.events = {}
-        data: dict[str, tuple[int, Any]] = {}
+        data: dict[str, Reading] = {}
         for name, mailbox in mailboxes:
             reading = self._read(name, mailbox, raw.get(name), frame)
             if reading is not None and not name.startswith("_"):
                 data[name] = reading
         return data
 
-    def _read(self, name: str, mailbox: _Mailbox, raw: Any, frame: int) -> tuple[int, Any] | None:
+    def _read(self, name: str, mailbox: _Mailbox, raw: Any, frame: int) -> Reading | None:
         """Parse what was taken out of one mailbox."""
         sensor = mailbox.sensor
         if isinstance(sensor, PseudoSensor):

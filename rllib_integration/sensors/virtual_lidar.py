@@ -7,7 +7,7 @@ so that it gives the same numbers on any simulator.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import carla
@@ -194,7 +194,7 @@ class VirtualLidarSensor(PseudoSensor):
         return np.c_[near.poses[wanted][:, [0, 1, 3]], near.sizes[wanted]] if wanted.any() else None
 
 
-def _read_planes(value: Any) -> tuple[str, ...]:
+def _read_planes(value: str | Iterable[object]) -> tuple[str, ...]:
     names = tuple(str(name).strip() for name in (value.split(",") if isinstance(value, str) else value))
     if not names or len(set(names)) != len(names) or not set(names) <= set(PLANES):
         raise ValueError(f"The virtual lidar's planes are {value!r}, but allowed are some of: {', '.join(PLANES)}.")

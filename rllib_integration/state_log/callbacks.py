@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.state_log.files import StateLogWriter
 
 MOST_VALUES = 64  # of a list in a line; longer ones, such as a whole track's waypoints, are left out
@@ -37,21 +37,21 @@ class StateLogCallbacks(RLlibCallback):
 
     # In the process that learns
 
-    def on_algorithm_init(self, *, algorithm: Algorithm, **kwargs: Any) -> None:
+    def on_algorithm_init(self, *, algorithm: Algorithm, **kwargs: object) -> None:
         """Tell the env runners the first iteration's number."""
         _tell_iteration(algorithm)
 
-    def on_checkpoint_loaded(self, *, algorithm: Algorithm, **kwargs: Any) -> None:
+    def on_checkpoint_loaded(self, *, algorithm: Algorithm, **kwargs: object) -> None:
         """Tell the env runners the iteration that follows a checkpoint."""
         _tell_iteration(algorithm)
 
-    def on_train_result(self, *, algorithm: Algorithm, **kwargs: Any) -> None:
+    def on_train_result(self, *, algorithm: Algorithm, **kwargs: object) -> None:
         """Tell the env runners the next iteration's number."""
         _tell_iteration(algorithm)
 
     # In the env runners
 
-    def on_episode_step(self, *, episode: SingleAgentEpisode, env_runner: EnvRunner, **kwargs: Any) -> None:
+    def on_episode_step(self, *, episode: SingleAgentEpisode, env_runner: EnvRunner, **kwargs: object) -> None:
         """Note a step."""
         if self._writer is None:
             kind = "eval" if env_runner.config.in_evaluation else "train"
@@ -69,13 +69,13 @@ class StateLogCallbacks(RLlibCallback):
         }
         self._writer.add(line | state_line(info))
 
-    def on_sample_end(self, **kwargs: Any) -> None:
+    def on_sample_end(self, **kwargs: object) -> None:
         """Write what has waited."""
         if self._writer is not None:
             self._writer.flush_old()
 
 
-def state_line(info: Mapping[str, Any]) -> dict[str, Any]:
+def state_line(info: Settings) -> Record:
     """What a step's `info` adds to its line."""
     line = {name: short(info[name]) for name in _FROM_INFO if info.get(name) is not None}
     if info.get("reward_parts"):
@@ -90,7 +90,7 @@ def state_line(info: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def short(value: Any) -> Any:
+def short(value: object) -> object:
     """A value with fewer digits."""
     if isinstance(value, float):
         return round(value, _DIGITS)

@@ -10,9 +10,11 @@ import gzip
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from rllib_integration.annotations import Record, Settings
 
 FILE_BYTES = 64 * 2**20  # after which a file is followed by the next
 FILES_KEPT = 16  # of each writer
@@ -52,7 +54,7 @@ class StateLogWriter:
     def _file(self, number: int) -> Path:
         return self._folder / f"{self._prefix}-{number}.jsonl.gz"
 
-    def add(self, line: Mapping[str, Any]) -> None:
+    def add(self, line: Settings) -> None:
         """Note a step."""
         self._lines.append(json.dumps(line, separators=(",", ":"), default=_as_json))
         self._waiting += len(self._lines[-1]) + 1
@@ -97,7 +99,7 @@ def state_log_files(folder: Path, kind: str | None = None) -> list[Path]:
     return [file for *_, file in sorted(chosen, key=lambda entry: entry[:3])]
 
 
-def read_state_log(folder: Path, kind: str | None = None) -> Iterator[dict[str, Any]]:
+def read_state_log(folder: Path, kind: str | None = None) -> Iterator[Record]:
     """The lines of a state log, file by file.
 
     Args:

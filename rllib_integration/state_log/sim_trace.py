@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
+
+from rllib_integration.annotations import Settings
 
 MARK = "SIM_TRACE_LOG:"
 
 
-def sim_trace_lines(lines: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def sim_trace_lines(lines: Iterable[Settings]) -> Iterator[str]:
     """The lines of `SIM_TRACE_LOG`, whole episodes one after the other.
 
     Fields: episode, step, x and y (m), heading (radians), steering (degrees), speed (m/s), action, reward, done, all
@@ -19,7 +20,7 @@ def sim_trace_lines(lines: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     Args:
         lines: Of a state log whose experiment gives DeepRacer's state; others are left out.
     """
-    episodes: dict[str, list[Mapping[str, Any]]] = {}
+    episodes: dict[str, list[Settings]] = {}
     for line in lines:
         if "all_wheels_on_track" in line and "steering_angle" in line:
             episodes.setdefault(str(line["episode"]), []).append(line)
@@ -30,7 +31,7 @@ def sim_trace_lines(lines: Iterable[Mapping[str, Any]]) -> Iterator[str]:
             yield _trace(number, line, crashes)
 
 
-def _trace(episode: int, line: Mapping[str, Any], crashes: int) -> str:
+def _trace(episode: int, line: Settings, crashes: int) -> str:
     done = bool(line["terminated"] or line["truncated"])
     action = line["action"]
     fields = (
@@ -57,7 +58,7 @@ def _trace(episode: int, line: Mapping[str, Any], crashes: int) -> str:
     return MARK + ",".join(fields)
 
 
-def _status(line: Mapping[str, Any], done: bool) -> str:
+def _status(line: Settings, done: bool) -> str:
     """The status in DeepRacer's words."""
     words = {"off_track": "off_track", "collision": "crashed", "stuck": "immobilized", "laps_done": "lap_complete"}
     return words.get(str(line.get("end")), "time_up") if done else "in_progress"

@@ -6,16 +6,15 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import gymnasium
 
-from rllib_integration.annotations import Settings
+from rllib_integration.annotations import Action, Observation, Settings
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.driving.policies import find_policy, load_policy
 
 RULE, RANDOM = "rule", "random"
-Act = Callable[[Any], Any]
+Act = Callable[[Observation], Action]
 
 
 @dataclass(frozen=True)

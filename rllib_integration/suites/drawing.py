@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import carla
 import numpy as np
@@ -51,7 +50,7 @@ RULES: dict[str, Callable[[Route], bool]] = {
 }
 
 
-def draw_routes(carla_map: carla.Map, town: str, task: str, rng: np.random.Generator) -> list[Any]:
+def draw_routes(carla_map: carla.Map, town: str, task: str, rng: np.random.Generator) -> list[list[list[float]]]:
     """`ROUTES` pairs of poses, [[x, y, z, yaw], [x, y, z, yaw]] in m and degrees, whose way is as the task says.
 
     Each start is taken once.
@@ -75,7 +74,7 @@ def draw_routes(carla_map: carla.Map, town: str, task: str, rng: np.random.Gener
     raise RuntimeError(f"{town} has only {len(found)} routes for {task!r}.")
 
 
-def draw_long_routes(carla_map: carla.Map, rng: np.random.Generator) -> list[Any]:
+def draw_long_routes(carla_map: carla.Map, rng: np.random.Generator) -> list[list[list[float]]]:
     """`LONG_ROUTES` lists of a start [x, y, z, yaw] and points [x, y, z] to pass: some 1.5 km, turning at random."""
     planner = RoutePlanner.for_map(carla_map)
     points = carla_map.get_spawn_points()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rllib_integration.annotations import Record, Settings
+from rllib_integration.annotations import Observation, Record, Settings
 from rllib_integration.base_experiment import BaseExperiment
 from rllib_integration.config.merging import load_class
 from rllib_integration.suites.definitions import Rules
@@ -64,7 +64,7 @@ class JudgedExperiment(BaseExperiment):
         """The inner experiment's."""
         return self.inner.get_observation_space()
 
-    def get_actions(self) -> Any:
+    def get_actions(self) -> object:
         """The inner experiment's."""
         return self.inner.get_actions()
 
@@ -72,7 +72,7 @@ class JudgedExperiment(BaseExperiment):
         """The inner experiment's."""
         return self.inner.compute_action(action)
 
-    def get_observation(self, sensor_data: Record) -> tuple[Any, Record]:
+    def get_observation(self, sensor_data: Record) -> tuple[Observation, Record]:
         """The inner experiment's."""
         return self.inner.get_observation(sensor_data)
 

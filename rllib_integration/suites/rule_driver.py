@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import carla
 import numpy as np
 from gymnasium import spaces
 
-from rllib_integration.annotations import Record, Settings
+from rllib_integration.annotations import Action, Record, Settings
 from rllib_integration.base_experiment import BaseExperiment
 from rllib_integration.road_ahead import RoadAhead
 
@@ -55,7 +55,7 @@ class RuleDriving(BaseExperiment):
         """As the action space."""
         return self.get_action_space()
 
-    def compute_action(self, action: Any) -> carla.VehicleControl:
+    def compute_action(self, action: Action) -> carla.VehicleControl:
         """The control of an action."""
         return carla.VehicleControl(throttle=float(action[0]), brake=float(action[1]), steer=float(action[2]))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import json
 import struct
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,14 +51,14 @@ class Message(NamedTuple):
 
     kind: Kind
     head: Record
-    arrays: list[NDArray[Any]]
+    arrays: list[NDArray[np.generic]]
 
 
 class MessageError(IntegrationError, ValueError):
     """Bytes are no message."""
 
 
-def pack(kind: Kind, head: Settings, *arrays: NDArray[Any]) -> bytes:
+def pack(kind: Kind, head: Settings, *arrays: NDArray[np.generic]) -> bytes:
     """The bytes of a message.
 
     Args:

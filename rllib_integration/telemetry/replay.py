@@ -13,9 +13,8 @@ import re
 import struct
 import time
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import platformdirs
 
@@ -117,7 +116,7 @@ class EpisodeRecorder:
         about: What the episode is.
     """
 
-    def __init__(self, core: WatchedWorld, about: Mapping[str, Any]) -> None:
+    def __init__(self, core: WatchedWorld, about: Settings) -> None:
         self._about = dict(about)
         mesh = read_town(core.world, core.map)
         self._frames = WorldFrames(core.world)

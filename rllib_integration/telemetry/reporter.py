@@ -21,13 +21,13 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from rllib_integration.annotations import Record, Settings
+from rllib_integration.annotations import Action, Observation, Record, Settings
 from rllib_integration.telemetry.announcement import (
     RING_SUFFIX,
     SUFFIX,
@@ -42,6 +42,9 @@ from rllib_integration.telemetry.pictures import message_of
 from rllib_integration.telemetry.replay import EpisodeRecorder
 from rllib_integration.telemetry.ring import RingWriter
 from rllib_integration.telemetry.watched import WatchedWorld
+
+Plain: TypeAlias = "float | str | list[Plain] | dict[str, Plain]"
+"""What JSON and MessagePack can carry."""
 
 logger = logging.getLogger(__name__)
 
@@ -75,9 +78,7 @@ class Reporter:
         observation_space: Tells the range of pictures that are no bytes.
     """
 
-    def __init__(
-        self, folder: Path | None, runner: int, step_seconds: float, observation_space: spaces.Space[Any]
-    ) -> None:
+    def __init__(self, folder: Path | None, runner: int, step_seconds: float, observation_space: spaces.Space) -> None:
         self._folder = folder
         self._runner = runner
         self._step_seconds = step_seconds
@@ -167,7 +168,7 @@ class Reporter:
                 self._recorder = EpisodeRecorder(core, self._wish[1])
                 self._record_messages(core, [self._episode_record(core)])
 
-    def _record_messages(self, core: WatchedWorld, records: Iterable[Mapping[str, Any]]) -> None:
+    def _record_messages(self, core: WatchedWorld, records: Iterable[Settings]) -> None:
         assert self._recorder is not None
         messages = (message_of(record, _ALL) for record in records)
         self._recorder.add(core, [message for message in messages if message is not None])
@@ -183,7 +184,7 @@ class Reporter:
 
     # What it does
 
-    def begin_episode(self, core: WatchedWorld, observation: Any, sensor_data: Mapping[str, Any]) -> None:
+    def begin_episode(self, core: WatchedWorld, observation: Observation, sensor_data: Settings) -> None:
         """Hear that an episode has begun; its first observation is there."""
         self.announce(core)
         self._episode += 1
@@ -199,8 +200,8 @@ class Reporter:
     def note_step(
         self,
         core: WatchedWorld,
-        action: Any,
-        observation: Any,
+        action: Action,
+        observation: Observation,
         reward: float,
         end: str | None,
         info: Settings,
@@ -248,7 +249,7 @@ class Reporter:
         self._introduced = True
         self._ring.write(self._episode_record(core))
 
-    def _episode_record(self, core: WatchedWorld) -> dict[str, Any]:
+    def _episode_record(self, core: WatchedWorld) -> Record:
         route = core.sensor_interface.route
         points = np.zeros((0, 3), np.float32) if route is None else route.points[:, :3].astype(np.float32)
         sensors = {name: [actor, sensor.type_id] for name, sensor in _shown(core) if (actor := _actor_of(sensor))}
@@ -263,10 +264,8 @@ class Reporter:
             "sensors": sensors,
         }
 
-    def _record(
-        self, core: WatchedWorld, action: Any, reward: float, end: str | None, info: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        record: dict[str, Any] = {
+    def _record(self, core: WatchedWorld, action: Action, reward: float, end: str | None, info: Settings) -> Record:
+        record: Record = {
             "kind": "step",
             "e": self._episode,
             "n": self._step,
@@ -301,9 +300,7 @@ class Reporter:
                 self._ring.write(record)
 
 
-def _picture_records(
-    frame: int, observation: object, sensor_data: Settings, space: spaces.Space[Any]
-) -> Iterator[Record]:
+def _picture_records(frame: int, observation: object, sensor_data: Settings, space: spaces.Space) -> Iterator[Record]:
     for name, picture in [*pictures_of(observation, space), *_drawn_here(sensor_data)]:
         if picture.nbytes <= _LARGEST_PICTURE:
             data = np.ascontiguousarray(picture).tobytes()
@@ -320,7 +317,7 @@ def bounded_trouble(sentence: str) -> Iterator[None]:
 
 
 def pictures_of(
-    observation: Any, space: spaces.Space[Any], name: str = "observation"
+    observation: Observation, space: spaces.Space, name: str = "observation"
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """The parts of an observation that look like pictures, by name, as bytes.
 
@@ -381,7 +378,7 @@ def _rounded(number: float) -> float:
     return value if np.isfinite(value) else 0.0
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any) -> Plain:
     """An action as numbers, lists and dictionaries of them, not too many."""
     if isinstance(value, np.ndarray):
         return [_rounded(part) for part in value.ravel()[:16]] if value.ndim else plain(value.item())

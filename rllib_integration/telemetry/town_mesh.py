@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import carla
 import numpy as np
@@ -205,7 +205,7 @@ def pack_town(
     )
 
 
-def _as_differences(lines: Sequence[NDArray[np.float64]], width: int) -> tuple[NDArray[Any], ...]:
+def _as_differences(lines: Sequence[NDArray[np.float64]], width: int) -> tuple[NDArray[np.generic], ...]:
     """Lines as counts of points, their first points (int32) and differences between points (int16), in `_UNIT`s."""
     counts = np.array([len(line) for line in lines], np.uint32)
     whole = [np.round(line / _UNIT).astype(np.int32) for line in lines]
@@ -245,7 +245,7 @@ def _side_strips(beside: NDArray[np.void]) -> Iterator[tuple[int, NDArray[np.flo
             yield SURFACES[surface], _thinned(np.hstack(_edges(run, run["width"])))
 
 
-def _edges(run: NDArray[np.void], width: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _edges(run: NDArray[np.void], width: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Left and right edge of a lane, `float64 (n, 3)` each."""
     middle = np.stack([run["x"], run["y"], run["z"]], axis=1).astype(np.float64)
     aside = np.zeros_like(middle)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import carla
 
 
 class WatchedWorld(Protocol):
@@ -21,14 +24,14 @@ class WatchedWorld(Protocol):
     frame: int
 
     @property
-    def world(self) -> Any:
+    def world(self) -> carla.World:
         """The simulated world."""
 
     @property
-    def map(self) -> Any:
+    def map(self) -> carla.Map:
         """The town's roads."""
 
-    hero: Any
+    hero: carla.Vehicle
     metrics: Any
     sensor_interface: Any
     server_port: int

@@ -287,7 +287,7 @@ def _length(vector: carla.Vector3D) -> float:
     return math.sqrt(vector.x * vector.x + vector.y * vector.y + vector.z * vector.z)
 
 
-def _control(actor: Any) -> list[float]:
+def _control(actor: carla.Vehicle | carla.Walker) -> list[float]:
     """Throttle, steering, brake, hand brake, reverse; a walker's speed in place of the throttle."""
     control = actor.get_control()
     if isinstance(control, carla.WalkerControl):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from rllib_integration.annotations import Settings
 from rllib_integration.tracking.mlflow_tracker import MlflowTracker
 from rllib_integration.tracking.tracker import RunDescription, Tracker, TrackingThread, flat_tree
 from rllib_integration.tracking.wandb_tracker import WandbTracker
@@ -41,9 +41,7 @@ class RunTracking:
         is_restored: Whether the run is continued.
     """
 
-    def __init__(
-        self, trackers: Sequence[Tracker], folder: Path, document: Mapping[str, Any], is_restored: bool
-    ) -> None:
+    def __init__(self, trackers: Sequence[Tracker], folder: Path, document: Settings, is_restored: bool) -> None:
         self._folder = folder
         file = folder / FILE
         self._numbers: dict[str, str] = {}
@@ -52,9 +50,11 @@ class RunTracking:
         starts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         tags = {name: str(value) for name, value in flat_tree(starts[-1]).items()}
         self._threads = [self._begin(tracker, document, tags) for tracker in trackers]
-        self._each(lambda thread: [thread.add_file(folder / name) for name in _AT_THE_START])
+        for thread in self._threads:
+            for name in _AT_THE_START:
+                thread.add_file(folder / name)
 
-    def _begin(self, tracker: Tracker, document: Mapping[str, Any], tags: Mapping[str, str]) -> TrackingThread:
+    def _begin(self, tracker: Tracker, document: Settings, tags: Mapping[str, str]) -> TrackingThread:
         run = RunDescription(self._folder.name, self._folder, document, tags, self._numbers.get(tracker.name))
         return TrackingThread(tracker, run, on_started=lambda number: self._keep_number(tracker.name, number))
 
@@ -62,7 +62,7 @@ class RunTracking:
         self._numbers = {**self._numbers, tracker: number}
         (self._folder / FILE).write_text(json.dumps(self._numbers), encoding="utf-8")
 
-    def _each(self, tell: Any) -> None:
+    def _each(self, tell: Callable[[TrackingThread], None]) -> None:
         for thread in self._threads:
             tell(thread)
 

@@ -8,8 +8,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.errors import IntegrationError
 
 MOST_WAITING = 200  # records; those that come while so many wait are left out
@@ -51,20 +52,20 @@ class RunDescription:
     """
 
     def __init__(
-        self, name: str, folder: Path, document: Mapping[str, Any], tags: Mapping[str, str], run_id: str | None
+        self, name: str, folder: Path, document: Settings, tags: Mapping[str, str], run_id: str | None
     ) -> None:
         self.name, self.folder, self.document, self.tags, self.run_id = name, folder, document, tags, run_id
 
     @property
-    def parameters(self) -> dict[str, Any]:
+    def parameters(self) -> Record:
         """The configuration as a flat tree; no value is left out."""
         return flat_tree(self.document)
 
 
-def flat_tree(tree: Any, above: str = "") -> dict[str, Any]:
+def flat_tree(tree: object, above: str = "") -> Record:
     """A tree of mappings and lists of mappings, as values by their paths: `env_config.carla.timeout`."""
     if isinstance(tree, Mapping) and tree:
-        parts: dict[str, Any] = {}
+        parts: Record = {}
         for name, value in tree.items():
             parts |= flat_tree(value, f"{above}.{name}" if above else str(name))
         return parts

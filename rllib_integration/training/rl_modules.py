@@ -7,7 +7,6 @@ RLlib's default networks neither convert nor scale pictures. Here each convoluti
 from __future__ import annotations
 
 from types import MethodType
-from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +55,7 @@ class PictureModule:
         if self.inference_only:  # type: ignore[attr-defined]
             self.eval()  # type: ignore[attr-defined]
 
-    def train(self, mode: bool = True) -> Any:
+    def train(self, mode: bool = True) -> PictureModule:
         """Switch to training or evaluation, and do nothing where that is so already.
 
         RLlib asks at every step, and visiting each layer takes as long as a small network's pass.

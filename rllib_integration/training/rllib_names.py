@@ -7,9 +7,8 @@ Here each old name is moved to the section (a method of `AlgorithmConfig`) that 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from rllib_integration.annotations import Record
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.errors import IntegrationError
 
 # Old name -> dotted path in today's document.
@@ -125,7 +124,7 @@ def _translate_model(document: Record, is_old: bool) -> list[str]:
     return notes
 
 
-def _exploration(document: Record, value: Any) -> str:
+def _exploration(document: Record, value: Settings | None) -> str:
     settings = dict(value or {})
     kind = str(settings.pop("type", "EpsilonGreedy")).rpartition(".")[2]
     if kind == "SoftQ":
@@ -179,7 +178,7 @@ def _horizon(document: Record, value: object) -> str:
     return "horizon is left out: the experiment's time limit ends an episode."
 
 
-_SPECIAL: dict[str, Callable[[Record, Any], str]] = {
+_SPECIAL: dict[str, Callable[[Record, Settings | None], str]] = {
     "exploration_config": _exploration,
     "prioritized_replay": _prioritized_replay,
     "noisy": _noisy,

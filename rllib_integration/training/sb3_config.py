@@ -14,13 +14,14 @@ Each argument is checked by its name; the values are the algorithm's own to chec
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError, load_class, merge, nearest, nearest_sentence, positive
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
+    from stable_baselines3.common.vec_env import VecEnv
 
 PREFIX = "SB3-"
 NAMES = ("A2C", "DDPG", "DQN", "PPO", "SAC", "TD3")
@@ -97,7 +98,7 @@ def _check_training(name: str, training: Settings) -> Record:
     return dict(training)
 
 
-def build_sb3(document: Settings, environments: Any) -> BaseAlgorithm:
+def build_sb3(document: Settings, environments: VecEnv) -> BaseAlgorithm:
     """The algorithm that a document in sections asks for, on environments."""
     from stable_baselines3 import HerReplayBuffer
     from stable_baselines3.common.torch_layers import BaseFeaturesExtractor

@@ -33,6 +33,7 @@ from ray.rllib.connectors.module_to_env import (
 )
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.rl_module import RLModule
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.utils.numpy import convert_to_numpy
 from ray.rllib.utils.spaces.space_utils import batch as batch_items
 from ray.rllib.utils.spaces.space_utils import unbatch
@@ -67,7 +68,14 @@ def shorten(pipeline: ConnectorPipelineV2, kind: type[ConnectorPipelineV2]) -> C
 class ShortEnvToModule(EnvToModulePipeline):
     """From observations, one of each environment, to a batch of tensors."""
 
-    def __call__(self, *, rl_module: RLModule, episodes: list[Any], shared_data: Any = None, **kwargs: Any) -> Any:
+    def __call__(
+        self,
+        *,
+        rl_module: RLModule,
+        episodes: list[SingleAgentEpisode],
+        shared_data: Record | None = None,
+        **kwargs: object,
+    ) -> Record:
         """The batch that the network takes."""
         observations = kwargs.get(Columns.OBS)
         if observations is None or kwargs.get("batch") or not _is_default(self, _TO_MODULE, rl_module):
@@ -83,7 +91,9 @@ class ShortEnvToModule(EnvToModulePipeline):
 class ShortModuleToEnv(ModuleToEnvPipeline):
     """From what the network returns to actions for the environments, and to what is stored of each step."""
 
-    def __call__(self, *, rl_module: RLModule, batch: Record, episodes: list[Any], **kwargs: object) -> Any:
+    def __call__(
+        self, *, rl_module: RLModule, batch: Record, episodes: list[SingleAgentEpisode], **kwargs: object
+    ) -> Record:
         """`actions` and `actions_for_env` batched, of everything else a list with an entry for each environment."""
         if not _is_default(self, _TO_ENV, rl_module):
             return super().__call__(rl_module=rl_module, batch=batch, episodes=episodes, **kwargs)
@@ -98,11 +108,11 @@ class ShortModuleToEnv(ModuleToEnvPipeline):
         return {**found, Columns.ACTIONS: actions}
 
 
-def _items(column: object) -> list[Any]:
+def _items(column: object) -> list[object]:
     return list(column) if isinstance(column, np.ndarray) else unbatch(column)
 
 
-def _to_numpy(column: Any) -> Any:
+def _to_numpy(column: Any) -> object:
     """`convert_to_numpy`, which halves wide numbers, without its way through a tree of one leaf."""
     narrow = _NARROW.get(column.dtype) if isinstance(column, torch.Tensor) and column.dim() else None
     return convert_to_numpy(column) if narrow is None else column.cpu().numpy().astype(narrow, copy=False)

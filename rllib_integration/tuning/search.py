@@ -6,11 +6,11 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 from ray import tune
-from ray.tune.schedulers import ASHAScheduler, PopulationBasedTraining
+from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.schedulers import ASHAScheduler, PopulationBasedTraining, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from rllib_integration.annotations import Record, Settings
@@ -47,7 +47,7 @@ class SearchOptions:
     restore: bool = False
 
 
-def run_search(document: Settings, space: Space, options: SearchOptions, machine: Machine) -> list[Any]:
+def run_search(document: Settings, space: Space, options: SearchOptions, machine: Machine) -> list[tune.Result]:
     """Run all trials, or those that an interrupted search has left.
 
     Args:
@@ -109,7 +109,7 @@ def _resources(document: Settings) -> tune.PlacementGroupFactory:
     return tune.PlacementGroupFactory([{"CPU": 1.0}, *[each] * int(runners.get("num_env_runners") or 0)])
 
 
-def _scheduler(space: Space, options: SearchOptions) -> Any:
+def _scheduler(space: Space, options: SearchOptions) -> TrialScheduler | None:
     if options.scheduler == "asha":
         return ASHAScheduler(time_attr="training_iteration", grace_period=options.grace, max_t=10**6)
     if options.scheduler == "pbt":
@@ -129,7 +129,7 @@ class _Tell(tune.Callback):
         self._trials = trials
         self._ended = 0
 
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object) -> None:
         self._ended += 1
         last = trial.last_result
         print(
@@ -138,7 +138,7 @@ class _Tell(tune.Callback):
             flush=True,
         )
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object) -> None:
         self._ended += 1
         print(f"trial {self._ended:>3} of {self._trials} | failed: see {trial.error_file}", flush=True)
 
@@ -156,7 +156,7 @@ def show_values(values: Settings) -> str:
     )
 
 
-def ranked(results: Sequence[Any]) -> list[Record]:
+def ranked(results: Sequence[tune.Result]) -> list[Record]:
     """The trials, best first: number, score, steps and values.
 
     The score is the mean return of the newest episodes at the trial's end.
@@ -174,7 +174,7 @@ def ranked(results: Sequence[Any]) -> list[Record]:
     return sorted(rows, key=lambda row: -row["score"])
 
 
-def write_search(folder: Path, document: Settings, results: Sequence[Any]) -> list[Path]:
+def write_search(folder: Path, document: Settings, results: Sequence[tune.Result]) -> list[Path]:
     """Write the table, the picture, and the best configuration; returns the files.
 
     Raises:
@@ -195,7 +195,7 @@ def write_search(folder: Path, document: Settings, results: Sequence[Any]) -> li
     return [folder / name for name in (TABLE_FILE, PICTURE_FILE, BEST_FILE)]
 
 
-def draw_search(rows: Sequence[Settings], results: Sequence[Any], file: Path) -> None:
+def draw_search(rows: Sequence[Settings], results: Sequence[tune.Result], file: Path) -> None:
     """Draw each trial's score over its steps, and the scores over each setting."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

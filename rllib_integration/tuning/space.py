@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError, copy_settings, nearest_sentence, read_yaml
@@ -18,7 +17,7 @@ from rllib_integration.config.merging import ConfigError, copy_settings, nearest
 KINDS: dict[str, int | None] = {"uniform": 2, "loguniform": 2, "quniform": 3, "randint": 2, "choice": None}
 """Kind of distribution -> how many numbers it takes; None = any number of values."""
 
-Space = dict[str, tuple[str, list[Any]]]
+Space = dict[str, tuple[str, list[bool | float | str]]]
 """Path of a setting -> kind of its distribution, and the numbers of that."""
 
 
@@ -43,7 +42,7 @@ def read_space(path: str | os.PathLike[str]) -> Space:
     return found
 
 
-def _checked(name: str, kind: str, numbers: object) -> list[Any]:
+def _checked(name: str, kind: str, numbers: object) -> list[bool | float | str]:
     wanted = KINDS[kind]
     if not isinstance(numbers, list) or not numbers or (wanted is not None and len(numbers) != wanted):
         count = "one or more values" if wanted is None else f"{wanted} numbers"
@@ -60,7 +59,7 @@ def to_tune(space: Space) -> Record:
     """The same as Ray Tune has it."""
     from ray import tune
 
-    kinds: dict[str, Callable[..., Any]] = {
+    kinds: dict[str, Callable[..., object]] = {
         "uniform": tune.uniform,
         "loguniform": tune.loguniform,
         "quniform": tune.quniform,

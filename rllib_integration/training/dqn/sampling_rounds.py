@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Generic, TypeVar
 
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.env.env_runner import EnvRunner
@@ -28,7 +28,10 @@ class SamplingError(IntegrationError, RuntimeError):
     """No env runner samples any more."""
 
 
-class SamplingRounds:
+Result = TypeVar("Result")
+
+
+class SamplingRounds(Generic[Result]):
     """The remote env runners of an algorithm, one round of samples after the other.
 
     Args:
@@ -36,14 +39,14 @@ class SamplingRounds:
         sample: What each of them does in a round.
     """
 
-    def __init__(self, algorithm: Algorithm, sample: Callable[[EnvRunner], Any]) -> None:
+    def __init__(self, algorithm: Algorithm, sample: Callable[[EnvRunner], Result]) -> None:
         self._group = algorithm.env_runner_group
         self._sample = sample
         self._timeout = float(algorithm.config.sample_timeout_s)
         self._asked_at = self._heard_at = time.monotonic()
         self._usual: float | None = None
 
-    def next(self) -> list[Any]:
+    def next(self) -> list[Result]:
         """What the runners have sampled, each of which begins its next round at once.
 
         Returns:
@@ -72,9 +75,9 @@ class SamplingRounds:
         self._group.foreach_env_runner_async(self._sample, tag=_TAG)
         self._asked_at = time.monotonic()
 
-    def _fetch(self) -> list[Any]:
+    def _fetch(self) -> list[Result]:
         deadline = self._asked_at + self._timeout
-        results: list[tuple[int, Any]] = []
+        results: list[tuple[int, Result]] = []
         while not results and self._group.num_in_flight_async_reqs(_TAG):
             if time.monotonic() > deadline:
                 break

@@ -11,13 +11,15 @@ import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from ray.rllib.algorithms.dqn import DQN, DQNConfig
 from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
+from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from ray.rllib.env.env_runner import EnvRunner
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.metrics import (
     ENV_RUNNER_RESULTS,
@@ -40,6 +42,9 @@ from rllib_integration.training.dqn.replay import RingReplayBuffer
 from rllib_integration.training.dqn.sampling_rounds import SamplingRounds
 
 REPLAY_FILE = "replay_buffer.npz"
+Round: TypeAlias = tuple[list[SingleAgentEpisode], Record]
+"""What an env runner has sampled in a round, and its metrics."""
+
 UPDATES_AT_ONCE = 8  # batches drawn together: enough to hide the draw, few enough to fit into memory
 
 
@@ -58,7 +63,7 @@ class DQNTrainer(DQN):
         """Build as RLlib does, and put the ring where the learner works."""
         super().setup(config)
         self._update_debt = 0.0
-        self._rounds: SamplingRounds | None = None
+        self._rounds: SamplingRounds[Round] | None = None
         module = self._local_module()
         self._average = WeightAverage(module.model_config.get("weight_average") if module is not None else None)
         if isinstance(self.local_replay_buffer, RingReplayBuffer):
@@ -90,7 +95,7 @@ class DQNTrainer(DQN):
             if updates <= 0:
                 self._send_weights()
 
-    def _sample_round(self) -> list[tuple[Any, Any]]:
+    def _sample_round(self) -> list[Round]:
         """Episode chunks and metrics of each env runner that is done; remote ones start on their next round at once."""
         if self.env_runner_group.num_remote_workers() == 0:
             return [_sample(self.env_runner)]
@@ -126,14 +131,14 @@ class DQNTrainer(DQN):
                 metrics.pop(TD_ERROR_KEY, None)  # one number a sample, which nothing here reads
         self.metrics.aggregate(results, key=LEARNER_RESULTS)
 
-    def _local_module(self) -> Any:
+    def _local_module(self) -> TorchRLModule | None:
         """The network that learns in this process; None where learners are processes of their own."""
         if not self.learner_group.is_local:
             return None
         (module,) = self.learner_group.foreach_learner(lambda learner: learner.module[DEFAULT_MODULE_ID])
         return module.get()
 
-    def evaluate(self, *arguments: object, **keywords: object) -> Any:
+    def evaluate(self, *arguments: object, **keywords: object) -> Record:
         """Evaluate as RLlib does, with the averaged weights where they are kept."""
         module = self._local_module()
         if module is None:
@@ -219,5 +224,5 @@ class WeightAverage:
                     weights[name].copy_(weight)
 
 
-def _sample(runner: EnvRunner) -> tuple[Any, Any]:
+def _sample(runner: EnvRunner) -> Round:
     return runner.sample(), runner.get_metrics()

@@ -97,7 +97,7 @@ class ACKTRTorchLearner(A2CTorchLearner):
 
     def compute_loss_for_module(
         self, *, module_id: str, config: AlgorithmConfig, batch: Record, fwd_out: Record
-    ) -> Any:
+    ) -> torch.Tensor:
         """A2C's loss, after the Fisher statistics of the batch have been taken."""
         self._observe(module_id, batch)
         return super().compute_loss_for_module(module_id=module_id, config=config, batch=batch, fwd_out=fwd_out)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.utils.numpy import convert_to_numpy
 from ray.rllib.utils.postprocessing.value_predictions import compute_value_targets
@@ -32,7 +32,9 @@ class Advantages(ConnectorV2):
         self.lambda_ = lambda_
 
     @torch.no_grad()
-    def __call__(self, *, rl_module: Any, batch: Record, episodes: list[Any], **kwargs: Any) -> Record:
+    def __call__(
+        self, *, rl_module: MultiRLModule, batch: Record, episodes: list[SingleAgentEpisode], **kwargs: object
+    ) -> Record:
         """The batch with two columns more, float32 `(steps,)`."""
         columns = batch[DEFAULT_MODULE_ID]
         predicted = rl_module[DEFAULT_MODULE_ID].compute_values(columns)

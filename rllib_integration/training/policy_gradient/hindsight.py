@@ -12,7 +12,6 @@ Observations are dictionaries with `observation`, `achieved_goal` and `desired_g
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,16 +24,18 @@ from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.connectors.learner import GeneralAdvantageEstimation
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModule
+from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.utils.numpy import convert_to_numpy
 from ray.rllib.utils.postprocessing.value_predictions import compute_value_targets
 
-from rllib_integration.annotations import Record
+from rllib_integration.annotations import Observation, Record, Rewards
 from rllib_integration.base_experiment import BaseExperiment
 from rllib_integration.config.merging import load_class
 
-GoalReward = Callable[[Any, Any], Any]
+GoalReward = Callable[[Observation, Observation], Rewards]
 _RATIOS = "hindsight_ratios"
 _WEIGHTS = "hindsight_weights"
 _LEAST_DEVIATION = 1e-4
@@ -58,7 +59,7 @@ class HindsightPPOConfig(PPOConfig):
         *,
         hindsight_goals: int = NotProvided,
         hindsight_weight_limit: float = NotProvided,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> HindsightPPOConfig:
         """Set what PPO has, and the hindsight's.
 
@@ -140,7 +141,9 @@ class Relabelling(ConnectorV2):
         self._rng = rng
 
     @torch.no_grad()
-    def __call__(self, *, rl_module: Any, batch: Any, episodes: list[SingleAgentEpisode], **kwargs: Any) -> Any:
+    def __call__(
+        self, *, rl_module: MultiRLModule, batch: Record, episodes: list[SingleAgentEpisode], **kwargs: object
+    ) -> Record:
         """The batch as it is; the episodes are appended to `episodes`."""
         found = [
             relabelled
@@ -153,11 +156,11 @@ class Relabelling(ConnectorV2):
             episodes.extend(found)
         return batch
 
-    def _draw_goals(self, episode: SingleAgentEpisode) -> Sequence[Any]:
+    def _draw_goals(self, episode: SingleAgentEpisode) -> Sequence[Observation]:
         reached = _columns(episode.get_observations())["achieved_goal"][1:]
         return [reached[self._rng.integers(len(reached))] for _ in range(self._goals)] if len(reached) else []
 
-    def _weigh(self, episodes: Sequence[SingleAgentEpisode], module: Any) -> None:
+    def _weigh(self, episodes: Sequence[SingleAgentEpisode], module: TorchRLModule) -> None:
         """Give the episodes the policy's outputs under their new goals, and their weights."""
         parts = [_columns(episode.get_observations(slice(0, len(episode)))) for episode in episodes]
         joined = tree.map_structure(lambda *columns: np.concatenate(columns), *parts)
@@ -180,7 +183,7 @@ class Relabelling(ConnectorV2):
             episode.custom_data[_WEIGHTS] = weights
 
 
-def relabel(episode: SingleAgentEpisode, goal: Any, goal_reward: GoalReward) -> SingleAgentEpisode | None:
+def relabel(episode: SingleAgentEpisode, goal: Observation, goal_reward: GoalReward) -> SingleAgentEpisode | None:
     """An episode as if another goal had been wanted; it ends where that is reached.
 
     Args:
@@ -249,7 +252,9 @@ class HindsightAdvantages(ConnectorV2):
         self.lambda_ = lambda_
 
     @torch.no_grad()
-    def __call__(self, *, rl_module: Any, batch: Record, episodes: list[Any], **kwargs: Any) -> Record:
+    def __call__(
+        self, *, rl_module: MultiRLModule, batch: Record, episodes: list[SingleAgentEpisode], **kwargs: object
+    ) -> Record:
         """The batch with two columns more, float32 `(steps,)`."""
         columns = batch[DEFAULT_MODULE_ID]
         predicted = rl_module[DEFAULT_MODULE_ID].compute_values(columns)
@@ -314,7 +319,7 @@ def hindsight_advantages(
     return found
 
 
-def _columns(observations: Any) -> Record:
+def _columns(observations: Observation) -> Record:
     """Observations of an episode as one array for each entry."""
     if isinstance(observations, Mapping):
         return {name: np.asarray(column) for name, column in observations.items()}

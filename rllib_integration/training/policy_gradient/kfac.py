@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import torch
 from torch import nn
@@ -112,7 +111,7 @@ class KFAC(torch.optim.Optimizer):
             state["velocity"].mul_(group["momentum"]).add_(direction, alpha=share)
             weights.add_(state["velocity"], alpha=-group["lr"] * (1.0 - group["momentum"]))
 
-    def _natural(self, layer: Layer, damping: float) -> dict[Any, torch.Tensor]:
+    def _natural(self, layer: Layer, damping: float) -> dict[torch.Tensor, torch.Tensor]:
         """The gradients of a layer, multiplied by the inverse of its part of the Fisher matrix."""
         state = self.state[layer.weight]
         state["age"] = state.get("age", torch.zeros((), dtype=torch.long)) + 1
