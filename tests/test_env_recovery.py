@@ -106,7 +106,7 @@ def test_only_the_environment_concerned_notices(make_env):
 def test_traffic_that_hangs_or_loses_its_server_is_replaced_with_it(make_env):
     env = make_env({"background_activity": {"n_vehicles": 4}}, timeout=SHORT)
     env.reset(seed=1)
-    os.kill(env.core.traffic.process._process.pid, signal.SIGSTOP)
+    os.kill(env.core.traffic.process.helper.pid, signal.SIGSTOP)
     info = step_until_lost(env)[4]
     assert info["server_restarted"] is True
     env.reset(seed=1)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-import os
 import subprocess
 import sys
-from pathlib import Path
 
+from rllib_integration.processes.helper_process import package_environment
 from rllib_integration.servers.carla_server import LOOPBACK
 from rllib_integration.servers.errors import ServerSettingsError
 from rllib_integration.servers.ports import PortLease
@@ -15,7 +14,6 @@ from rllib_integration.servers.probe import client_version
 from rllib_integration.servers.started_server import Command, StartedServer
 
 _PROGRAM = (sys.executable, "-m", "minicarla")
-_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _ERROR = "error: "  # how the program's last words begin
 _STARTING = "starting: "  # how it says what keeps it from listening
 
@@ -39,7 +37,7 @@ class EmbeddedServer(StartedServer):
             "--skip-overtaken-frames",
             *self.settings.extra_arguments,
         ]
-        return Command(arguments, environment=_environment())
+        return Command(arguments, environment=package_environment())
 
     def doing_at_start(self) -> str:
         said = [line for line in self.log_tail().splitlines() if line.startswith(_STARTING)]
@@ -54,17 +52,12 @@ class EmbeddedServer(StartedServer):
         _fetch_town(town, tuple(self.settings.extra_arguments))
 
 
-def _environment() -> dict[str, str]:
-    search_path = [str(_PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {"PYTHONPATH": os.pathsep.join(search_path)}
-
-
 @functools.cache
 def _fetch_town(town: str, options: tuple[str, ...]) -> None:
     command = [*_PROGRAM, f"--fetch-town={town}", *options]
     refusal = ""
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **_environment()}
+        command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=package_environment()
     ) as fetching:
         assert fetching.stderr is not None
         for line in fetching.stderr:

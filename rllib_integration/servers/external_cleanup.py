@@ -7,26 +7,20 @@ small process waits for the worker's end and then does what `close` would have d
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import select
 import signal
-import socket
-import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import cast
 
 import carla
 
 from rllib_integration.annotations import Record
-from rllib_integration.processes.supervisor import open_pidfd
+from rllib_integration.processes.helper_process import HelperError, HelperProcess, Owner
+from rllib_integration.processes.supervised import await_readable
 
 _LEAVE_SECONDS = 5.0
-# Forked before anything else: Ray ends the children of a worker with it, but not their children.
-_PROGRAM = f"import os, sys; os.fork() and os._exit(0); from {__name__} import main; main(sys.argv[1:])"
-_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
+_CALLED = "The process that leaves the CARLA server as it was found"
 
 
 class ExternalCleanup:
@@ -40,23 +34,8 @@ class ExternalCleanup:
     """
 
     def __init__(self, host: str, port: int, timeout: float, found: carla.WorldSettings) -> None:
-        self._owner = os.getpid()
-        self._connection, theirs = socket.socketpair()
-        lives = open_pidfd(self._owner)
-        descriptors = [theirs.fileno(), *([lives] if lives >= 0 else [])]
-        command = [sys.executable, "-c", _PROGRAM, host, str(port), str(timeout), *map(str, descriptors)]
-        search_path = os.pathsep.join([str(_PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": search_path},
-            pass_fds=descriptors,
-            start_new_session=True,
-            check=True,
-        )
-        theirs.close()
-        if lives >= 0:
-            os.close(lives)
+        arguments = [host, str(port), str(timeout)]
+        self._helper = HelperProcess(__name__, arguments, _CALLED, detached=True, shows_errors=True)
         self._tell(settings=settings_as_dictionary(found))
 
     def note_actors(self, world: int, actors: Sequence[int]) -> None:
@@ -65,40 +44,19 @@ class ExternalCleanup:
 
     def dismiss(self) -> None:
         """Let it go: nothing is left to be done. Twice is fine."""
-        if self._owner != os.getpid() or self._connection.fileno() < 0:
-            return
-        self._tell(dismissed=True)
-        self._connection.settimeout(_LEAVE_SECONDS)
-        with contextlib.suppress(OSError):
-            self._connection.recv(1)  # it leaves
-        self._connection.close()
+        if self._helper.is_ours:
+            self._tell(dismissed=True)
+            await_readable(self._helper.connection.fileno(), _LEAVE_SECONDS)  # until it leaves
+        self._helper.stop()
 
     def _tell(self, **news: object) -> None:
-        with contextlib.suppress(OSError):  # somebody has ended it
-            self._connection.sendall(json.dumps(news).encode() + b"\n")
+        with contextlib.suppress(HelperError):  # somebody has ended it
+            self._helper.tell(**news)
 
 
 def settings_as_dictionary(settings: carla.WorldSettings) -> Record:
     """All that a world can be set to, also what a later release of CARLA has added."""
     return {name: getattr(settings, name) for name in dir(settings) if not name.startswith("_")}
-
-
-def wait_for_the_end(connection: socket.socket, lives: int, known: Record) -> None:
-    """Hear what the worker says until dismissed, or until it is gone; keep the last word of each kind."""
-    received = b""
-    poller = select.poll()
-    for descriptor in filter(lambda one: one >= 0, (connection.fileno(), lives)):
-        poller.register(descriptor, select.POLLIN)
-    while not known.get("dismissed"):
-        ready = {descriptor for descriptor, _ in poller.poll()}
-        if connection.fileno() not in ready:  # the worker is gone, though a child of it may keep the connection open
-            break
-        part = connection.recv(65536)
-        if not part:
-            break
-        *lines, received = (received + part).split(b"\n")
-        for line in lines:
-            known.update(json.loads(line))
 
 
 def tidy_up(host: str, port: int, timeout: float, known: Record) -> None:
@@ -132,12 +90,15 @@ def _stop_waiting(number: int, frame: object) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Wait for the worker's end, and tidy up unless it has done so itself."""
-    host, port, timeout = arguments[0], int(arguments[1]), float(arguments[2])
-    connection = socket.socket(fileno=int(arguments[3]))
+    owner = Owner.from_command_line(arguments)
+    host, port, timeout = owner.arguments[0], int(owner.arguments[1]), float(owner.arguments[2])
     known: Record = {}
     signal.signal(signal.SIGTERM, _stop_waiting)  # as a run's guard sends to all that the run leaves behind
     with contextlib.suppress(InterruptedError):
-        wait_for_the_end(connection, int(arguments[4]) if len(arguments) > 4 else -1, known)
+        for news in owner.messages():  # the last word of each kind counts
+            known.update(news)
+            if known.get("dismissed"):
+                break
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if not known.get("dismissed"):
         try:

@@ -10,27 +10,17 @@ that process fails, it is replaced together with its server.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import select
 import signal
-import socket
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rllib_integration.annotations import Record
-from rllib_integration.processes.supervised import await_readable
-from rllib_integration.processes.supervisor import open_pidfd, wake_at_parents_end
+from rllib_integration.processes.helper_process import HelperError, HelperProcess, HelperSilentError, Owner
 from rllib_integration.servers import ServerError, ServerHangError
 
 _START_SECONDS = 30.0  # importing carla on a busy machine, connecting
 _SPARE_SECONDS = 1.0  # the process's own time-outs come first, with their messages
-_PARENT_CHECK_MS = 1000  # only where there is no pidfd_open
-_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
 
 class TrafficError(ServerError):
@@ -53,6 +43,7 @@ class Traffic:
         vehicles: Actor ids of the vehicles.
         walkers: Actor ids of the walkers.
         controllers: Actor ids of what makes them walk.
+        helper: The process.
 
     Raises:
         TrafficError: The process could not be started.
@@ -71,31 +62,11 @@ class Traffic:
         self.walkers: list[int] = []
         self.controllers: list[int] = []
         self._timeout = timeout
-        self._owner = os.getpid()
-        self._buffer = b""
         self._ticks_under_way = 0
         self._frame = 0
-        self._connection, theirs = socket.socketpair()
-        self._connection.setblocking(False)
-        arguments = [sys.executable, "-m", "rllib_integration.traffic.handle", str(theirs.fileno()), str(os.getpid())]
-        arguments += [host, str(port), str(tm_port), str(timeout), str(outlives)]
-        search_path = os.pathsep.join([str(_PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        output = os.open(log_path or os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            self._process = subprocess.Popen(
-                arguments,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env={**os.environ, "PYTHONPATH": search_path},
-                pass_fds=[theirs.fileno()],
-            )
-        except OSError as error:
-            self._connection.close()
-            raise TrafficError(f"The traffic's process could not be started: {error}.") from error
-        finally:
-            theirs.close()
-            os.close(output)
+        arguments = [host, str(port), str(tm_port), str(timeout), str(outlives)]
+        with _failures_of_traffic():
+            self.helper = HelperProcess(__name__, arguments, "The traffic's process", log_path)
         try:
             self._receive(_START_SECONDS)
         except BaseException:
@@ -165,12 +136,7 @@ class Traffic:
 
     def stop(self) -> None:
         """End the process; its actors go with the server or with `clear`. Twice is fine."""
-        if self._owner != os.getpid():
-            return
-        self._connection.close()
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
+        self.helper.stop()
 
     def _ask(self, command: str, seconds: float, **arguments: object) -> Record:
         self.settle()
@@ -178,87 +144,49 @@ class Traffic:
         return self._receive(seconds)
 
     def _send(self, command: str, **arguments: object) -> None:
-        try:
-            self._connection.send(f"{command} {json.dumps(arguments)}\n".encode())
-        except OSError as error:
-            raise TrafficError(self._exit_report()) from error
+        with _failures_of_traffic():
+            self.helper.tell(command=command, arguments=arguments)
 
     def _receive(self, seconds: float) -> Record:
-        deadline = time.monotonic() + seconds
-        while b"\n" not in self._buffer:
-            if not await_readable(self._connection.fileno(), deadline - time.monotonic()):
-                pid = self._process.pid
-                raise ServerHangError(f"The traffic's process (pid {pid}) did not answer within {seconds:g} s.")
-            try:
-                received = self._connection.recv(65536)
-            except OSError:
-                received = b""
-            if not received:
-                raise TrafficError(self._exit_report())
-            self._buffer += received
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        answer = json.loads(line)
+        with _failures_of_traffic():
+            answer = self.helper.hear(seconds)
         if "error" in answer:
             raise TrafficError(f"The traffic's process failed: {answer['error']}")
         return answer
 
-    def _exit_report(self) -> str:
-        try:
-            status: int | None = self._process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            status = None
-        return f"The traffic's process has ended with status {status}, as the Traffic Manager does with its server."
+
+@contextlib.contextmanager
+def _failures_of_traffic() -> Iterator[None]:
+    """Raise as a failure of the server what the traffic's process fails of."""
+    try:
+        yield
+    except HelperSilentError as error:
+        raise ServerHangError(str(error)) from error
+    except HelperError as error:
+        raise TrafficError(f"{error} A Traffic Manager ends with its server.") from error
 
 
 def main(arguments: Sequence[str]) -> None:
     """Serve one worker until it hangs up."""
-    descriptor, parent = int(arguments[0]), int(arguments[1])
-    host, port, tm_port, timeout = arguments[2], int(arguments[3]), int(arguments[4]), float(arguments[5])
-    outlives = float(arguments[6])
-    connection = socket.socket(fileno=descriptor)
-    wake_at_parents_end()
-    threading.Thread(target=_end_with, args=(connection, parent, outlives), daemon=True).start()
+    owner = Owner.from_command_line(arguments)
+    host, port, tm_port = owner.arguments[0], int(owner.arguments[1]), int(owner.arguments[2])
+    timeout, outlives = float(owner.arguments[3]), float(owner.arguments[4])
+    owner.end_with_it(outlives)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the worker's to handle
 
     from rllib_integration.traffic.worker import TrafficActors
 
-    commands = connection.makefile("rb")
     try:
         actors = TrafficActors(host, port, tm_port, timeout)
         with contextlib.suppress(ConnectionError):  # the worker is gone
-            _answer(connection, {})
-            for line in commands:
-                command, _, rest = line.decode().strip().partition(" ")
-                _answer(connection, getattr(actors, command)(**json.loads(rest or "{}")))
+            owner.tell({})
+            for message in owner.messages():
+                owner.tell(getattr(actors, message["command"])(**message["arguments"]))
         if outlives:
             # Here, too: no other thread runs while the client waits for a server with Python's lock in its hand.
             signal.setitimer(signal.ITIMER_REAL, outlives)
             actors.clear()
     except (RuntimeError, ValueError) as error:
-        _answer(connection, {"error": str(error)})
+        owner.tell({"error": str(error)})
     # Not through the client's destructors: with a dead server they never return.
     os._exit(0)
-
-
-def _answer(connection: socket.socket, answer: Record) -> None:
-    connection.sendall(json.dumps(answer).encode() + b"\n")
-
-
-def _end_with(connection: socket.socket, parent: int, outlives: float) -> None:
-    """End this process, whatever its other threads wait for, so many seconds after the worker hung up or was gone."""
-    poll = select.poll()
-    poll.register(connection, select.POLLRDHUP)
-    parents_end = open_pidfd(parent)
-    if parents_end >= 0:
-        poll.register(parents_end, select.POLLIN)
-    while os.getppid() == parent and not poll.poll(None if parents_end >= 0 else _PARENT_CHECK_MS):
-        pass
-    if not outlives:
-        os.kill(os.getpid(), signal.SIGKILL)
-    # So `main` hears of it, too, where somebody else still holds the worker's end. It may be stuck: hence the alarm.
-    connection.shutdown(socket.SHUT_RD)
-    signal.setitimer(signal.ITIMER_REAL, outlives)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

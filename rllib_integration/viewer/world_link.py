@@ -6,23 +6,18 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
-import socket
-import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from rllib_integration.annotations import Record
-from rllib_integration.viewer.world_process import LENGTH
+from rllib_integration.processes.helper_process import HelperProcess
+from rllib_integration.viewer.world_process import LEAVE_SECONDS, LENGTH
 
 logger = logging.getLogger(__name__)
 
 _MODULE = "rllib_integration.viewer.world_process"
-_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 _PAUSES = (0.2, 1.0, 2.0, 5.0)  # [s] before another process, after the first, second, ... one that lived shortly
 _LONG_LIFE = 10.0  # [s] after which a process counts as one that worked
-_END_SECONDS = 3.0
 _LARGEST = 1 << 28
 
 
@@ -38,7 +33,7 @@ class WorldLink:
 
     def __init__(self, host: str, port: int, hero_roles: Sequence[str], hear: Callable[[bytes], None]) -> None:
         self.host, self.port = host, port
-        self._options = {"host": host, "port": port, "hero_roles": list(hero_roles), "viewer": os.getpid()}
+        self._options = {"host": host, "port": port, "hero_roles": list(hero_roles)}
         self._hear = hear
         self._writer: asyncio.StreamWriter | None = None
         self._task: asyncio.Task[None] | None = None
@@ -84,29 +79,16 @@ class WorldLink:
 
     async def _watch_once(self) -> None:
         """The life of one process."""
-        ours, theirs = socket.socketpair()
-        search_path = os.pathsep.join([str(_PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        process = None
+        called = f"The process that watches {self.host}:{self.port}"
+        helper = HelperProcess(_MODULE, [json.dumps(self._options)], called, shows_errors=True)
         try:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", _MODULE, str(theirs.fileno()), json.dumps(self._options)),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,  # the client's own words
-                pass_fds=[theirs.fileno()],
-                env={**os.environ, "PYTHONPATH": search_path},
-            )
-            theirs.close()
-            reader, self._writer = await asyncio.open_connection(sock=ours, limit=1 << 22)
+            reader, self._writer = await asyncio.open_connection(sock=helper.connection, limit=1 << 22)
             await self._read(reader)
         finally:
-            theirs.close()
             if self._writer is not None:
-                self._writer.close()
+                self._writer.transport.abort()
                 self._writer = None
-            else:
-                ours.close()
-            if process is not None:
-                await _end(process)
+            await asyncio.to_thread(helper.stop, LEAVE_SECONDS)
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
@@ -118,12 +100,3 @@ class WorldLink:
                     )
                     return
                 self._hear(await reader.readexactly(length))
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """It ends when its socket does; it is killed when it does not."""
-    try:
-        await asyncio.wait_for(process.wait(), _END_SECONDS)
-    except asyncio.TimeoutError:
-        process.kill()
-        await process.wait()

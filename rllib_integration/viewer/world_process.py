@@ -1,4 +1,4 @@
-"""Watches one simulator, as a process of its own: python3 -m rllib_integration.viewer.world_process SOCKET OPTIONS
+"""Watches one simulator, as a `HelperProcess` of the viewer.
 
 A passive `carla` client: it never ticks and changes nothing, unless it is told to by somebody with controls. It is a
 process of its own because the client may abort its process, which must not take the viewer along; and because a
@@ -20,12 +20,13 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import NoReturn
 
 import carla
 
 from rllib_integration.annotations import Record
-from rllib_integration.processes.supervisor import PR_SET_PDEATHSIG, prctl
+from rllib_integration.processes.helper_process import Owner
 from rllib_integration.telemetry.messages import Kind, pack
 from rllib_integration.telemetry.town_mesh import read_town
 from rllib_integration.telemetry.world_frames import WorldFrames
@@ -42,6 +43,8 @@ _CHECK_SECONDS = 1.0  # between two questions whether server and world are still
 _ANSWER_SECONDS = 4.0  # that the server may take for an answer
 _PROBE_SECONDS = 1.0
 _TOWN_SECONDS = 60.0
+LEAVE_SECONDS = 3.0
+"""That it may take, once the viewer has gone, to leave the world as it was."""
 
 
 class WorldProcess:
@@ -257,21 +260,15 @@ def _leave(status: int) -> NoReturn:
     os._exit(status)
 
 
-def main() -> None:
-    """Read the command line and work."""
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def main(arguments: Sequence[str]) -> None:
+    """Watch the simulator that the viewer names until one of the two has gone."""
+    owner = Owner.from_command_line(arguments)
+    owner.end_with_it(outlives=LEAVE_SECONDS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the terminal is for the viewer, which closes the socket
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    connection = socket.socket(fileno=int(sys.argv[1]))
-    options = json.loads(sys.argv[2])
-    if os.getppid() != options["viewer"]:
-        return  # it ended before it could be asked for a signal
+    options = json.loads(owner.arguments[0])
     try:
-        WorldProcess(connection, options["host"], options["port"], options["hero_roles"]).run()
+        WorldProcess(owner.connection, options["host"], options["port"], options["hero_roles"]).run()
     except OSError as error:
         logger.info("The viewer has gone: %s", error)
     _leave(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -143,8 +143,8 @@ def test_traffic_is_removed_from_it_when_its_worker_is_gone(
     world = carla_client.get_world()
     world.tick()
     assert len(world.get_actors().filter("vehicle.*")) == 3
-    traffic._connection.close()
-    assert traffic._process.wait(PATIENCE) == 0
+    traffic.helper.connection.close()
+    assert traffic.helper.wait(PATIENCE) == 0
     world.tick()
     assert [actor.type_id for actor in world.get_actors() if "traffic" not in actor.type_id] == ["spectator"]
 
@@ -154,8 +154,8 @@ def test_traffic_that_cannot_be_removed_ends_all_the_same(start_server: Callable
     traffic = Traffic(running.host, running.port, free_port_pair(), 20.0, outlives=0.5)
     traffic.spawn(seed=1, n_vehicles=1, n_walkers=0, hybrid=False)
     running.process.send_signal(signal.SIGSTOP)
-    traffic._connection.close()
-    assert traffic._process.wait(PATIENCE) == -signal.SIGALRM
+    traffic.helper.connection.close()
+    assert traffic.helper.wait(PATIENCE) == -signal.SIGALRM
     running.process.kill()
 
 
