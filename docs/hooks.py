@@ -181,6 +181,9 @@ def _written(value: ast.expr) -> str:
         content = ast.literal_eval(value)
     except ValueError:
         text = ast.unparse(value)
+        kind, _, name = text.partition(".")
+        if kind == "ServerSettings":  # the same default stands there
+            return next(setting.default for setting in server_settings() if setting.path == name)
         return "its own section" if text.endswith("_CONFIG") else text
     if content is None:
         return "null"

@@ -99,9 +99,8 @@ class CarlaCore:
         self.metrics: EpisodeMetrics | None = None
         self.frame = 0
         self.server_port = 0
-        timeout = self.config["timeout"]
-        self.traffic = TownTraffic(self.connection, timeout, self.config["load_timeout"])
-        self.clock = WorldClock(self.connection, self.traffic, self.sensor_interface, timeout)
+        self.traffic = TownTraffic(self.connection)
+        self.clock = WorldClock(self.connection, self.traffic, self.sensor_interface)
         self._engine_turns = False
         self._extras: list[carla.Actor] = []
         self._weather: carla.WeatherParameters | None = None
@@ -477,13 +476,13 @@ class CarlaCore:
     def _choose_rendering(self, sensors: Mapping[str, Settings]) -> None:
         """Have the world draw pictures if a sensor is a camera, or the configuration asks for it."""
         check_rendering(self.config, sensors)
-        if self.config["enable_rendering"] == "auto" and not self.config["show_display"]:
+        if self.config["enable_rendering"] == "auto" and not self.connection.settings.show_display:
             self.connection.set_rendering(any(map(SensorFactory.needs_rendering, sensors.values())))
 
     def _spawn_sensors(self, sensors: Mapping[str, Settings]) -> None:
         # A server that has just come may still compile what its sensors need.
         with (
-            contextlib.nullcontext(self.config["timeout"])
+            contextlib.nullcontext(self.connection.settings.timeout)
             if self._has_sensed
             else self.connection.patience() as seconds
         ):
@@ -623,7 +622,7 @@ class CarlaCore:
         data.pop(COLLISION_SENSOR, None)  # it is there for the metrics alone
         if self.metrics is not None:
             self.metrics.update()
-        if self.config["show_display"]:
+        if self.connection.settings.show_display:
             self.set_spectator_camera_view()
         return data
 
@@ -655,7 +654,9 @@ class CarlaCore:
 
     def get_sensor_data(self) -> dict[str, tuple[int, Any]]:
         """What the sensors saw of the last tick's frame: sensor name -> (frame, parsed data)."""
-        return self.connection.call(self.sensor_interface.get_data, self.frame or None, self.config["timeout"])
+        return self.connection.call(
+            self.sensor_interface.get_data, self.frame or None, self.connection.settings.timeout
+        )
 
     def bird_view(self, size: int) -> np.ndarray:
         """The hero's surroundings from above, also where it has no such sensor: uint8 (size, size, 3), RGB."""

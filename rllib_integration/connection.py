@@ -26,7 +26,7 @@ from rllib_integration.servers import (
     ServerDiedError,
     ServerError,
     ServerHangError,
-    chooses_embedded,
+    ServerSettings,
     create_pool,
 )
 from rllib_integration.servers.bounded_calls import PendingCall
@@ -54,6 +54,7 @@ class Connection:
         config: A complete `carla` section.
 
     Attributes:
+        settings: How servers are obtained, and how long they are waited for.
         pool: The environment's servers.
         client: The client; None while there is no connection, as are the next four attributes.
         world: The simulated world.
@@ -67,7 +68,8 @@ class Connection:
     """
 
     def __init__(self, config: Settings) -> None:
-        self.pool: ServerPool = create_pool(config)
+        self.settings = ServerSettings.from_core_config(config)
+        self.pool: ServerPool = create_pool(self.settings)
         self.client: carla.Client | None = None
         self.world: carla.World | None = None
         self.map: carla.Map | None = None
@@ -77,7 +79,7 @@ class Connection:
         self.town: str | None = None
         self.timestep = 0.0
         # With "auto" the hero's sensors decide as soon as they are known.
-        self.renders: bool = config["enable_rendering"] is True or config["show_display"]
+        self.renders: bool = config["enable_rendering"] is True or self.settings.show_display
         self._config = config
 
     @property
@@ -92,7 +94,7 @@ class Connection:
             ServerGaveUpError: Too many servers in a row failed.
             ServerSettingsError, ServerVersionError: No other server would do better.
         """
-        if chooses_embedded(self._config):
+        if self.settings.falls_back_to_embedded:
             _say_once(EMBEDDED_CHOSEN)
         return self.pool.acquire()
 
@@ -110,7 +112,7 @@ class Connection:
 
     def _first_answer(self) -> carla.Client:
         """A client that has got the world."""
-        attempts = self._config["retries_on_error"]
+        attempts = self.settings.retries_on_error
         for _ in range(attempts - 1):
             try:
                 return self._enter()
@@ -129,7 +131,7 @@ class Connection:
         # With one thread the client handles messages in the order of their arrival, so that the events of a
         # frame are there when the tick returns; and idle threads of the client are not free.
         client = carla.Client(self.server.host, self.server.port, worker_threads=1)
-        client.set_timeout(self._config["timeout"])
+        client.set_timeout(self.settings.timeout)
         return client
 
     @property
@@ -165,7 +167,7 @@ class Connection:
         if self.pool.calls is None:
             raise ServerDiedError(_NO_SERVER)
         # The client's own time-outs come first: their messages say more.
-        seconds = (timeout or self._config["timeout"]) + 1.0
+        seconds = (timeout or self.settings.timeout) + 1.0
         return self.pool.calls.begin(function, *arguments, timeout=seconds)
 
     def ask(self, function: Callable[..., Result], *arguments: Any) -> Result:
@@ -177,11 +179,11 @@ class Connection:
     def patience(self) -> Iterator[float]:
         """Give calls of the client as long as loading a town may take; yields the seconds."""
         assert self.client is not None
-        self.client.set_timeout(self._config["load_timeout"])
+        self.client.set_timeout(self.settings.load_timeout)
         try:
-            yield self._config["load_timeout"]
+            yield self.settings.load_timeout
         finally:
-            self.client.set_timeout(self._config["timeout"])
+            self.client.set_timeout(self.settings.timeout)
 
     # The world
 
@@ -206,12 +208,12 @@ class Connection:
         settings.max_substep_delta_time = max(_SUBSTEP, timestep / _MOST_SUBSTEPS)
         settings.max_substeps = min(max(_FEWEST_SUBSTEPS, math.ceil(timestep / _SUBSTEP - 1e-6)), _MOST_SUBSTEPS)
         settings.deterministic_ragdolls = True
-        self.call(self.world.apply_settings, settings, self._config["timeout"])
+        self.call(self.world.apply_settings, settings, self.settings.timeout)
         self.timestep = timestep
 
     def _look_around(self) -> None:
         assert self.world is not None
-        self.map = self.call(self.world.get_map, timeout=self._config["load_timeout"])
+        self.map = self.call(self.world.get_map, timeout=self.settings.load_timeout)
         if self.blueprints is None:
             self.blueprints = self.call(self.world.get_blueprint_library)
         self.spectator = self.call(self.world.get_spectator)

@@ -22,7 +22,6 @@ from rllib_integration.config.server import ServerSettings
 from rllib_integration.scenario import check_spawn_points, choose_town, choose_weather, read_location
 from rllib_integration.sensors import CarlaSensor, SensorFactory
 from rllib_integration.sensors.base_sensor import attribute_problem, fits_type, nearest_hint, parse_transform
-from rllib_integration.servers import chosen_kind
 from rllib_integration.tracks.racetracks import RACETRACKS
 
 logger = logging.getLogger(__name__)
@@ -74,7 +73,7 @@ def check_setup(core_config: Settings, experiment_config: Settings) -> None:
         ConfigError: A town, weather, spawn point, route, blueprint or sensor can't be used.
     """
     settings = ServerSettings.from_core_config(core_config)
-    is_embedded = chosen_kind(settings) == "embedded" and not settings.extra_arguments
+    is_embedded = settings.chosen_kind == "embedded" and not settings.extra_arguments
     hero = experiment_config["hero"]
     unknown = [*_unknown_blueprints(hero["blueprint"]), *_unknown_towns(experiment_config["town"])]
     choose_weather(experiment_config["weather"], np.random.default_rng(0))

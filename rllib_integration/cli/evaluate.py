@@ -22,7 +22,7 @@ from rllib_integration.driving.trials import Task, drive_settings, drive_tasks
 from rllib_integration.failures import INTERRUPTED, report_failure
 from rllib_integration.processes.cpus import available_cpus
 from rllib_integration.processes.guard import run_guarded
-from rllib_integration.servers import EMBEDDED_CHOSEN, chooses_embedded
+from rllib_integration.servers import EMBEDDED_CHOSEN, ServerSettings
 
 FIRST_SEED = 1_000_000  # far from the seeds of training
 SUMMARY = "drive greedily from many starts; print distances, time off the lane and how it ended"
@@ -89,7 +89,7 @@ def _test(arguments: argparse.Namespace, experiment: str | None) -> int:
     seeds = range(arguments.seed, arguments.seed + arguments.episodes)
     tasks = [Task(policy, town, seed) for policy in policies for town in towns for seed in seeds]
     workers = min(arguments.workers or available_cpus(), len(tasks))
-    if chooses_embedded(env_config.get("carla") or {}):
+    if ServerSettings.from_core_config(env_config.get("carla") or {}).falls_back_to_embedded:
         print(EMBEDDED_CHOSEN, flush=True)  # here, or each worker would say it
         env_config = {**env_config, "carla": {**(env_config.get("carla") or {}), "server": "embedded"}}
     print(f"{len(tasks)} episodes on {workers} workers", flush=True)

@@ -3,43 +3,37 @@
 from __future__ import annotations
 
 from rllib_integration.annotations import Record, Settings
-from rllib_integration.config.merging import Rule, merge, one_of, positive
-from rllib_integration.config.server import ServerSettings
+from rllib_integration.config.merging import Rule, merge
+from rllib_integration.config.server import BESIDE_SERVER, RULES, ServerSettings
 
 BASE_CORE_CONFIG: Record = {
     "host": "localhost",  # of a server of kind "external"; all others listen on this machine's loopback
-    "timeout": 10.0,  # [s] that a running server may take to answer
-    "load_timeout": 120.0,  # [s] that it may take to load a town
+    "timeout": ServerSettings.timeout,  # [s] that a running server may take to answer
+    "load_timeout": ServerSettings.load_timeout,  # [s] that it may take to load a town
     "timestep": 0.05,  # [s] simulated in one tick
     "ticks_per_step": 1,  # ticks for which an action holds; a callback of `world.on_tick` may hear of the last only
-    "retries_on_error": 10,  # attempts to connect to a server that runs
-    "resolution_x": 600,  # [px] of the spectator's window and of rendered pictures
-    "resolution_y": 600,
-    "quality_level": "Low",  # Low, Medium, High or Epic
+    "retries_on_error": ServerSettings.retries_on_error,  # attempts to connect to a server that runs
+    "resolution_x": ServerSettings.resolution_x,  # [px] of the spectator's window and of rendered pictures
+    "resolution_y": ServerSettings.resolution_y,
+    "quality_level": ServerSettings.quality_level,  # Low, Medium, High or Epic
     "enable_map_assets": False,  # all layers of the town, or none but the road; towns named _Opt only
     "enable_rendering": "auto",  # true; false: cameras see nothing; auto: where a sensor of the hero is a camera
-    "show_display": False,  # the server's own window
+    "show_display": ServerSettings.show_display,  # the server's own window
     "seed": None,  # of the first episode, where reset() is given none
     "live_folder": None,  # where it tells viewers that it is there; None: where `carla-rllib view` looks by itself
     "record_episodes": 0,  # how many episodes of each evaluation of a training are saved, for the viewer to play
     "server": "auto",  # auto, embedded, packaged, docker, external; or a mapping with `kind` and its settings
 }
 
-_PIXELS = Rule(int, accepts=lambda value: 0 < value <= 8192, expected="a whole number of pixels above 0, up to 8192")
 _CORE_RULES = {
-    "timeout": positive("a number of seconds above 0", float),
-    "load_timeout": positive("a number of seconds above 0", float),
+    **{name: RULES[name] for name in BESIDE_SERVER if name in RULES},
     "timestep": Rule(float, accepts=lambda value: 0 < value <= 1, expected="a number of seconds above 0, up to 1"),
     "ticks_per_step": Rule(
         int, accepts=lambda ticks: 0 < ticks <= 10_000, expected="a whole number, 1 or more, up to 10000"
     ),
-    "retries_on_error": positive("a whole number, 1 or more", int),
-    "resolution_x": _PIXELS,
-    "resolution_y": _PIXELS,
     "enable_rendering": Rule(
         bool, str, accepts=lambda value: value in (True, False, "auto"), expected="true, false or 'auto'"
     ),
-    "quality_level": one_of("Low", "Medium", "High", "Epic"),
     "seed": Rule(
         int, type(None), accepts=lambda seed: seed is None or seed >= 0, expected="a whole number, 0 or more, or null"
     ),

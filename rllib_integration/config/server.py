@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Annotated, get_type_hints
 
 from rllib_integration.annotations import Settings
 from rllib_integration.config.merging import ConfigError, Rule, merge, one_of, positive
@@ -16,9 +18,72 @@ class ServerSettingsError(ConfigError, RuntimeError):
     """A value under `env_config.carla.server` (or `CARLA_ROOT`) can't be used."""
 
 
+Switch = Annotated[
+    bool | str, Rule(bool, str, accepts=lambda value: value in (True, False, "auto"), expected="true, false or 'auto'")
+]
+Seconds = Annotated[float, positive("a number of seconds above 0", float)]
+Pixels = Annotated[
+    int, Rule(int, accepts=lambda value: 0 < value <= 8192, expected="a whole number of pixels above 0, up to 8192")
+]
+Kind = Annotated[str, one_of(*KINDS)]
+Host = Annotated[
+    str,
+    Rule(
+        str,
+        accepts=lambda host: bool(host) and not any(character in host for character in ":/ "),
+        expected="a host's name or IPv4 address; the RPC port goes under env_config.carla.server.port",
+    ),
+]
+Port = Annotated[int, Rule(int, accepts=lambda port: 0 < port < 65536, expected="a port, 1 to 65535")]
+Gpu = Annotated[
+    int | str | None,
+    Rule(
+        int,
+        str,
+        type(None),
+        accepts=lambda gpu: not isinstance(gpu, str) or gpu == "auto",
+        expected="an index, 'auto' or null",
+    ),
+]
+Installation = Annotated[
+    str | None, Rule(str, type(None), expected="a folder, or null for the one that CARLA_ROOT names")
+]
+Image = Annotated[
+    str | None, Rule(str, type(None), expected="an image, or null for carlasim/carla of the client's release")
+]
+Words = Annotated[
+    tuple[str, ...],
+    Rule(
+        list,
+        accepts=lambda words: all(isinstance(word, (str, int, float)) for word in words),
+        expected="a list of words",
+    ),
+]
+StartSeconds = Annotated[
+    float | None,
+    Rule(
+        float,
+        type(None),
+        accepts=lambda seconds: seconds is None or seconds > 0,
+        expected="a number of seconds above 0, or null",
+    ),
+]
+LogFolder = Annotated[
+    Path | None, Rule(str, Path, type(None), expected="a folder, or null for the user's cache folder")
+]
+Episodes = Annotated[int, Rule(int, accepts=lambda count: count >= 0, expected="0 (never) or more episodes")]
+Gigabytes = Annotated[float, Rule(float, accepts=lambda size: size >= 0.0, expected="0 (never) or more GB")]
+Count = Annotated[int, positive("a whole number above 0", int)]
+Attempts = Annotated[int, positive("a whole number, 1 or more", int)]
+Quality = Annotated[str, one_of("Low", "Medium", "High", "Epic")]
+
+
 @dataclass(frozen=True)
 class ServerSettings:
-    """How to obtain a CARLA server. The last five come from `env_config.carla` itself, and are checked with it.
+    """How to obtain a CARLA server, and how long to wait for it.
+
+    All defaults and what else is allowed stand here. The last seven are settings of `env_config.carla` itself, the
+    others of its section `server`.
 
     Attributes:
         kind: `auto` (packaged if `CARLA_ROOT` is set, else embedded), `embedded`, `packaged`, `docker`, `external`.
@@ -44,29 +109,33 @@ class ServerSettings:
         resolution_x: width of that window [px].
         resolution_y: height of that window [px].
         timeout: seconds that a running server may take to answer.
+        load_timeout: seconds that it may take to load a town.
+        retries_on_error: attempts to connect to a server that runs.
     """
 
-    kind: str = "auto"
-    host: str = "127.0.0.1"
-    port: int = 2000
-    carla_root: str | None = None
-    image: str | None = None
-    gpu: int | str | None = "auto"
-    extra_arguments: tuple[str, ...] = ()
-    start_timeout: float | None = None
-    hang_after: float = 2.0
-    spare: bool | str = "auto"
-    log_folder: Path | None = None
+    kind: Kind = "auto"
+    host: Host = "127.0.0.1"
+    port: Port = 2000
+    carla_root: Installation = None
+    image: Image = None
+    gpu: Gpu = "auto"
+    extra_arguments: Words = ()
+    start_timeout: StartSeconds = None
+    hang_after: Seconds = 2.0
+    spare: Switch = "auto"
+    log_folder: LogFolder = None
     ignore_version: bool = False
-    pin_to_core: bool | str = "auto"
-    restart_every_episodes: int = 0
-    restart_above_gb: float = 0.0
-    max_failures: int = 5
-    quality_level: str = "Low"
+    pin_to_core: Switch = "auto"
+    restart_every_episodes: Episodes = 0
+    restart_above_gb: Gigabytes = 0.0
+    max_failures: Count = 5
+    quality_level: Quality = "Low"
     show_display: bool = False
-    resolution_x: int = 600
-    resolution_y: int = 600
-    timeout: float = 10.0
+    resolution_x: Pixels = 600
+    resolution_y: Pixels = 600
+    timeout: Seconds = 10.0
+    load_timeout: Seconds = 120.0
+    retries_on_error: Attempts = 10
 
     @classmethod
     def from_core_config(cls, core_config: Settings) -> ServerSettings:
@@ -104,46 +173,33 @@ class ServerSettings:
                 "env_config.carla.server.spare is true, but a server of kind 'external' is never started here. "
                 "Leave it out, or choose a kind that is started: embedded, packaged or docker."
             )
-        return cls(**values, **{key: core_config[key] for key in _FROM_CORE if key in core_config})
+        return cls(**values, **{key: core_config[key] for key in BESIDE_SERVER if key in core_config})
+
+    @property
+    def chosen_kind(self) -> str:
+        """The kind that they lead to: with `auto`, packaged where CARLA is installed, else embedded."""
+        if self.kind != "auto":
+            return self.kind
+        return "packaged" if self.carla_root or "CARLA_ROOT" in os.environ else "embedded"
+
+    @property
+    def falls_back_to_embedded(self) -> bool:
+        """Whether no kind is configured, and the embedded server is taken for want of an installation."""
+        return self.kind == "auto" and self.chosen_kind == "embedded"
 
 
-_FROM_CORE = ("quality_level", "show_display", "resolution_x", "resolution_y", "timeout")
-_DEFAULTS = {field.name: field.default for field in fields(ServerSettings) if field.name not in _FROM_CORE}
-_SWITCH = Rule(bool, str, accepts=lambda value: value in (True, False, "auto"), expected="true, false or 'auto'")
-_SECONDS = positive("a number of seconds above 0", float)
-_RULES = {
-    "kind": one_of(*KINDS),
-    "host": Rule(
-        str,
-        accepts=lambda host: bool(host) and not any(character in host for character in ":/ "),
-        expected="a host's name or IPv4 address; the RPC port goes under env_config.carla.server.port",
-    ),
-    "port": Rule(int, accepts=lambda port: 0 < port < 65536, expected="a port, 1 to 65535"),
-    "carla_root": Rule(str, type(None), expected="a folder, or null for the one that CARLA_ROOT names"),
-    "image": Rule(str, type(None), expected="an image, or null for carlasim/carla of the client's release"),
-    "gpu": Rule(
-        int,
-        str,
-        type(None),
-        accepts=lambda gpu: not isinstance(gpu, str) or gpu == "auto",
-        expected="an index, 'auto' or null",
-    ),
-    "extra_arguments": Rule(
-        list,
-        accepts=lambda words: all(isinstance(word, (str, int, float)) for word in words),
-        expected="a list of words",
-    ),
-    "start_timeout": Rule(
-        float,
-        type(None),
-        accepts=lambda seconds: seconds is None or seconds > 0,
-        expected="a number of seconds above 0, or null",
-    ),
-    "hang_after": _SECONDS,
-    "spare": _SWITCH,
-    "log_folder": Rule(str, Path, type(None), expected="a folder, or null for the user's cache folder"),
-    "pin_to_core": _SWITCH,
-    "restart_every_episodes": Rule(int, accepts=lambda count: count >= 0, expected="0 (never) or more episodes"),
-    "restart_above_gb": Rule(float, accepts=lambda size: size >= 0.0, expected="0 (never) or more GB"),
-    "max_failures": positive("a whole number above 0", int),
+RULES: dict[str, Rule] = {
+    name: rule
+    for name, hint in get_type_hints(ServerSettings, include_extras=True).items()
+    for rule in getattr(hint, "__metadata__", ())
 }
+"""What each setting may be, where its default does not say it."""
+
+BESIDE_SERVER = (
+    *("quality_level", "show_display", "resolution_x", "resolution_y"),
+    *("timeout", "load_timeout", "retries_on_error"),
+)
+"""Settings of `env_config.carla` itself."""
+
+_DEFAULTS = {field.name: field.default for field in fields(ServerSettings) if field.name not in BESIDE_SERVER}
+_RULES = {name: rule for name, rule in RULES.items() if name in _DEFAULTS}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from rllib_integration.annotations import Settings
 from rllib_integration.config.server import ServerSettings
 from rllib_integration.servers.bounded_calls import BoundedCalls
@@ -34,19 +32,6 @@ _KINDS: dict[str, type[CarlaServer]] = {
 EMBEDDED_CHOSEN = "CARLA_ROOT is not set: using the embedded CARLA server."
 
 
-def chosen_kind(settings: ServerSettings) -> str:
-    """The kind of server that the settings lead to: with `auto`, packaged where CARLA is installed, else embedded."""
-    if settings.kind != "auto":
-        return settings.kind
-    return "packaged" if settings.carla_root or "CARLA_ROOT" in os.environ else "embedded"
-
-
-def chooses_embedded(core_config: Settings) -> bool:
-    """Whether no kind of server is configured, and the embedded one is taken for want of an installation."""
-    settings = ServerSettings.from_core_config(core_config)
-    return settings.kind == "auto" and chosen_kind(settings) == "embedded"
-
-
 def create_server(core_config: Settings) -> CarlaServer:
     """The server that `env_config.carla` asks for, not started yet.
 
@@ -56,8 +41,11 @@ def create_server(core_config: Settings) -> CarlaServer:
     Raises:
         ServerSettingsError: the section `server` can't be used.
     """
-    settings = ServerSettings.from_core_config(core_config)
-    return _KINDS[chosen_kind(settings)](settings)
+    return _server_of(ServerSettings.from_core_config(core_config))
+
+
+def _server_of(settings: ServerSettings) -> CarlaServer:
+    return _KINDS[settings.chosen_kind](settings)
 
 
 def check_server(settings: ServerSettings) -> None:
@@ -66,19 +54,12 @@ def check_server(settings: ServerSettings) -> None:
     Raises:
         ServerSettingsError: It is not there.
     """
-    _KINDS[chosen_kind(settings)](settings).check()
+    _server_of(settings).check()
 
 
-def create_pool(core_config: Settings) -> ServerPool:
-    """The pool of one environment's servers, each as `create_server` makes it; none is started yet.
-
-    Args:
-        core_config: the `carla` section of the environment's configuration.
-
-    Raises:
-        ServerSettingsError: the section `server` can't be used.
-    """
-    return ServerPool(lambda: create_server(core_config))
+def create_pool(settings: ServerSettings) -> ServerPool:
+    """The pool of one environment's servers, of the kind that the settings ask for; none is started yet."""
+    return ServerPool(lambda: _server_of(settings))
 
 
 __all__ = [
@@ -96,7 +77,6 @@ __all__ = [
     "ServerStartError",
     "ServerVersionError",
     "check_server",
-    "chosen_kind",
     "create_pool",
     "create_server",
     "is_port_free",

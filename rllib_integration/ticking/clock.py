@@ -24,19 +24,17 @@ class WorldClock:
         connection: The server, its client and the world.
         traffic: The traffic in it; while there is some, its process ticks.
         sensors: Whose data belong to the frame of a step.
-        timeout: Seconds that a tick may take.
 
     Attributes:
         sensors: Those. Another world has others.
         sensors_are_new: Set it where sensors were spawned: the next step waits until they listen.
     """
 
-    def __init__(self, connection: Connection, traffic: TownTraffic, sensors: SensorInterface, timeout: float) -> None:
+    def __init__(self, connection: Connection, traffic: TownTraffic, sensors: SensorInterface) -> None:
         self.sensors = sensors
         self.sensors_are_new = False
         self._connection = connection
         self._traffic = traffic
-        self._timeout = timeout
         self._frames: FrameWatch | None = None
         self._under_way: Ticker | None = None
 
@@ -89,7 +87,7 @@ class WorldClock:
         world, calls = connection.world, connection.pool.calls
         if world is None or calls is None:
             raise ServerDiedError("There is no CARLA server whose world could be ticked.")
-        place = TickedWorld(world, calls, self._timeout, sensors, self.sensors_are_new)
+        place = TickedWorld(world, calls, connection.settings.timeout, sensors, self.sensors_are_new)
         if traffic.process is not None:
             return TrafficTicker(place, self._watch(place), traffic.process, rests=traffic.has_manager)
         # Pictures of several ticks at once would take longer than the time allowed for one, and of ticks at once only

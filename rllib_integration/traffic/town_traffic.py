@@ -35,20 +35,16 @@ class TownTraffic:
 
     Args:
         connection: The server, its client and the world.
-        timeout: Seconds that the server may take to answer.
-        load_timeout: Seconds that it may take to begin or to replace the traffic.
 
     Attributes:
         process: The process that owns the traffic and ticks the world; None while there is none.
         port: Of the Traffic Manager; 0 before the first.
     """
 
-    def __init__(self, connection: Connection, timeout: float, load_timeout: float) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.process: Traffic | None = None
         self.port = 0
         self._connection = connection
-        self._timeout = timeout
-        self._load_timeout = load_timeout
         self._lease: PortLease | None = None
         self._manager: carla.TrafficManager | None = None
 
@@ -91,17 +87,17 @@ class TownTraffic:
             self._start()
         assert self.process is not None
         settings = (seed, n_vehicles, n_walkers, hybrid, keep_clear)
-        notes = self._connection.call(self.process.spawn, *settings, timeout=self._load_timeout)
+        notes = self._connection.call(self.process.spawn, *settings, timeout=self._connection.settings.load_timeout)
         assert self._connection.map is not None
         for note in notes:
             logger.warning("%s: %s", town_name(self._connection.map.name), note)
 
     def _start(self) -> None:
-        server = self._connection.server
+        server, timeout = self._connection.server, self._connection.settings.timeout
         self._lease_port()
-        outlives = 0.0 if server.started_here else self._timeout
-        arguments = (server.host, server.port, self.port, self._timeout, server.log_path, outlives)
-        self.process = self._connection.call(Traffic, *arguments, timeout=self._load_timeout)
+        outlives = 0.0 if server.started_here else timeout
+        arguments = (server.host, server.port, self.port, timeout, server.log_path, outlives)
+        self.process = self._connection.call(Traffic, *arguments, timeout=self._connection.settings.load_timeout)
 
     def clear(self) -> bool:
         """Destroy all vehicles and walkers; return whether there were any.
