@@ -16,10 +16,10 @@ import numpy as np
 
 from rllib_integration.annotations import Settings
 from rllib_integration.config.core import BASE_CORE_CONFIG, resolve_core_config
-from rllib_integration.config.merging import ConfigError, nearest_sentence
 from rllib_integration.connection import Connection
 from rllib_integration.dynamics import Dynamics, gear_at_speed
 from rllib_integration.metrics import COLLISION_SENSOR, EpisodeMetrics
+from rllib_integration.own_actors import OwnActors
 from rllib_integration.roads.routes import plan_route
 from rllib_integration.scenario import (
     SpawnError,
@@ -31,7 +31,6 @@ from rllib_integration.scenario import (
     town_name,
 )
 from rllib_integration.sensors import SensorFactory, SensorInterface
-from rllib_integration.sensors.bird_view_manager import BirdviewManager
 from rllib_integration.servers import (
     CarlaServer,
     ServerDiedError,
@@ -46,16 +45,14 @@ from rllib_integration.telemetry.painter import Painter
 from rllib_integration.ticking.clock import WorldClock
 from rllib_integration.tracks.racetracks import RACETRACKS
 from rllib_integration.traffic.town_traffic import TownTraffic
+from rllib_integration.world_views import WorldViews
 
 __all__ = ["BASE_CORE_CONFIG", "CarlaCore", "is_used", "kill_all_servers", "resolve_core_config"]
 
 logger = logging.getLogger(__name__)
 
-_SPECTATOR_BEHIND = 5.0  # [m]
-_SPECTATOR_ABOVE = 3.0  # [m]
 _SPIN_UP = 0.5  # [s] in which the clutch brings the engine to the wheels' speed
 _STANDING = 0.5  # [m/s] below which it may be at rest
-_BIRD_VIEW_RADIUS = 25.0  # [m] shown to people
 _EPISODES_OF_A_CLIENT = 2000
 _POINTS_KEPT_CLEAR = 20  # of a route with scenarios, which traffic keeps away from as it is spawned
 
@@ -79,6 +76,8 @@ class CarlaCore:
         hero: The vehicle that the experiment drives; None while there is none, typed as it is in an episode.
         sensor_interface: The hero's sensors and their data.
         traffic: The vehicles and walkers around the hero.
+        own_actors: All that the environment has spawned.
+        views: What people see of the world.
         clock: Ticks the world.
         frame: The frame of the last tick.
         metrics: What has happened in the episode: distance, collisions, lights run, and so on.
@@ -93,26 +92,22 @@ class CarlaCore:
     def __init__(self, config: Settings | None = None) -> None:
         self.config = resolve_core_config(config)
         self.connection = Connection(self.config)
-        self.hero: carla.Vehicle
-        self._lose_hero()
+        self.hero = cast(carla.Vehicle, None)
         self.sensor_interface = SensorInterface(self.connection.ask)
         self.metrics: EpisodeMetrics | None = None
         self.frame = 0
         self.server_port = 0
         self.traffic = TownTraffic(self.connection)
+        self.own_actors = OwnActors(self.connection, self.traffic)
+        self.views = WorldViews(self.connection)
         self.clock = WorldClock(self.connection, self.traffic, self.sensor_interface)
         self._engine_turns = False
-        self._extras: list[carla.Actor] = []
         self._weather: carla.WeatherParameters | None = None
         self.rng = np.random.default_rng()
         self._start_poses: list[carla.Transform] = []
         self._has_sensed = False
-        self._bird_view: BirdviewManager | None = None
-        self._bird_view_size = 0
         self._episodes_of_client = 0
         self._forgotten: list[object] = []
-        self._orphans: dict[int, list[int]] = {}
-        self._painter: Painter | None = None
         try:
             self.connect()
         except BaseException:
@@ -171,7 +166,7 @@ class CarlaCore:
         self._has_sensed = False
         self.connection.connect_client()
         self._share_world()
-        self._remove_orphans()
+        self.own_actors.remove_orphans()
         self._episodes_of_client = 0
         self._forgotten = []
 
@@ -213,34 +208,20 @@ class CarlaCore:
     def _forget_world(self) -> None:
         """Let go of a client that never recovers, without asking its server for anything."""
         if self.client is not None:
-            self._orphans = {self.world.id: self._own_actors()}
+            extras = self.own_actors.lose(self.hero, self.sensor_interface)
             # The client aborts the process if one of its own threads drops the last reference to it, as one that
             # still ends a sensor does. So all of it is kept until the next client is there.
             sensors = self.sensor_interface.abandon()
             self.sensor_interface = self.clock.sensors = SensorInterface(self.connection.ask)
-            self._forgotten = [*self.connection.forget(), self.hero, sensors, self._extras]
-            self._extras = []
+            self._forgotten = [*self.connection.forget(), self.hero, sensors, extras]
         self.traffic.forget()
         self.clock.forget()
-        self.metrics = self._bird_view = None
         self.connection.forget()
         self._lose_hero()
         self._weather = None
 
-    def _own_actors(self) -> list[int]:
-        """Ids of the hero, its sensors and the traffic, each after what is attached to it."""
-        of_carla = (getattr(sensor, "sensor", None) for sensor in self.sensor_interface.sensors.values())
-        sensors = [actor.id for actor in of_carla if actor is not None]
-        extras = [actor.id for actor in self._extras]
-        return [*self.traffic.all_actors, *extras, *sensors, *([self.hero.id] if self.hero is not None else [])]
-
-    def _remove_orphans(self) -> None:
-        """Destroy what was ours on a server that hung and answers again; one that we started would have been ended."""
-        ours = self._orphans.pop(self.world.id, [])
-        self._orphans = {}
-        if ours and not self.connection.server.started_here:
-            for actor in cast("Iterable[carla.Actor]", self.connection.call(self.world.get_actors, ours)):
-                self.connection.call(actor.destroy)
+    def _note_actors(self) -> None:
+        self.own_actors.note(self.hero, self.sensor_interface)
 
     def close(self) -> None:
         """Destroy what is ours, end the server if it was started here. Twice is fine."""
@@ -253,9 +234,7 @@ class CarlaCore:
             except RuntimeError as error:
                 logger.info("The world could not be left tidy: %s", error)
         self._forget_world()
-        if self._painter is not None:
-            self._painter.close()
-            self._painter = None
+        self.views.close()
         self.pool.close()
         self.traffic.close()
 
@@ -349,10 +328,8 @@ class CarlaCore:
         self.connection.call(self.client.get_server_version)
         removed = self._remove_hero()
         removed = self.traffic.clear() or removed
-        extras, self._extras = self._extras, []
-        for actor in extras:
-            self.connection.call(actor.destroy)
-        if removed or extras:
+        removed = self.own_actors.clear() or removed
+        if removed:
             self._tick_world()
 
     def spawn(self, type_id: str, pose: carla.Transform, **attributes: float | str) -> carla.Actor:
@@ -368,20 +345,8 @@ class CarlaCore:
             RuntimeError: There is no room.
             ServerError: The server failed.
         """
-        assert self.sensor_interface.blueprints is not None
-        blueprints = self.sensor_interface.blueprints
-        try:
-            blueprint = blueprints.find(type_id)
-        except IndexError:
-            names = [known.id for known in blueprints]
-            raise ConfigError(f"There is no blueprint '{type_id}'. {nearest_sentence(type_id, names)}") from None
-        for name, value in attributes.items():
-            if not blueprint.has_attribute(name):
-                raise ConfigError(f"{type_id} has no attribute '{name}'.")
-            blueprint.set_attribute(name, str(value))
-        actor = self.connection.call(self.world.spawn_actor, blueprint, pose)
-        self._extras.append(actor)
-        self.connection.server.note_actors(self.world.id, self._own_actors())
+        actor = self.own_actors.spawn(type_id, pose, **attributes)
+        self._note_actors()
         return actor
 
     def find_actors(self, pattern: str) -> list[carla.Actor]:
@@ -394,19 +359,19 @@ class CarlaCore:
         Raises:
             ServerError: The server failed.
         """
-        if actor in self._extras:
-            self._extras.remove(actor)
-            self.connection.call(actor.destroy)
+        self.own_actors.remove(actor)
 
     def _lose_hero(self) -> None:
+        """Have no hero, and nothing that was about it."""
         self.hero = cast(carla.Vehicle, None)
+        self.metrics = None
+        self.views.forget_hero()
 
     def _remove_hero(self) -> bool:
         if self.sensor_interface.sensors:
             self.connection.call(self.sensor_interface.destroy)
         hero = self.hero
         self._lose_hero()
-        self.metrics = self._bird_view = None
         if hero is None or not hero.is_alive:
             return False
         self.connection.call(hero.destroy)
@@ -437,14 +402,14 @@ class CarlaCore:
             blueprint.set_attribute("role_name", "hero")
         self.hero = cast(carla.Vehicle, self._spawn_on_first_free(blueprint, poses))
         self._engine_turns = False
-        self.connection.server.note_actors(self.world.id, self._own_actors())
+        self._note_actors()
         self._tick_world()
         self._prepare_sensors(hero_config["sensors"])
         self.clock.sensors_are_new = True
         self.sensor_interface.ticks_per_step = ticks_per_step
         self._spawn_sensors(hero_config["sensors"])
         self.metrics = self.connection.call(EpisodeMetrics, self.hero, self.map, self.sensor_interface)
-        self.connection.server.note_actors(self.world.id, self._own_actors())
+        self._note_actors()
 
     def change_dynamics(self, dynamics: Dynamics) -> None:
         """Make the hero the car of an episode; before it is put where it starts."""
@@ -571,7 +536,7 @@ class CarlaCore:
             drawn = int(self.rng.integers(2**31)) if n_vehicles or n_walkers else 0
         places = [*((pose.location.x, pose.location.y) for pose in self._start_poses[:1]), *keep_clear]
         self.traffic.spawn(n_vehicles, n_walkers, hybrid, drawn, places)
-        self.connection.server.note_actors(self.world.id, self._own_actors())
+        self._note_actors()
 
     @property
     def traffic_manager(self) -> carla.TrafficManager:
@@ -639,14 +604,7 @@ class CarlaCore:
     @property
     def painter(self) -> Painter:
         """Draws points, lines and texts into the viewer's picture of this world."""
-        if self._painter is None or self._painter.port != self.server_port:
-            if self._painter is not None:
-                self._painter.close()
-            self._painter = Painter(self.server_port, self.connection.server.host, self._simulated_seconds)
-        return self._painter
-
-    def _simulated_seconds(self) -> float:
-        return float(self.world.get_snapshot().timestamp.elapsed_seconds) if self.world is not None else 0.0
+        return self.views.painter
 
     def apply_hero_control(self, control: carla.VehicleControl) -> None:
         """Set the hero's control for the ticks to come. Does not wait for the server."""
@@ -660,25 +618,11 @@ class CarlaCore:
 
     def bird_view(self, size: int) -> np.ndarray:
         """The hero's surroundings from above, also where it has no such sensor: uint8 (size, size, 3), RGB."""
-        if self._bird_view is None or self._bird_view_size != size:
-            self._bird_view_size = size
-            attributes = {"type": "sensor.birdview", "size": size, "radius": _BIRD_VIEW_RADIUS}
-            SensorFactory.prepare(attributes, self.map)
-            self._bird_view = self.connection.call(
-                BirdviewManager, self.hero, self.map, size, _BIRD_VIEW_RADIUS, None, True
-            )
-        return self.connection.call(self._bird_view.render, self.sensor_interface.route)
+        return self.views.bird_view(self.hero, self.sensor_interface.route, size)
 
     def set_spectator_camera_view(self) -> None:
         """Move the spectator behind and above the hero. Does not wait for the server."""
-        pose = self.hero.get_transform()
-        forward = pose.get_forward_vector()
-        place = carla.Location(
-            pose.location.x - forward.x * _SPECTATOR_BEHIND,
-            pose.location.y - forward.y * _SPECTATOR_BEHIND,
-            pose.location.z - forward.z * _SPECTATOR_BEHIND + _SPECTATOR_ABOVE,
-        )
-        self.spectator.set_transform(carla.Transform(place, pose.rotation))
+        self.views.follow(self.hero)
 
 
 def _places_of_scenarios(experiment_config: Settings) -> list[tuple[float, float]]:
