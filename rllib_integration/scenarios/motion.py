@@ -19,6 +19,11 @@ _LOOK_AHEAD_TIME = 0.5  # [s] of driving that it looks farther ahead
 _WHEELBASE = 0.6  # of a vehicle's length
 _FULL_LOCK = math.radians(70.0)  # [rad] that CARLA's cars turn their front wheels at steer = 1
 _BRAKING = 4.0  # [m/s^2] at which flows of cars stop for what is ahead
+_HOLDING, _HOLDING_PER_SPEED = 0.3, 0.01  # throttle that holds a speed, about, and more of it for each m/s
+_FOR_SPEED, _FOR_SPEED_IN_TIME = 0.3, 0.4  # throttle for each m/s that is missing, and for each of it and second
+_NEARLY = 1.0  # [m/s] off the speed that is wanted, from which on the throttle that holds it is sought
+_MOST_SOUGHT = 0.4  # of throttle: cars differ by so much
+_SPIN_UP = 0.5  # [s] in which a car that was given a speed is kept at it, while its engine begins to turn
 _ROOM = 6.0  # [m] that they keep to it, between middles of boxes and their own front
 _BEFORE_THE_HERO = 0.4  # [s] that somebody who crosses is in the middle of the lane before the hero comes
 _SLOWEST_CROSSING, _FASTEST_CROSSING = 1.0, 3.5  # [m/s]
@@ -42,6 +47,9 @@ class Car:
         self.vehicle = vehicle
         self.path = path
         self._begin = path.pose(begin)
+        self._sought = 0.0
+        self._launched: tuple[float, float] | None = None
+        self._last_time = self._time
         self._wheelbase = 2.0 * vehicle.bounding_box.extent.x * _WHEELBASE
 
     @property
@@ -53,6 +61,11 @@ class Car:
     def _pose(self) -> carla.Transform:
         pose = self.vehicle.get_transform()
         return self._begin if pose.location == carla.Location() else pose
+
+    @property
+    def _time(self) -> float:
+        """Simulated time, as far as the client knows it [s]."""
+        return self.vehicle.get_world().get_snapshot().timestamp.elapsed_seconds
 
     @property
     def speed(self) -> float:
@@ -67,14 +80,31 @@ class Car:
 
     def launch(self, speed: float) -> None:
         """Give it a speed [m/s] at once, along its path."""
+        self._launched = speed, self._time
+        self._keep_up(speed)
+        self.drive(speed)
+
+    def _keep_up(self, speed: float) -> None:
         yaw = self.path.yaw(self.at)
         self.vehicle.set_target_velocity(carla.Vector3D(speed * math.cos(yaw), speed * math.sin(yaw), 0.0))
-        self.drive(speed)
 
     def drive(self, speed: float) -> None:
         """Go on along the path, towards a speed [m/s]."""
+        now = self._time
+        elapsed, self._last_time = now - self._last_time, now
+        if self._launched is not None:
+            launched, since = self._launched
+            if now - since < _SPIN_UP and speed > 0.5 * launched:
+                self._keep_up(min(speed, launched))
+            else:
+                self._launched = None
         error = speed - self.speed
-        throttle = float(np.clip(0.15 + 0.02 * speed + 0.3 * error, 0.0, 1.0)) if speed > 0.1 else 0.0
+        if self._launched is None and abs(error) < _NEARLY:
+            # A held throttle leads to a speed, another one for each car and gear.
+            self._sought += _FOR_SPEED_IN_TIME * error * elapsed
+            self._sought = min(max(self._sought, -_MOST_SOUGHT), _MOST_SOUGHT)
+        wanted = _HOLDING + _HOLDING_PER_SPEED * speed + self._sought + _FOR_SPEED * error
+        throttle = min(max(wanted, 0.0), 1.0) if speed > 0.1 else 0.0
         brake = float(np.clip(-0.3 * error, 0.0, 1.0)) if error < -1.0 or speed <= 0.1 else 0.0
         steer = self._steer()
         self.vehicle.apply_control(carla.VehicleControl(throttle=0.0 if brake else throttle, brake=brake, steer=steer))
