@@ -42,6 +42,17 @@ from rllib_integration.setup_check import check_setup
 from rllib_integration.step_check import action_guard, check_control, read_reward
 from rllib_integration.telemetry.replay import REPLAYS_FOLDER, default_replays
 from rllib_integration.telemetry.reporter import Reporter
+from rllib_integration.user_code import (
+    COMPUTE_ACTION,
+    COMPUTE_REWARD,
+    GET_DONE,
+    GET_OBSERVATION,
+    GET_TRUNCATED,
+    PLACE_HERO,
+    PREPARE_WORLD,
+    RESET,
+    UserCode,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -121,6 +132,8 @@ class CarlaEnv(gymnasium.Env):
         self._window: Window | None = None
         live = core_config["live_folder"]
         self._left_to_record = 0
+        self._steps = 0
+        self._user_code = UserCode(self.experiment, Path(live) if live else None)
         self._reporter = Reporter(Path(live) if live else None, runner, step_seconds, self.observation_space)
 
     @property
@@ -213,6 +226,8 @@ class CarlaEnv(gymnasium.Env):
                 break
             except RuntimeError as error:
                 self._recover_from(error)
+            finally:
+                self._user_code.inside[0] = 0
         self.core.pool.episode_began()
         info["servers"] = self.core.pool.metrics()
         if self._lost_at is not None:
@@ -227,18 +242,24 @@ class CarlaEnv(gymnasium.Env):
         return observation, info
 
     def _begin_episode(self, experiment_config: Settings, seed: int) -> tuple[Observation, Record]:
-        core = self.core
+        core, self._steps = self.core, 0
+        self._user_code.begin_episode()
+        inside = self._user_code.inside
         rng = np.random.default_rng([seed, _SCENARIO_STREAM])
         chosen = choose_route(experiment_config, rng)
         config = copy_settings(core.setup_experiment(chosen, seed, lambda town: situate(chosen, town, rng)))
+        inside[0] = PREPARE_WORLD
         self.experiment.prepare_world(core, config)
+        inside[0] = 0
         core.reset_hero(config["hero"], core.config["ticks_per_step"])
         decision = core.config["timestep"] * core.config["ticks_per_step"]
         self._dynamics = Dynamics(config["dynamics_randomisation"], [seed, _DYNAMICS_STREAM], decision)
         core.change_dynamics(self._dynamics)
         scenarios = config["scenarios"]
         start = core.hero.get_transform() if core.hero is not None and scenarios["pinned"] else None
+        inside[0] = PLACE_HERO
         self.experiment.place_hero(core)
+        inside[0] = 0
         if start is not None:
             launch(core, start, scenarios["start_speed"], rng)
         core.set_route(config["route"])
@@ -246,9 +267,13 @@ class CarlaEnv(gymnasium.Env):
         self._level = scenarios["level"]
         self._criteria = LeaderboardCriteria(core) if scenarios["leaderboard"] else None
         self._began = time.monotonic()
+        inside[0] = RESET
         self.experiment.reset()
+        inside[0] = 0
         self._sensor_data = core.tick(None)
+        inside[0] = GET_OBSERVATION
         observation, info = self.experiment.get_observation(self._sensor_data)
+        inside[0] = 0
         self._check_observation(observation)
         if self._dynamics.told:
             info = {**info, "dynamics": self._dynamics.told}
@@ -288,8 +313,13 @@ class CarlaEnv(gymnasium.Env):
             raise gymnasium.error.ResetNeeded("Call reset() before step(): no episode has begun, or it has ended.")
         self._check_action(action)
         self._action, self._loss = action, None
+        self._steps += 1
+        self._user_code.begin_step(self._steps)
+        inside = self._user_code.inside
         try:
+            inside[0] = COMPUTE_ACTION
             control = self.experiment.compute_action(action)
+            inside[0] = 0
             check_control(control, self.experiment)
             if self._director is not None:
                 control = self._director.act(control)
@@ -299,6 +329,8 @@ class CarlaEnv(gymnasium.Env):
         except RuntimeError as error:
             self._recover_from(error)
             self._loss = str(error)
+        finally:
+            inside[0] = 0
 
     def finish_step(self) -> tuple[Observation, float, bool, bool, Record]:
         """Wait for the simulator; return what `step` returns."""
@@ -308,6 +340,8 @@ class CarlaEnv(gymnasium.Env):
             except RuntimeError as error:
                 self._recover_from(error)
                 self._loss = str(error)
+            finally:
+                self._user_code.inside[0] = 0
         if self._loss is not None:
             observation, reward, terminated, truncated = self._last_observation, 0.0, False, True
             info = {"server_restarted": True, "server_failure": self._loss, "end": "server_lost"}
@@ -323,13 +357,18 @@ class CarlaEnv(gymnasium.Env):
         return observation, reward, terminated, truncated, info
 
     def _advance(self) -> tuple[Observation, float, bool, bool, Record]:
-        experiment, core = self.experiment, self.core
+        experiment, core, inside = self.experiment, self.core, self._user_code.inside
         self._sensor_data = core.finish_tick()
+        inside[0] = GET_OBSERVATION
         observation, info = experiment.get_observation(self._sensor_data)
         self._check_observation(observation)
+        inside[0] = GET_DONE
         terminated = bool(experiment.get_done_status(observation, core))
+        inside[0] = GET_TRUNCATED
         truncated = bool(experiment.get_truncated_status(observation, core))
+        inside[0] = COMPUTE_REWARD
         reward, parts = read_reward(experiment.compute_reward(observation, core), experiment)
+        inside[0] = 0
         info = dict(info)  # not before: experiments add what the calls above have found
         if parts is not None:
             info["reward_parts"] = parts
@@ -401,6 +440,7 @@ class CarlaEnv(gymnasium.Env):
         """End the server, if it was started here, and all that hangs on it. Twice is fine."""
         self._in_episode = False
         self._reporter.close()
+        self._user_code.close()
         if self._window is not None:
             self._window.close()
             self._window = None

@@ -113,11 +113,16 @@ def original_error(error: BaseException) -> BaseException:
         error = inner
 
 
+def is_users_file(file: str) -> bool:
+    """Whether a source file belongs to neither this library nor an installed package."""
+    return not file.startswith("<") and not str(Path(file).resolve()).startswith(_NOT_THE_USERS)
+
+
 def _users_place(text: str) -> str:
     """The innermost frame of a traceback's text that lies in neither this library nor an installed package."""
     for frame in reversed(list(_FRAME.finditer(text))):
         file = frame["file"]
-        if not file.startswith("<") and not str(Path(file).resolve()).startswith(_NOT_THE_USERS):
+        if is_users_file(file):
             place = f"  {file}, line {frame['line']}, in {frame['function']}"
             source = linecache.getline(file, int(frame["line"])).strip()
             return f"{place}\n    {source}" if source else place

@@ -7,6 +7,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from rllib_integration.telemetry.announcement import LIVE_FOLDER
+from rllib_integration.user_code import last_place
+
 _ROLE = re.compile(r"^:actor_name:(\w*EnvRunner\w*)$", re.MULTILINE)
 _SIGNAL = re.compile(r"\*\*\* (SIG\w+) received")
 _OUT_OF_MEMORY = re.compile(
@@ -14,6 +17,7 @@ _OUT_OF_MEMORY = re.compile(
 )
 _GIGABYTE = 1e9
 _LOG_BYTES = 200_000
+_MOST_LOST_INSIDE = 3
 
 
 @dataclass(frozen=True)
@@ -24,15 +28,18 @@ class LostRunner:
         pid: its process id.
         cause: a phrase, such as "it crashed (SIGSEGV)".
         log: file with its last words; None if it said nothing.
+        place: where in the experiment's own code it was; empty if elsewhere.
     """
 
     pid: int
     cause: str
     log: Path | None
+    place: str = ""
 
     def __str__(self) -> str:
+        inside = f" It was in {self.place} which may end the process (os._exit, a crash)." if self.place else ""
         where = f" Its last words are in {self.log}." if self.log else ""
-        return f"An env runner (process {self.pid}) was lost: {self.cause}. Ray starts another one.{where}"
+        return f"An env runner (process {self.pid}) was lost: {self.cause}.{inside} Ray starts another one.{where}"
 
 
 class LostRunners:
@@ -47,6 +54,7 @@ class LostRunners:
         self._ray_logs = ray_logs
         self._folder = folder
         self._known: set[int] = set()
+        self._lost_inside = 0
 
     def new(self) -> list[LostRunner]:
         """Those that have ended since the last look."""
@@ -58,7 +66,12 @@ class LostRunners:
             self._known.add(pid)
             if _ROLE.search(_end_of(output)):
                 found.append(self._examine(pid, output.with_suffix(".err")))
+        self._lost_inside += sum(1 for runner in found if runner.place)
         return found
+
+    def comes_again(self) -> bool:
+        """Whether so many were lost inside the experiment's own code that another will be, too."""
+        return self._lost_inside >= _MOST_LOST_INSIDE
 
     def _examine(self, pid: int, errors: Path) -> LostRunner:
         words = _end_of(errors)
@@ -66,7 +79,7 @@ class LostRunners:
         if any(not line.startswith(":") for line in words.splitlines()):  # those are Ray's own
             log = self._folder / f"lost_env_runner_{pid}.log"
             shutil.copyfile(errors, log)
-        return LostRunner(pid, self._cause(pid, words), log)
+        return LostRunner(pid, self._cause(pid, words), log, last_place(self._folder / LIVE_FOLDER, pid))
 
     def _cause(self, pid: int, words: str) -> str:
         for used, allowed, killed in _OUT_OF_MEMORY.findall(_end_of(self._ray_logs / "raylet.out")):

@@ -50,6 +50,7 @@ def ray_session(auto: bool) -> Iterator[Machine]:
     with scratch_folder() as files:
         session = Path(files, "r")  # Ray opens it to everybody, but nobody else gets into the folder around it
         session.mkdir(exist_ok=True)
+        _keep_raylet_quiet()
         try:
             ray.init(
                 address="local",
@@ -72,6 +73,14 @@ def ray_session(auto: bool) -> Iterator[Machine]:
             yield replace(machine, ray_logs=session / "session_latest" / "logs")
         finally:
             ray.shutdown()
+
+
+def _keep_raylet_quiet() -> None:
+    """Keep coloured lines about lost workers off the terminal: `LostRunners` says what can be known. No option does."""
+    from ray._private import worker
+
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda data, ignore_prefix=False: None
 
 
 @contextlib.contextmanager

@@ -38,6 +38,7 @@ from rllib_integration.training.ray_session import log_folder_elsewhere, native_
 from rllib_integration.training.run_storage import RunStorage, StorageError
 from rllib_integration.training.stop_rules import StopRules
 from rllib_integration.training.tensorboard import TensorBoard, TensorBoardError, launch_tensorboard
+from rllib_integration.user_code import stuck_calls
 
 if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm import Algorithm
@@ -228,7 +229,7 @@ class TrainingRun:
         tracking = RunTracking(self.trackers, self.folder, as_written(self.document), is_restored)
         status = "FAILED"
         meter = Meter(algorithm)
-        self._interruptible(algorithm, interruption, meter)
+        self._interruptible(algorithm, interruption, meter, lost)
         interruption.patient = True
         print(f"Run folder: {self.folder}", flush=True)
         board = None
@@ -246,6 +247,8 @@ class TrainingRun:
                 print(progress_line(result, progress, self.options.stop.seconds_left(progress), figures), flush=True)
                 if progress.steps_per_second == 0.0:
                     print(why_no_steps(algorithm), flush=True)
+                    for sentence in stuck_calls(self.folder / LIVE_FOLDER):
+                        print(sentence, flush=True)
                 self._save(algorithm, result)
                 if board is None and self.options.tensorboard:
                     board = self._start_tensorboard()
@@ -274,7 +277,9 @@ class TrainingRun:
 
         return find_classes(self.document).progress_figures
 
-    def _interruptible(self, algorithm: Algorithm, interruption: Interruption, meter: Meter) -> None:
+    def _interruptible(
+        self, algorithm: Algorithm, interruption: Interruption, meter: Meter, lost: LostRunners | None
+    ) -> None:
         """Make the algorithm look, before each training step, whether it is to stop."""
         from rllib_integration.training.runner_failures import raise_what_was_told
 
@@ -291,6 +296,12 @@ class TrainingRun:
             step()
             if group is not None and group.num_healthy_remote_workers() < group.num_remote_workers():
                 raise_what_was_told()
+                tell_losses(lost)
+                if lost is not None and lost.comes_again():
+                    raise TrainingError(
+                        "The experiment's own code has ended three env runners; the lines above name the method. "
+                        "Repair it, and start again."
+                    )
 
         algorithm.training_step = training_step
 
