@@ -3,6 +3,7 @@
     python3 .ci/check_package.py DIST
 
 The wheel is installed in a virtual environment of its own, which shares the packages of the one that this runs in.
+It is also installed, with what it needs, for each other supported Python that is found.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ PACKAGES = ("dqn_example", "minicarla", "ppo_example", "rl_example", "rllib_inte
 MADE = ("PKG-INFO", "setup.cfg", "rllib_integration.egg-info")
 """What the source distribution has beside the repository's files."""
 
+OTHER_PYTHONS = ("python3.10", "python3.11", "python3.12")
 COMMANDS = (
     ("carla-rllib", "--version"),
     ("carla-rllib", "configs", "quickstart"),
@@ -47,6 +49,28 @@ def main(dist: Path) -> None:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     compare(wheel.name, names, {name for name in tracked if name.startswith(tuple(f"{name}/" for name in PACKAGES))})
     try_out(wheel)
+    for python in OTHER_PYTHONS:
+        if python != f"python3.{sys.version_info.minor}" and starts(python):
+            try_out_on(python, wheel)
+
+
+def starts(python: str) -> bool:
+    """Whether an interpreter of this name is there, and not a version manager's stand-in for one that is not."""
+    try:
+        return subprocess.run([python, "-c", "import venv"], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def try_out_on(python: str, wheel: Path) -> None:
+    """Install a wheel with all that it requires for another Python, and run it."""
+    print(f"{wheel.name} on {python}", flush=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        environment = Path(scratch, "venv")
+        subprocess.run([python, "-m", "venv", environment], check=True)
+        pip = [environment / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel]
+        subprocess.run(pip, check=True)
+        run_commands(environment / "bin", Path(scratch))
 
 
 def git_files() -> Iterable[str]:
@@ -75,18 +99,18 @@ def try_out(wheel: Path) -> None:
         Path(library, "shared.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
         pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel]
         subprocess.run(pip, check=True)
-        clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        for program, *arguments in COMMANDS:
-            answer = subprocess.run(
-                [programs / program, *arguments],
-                cwd=elsewhere,
-                env=clean,
-                stdout=subprocess.PIPE,
-                text=True,
-                check=True,
-            ).stdout
+        answer = run_commands(programs, elsewhere)
         if not answer.startswith(library):
             raise SystemExit(f"{answer.strip()} was run instead of the wheel.")
+
+
+def run_commands(programs: Path, folder: Path) -> str:
+    """Run `COMMANDS` from a folder; return what the last one printed."""
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    for program, *arguments in COMMANDS:
+        command = [programs / program, *arguments]
+        answer = subprocess.run(command, cwd=folder, env=clean, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return answer
 
 
 if __name__ == "__main__":
