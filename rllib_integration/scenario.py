@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import TypeAlias, cast
 
 import carla
 import numpy as np
@@ -126,8 +126,12 @@ def choose_blueprint(
     return found[int(rng.integers(len(found)))]
 
 
+SpawnPoint: TypeAlias = str | Sequence[float]
+"""`"x,y,z"` or `"x,y,z,roll,pitch,yaw"` in metres and degrees, or the numbers."""
+
+
 def hero_transforms(
-    setting: str | Sequence[Any] | Mapping[str, Sequence[Any]],
+    setting: str | Sequence[SpawnPoint] | Mapping[str, Sequence[SpawnPoint]],
     carla_map: carla.Map,
     rng: np.random.Generator,
 ) -> list[carla.Transform]:
@@ -156,7 +160,7 @@ def hero_transforms(
     return [transforms[index] for index in rng.permutation(len(transforms))]
 
 
-def check_spawn_points(setting: str | Sequence[Any] | Mapping[str, Sequence[Any]]) -> None:
+def check_spawn_points(setting: str | Sequence[SpawnPoint] | Mapping[str, Sequence[SpawnPoint]]) -> None:
     """Refuse spawn points that can't be read, in whatever town.
 
     Raises:
@@ -168,7 +172,7 @@ def check_spawn_points(setting: str | Sequence[Any] | Mapping[str, Sequence[Any]
         _spawn_numbers(entry)
 
 
-def _spawn_numbers(entry: Any) -> list[float]:
+def _spawn_numbers(entry: SpawnPoint) -> list[float]:
     numbers = _read_numbers(entry)
     if len(numbers) not in (3, 6):
         raise ConfigError(
@@ -178,7 +182,7 @@ def _spawn_numbers(entry: Any) -> list[float]:
     return numbers
 
 
-def _read_spawn_point(entry: Any, carla_map: carla.Map, rng: np.random.Generator) -> carla.Transform:
+def _read_spawn_point(entry: SpawnPoint, carla_map: carla.Map, rng: np.random.Generator) -> carla.Transform:
     numbers = _spawn_numbers(entry)
     location = carla.Location(*numbers[:3])
     if len(numbers) == 6:

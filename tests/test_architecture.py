@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -203,3 +204,9 @@ def test_every_file_of_the_repository_goes_into_the_source_distribution() -> Non
         if "/" in file or not any(fnmatch(name, pattern) for pattern in included)
     }
     assert forgotten == set()
+
+
+def test_few_values_are_of_any_type() -> None:
+    files = (file for package in (LIBRARY, SERVER, *EXAMPLES) for file in (ROOT / package).rglob("*.py"))
+    count = sum(len(re.findall(r"\bAny\b", file.read_text(encoding="utf-8"))) for file in files)
+    assert count < 250, "say what a value is, by a type or an alias of `annotations`"

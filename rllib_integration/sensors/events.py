@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import carla
 
-from rllib_integration.annotations import Settings
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.sensors.base_sensor import EventSensor
 
 LONGEST_TEXT = 99
@@ -100,10 +100,10 @@ class V2x(EventSensor):
 
     type_id = "sensor.other.v2x"
 
-    def parse(self, data: Iterable[Any]) -> list[dict[str, Any]]:
+    def parse(self, data: Iterable[Any]) -> list[Record]:
         return [message.get() for message in data]
 
-    def strength(self, data: list[dict[str, Any]]) -> float:
+    def strength(self, data: list[Record]) -> float:
         return max((message["Power"] for message in data), default=-math.inf)
 
 
