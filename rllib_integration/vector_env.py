@@ -6,14 +6,11 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from functools import partial
-from multiprocessing.connection import wait
 from typing import Any
 
 import numpy as np
@@ -26,6 +23,7 @@ from numpy.typing import NDArray
 from rllib_integration.annotations import Action, Observation, Record, Settings
 from rllib_integration.carla_env import CarlaEnv, seeded_apart
 from rllib_integration.config.merging import ConfigError
+from rllib_integration.processes.workers import end_with_parent
 
 Flags = NDArray[np.bool_]
 
@@ -189,17 +187,11 @@ class CarlaProcessVectorEnv(AsyncVectorEnv):
 
 
 def _make_env(config: Settings) -> CarlaEnv:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
+    if multiprocessing.parent_process() is not None:
         # A Ctrl-C in the terminal is its parent's business. A handler, as what is ignored would be by servers, too.
         signal.signal(signal.SIGINT, lambda number, frame: None)
-        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+        end_with_parent()
     return CarlaEnv(config)
-
-
-def _end_with(sentinel: int) -> None:
-    wait([sentinel])
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 class ListedInfos(DictInfoToList):

@@ -6,12 +6,9 @@ number of workers. A worker is a process with one environment that stays in a to
 
 from __future__ import annotations
 
-import multiprocessing
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +19,7 @@ from rllib_integration.config.merging import ConfigError, overlay
 from rllib_integration.driving.policies import DrivingPolicy
 from rllib_integration.errors import IntegrationError
 from rllib_integration.failures import INTERRUPTED, Failure, UserCodeFailure
+from rllib_integration.processes.workers import WorkerError, run_workers, share_out
 
 if TYPE_CHECKING:
     from rllib_integration.carla_env import CarlaEnv
@@ -97,50 +95,22 @@ def drive_tasks(
         TrialError: A worker failed; the message is its own.
         UserCodeFailure: The user's own code failed in a worker.
     """
-    context = multiprocessing.get_context("spawn")
-    processes: list[BaseProcess] = []
-    answers: dict[Connection, BaseProcess] = {}
+    settings = (dict(env_config), dict(policies), load_policy, gamma)
+    shares = [(share, *settings) for share in _share_out(tasks, workers)]
     try:
-        for share in _share_out(tasks, min(workers, len(tasks))):
-            ours, theirs = context.Pipe(duplex=False)
-            arguments = (share, dict(env_config), dict(policies), load_policy, gamma, theirs)
-            processes.append(context.Process(target=_work, args=arguments, daemon=True))
-            processes[-1].start()
-            theirs.close()
-            answers[ours] = processes[-1]
-        yield from _records(answers)
-    finally:
-        for process in processes:
-            process.terminate()
-            process.join()
-
-
-def _records(answers: dict[Connection, BaseProcess]) -> Iterator[Record]:
-    """What the workers send until all of them have ended."""
-    while answers:
-        for connection in wait(list(answers)):
-            assert isinstance(connection, Connection)
-            try:
-                answer = connection.recv()
-            except EOFError:
-                process = answers.pop(connection)
-                process.join()
-                if process.exitcode:
-                    raise TrialError(
-                        f"A worker ended by itself with status {process.exitcode}: something called os._exit, or a "
-                        "native library ended the process."
-                    ) from None
-                continue
-            if isinstance(answer, Failure):
-                raise UserCodeFailure(answer) if answer.traceback else TrialError(answer.message)
-            yield answer
+        with contextlib.closing(run_workers(_work, shares)) as answers:
+            for answer in answers:
+                if isinstance(answer, Failure):
+                    raise UserCodeFailure(answer) if answer.traceback else TrialError(answer.message)
+                yield answer
+    except WorkerError as error:
+        raise TrialError(str(error)) from error
 
 
 def _share_out(tasks: Sequence[Task], workers: int) -> list[list[Task]]:
     """Each worker's tasks: by town, so that few change their town, and equally many."""
     ordered = sorted(tasks, key=lambda task: (task.town, task.seed, task.policy))
-    bounds = np.linspace(0, len(ordered), workers + 1).round().astype(int)
-    return [ordered[begin:end] for begin, end in pairwise(bounds)]
+    return share_out(ordered, workers)
 
 
 def _work(
@@ -149,7 +119,7 @@ def _work(
     policies: Mapping[str, str],
     load_policy: Callable[[str], DrivingPolicy],
     gamma: float,
-    answers: Connection,
+    send: Callable[[object], None],
 ) -> None:
     """Drive a worker's tasks, one after another; an error is an answer, too."""
     from rllib_integration.carla_env import CarlaEnv
@@ -162,13 +132,13 @@ def _work(
             for task in tasks:
                 if task.policy not in loaded:
                     loaded[task.policy] = load_policy(policies[task.policy])
-                answers.send(drive_episode(env, loaded[task.policy], task, gamma))
+                send(drive_episode(env, loaded[task.policy], task, gamma))
         finally:
             env.close()
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except Exception as error:
-        answers.send(Failure.of(error))
+        send(Failure.of(error))
 
 
 def drive_episode(env: CarlaEnv, policy: DrivingPolicy, task: Task, gamma: float) -> Record:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError
+from rllib_integration.processes.workers import WorkerError, run_workers, share_out
 from rllib_integration.suites.agents import RANDOM, RULE, Act, Agent
 from rllib_integration.suites.definitions import Scenario, weathers
 
@@ -72,40 +68,19 @@ def drive_all(env_config: Settings, agent: Agent, drives: Sequence[Drive], worke
     Raises:
         BenchmarkError: A worker failed; the message is its own.
     """
-    context = multiprocessing.get_context("spawn")
     ordered = sorted(drives, key=lambda one: (one.scenario.town, one.seed, one.key))
-    bounds = np.linspace(0, len(ordered), min(workers, len(ordered)) + 1).round().astype(int)
-    processes: list[BaseProcess] = []
-    answers: dict[Connection, BaseProcess] = {}
+    shares = [(dict(env_config), agent, share) for share in share_out(ordered, workers)]
     try:
-        for begin, end in pairwise(bounds.tolist()):
-            ours, theirs = context.Pipe(duplex=False)
-            work = (dict(env_config), agent, ordered[begin:end], theirs)
-            processes.append(context.Process(target=_work, args=work, daemon=True))
-            processes[-1].start()
-            theirs.close()
-            answers[ours] = processes[-1]
-        while answers:
-            for connection in wait(list(answers)):
-                assert isinstance(connection, Connection)
-                try:
-                    answer = connection.recv()
-                except EOFError:
-                    process = answers.pop(connection)
-                    process.join()
-                    if process.exitcode:
-                        raise BenchmarkError(f"A worker ended with status {process.exitcode}, unasked.") from None
-                    continue
+        with contextlib.closing(run_workers(_work, shares)) as answers:
+            for answer in answers:
                 if isinstance(answer, str):
                     raise BenchmarkError(answer)
                 yield answer
-    finally:
-        for process in processes:
-            process.terminate()
-            process.join()
+    except WorkerError as error:
+        raise BenchmarkError(str(error)) from error
 
 
-def _work(env_config: Record, agent: Agent, drives: Sequence[Drive], answers: Connection) -> None:
+def _work(env_config: Record, agent: Agent, drives: Sequence[Drive], send: Callable[[object], None]) -> None:
     from rllib_integration.carla_env import CarlaEnv
 
     try:
@@ -114,13 +89,13 @@ def _work(env_config: Record, agent: Agent, drives: Sequence[Drive], answers: Co
         try:
             act = agent.load(env.action_space, drives[0].seed)
             for drive in drives:
-                answers.send(drive_one(env, act, drive))
+                send(drive_one(env, act, drive))
         finally:
             env.close()
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except Exception as error:
-        answers.send(f"{type(error).__name__}: {' '.join(str(error).split())}")
+        send(f"{type(error).__name__}: {' '.join(str(error).split())}")
 
 
 def drive_one(env: CarlaEnv, act: Act, drive: Drive) -> Record:
