@@ -47,7 +47,6 @@ class Announcement:
         kind: "env" for an environment, "painter" for shapes alone.
         server: Kind of the simulator, such as "embedded".
         step_seconds: Simulated seconds between two decisions; 0 where nobody decides.
-        can_wait: Whether the process may be made to go slower than it could.
         sensors: The hero's sensors: name -> blueprint id.
         label: For people: what drives, such as a policy's name.
     """
@@ -61,7 +60,6 @@ class Announcement:
     kind: str = "env"
     server: str = ""
     step_seconds: float = 0.0
-    can_wait: bool = False
     sensors: dict[str, str] = field(default_factory=dict)
     label: str = ""
 

@@ -93,6 +93,7 @@ class Reporter:
         self._return = 0.0
         self._introduced = False
         self._told_at = 0.0
+        self._due_at = 0.0
         self._pictures_at: dict[str, float] = {}
         self._wish: tuple[Path, Record] | None = None
         self._recorder: EpisodeRecorder | None = None
@@ -233,6 +234,7 @@ class Reporter:
         if ring is None or not ring.is_watched():
             self._introduced = False
             return
+        self._keep_pace(ring.pace())
         if not self._introduced:
             self._introduce(core)
         closely = ring.is_watched_closely()
@@ -243,6 +245,20 @@ class Reporter:
         ring.write(self._record(core, action, reward, end, info))
         if closely:
             self._tell_pictures(core.frame, observation, sensor_data)
+
+    def _keep_pace(self, factor: float) -> None:
+        """Go no faster than somebody wants who drives a car in this world.
+
+        Args:
+            factor: Seconds of simulation for each second of life; 0 for as fast as it goes.
+        """
+        if factor <= 0.0:
+            return
+        now = time.monotonic()
+        due = max(self._due_at, now - self._step_seconds)  # what is late does not hurry to catch up
+        self._due_at = due + self._step_seconds / factor
+        if self._due_at > now:
+            time.sleep(self._due_at - now)
 
     def _introduce(self, core: WatchedWorld) -> None:
         assert self._ring is not None

@@ -12,9 +12,8 @@ from the end of the file to its beginning. All numbers are little-endian.
            16  u64  bytes ever written; the writer raises it when a record is complete
            24  f64  watched until, seconds of the system's monotonic clock
            32  f64  watched closely until, same clock
-           40  f64  pace: seconds of simulation for each second of life; 0 as fast as it goes, negative stands still
+           40  f64  pace: seconds of simulation for each second of life; 0 as fast as it goes
            48  f64  pace holds until, same clock
-           56  u64  single steps asked for while the simulation stands still, ever
            64  u64  bytes ever written or being written; raised before a record is begun
 """
 
@@ -25,7 +24,6 @@ import os
 import struct
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import msgpack
 
@@ -40,23 +38,11 @@ _INTRODUCTION = struct.Struct("<IIQ")
 _COUNT = struct.Struct("<Q")
 _SECONDS = struct.Struct("<d")
 _LENGTH = struct.Struct("<I")
-_WRITTEN, _WATCHED, _CLOSELY, _PACE, _PACE_UNTIL, _STEPS, _BEGUN = 16, 24, 32, 40, 48, 56, 64
+_WRITTEN, _WATCHED, _CLOSELY, _PACE, _PACE_UNTIL, _BEGUN = 16, 24, 32, 40, 48, 64
 
 
 class RingError(IntegrationError, RuntimeError):
     """A file is no ring that this version can read."""
-
-
-class Pace(NamedTuple):
-    """How fast a viewer wants a simulation to go.
-
-    Attributes:
-        factor: Seconds of simulation for each second of life; 0 as fast as it goes, negative stands still.
-        steps: Single steps asked for while it stands still, ever.
-    """
-
-    factor: float
-    steps: int
 
 
 class RingWriter:
@@ -88,12 +74,11 @@ class RingWriter:
         """Whether a reader wants every step and picture."""
         return bool(_SECONDS.unpack_from(self._map, _CLOSELY)[0] > time.monotonic())
 
-    def pace(self) -> Pace:
-        """What readers want; as fast as it goes where none says otherwise."""
-        (until,) = _SECONDS.unpack_from(self._map, _PACE_UNTIL)
-        if until < time.monotonic():
-            return Pace(0.0, 0)
-        return Pace(_SECONDS.unpack_from(self._map, _PACE)[0], _COUNT.unpack_from(self._map, _STEPS)[0])
+    def pace(self) -> float:
+        """Seconds of simulation that a reader wants for each second of life; 0 for as fast as it goes."""
+        if _SECONDS.unpack_from(self._map, _PACE_UNTIL)[0] < time.monotonic():
+            return 0.0
+        return float(_SECONDS.unpack_from(self._map, _PACE)[0])
 
     def write(self, record: Record) -> bool:
         """Append a record; False if it is larger than half of the ring, and left out."""
@@ -152,13 +137,9 @@ class RingReader:
             _SECONDS.pack_into(self._map, _CLOSELY, until)
 
     def ask_pace(self, factor: float, seconds: float) -> None:
-        """Ask for a pace (see `Pace.factor`) that holds for so many seconds."""
+        """Ask for a pace (see `RingWriter.pace`) that holds for so many seconds."""
         _SECONDS.pack_into(self._map, _PACE, factor)
         _SECONDS.pack_into(self._map, _PACE_UNTIL, time.monotonic() + seconds)
-
-    def ask_step(self) -> None:
-        """Ask for one step of a simulation that stands still."""
-        _COUNT.pack_into(self._map, _STEPS, _COUNT.unpack_from(self._map, _STEPS)[0] + 1)
 
     def read(self) -> list[Record]:
         """The records written since the last call; `missed` counts the bytes that were overwritten before."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import carla
@@ -12,7 +12,7 @@ from rllib_integration.errors import IntegrationError
 
 WEATHERS = ("ClearNoon", "CloudyNoon", "WetNoon", "HardRainNoon", "SoftRainSunset", "ClearSunset", "ClearNight")
 _CAR = "vehicle.tesla.model3"
-_ROLE = "hero"
+_ROLES = ("hero", "person")  # the first one where no agent has it
 _PLACES_TRIED = 40
 
 
@@ -31,6 +31,11 @@ class Controls:
         self._world = world
         self._stands = False
         self._car: carla.Vehicle | None = None
+
+    @property
+    def car(self) -> int:
+        """Id of the car that a person drives; 0 if there is none."""
+        return self._car.id if self._car is not None else 0
 
     def do(self, wish: Mapping[str, Any]) -> None:
         """Do what a browser asks for.
@@ -66,7 +71,9 @@ class Controls:
         if self._car is not None and self._car.is_alive:
             return
         blueprint = self._world.get_blueprint_library().find(_CAR)
-        blueprint.set_attribute("role_name", _ROLE)
+        actors: Iterable[carla.Actor] = self._world.get_actors().filter("vehicle.*")
+        taken = {actor.attributes.get("role_name") for actor in actors}
+        blueprint.set_attribute("role_name", _ROLES[_ROLES[0] in taken])
         places = self._world.get_map().get_spawn_points()
         for place in random.sample(places, min(len(places), _PLACES_TRIED)):
             car = self._world.try_spawn_actor(blueprint, place)

@@ -40,10 +40,6 @@ class EnvFeed:
         """Ask for a pace for as long as this feed is read."""
         self._ring.ask_pace(factor, _WATCH_SECONDS)
 
-    def ask_step(self) -> None:
-        """Ask for one step of an environment that stands still."""
-        self._ring.ask_step()
-
     def close(self) -> None:
         """Let go of the ring."""
         self._ring.close()

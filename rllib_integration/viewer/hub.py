@@ -216,7 +216,6 @@ class Hub:
             "port": source.port,
             "server": announcement.server if announcement is not None else "",
             "step": announcement.step_seconds if announcement is not None else 0.0,
-            "waits": announcement.can_wait if announcement is not None else False,
             "sensors": announcement.sensors if announcement is not None else {},
         }
 

@@ -31,7 +31,9 @@ logger = logging.getLogger(__name__)
 _LINGER_SECONDS = 3.0  # for which a world is kept at hand when nobody looks at it any more, as while a page is reloaded
 _FRESH_SECONDS = 10.0  # for which an episode that has ended is still the newest one to somebody who asks for one
 _LEAD = 600  # frames kept that came before it was known that an episode had begun with them
+_EAGER_SECONDS = 10.0  # for which all frames are heard after an episode that was over before they were
 _LAST_FRAME_SECONDS = 1.0  # that the last frame of an episode may come after its last step
+_FEWEST_FRAMES = 3  # of an episode worth showing
 _MOST_ACTORS = 4000
 _MOST_SHAPES = 5000
 _STATE_KINDS = (Kind.WORLD, Kind.SIGNALS, Kind.SENSORS, Kind.WEATHER, Kind.STATE)
@@ -104,6 +106,7 @@ class Source:
         self.recent = Recent()
         self._roles = hero_roles
         self._viewers: set[Viewer] = set()
+        self._driver: Viewer | None = None
         self._link: WorldLink | None = None
         self._linger: asyncio.TimerHandle | None = None
         self._feed: EnvFeed | None = None
@@ -120,6 +123,7 @@ class Source:
         self._frame = 0
         self._last_step: tuple[int, float] | None = None  # of the clip: frame, when it has to be there
         self._clip_ended_at = 0.0
+        self._eager_until = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
 
     # Who watches
@@ -160,6 +164,8 @@ class Source:
     def leave(self, viewer: Viewer) -> None:
         """Show it no more."""
         self._viewers.discard(viewer)
+        if self._driver is viewer:
+            self.control(viewer, {"car": False})
         if not self._viewers and self._linger is None:
             self._linger = asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._stop_link)
         self.note_wishes()
@@ -167,6 +173,7 @@ class Source:
     def note_wishes(self) -> None:
         """Have the world's process do what the browsers want now."""
         capturing = self._is_capturing() or any(viewer.waits_for is not None for viewer in self._viewers)
+        capturing |= time.monotonic() < self._eager_until
         newest = any(not viewer.follows for viewer in self._viewers)
         shows = "nothing"
         if self._viewers and (newest or not self.has_env):
@@ -182,6 +189,17 @@ class Source:
         """Have the world's process do something."""
         if self._link is not None:
             self._link.command(command)
+
+    def control(self, viewer: Viewer, wish: Record) -> None:
+        """Have the world changed as somebody with controls wants it; one browser at a time drives a car."""
+        if "car" in wish and (self._driver or viewer) is viewer:
+            self._driver = viewer if wish["car"] else None
+        elif "car" in wish:
+            viewer.tell(pack(Kind.RUN, {"note": "Somebody else drives in this world.", "car": 0}))
+            return
+        elif "drive" in wish and self._driver is not viewer:
+            return
+        self.command({"control": wish})
 
     def _is_capturing(self) -> bool:
         return self.clip is not None and not self.clip.ended
@@ -206,6 +224,9 @@ class Source:
         self._lead.clear()
         self.recent.clear()
         self._last_step = None
+        if self._driver is not None:
+            self._driver = None
+            self._tell_all(pack(Kind.RUN, {"car": 0}))  # it has gone with its world
         clip, self.clip = self.clip, None
         if clip is not None:
             clip.ended = True
@@ -241,6 +262,7 @@ class Source:
         """Hear that the environment has ended."""
         if self.present:
             self.present = False
+            self._end_clip()  # what goes on in its world now is no part of its episode
             self._tell_all(pack(Kind.STATE, {"state": "ended", "reason": "The environment has ended."}))
 
     # What the world's process says
@@ -251,6 +273,8 @@ class Source:
         if kind == Kind.FRAME:
             self._hear_frame(message)
         elif kind == Kind.RUN:
+            if head_of(message).get("car") == 0:
+                self._driver = None
             self._tell_all(message)
         elif kind == Kind.PAINT:
             self._paint([message])
@@ -377,6 +401,8 @@ class Source:
         feed = self._open_feed()
         if feed is None:
             return
+        if self._driver is not None:
+            feed.ask_pace(1.0)  # nobody could drive among cars that are many times faster than life
         wanted = {name for viewer in self._viewers for name in viewer.pictures}
         for record in feed.read(closely):
             message = message_of(record, wanted)
@@ -406,16 +432,6 @@ class Source:
             self._feed = open_feed(path) if number else None
             self._feed_file = number if self._feed is not None else 0
         return self._feed
-
-    def ask_pace(self, factor: float) -> None:
-        """Ask the environment for a pace."""
-        if self._feed is not None:
-            self._feed.ask_pace(factor)
-
-    def ask_step(self) -> None:
-        """Ask the environment for a step."""
-        if self._feed is not None:
-            self._feed.ask_step()
 
     def _hear_episode(self, record: Record, message: bytes) -> None:
         self._episode, self._episode_number = message, record["e"]
@@ -489,6 +505,8 @@ class Source:
         if self.clip is not None and not self.clip.ended:
             self.clip.ended = True
             self._clip_ended_at = time.monotonic()
+            if sum(entry.message[0] == Kind.FRAME for entry in self.clip.entries) < _FEWEST_FRAMES:
+                self._eager_until = self._clip_ended_at + _EAGER_SECONDS
             for viewer in self._viewers:
                 viewer.wake()
             self._serve_followers()

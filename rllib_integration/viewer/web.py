@@ -195,7 +195,7 @@ class ViewerApp:
 
     async def _control(self, session: Session, command: Record) -> None:
         if session.may_control and session.source is not None:
-            session.source.command({"control": dict(command["wish"])})
+            session.source.control(session, dict(command["wish"]))
 
     async def _keep(self, session: Session, command: Record) -> None:
         number = command.get("seen")

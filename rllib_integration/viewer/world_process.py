@@ -226,6 +226,8 @@ class WorldProcess:
                 self._controls.do(command["control"])
             except ControlError as error:
                 self._tell(pack(Kind.RUN, {"note": f"{error}"}))
+            if "car" in command["control"]:
+                self._tell(pack(Kind.RUN, {"car": self._controls.car}))
         if "select" in command:
             self._frames.selected = command["select"]
             self._last_frame = -1  # so that it is told also where the world stands still

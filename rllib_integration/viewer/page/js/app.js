@@ -128,13 +128,19 @@ export class App {
     else this.setState("none", head.nothing ?? "Nothing runs here now. Start a training, or a simulator, and it appears.");
   }
 
-  watch(id) {
+  /** Shows what happens now in the watched world, whatever is chosen for others. */
+  watchNewest() {
+    this.watch(this.source.id, false);
+  }
+
+  watch(id, follow = this.follows) {
     const source = this.sources.find((one) => one.id === id);
     if (!source) return;
     this.leaveReplay();
+    this.driving?.leave();
     this.source = source;
     this.wanted = id;
-    this.isFollowing = source.env && this.follows;
+    this.isFollowing = source.env && follow;
     this.forgetWorld();
     this.setState("connecting", "");
     this.connection.send({ do: "watch", source: id, follow: this.isFollowing });
@@ -415,11 +421,12 @@ export class App {
   select(id) {
     this.picked = id;
     this.drawn = null;
-    this.connection?.send({ do: "note", select: id ? [id] : [] });
+    this.connection?.send({ do: "note", select: [id, this.followed].filter(Boolean) });
   }
 
   followActor(id) {
     this.followed = id;
+    this.connection.send({ do: "note", select: [this.picked, id].filter(Boolean) });
     if (this.world.cameras.view === "free") this.setView("chase");
     this.drawn = null;
   }
@@ -513,6 +520,11 @@ export class App {
   followOn(now) {
     const { playhead } = this;
     if (!this.isFollowing || playhead.isPaused || this.replay || !playhead.clip.ended) return;
+    const { next } = this;
+    if (next?.ended && next.frames.length < 2) {
+      this.next = null; // over before anything of it was seen
+      this.connection.send({ do: "next", seen: next.number });
+    }
     if (playhead.remaining < NEXT_SECONDS) this.askNext(false);
     if (!playhead.isAtEnd) return;
     this.endedAt ||= now;
@@ -553,7 +565,9 @@ export class App {
     const frame = moment?.from;
     const { shown } = this.world.actors;
     this.succeed();
-    this.hud.update(frame ?? {}, frame ? shown.get(this.hero) : null, frame ? clip.stepAt(frame.f) : null);
+    const own = this.followed ? shown.get(this.followed) : null; // a car that was chosen, rather than the agent's
+    const pedals = own ? { c: frame?.about?.find(({ id }) => id === this.followed)?.control } : (frame ?? {});
+    this.hud.update(pedals, frame ? (own ?? shown.get(this.hero)) : null, frame && !own ? clip.stepAt(frame.f) : null);
     this.timebar.update({
       playhead: this.playhead, follows: this.isFollowing, canFollow: Boolean(this.source?.env),
       canKeep: Boolean(this.hello?.keeps) && !this.replay && clip.frames.length > 0, isReplay: Boolean(this.replay),
@@ -564,7 +578,6 @@ export class App {
       sensors: this.replay ? [] : this.sensors, sensorName: (name) => this.pictureTitle(name),
     });
     if ((this.state === "watching" || this.isFollowing) && !this.isLost && !this.replay) this.tellState();
-    toggle($("#hud"), Boolean(frame && shown.get(this.hero)));
   }
 
   get watchedPictures() {

@@ -22,7 +22,11 @@ export class Controls {
     const body = el("div.body", {}, el("div.badges", {}, car, weather, pause, step), el("p.muted", {}, "Arrows or W A S D, space brakes, R reverses; or a gamepad."));
     this.element = el("section.card", { id: "controls", hidden: true }, el("header", {}, el("h2", {}, "Controls")), body);
     place.prepend(this.element);
-    app.hooks.run.push(({ controls }) => controls && toggle(this.element, true));
+    app.hooks.run.push(({ controls, car: id }) => {
+      if (controls) toggle(this.element, true);
+      if (id && this.isDriving) app.followActor(id);
+      if (id === 0) this.leave();
+    });
     app.driving = this;
     addEventListener("keyup", (event) => this.held.delete(KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key]));
     addEventListener("blur", () => this.held.clear());
@@ -41,12 +45,21 @@ export class Controls {
   }
 
   drive(on) {
-    this.isDriving = on;
+    const { app } = this;
+    if (on && app.isFollowing) app.watchNewest();
     this.held.clear();
+    this.isDriving = on;
     this.car.textContent = on ? "Leave the car" : "Drive a car";
     this.ask({ car: on });
-    if (on) this.app.live();
-    if (on) this.app.setView("chase");
+    if (on) app.live();
+    if (on) app.setView("chase");
+    else app.followActor(0);
+  }
+
+  /** Another world is shown: whoever drives has left the car there. */
+  leave() {
+    this.isDriving = false;
+    this.car.textContent = "Drive a car";
   }
 
   /** Whether a key is for the car. */
@@ -64,10 +77,11 @@ export class Controls {
     const pad = navigator.getGamepads?.().find((one) => one);
     const wish = (this.held.has("right") ? 1 : 0) - (this.held.has("left") ? 1 : 0);
     this.steer += Math.max(-0.12, Math.min(0.12, wish * 0.7 - this.steer));
+    const isReverse = this.isReverse ? 1 : 0;
     let pedals = [this.held.has("up") ? 0.8 : 0, this.steer, this.held.has("down") || this.held.has("brake") ? 1 : 0];
     if (pad && pad.buttons.concat(pad.axes.map((value) => ({ value }))).some(({ value }) => Math.abs(value) > 0.1)) {
       pedals = [pad.buttons[7]?.value ?? 0, Math.abs(pad.axes[0]) > 0.08 ? pad.axes[0] : 0, pad.buttons[6]?.value ?? 0];
     }
-    this.ask({ drive: [...pedals.map((value) => Number(value.toFixed(3))), this.isReverse ? 1 : 0] });
+    this.ask({ drive: [...pedals.map((value) => Number(value.toFixed(3))), isReverse] });
   }
 }

@@ -7,9 +7,19 @@ const RATE = 20; // pictures a second of the film
 const MOST_WAITING = 4;
 const BITS = 4e6; // a second
 const LONGEST = 300; // [s] of film
+const CODECS = [["avc", "avc1.640028"], ["avc", "avc1.640033"], ["vp9", "vp09.00.51.08"], ["av1", "av01.0.12M.08"]];
 
 /** Browsers encode only in pages of this machine, or behind https. */
 export const canFilm = () => "VideoEncoder" in window;
+
+/** The first that this browser can write; those without H.264 have VP9 or AV1. */
+async function chooseCodec(width, height) {
+  for (const [kind, codec] of CODECS) {
+    const { supported } = await VideoEncoder.isConfigSupported({ codec, width, height, bitrate: BITS, framerate: RATE });
+    if (supported) return [kind, codec];
+  }
+  throw new Error(`this browser writes no film of ${width} × ${height}`);
+}
 
 /** Draws, encodes and offers the file; `signal` ends it early, with what there is. */
 export async function film(app, signal) {
@@ -17,13 +27,14 @@ export async function film(app, signal) {
   const { clip, speed } = playhead;
   const [width, height] = [world.canvas.width & ~1, world.canvas.height & ~1];
   const target = new ArrayBufferTarget();
-  const muxer = new Muxer({ target, video: { codec: "avc", width, height }, fastStart: "in-memory" });
+  const [kind, codec] = await chooseCodec(width, height);
+  const muxer = new Muxer({ target, video: { codec: kind, width, height }, fastStart: "in-memory" });
   let failure = null;
   const encoder = new VideoEncoder({
     output: (chunk, more) => muxer.addVideoChunk(chunk, more),
     error: (error) => (failure = error),
   });
-  encoder.configure({ codec: "avc1.640028", width, height, bitrate: BITS, framerate: RATE });
+  encoder.configure({ codec, width, height, bitrate: BITS, framerate: RATE });
   const picture = new OffscreenCanvas(width, height);
   const pen = picture.getContext("2d");
   const count = Math.ceil(Math.min((clip.end - clip.start) / speed, LONGEST) * RATE) + 1;
