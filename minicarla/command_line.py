@@ -286,7 +286,7 @@ def _create_server(options: argparse.Namespace, ports: tuple[socket.socket, sock
     try:
         if not kernel_cache.is_complete():
             opendrive_of(town, options.town_folder)  # a wrong name is told before the long work
-            _compile(server, town, options.town_folder)
+            _compile(town, options.town_folder)
         announce(f"it loads {town}")
         simulation.load(town)
     except TownError as error:
@@ -297,13 +297,13 @@ def _create_server(options: argparse.Namespace, ports: tuple[socket.socket, sock
     return server
 
 
-def _compile(server: Server, town: str, town_folder: str | None) -> None:
-    """Compile what every client needs, and let sensors wait for the rest, which follows in the background."""
+def _compile(town: str, town_folder: str | None) -> None:
+    """Compile all that clients need. Ctrl-C ends the process at once meanwhile, although a compiler is no Python."""
     from minicarla.warming import compile_all
 
-    late = compile_all(town, town_folder)
-    if late is not None:
-        server.await_kernels(late)
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    compile_all(town, town_folder)
+    signal.signal(signal.SIGINT, before)
 
 
 def _idle_work(town: Town) -> list[Callable[[], object]]:

@@ -1,7 +1,6 @@
 """Compiles all kernels when the server starts on a machine that has not compiled them yet: once, on all its cores.
 
-The server listens as soon as the kernels of driving are there. Those of sensors follow in the background; whoever
-spawns a sensor before waits for the answer, and nobody else notices (see `rpc.quirks.missing_kernels`).
+The server listens when they all are there: whoever reaches it gets a camera's first picture within a client's time-out.
 Threads of one process would take turns at compiling, so the work is cut into jobs that several processes share; what
 one of them compiled the others find on disk.
 """
@@ -17,7 +16,7 @@ import mmap
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numba
@@ -47,96 +46,27 @@ logger = logging.getLogger(__name__)
 _MOST_PROCESSES = 4
 _SMALL = {"image_size_x": "16", "image_size_y": "16"}
 
-LATE_SENSORS: Mapping[str, frozenset[str]] = {
-    "sensor.camera.cosmos_visualization": frozenset({"shapes", "labels"}),
-    "sensor.camera.depth": frozenset({"shapes"}),
-    "sensor.camera.dvs": frozenset({"shapes", "shading", "outlines", "motion"}),
-    "sensor.camera.instance_segmentation": frozenset({"shapes", "labels"}),
-    "sensor.camera.normals": frozenset({"shapes", "labels"}),
-    "sensor.camera.optical_flow": frozenset({"shapes", "motion"}),
-    "sensor.camera.rgb": frozenset({"shapes", "shading", "outlines"}),
-    "sensor.camera.semantic_segmentation": frozenset({"shapes", "labels"}),
-    "sensor.lidar.ray_cast": frozenset({"rays"}),
-    "sensor.lidar.ray_cast_semantic": frozenset({"rays"}),
-    "sensor.other.obstacle": frozenset({"rays"}),
-    "sensor.other.radar": frozenset({"rays"}),
-    "sensor.other.v2x": frozenset({"rays"}),
-    "sensor.other.v2x_custom": frozenset({"rays"}),
-}
-"""Sensors whose kernels are compiled while the server already listens, and the names of the jobs that do it."""
-
 Job = Callable[[], object]
 
 
-class Background:
-    """Jobs in forked processes, which begin at once and end with this process.
-
-    Args:
-        jobs: With their names, fewer than 256.
-        processes: How many at a time.
-        at_end: Called there after the last, with whether all of them were done.
-
-    Attributes:
-        process: Id of the first process, which ends last.
-        progress: Descriptor that is readable whenever a job is done, and when all have ended.
-    """
-
-    def __init__(self, jobs: Sequence[tuple[str, Job]], processes: int, at_end: Callable[[bool], object]) -> None:
-        self._names = [name for name, _ in jobs]
-        self._left = set(self._names)
-        self._ended = False
-        self.progress, tell = os.pipe()
-        waiting = _numbers(1)
-        self.process = _fork([lambda: at_end(share([job for _, job in jobs], processes, tell))], waiting)
-        os.close(waiting)
-        os.close(tell)
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether `take_progress` found that nothing more will be done."""
-        return self._ended
-
-    def lacks(self, sensor: str) -> bool:
-        """Whether a job is still to be done without which a blueprint cannot be had."""
-        return not self._left.isdisjoint(LATE_SENSORS.get(sensor, ()))
-
-    def take_progress(self) -> None:
-        """Note what was done; waits for a sign if `progress` is not readable."""
-        done = os.read(self.progress, 256)
-        self._left.difference_update(self._names[number] for number in done)
-        if not done:
-            # Whatever was not done is compiled when it is needed.
-            self._left.clear()
-            self._ended = True
-
-    def close(self) -> None:
-        """Let go of a process that has ended."""
-        os.close(self.progress)
-        os.waitpid(self.process, 0)
-
-
-def compile_all(town: str, town_folder: str | None) -> Background | None:
+def compile_all(town: str, town_folder: str | None) -> None:
     """Compile all kernels that are not on disk; of several servers that start at once, one does it for all.
 
     Args:
         town: The town that will be loaded; if it has to be built, that is one of the jobs.
         town_folder: As of `load_town`.
-
-    Returns:
-        The late jobs, under way in the background; None if they are done.
     """
     if kernel_cache.is_complete():  # also while a server of another version compiles its own
-        return None
+        return
     with _one_at_a_time():
-        if kernel_cache.is_complete():
-            return None
-        announce(COMPILES)
-        return _compile_all(town, town_folder)
+        if not kernel_cache.is_complete():
+            announce(COMPILES)
+            _compile_all(town, town_folder)
 
 
 @contextlib.contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Let one of this user's servers compile; the lock ends with it and its late jobs, however they end."""
+    """Let one of this user's servers compile; the lock ends with it, however it ends."""
     try:
         kernel_cache.base_folder().mkdir(parents=True, exist_ok=True)
         file = (kernel_cache.base_folder() / "compiling.lock").open("w")
@@ -152,18 +82,18 @@ def _one_at_a_time() -> Iterator[None]:
         yield
 
 
-def _compile_all(town: str, town_folder: str | None) -> Background:
+def _compile_all(town: str, town_folder: str | None) -> None:
     began = time.monotonic()
     processes = min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
     # The collector would go through all that numba keeps, again and again, and find nothing: a tenth of the time.
     gc.disable()
     try:
-        early = [job for _, job in jobs(town, town_folder)]
-        done = share(_telling(early), processes)
-        logger.info("compiled in %.1f s; what sensors need follows in the background", time.monotonic() - began)
-        return Background(late_jobs(), processes, lambda rest: _note_complete() if done and rest else None)
+        done = share(_telling([job for _, job in jobs(town, town_folder)]), processes)
     finally:
         gc.enable()
+    logger.info("compiled in %.1f s", time.monotonic() - began)
+    if done:
+        _note_complete()
 
 
 def _telling(jobs: Sequence[Job]) -> list[Job]:
@@ -186,33 +116,24 @@ def _note_complete() -> None:
 
 
 def jobs(town: str, town_folder: str | None) -> list[tuple[str, Job]]:
-    """All that is to be compiled before a client may come, with a name; the arguments are those of `compile_all`.
+    """All that is to be compiled, with a name; the arguments are those of `compile_all`.
 
-    Long jobs come first; what a job calls that is a job of its own comes well before it.
+    Long jobs come first; what a job calls that is a job of its own comes well before it. The shading takes about as
+    long as the shapes and outlines, and has little in common with them: two processes are done with them at once.
     """
     return [
         ("town", lambda: _build(town, town_folder)),
         ("driving", _compile_driving),
-        ("collisions", _compile_collisions),
-        ("beginning", _compile_beginning),
-        ("world", _compile_world),
-        ("walls", _compile_walls),
-        ("physics", _compile_step),
-    ]
-
-
-def late_jobs() -> list[tuple[str, Job]]:
-    """What only `LATE_SENSORS` need, the most frequent of them first.
-
-    The shading takes about as long as the shapes and outlines, and has little in common with them: two processes are
-    done with them at once.
-    """
-    return [
         ("shading", _shade),
         ("shapes", _draw_shapes),
+        ("collisions", _compile_collisions),
         ("outlines", _draw_outlines),
+        ("beginning", _compile_beginning),
         ("rays", _cast_rays),
+        ("world", _compile_world),
+        ("walls", _compile_walls),
         ("labels", _draw_labels),
+        ("physics", _compile_step),
         ("motion", _draw_motion),
     ]
 
@@ -225,20 +146,19 @@ def camera_jobs(town: Town) -> list[Job]:
     return [lambda: renderer_of(town), _draw_shapes, _shade, _draw_outlines, _draw_labels]
 
 
-def share(jobs: Sequence[Job], processes: int, tell: int | None = None) -> bool:
+def share(jobs: Sequence[Job], processes: int) -> bool:
     """Do jobs in forked processes and in this one, each taking the next as soon as it is free.
 
     Args:
         jobs: Fewer than 256. What they leave behind on disk counts, not in memory.
         processes: How many, this one included.
-        tell: Descriptor to which the number of each job that was done is written as a byte.
 
     Returns:
         Whether all of them were done.
     """
     waiting = _numbers(len(jobs))
-    children = [_fork(jobs, waiting, tell) for _ in range(processes - 1)]
-    done = _work(jobs, waiting, tell)
+    children = [_fork(jobs, waiting) for _ in range(processes - 1)]
+    done = _work(jobs, waiting)
     os.close(waiting)
     for child in children:
         done &= os.waitpid(child, 0)[1] == 0
@@ -253,7 +173,7 @@ def _numbers(count: int) -> int:
     return waiting
 
 
-def _fork(jobs: Sequence[Job], waiting: int, tell: int | None = None) -> int:
+def _fork(jobs: Sequence[Job], waiting: int) -> int:
     parent = os.getpid()
     child = os.fork()
     if child:
@@ -263,12 +183,12 @@ def _fork(jobs: Sequence[Job], waiting: int, tell: int | None = None) -> int:
     try:
         set_parent_death_signal(signal.SIGKILL)
         if os.getppid() == parent:
-            status = 0 if _work(jobs, waiting, tell) else 1
+            status = 0 if _work(jobs, waiting) else 1
     finally:
         os._exit(status)
 
 
-def _work(jobs: Sequence[Job], waiting: int, tell: int | None) -> bool:
+def _work(jobs: Sequence[Job], waiting: int) -> bool:
     done = True
     while number := os.read(waiting, 1):
         try:
@@ -276,8 +196,6 @@ def _work(jobs: Sequence[Job], waiting: int, tell: int | None) -> bool:
         except Exception:  # whatever it is, the server can do without: the kernel is compiled when it is needed
             logger.exception("some kernels cannot be compiled beforehand")
             done = False
-        if tell is not None:
-            os.write(tell, number)
     return done
 
 

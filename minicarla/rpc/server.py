@@ -12,7 +12,7 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from minicarla.protocol.body_checks import MalformedBodyError, check_body
-from minicarla.protocol.event_loop import READABLE, EventLoop
+from minicarla.protocol.event_loop import EventLoop
 from minicarla.protocol.rpc_framing import (
     Request,
     encode_bare,
@@ -33,7 +33,6 @@ from minicarla.rpc.quirks.asynchronous_traffic import AsynchronousTraffic
 from minicarla.rpc.quirks.batch_ticks import BatchTicks
 from minicarla.rpc.quirks.ended_vehicles import END_CALL, EndedVehicles
 from minicarla.rpc.quirks.fatal_answers import ReplyGuard
-from minicarla.rpc.quirks.missing_kernels import Compiling, MissingKernels
 from minicarla.rpc.quirks.quirk import Answered, Quirk
 from minicarla.rpc.quirks.second_listens import SecondListens
 from minicarla.rpc.quirks.subscribing import Subscribing
@@ -54,9 +53,6 @@ from minicarla.world.simulation import LIGHTS_CHANGED, Simulation
 logger = logging.getLogger(__name__)
 
 _BATCH_TURN = 0.02  # [s] for all batches that take long, in turns with what others ask for
-
-_CAMERAS = ("sensor.camera.rgb", "sensor.camera.instance_segmentation")
-"""Those that need all kernels which are read as idle work."""
 
 _EVENTS = frozenset({StreamType.COLLISION, StreamType.OBSTACLE, StreamType.V2X, StreamType.CUSTOM_V2X})
 """What is sent when it happens, and of which nothing may be missed."""
@@ -148,7 +144,6 @@ class Server:
         self._deferrals = Deferrals(self._loop.clock)
         self._reply_guard = ReplyGuard()
         board, owners = simulation.sensors, self.traffic_managers.owners
-        self._kernels = MissingKernels(self._is_synchronous, lambda: board.types)
         self._loading = WorldLoading(self._deferrals, self.clients, simulation.version.resubscribes_after_load)
         self.subscribing = Subscribing(self.clients, lambda: board.stream_ids, self._loop.clock)
         self.second_listens = SecondListens(self.streams, self.subscribing, self._deferrals, self.clients)
@@ -161,7 +156,6 @@ class Server:
         # In the order in which a request meets them.
         self._quirks: tuple[Quirk, ...] = (
             self._batch_ticks,
-            self._kernels,
             self._loading,
             self.second_listens,
             self.subscribing,
@@ -204,20 +198,6 @@ class Server:
         self.simulation.warm_up()
         self._world_stream.message()
 
-    def await_kernels(self, compiling: Compiling) -> None:
-        """Let sensors wait for their kernels, which are being compiled."""
-
-        def go_on(_events: int) -> None:
-            compiling.take_progress()
-            if compiling.has_ended:
-                self._loop.forget(compiling.progress)
-                compiling.close()
-                self._kernels.open()
-
-        self.simulation.sensors.lacks_kernels = compiling.lacks
-        self._kernels.close(compiling.lacks)
-        self._loop.watch(compiling.progress, READABLE, go_on)
-
     def _is_synchronous(self) -> bool:
         return self.simulation.settings.synchronous_mode
 
@@ -257,7 +237,7 @@ class Server:
             due.append(0.0 if self._rpc.backlog else None)
         if self.traffic_managers.owners:
             due.append(self._synchronous.rescue_lost(time.monotonic()))
-        if self.idle_work and not self._kernels.lacks(*_CAMERAS):
+        if self.idle_work:
             due.append(self._work_when_idle())
         if not self.simulation.settings.synchronous_mode and not self._loading.is_resting:
             due.append(self._tick_by_clock())

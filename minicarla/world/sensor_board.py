@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -78,14 +77,9 @@ class _Mounted:
 
 
 class SensorBoard:
-    """Asks the sensors that are due after every tick.
-
-    Attributes:
-        lacks_kernels: Tells whether what sensors of a type need is still being compiled; see `warming`.
-    """
+    """Asks the sensors that are due after every tick."""
 
     def __init__(self, simulation: World) -> None:
-        self.lacks_kernels: Callable[[str], bool] = lambda sensor: False
         self._simulation = simulation
         self._mounted: dict[int, _Mounted] = {}
         self._last_dt = 0.0
@@ -124,11 +118,6 @@ class SensorBoard:
     def has_cameras(self) -> bool:
         """Whether any camera is mounted."""
         return any(mounted.is_camera for mounted in self._mounted.values())
-
-    @property
-    def types(self) -> set[str]:
-        """The types of all sensors."""
-        return {mounted.actor.type_id for mounted in self._mounted.values()}
 
     @property
     def stream_ids(self) -> set[int]:
@@ -190,15 +179,14 @@ class SensorBoard:
                     self._ask(mounted, self.view(self._last_dt))
 
     def _is_ready(self, mounted: _Mounted) -> bool:
-        """Whether what a sensor needs is there: the first one of its kind in a process needs much.
+        """Whether what a sensor needs is there: the first camera in a process needs much.
 
-        In a synchronous world, every tick has its message: it waits (see `rpc.quirks.missing_kernels`). In an
-        asynchronous one the sensor is silent for as long as it takes, so that clients are answered meanwhile.
+        In a synchronous world, every tick has its message. In an asynchronous one a camera is silent for as long as it
+        takes, so that clients are answered meanwhile.
         """
         if self._simulation.settings.synchronous_mode:
             return True
-        prepares = mounted.is_camera and self._simulation.publisher.prepares_cameras()
-        return not prepares and not self.lacks_kernels(mounted.actor.type_id)
+        return not (mounted.is_camera and self._simulation.publisher.prepares_cameras())
 
     @staticmethod
     def _is_due(mounted: _Mounted, dt: float) -> bool:

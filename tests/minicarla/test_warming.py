@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import shutil
 import signal
 import subprocess
@@ -12,14 +11,12 @@ import sys
 import time
 from pathlib import Path
 
-import carla
 import psutil
 import pytest
 
 import minicarla
 from minicarla import warming
 from minicarla.kernels import cache as kernel_cache
-from tests.conftest import EmbeddedServer
 from tests.patience import PATIENCE
 
 _PACKAGE = Path(minicarla.__file__).parent
@@ -80,12 +77,8 @@ def use(sensors):
         for _ in range(2):
             server.tick(0.05)
 
-use(set(SENSORS) - set(warming.LATE_SENSORS))
+use(SENSORS)
 missed = compiled_meanwhile(before)
-warming.share([job for _, job in warming.late_jobs()], 1)
-before = variants()
-use(warming.LATE_SENSORS)
-missed += compiled_meanwhile(before)
 forgotten = [name for name, kernel in kernels().items() if isinstance(kernel._cache, NullCache)]
 print(json.dumps({"known": len(before), "sent": len(sent), "missed": missed, "forgotten": forgotten}))
 """
@@ -103,92 +96,31 @@ def test_the_server_compiles_everything_before_it_is_asked_for():
     assert result["forgotten"] == []
 
 
-@pytest.fixture
-def compiling(tmp_path):
-    """A server whose late jobs wait until the test lets them go on, and what lets one, by its name."""
-    pipes = {}
-    for name, _ in warming.late_jobs():
-        os.mkfifo(tmp_path / name)
-        pipes[name] = os.open(tmp_path / name, os.O_RDWR)
-    server = EmbeddedServer(tmp_path / "server.log", program=("tests.minicarla.compiling_server", str(tmp_path)))
-    yield server, lambda name: os.write(pipes[name], b"x")
-    server.stop()
-    for pipe in pipes.values():
-        os.close(pipe)
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_server_that_compiles_ends_at_once_when_it_is_told_to(tmp_path, name):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}  # where no kernel has been compiled yet
+    command = [sys.executable, "-m", "minicarla", "-carla-rpc-port=0"]
+    server = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stderr is not None
+        assert "it compiles its kernels" in server.stderr.readline()
+        compilers = _compilers(server)
+        server.send_signal(signal.Signals[name])
+        assert server.wait(PATIENCE) == -signal.Signals[name]
+        assert psutil.wait_procs(compilers, PATIENCE)[1] == []
+        assert "Traceback" not in server.stderr.read()
+    finally:
+        server.kill()
+        server.communicate()
 
 
-_SPAWN = """
-import sys
-import carla
-client = carla.Client(sys.argv[1], int(sys.argv[2]))
-client.set_timeout(60.0)
-world = client.get_world()
-blueprint = world.get_blueprint_library().find(sys.argv[3])
-print("asks", flush=True)
-place = carla.Transform(carla.Location(z=5.0))
-if sys.argv[4] == "batch":
-    spawned = not client.apply_batch_sync([carla.command.SpawnActor(blueprint, place)], False)[0].error
-else:
-    spawned = world.spawn_actor(blueprint, place).type_id == blueprint.id
-print(spawned, flush=True)
-"""
-
-
-def _make_synchronous(world: carla.World) -> None:
-    settings = world.get_settings()
-    settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
-    world.apply_settings(settings)
-
-
-def _ask_for(sensor: str, how: str, server: EmbeddedServer) -> subprocess.Popen[str]:
-    """A client that has begun to spawn a sensor; while it waits it would stop all threads of this process."""
-    command = [sys.executable, "-c", _SPAWN, server.host, str(server.port), sensor, how]
-    asking = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert asking.stdout is not None
-    assert asking.stdout.readline() == "asks\n"
-    return asking
-
-
-def test_a_sensor_waits_for_its_own_kernels_while_others_drive_on(compiling):
-    server, go_on = compiling
-    client = carla.Client(*server.address)
-    client.set_timeout(PATIENCE)
-    world = client.get_world()
-    _make_synchronous(world)
-    camera = _ask_for("sensor.camera.rgb", "alone", server)
-    lidar = _ask_for("sensor.lidar.ray_cast", "batch", server)
-    world.spawn_actor(world.get_blueprint_library().find("sensor.other.imu"), carla.Transform())
-    for _ in range(10):
-        world.tick()
-    go_on("shading")
-    world.tick()
-    assert camera.poll() is None  # it needs shapes and outlines, too
-    go_on("shapes")
-    go_on("outlines")
-    assert camera.communicate(timeout=PATIENCE)[0] == "True\n"
-    assert lidar.poll() is None
-    go_on("rays")
-    assert lidar.communicate(timeout=PATIENCE)[0] == "True\n"
-
-
-def test_ticks_wait_for_a_sensor_that_was_spawned_before_its_kernels_were_there_and_not_for_ever(compiling):
-    server, _ = compiling
-    client = carla.Client(*server.address)
-    client.set_timeout(PATIENCE)
-    world = client.get_world()
-    blueprint = world.get_blueprint_library().find("sensor.lidar.ray_cast")
-    lidar = world.spawn_actor(blueprint, carla.Transform(carla.Location(z=5.0)))
-    frames: queue.SimpleQueue[int] = queue.SimpleQueue()
-    lidar.listen(lambda scan: frames.put(scan.frame))
-    world.wait_for_tick(PATIENCE)  # an asynchronous world goes on
-    client.set_timeout(1.0)
-    with pytest.raises(RuntimeError, match="time-out"):
-        _make_synchronous(world)  # which ticks
-    assert frames.empty()
-    for process in psutil.Process(server.process.pid).children():
-        process.kill()
-    assert frames.get(timeout=PATIENCE) > 0
-    lidar.destroy()
+def _compilers(server: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The processes that compile for a server, once there are any."""
+    own, end = psutil.Process(server.pid), time.monotonic() + PATIENCE
+    while not (found := own.children()) and len(os.sched_getaffinity(0)) > 1:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return found
 
 
 def _folders(package: Path) -> dict[str, str]:
