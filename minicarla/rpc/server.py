@@ -9,9 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
-from minicarla.protocol.body_checks import MalformedBodyError, check_body
 from minicarla.protocol.event_loop import EventLoop
 from minicarla.protocol.rpc_framing import (
     Request,
@@ -22,7 +20,7 @@ from minicarla.protocol.rpc_framing import (
     encode_void,
 )
 from minicarla.protocol.rpc_server import RpcConnection, RpcServer
-from minicarla.protocol.stream_framing import WORLD_STREAM_ID, StreamType, encode_header, encode_token
+from minicarla.protocol.stream_framing import WORLD_STREAM_ID, encode_token
 from minicarla.protocol.stream_server import StreamConnection, StreamServer
 from minicarla.protocol.values import PackValue, integer
 from minicarla.rpc.calls.descriptions import Lookup, describe, settings_to_wire
@@ -40,22 +38,19 @@ from minicarla.rpc.quirks.synchronous_traffic import SynchronousTraffic
 from minicarla.rpc.quirks.world_loading import WorldLoading
 from minicarla.rpc.rate_limited_log import Complaints
 from minicarla.rpc.registry import REMOTE_CALLS, RemoteCall, RemoteError, Returns, Unfinished
+from minicarla.rpc.sensor_messages import SensorMessages
 from minicarla.rpc.session import Client
-from minicarla.rpc.tick_extension import MOST_TICKS
+from minicarla.rpc.ticking import Ticking
 from minicarla.rpc.traffic_managers import TrafficManagers
-from minicarla.rpc.world_stream import WorldStream
 from minicarla.world.actors import Actor
 from minicarla.world.clock import Clock
 from minicarla.world.recording.recordings import Recordings
 from minicarla.world.settings import EpisodeSettings
-from minicarla.world.simulation import LIGHTS_CHANGED, Simulation
+from minicarla.world.simulation import Simulation
 
 logger = logging.getLogger(__name__)
 
 _BATCH_TURN = 0.02  # [s] for all batches that take long, in turns with what others ask for
-
-_EVENTS = frozenset({StreamType.COLLISION, StreamType.OBSTACLE, StreamType.V2X, StreamType.CUSTOM_V2X})
-"""What is sent when it happens, and of which nothing may be missed."""
 
 IDLE_TIME = 0.25
 """[s] without any client before idle work is begun: one that started the server connects sooner."""
@@ -99,6 +94,7 @@ class Server:
         clients: All of them.
         client: The client whose request is being answered.
         request: What is being answered.
+        ticking: The ticks, and who is told of them.
         traffic_managers: Registry of the Traffic Managers that clients run.
         drawn_shapes: What clients have drawn with `world.debug`.
         subscribing: Subscriptions that clients have begun.
@@ -129,27 +125,21 @@ class Server:
         self.complaints = Complaints()
         self.idle_work: list[Callable[[], object]] = []
         self.skips_overtaken_frames = False
-        # What subscribers of the world knew when they subscribed, by `Simulation.news_count`.
-        self._world_stream = WorldStream(simulation)
-        self._informed: WeakKeyDictionary[StreamConnection, int] = WeakKeyDictionary()
         self._long_batches: list[_LongBatch] = []
-        self._untold: RpcConnection | None = None  # whose tick has not been told to anybody yet
-        self._untold_ticks = 0
         self._idle_since = time.monotonic()
         self._settings: EpisodeSettings | None = None
         self._settings_wire: list[PackValue] = []
         self._loop = EventLoop()
         self._rpc = RpcServer(self._loop, port, self._greet)
         self.streams = StreamServer(self._loop, streaming_port, self._on_subscribe)
+        self.ticking = Ticking(simulation, clock, self.streams, self.complaints)
         self._deferrals = Deferrals(self._loop.clock)
         self._reply_guard = ReplyGuard()
         board, owners = simulation.sensors, self.traffic_managers.owners
         self._loading = WorldLoading(self._deferrals, self.clients, simulation.version.resubscribes_after_load)
         self.subscribing = Subscribing(self.clients, lambda: board.stream_ids, self._loop.clock)
         self.second_listens = SecondListens(self.streams, self.subscribing, self._deferrals, self.clients)
-        self._batch_ticks = BatchTicks(
-            self._deferrals, lambda *message: self.streams.publish(*message), self._tell_of_lights
-        )
+        self._batch_ticks = BatchTicks(self._deferrals, self.streams.publish, self.ticking.tell_of_lights)
         self._synchronous = SynchronousTraffic(self._deferrals, owners, self._is_synchronous)
         asynchronous = AsynchronousTraffic(owners, self._is_synchronous, clock.hurry)
         ended_vehicles = EndedVehicles(self._describe_vehicle, self._loop.wake_up)
@@ -166,7 +156,9 @@ class Server:
         self._before = _those_with("before", self._quirks)
         self._observers = _those_with("observe", self._quirks)
         self._after = _those_with("after", self._quirks)
-        simulation.publisher = self
+        simulation.publisher = SensorMessages(
+            simulation, self.streams, self._batch_ticks, self.complaints, lambda: bool(self.idle_work)
+        )
         simulation.lookup = Lookup(simulation)
 
     @property
@@ -196,7 +188,7 @@ class Server:
     def warm_up(self) -> None:
         """Compile, or read from their cache, the kernels of a tick, so that no client waits for it."""
         self.simulation.warm_up()
-        self._world_stream.message()
+        self.ticking.warm_up()
 
     def _is_synchronous(self) -> bool:
         return self.simulation.settings.synchronous_mode
@@ -213,8 +205,7 @@ class Server:
 
     def _on_time(self) -> float | None:
         """Do what is due now; returns when the next thing is."""
-        if self._untold is not None and (self._untold_ticks >= MOST_TICKS or not self._untold.has_input()):
-            self._tell()
+        self.ticking.tell_if_due()
         if self._deferrals:
             self._deferrals.run()
         if (
@@ -263,18 +254,14 @@ class Server:
         its pieces."""
         return bool(self.idle_work) and self.simulation.sensors.has_cameras
 
-    def prepares_cameras(self) -> bool:
-        """Whether what cameras need is being made ready between the calls of clients."""
-        return bool(self.idle_work)
-
     def _tick_by_clock(self) -> float:
         """Tick an asynchronous world if it is time; returns when to look again."""
         delta = self.clock.due(time.monotonic(), self.simulation.settings)
         if delta is not None:
             try:
-                self.tick(delta)
+                self.ticking.tick(delta)
             except Exception as error:
-                self._complain_of_tick(error)
+                self.ticking.complain(error)
             for quirk in self._quirks:
                 quirk.frame_is_out()
         return self.clock.next_tick
@@ -283,41 +270,6 @@ class Server:
         """The first tick of a world that has just become asynchronous."""
         self.clock.next_tick = time.monotonic()
         self._tick_by_clock()
-
-    def tick(self, delta: float, sensors_last: bool = False) -> int:
-        """Advance the world and tell all subscribers; returns the new frame.
-
-        Args:
-            delta: By so many seconds.
-            sensors_last: Whether clients hear of the frame before what their sensors perceived in it.
-        """
-        if sensors_last:
-            self.simulation.advance(delta)
-            self._tell()
-            self.simulation.sensors.capture(delta)
-        else:
-            self.simulation.tick(delta)
-            self._tell()
-        return self.simulation.episode.frame
-
-    def _tell(self) -> None:
-        """Send the newest frame to all subscribers."""
-        self._untold, self._untold_ticks = None, 0
-        news = self.simulation.take_news()
-        if not news:
-            self.streams.publish(WORLD_STREAM_ID, self._world_stream.message())
-            return
-        subscribers = self.streams.subscribers.get(WORLD_STREAM_ID, ())
-        informed = [one for one in subscribers if self._informed.get(one) == self.simulation.news_count]
-        self._send_frame([one for one in subscribers if one not in informed], news)
-        self._send_frame(informed, frozenset())
-
-    def _send_frame(self, connections: list[StreamConnection], news: frozenset[str]) -> None:
-        """Send the newest frame to some subscribers of the world."""
-        if connections:
-            message = self._world_stream.message(news)
-            for connection in connections:
-                connection.write(message)
 
     def _handle(self, client: Client, request: Request, place: int = 0) -> None:
         """Carry a request out, or let it wait; `place` is that of the first quirk that it has not met yet."""
@@ -340,8 +292,8 @@ class Server:
             self.complaints.log(method, "there is no such remote call")
             return
         self.client, self.request, self.changes_traffic = client, request, False
-        if self._untold is not None and not (request.is_async and method == "apply_batch"):
-            self._tell()
+        if not (request.is_async and method == "apply_batch"):
+            self.ticking.tell_untold()
         for quirk in self._observers:
             quirk.observe(client, method)
         self._conclude(client, request, call, lambda: self._call(request, call))
@@ -412,9 +364,9 @@ class Server:
             return
         self._batch_ticks.begin(client, changes_actors=self.simulation.episode.changed)
         try:
-            frame = self.tick_once(client.ticks_for_batch)
+            frame = self.ticking.tick_once(client.ticks_for_batch)
         except Exception as error:
-            self._complain_of_tick(error)
+            self.ticking.complain(error)
             self._synchronous.ticked(client)
             client.write(encode_failure(message_id, f"the tick failed: {error!r}", returns_value=True))
             return
@@ -425,37 +377,16 @@ class Server:
 
         self._batch_ticks.answer(client, frame, answer)
 
-    def _tell_of_lights(self) -> bool:
-        """Let the next frame say that lights have changed; returns whether it would have anyway."""
-        changed = LIGHTS_CHANGED in self.simulation.news
-        self.simulation.add_news(LIGHTS_CHANGED)
-        return changed
-
-    def _complain_of_tick(self, error: Exception) -> None:
-        if self.complaints.log("tick", repr(error)):
-            logger.error("a tick failed", exc_info=error)
-
-    def tick_once(self, sensors_last: bool = False) -> int:
-        """One tick of a synchronous world; returns the new frame."""
-        return self.tick(self.clock.synchronous_delta(self.simulation.settings), sensors_last)
-
     def tick_for_batch(self, count: int) -> None:
         """The ticks that follow a batch; told later if nobody waits for them, as the next one may be here already."""
-        if not (self.skips_overtaken_frames and self.request.is_async):
-            self.tick_once()
-            return
-        for _ in range(count):
-            self.simulation.tick(self.clock.synchronous_delta(self.simulation.settings))
-            self._untold = self.client.connection
-            self._untold_ticks += 1
+        if self.skips_overtaken_frames and self.request.is_async:
+            self.ticking.tick_untold(count, self.client.connection)
+        else:
+            self.ticking.tick_once()
 
     def _on_subscribe(self, connection: StreamConnection, stream_id: int) -> None:
         if stream_id == WORLD_STREAM_ID:
-            # A client of a synchronous world would know no actor before the next tick. It asks for the map and for the
-            # lights after it subscribed, so it needs no telling of what happened before; and a client that is told
-            # and dropped in the same moment ends its process, as it looks for the lights by way of what is dropped.
-            connection.write(self._world_stream.message())
-            self._informed[connection] = self.simulation.news_count
+            self.ticking.welcome(connection)
             self._loading.subscribed(connection)
         else:
             self.subscribing.arrived(stream_id)
@@ -498,31 +429,3 @@ class Server:
     def describe(self, actor: Actor) -> list[PackValue]:
         """CARLA's wire form of an actor."""
         return describe(actor, self.simulation.version, self.token(actor.stream_id) if actor.stream_id else b"")
-
-    def has_subscribers(self, stream_id: int) -> bool:
-        """Whether anybody listens to a stream, and not only clients that have stopped to read."""
-        return self.streams.is_read(stream_id)
-
-    def send(
-        self,
-        stream_id: int,
-        stream_type: int,
-        frame: int,
-        time: float,
-        pose: tuple[tuple[float, float, float], tuple[float, float, float]],
-        body: bytes,
-    ) -> bool:
-        """Send one sensor message, unless it would end the client that reads it; whether it is sent."""
-        try:
-            check_body(stream_type, body)
-        except MalformedBodyError as error:
-            self.complaints.log(f"stream {stream_id}", f"a message of type {stream_type} is not sent: {error}")
-            return False
-        header = encode_header(stream_type, len(body), frame, time, *pose)
-        if self._batch_ticks.is_keeping:
-            self._batch_ticks.keep(stream_id, header, body)
-            return True
-        # As by CARLA: whoever reads slower than an asynchronous world goes on misses pictures rather than see old ones.
-        may_miss = not self.simulation.settings.synchronous_mode and stream_type not in _EVENTS
-        self.streams.publish(stream_id, header, body, only_to_idle=may_miss)
-        return True

@@ -93,7 +93,7 @@ class _Calls:
         simulation = self.server.simulation
         if len(simulation.episode.actors) > _MOST_ACTORS + len(simulation.episode.town.signals):
             simulation.begin(simulation.full_town)
-        self.server.tick(0.05)
+        self.server.ticking.tick(0.05)
 
 
 def _requests() -> Callable[[bytes], None]:

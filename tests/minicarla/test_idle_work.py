@@ -73,14 +73,14 @@ def test_idle_work_is_done_between_the_calls_of_a_client_with_a_camera(server, s
 
 def test_a_camera_is_silent_until_it_is_ready_where_no_tick_waits_for_it(server):
     sent = []
-    server.has_subscribers = lambda stream: True
-    server.send = lambda stream, *message: sent.append(stream)
+    server.simulation.publisher.has_subscribers = lambda stream: True
+    server.simulation.publisher.send = lambda stream, *message: sent.append(stream)
     sensor = spawn_sensor(server, "sensor.camera.depth")
     server.idle_work = [lambda: None]
-    server.tick(0.05)
+    server.ticking.tick(0.05)
     assert sent == []
     server.simulation.apply_settings(EpisodeSettings(synchronous_mode=True, fixed_delta_seconds=0.05))
-    server.tick(0.05)
+    server.ticking.tick(0.05)
     assert sent == [sensor.stream_id]
 
 

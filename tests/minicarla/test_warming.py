@@ -53,8 +53,8 @@ simulation.load("Minitown")
 server.warm_up()
 before = variants()
 sent = set()
-server.has_subscribers = lambda stream: True
-server.send = lambda stream, kind, *rest: sent.add(kind)
+simulation.publisher.has_subscribers = lambda stream: True
+simulation.publisher.send = lambda stream, kind, *rest: sent.add(kind)
 library = simulation.library
 x, y, z, yaw = (float(value) for value in simulation.episode.town.spawn_points[0][[0, 1, 2, 4]])
 pose = ((x, y, z), (0.0, yaw, 0.0))
@@ -75,7 +75,7 @@ def use(sensors):
     for weather in (Weather(), Weather(precipitation=60.0, sun_altitude_angle=-20.0)):
         simulation.set_weather(weather)
         for _ in range(2):
-            server.tick(0.05)
+            server.ticking.tick(0.05)
 
 use(SENSORS)
 missed = compiled_meanwhile(before)
