@@ -28,6 +28,7 @@ import msgpack
 import platformdirs
 
 # Before the instrumented ones, or what these import would be instrumented, too, and numba could not compile it.
+from minicarla.rpc import world_records  # noqa: F401
 from minicarla.world.clock import Clock
 from minicarla.world.simulation import Simulation
 
