@@ -20,7 +20,7 @@ from rllib_integration.connection import Connection
 from rllib_integration.dynamics import Dynamics, gear_at_speed
 from rllib_integration.metrics import COLLISION_SENSOR, EpisodeMetrics
 from rllib_integration.own_actors import OwnActors
-from rllib_integration.roads.routes import plan_route
+from rllib_integration.roads.routes import Route, plan_route
 from rllib_integration.scenario import (
     SpawnError,
     choose_blueprint,
@@ -35,7 +35,10 @@ from rllib_integration.servers import (
     CarlaServer,
     ServerDiedError,
     ServerError,
+    ServerGaveUpError,
     ServerHangError,
+    ServerSettingsError,
+    ServerVersionError,
     is_port_free,
     kill_all_servers,
 )
@@ -50,6 +53,9 @@ from rllib_integration.world_views import WorldViews
 __all__ = ["BASE_CORE_CONFIG", "CarlaCore", "is_used", "kill_all_servers", "resolve_core_config"]
 
 logger = logging.getLogger(__name__)
+
+# A new server would answer these in the same way.
+_NOT_MENDED_BY_A_RESTART = (ServerGaveUpError, ServerSettingsError, ServerVersionError)
 
 _SPIN_UP = 0.5  # [s] in which the clutch brings the engine to the wheels' speed
 _STANDING = 0.5  # [m/s] below which it may be at rest
@@ -197,6 +203,13 @@ class CarlaCore:
         self._forget_world()
         self.pool.failed(error)
 
+    def give_up_server(self, error: RuntimeError) -> None:
+        """Give the present server up if an error means that it is lost; raise the error again if not."""
+        loss = self.as_server_error(error)
+        if loss is None or isinstance(loss, _NOT_MENDED_BY_A_RESTART):
+            raise error
+        self.server_failed(loss)
+
     def end_episode(self) -> None:
         """Note an episode's end; a server that is due for replacement is replaced now."""
         if self.pool.server is None:
@@ -330,7 +343,7 @@ class CarlaCore:
         removed = self.traffic.clear() or removed
         removed = self.own_actors.clear() or removed
         if removed:
-            self._tick_world()
+            self.tick_world()
 
     def spawn(self, type_id: str, pose: carla.Transform, **attributes: float | str) -> carla.Actor:
         """Spawn something that is destroyed with the episode, such as an obstacle or a patch of slippery road.
@@ -392,24 +405,49 @@ class CarlaCore:
         """
         self.connect()
         if self._remove_hero():
-            self._tick_world()
-        self._choose_rendering(hero_config["sensors"])
+            self.tick_world()
+        sensors = hero_config["sensors"]
+        self.choose_rendering([sensors])
         poses = self._start_poses or hero_transforms(hero_config["spawn_points"], self.map, self.rng)
         self._start_poses = []
-        assert self.sensor_interface.blueprints is not None
-        blueprint = choose_blueprint(self.sensor_interface.blueprints, hero_config["blueprint"], self.rng)
-        if blueprint.has_attribute("role_name"):
-            blueprint.set_attribute("role_name", "hero")
-        self.hero = cast(carla.Vehicle, self._spawn_on_first_free(blueprint, poses))
+        self.hero = cast(carla.Vehicle, self._spawn_hero(hero_config["blueprint"], poses, self.rng))
         self._engine_turns = False
         self._note_actors()
-        self._tick_world()
-        self._prepare_sensors(hero_config["sensors"])
-        self.clock.sensors_are_new = True
+        self.tick_world()
+        self.prepare_sensors([sensors])
         self.sensor_interface.ticks_per_step = ticks_per_step
-        self._spawn_sensors(hero_config["sensors"])
+        self.spawn_sensors(sensors, self.sensor_interface, self.hero)
         self.metrics = self.connection.call(EpisodeMetrics, self.hero, self.map, self.sensor_interface)
         self._note_actors()
+
+    def spawn_further_hero(
+        self, blueprint: str | Sequence[str], poses: list[carla.Transform], rng: np.random.Generator
+    ) -> carla.Actor:
+        """Spawn one of several heroes, without sensors; it is destroyed with the episode.
+
+        Args:
+            blueprint: An id, a pattern, or a list of these, as in `hero.blueprint`.
+            poses: Where it may start, in the order in which to try.
+            rng: Draws the blueprint, where there is a choice.
+
+        Raises:
+            ConfigError: There is no such blueprint.
+            SpawnError: Every pose is taken.
+            ServerError: The server failed.
+        """
+        hero = self._spawn_hero(blueprint, poses, rng)
+        self.own_actors.extras.append(hero)
+        self._note_actors()
+        return hero
+
+    def _spawn_hero(
+        self, setting: str | Sequence[str], poses: list[carla.Transform], rng: np.random.Generator
+    ) -> carla.Actor:
+        assert self.sensor_interface.blueprints is not None
+        blueprint = choose_blueprint(self.sensor_interface.blueprints, setting, rng)
+        if blueprint.has_attribute("role_name"):
+            blueprint.set_attribute("role_name", "hero")
+        return self._spawn_on_first_free(blueprint, poses)
 
     def change_dynamics(self, dynamics: Dynamics) -> None:
         """Make the hero the car of an episode; before it is put where it starts."""
@@ -423,28 +461,51 @@ class CarlaCore:
         CARLA spawns cars in neutral, their engines at rest. One that is only given a velocity rolls freely until it is
         given throttle, and loses up to half of its speed to the engine then. So the wheels turn the engine first.
         """
-        forward = pose.get_forward_vector()
-        velocity = carla.Vector3D(speed * forward.x, speed * forward.y, speed * forward.z)
-        self.hero.set_transform(pose)
-        self.hero.set_target_velocity(velocity)
         if speed < _STANDING and not self._engine_turns:
+            push_hero(self.hero, pose, speed)
             return
         self._engine_turns = speed >= _STANDING
-        gear = gear_at_speed(self.connection.ask(self.hero.get_physics_control), speed)
-        self.hero.apply_control(carla.VehicleControl(manual_gear_shift=True, gear=gear))
-        for _ in range(math.ceil(_SPIN_UP / self.connection.timestep)):
-            self._tick_world()
-            self.hero.set_transform(pose)
-            self.hero.set_target_velocity(velocity)
-        self.hero.apply_control(carla.VehicleControl())
+        self.start_heroes([(self.hero, pose, speed)])
 
-    def _choose_rendering(self, sensors: Mapping[str, Settings]) -> None:
-        """Have the world draw pictures if a sensor is a camera, or the configuration asks for it."""
-        check_rendering(self.config, sensors)
+    def start_heroes(self, starts: Sequence[tuple[carla.Vehicle, carla.Transform, float]]) -> None:
+        """Do what `start_hero` does for several at once: heroes, poses, speeds [m/s]."""
+        moving = [start for start in starts if isinstance(start[0], carla.Vehicle)]
+        for hero, _, speed in moving:
+            gear = gear_at_speed(self.connection.ask(hero.get_physics_control), speed)
+            hero.apply_control(carla.VehicleControl(manual_gear_shift=True, gear=gear))
+        for start in starts:
+            push_hero(*start)
+        for _ in range(math.ceil(_SPIN_UP / self.connection.timestep) if moving else 0):
+            self.tick_world()
+            for start in starts:
+                push_hero(*start)
+        for hero, _, _ in moving:
+            hero.apply_control(carla.VehicleControl())
+
+    def choose_rendering(self, heroes: Sequence[Mapping[str, Settings]]) -> None:
+        """Have the world draw pictures if a sensor of a hero is a camera, or the configuration asks for it."""
+        for sensors in heroes:
+            check_rendering(self.config, sensors)
         if self.config["enable_rendering"] == "auto" and not self.connection.settings.show_display:
-            self.connection.set_rendering(any(map(SensorFactory.needs_rendering, sensors.values())))
+            cameras = (SensorFactory.needs_rendering(sensor) for sensors in heroes for sensor in sensors.values())
+            self.connection.set_rendering(any(cameras))
 
-    def _spawn_sensors(self, sensors: Mapping[str, Settings]) -> None:
+    def prepare_sensors(self, heroes: Sequence[Mapping[str, Settings]]) -> None:
+        """Draw the town and compile, before anything of that could be taken for a server that hangs."""
+        for sensors in heroes:
+            for attributes in sensors.values():
+                SensorFactory.prepare(attributes, self.map)
+        EpisodeMetrics.prepare(self.map)
+
+    def spawn_sensors(self, sensors: Mapping[str, Settings], interface: SensorInterface, hero: carla.Actor) -> None:
+        """Give a hero its sensors.
+
+        Args:
+            sensors: Name -> type and attributes.
+            interface: Gathers their data.
+            hero: Carries them; the client has to know where it is.
+        """
+        self.clock.sensors_are_new = True
         # A server that has just come may still compile what its sensors need.
         with (
             contextlib.nullcontext(self.connection.settings.timeout)
@@ -452,16 +513,8 @@ class CarlaCore:
             else self.connection.patience() as seconds
         ):
             for name, attributes in sensors.items():
-                self.connection.call(
-                    SensorFactory.spawn, name, attributes, self.sensor_interface, self.hero, timeout=seconds
-                )
+                self.connection.call(SensorFactory.spawn, name, attributes, interface, hero, timeout=seconds)
         self._has_sensed = True
-
-    def _prepare_sensors(self, sensors: Mapping[str, Settings]) -> None:
-        """Draw the town and compile, before anything of that could be taken for a server that hangs."""
-        for attributes in sensors.values():
-            SensorFactory.prepare(attributes, self.map)
-        EpisodeMetrics.prepare(self.map)
 
     def _spawn_on_first_free(self, blueprint: carla.ActorBlueprint, poses: list[carla.Transform]) -> carla.Actor:
         refusal = ""
@@ -490,17 +543,25 @@ class CarlaCore:
             RouteError: The hero, a point or the goal is away from every lane, or there is no way.
         """
         self.sensor_interface.route = None
-        if not route_config:
-            return
+        if route_config:
+            self.tick_world()  # until then the client does not know where the hero is
+            self.sensor_interface.route = self.route_from(self.hero, route_config, self.rng)
+
+    def route_from(self, hero: carla.Actor, route_config: Settings, rng: np.random.Generator) -> Route:
+        """A route from where a hero stands, as `set_route` gives the hero one.
+
+        Args:
+            hero: Where it is, the client knows.
+            route_config: As for `set_route`.
+            rng: Draws random routes.
+        """
         goal = None
         where = "env_config.experiment.route"
         if "goal" in route_config:
             goal = read_location(route_config["goal"], f"{where}.goal")
         via = [read_location(point, f"{where}.via") for point in route_config.get("via", ())]
-        self._tick_world()  # until then the client does not know where the hero is
-        start = self.hero.get_transform()
         length = route_config.get("length", 0.0)
-        self.sensor_interface.route = plan_route(self.map, start, goal, length=length, rng=self.rng, via=via)
+        return plan_route(self.map, hero.get_transform(), goal, length=length, rng=rng, via=via)
 
     # Traffic
 
@@ -597,7 +658,7 @@ class CarlaCore:
             self.finish_tick()
         self.traffic.settle()
 
-    def _tick_world(self) -> None:
+    def tick_world(self) -> None:
         """Tick without looking at the sensors."""
         self.frame = self.clock.tick()
 
@@ -623,6 +684,13 @@ class CarlaCore:
     def set_spectator_camera_view(self) -> None:
         """Move the spectator behind and above the hero. Does not wait for the server."""
         self.views.follow(self.hero)
+
+
+def push_hero(hero: carla.Actor, pose: carla.Transform, speed: float) -> None:
+    """Put a hero somewhere, at a speed [m/s] along its heading. Does not wait for the server."""
+    forward = pose.get_forward_vector()
+    hero.set_transform(pose)
+    hero.set_target_velocity(carla.Vector3D(speed * forward.x, speed * forward.y, speed * forward.z))
 
 
 def _places_of_scenarios(experiment_config: Settings) -> list[tuple[float, float]]:

@@ -32,12 +32,7 @@ from rllib_integration.scenarios.director import Director, direct, launch
 from rllib_integration.scenarios.drawing import choose_route, situate
 from rllib_integration.scenarios.leaderboard_results import route_record
 from rllib_integration.scenarios.settings import pinned_situations, resolve_scenarios
-from rllib_integration.servers import (
-    ServerError,
-    ServerGaveUpError,
-    ServerSettingsError,
-    ServerVersionError,
-)
+from rllib_integration.servers import ServerError
 from rllib_integration.setup_check import check_setup
 from rllib_integration.step_check import action_guard, check_control, read_reward
 from rllib_integration.telemetry.replay import REPLAYS_FOLDER, default_replays
@@ -55,9 +50,6 @@ from rllib_integration.user_code import (
 )
 
 logger = logging.getLogger(__name__)
-
-# A new server would answer these in the same way.
-_NOT_MENDED_BY_A_RESTART = (ServerGaveUpError, ServerSettingsError, ServerVersionError)
 
 _SCENARIO_STREAM = 1  # of an episode's random numbers, so that a setting of scenarios does not change its traffic
 _DYNAMICS_STREAM = 2
@@ -395,12 +387,12 @@ class CarlaEnv(gymnasium.Env):
 
     def _recover_from(self, error: RuntimeError) -> None:
         """Give the server up if that is what the error is about; raise the error again if not."""
-        loss = self._core.as_server_error(error) if self._core is not None else None
-        if self._core is None or loss is None or isinstance(loss, _NOT_MENDED_BY_A_RESTART):
+        if self._core is None:
             raise error
+        noticed = time.monotonic()
+        self._core.give_up_server(error)
         if self._lost_at is None:
-            self._lost_at = time.monotonic()
-        self._core.server_failed(loss)
+            self._lost_at = noticed
 
     def render(self) -> np.ndarray | None:  # type: ignore[override]
         """What the hero does: bird view, camera and rays side by side, with speed, action, reward and return.

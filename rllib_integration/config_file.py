@@ -9,6 +9,7 @@ from rllib_integration.annotations import Record, Settings
 from rllib_integration.base_experiment import resolve_experiment_config
 from rllib_integration.config.core import resolve_core_config
 from rllib_integration.config.merging import apply_override, merge, read_yaml
+from rllib_integration.multi_agent.settings import resolve_agents
 
 
 def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Record:
@@ -36,11 +37,15 @@ def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
 def resolve_env_config(env_config: Settings | None) -> Record:
     """Complete and check the `env_config` section: the server and world under `carla`, the task under `experiment`.
 
+    Where several agents share the world, `agents` says who they are.
+
     Raises:
         ConfigError: A key is unknown or a value can't be used.
     """
-    sections = merge({"carla": {}, "experiment": {}}, env_config, "env_config", free=("carla", "experiment"))
-    return {
+    names = ("carla", "experiment", "agents")
+    sections = merge({name: {} for name in names}, env_config, "env_config", free=names)
+    resolved = {
         "carla": resolve_core_config(sections["carla"]),
         "experiment": resolve_experiment_config(sections["experiment"]),
     }
+    return resolved | ({"agents": resolve_agents(sections["agents"])} if sections["agents"] else {})

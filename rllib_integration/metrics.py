@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from rllib_integration.roads.lanes import LaneIndex
 from rllib_integration.scores import SCORE_2_0, penalty_2_0, penalty_2_1
 from rllib_integration.sensors import SensorFactory, SensorInterface
-from rllib_integration.sensors.base_sensor import BaseSensor
 from rllib_integration.smoothness import Line, Smoothness
 from rllib_integration.tracks.track import TrackProgress
 
@@ -87,7 +86,7 @@ class EpisodeMetrics:
         self._interface = interface
         self._lanes = LaneIndex.for_map(carla_map)
         self._front = hero.bounding_box.extent.x + hero.bounding_box.location.x
-        self._sensor = _collision_sensor(hero, interface)
+        self._collisions = _collision_sensor(hero, interface)
         self._lights, self._light_lines, self._stop_lines = _find_lines(self._world, carla_map, interface)
         self._stopped_at: set[int] = set()
         self._last: tuple[float, float, float] | None = None  # x, y, time
@@ -190,7 +189,7 @@ class EpisodeMetrics:
         return Line(lateral, route.bend(4.0))
 
     def _count_collisions(self, x: float, y: float, now: float) -> None:
-        for _, (other, _) in self._interface.events.get(self._sensor.name, ()):
+        for _, (other, _) in self._interface.events.get(self._collisions, ()):
             kind = _kind_of(other)
             key = other.id if kind != "collisions_static" else 0
             last = self._touched.get(key)
@@ -290,12 +289,13 @@ def _at(x: float, y: float) -> str:
     return f"(x={x:.3f}, y={y:.3f})"
 
 
-def _collision_sensor(hero: carla.Actor, interface: SensorInterface) -> BaseSensor:
-    """The hero's own collision sensor, or one that only the metrics hear."""
-    for sensor in interface.sensors.values():
+def _collision_sensor(hero: carla.Actor, interface: SensorInterface) -> str:
+    """Name of the hero's own collision sensor, or of one that only the metrics hear."""
+    for name, sensor in interface.sensors.items():
         if sensor.type_id == "sensor.other.collision":
-            return sensor
-    return SensorFactory.spawn(COLLISION_SENSOR, {"type": "sensor.other.collision"}, interface, hero)
+            return name
+    SensorFactory.spawn(COLLISION_SENSOR, {"type": "sensor.other.collision"}, interface, hero)
+    return COLLISION_SENSOR
 
 
 def _find_lines(

@@ -84,22 +84,36 @@ def _beyond(space: spaces.Box, numbers: NDArray[np.floating]) -> str:
     return f"Number {place} of the action is {number:g}, but the action space allows {low:g} to {high:g}."
 
 
-def check_control(control: object, experiment: object) -> None:
+def check_control(control: object, experiment: object, hero: object = None) -> None:
     """Refuse what an experiment's `compute_action` must not return.
 
+    Args:
+        control: What it returned.
+        experiment: Named in messages.
+        hero: A walker takes a `carla.WalkerControl`, everything else a `carla.VehicleControl`.
+
     Raises:
-        ExperimentError: It is no `carla.VehicleControl`, or a number in it is not finite.
+        ExperimentError: It is of another type, or a number in it is not finite.
     """
-    if not isinstance(control, carla.VehicleControl):
+    wanted = carla.WalkerControl if isinstance(hero, carla.Walker) else carla.VehicleControl
+    if not isinstance(control, wanted):
         raise ExperimentError(
             f"{type(experiment).__name__}.compute_action returned {show(control)}, "
-            "but it has to return a carla.VehicleControl."
+            f"but it has to return a carla.{wanted.__name__}."
         )
-    if not math.isfinite(control.throttle + control.steer + control.brake):
-        raise ExperimentError(
-            f"{type(experiment).__name__}.compute_action returned a control with throttle {control.throttle:g}, "
-            f"steer {control.steer:g} and brake {control.brake:g}; all have to be finite."
-        )
+    if isinstance(control, carla.VehicleControl):
+        if not math.isfinite(control.throttle + control.steer + control.brake):
+            raise ExperimentError(
+                f"{type(experiment).__name__}.compute_action returned a control with throttle {control.throttle:g}, "
+                f"steer {control.steer:g} and brake {control.brake:g}; all have to be finite."
+            )
+    elif isinstance(control, carla.WalkerControl):
+        direction = control.direction
+        if not math.isfinite(control.speed + direction.x + direction.y + direction.z):
+            raise ExperimentError(
+                f"{type(experiment).__name__}.compute_action returned a walker's control with speed {control.speed:g} "
+                f"and direction {direction}; all have to be finite."
+            )
 
 
 def read_reward(reward: object, experiment: object) -> tuple[float, dict[str, float] | None]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 
 from ray.rllib.callbacks.callbacks import RLlibCallback
+from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
 from rllib_integration.training.episode_sums import EpisodeSums
 from rllib_integration.training.progress import Figure
 
+Episode = SingleAgentEpisode | MultiAgentEpisode
 SMOOTHING = 100  # episodes that a mean is taken over
 _SUMS = "rllib_integration.sums"
 
@@ -45,27 +47,35 @@ class EpisodeCallbacks(RLlibCallback):
         self._ended = 0
         self._ends: set[str] = set()
 
-    def on_episode_start(self, *, episode: SingleAgentEpisode, metrics_logger: MetricsLogger, **kwargs: object) -> None:
+    def on_episode_start(self, *, episode: Episode, metrics_logger: MetricsLogger, **kwargs: object) -> None:
         """Begin the episode's sums, which survive RLlib's cutting it into fragments."""
-        episode.custom_data[_SUMS] = EpisodeSums()
-        infos = episode.get_infos()
+        episode.custom_data[_SUMS] = {}
+        infos = _lives(episode)[0][1].get_infos()
         recovery = infos[0].get("server_recovery_seconds") if len(infos) else None
         if recovery is not None:
             metrics_logger.log_value("server_recovery_seconds", float(recovery), reduce="mean", window=SMOOTHING)
             metrics_logger.log_value("server_recovery_seconds_max", float(recovery), reduce="max", window=SMOOTHING)
 
-    def on_episode_step(self, *, episode: SingleAgentEpisode, **kwargs: object) -> None:
-        """Add one step's `info`."""
-        episode.custom_data[_SUMS].add(episode.get_infos(-1), float(episode.get_rewards(-1)))
+    def on_episode_step(self, *, episode: Episode, metrics_logger: MetricsLogger, **kwargs: object) -> None:
+        """Add one step's `info`, of each agent that took part in it; log the agents whose life has ended."""
+        all_sums: dict[str, EpisodeSums] = episode.custom_data[_SUMS]
+        for agent, life in _lives(episode):
+            sums = all_sums.setdefault(agent, EpisodeSums())
+            if life.t > sums.steps:
+                sums.add(life.get_infos(-1), float(life.get_rewards(-1)))
+                if agent and life.is_done:
+                    self._log_life(agent, life, sums, metrics_logger)
 
-    def on_episode_end(self, *, episode: SingleAgentEpisode, metrics_logger: MetricsLogger, **kwargs: object) -> None:
+    def on_episode_end(self, *, episode: Episode, metrics_logger: MetricsLogger, **kwargs: object) -> None:
         """Log the episode's figures and its end."""
-        info = episode.get_infos(-1)
-        sums: EpisodeSums = episode.custom_data[_SUMS]
-        values = sums.figures(info)
-        for name, value in values.items():
+        if isinstance(episode, SingleAgentEpisode):
+            self._log_life("", episode, episode.custom_data[_SUMS].get("") or EpisodeSums(), metrics_logger)
+
+    def _log_life(self, agent: str, life: SingleAgentEpisode, sums: EpisodeSums, metrics_logger: MetricsLogger) -> None:
+        info = life.get_infos(-1)
+        for name, value in sums.figures(info).items():
             metrics_logger.log_value(name, value, reduce="mean", window=SMOOTHING)
-        record = sums.record(info, episode.is_terminated)
+        record = sums.record(info, life.is_terminated) | ({"agent": agent} if agent else {})
         metrics_logger.log_value("servers_lost", int(bool(info.get("server_restarted"))), reduce="lifetime_sum")
         self._log_end(record["end"], metrics_logger)
         metrics_logger.log_value("episodes", json.dumps(record), reduce="item_series")
@@ -79,3 +89,10 @@ class EpisodeCallbacks(RLlibCallback):
         for known in self._ends:
             metrics_logger.log_value(f"end_{known}", float(known == end), reduce="mean", window=SMOOTHING)
         self._ended += 1
+
+
+def _lives(episode: Episode) -> list[tuple[str, SingleAgentEpisode]]:
+    """The episodes of an episode's agents, by agent; of a single one, without a name."""
+    if isinstance(episode, MultiAgentEpisode):
+        return list(episode.agent_episodes.items())
+    return [("", episode)]

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from gymnasium.vector import VectorEnv
 
     from rllib_integration.carla_env import CarlaEnv
+    from rllib_integration.multi_agent.rllib_env import CarlaMultiAgentEnv
 
 
-def make_env(context: Settings, live_folder: str | None = None) -> CarlaEnv | VectorEnv:
-    """RLlib's environment creator: a CarlaEnv that stays in one town where several are listed.
+def make_env(context: Settings, live_folder: str | None = None) -> CarlaEnv | CarlaMultiAgentEnv | VectorEnv:
+    """RLlib's environment creator: an environment that stays in one town where several are listed.
 
     The towns are dealt out to the environments in turn, because changing the town may take longer than an episode.
     With fewer environments than towns each gets several, out of which it draws one for every episode.
@@ -25,6 +26,10 @@ def make_env(context: Settings, live_folder: str | None = None) -> CarlaEnv | Ve
             where it wants a vector environment (`gym_env_vectorize_mode: vector_entry_point`).
         live_folder: Where the environments tell viewers that they are there, unless `carla.live_folder` says it.
     """
+    if context.get("agents"):
+        from rllib_integration.multi_agent.rllib_env import CarlaMultiAgentEnv
+
+        return CarlaMultiAgentEnv({**_next_config(context, live_folder), "agents": context["agents"]})
     from rllib_integration.carla_env import CarlaEnv
 
     if "num_envs" not in context:

@@ -76,6 +76,10 @@ def step_together(config: AlgorithmConfig, env_runners: Record | None) -> None:
         config: An algorithm's configuration; algorithms with an env runner of their own are left alone.
         env_runners: The user's section of that name; a `gym_env_vectorize_mode` in it stays.
     """
-    if config.env_runner_cls is None or config.env_runner_cls is SingleAgentEnvRunner:
+    if config.is_multi_agent:
+        from rllib_integration.multi_agent.rllib_env import CarlaMultiAgentEnvRunner
+
+        config.env_runners(env_runner_cls=CarlaMultiAgentEnvRunner, gym_env_vectorize_mode="sync")
+    elif config.env_runner_cls is None or config.env_runner_cls is SingleAgentEnvRunner:
         mode = (env_runners or {}).get("gym_env_vectorize_mode", "vector_entry_point")
         config.env_runners(env_runner_cls=CarlaEnvRunner, gym_env_vectorize_mode=mode)

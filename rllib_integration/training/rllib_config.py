@@ -28,6 +28,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError, nearest
+from rllib_integration.training.agent_policies import add_policies, check_policies, is_multi_agent
 from rllib_integration.training.algorithms import find_classes
 from rllib_integration.training.rllib_names import DROPPED, MOVED, OldNameError, put, translate_old_names
 
@@ -44,7 +45,7 @@ SECTIONS = (
     "resources",
     "checkpointing",
 )
-_BESIDE_SECTIONS = ("algorithm", "callbacks", "model")
+_BESIDE_SECTIONS = ("algorithm", "callbacks", "model", "policies", "policy_mapping")
 # Arguments that RLlib still accepts and ignores or refuses much later, with what to write instead.
 _DEAD = {
     "training.hiddens": "model.head_fcnet_hiddens",
@@ -103,6 +104,7 @@ def read_document(document: Settings) -> tuple[Record, list[str]]:
         _check_section(section, sections.get(section), arguments[section])
     model_hints = {field.name: field.type for field in dataclasses.fields(DefaultModelConfig)}
     _check_model(sections.get("model"), model_hints, classes.extra_model_keys)
+    check_policies(sections, classes.algorithm)
     return sections, notes
 
 
@@ -130,7 +132,11 @@ def build_algorithm_config(document: Settings, env: str | type) -> AlgorithmConf
     known = {field.name for field in dataclasses.fields(DefaultModelConfig)}
     extras = {key: model.pop(key) for key in list(model) if key not in known}
     model_config = dataclasses.asdict(DefaultModelConfig(**model)) | extras
-    config.rl_module(rl_module_spec=RLModuleSpec(module_class=classes.module, model_config=model_config))
+    network = RLModuleSpec(module_class=classes.module, model_config=model_config)
+    if is_multi_agent(sections):
+        add_policies(config, sections, network)
+    else:
+        config.rl_module(rl_module_spec=network)
     config.callbacks(list(classes.callbacks))
     try:
         config.validate()

@@ -1,0 +1,145 @@
+"""A world as one of several heroes has it: what an experiment gets as its `core`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import carla
+import numpy as np
+
+from rllib_integration.config.merging import ConfigError
+from rllib_integration.metrics import EpisodeMetrics
+from rllib_integration.sensors import SensorInterface
+from rllib_integration.sensors.base_sensor import BaseSensor
+
+if TYPE_CHECKING:
+    from rllib_integration.annotations import Settings
+    from rllib_integration.carla_core import CarlaCore
+
+_SEPARATOR = "/"  # between an agent and its sensor
+
+
+class HeroSensors(SensorInterface):
+    """One hero's sensors, which all report to the interface that the heroes share, so that a tick waits once.
+
+    Args:
+        agent: Whose they are.
+        shared: Gathers the data of all heroes' sensors.
+    """
+
+    def __init__(self, agent: str, shared: SensorInterface) -> None:
+        super().__init__(shared.ask)
+        self._prefix = f"{agent}{_SEPARATOR}"
+        self._shared = shared
+        self.map, self.blueprints, self.memory = shared.map, shared.blueprints, shared.memory
+        self.ticks_per_step, self.counts_events = shared.ticks_per_step, shared.counts_events
+
+    @property
+    def sensors(self) -> dict[str, BaseSensor]:
+        """This hero's sensors by their names in its configuration."""
+        return {
+            name.removeprefix(self._prefix): sensor
+            for name, sensor in self._shared.sensors.items()
+            if name.startswith(self._prefix)
+        }
+
+    def register(self, name: str, sensor: BaseSensor) -> None:
+        """Add a sensor; it is called `agent/name` from now on."""
+        sensor.name = self._prefix + name
+        self._shared.register(sensor.name, sensor)
+
+    def unregister(self, name: str, sensor: BaseSensor | None = None) -> None:
+        """Forget a sensor."""
+        self._shared.unregister(name if name.startswith(self._prefix) else self._prefix + name, sensor)
+
+    def push(self, sensor: BaseSensor, frame: int, data: object) -> None:
+        """Take a raw message from a sensor."""
+        self._shared.push(sensor, frame, data)
+
+    def wake(self, frame: int) -> None:
+        """Look again whether a step of `frame` has everything."""
+        self._shared.wake(frame)
+
+    def event_came(self) -> None:
+        """Look again whether all events have come."""
+        self._shared.event_came()
+
+    def take(self, data: Mapping[str, tuple[int, Any]]) -> dict[str, tuple[int, Any]]:
+        """This hero's part of what the shared interface has read; its events are in `events` then."""
+        self.events = self._own(self._shared.events)
+        return {name: reading for name, reading in self._own(data).items() if not name.startswith("_")}
+
+    def _own(self, named: Mapping[str, Any]) -> dict[str, Any]:
+        start = len(self._prefix)
+        return {name[start:]: value for name, value in named.items() if name.startswith(self._prefix)}
+
+    def get_data(self, frame: int | None = None, timeout: float = 10.0) -> dict[str, tuple[int, Any]]:
+        """This hero's data of a frame, as `SensorInterface.get_data` gives them."""
+        return self.take(self._shared.get_data(frame, timeout))
+
+    def destroy(self) -> None:
+        """Destroy this hero's sensors. Twice is fine."""
+        for sensor in self.sensors.values():
+            sensor.destroy()
+        self.route = None
+
+
+class HeroView:
+    """What an experiment has as its `core` where several heroes share a world.
+
+    What belongs to a hero is this hero's own; everything else, such as `world`, `map`, `town` or `spawn`, is the
+    world's `CarlaCore`.
+
+    Args:
+        core: The world.
+        agent: Id of the agent.
+        heroes: All views of the world by agent, those of ended agents left out; kept by their owner.
+        rng: Draws what the episode leaves open for this hero.
+
+    Attributes:
+        agent: Id of the agent.
+        hero: Its vehicle or walker.
+        sensor_interface: Its sensors.
+        metrics: What has happened to it.
+        rng: As above.
+    """
+
+    def __init__(self, core: CarlaCore, agent: str, heroes: Mapping[str, HeroView], rng: np.random.Generator) -> None:
+        self._core = core
+        self._heroes = heroes
+        self.agent = agent
+        self.rng = rng
+        self.hero = cast(carla.Vehicle, None)
+        self.metrics: EpisodeMetrics | None = None
+        self.sensor_interface = HeroSensors(agent, core.sensor_interface)
+        self.start: tuple[carla.Transform, float] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._core, name)
+
+    @property
+    def others(self) -> dict[str, HeroView]:
+        """The other agents whose lives go on, by id."""
+        return {agent: view for agent, view in self._heroes.items() if view is not self}
+
+    def start_hero(self, pose: carla.Transform, speed: float) -> None:
+        """Put the hero somewhere, at a speed [m/s] along its heading, as `CarlaCore.start_hero` does.
+
+        The heroes of a world start together, when each has been placed.
+        """
+        self.start = pose, speed
+        self.hero.set_transform(pose)
+
+    def apply_hero_control(self, control: carla.VehicleControl | carla.WalkerControl) -> None:
+        """Set the hero's control for the ticks to come. Does not wait for the server."""
+        self.hero.apply_control(control)  # type: ignore[arg-type]
+
+    def set_route(self, route_config: Settings | None) -> None:
+        """Give the hero a route from where it stands, as `CarlaCore.set_route` does, without a tick."""
+        route = self._core.route_from(self.hero, route_config, self.rng) if route_config else None
+        self.sensor_interface.route = route
+
+    def tick(self, *arguments: object, **options: object) -> None:
+        """Refused: the world is ticked for all agents together."""
+        raise ConfigError(f"{self.agent} can't tick the world, which several agents share.")

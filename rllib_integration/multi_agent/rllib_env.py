@@ -1,0 +1,132 @@
+"""RLlib's face of a world with several heroes, and its vector form, whose simulators work side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from ray.rllib.env.multi_agent_env import MultiAgentEnv
+from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
+from ray.rllib.env.vector.sync_vector_multi_agent_env import SyncVectorMultiAgentEnv
+
+from rllib_integration.annotations import Record, Settings
+from rllib_integration.multi_agent.shared_world import SharedWorld, Step
+
+ALL = "__all__"
+"""RLlib's word for the episode as a whole."""
+
+Flags = dict[str, bool]
+
+
+class CarlaMultiAgentEnv(MultiAgentEnv):
+    """Several heroes in one world, as RLlib has them.
+
+    Args:
+        config: As for `SharedWorld`, a dictionary or RLlib's `EnvContext`.
+
+    Attributes:
+        world: The world.
+
+    Raises:
+        ConfigError: The configuration can't be used.
+    """
+
+    metadata: Record = {"render_modes": []}  # noqa: RUF012
+    render_mode = None
+
+    def __init__(self, config: Settings) -> None:
+        super().__init__()
+        self.world = SharedWorld(config)
+        self.possible_agents = self.world.possible_agents
+        self.agents = []
+        self.observation_spaces = self.world.observation_spaces
+        self.action_spaces = self.world.action_spaces
+
+    def reset(self, *, seed: int | None = None, options: Record | None = None) -> tuple[Record, dict[str, Record]]:
+        """Begin an episode; see `SharedWorld.reset`."""
+        observations, infos = self.world.reset(seed, options)
+        self.agents = list(self.world.heroes)
+        return observations, infos
+
+    def step(self, action_dict: Mapping[str, object]) -> tuple[Record, dict[str, float], Flags, Flags, Record]:
+        """Act with every agent that has had an observation.
+
+        Returns:
+            Observations, rewards, terminations, truncations and further information by agent; the flags have
+            `"__all__"` for the episode. Agents that are cut off together with it have no flag of their own: with one,
+            RLlib would take the episode for one that has ended by itself, and count no value of their last states.
+        """
+        self.begin_step(action_dict)
+        return self.finish_step()
+
+    def begin_step(self, action_dict: Mapping[str, object]) -> None:
+        """Begin what `step` does, and return while the simulator works; `finish_step` has to follow."""
+        self.world.begin_step(action_dict)
+
+    def finish_step(self) -> tuple[Record, dict[str, float], Flags, Flags, Record]:
+        """Wait for the simulator; return what `step` returns."""
+        step = self.world.finish_step()
+        self.agents = list(self.world.heroes)
+        return step.observations, step.rewards, *_flags(step, bool(self.agents)), step.infos
+
+    def close(self) -> None:
+        """End the server, if it was started here. Twice is fine."""
+        self.world.close()
+
+
+def _flags(step: Step, goes_on: bool) -> tuple[Flags, Flags]:
+    """What RLlib takes for the end of lives and of the episode."""
+    terminated: Flags = {agent: True for agent, ended in step.terminated.items() if ended}
+    truncated: Flags = {agent: True for agent, cut in step.truncated.items() if cut and not step.terminated[agent]}
+    is_cut = not goes_on and bool(truncated)
+    if is_cut:
+        truncated = {}
+    terminated[ALL] = not goes_on and not is_cut
+    truncated[ALL] = is_cut
+    return terminated, truncated
+
+
+class CarlaVectorMultiAgentEnv(SyncVectorMultiAgentEnv):
+    """Worlds of one process, each with a simulator of its own; each is set to work before the first is waited for.
+
+    Args:
+        envs: The worlds.
+    """
+
+    envs: list[Any]
+
+    def __init__(self, envs: Sequence[Any]) -> None:
+        super().__init__([lambda env=env: env for env in envs], copy=False)  # type: ignore[misc]
+        self._autoreset_envs = np.zeros(len(envs), np.bool_)
+
+    def step(self, actions: list[Mapping[str, object]]) -> tuple[Any, Any, Any, Any, Any]:  # type: ignore[override]
+        """Act in every world; where an episode has ended, begin the next one instead."""
+        ended = self._autoreset_envs.copy()
+        for env, action, has_ended in zip(self.envs, actions, ended):
+            if not has_ended:
+                env.unwrapped.begin_step(action)
+        for number, (env, has_ended) in enumerate(zip(self.envs, ended)):
+            if has_ended:
+                observations, infos = env.reset()
+                outcome = (observations, {}, {ALL: False}, {ALL: False}, infos)
+            else:
+                outcome = env.unwrapped.finish_step()
+            for kept, part in zip(self._kept(), outcome):
+                kept[number] = part
+        self._autoreset_envs = np.array([t[ALL] or c[ALL] for t, c in zip(self._terminations, self._truncations)])
+        return tuple(map(list, self._kept()))  # type: ignore[return-value]
+
+    def _kept(self) -> tuple[list[Any], ...]:
+        return self._observations, self._rewards, self._terminations, self._truncations, self._infos
+
+
+class CarlaMultiAgentEnvRunner(MultiAgentEnvRunner):
+    """Samples what RLlib's own does; the simulators of its worlds work side by side."""
+
+    env: Any
+
+    def make_env(self) -> None:
+        """Make the vector environment."""
+        super().make_env()
+        self.env = CarlaVectorMultiAgentEnv(self.env.envs)

@@ -1,0 +1,432 @@
+"""Several heroes in one world: one tick for all, and an experiment, sensors, metrics and a route for each."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, cast
+
+import carla
+import gymnasium
+import numpy as np
+
+from rllib_integration.annotations import Record, Settings
+from rllib_integration.base_experiment import BaseExperiment, override_experiment_config, resolve_experiment_config
+from rllib_integration.carla_core import CarlaCore, push_hero, resolve_core_config
+from rllib_integration.config.merging import ConfigError, copy_settings, load_class, merge
+from rllib_integration.dynamics import Dynamics
+from rllib_integration.metrics import EpisodeMetrics
+from rllib_integration.multi_agent.hero_view import HeroView
+from rllib_integration.multi_agent.settings import experiments_of, life_name, name_of_life, resolve_agents
+from rllib_integration.observation_check import observation_guard
+from rllib_integration.scenario import SpawnError, hero_transforms
+from rllib_integration.scenarios.settings import resolve_scenarios
+from rllib_integration.setup_check import check_setup
+from rllib_integration.step_check import action_guard, check_control, read_reward
+
+logger = logging.getLogger(__name__)
+
+Rewards = dict[str, float]
+ShareRewards = Callable[[Rewards, Mapping[str, HeroView]], Rewards]
+
+
+class Step(NamedTuple):
+    """What a decision of all agents has led to; each dictionary is by agent.
+
+    Attributes:
+        observations: Of the agents that had a life before this step, or have one now.
+        rewards: Of those that had one before.
+        terminated: Whether the life has ended in a state without future.
+        truncated: Whether it was cut off.
+        infos: As `CarlaEnv.step` gives them.
+    """
+
+    observations: Record
+    rewards: Rewards
+    terminated: dict[str, bool]
+    truncated: dict[str, bool]
+    infos: dict[str, Record]
+
+
+@dataclass
+class _Agent:
+    """One who drives, in whatever life."""
+
+    name: str
+    experiment: BaseExperiment
+    check_action: Callable[[Any], None]
+    check_observation: Callable[[Any], None]
+    life: int = 0
+    dynamics: Dynamics | None = None
+    config: Record = field(default_factory=dict)  # of this episode
+
+
+class SharedWorld:
+    """One world with several agents, each driving a hero of its own by an experiment of its own.
+
+    An agent whose life ends leaves; the episode goes on until the last has ended. With `lives` above 1 it begins again
+    elsewhere as another agent: a life is an agent's id.
+
+    Args:
+        config: `{"carla": {...}, "experiment": {...}, "agents": {...}}`; see `AGENTS_CONFIG`.
+
+    Attributes:
+        config: The configuration, complete.
+        core: The simulator; started by the first `reset`.
+        heroes: The views of the living, by agent.
+        possible_agents: Ids of all lives that there can be.
+        observation_spaces: By id.
+        action_spaces: By id.
+
+    Raises:
+        ConfigError: The configuration can't be used.
+    """
+
+    def __init__(self, config: Settings) -> None:
+        sections = merge(
+            {"carla": {}, "experiment": {}, "agents": {}},
+            config,
+            "env_config",
+            free=("carla", "experiment", "agents"),
+        )
+        core_config = resolve_core_config(sections["carla"])
+        settings = resolve_agents(sections["agents"])
+        shared = resolve_experiment_config(sections["experiment"])
+        self._agents = {name: _make_agent(name, own) for name, own in experiments_of(settings, shared).items()}
+        if shared["scenarios"] != resolve_scenarios(None):
+            raise ConfigError("env_config.experiment.scenarios has settings, but scenarios are for one hero alone.")
+        for agent in self._agents.values():
+            check_setup(core_config, agent.experiment.config)
+        self.config: Record = {"carla": core_config, "experiment": shared, "agents": settings}
+        self._settings = settings
+        self._share = _load_function(settings["rewards"])
+        lives = [life_name(name, life) for life in range(1, settings["lives"] + 1) for name in self._agents]
+        self.possible_agents = lives
+        spaces = {
+            name: (agent.experiment.get_observation_space(), agent.experiment.get_action_space())
+            for name, agent in self._agents.items()
+        }
+        self.observation_spaces = {life: spaces[name_of_life(life)][0] for life in lives}
+        self.action_spaces = {life: spaces[name_of_life(life)][1] for life in lives}
+        self.heroes: dict[str, HeroView] = {}
+        self._core: CarlaCore | None = None
+        self._rng = np.random.default_rng(core_config["seed"])
+        self._fresh: list[str] = []
+        self._wrecks: list[tuple[float, HeroView]] = []
+        self._last: Record = {}
+        self._loss: str | None = None
+        self._step_seconds = core_config["timestep"] * core_config["ticks_per_step"]
+
+    @property
+    def core(self) -> CarlaCore:
+        """The world, with its server; the first use starts them."""
+        if self._core is None:
+            self._core = CarlaCore(self.config["carla"])
+        return self._core
+
+    # An episode begins
+
+    def reset(self, seed: int | None = None, options: Settings | None = None) -> tuple[Record, dict[str, Record]]:
+        """Begin an episode.
+
+        Args:
+            seed: Seeds this and all later episodes.
+            options: Settings of the shared experiment for this episode alone, such as `{"town": "Town03"}`.
+
+        Returns:
+            Observations and further information, by agent.
+
+        Raises:
+            ConfigError: A town, blueprint, weather, sensor, spawn point or option does not exist.
+            SpawnError: There are more agents than free spawn points.
+            ServerGaveUpError: Several servers in a row failed.
+        """
+        if seed is not None:
+            self._rng = np.random.default_rng(seed)
+        episode_seed = int(self._rng.integers(2**63))
+        if self._last:
+            self.core.end_episode()
+        self._last = {}
+        while True:
+            try:
+                observations, infos = self._begin(episode_seed, options)
+                break
+            except RuntimeError as error:
+                self._give_up_server(error)
+        self.core.pool.episode_began()
+        servers = self.core.pool.metrics()
+        for info in infos.values():
+            info["servers"] = servers
+        return observations, infos
+
+    def _begin(self, seed: int, options: Settings | None) -> tuple[Record, dict[str, Record]]:
+        core = self.core
+        self.heroes.clear()
+        self._wrecks, self._fresh = [], []
+        shared = _with_options(self.config["experiment"], options)
+        activity = shared["background_activity"]
+        core.setup_experiment({**shared, "background_activity": {**activity, "n_vehicles": 0, "n_walkers": 0}}, seed)
+        streams = np.random.SeedSequence(seed).spawn(len(self._agents) + 1)
+        for agent, stream in zip(self._agents.values(), streams):
+            agent.life = 1
+            agent.config = copy_settings(_with_options(agent.experiment.config, options))
+            self.heroes[agent.name] = HeroView(core, agent.name, self.heroes, np.random.default_rng(stream))
+        poses = self._draw_starts()
+        traffic_seed = activity["seed"]
+        if traffic_seed is None:
+            traffic_seed = int(np.random.default_rng(streams[-1]).integers(2**31))
+        first = [(starts[0].location.x, starts[0].location.y) for starts in poses.values()]
+        numbers = (activity["n_vehicles"], activity["n_walkers"], activity["tm_hybrid_mode"])
+        core.spawn_npcs(*numbers, seed=traffic_seed, keep_clear=first)
+        for name, view in self.heroes.items():
+            agent = self._agents[name]
+            agent.experiment.prepare_world(_as_core(view), agent.config)
+        sensors = [agent.config["hero"]["sensors"] for agent in self._agents.values()]
+        core.choose_rendering(sensors)
+        core.prepare_sensors(sensors)
+        core.sensor_interface.ticks_per_step = core.config["ticks_per_step"]
+        for name, view in self.heroes.items():
+            self._bring(self._agents[name], view, poses[name])
+        core.tick_world()  # until then the client does not know where the heroes are
+        for name, view in self.heroes.items():
+            self._equip(self._agents[name], view)
+            self._agents[name].experiment.place_hero(_as_core(view))
+        core.start_heroes([(view.hero, *view.start) for view in self.heroes.values() if view.start is not None])
+        core.tick_world()
+        for name, view in self.heroes.items():
+            view.set_route(self._agents[name].config["route"])
+            self._agents[name].experiment.reset()
+        return self._observe(core.tick(None), list(self.heroes))
+
+    def _draw_starts(self) -> dict[str, list[carla.Transform]]:
+        """Where each agent may start, in the order in which to try; each begins with another's last choice."""
+        poses: dict[str, list[carla.Transform]] = {}
+        taken: list[carla.Location] = []
+        for name, view in self.heroes.items():
+            agent = self._agents[name]
+            found = hero_transforms(agent.config["hero"]["spawn_points"], self.core.map, view.rng)
+            free = [pose for pose in found if all(pose.location.distance(place) > 1.0 for place in taken)]
+            poses[name] = free or found
+            taken.append(poses[name][0].location)
+        return poses
+
+    def _bring(self, agent: _Agent, view: HeroView, poses: list[carla.Transform]) -> None:
+        """Spawn an agent's hero."""
+        view.hero = cast(
+            carla.Vehicle, self.core.spawn_further_hero(agent.config["hero"]["blueprint"], poses, view.rng)
+        )
+
+    def _equip(self, agent: _Agent, view: HeroView) -> None:
+        """Give a hero its sensors, metrics and physics; the client has to know where it is."""
+        core = self.core
+        core.spawn_sensors(agent.config["hero"]["sensors"], view.sensor_interface, view.hero)
+        view.metrics = core.connection.call(EpisodeMetrics, view.hero, core.map, view.sensor_interface)
+        agent.dynamics = Dynamics(agent.config["dynamics_randomisation"], view.rng.integers(2**63), self._step_seconds)
+        if agent.dynamics.changes_car and isinstance(view.hero, carla.Vehicle):
+            physics = core.connection.ask(view.hero.get_physics_control)
+            core.connection.call(view.hero.apply_physics_control, agent.dynamics.change(physics))
+
+    def _observe(self, data: Mapping[str, tuple[int, Any]], agents: list[str]) -> tuple[Record, dict[str, Record]]:
+        """The first observations of some lives."""
+        observations: Record = {}
+        infos: dict[str, Record] = {}
+        for life in agents:
+            view, agent = self.heroes[life], self._agents[name_of_life(life)]
+            readings = view.sensor_interface.take(data)
+            assert view.metrics is not None
+            view.metrics.update()
+            observation, info = agent.experiment.get_observation(readings)
+            agent.check_observation(observation)
+            observations[life], infos[life] = observation, dict(info)
+            if agent.dynamics is not None and agent.dynamics.told:
+                infos[life]["dynamics"] = agent.dynamics.told
+        self._last |= observations
+        return observations, infos
+
+    # A decision
+
+    def begin_step(self, actions: Mapping[str, object]) -> None:
+        """Begin a decision of all, and return while the simulator works; `finish_step` has to follow.
+
+        Args:
+            actions: An action for each agent that has had an observation.
+
+        Raises:
+            gymnasium.error.ResetNeeded: No episode has begun, or it has ended.
+            gymnasium.error.InvalidAction: An agent has none, or one outside its space; or there is no such agent.
+        """
+        deciding = [life for life in self.heroes if life not in self._fresh]
+        if not self.heroes:
+            raise gymnasium.error.ResetNeeded("Call reset() before step(): no episode has begun, or it has ended.")
+        if actions.keys() != set(deciding):
+            raise gymnasium.error.InvalidAction(
+                f"There are actions for {sorted(actions)}, but {sorted(deciding)} have to act."
+            )
+        self._loss = None
+        try:
+            for life in deciding:
+                agent, view = self._agents[name_of_life(life)], self.heroes[life]
+                agent.check_action(actions[life])
+                control = agent.experiment.compute_action(actions[life])
+                check_control(control, agent.experiment, view.hero)
+                if agent.dynamics is not None and isinstance(control, carla.VehicleControl):
+                    control = agent.dynamics.act(control)
+                view.apply_hero_control(control)
+            self.core.begin_tick(None, self.core.config["ticks_per_step"])
+        except RuntimeError as error:
+            self._give_up_server(error)
+            self._loss = str(error)
+
+    def finish_step(self) -> Step:
+        """Wait for the simulator; return what the decisions have led to."""
+        if self._loss is None:
+            try:
+                return self._advance()
+            except RuntimeError as error:
+                self._give_up_server(error)
+                self._loss = str(error)
+        lost = [life for life in self.heroes if life not in self._fresh]
+        self.heroes.clear()
+        info = {"server_restarted": True, "server_failure": self._loss, "end": "server_lost"}
+        return Step(
+            {life: self._last[life] for life in lost},
+            dict.fromkeys(lost, 0.0),
+            dict.fromkeys(lost, False),
+            dict.fromkeys(lost, True),
+            {life: dict(info) for life in lost},
+        )
+
+    def _advance(self) -> Step:
+        core = self.core
+        data = core.finish_tick()
+        fresh, self._fresh = self._fresh, []
+        deciding = [life for life in self.heroes if life not in fresh]
+        for life in fresh:
+            self.heroes[life].set_route(self._agents[name_of_life(life)].config["route"])
+            self._agents[name_of_life(life)].experiment.reset()
+        observations, infos = self._observe(data, deciding)
+        step = Step(observations, {}, {}, {}, infos)
+        for life in deciding:
+            self._judge(life, step)
+        if self._share is not None:
+            self._share_rewards(step)
+        ended = [life for life in deciding if step.terminated[life] or step.truncated[life]]
+        for life in ended:
+            self._end(life, step.infos[life])
+        self._clear_wrecks()
+        for life in ended:
+            self._begin_next_life(life)
+        began, more = self._observe(data, fresh) if fresh else ({}, {})
+        return step._replace(observations=observations | began, infos=infos | more)
+
+    def _judge(self, life: str, step: Step) -> None:
+        agent, view = self._agents[name_of_life(life)], self.heroes[life]
+        experiment, core, observation = agent.experiment, _as_core(view), step.observations[life]
+        step.terminated[life] = bool(experiment.get_done_status(observation, core))
+        step.truncated[life] = bool(experiment.get_truncated_status(observation, core))
+        reward, parts = read_reward(experiment.compute_reward(observation, core), experiment)
+        step.rewards[life] = reward
+        if parts is not None:
+            step.infos[life]["reward_parts"] = parts
+
+    def _share_rewards(self, step: Step) -> None:
+        assert self._share is not None
+        shared = self._share(dict(step.rewards), self.heroes)
+        if not isinstance(shared, Mapping) or shared.keys() != step.rewards.keys():
+            raise ConfigError(
+                f"{self._settings['rewards']} returned {shared!r}, but it has to return a reward for each of "
+                f"{sorted(step.rewards)}."
+            )
+        for life, reward in shared.items():
+            step.rewards[life], _ = read_reward(reward, self._share)
+
+    def _end(self, life: str, info: Record) -> None:
+        """Take leave of an agent whose life has ended."""
+        view = self.heroes.pop(life)
+        assert view.metrics is not None
+        info["episode_metrics"] = view.metrics.summary(str(info.get("end", "")))
+        self.core.connection.call(view.sensor_interface.destroy)
+        if self._settings["ended"] == "stop" and self.heroes:
+            if isinstance(view.hero, carla.Vehicle):
+                view.hero.apply_control(carla.VehicleControl(brake=1.0, hand_brake=True))
+            self._wrecks.append((self._settings["stop_seconds"], view))
+        else:
+            self.core.remove(view.hero)
+
+    def _clear_wrecks(self) -> None:
+        """Remove the bodies that have stood long enough."""
+        standing = [(seconds - self._step_seconds, view) for seconds, view in self._wrecks]
+        for seconds, view in standing:
+            if seconds <= 0.0:
+                self.core.remove(view.hero)
+        self._wrecks = [entry for entry in standing if entry[0] > 0.0]
+
+    def _begin_next_life(self, life: str) -> None:
+        """Let an agent begin again, if it has a life left and there is room; it is seen in the next step."""
+        agent = self._agents[name_of_life(life)]
+        if agent.life >= self._settings["lives"] or not self.heroes:
+            return
+        agent.life += 1
+        name = life_name(agent.name, agent.life)
+        view = HeroView(self.core, name, self.heroes, np.random.default_rng(self._rng.integers(2**63)))
+        poses = hero_transforms(agent.config["hero"]["spawn_points"], self.core.map, view.rng)
+        try:
+            self._bring(agent, view, poses)
+        except SpawnError as error:
+            logger.info("%s does not begin again: %s", agent.name, error)
+            return
+        self.heroes[name] = view
+        self._fresh.append(name)
+        self._equip(agent, view)
+        agent.experiment.place_hero(_as_core(view))
+        if view.start is not None:
+            push_hero(view.hero, *view.start)
+
+    def _give_up_server(self, error: RuntimeError) -> None:
+        """Give the server up if that is what the error is about; raise the error again if not."""
+        if self._core is None:
+            raise error
+        self._core.give_up_server(error)
+
+    def close(self) -> None:
+        """End the server, if it was started here, and all that hangs on it. Twice is fine."""
+        self.heroes.clear()
+        core, self._core = self._core, None
+        if core is not None:
+            core.close()
+
+
+def _make_agent(name: str, config: Settings) -> _Agent:
+    if "type" not in config:
+        raise ConfigError(
+            f"The experiment of {name} is missing: name its class, as env_config.experiment.type or "
+            f"env_config.agents.heroes.{name}.type."
+        )
+    experiment: BaseExperiment = load_class(config["type"], BaseExperiment, "env_config.experiment.type")(config)
+    observations, actions = experiment.get_observation_space(), experiment.get_action_space()
+    return _Agent(name, experiment, action_guard(actions), observation_guard(observations))
+
+
+def _load_function(reference: str | None) -> ShareRewards | None:
+    """The function that `agents.rewards` names."""
+    if reference is None:
+        return None
+    module, _, name = reference.partition(":")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"env_config.agents.rewards: '{reference}' can't be imported: {error}.") from error
+    if not callable(function):
+        raise ConfigError(f"env_config.agents.rewards: '{reference}' is no function.")
+    return cast(ShareRewards, function)
+
+
+def _with_options(config: Record, options: Settings | None) -> Record:
+    return override_experiment_config(config, options) if options else config
+
+
+def _as_core(view: HeroView) -> CarlaCore:
+    """A view, for experiments, which know the world of a single hero."""
+    return cast(CarlaCore, view)
