@@ -17,6 +17,7 @@ from rllib_integration.config_file import load_config
 from rllib_integration.driving.inference import DrivenEpisode, VideoWriter, drive, summary
 from rllib_integration.driving.policies import FoundPolicy, find_policy, load_policy
 from rllib_integration.failures import INTERRUPTED, report_failure
+from rllib_integration.processes.ray_setup import prepare_for_ray, quiet_ray
 from rllib_integration.training.options import DEFAULT_DIRECTORY
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def run(arguments: argparse.Namespace, with_rllib: bool | None = None, experimen
         if experiment is not None:
             document["env_config"]["experiment"].setdefault("type", experiment)
         found = _find_policy(arguments.policy, configuration)
+        if document["env_config"].get("agents"):
+            return _drive_agents(document, found, arguments)
         with viewer_of(arguments), _environment(document["env_config"], arguments.video) as (env, video):
             policy = load_policy(found.path, arguments.device, with_rllib)
             print(f"Policy: {found}", flush=True)
@@ -79,6 +82,39 @@ def run(arguments: argparse.Namespace, with_rllib: bool | None = None, experimen
         status = INTERRUPTED
     except Exception as error:
         return report_failure(error)
+    if driven:
+        print(summary(driven), flush=True)
+    return status
+
+
+def _drive_agents(document: Settings, found: FoundPolicy, arguments: argparse.Namespace) -> int:
+    """Let several agents drive with the policies of one checkpoint."""
+    if arguments.video or arguments.record_episodes:
+        raise ConfigError("Several agents can't be filmed or recorded; watch them with --view.")
+    require("ray", "torch")
+    prepare_for_ray()
+    from rllib_integration.driving.agents import drive_agents
+    from rllib_integration.driving.rllib_policy import AgentPolicy
+    from rllib_integration.multi_agent.shared_world import SharedWorld
+    from rllib_integration.training.agent_policies import policy_mapping
+
+    quiet_ray()
+    mapping = policy_mapping(document)
+    policies = {name: AgentPolicy(found.path, name) for name in mapping.policies}
+    world = SharedWorld(document["env_config"])
+    driven: list[DrivenEpisode] = []
+    status = 0
+    try:
+        with viewer_of(arguments):
+            print(f"Policies: {', '.join(policies)} of {found}", flush=True)
+            bounds = {"episodes": arguments.episodes, "steps": arguments.steps, "seed": arguments.seed}
+            for episode in drive_agents(world, policies, mapping, **bounds):
+                driven.append(episode)
+                print(episode, flush=True)
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    finally:
+        world.close()
     if driven:
         print(summary(driven), flush=True)
     return status

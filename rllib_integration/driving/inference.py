@@ -28,6 +28,7 @@ class DrivenEpisode:
         mean_speed: [km/h]; None if the experiment does not tell speeds.
         end: Why it ended.
         town: Where it was.
+        agent: Whose it was, where several drive.
     """
 
     number: int
@@ -37,12 +38,14 @@ class DrivenEpisode:
     mean_speed: float | None = None
     end: str = "unknown"
     town: str = ""
+    agent: str = ""
 
     def __str__(self) -> str:
         distance = "-" if self.distance is None else f"{self.distance:.1f} m"
         speed = "-" if self.mean_speed is None else f"{self.mean_speed:.1f} km/h"
+        who = f"{self.agent} | " if self.agent else ""
         return (
-            f"episode {self.number:>3} | {self.town} | return {self.total_reward:8.2f} | {self.steps:>5} steps | "
+            f"episode {self.number:>3} | {self.town} | {who}return {self.total_reward:8.2f} | {self.steps:>5} steps | "
             f"distance {distance} | mean speed {speed} | end: {self.end}"
         )
 

@@ -8,16 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import tree
 from ray.rllib.connectors.env_to_module import EnvToModulePipeline
 from ray.rllib.connectors.module_to_env import ModuleToEnvPipeline
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.rl_module import RLModule
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
+from ray.rllib.utils.spaces.space_utils import get_base_struct_from_space, unsquash_action
 
 from rllib_integration.annotations import Action, Observation, Record
-from rllib_integration.config.merging import ConfigError
+from rllib_integration.config.merging import ConfigError, nearest_sentence
 
-_MODULE = "learner_group/learner/rl_module/default_policy"
+_MODULES = "learner_group/learner/rl_module"
+_MODULE = f"{_MODULES}/default_policy"
 
 
 class RLlibPolicy:
@@ -71,6 +74,39 @@ class RLlibPolicy:
             episodes=[episode], batch=output, rl_module=self.module, explore=False, shared_data=shared
         )
         return output.get(Columns.ACTIONS_FOR_ENV, output[Columns.ACTIONS])[0]
+
+
+class AgentPolicy:
+    """One of the policies of a checkpoint of several agents; chooses actions greedily.
+
+    Args:
+        checkpoint: A checkpoint's folder.
+        name: Of the policy.
+
+    Raises:
+        ConfigError: The checkpoint has no such policy, or what made it can't be imported.
+    """
+
+    def __init__(self, checkpoint: Path, name: str) -> None:
+        folder = checkpoint.resolve() / _MODULES
+        if not (folder / name).is_dir():
+            known = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+            raise ConfigError(f"{checkpoint} has no policy '{name}'. {nearest_sentence(name, known)}")
+        try:
+            self.module = RLModule.from_checkpoint(str(folder / name))
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(f"The classes that made {folder / name} can't be imported: {error}.") from error
+
+    @torch.inference_mode()
+    def act(self, observation: Any) -> Any:
+        """The greedy action for one observation."""
+        batch = tree.map_structure(lambda part: torch.as_tensor(np.asarray(part))[None], observation)
+        output = self.module.forward_inference({Columns.OBS: batch})
+        if Columns.ACTIONS not in output:
+            distribution = self.module.get_inference_action_dist_cls().from_logits(output[Columns.ACTION_DIST_INPUTS])
+            output[Columns.ACTIONS] = distribution.to_deterministic().sample()
+        action = tree.map_structure(lambda part: part[0].numpy(), output[Columns.ACTIONS])
+        return unsquash_action(action, get_base_struct_from_space(self.module.action_space))
 
 
 def _connector(folder: Path, name: str) -> Path:

@@ -103,6 +103,7 @@ class HeroView:
         sensor_interface: Its sensors.
         metrics: What has happened to it.
         rng: As above.
+        readings: What its sensors have seen last.
     """
 
     def __init__(self, core: CarlaCore, agent: str, heroes: Mapping[str, HeroView], rng: np.random.Generator) -> None:
@@ -113,6 +114,7 @@ class HeroView:
         self.hero = cast(carla.Vehicle, None)
         self.metrics: EpisodeMetrics | None = None
         self.sensor_interface = HeroSensors(agent, core.sensor_interface)
+        self.readings: dict[str, tuple[int, Any]] = {}
         self.start: tuple[carla.Transform, float] | None = None
 
     def __getattr__(self, name: str) -> Any:

@@ -68,14 +68,14 @@ class CarlaMultiAgentEnv(MultiAgentEnv):
         """Wait for the simulator; return what `step` returns."""
         step = self.world.finish_step()
         self.agents = list(self.world.heroes)
-        return step.observations, step.rewards, *_flags(step, bool(self.agents)), step.infos
+        return step.observations, step.rewards, *flags_of(step, bool(self.agents)), step.infos
 
     def close(self) -> None:
         """End the server, if it was started here. Twice is fine."""
         self.world.close()
 
 
-def _flags(step: Step, goes_on: bool) -> tuple[Flags, Flags]:
+def flags_of(step: Step, goes_on: bool) -> tuple[Flags, Flags]:
     """What RLlib takes for the end of lives and of the episode."""
     terminated: Flags = {agent: True for agent, ended in step.terminated.items() if ended}
     truncated: Flags = {agent: True for agent, cut in step.truncated.items() if cut and not step.terminated[agent]}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import carla
@@ -25,6 +27,7 @@ from rllib_integration.scenario import SpawnError, hero_transforms
 from rllib_integration.scenarios.settings import resolve_scenarios
 from rllib_integration.setup_check import check_setup
 from rllib_integration.step_check import action_guard, check_control, read_reward
+from rllib_integration.telemetry.reporter import Reporter
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +61,7 @@ class _Agent:
     experiment: BaseExperiment
     check_action: Callable[[Any], None]
     check_observation: Callable[[Any], None]
+    reporter: Reporter
     life: int = 0
     dynamics: Dynamics | None = None
     config: Record = field(default_factory=dict)  # of this episode
@@ -94,7 +98,8 @@ class SharedWorld:
         core_config = resolve_core_config(sections["carla"])
         settings = resolve_agents(sections["agents"])
         shared = resolve_experiment_config(sections["experiment"])
-        self._agents = {name: _make_agent(name, own) for name, own in experiments_of(settings, shared).items()}
+        tell = _reporters(core_config, getattr(config, "worker_index", 0))
+        self._agents = {name: _make_agent(name, own, tell) for name, own in experiments_of(settings, shared).items()}
         if shared["scenarios"] != resolve_scenarios(None):
             raise ConfigError("env_config.experiment.scenarios has settings, but scenarios are for one hero alone.")
         for agent in self._agents.values():
@@ -116,7 +121,9 @@ class SharedWorld:
         self._fresh: list[str] = []
         self._wrecks: list[tuple[float, HeroView]] = []
         self._last: Record = {}
+        self._actions: Record = {}
         self._loss: str | None = None
+        self._lost_at: float | None = None
         self._step_seconds = core_config["timestep"] * core_config["ticks_per_step"]
 
     @property
@@ -159,6 +166,9 @@ class SharedWorld:
         servers = self.core.pool.metrics()
         for info in infos.values():
             info["servers"] = servers
+            if self._lost_at is not None:
+                info["server_recovery_seconds"] = time.monotonic() - self._lost_at
+        self._lost_at = None
         return observations, infos
 
     def _begin(self, seed: int, options: Settings | None) -> tuple[Record, dict[str, Record]]:
@@ -242,6 +252,9 @@ class SharedWorld:
             observations[life], infos[life] = observation, dict(info)
             if agent.dynamics is not None and agent.dynamics.told:
                 infos[life]["dynamics"] = agent.dynamics.told
+            if life not in self._last:
+                agent.reporter.begin_episode(_as_core(view), observation, readings)
+            view.readings = readings
         self._last |= observations
         return observations, infos
 
@@ -265,6 +278,7 @@ class SharedWorld:
                 f"There are actions for {sorted(actions)}, but {sorted(deciding)} have to act."
             )
         self._loss = None
+        self._actions = dict(actions)
         try:
             for life in deciding:
                 agent, view = self._agents[name_of_life(life)], self.heroes[life]
@@ -313,6 +327,8 @@ class SharedWorld:
         if self._share is not None:
             self._share_rewards(step)
         ended = [life for life in deciding if step.terminated[life] or step.truncated[life]]
+        for life in deciding:
+            self._tell(life, step)
         for life in ended:
             self._end(life, step.infos[life])
         self._clear_wrecks()
@@ -341,6 +357,14 @@ class SharedWorld:
             )
         for life, reward in shared.items():
             step.rewards[life], _ = read_reward(reward, self._share)
+
+    def _tell(self, life: str, step: Step) -> None:
+        """Tell viewers of an agent's decision."""
+        info, view = step.infos[life], self.heroes[life]
+        ended = "terminated" if step.terminated[life] else "truncated" if step.truncated[life] else None
+        end = ended and str(info.get("end") or ended)
+        decision = (self._actions[life], step.observations[life], step.rewards[life], end, info, view.readings)
+        self._agents[name_of_life(life)].reporter.note_step(_as_core(view), *decision)
 
     def _end(self, life: str, info: Record) -> None:
         """Take leave of an agent whose life has ended."""
@@ -388,17 +412,29 @@ class SharedWorld:
         """Give the server up if that is what the error is about; raise the error again if not."""
         if self._core is None:
             raise error
+        noticed = time.monotonic()
         self._core.give_up_server(error)
+        if self._lost_at is None:
+            self._lost_at = noticed
 
     def close(self) -> None:
         """End the server, if it was started here, and all that hangs on it. Twice is fine."""
         self.heroes.clear()
+        for agent in self._agents.values():
+            agent.reporter.close()
         core, self._core = self._core, None
         if core is not None:
             core.close()
 
 
-def _make_agent(name: str, config: Settings) -> _Agent:
+def _reporters(core_config: Settings, runner: int) -> Callable[[str, gymnasium.Space[Any]], Reporter]:
+    """Makes what tells viewers of an agent, from its name and the space of its observations."""
+    live, step_seconds = core_config["live_folder"], core_config["timestep"] * core_config["ticks_per_step"]
+    folder = Path(live) if live else None
+    return lambda name, space: Reporter(folder, runner, step_seconds, space, name)
+
+
+def _make_agent(name: str, config: Settings, reporter: Callable[[str, gymnasium.Space[Any]], Reporter]) -> _Agent:
     if "type" not in config:
         raise ConfigError(
             f"The experiment of {name} is missing: name its class, as env_config.experiment.type or "
@@ -406,7 +442,8 @@ def _make_agent(name: str, config: Settings) -> _Agent:
         )
     experiment: BaseExperiment = load_class(config["type"], BaseExperiment, "env_config.experiment.type")(config)
     observations, actions = experiment.get_observation_space(), experiment.get_action_space()
-    return _Agent(name, experiment, action_guard(actions), observation_guard(observations))
+    guards = action_guard(actions), observation_guard(observations)
+    return _Agent(name, experiment, *guards, reporter(name, observations))
 
 
 def _load_function(reference: str | None) -> ShareRewards | None:

@@ -76,9 +76,18 @@ class Reporter:
         runner: Number of its env runner.
         step_seconds: Simulated seconds between two decisions.
         observation_space: Tells the range of pictures that are no bytes.
+        agent: Which of several agents it tells of; empty where there is one.
     """
 
-    def __init__(self, folder: Path | None, runner: int, step_seconds: float, observation_space: spaces.Space) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        runner: int,
+        step_seconds: float,
+        observation_space: spaces.Space,
+        agent: str = "",
+    ) -> None:
+        self._agent = agent
         self._folder = folder
         self._runner = runner
         self._step_seconds = step_seconds
@@ -130,7 +139,7 @@ class Reporter:
             runner = f"Runner {self._runner} · " if self._runner else ""
             self._announcement = Announcement(
                 name=self._file.stem,
-                label=f"{runner}Environment {self._number}",
+                label=f"{runner}{self._agent or 'Environment'} {self._number}",
                 step_seconds=self._step_seconds,
                 sensors=sensors,
                 **place,

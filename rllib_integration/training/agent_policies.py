@@ -121,12 +121,26 @@ class PolicyMapping:
 
     patterns: tuple[tuple[str, str], ...]
 
+    @property
+    def policies(self) -> list[str]:
+        """Names of the policies that drive somebody."""
+        return list(dict.fromkeys(policy for _, policy in self.patterns))
+
     def __call__(self, agent_id: str, episode: object = None, **kwargs: object) -> str:
         name = name_of_life(agent_id)
         for pattern, policy in self.patterns:
             if fnmatchcase(name, pattern):
                 return policy
         raise ConfigError(f"policy_mapping has no policy for {name}; end it with '*': and a policy's name.")
+
+
+def policy_mapping(document: Settings) -> PolicyMapping:
+    """Which policy drives whom in a configuration.
+
+    Raises:
+        ConfigError: As `check_policies`.
+    """
+    return _read(document)[1]
 
 
 def _read(document: Settings) -> tuple[dict[str, Record], PolicyMapping]:

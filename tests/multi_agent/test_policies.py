@@ -1,0 +1,121 @@
+"""Which policy drives which agent, and how RLlib hears of lives that end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
+
+from rllib_integration.config.merging import ConfigError
+from rllib_integration.multi_agent.rllib_env import ALL, flags_of
+from rllib_integration.multi_agent.shared_world import Step
+from rllib_integration.training.agent_policies import policy_mapping
+from rllib_integration.training.rllib_config import build_algorithm_config, read_document
+from tests.experiments import PoseExperiment
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def document(**more):
+    agents = {"heroes": {"car_0": None, "car_1": None, "bike": None}}
+    return {"algorithm": "PPO", "env_config": {"experiment": {"type": PoseExperiment}, "agents": agents}, **more}
+
+
+def test_all_share_a_policy_unless_told_otherwise():
+    config = build_algorithm_config(document(), "carla")
+    assert config.is_multi_agent
+    assert {config.policy_mapping_fn(agent) for agent in ("car_0", "bike", "bike.2")} == {"shared"}
+
+
+def test_the_first_pattern_that_fits_an_agent_holds():
+    two = document(policies={"bikes": {}, "cars": {"trains": False}}, policy_mapping={"bike": "bikes", "*": "cars"})
+    config = build_algorithm_config(two, "carla")
+    assert config.policies_to_train == ["bikes"]
+    assert config.policy_mapping_fn("bike.3") == "bikes"
+    assert config.policy_mapping_fn("car_1") == "cars"
+    assert policy_mapping(two).policies == ["bikes", "cars"]
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"algorithm": "DQN"}, "several agents are trained by one of PPO"),
+        ({"policies": {"a": {}, "b": {}}}, "which of the policies drives whom"),
+        ({"policies": {"a": {}}, "policy_mapping": {"*": "b"}}, "no policy 'b'"),
+        ({"policies": {"a": {}, "b": {}}, "policy_mapping": {"*": "a"}}, "b drives nobody"),
+        ({"policies": {"a": {}}, "policy_mapping": {"car_*": "a"}}, "no policy for bike"),
+        ({"policies": {"a": {"trains": False}}}, "None of the policies learns"),
+        ({"policies": {"a": {"chekpoint": "x"}}}, "checkpoint"),
+    ],
+)
+def test_bad_policies_are_a_sentence(more, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        read_document(document(**more))
+
+
+def test_policies_of_a_single_hero_are_refused():
+    with pytest.raises(ConfigError, match="for several agents"):
+        read_document({"algorithm": "PPO", "env_config": {}, "policies": {"a": {}}})
+
+
+@pytest.mark.parametrize(
+    ("terminated", "truncated", "goes_on", "expected"),
+    [
+        ((False, False), (True, True), False, (False, True)),  # the common limit of time
+        ((True, False), (False, True), False, (False, True)),  # one dies as the other is cut off
+        ((True, True), (False, False), False, (True, False)),
+    ],
+)
+def test_a_cut_off_episode_is_no_terminated_one_for_rllib(terminated, truncated, goes_on, expected):
+    step = Step(
+        {"a": 1, "b": 1},
+        {"a": 0.0, "b": 0.0},
+        dict(zip("ab", terminated)),
+        dict(zip("ab", truncated)),
+        {"a": {}, "b": {}},
+    )
+    ended, cut = flags_of(step, goes_on)
+    episode = MultiAgentEpisode(agent_to_module_mapping_fn=lambda *_: "shared")
+    episode.add_env_reset(observations={"a": 0, "b": 0}, infos={"a": {}, "b": {}})
+    episode.add_env_step(
+        step.observations, {"a": 0, "b": 0}, step.rewards, step.infos, terminateds=ended, truncateds=cut
+    )
+    assert (episode.is_terminated, episode.is_truncated) == expected
+    assert [episode.agent_episodes[name].is_terminated for name in "ab"] == list(terminated)
+    assert ended[ALL] is expected[0]
+
+
+CONFIG = """
+algorithm: PPO
+env_config:
+  carla: {timestep: 0.05, ticks_per_step: 4, timeout: 60.0}
+  experiment: {type: "tests.experiments:PoseExperiment", town: Minitown, others: {step_limit: 8, last_step: 7}}
+  agents: {heroes: {car: {}, bike: {hero: {blueprint: vehicle.diamondback.century}}}}
+policies: {cars: {}, bikes: {}}
+policy_mapping: {bike: bikes, "*": cars}
+env_runners: {num_env_runners: 0, num_envs_per_env_runner: 2, rollout_fragment_length: 32}
+training: {train_batch_size_per_learner: 64, minibatch_size: 32, num_epochs: 1}
+"""
+
+
+def run(*words: str) -> str:
+    command = [sys.executable, "-m", "rllib_integration", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_several_agents_train_and_drive_by_the_same_commands(tmp_path):
+    file = tmp_path / "two.yaml"
+    file.write_text(CONFIG)
+    options = ["--name", "two", "--directory", str(tmp_path), "--tboff", "--evaluation-interval", "1"]
+    run("train", str(file), *options, "--stop-iterations", "1")
+    lines = (tmp_path / "two" / "episodes.jsonl").read_text()
+    assert '"agent": "bike"' in lines
+    assert '"agent": "car"' in lines
+    told = run("drive", str(file), str(tmp_path / "two"), "--episodes", "1", "--seed", "1")
+    assert "Policies: bikes, cars" in told
+    assert "| bike | return" in told
