@@ -24,6 +24,7 @@ EXTRAS = {
     "sb3": "sb3",
     "tuning": "tune",
     "viewer": "viewer",
+    "parallel_env": "pettingzoo",
     "aws/": "aws",
     "mlflow_tracker": "mlflow",
     "wandb_tracker": "wandb",

@@ -39,7 +39,7 @@ class CarlaMultiAgentEnv(MultiAgentEnv):
         super().__init__()
         self.world = SharedWorld(config)
         self.possible_agents = self.world.possible_agents
-        self.agents = []
+        self.agents: list[str] = []
         self.observation_spaces = self.world.observation_spaces
         self.action_spaces = self.world.action_spaces
 
@@ -109,7 +109,7 @@ class CarlaVectorMultiAgentEnv(SyncVectorMultiAgentEnv):
         for number, (env, has_ended) in enumerate(zip(self.envs, ended)):
             if has_ended:
                 observations, infos = env.reset()
-                outcome = (observations, {}, {ALL: False}, {ALL: False}, infos)
+                outcome: tuple[Any, ...] = (observations, {}, {ALL: False}, {ALL: False}, infos)
             else:
                 outcome = env.unwrapped.finish_step()
             for kept, part in zip(self._kept(), outcome):

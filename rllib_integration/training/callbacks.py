@@ -7,6 +7,7 @@ processes of their own.
 from __future__ import annotations
 
 import json
+from typing import TypeAlias
 
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
@@ -16,7 +17,7 @@ from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 from rllib_integration.training.episode_sums import EpisodeSums
 from rllib_integration.training.progress import Figure
 
-Episode = SingleAgentEpisode | MultiAgentEpisode
+Episode: TypeAlias = SingleAgentEpisode | MultiAgentEpisode
 SMOOTHING = 100  # episodes that a mean is taken over
 _SUMS = "rllib_integration.sums"
 
