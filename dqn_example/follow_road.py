@@ -77,6 +77,7 @@ class FollowRoad(BaseExperiment):
         self.starts = LaneStarts(self.others.get("start_speed", 0.0), self.others.get("retry_share", 0.0))
         self._lane_indices: dict[str, LaneIndex] = {}
         self._core: CarlaCore | None = None
+        self._start_is_given = False
         self._space: spaces.Box | None = None
         self.reset()
 
@@ -91,10 +92,15 @@ class FollowRoad(BaseExperiment):
 
     # The episode
 
+    def prepare_world(self, core: CarlaCore, config: Record) -> None:
+        """Note whether the episode says where the hero starts."""
+        self._start_is_given = bool(config["hero"]["spawn_points"])
+
     def place_hero(self, core: CarlaCore) -> None:
-        """Move the hero to a random lane point, with a random speed."""
+        """Move the hero to a random lane point, with a random speed, unless `hero.spawn_points` says where it starts."""
         self._core = core
-        self.starts.place(core)
+        if not self._start_is_given:
+            self.starts.place(core)
 
     def reset(self) -> None:
         """Forget the last episode."""

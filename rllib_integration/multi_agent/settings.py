@@ -76,7 +76,8 @@ def experiments_of(agents: Settings, experiment: Settings) -> dict[str, Record]:
             resolve_experiment_config(own)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
-        found[name] = overlay(experiment, own)
+        shared = {**experiment, "route": None} if "route" in own else experiment  # a route is one thing, not settings
+        found[name] = overlay(shared, own)
     return found
 
 

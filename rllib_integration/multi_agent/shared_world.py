@@ -203,6 +203,7 @@ class SharedWorld:
         for name, view in self.heroes.items():
             self._equip(self._agents[name], view)
             self._agents[name].experiment.place_hero(_as_core(view))
+            core.tick_world()  # the next one has to know that this place is taken
         core.start_heroes([(view.hero, *view.start) for view in self.heroes.values() if view.start is not None])
         core.tick_world()
         for name, view in self.heroes.items():
