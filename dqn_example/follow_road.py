@@ -97,7 +97,7 @@ class FollowRoad(BaseExperiment):
         self._start_is_given = bool(config["hero"]["spawn_points"])
 
     def place_hero(self, core: CarlaCore) -> None:
-        """Move the hero to a random lane point, with a random speed, unless `hero.spawn_points` says where it starts."""
+        """Move the hero to a random lane point with a random speed, unless `hero.spawn_points` says where it starts."""
         self._core = core
         if not self._start_is_given:
             self.starts.place(core)

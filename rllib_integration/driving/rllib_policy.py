@@ -98,7 +98,7 @@ class AgentPolicy:
             raise ConfigError(f"The classes that made {folder / name} can't be imported: {error}.") from error
 
     @torch.inference_mode()
-    def act(self, observation: Any) -> Any:
+    def act(self, observation: Observation) -> Action:
         """The greedy action for one observation."""
         batch = tree.map_structure(lambda part: torch.as_tensor(np.asarray(part))[None], observation)
         output = self.module.forward_inference({Columns.OBS: batch})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import carla
 import numpy as np
 
+from rllib_integration.annotations import Reading
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.metrics import EpisodeMetrics
 from rllib_integration.sensors import SensorInterface
@@ -65,7 +66,7 @@ class HeroSensors(SensorInterface):
         """Look again whether all events have come."""
         self._shared.event_came()
 
-    def take(self, data: Mapping[str, tuple[int, Any]]) -> dict[str, tuple[int, Any]]:
+    def take(self, data: Mapping[str, Reading]) -> dict[str, Reading]:
         """This hero's part of what the shared interface has read; its events are in `events` then."""
         self.events = self._own(self._shared.events)
         return {name: reading for name, reading in self._own(data).items() if not name.startswith("_")}
@@ -74,7 +75,7 @@ class HeroSensors(SensorInterface):
         start = len(self._prefix)
         return {name[start:]: value for name, value in named.items() if name.startswith(self._prefix)}
 
-    def get_data(self, frame: int | None = None, timeout: float = 10.0) -> dict[str, tuple[int, Any]]:
+    def get_data(self, frame: int | None = None, timeout: float = 10.0) -> dict[str, Reading]:
         """This hero's data of a frame, as `SensorInterface.get_data` gives them."""
         return self.take(self._shared.get_data(frame, timeout))
 
@@ -114,7 +115,7 @@ class HeroView:
         self.hero = cast(carla.Vehicle, None)
         self.metrics: EpisodeMetrics | None = None
         self.sensor_interface = HeroSensors(agent, core.sensor_interface)
-        self.readings: dict[str, tuple[int, Any]] = {}
+        self.readings: dict[str, Reading] = {}
         self.start: tuple[carla.Transform, float] | None = None
 
     def __getattr__(self, name: str) -> Any:

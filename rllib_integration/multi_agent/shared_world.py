@@ -14,7 +14,7 @@ import carla
 import gymnasium
 import numpy as np
 
-from rllib_integration.annotations import Record, Settings
+from rllib_integration.annotations import Reading, Record, Settings
 from rllib_integration.base_experiment import BaseExperiment, override_experiment_config, resolve_experiment_config
 from rllib_integration.carla_core import CarlaCore, push_hero, resolve_core_config
 from rllib_integration.config.merging import ConfigError, copy_settings, load_class, merge
@@ -234,12 +234,14 @@ class SharedWorld:
         core = self.core
         core.spawn_sensors(agent.config["hero"]["sensors"], view.sensor_interface, view.hero)
         view.metrics = core.connection.call(EpisodeMetrics, view.hero, core.map, view.sensor_interface)
-        agent.dynamics = Dynamics(agent.config["dynamics_randomisation"], view.rng.integers(2**63), self._step_seconds)
+        agent.dynamics = Dynamics(
+            agent.config["dynamics_randomisation"], int(view.rng.integers(2**63)), self._step_seconds
+        )
         if agent.dynamics.changes_car and isinstance(view.hero, carla.Vehicle):
             physics = core.connection.ask(view.hero.get_physics_control)
             core.connection.call(view.hero.apply_physics_control, agent.dynamics.change(physics))
 
-    def _observe(self, data: Mapping[str, tuple[int, Any]], agents: list[str]) -> tuple[Record, dict[str, Record]]:
+    def _observe(self, data: Mapping[str, Reading], agents: list[str]) -> tuple[Record, dict[str, Record]]:
         """The first observations of some lives."""
         observations: Record = {}
         infos: dict[str, Record] = {}
