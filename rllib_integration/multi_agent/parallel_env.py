@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import gymnasium
 from pettingzoo import ParallelEnv
@@ -38,11 +37,11 @@ class CarlaParallelEnv(ParallelEnv):
         self.observation_spaces = self.world.observation_spaces
         self.action_spaces = self.world.action_spaces
 
-    def observation_space(self, agent: str) -> gymnasium.Space[Any]:
+    def observation_space(self, agent: str) -> gymnasium.Space:
         """The space of an agent's observations."""
         return self.observation_spaces[agent]
 
-    def action_space(self, agent: str) -> gymnasium.Space[Any]:
+    def action_space(self, agent: str) -> gymnasium.Space:
         """The space of an agent's actions."""
         return self.action_spaces[agent]
 

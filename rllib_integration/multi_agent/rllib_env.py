@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
@@ -17,6 +16,8 @@ ALL = "__all__"
 """RLlib's word for the episode as a whole."""
 
 Flags = dict[str, bool]
+Outcome = tuple[Record, dict[str, float], Flags, Flags, Record]
+Vectors = tuple[list[Record], list[dict[str, float]], list[Flags], list[Flags], list[Record]]
 
 
 class CarlaMultiAgentEnv(MultiAgentEnv):
@@ -49,7 +50,7 @@ class CarlaMultiAgentEnv(MultiAgentEnv):
         self.agents = list(self.world.heroes)
         return observations, infos
 
-    def step(self, action_dict: Mapping[str, object]) -> tuple[Record, dict[str, float], Flags, Flags, Record]:
+    def step(self, action_dict: Mapping[str, object]) -> Outcome:
         """Act with every agent that has had an observation.
 
         Returns:
@@ -64,7 +65,7 @@ class CarlaMultiAgentEnv(MultiAgentEnv):
         """Begin what `step` does, and return while the simulator works; `finish_step` has to follow."""
         self.world.begin_step(action_dict)
 
-    def finish_step(self) -> tuple[Record, dict[str, float], Flags, Flags, Record]:
+    def finish_step(self) -> Outcome:
         """Wait for the simulator; return what `step` returns."""
         step = self.world.finish_step()
         self.agents = list(self.world.heroes)
@@ -94,37 +95,36 @@ class CarlaVectorMultiAgentEnv(SyncVectorMultiAgentEnv):
         envs: The worlds.
     """
 
-    envs: list[Any]
+    envs: list[CarlaMultiAgentEnv]
 
-    def __init__(self, envs: Sequence[Any]) -> None:
+    def __init__(self, envs: Sequence[CarlaMultiAgentEnv]) -> None:
         super().__init__([lambda env=env: env for env in envs], copy=False)  # type: ignore[misc]
         self._autoreset_envs = np.zeros(len(envs), np.bool_)
 
-    def step(self, actions: list[Mapping[str, object]]) -> tuple[Any, Any, Any, Any, Any]:  # type: ignore[override]
+    def step(self, actions: list[Mapping[str, object]]) -> Vectors:  # type: ignore[override]
         """Act in every world; where an episode has ended, begin the next one instead."""
         ended = self._autoreset_envs.copy()
         for env, action, has_ended in zip(self.envs, actions, ended):
             if not has_ended:
                 env.unwrapped.begin_step(action)
-        for number, (env, has_ended) in enumerate(zip(self.envs, ended)):
-            if has_ended:
-                observations, infos = env.reset()
-                outcome: tuple[Any, ...] = (observations, {}, {ALL: False}, {ALL: False}, infos)
-            else:
-                outcome = env.unwrapped.finish_step()
-            for kept, part in zip(self._kept(), outcome):
-                kept[number] = part
-        self._autoreset_envs = np.array([t[ALL] or c[ALL] for t, c in zip(self._terminations, self._truncations)])
-        return tuple(map(list, self._kept()))  # type: ignore[return-value]
+        outcomes = [
+            _begun(*env.reset()) if has_ended else env.unwrapped.finish_step()
+            for env, has_ended in zip(self.envs, ended)
+        ]
+        self._autoreset_envs = np.array([terminated[ALL] or cut[ALL] for _, _, terminated, cut, _ in outcomes])
+        observations, rewards, terminated, truncated, infos = (list(part) for part in zip(*outcomes))
+        return observations, rewards, terminated, truncated, infos
 
-    def _kept(self) -> tuple[list[Any], ...]:
-        return self._observations, self._rewards, self._terminations, self._truncations, self._infos
+
+def _begun(observations: Record, infos: dict[str, Record]) -> Outcome:
+    """The step in which an episode begins."""
+    return observations, {}, {ALL: False}, {ALL: False}, infos
 
 
 class CarlaMultiAgentEnvRunner(MultiAgentEnvRunner):
     """Samples what RLlib's own does; the simulators of its worlds work side by side."""
 
-    env: Any
+    env: CarlaVectorMultiAgentEnv
 
     def make_env(self) -> None:
         """Make the vector environment."""

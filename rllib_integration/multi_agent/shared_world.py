@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import carla
 import gymnasium
@@ -22,7 +22,7 @@ from rllib_integration.dynamics import Dynamics
 from rllib_integration.metrics import EpisodeMetrics
 from rllib_integration.multi_agent.hero_view import HeroView
 from rllib_integration.multi_agent.settings import experiments_of, life_name, name_of_life, resolve_agents
-from rllib_integration.observation_check import observation_guard
+from rllib_integration.observation_check import Check, observation_guard
 from rllib_integration.scenario import SpawnError, hero_transforms
 from rllib_integration.scenarios.settings import resolve_scenarios
 from rllib_integration.setup_check import check_setup
@@ -59,8 +59,8 @@ class _Agent:
 
     name: str
     experiment: BaseExperiment
-    check_action: Callable[[Any], None]
-    check_observation: Callable[[Any], None]
+    check_action: Check
+    check_observation: Check
     reporter: Reporter
     life: int = 0
     dynamics: Dynamics | None = None
@@ -430,14 +430,14 @@ class SharedWorld:
             core.close()
 
 
-def _reporters(core_config: Settings, runner: int) -> Callable[[str, gymnasium.Space[Any]], Reporter]:
+def _reporters(core_config: Settings, runner: int) -> Callable[[str, gymnasium.Space], Reporter]:
     """Makes what tells viewers of an agent, from its name and the space of its observations."""
     live, step_seconds = core_config["live_folder"], core_config["timestep"] * core_config["ticks_per_step"]
     folder = Path(live) if live else None
     return lambda name, space: Reporter(folder, runner, step_seconds, space, name)
 
 
-def _make_agent(name: str, config: Settings, reporter: Callable[[str, gymnasium.Space[Any]], Reporter]) -> _Agent:
+def _make_agent(name: str, config: Settings, reporter: Callable[[str, gymnasium.Space], Reporter]) -> _Agent:
     if "type" not in config:
         raise ConfigError(
             f"The experiment of {name} is missing: name its class, as env_config.experiment.type or "

@@ -13,7 +13,6 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
 
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
@@ -144,12 +143,12 @@ def policy_mapping(document: Settings) -> PolicyMapping:
 
 
 def _read(document: Settings) -> tuple[dict[str, Record], PolicyMapping]:
-    given: Any = document.get("policies") or {SHARED: {}}
+    given: object = document.get("policies") or {SHARED: {}}
     if not isinstance(given, Mapping):
         raise ConfigError(f"policies is {given!r}, but it has to be a mapping from each policy's name to its settings.")
     policies = {str(name): merge(_POLICY, settings, f"policies.{name}") for name, settings in given.items()}
     only = next(iter(policies))
-    mapping: Any = document.get("policy_mapping") or ({"*": only} if len(policies) == 1 else {})
+    mapping: object = document.get("policy_mapping") or ({"*": only} if len(policies) == 1 else {})
     if isinstance(mapping, str):
         mapping = {"*": mapping}
     if not isinstance(mapping, Mapping) or not mapping:
