@@ -99,6 +99,11 @@ def configuration_tables() -> str:
             "Situations on the hero's way. See [Scenarios](../guide.md#scenarios).",
             settings_of("SCENARIOS_CONFIG", "env_config.experiment.scenarios"),
         ),
+        (
+            "env_config.agents",
+            "Several heroes. See [Several agents](../multi_agent.md).",
+            settings_of("AGENTS_CONFIG", "env_config.agents"),
+        ),
     ]
     for title, summary, settings in sections:
         text += f"\n## {title}\n\n{summary}\n\n{_table(settings)}"
