@@ -6,7 +6,7 @@ import sys
 
 _PREFIX = "starting: "  # by which whoever started the server finds these lines
 
-COMPILES = "it compiles its kernels, once on this machine, which takes about forty seconds of processor time"
+COMPILES = "it compiles its kernels, once on this machine, which takes about seventy seconds of processor time"
 COMPILED = "it compiles its kernels, once on this machine: {percent} % done"
 AWAITS_ANOTHER = "it waits for another server that compiles the kernels, once on this machine"
 
