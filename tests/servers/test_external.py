@@ -122,13 +122,15 @@ def test_a_killed_worker_leaves_it_as_it_was_found(section: dict[str, Any], carl
         world.get_blueprint_library().find("vehicle.audi.tt"), world.get_map().get_spawn_points()[0]
     )
     command = [sys.executable, "-c", WORKER, str(section["port"])]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as worker:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, start_new_session=True) as worker:
         assert worker.stdout is not None
+        assert worker.stderr is not None
         assert worker.stdout.readline() == "drives\n"
         assert len(world.get_actors().filter("vehicle.*")) == 4
         assert world.get_settings() != found
         os.killpg(worker.pid, signal.SIGKILL)
-        worker.stdout.read()  # until the last process below it has gone, the one that tidies up included
+        worker.stderr.read()  # until the last process below it has gone, the one that tidies up included
     world.tick()
     assert world.get_settings() == found
     assert [actor.id for actor in world.get_actors().filter("vehicle.*")] == [theirs.id]
