@@ -30,11 +30,6 @@ _LONGEST_FILES = (
     "tests/aws/test_two_nodes.py",
     "tests/servers/test_chaos.py",
     "tests/test_env_wrappers.py",
-    "tests/viewer/test_page.py",
-    "tests/viewer/test_part.py",
-    "tests/rl_example/test_training.py",
-    "tests/tuning/test_search.py",
-    "tests/multi_agent/test_policies.py",
 )
 """They begin first, so that of several processes that take a file at a time none works alone at the end."""
 

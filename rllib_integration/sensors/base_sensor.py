@@ -20,6 +20,7 @@ messages that nobody reads cost nothing and an error in `parse` reaches the user
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
@@ -33,6 +34,8 @@ from rllib_integration.sensors.actor_roster import Ask
 
 if TYPE_CHECKING:
     from rllib_integration.roads.routes import Route
+
+logger = logging.getLogger(__name__)
 
 SENSOR_CLASSES: dict[str, type[BaseSensor]] = {}
 """Sensor classes by blueprint id, filled by the classes themselves as they are defined."""
@@ -273,7 +276,10 @@ class CarlaSensor(BaseSensor):
         self._let_go()
         # Stopping is local. Without it the listener keeps the client alive, which reconnects for ever.
         if self.sensor is not None:
-            self.sensor.stop()
+            try:
+                self.sensor.stop()
+            except RuntimeError as error:  # its stream has closed itself at the same moment
+                logger.info("Sensor '%s' had stopped listening: %s", self.name, error)
 
 
 class EventSensor(CarlaSensor):

@@ -92,10 +92,10 @@ class RunRecords:
         return next((run for run, own in self._numbers.items() if own == number), None)
 
     def changed(self, runs: Sequence[Path]) -> list[int]:
-        """Numbers of the runs whose files are others than at the last call."""
+        """Numbers of the runs whose files are others than at the last call; of those that are new to it, too."""
         found = {run: _stamp(run) for run in runs}
         before, self._stamps = self._stamps, found
-        return [self.number(run) for run in runs if run in before and before[run] != found[run]]
+        return [self.number(run) for run in runs if before.get(run) != found[run]]
 
     def curves(self, run: Path) -> dict[str, Any]:
         """As `Curves.read`."""

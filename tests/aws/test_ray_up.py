@@ -117,7 +117,7 @@ def _start_beside_others(config: dict[str, Any]) -> None:
 def ray(*words: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "ray.scripts.scripts", *words],
-        capture_output=True, text=True, timeout=240, cwd=ROOT, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=480, cwd=ROOT, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     output = done.stdout + done.stderr
     assert done.returncode == 0, f"ray {' '.join(words)}\n{output[-6000:]}"
