@@ -15,7 +15,8 @@ def sim_trace_lines(lines: Iterable[Settings]) -> Iterator[str]:
 
     Fields: episode, step, x and y (m), heading (radians), steering (degrees), speed (m/s), action, reward, done, all
     wheels on the track, progress (%), nearest waypoint, track length (m), time (s), status, pause (s), crashes, time of
-    the clock (s). The action is its number; -1 where actions are continuous.
+    the clock (s). The action is its number; -1 where actions are continuous. Time is the simulated one, in which one
+    episode follows the other from the clock's time of the first step, as if a single car had driven them all.
 
     Args:
         lines: Of a state log whose experiment gives DeepRacer's state; others are left out.
@@ -24,14 +25,16 @@ def sim_trace_lines(lines: Iterable[Settings]) -> Iterator[str]:
     for line in lines:
         if "all_wheels_on_track" in line and "steering_angle" in line:
             episodes.setdefault(str(line["episode"]), []).append(line)
+    simulated: float | None = None
     for number, steps in enumerate(sorted(episodes.values(), key=lambda steps: float(steps[0]["time"]))):
         crashes = 0
         for line in steps:
             crashes += bool(line.get("is_crashed"))
-            yield _trace(number, line, crashes)
+            simulated = float(line["time"]) if simulated is None else simulated + float(line["seconds"])
+            yield _trace(number, line, crashes, simulated)
 
 
-def _trace(episode: int, line: Settings, crashes: int) -> str:
+def _trace(episode: int, line: Settings, crashes: int, simulated: float) -> str:
     done = bool(line["terminated"] or line["truncated"])
     action = line["action"]
     fields = (
@@ -49,7 +52,7 @@ def _trace(episode: int, line: Settings, crashes: int) -> str:
         f"{line['progress']:.4f}",
         str(line["current_wp_index"]),
         f"{line['track_length']:.2f}",
-        f"{line['time']:.3f}",
+        f"{simulated:.3f}",
         _status(line, done),
         "0.0",
         str(crashes),

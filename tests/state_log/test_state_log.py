@@ -66,6 +66,7 @@ def test_the_export_is_what_deepracers_tools_read(tmp_path: Path) -> None:
     assert fields[7:13] == ["4", "0.2500", "False", "True", "1.0000", "0"]
     assert fields[13:] == ["330.00", "101.000", "in_progress", "0.0", "0", "101.000"]
     assert last.split(",")[9] == "True"
+    assert (last.split(",")[14], last.split(",")[18]) == ("101.200", "102.000")  # simulated, and the clock's
     assert last.split(",")[15:18] == ["crashed", "0.0", "1"]
 
 
