@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+import gymnasium
+
 from rllib_integration.annotations import Record, Settings
 
 if TYPE_CHECKING:
@@ -42,6 +44,31 @@ def make_env(context: Settings, live_folder: str | None = None) -> CarlaEnv | Ca
     from rllib_integration.vector_env import CarlaVectorEnv
 
     return CarlaVectorEnv(len(configs), make=lambda number: CarlaEnv(configs[number]))
+
+
+def check_environment(env_config: Settings) -> dict[str, gymnasium.Space]:
+    """Find mistakes in an environment's configuration before anything heavy starts.
+
+    Args:
+        env_config: `carla`, `experiment` and, where there are several heroes, `agents`.
+
+    Returns:
+        The space of the observations by agent; a single hero has the name "".
+
+    Raises:
+        ConfigError: The configuration can't be used.
+    """
+    if env_config.get("agents"):
+        from rllib_integration.multi_agent.shared_world import SharedWorld
+
+        world = SharedWorld(env_config)
+        world.close()
+        return world.observation_spaces
+    from rllib_integration.carla_env import CarlaEnv
+
+    env = CarlaEnv(env_config)
+    env.close()
+    return {"": env.observation_space}
 
 
 def _next_config(context: Settings, live_folder: str | None = None) -> Record:

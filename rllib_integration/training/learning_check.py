@@ -45,14 +45,14 @@ class LearningError(ConfigError):
     """A setting of the learner can't be used; the message is a sentence for the user."""
 
 
-def check_learning(document: Settings, space: gymnasium.Space) -> None:
+def check_learning(document: Settings, observed: Mapping[str, gymnasium.Space]) -> None:
     """Refuse sizes and rates that can't be, a replay buffer that can't be, and filters larger than their pictures.
 
     What is of an unexpected type is left to the check against RLlib's own annotations.
 
     Args:
         document: A configuration for RLlib, with old names or today's, in sections or not.
-        space: What the experiment observes.
+        observed: Space of the observations by agent; a single hero has the name "".
 
     Raises:
         LearningError: A setting can't be used.
@@ -77,8 +77,9 @@ def check_learning(document: Settings, space: gymnasium.Space) -> None:
             if width < 1:
                 raise LearningError(f"model.{key} is {model[key]!r}, but each layer has to have 1 or more neurons.")
     if model.get("conv_filters") and "module_class" not in model:
-        for name, shape in _pictures(space):
-            _check_filters(model["conv_filters"], name, shape)
+        for agent, space in observed.items():
+            for name, shape in _pictures(space):
+                _check_filters(model["conv_filters"], f"{name} of {agent}" if agent else name, shape)
 
 
 def _section(sections: Settings, name: str) -> Settings:

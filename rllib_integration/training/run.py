@@ -111,7 +111,6 @@ class TrainingRun:
         """
         options = self.options
         self.trackers = make_trackers(options.mlflow_uri, options.wandb)
-        self._check_environment()
         newest = get_checkpoint(options.name, self.storage.directory, options.restore, options.overwrite)
         checkpoint = whole_checkpoint(newest, options.checkpoint) if newest is not None else None
         if options.overwrite:
@@ -142,10 +141,6 @@ class TrainingRun:
         trial.result()
         lost = LostRunners(machine.ray_logs, self.folder) if machine.ray_logs else None
         return self._build(), lost
-
-    def _check_environment(self) -> None:
-        """Find mistakes in the environment's configuration before anything heavy starts."""
-        make_env(self.document["environment"]["env_config"]).close()
 
     def _fit(self, machine: Machine) -> None:
         self.document, lowered = fit_resources(self.document, machine, strict=self.options.strict_resources)

@@ -12,7 +12,7 @@ from rllib_integration.processes.ray_setup import prepare_for_ray
 from rllib_integration.servers import check_server
 from rllib_integration.setup_check import check_setup
 from rllib_integration.training.checkpoints import get_checkpoint
-from rllib_integration.training.env_creator import make_env
+from rllib_integration.training.env_creator import check_environment
 from rllib_integration.training.interruption import Terminated
 from rllib_integration.training.learning_check import check_learning
 from rllib_integration.training.options import TrainingOptions
@@ -48,12 +48,9 @@ def run_training(
         storage.fetch()
         if not options.overwrite:  # which waits until the environment is known to work
             get_checkpoint(options.name, storage.directory, options.restore)
+        spaces = check_environment(document["env_config"])
         if not asks_for_sb3(document):
-            env = make_env(document["env_config"])
-            check_learning(
-                {name: part for name, part in document.items() if name != "env_config"}, env.observation_space
-            )
-            env.close()
+            check_learning({name: part for name, part in document.items() if name != "env_config"}, spaces)
         return _kind_of_run(document)(document, options, storage).go()
     except KeyboardInterrupt as interrupt:
         print("Interrupted; nothing was saved since the last checkpoint.", flush=True)

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from gymnasium import spaces
 
+from rllib_integration.training.env_creator import check_environment
 from rllib_integration.training.learning_check import LearningError, check_learning
 
 PICTURE = spaces.Box(0, 255, (42, 42, 3), np.uint8)
@@ -44,13 +45,23 @@ SHIPPED = [*Path("dqn_example").glob("*.yaml"), *Path("rl_example/configs").glob
 )
 def test_a_setting_that_cannot_be_gets_a_sentence(document: dict[str, Any], words: str) -> None:
     with pytest.raises(LearningError, match=words):
-        check_learning(document, PICTURE)
+        check_learning(document, {"": PICTURE})
+
+
+def test_the_pictures_of_each_of_several_agents_are_checked() -> None:
+    env_config = yaml.safe_load(Path("dqn_example/ppo_agents.yaml").read_text())["env_config"]
+    bird_view = {**env_config["experiment"]["hero"]["sensors"]["birdview"], "size": 42}
+    env_config["agents"] = {"heroes": {"large": {}, "small": {"hero": {"sensors": {"birdview": bird_view}}}}}
+    observed = check_environment(env_config)
+    check_learning({"model": {"conv_filters": [[8, [42, 42], 4, "valid"]]}}, observed)
+    with pytest.raises(LearningError, match=r"42 x 42 are left there of the observation.* of small"):
+        check_learning({"model": {"conv_filters": [[8, [84, 84], 4, "valid"]]}}, observed)
 
 
 @pytest.mark.parametrize("configuration", SHIPPED, ids=lambda path: path.stem)
 def test_what_is_shipped_is_not_refused(configuration: Path) -> None:
     document = yaml.safe_load(configuration.read_text())
-    check_learning({} if "cluster_name" in document else document, LARGE)
+    check_learning({} if "cluster_name" in document else document, {"": LARGE})
 
 
 def test_it_needs_no_rllib() -> None:
