@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import carla
 import numpy as np
 
-from rllib_integration.annotations import Settings
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.core import BASE_CORE_CONFIG, resolve_core_config
 from rllib_integration.connection import Connection
 from rllib_integration.dynamics import Dynamics, gear_at_speed
@@ -114,6 +115,7 @@ class CarlaCore:
         self._has_sensed = False
         self._episodes_of_client = 0
         self._forgotten: list[object] = []
+        self._lost_at: float | None = None
         try:
             self.connect()
         except BaseException:
@@ -203,19 +205,33 @@ class CarlaCore:
         self._forget_world()
         self.pool.failed(error)
 
-    def give_up_server(self, error: RuntimeError) -> None:
-        """Give the present server up if an error means that it is lost; raise the error again if not."""
+    def give_up_server(self, error: RuntimeError) -> Record:
+        """Give the present server up if an error means that it is lost; raise the error again if not.
+
+        Returns:
+            What the `info` of the step says in which the server was lost.
+        """
+        noticed = time.monotonic()
         loss = self.as_server_error(error)
         if loss is None or isinstance(loss, _NOT_MENDED_BY_A_RESTART):
             raise error
         self.server_failed(loss)
+        if self._lost_at is None:
+            self._lost_at = noticed
+        return {"server_restarted": True, "server_failure": str(error), "end": "server_lost"}
+
+    def episode_began(self) -> Record:
+        """Note that an episode has begun; return what the `info` of its first observation says of the servers."""
+        self.pool.episode_began()
+        info: Record = {"servers": self.pool.metrics()}
+        if self._lost_at is not None:
+            info["server_recovery_seconds"] = time.monotonic() - self._lost_at
+            self._lost_at = None
+        return info
 
     def end_episode(self) -> None:
         """Note an episode's end; a server that is due for replacement is replaced now."""
-        if self.pool.server is None:
-            return
-        due = self.pool.episode_ended()
-        if due:
+        if self.pool.server is not None and self.pool.episode_ended():
             self._forget_world()
 
     def _forget_world(self) -> None:

@@ -115,9 +115,8 @@ class CarlaEnv(gymnasium.Env):
         self._began = 0.0
         self._level = 0
         self._in_episode = False
-        self._lost_at: float | None = None
         self._action: Action = None
-        self._loss: str | None = None  # of the server, in the present step
+        self._loss: Record | None = None  # of the server, in the present step: what its info says
         self._last_observation: Observation = None
         self._sensor_data: Record = {}
         self._picture = Picture(core_config["resolution_x"], core_config["resolution_y"])
@@ -220,11 +219,7 @@ class CarlaEnv(gymnasium.Env):
                 self._recover_from(error)
             finally:
                 self._user_code.inside[0] = 0
-        self.core.pool.episode_began()
-        info["servers"] = self.core.pool.metrics()
-        if self._lost_at is not None:
-            info["server_recovery_seconds"] = time.monotonic() - self._lost_at
-            self._lost_at = None
+        info |= self.core.episode_began()
         self._in_episode = True
         self._last_observation = observation
         self._picture.begin_episode()
@@ -319,8 +314,7 @@ class CarlaEnv(gymnasium.Env):
                 control = self._dynamics.act(control)
             self.core.begin_tick(control, self.core.config["ticks_per_step"])
         except RuntimeError as error:
-            self._recover_from(error)
-            self._loss = str(error)
+            self._loss = self._recover_from(error)
         finally:
             inside[0] = 0
 
@@ -330,13 +324,12 @@ class CarlaEnv(gymnasium.Env):
             try:
                 observation, reward, terminated, truncated, info = self._advance()
             except RuntimeError as error:
-                self._recover_from(error)
-                self._loss = str(error)
+                self._loss = self._recover_from(error)
             finally:
                 self._user_code.inside[0] = 0
         if self._loss is not None:
             observation, reward, terminated, truncated = self._last_observation, 0.0, False, True
-            info = {"server_restarted": True, "server_failure": self._loss, "end": "server_lost"}
+            info = self._loss
         self._in_episode = not (terminated or truncated)
         self._last_observation = observation
         self._picture.note_step(self._action, reward)
@@ -385,14 +378,11 @@ class CarlaEnv(gymnasium.Env):
         if self._criteria is not None:
             info["leaderboard"] = route_record(metrics, self._criteria, time.monotonic() - self._began)
 
-    def _recover_from(self, error: RuntimeError) -> None:
-        """Give the server up if that is what the error is about; raise the error again if not."""
+    def _recover_from(self, error: RuntimeError) -> Record:
+        """Do what `CarlaCore.give_up_server` does, where there is a world."""
         if self._core is None:
             raise error
-        noticed = time.monotonic()
-        self._core.give_up_server(error)
-        if self._lost_at is None:
-            self._lost_at = noticed
+        return self._core.give_up_server(error)
 
     def render(self) -> np.ndarray | None:  # type: ignore[override]
         """What the hero does: bird view, camera and rays side by side, with speed, action, reward and return.

@@ -43,18 +43,7 @@ class OwnActors:
         self._connection.server.note_actors(self._connection.world.id, self.ids(hero, sensors))
 
     def spawn(self, type_id: str, pose: carla.Transform, **attributes: float | str) -> carla.Actor:
-        """Spawn something that is destroyed with the episode.
-
-        Args:
-            type_id: Id of its blueprint.
-            pose: Where.
-            attributes: Of the blueprint.
-
-        Raises:
-            ConfigError: The server has no such blueprint, or the blueprint no such attribute.
-            RuntimeError: There is no room.
-            ServerError: The server failed.
-        """
+        """Do what `CarlaCore.spawn` does, but tell nobody of the actor: `note` has to follow."""
         connection = self._connection
         assert connection.world is not None
         assert connection.blueprints is not None
@@ -72,11 +61,7 @@ class OwnActors:
         return actor
 
     def remove(self, actor: carla.Actor) -> None:
-        """Destroy what `spawn` has spawned, before its episode ends.
-
-        Raises:
-            ServerError: The server failed.
-        """
+        """Do what `CarlaCore.remove` does."""
         if actor in self.extras:
             self.extras.remove(actor)
             self._connection.call(actor.destroy)

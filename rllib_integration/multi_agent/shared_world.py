@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,8 +121,7 @@ class SharedWorld:
         self._wrecks: list[tuple[float, HeroView]] = []
         self._last: Record = {}
         self._actions: Record = {}
-        self._loss: str | None = None
-        self._lost_at: float | None = None
+        self._loss: Record | None = None
         self._step_seconds = core_config["timestep"] * core_config["ticks_per_step"]
 
     @property
@@ -162,13 +160,9 @@ class SharedWorld:
                 break
             except RuntimeError as error:
                 self._give_up_server(error)
-        self.core.pool.episode_began()
-        servers = self.core.pool.metrics()
+        servers = self.core.episode_began()
         for info in infos.values():
-            info["servers"] = servers
-            if self._lost_at is not None:
-                info["server_recovery_seconds"] = time.monotonic() - self._lost_at
-        self._lost_at = None
+            info |= servers
         return observations, infos
 
     def _begin(self, seed: int, options: Settings | None) -> tuple[Record, dict[str, Record]]:
@@ -293,8 +287,7 @@ class SharedWorld:
                 view.apply_hero_control(control)
             self.core.begin_tick(None, self.core.config["ticks_per_step"])
         except RuntimeError as error:
-            self._give_up_server(error)
-            self._loss = str(error)
+            self._loss = self._give_up_server(error)
 
     def finish_step(self) -> Step:
         """Wait for the simulator; return what the decisions have led to."""
@@ -302,17 +295,15 @@ class SharedWorld:
             try:
                 return self._advance()
             except RuntimeError as error:
-                self._give_up_server(error)
-                self._loss = str(error)
+                self._loss = self._give_up_server(error)
         lost = [life for life in self.heroes if life not in self._fresh]
         self.heroes.clear()
-        info = {"server_restarted": True, "server_failure": self._loss, "end": "server_lost"}
         return Step(
             {life: self._last[life] for life in lost},
             dict.fromkeys(lost, 0.0),
             dict.fromkeys(lost, False),
             dict.fromkeys(lost, True),
-            {life: dict(info) for life in lost},
+            {life: dict(self._loss) for life in lost},
         )
 
     def _advance(self) -> Step:
@@ -411,14 +402,11 @@ class SharedWorld:
         if view.start is not None:
             push_hero(view.hero, *view.start)
 
-    def _give_up_server(self, error: RuntimeError) -> None:
-        """Give the server up if that is what the error is about; raise the error again if not."""
+    def _give_up_server(self, error: RuntimeError) -> Record:
+        """Do what `CarlaCore.give_up_server` does, where there is a world."""
         if self._core is None:
             raise error
-        noticed = time.monotonic()
-        self._core.give_up_server(error)
-        if self._lost_at is None:
-            self._lost_at = noticed
+        return self._core.give_up_server(error)
 
     def close(self) -> None:
         """End the server, if it was started here, and all that hangs on it. Twice is fine."""
