@@ -188,7 +188,7 @@ def _written(value: ast.expr) -> str:
         text = ast.unparse(value)
         kind, _, name = text.partition(".")
         if kind == "ServerSettings":  # the same default stands there
-            return next(setting.default for setting in server_settings() if setting.path == name)
+            return next(setting.default for setting in _server_fields() if setting.path == name)
         return "its own section" if text.endswith("_CONFIG") else text
     if content is None:
         return "null"
@@ -212,6 +212,14 @@ def _comments(source: str) -> dict[int, str]:
 
 
 def server_settings() -> list[Setting]:
+    """The settings of `env_config.carla.server`: the fields of `ServerSettings` but for those of `env_config.carla`."""
+    found = _dictionary("BASE_CORE_CONFIG")
+    assert found is not None
+    beside = {ast.unparse(default) for default in found[0].values}
+    return [setting for setting in _server_fields() if f"ServerSettings.{setting.path}" not in beside]
+
+
+def _server_fields() -> list[Setting]:
     """The fields of `ServerSettings` with their defaults, explained by its docstring."""
     kind = _class_of(LIBRARY, "ServerSettings")
     meanings = _attributes(ast.get_docstring(kind) or "")
