@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rllib_integration.failures import is_users_file
+from rllib_integration.telemetry.announcement import beginning_of, this_node
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +41,23 @@ RESET, PREPARE_WORLD, PLACE_HERO, COMPUTE_ACTION, GET_OBSERVATION, GET_DONE, GET
 STUCK_SECONDS = 30.0
 _LOOK_SECONDS = 5.0
 _BYTES = 4096
-_STEP_AT, _NAME_AT, _SENTENCE_AT = 8, 64, 512
-_STEP = struct.Struct("<Q")
+_STEP_AT, _BEGAN_AT = 8, 16
+_TEXTS = {"name": (64, 256), "node": (256, 512), "sentence": (512, _BYTES)}
+_NUMBER = struct.Struct("<Q")
 _SUFFIX = ".calls"
 _numbers = itertools.count()
 _watched: weakref.WeakSet[UserCode] = weakref.WeakSet()
+_watch_lock = threading.Lock()
 _watcher: threading.Thread | None = None
+
+
+def _begin_in_child() -> None:
+    """Let a forked process have a lock that no thread of its parent holds."""
+    global _watch_lock
+    _watch_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_begin_in_child)
 
 
 class UserCode:
@@ -69,7 +81,9 @@ class UserCode:
         if folder is not None:
             with contextlib.suppress(OSError):  # a full disk has its own sentence, where something is lost by it
                 self._open(folder)
-        _write(self.inside, _NAME_AT, self.name)
+        _write(self.inside, "name", self.name)
+        _write(self.inside, "node", this_node())
+        _NUMBER.pack_into(self.inside, _BEGAN_AT, beginning_of(os.getpid()))
 
     def _open(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,21 +96,21 @@ class UserCode:
 
     def begin_episode(self) -> None:
         """Note that the experiment begins an episode in this thread."""
-        _STEP.pack_into(self.inside, _STEP_AT, 0)
+        _NUMBER.pack_into(self.inside, _STEP_AT, 0)
         self.thread = threading.get_ident()
         _watch(self)
 
     def begin_step(self, step: int) -> None:
         """Note that step number `step` of the episode begins, in this thread."""
         self.thread = threading.get_ident()
-        _STEP.pack_into(self.inside, _STEP_AT, step)
+        _NUMBER.pack_into(self.inside, _STEP_AT, step)
 
     def look(self, now: float) -> None:
         """Tell, once, if the same call has run since a look at least `STUCK_SECONDS` earlier."""
-        call = (self.inside[0], _STEP.unpack_from(self.inside, _STEP_AT)[0])
+        call = (self.inside[0], _NUMBER.unpack_from(self.inside, _STEP_AT)[0])
         if call != self.seen or call[0] == 0:
             if self.seen_at == float("inf"):
-                _write(self.inside, _SENTENCE_AT, "")
+                _write(self.inside, "sentence", "")
             self.seen, self.seen_at = call, now
         elif now - self.seen_at >= STUCK_SECONDS:
             line = _line_of(self.thread)
@@ -105,11 +119,12 @@ class UserCode:
             sentence = f"{_place(self.inside)} has not returned for {now - self.seen_at:.0f} s.\n{line}"
             self.seen_at = float("inf")
             logger.warning("%s", sentence)
-            _write(self.inside, _SENTENCE_AT, sentence)
+            _write(self.inside, "sentence", sentence)
 
     def close(self) -> None:
         """Remove the file."""
-        _watched.discard(self)
+        with _watch_lock:
+            _watched.discard(self)
         if self._path is not None:
             self._path.unlink(missing_ok=True)
             self._path = None
@@ -137,34 +152,58 @@ def last_place(folder: Path, pid: int) -> str:
 
 def stuck_calls(folder: Path) -> Iterator[str]:
     """Sentences about calls that do not return, of all environments of a run."""
+    for path, noted in _notes(folder):
+        if noted[0] and not _is_stale(path, noted) and (sentence := _read(noted, "sentence")):
+            yield sentence
+
+
+def remove_stale_calls(folder: Path) -> None:
+    """Remove what killed processes of this machine have left in a folder; `last_place` finds nothing of them then."""
+    for path, noted in _notes(folder):
+        if _is_stale(path, noted):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def _notes(folder: Path) -> Iterator[tuple[Path, bytes]]:
+    """The files of a folder, with what they hold."""
     for path in folder.glob(f"*{_SUFFIX}"):
         with contextlib.suppress(OSError):
             noted = path.read_bytes()
-            if len(noted) == _BYTES and noted[0] and (sentence := _read(noted, _SENTENCE_AT)):
-                yield sentence
+            if len(noted) == _BYTES:
+                yield path, noted
+
+
+def _is_stale(path: Path, noted: bytes) -> bool:
+    """Whether the process that wrote a file has ended; what other machines wrote can't be judged."""
+    pid, (began,) = int(path.name.partition("-")[0]), _NUMBER.unpack_from(noted, _BEGAN_AT)
+    return _read(noted, "node") == this_node() and beginning_of(pid) != began
 
 
 def _watch(code: UserCode) -> None:
     global _watcher
-    _watched.add(code)
-    if _watcher is None or not _watcher.is_alive():  # it is not there in a forked process
-        _watcher = threading.Thread(target=_look_now_and_then, name="carla-user-code", daemon=True)
-        _watcher.start()
+    with _watch_lock:
+        _watched.add(code)
+        if _watcher is None or not _watcher.is_alive():  # it is not there in a forked process
+            _watcher = threading.Thread(target=_look_now_and_then, name="carla-user-code", daemon=True)
+            _watcher.start()
 
 
 def _look_now_and_then() -> None:
     rest = threading.Event()
     while not rest.wait(_LOOK_SECONDS):
         now = time.monotonic()
-        for code in list(_watched):
+        with _watch_lock:
+            codes = list(_watched)
+        for code in codes:
             code.look(now)
 
 
 def _place(noted: bytes | bytearray | mmap.mmap) -> str:
-    step = _STEP.unpack_from(noted, _STEP_AT)[0]
+    step = _NUMBER.unpack_from(noted, _STEP_AT)[0]
     method = METHODS[min(noted[0], len(METHODS) - 1)]
     when = f"in step {step} of its episode" if step else "as an episode began"
-    return f"{_read(noted, _NAME_AT)}.{method}, {when},"
+    return f"{_read(noted, 'name')}.{method}, {when},"
 
 
 def _line_of(thread: int) -> str | None:
@@ -180,12 +219,13 @@ def _line_of(thread: int) -> str | None:
     return f"  {file}, line {line}, in {frame.f_code.co_name}\n    {linecache.getline(file, line).strip()}"
 
 
-def _write(target: bytearray | mmap.mmap, place: int, text: str) -> None:
-    end = _SENTENCE_AT if place == _NAME_AT else _BYTES
-    content = text.encode()[: end - place - 1] + b"\0"
-    target[place : place + len(content)] = content
+def _write(target: bytearray | mmap.mmap, text: str, value: str) -> None:
+    begin, end = _TEXTS[text]
+    content = value.encode()[: end - begin - 1] + b"\0"
+    target[begin : begin + len(content)] = content
 
 
-def _read(noted: bytes | bytearray | mmap.mmap, place: int) -> str:
-    content = bytes(noted[place : _SENTENCE_AT if place == _NAME_AT else _BYTES])
+def _read(noted: bytes | bytearray | mmap.mmap, text: str) -> str:
+    begin, end = _TEXTS[text]
+    content = bytes(noted[begin:end])
     return content.partition(b"\0")[0].decode(errors="replace")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rllib_integration.training.lost_runners import LostRunners
-from rllib_integration.user_code import COMPUTE_REWARD, STUCK_SECONDS, UserCode, stuck_calls
+from rllib_integration.user_code import COMPUTE_REWARD, STUCK_SECONDS, UserCode, remove_stale_calls, stuck_calls
 from tests.training.test_lost_runners import end, runner
 
 __all__ = ["runner"]
@@ -52,6 +52,20 @@ def test_a_call_that_does_not_return_is_told_once_with_its_line(
     assert list(stuck_calls(tmp_path)) == []
     code.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_was_in_is_no_call_that_does_not_return(tmp_path: Path, runner) -> None:
+    live = tmp_path / "live"
+    code = UserCode(EndlessTask(), live)
+    code.begin_step(3)
+    code.inside[0] = COMPUTE_REWARD
+    code.inside[512:516] = b"Old\0"  # the sentence
+    assert list(stuck_calls(live)) == ["Old"]
+    (file,) = live.iterdir()
+    left = file.rename(file.with_name(f"{runner.pid}-0.calls"))  # whose process began at another time
+    assert list(stuck_calls(live)) == []
+    remove_stale_calls(live)
+    assert not left.exists()
 
 
 def test_an_env_runner_lost_inside_an_experiment_names_it_and_after_three_the_run_ends(tmp_path: Path, runner) -> None:

@@ -38,7 +38,7 @@ from rllib_integration.training.ray_session import log_folder_elsewhere, native_
 from rllib_integration.training.run_storage import RunStorage, StorageError
 from rllib_integration.training.stop_rules import StopRules
 from rllib_integration.training.tensorboard import TensorBoard, TensorBoardError, launch_tensorboard
-from rllib_integration.user_code import stuck_calls
+from rllib_integration.user_code import remove_stale_calls, stuck_calls
 
 if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm import Algorithm
@@ -117,6 +117,7 @@ class TrainingRun:
             self.storage.clear()
         self.folder.mkdir(parents=True, exist_ok=True)
         save_config(as_written(self.document), self.folder / "config.yaml")  # marks the folder as a run's at once
+        remove_stale_calls(self.folder / LIVE_FOLDER)
         self.checkpoints = CheckpointKeeper(self.folder, options.keep_checkpoints)
         with contextlib.ExitStack() as stack:
             stack.enter_context(native_output_in(self.folder / NATIVE_LOG))
