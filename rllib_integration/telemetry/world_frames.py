@@ -20,7 +20,7 @@ HERO_ROLES = ("hero", "ego", "ego_vehicle", "player")
 """Role names that are taken for the vehicle to follow, the first one first."""
 
 LIGHT_LETTERS = {"Red": "r", "Yellow": "y", "Green": "g", "Off": "o", "Unknown": "u"}
-KEY_FRAMES = 20  # frames between two that tell the states of all lights
+_SENSORS_EVERY = 20  # frames between two looks whether sensors are still there
 
 _BODIES = ("vehicle.", "walker.pedestrian", "static.prop.")
 
@@ -57,7 +57,6 @@ class WorldFrames:
         self._sensors: dict[int, carla.Sensor] = {}
         self._ignored: set[int] = set()
         self._heroes: dict[int, int] = {}  # actor id -> place of its role
-        self._light_states = ""
         self._frames_told = 0
         self._signals_told = -1
         self.selected: Collection[int] = ()
@@ -87,7 +86,8 @@ class WorldFrames:
         messages += self._forget({*self._bodies} - present)
         stamp = snapshot.timestamp
         head: Record = {"f": snapshot.frame, "t": round(stamp.elapsed_seconds, 4), "hero": self.hero}
-        head |= self._light_news()
+        # With every frame: to a browser that is slower than the world, any other one may not be sent.
+        head["lights"] = "".join(LIGHT_LETTERS.get(str(light.state), "u") for light in self._lights.values())
         head |= self._hero_control()
         details = [detail for number in self.selected if (detail := self._detail(number)) is not None]
         if details:
@@ -98,7 +98,6 @@ class WorldFrames:
 
     def introduction(self) -> list[bytes]:
         """All that is known so far: for who joins now, before the next frame."""
-        self._frames_told = 0
         messages = [self._signals_message(), self.sensors_message()]
         if self._bodies:
             messages.append(pack(Kind.ACTORS, {"actors": [self._describe(body) for body in self._bodies.values()]}))
@@ -157,7 +156,7 @@ class WorldFrames:
         for number in gone:
             del self._bodies[number]
             self._heroes.pop(number, None)
-        if self._frames_told % KEY_FRAMES:
+        if self._frames_told % _SENSORS_EVERY:
             return []
         ended = [number for number, sensor in self._sensors.items() if not sensor.is_alive]
         for number in ended:
@@ -181,14 +180,6 @@ class WorldFrames:
             "colour": attributes.get("color", ""),
             "box": self._boxes[kind],
         }
-
-    def _light_news(self) -> dict[str, str]:
-        """The states of all lights, if they have changed or have not been told for a while."""
-        states = "".join(LIGHT_LETTERS.get(str(light.state), "u") for light in self._lights.values())
-        if states == self._light_states and self._frames_told % KEY_FRAMES:
-            return {}
-        self._light_states = states
-        return {"lights": states}
 
     def _hero_control(self) -> Record:
         hero = self._bodies.get(self.hero)
@@ -225,7 +216,6 @@ class WorldFrames:
                 pose = waypoint.transform
                 half = waypoint.lane_width / 2.0
                 lines.append((*_place(pose.location), pose.rotation.yaw, half, float(rows[number])))
-        self._light_states = ""  # the next frame tells all of them
         head = {"lights": list(self._lights), "signs": [sign.type_id for sign in self._signs.values()]}
         return pack(
             Kind.SIGNALS,

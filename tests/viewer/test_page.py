@@ -10,6 +10,8 @@ import numpy as np
 import psutil
 import pytest
 
+from rllib_integration.telemetry.messages import head_of
+from rllib_integration.telemetry.world_frames import WorldFrames
 from tests.patience import PATIENCE
 from tests.ports import free_port_pair
 
@@ -89,6 +91,15 @@ def test_actors_and_lights_are_those_of_the_servers_frame(open_world, world, her
     assert sorted(states) == sorted(lights.values())
     speed = round(hero.get_velocity().length() * 3.6)
     page.wait_for(f"document.querySelector('.hud .speed b').textContent === '{speed}'")
+
+
+def test_each_frame_tells_all_that_a_browser_needs_which_got_no_other(world, hero):
+    frames = WorldFrames(world)
+    count = len(world.get_actors().filter("traffic.traffic_light"))
+    for _ in range(3):
+        world.tick()
+        head = head_of(frames.read(world.get_snapshot()).messages[-1])
+        assert (len(head["lights"]), head["hero"], len(head["c"])) == (count, hero.id, 5)
 
 
 def test_a_click_on_the_hero_tells_about_it(open_world, world, hero):

@@ -92,7 +92,10 @@ export class App {
   /** Takes a message of a world in, of the one that is watched or of a recorded one. */
   take(message) {
     const { head } = message;
-    if (this.next && OF_WORLDS.has(message.kind)) return this.next.pending.push(message);
+    if (OF_WORLDS.has(message.kind)) {
+      if (this.next) return this.next.pending.push(message);
+      this.drawn = null; // the moment that is shown may show more now
+    }
     switch (message.kind) {
       case Kind.TOWN: return (this.recordedTown = message);
       case Kind.WORLD: return this.onWorld(head);
