@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ppo_train import EXPERIMENT
 from rllib_integration.cli.configurations import find_configuration
-from rllib_integration.cli.evaluate import FIRST_SEED, load_on_cpu
+from rllib_integration.cli.evaluate import FIRST_SEED, load_on_cpu, settle_server
 from rllib_integration.cli.flags import add_configuration, positive_int, require, use_current_folder
 from rllib_integration.config_file import load_config
 from rllib_integration.driving.policies import find_policy
@@ -66,6 +66,7 @@ def _test(arguments: argparse.Namespace) -> None:
         policies[f"{found.path.parent.name}/{found.path.name.removeprefix('checkpoint_')}"] = str(found.path)
     seeds = range(arguments.seed, arguments.seed + arguments.episodes)
     workers = arguments.workers or available_cpus()
+    env_config = settle_server(env_config)
     reference = list(drive_reference(env_config, towns, seeds[:REFERENCE_LAPS]))
     laps = list(drive_laps(env_config, policies, load_on_cpu, towns, seeds, workers))
     summaries = summarise_laps(laps, reference)

@@ -89,9 +89,7 @@ def _test(arguments: argparse.Namespace, experiment: str | None) -> int:
     seeds = range(arguments.seed, arguments.seed + arguments.episodes)
     tasks = [Task(policy, town, seed) for policy in policies for town in towns for seed in seeds]
     workers = min(arguments.workers or available_cpus(), len(tasks))
-    if ServerSettings.from_core_config(env_config.get("carla") or {}).falls_back_to_embedded:
-        print(EMBEDDED_CHOSEN, flush=True)  # here, or each worker would say it
-        env_config = {**env_config, "carla": {**(env_config.get("carla") or {}), "server": "embedded"}}
+    env_config = settle_server(env_config)
     print(f"{len(tasks)} episodes on {workers} workers", flush=True)
     gamma = float((document.get("training") or {}).get("gamma") or 0.99)
     recorded = {seed for seed in seeds if seed < arguments.seed + arguments.record_episodes}
@@ -110,6 +108,15 @@ def _test(arguments: argparse.Namespace, experiment: str | None) -> int:
         for file in write_result(arguments.output.expanduser(), records, policies):
             print(file)
     return 0
+
+
+def settle_server(env_config: Record) -> Record:
+    """The settings with the server that `auto` stands for; said here once, or each worker would say it."""
+    core = env_config.get("carla") or {}
+    if not ServerSettings.from_core_config(core).falls_back_to_embedded:
+        return env_config
+    print(EMBEDDED_CHOSEN, flush=True)
+    return {**env_config, "carla": {**core, "server": "embedded"}}
 
 
 def load_on_cpu(checkpoint: str) -> DrivingPolicy:
