@@ -146,7 +146,7 @@ class PPOExperiment(BaseExperiment):
         self.told |= self.augmentations.told
         core.metrics.track = self._progress = TrackProgress(course.track)
         interface = core.sensor_interface
-        roster = ActorRoster(core.hero.get_world(), core.hero, interface.memory.setdefault("boxes", {}), interface.ask)
+        roster = ActorRoster(core.hero.get_world(), core.hero, interface.memory, interface.ask)
         self._begin = (course, core.hero, wheels, roster)
 
     def _wheels_of(self, hero: carla.Vehicle) -> Wheels:

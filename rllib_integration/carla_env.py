@@ -105,9 +105,7 @@ class CarlaEnv(gymnasium.Env):
         self.metadata = {**self.metadata, "render_fps": max(1, round(1.0 / step_seconds))}
         self._check_observation = observation_guard(self.observation_space)
         self._check_action = action_guard(self.action_space)
-        if "OPENCV_FOR_THREADS_NUM" not in os.environ:
-            # To share an observation's small picture among threads takes longer than to draw it.
-            cv2.setNumThreads(1)
+        use_one_opencv_thread()
         self._core: CarlaCore | None = None
         self._director: Director | None = None
         self._criteria: LeaderboardCriteria | None = None
@@ -429,6 +427,12 @@ class CarlaEnv(gymnasium.Env):
         if self._core is not None:
             self._core.close()
             self._core = None
+
+
+def use_one_opencv_thread() -> None:
+    """Have OpenCV draw in one thread: to share an observation's small picture among threads takes longer."""
+    if "OPENCV_FOR_THREADS_NUM" not in os.environ:
+        cv2.setNumThreads(1)
 
 
 def seeded_apart(core_config: Settings, runner: int = 0, number: int = 0) -> Record:

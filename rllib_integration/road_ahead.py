@@ -84,7 +84,7 @@ class RoadAhead:
         self._hero = hero
         self._interface = interface
         self._metrics = metrics
-        self._roster = ActorRoster(hero.get_world(), hero, interface.memory.setdefault("boxes", {}))
+        self._roster = ActorRoster(hero.get_world(), hero, interface.memory, interface.ask)
 
     def look(self) -> Ahead:
         """What lies ahead in the newest frame that the client has received; `NOTHING` without a route."""

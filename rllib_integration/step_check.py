@@ -130,7 +130,7 @@ def read_reward(reward: object, experiment: object) -> tuple[float, dict[str, fl
 
 def _number(value: object, experiment: object, part: str = "") -> float:
     number = math.nan
-    if type(value) is float:
+    if type(value) is float or type(value) is int:
         number = value
     elif isinstance(value, SupportsFloat):  # text is not
         with contextlib.suppress(TypeError, ValueError):  # an array of several numbers

@@ -33,26 +33,28 @@ class HeroSensors(SensorInterface):
         super().__init__(shared.ask)
         self._prefix = f"{agent}{_SEPARATOR}"
         self._shared = shared
+        self._names: dict[str, str] = {}  # in the shared interface -> in the hero's configuration
         self.map, self.blueprints, self.memory = shared.map, shared.blueprints, shared.memory
         self.ticks_per_step, self.counts_events = shared.ticks_per_step, shared.counts_events
 
     @property
     def sensors(self) -> dict[str, BaseSensor]:
         """This hero's sensors by their names in its configuration."""
-        return {
-            name.removeprefix(self._prefix): sensor
-            for name, sensor in self._shared.sensors.items()
-            if name.startswith(self._prefix)
-        }
+        shared = self._shared.sensors
+        return {own: shared[name] for name, own in self._names.items() if name in shared}
 
     def register(self, name: str, sensor: BaseSensor) -> None:
         """Add a sensor; it is called `agent/name` from now on."""
         sensor.name = self._prefix + name
         self._shared.register(sensor.name, sensor)
+        self._names[sensor.name] = name
 
     def unregister(self, name: str, sensor: BaseSensor | None = None) -> None:
         """Forget a sensor."""
-        self._shared.unregister(name if name.startswith(self._prefix) else self._prefix + name, sensor)
+        name = name if name in self._names else self._prefix + name
+        self._shared.unregister(name, sensor)
+        if name not in self._shared.sensors:
+            self._names.pop(name, None)
 
     def push(self, sensor: BaseSensor, frame: int, data: object) -> None:
         """Take a raw message from a sensor."""
@@ -72,8 +74,7 @@ class HeroSensors(SensorInterface):
         return {name: reading for name, reading in self._own(data).items() if not name.startswith("_")}
 
     def _own(self, named: Mapping[str, Any]) -> dict[str, Any]:
-        start = len(self._prefix)
-        return {name[start:]: value for name, value in named.items() if name.startswith(self._prefix)}
+        return {own: named[name] for name, own in self._names.items() if name in named}
 
     def get_data(self, frame: int | None = None, timeout: float = 10.0) -> dict[str, Reading]:
         """This hero's data of a frame, as `SensorInterface.get_data` gives them."""

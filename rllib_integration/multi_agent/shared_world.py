@@ -16,6 +16,7 @@ import numpy as np
 from rllib_integration.annotations import Reading, Record, Settings
 from rllib_integration.base_experiment import BaseExperiment, override_experiment_config, resolve_experiment_config
 from rllib_integration.carla_core import CarlaCore, push_hero, resolve_core_config
+from rllib_integration.carla_env import use_one_opencv_thread
 from rllib_integration.config.merging import ConfigError, copy_settings, load_class, merge
 from rllib_integration.dynamics import Dynamics
 from rllib_integration.metrics import EpisodeMetrics
@@ -104,6 +105,7 @@ class SharedWorld:
         for agent in self._agents.values():
             check_setup(core_config, agent.experiment.config)
         self.config: Record = {"carla": core_config, "experiment": shared, "agents": settings}
+        use_one_opencv_thread()
         self._settings = settings
         self._share = _load_function(settings["rewards"])
         lives = [life_name(name, life) for life in range(1, settings["lives"] + 1) for name in self._agents]

@@ -7,6 +7,7 @@ come along it, which points come next and what to do at the next junction.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -69,9 +70,13 @@ class Route:
         self.options = options
         steps = np.hypot(np.diff(points[:, 0]), np.diff(points[:, 1]))
         self._distance = np.r_[0.0, np.cumsum(steps)]
-        self.length = float(self._distance[-1])
+        # What is asked at every step is asked of lists: for a few numbers they take less time than arrays.
+        self._distances: list[float] = self._distance.tolist()
+        self._yaws: list[float] = points[:, 3].tolist()
+        self.length = self._distances[-1]
         self.deviation = 0.0
         self._travelled = 0.0
+        self._seen_at = (math.nan, math.nan)
 
     @property
     def travelled(self) -> float:
@@ -100,8 +105,11 @@ class Route:
         The hero is looked for from where it was last seen to 30 m further on, so that a route which crosses
         itself is not cut short.
         """
-        first = max(int(np.searchsorted(self._distance, self._travelled, "right")) - 1, 0)
-        last = int(np.searchsorted(self._distance, self._travelled + _LOOK_AHEAD, "right")) + 1
+        if (x, y) == self._seen_at:  # metrics and experiment follow the same hero
+            return self.progress
+        self._seen_at = x, y
+        first = max(bisect_right(self._distances, self._travelled) - 1, 0)
+        last = bisect_right(self._distances, self._travelled + _LOOK_AHEAD) + 1
         deviation, at = nearest_on_line(self.points[first:last], self._distance[first:last], x, y)
         if math.isfinite(deviation):
             self.deviation = deviation
@@ -114,9 +122,9 @@ class Route:
         Returns:
             Distance to the right of the route (m), and the pose's direction less the route's, degrees in [-180, 180).
         """
-        at = min(max(int(np.searchsorted(self._distance, self._travelled, "right")) - 1, 0), len(self.points) - 2)
-        here, following = self.points[at], self.points[at + 1]
-        share = (self._travelled - self._distance[at]) / max(self._distance[at + 1] - self._distance[at], 1e-9)
+        at = min(max(bisect_right(self._distances, self._travelled) - 1, 0), len(self._distances) - 2)
+        here, following = self.points[at : at + 2].tolist()
+        share = (self._travelled - self._distances[at]) / max(self._distances[at + 1] - self._distances[at], 1e-9)
         turn = (following[3] - here[3] + math.pi) % (2.0 * math.pi) - math.pi
         direction = here[3] + share * turn
         dx = x - here[0] - share * (following[0] - here[0])
@@ -126,21 +134,19 @@ class Route:
 
     def bend(self, ahead: float, over: float = 4.0) -> float:
         """The sharpest curvature (1/m) of the next metres, each taken over some metres."""
-        at = np.minimum(self._travelled + np.arange(0.0, ahead + over, over), self.length)
-        rows = np.minimum(np.searchsorted(self._distance, at), len(self.points) - 1)
-        turns = (np.diff(self.points[rows, 3]) + math.pi) % (2.0 * math.pi) - math.pi
-        return float(np.abs(turns).max()) / over
+        places = [min(self._travelled + number * over, self.length) for number in range(math.ceil(ahead / over) + 1)]
+        yaws = [self._yaws[min(bisect_left(self._distances, at), len(self._yaws) - 1)] for at in places]
+        turns = [abs((after - before + math.pi) % (2.0 * math.pi) - math.pi) for before, after in pairwise(yaws)]
+        return max(turns) / over
 
     def stretch(self, behind: float, ahead: float) -> NDArray[np.float64]:
         """`float64 (n, 2)` points x, y from some metres behind the hero to some ahead of it."""
-        first = np.searchsorted(self._distance, self._travelled - behind)
-        last = np.searchsorted(self._distance, self._travelled + ahead, "right")
-        return self.points[first:last, :2]
+        return self.piece(behind, ahead)[0][:, :2]
 
     def piece(self, behind: float, ahead: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Points `float64 (n, 4)` around the hero, and how far along the route each lies `float64 (n,)` (m)."""
-        first = np.searchsorted(self._distance, self._travelled - behind)
-        last = np.searchsorted(self._distance, self._travelled + ahead, "right")
+        first = bisect_left(self._distances, self._travelled - behind)
+        last = bisect_right(self._distances, self._travelled + ahead)
         return self.points[first:last], self._distance[first:last]
 
     def next_points(self, transform: carla.Transform, count: int, spacing: float = 2.0) -> NDArray[np.float32]:
@@ -163,8 +169,8 @@ class Route:
 
     def next_option(self, ahead: float = 50.0) -> RoadOption:
         """What to do next within `ahead` metres: the turn at the next junction, a lane change, or the lane."""
-        first = np.searchsorted(self._distance, self._travelled, "right") - 1
-        last = np.searchsorted(self._distance, self._travelled + ahead, "right")
+        first = bisect_right(self._distances, self._travelled) - 1
+        last = bisect_right(self._distances, self._travelled + ahead)
         coming = self.options[max(first, 0) : last]
         special = coming[coming != RoadOption.LANE_FOLLOW]
         return RoadOption(int(special[0])) if len(special) else RoadOption.LANE_FOLLOW

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import carla
 import numpy as np
@@ -64,52 +64,50 @@ class Box(NamedTuple):
 
 
 class ActorRoster:
-    """Keeps track of the actors of a world.
+    """Keeps track of the actors of a world around a hero.
+
+    All rosters of a world share what is read of a frame.
 
     Args:
         world: The world.
         hero: The actor that is left out of `read`.
-        boxes: Boxes of blueprints that are known already; added to.
+        memory: What rosters of this world share; added to. It has to be emptied when the world is lost.
         ask: Calls a function that asks the server.
 
     Attributes:
         hero_box: Half length, half width of the hero and its middle's offset ahead and aside (m).
-        lights: The traffic lights.
-        signs: The other traffic signs (`traffic.stop`, `traffic.speed_limit.60`...).
-        version: Grows whenever actors came or went.
     """
 
     def __init__(
-        self,
-        world: carla.World,
-        hero: carla.Actor,
-        boxes: dict[str, Box] | None = None,
-        ask: Ask = call,
+        self, world: carla.World, hero: carla.Actor, memory: dict[Any, Any] | None = None, ask: Ask = call
     ) -> None:
-        self._world = world
+        memory = {} if memory is None else memory
+        if "actors" not in memory:
+            memory["actors"] = _Actors(world)
+        self._actors: _Actors = memory["actors"]
         self._ask = ask
         self._hero_id = hero.id
-        self._boxes = {} if boxes is None else boxes
-        self._count = -1
-        self._moving: list[tuple[carla.Actor, Box, int]] = []
-        self._moving_actors: list[carla.Actor] = []
-        self._moving_ids: list[int] = []
-        self._other_ids: list[int] = []
-        self._read: list[carla.Actor] = []
-        self.hero_box = self._box(hero)
-        self.lights: list[carla.TrafficLight] = []
-        self.signs: list[carla.TrafficSign] = []
-        self.version = 0
+        self._read: list[int] = []
+        self.hero_box = self._actors.box(hero)
+
+    @property
+    def lights(self) -> list[carla.TrafficLight]:
+        """The traffic lights."""
+        return self._actors.lights
+
+    @property
+    def signs(self) -> list[carla.TrafficSign]:
+        """The other traffic signs (`traffic.stop`, `traffic.speed_limit.60`...)."""
+        return self._actors.signs
+
+    @property
+    def version(self) -> int:
+        """Grows whenever actors came or went."""
+        return self._actors.version
 
     def update(self) -> None:
         """Look who came and went, in the newest frame that the client has received."""
-        snapshot = self._world.get_snapshot()
-        if self._someone_else_changed(snapshot) or not all(map(snapshot.has_actor, self._moving_ids)):
-            self._ask(self._meet, snapshot)
-
-    def _someone_else_changed(self, snapshot: carla.WorldSnapshot) -> bool:
-        """Whether there are more or fewer actors, or other ones among those that neither move nor stay for ever."""
-        return len(snapshot) != self._count or not all(map(snapshot.has_actor, self._other_ids))
+        self._actors.update(self._ask)
 
     def read(self, x: float, y: float, reach: float) -> ActorStates:
         """The actors within reach of a place, in the newest frame that the client has received.
@@ -119,74 +117,114 @@ class ActorRoster:
             y: Same, m.
             reach: Distance along each axis, m.
         """
-        snapshot = self._world.get_snapshot()
-        if self._someone_else_changed(snapshot):
-            self._ask(self._meet, snapshot)
-        near, someone_left = self._look_around(x, y, reach)
-        if someone_left:
-            self._ask(self._meet, snapshot)
-            near, _ = self._look_around(x, y, reach)
-        self._read = [actor for actor, _, _ in near]
-        if not near:
+        actors = self._actors
+        actors.update(self._ask)
+        self._read = [row for row in actors.near(x, y, reach) if actors.ids[row] != self._hero_id]
+        if not self._read:
             return NO_ACTORS
-        poses, sizes, kinds = [], [], []
-        for actor, box, kind in near:
-            pose = actor.get_transform()
-            location, yaw = pose.location, math.radians(pose.rotation.yaw)
-            c, s = math.cos(yaw), math.sin(yaw)
-            poses.append(
-                (
-                    location.x + box.ahead * c - box.aside * s,
-                    location.y + box.ahead * s + box.aside * c,
-                    location.z,
-                    yaw,
-                )
-            )
-            sizes.append((box.length, box.width))
-            kinds.append(kind)
-        return ActorStates(np.array(poses), np.array(sizes), np.array(kinds, np.int64))
-
-    def _look_around(self, x: float, y: float, reach: float) -> tuple[list[tuple[carla.Actor, Box, int]], bool]:
-        """The actors within reach, and whether one of those that were there has left."""
-        left, right, top, bottom = x - reach, x + reach, y - reach, y + reach
-        near, at_origin = [], []
-        # Most actors are far away, and every look at one costs half a microsecond: hence one look, which also tells
-        # who has left, as the client puts those at the origin.
-        for entry, location in zip(self._moving, map(_location_of, self._moving_actors)):
-            if left < location.x < right and top < location.y < bottom:
-                near.append(entry)
-            if location.x == 0.0 and location.y == 0.0:
-                at_origin.append(entry[0].id)
-        someone_left = at_origin and not all(map(self._world.get_snapshot().has_actor, at_origin))
-        return near, bool(someone_left)
+        poses = np.array([actors.pose(row) for row in self._read])
+        return ActorStates(poses, actors.sizes[self._read], actors.kinds[self._read])
 
     def velocities(self) -> NDArray[np.float64]:
         """`float64 (n, 2)` vx, vy (m/s) of the actors that the last `read` gave, in its order."""
-        found = [actor.get_velocity() for actor in self._read]
-        return np.array([(velocity.x, velocity.y) for velocity in found], np.float64).reshape(-1, 2)
+        return np.array([self._actors.velocity(row) for row in self._read], np.float64).reshape(-1, 2)
+
+
+class _Actors:
+    """The movable actors of a world, hero and all, as one frame has them; what was read of it is kept.
+
+    Args:
+        world: The world.
+    """
+
+    def __init__(self, world: carla.World) -> None:
+        self._world = world
+        self._boxes: dict[str, Box] = {}
+        self._frame = self._count = -1
+        self._moving: list[carla.Actor] = []
+        self._moving_boxes: list[Box] = []
+        self._other_ids: list[int] = []
+        self._places: list[tuple[float, float]] = []
+        self._poses: dict[int, tuple[float, float, float, float]] = {}
+        self._velocities: dict[int, tuple[float, float]] = {}
+        self.ids: list[int] = []
+        self.sizes, self.kinds = NO_ACTORS.sizes, NO_ACTORS.kinds
+        self.lights: list[carla.TrafficLight] = []
+        self.signs: list[carla.TrafficSign] = []
+        self.version = 0
+
+    def update(self, ask: Ask) -> None:
+        """Take in the newest frame, if it has not been taken in yet."""
+        snapshot = self._world.get_snapshot()
+        if snapshot.frame == self._frame:
+            return
+        if self._someone_else_changed(snapshot) or self._locate(snapshot):
+            ask(self._meet, snapshot)
+            self._locate(snapshot)
+        self._poses.clear()
+        self._velocities.clear()
+        self._frame = snapshot.frame
+
+    def _someone_else_changed(self, snapshot: carla.WorldSnapshot) -> bool:
+        """Whether there are more or fewer actors, or other ones among those that neither move nor stay for ever."""
+        return len(snapshot) != self._count or not all(map(snapshot.has_actor, self._other_ids))
+
+    def _locate(self, snapshot: carla.WorldSnapshot) -> bool:
+        """Look where everybody is; returns whether one of those that were there has left."""
+        self._places = [(place.x, place.y) for place in map(_location_of, self._moving)]
+        # The client puts those who have left at the origin.
+        return any(place == (0.0, 0.0) and not snapshot.has_actor(at) for place, at in zip(self._places, self.ids))
+
+    def near(self, x: float, y: float, reach: float) -> list[int]:
+        """Rows of the actors within reach of a place along each axis (m)."""
+        left, right, top, bottom = x - reach, x + reach, y - reach, y + reach
+        return [row for row, (at_x, at_y) in enumerate(self._places) if left < at_x < right and top < at_y < bottom]
+
+    def pose(self, row: int) -> tuple[float, float, float, float]:
+        """x, y, z (m) of the middle of an actor's box, and its yaw (rad)."""
+        pose = self._poses.get(row)
+        if pose is None:
+            box, transform = self._moving_boxes[row], self._moving[row].get_transform()
+            location, yaw = transform.location, math.radians(transform.rotation.yaw)
+            c, s = math.cos(yaw), math.sin(yaw)
+            x, y = location.x + box.ahead * c - box.aside * s, location.y + box.ahead * s + box.aside * c
+            pose = self._poses[row] = x, y, location.z, yaw
+        return pose
+
+    def velocity(self, row: int) -> tuple[float, float]:
+        """Velocity of an actor (m/s)."""
+        found = self._velocities.get(row)
+        if found is None:
+            velocity = self._moving[row].get_velocity()
+            found = self._velocities[row] = velocity.x, velocity.y
+        return found
 
     def _meet(self, snapshot: carla.WorldSnapshot) -> None:
         """Look up everybody who is there now."""
         self.version += 1
-        self._moving, self.lights, self.signs = [], [], []
+        self.lights, self.signs = [], []
+        moving: list[tuple[carla.Actor, Box, int]] = []
         for actor in cast("Iterable[carla.Actor]", self._world.get_actors()):
             kind = _kind(actor)
             if kind is not None:
-                box = self._box(actor)
-                if actor.id != self._hero_id and (kind != PROP or box.height > _FLAT):
-                    self._moving.append((actor, box, kind))
+                box = self.box(actor)
+                if kind != PROP or box.height > _FLAT:
+                    moving.append((actor, box, kind))
             elif isinstance(actor, carla.TrafficLight):
                 self.lights.append(actor)
             elif isinstance(actor, carla.TrafficSign):
                 self.signs.append(actor)
-        self._moving_actors = [entry[0] for entry in self._moving]
-        self._moving_ids = [actor.id for actor in self._moving_actors]
+        self._moving, self._moving_boxes = [entry[0] for entry in moving], [entry[1] for entry in moving]
+        self.ids = [actor.id for actor in self._moving]
+        self.sizes = np.array([(box.length, box.width) for box in self._moving_boxes], np.float64).reshape(-1, 2)
+        self.kinds = np.array([entry[2] for entry in moving], np.int64)
         self._count = len(snapshot)
         # Lights and signs, most of all actors, never leave.
-        known = {actor.id for actor in (*self._moving_actors, *self.lights, *self.signs)}
+        known = {*self.ids, *(actor.id for actor in (*self.lights, *self.signs))}
         self._other_ids = [state.id for state in snapshot if state.id not in known]
 
-    def _box(self, actor: carla.Actor) -> Box:
+    def box(self, actor: carla.Actor) -> Box:
+        """An actor's bounding box."""
         box = self._boxes.get(actor.type_id)
         if box is None:
             bounds = actor.bounding_box

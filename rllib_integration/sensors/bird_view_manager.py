@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rllib_integration.annotations import Record, Settings
 from rllib_integration.sensors.actor_roster import NO_ACTORS, ActorRoster, ActorStates, Ask, Box, call
 from rllib_integration.sensors.base_sensor import PseudoSensor, SensorConfigError, nearest_hint
+from rllib_integration.sensors.bird_view.map_painter import Patch
 from rllib_integration.sensors.bird_view.map_pyramid import MapPyramid
 from rllib_integration.sensors.bird_view.painter import (
     ACTOR_MARGIN,
@@ -73,8 +74,9 @@ class BirdviewManager:
         self._hero = hero
         self._painter, self._signals = memory["painter", style]
         self._ask = ask
-        self._roster = ActorRoster(hero.get_world(), hero, memory.setdefault("boxes", {}), ask)
+        self._roster = ActorRoster(hero.get_world(), hero, memory, ask)
         self._seen_version = -1
+        self._patches: dict[int, Patch] = {}
 
     def render(self, route: Route | None = None) -> NDArray[np.uint8]:
         """The view, `uint8 (size, size, channels)`.
@@ -106,7 +108,7 @@ class BirdviewManager:
             signals,
             None if route is None else route.stretch(radius, 3.0 * radius),
         )
-        return self._painter.paint(scene)
+        return self._painter.paint(scene, self._patches)
 
 
 def _rehearsal(scale: float) -> Scene:

@@ -108,8 +108,7 @@ class VirtualLidarSensor(PseudoSensor):
         if (options["angles"], far) not in known:
             known[options["angles"], far] = EdgeRays(RoadField.of_map(carla_map), ahead, far)
         self._edges: EdgeRays = known[options["angles"], far]
-        boxes = memory.setdefault("boxes", {})
-        self._roster = ActorRoster(self.parent.get_world(), self.parent, boxes, self.interface.ask)
+        self._roster = ActorRoster(self.parent.get_world(), self.parent, memory, self.interface.ask)
         self._kinds = [kind for plane, kind in PLANES.items() if kind is not None and plane in options["planes"]]
         self._mounts = _mounts(self.name, attributes, self._roster.hero_box, options["rear"])
 

@@ -23,12 +23,18 @@ class Patch(NamedTuple):
         x: World x (m) of its left edge.
         y: World y (m) of its upper edge.
         resolution: Points a metre.
+        tiles: First column and row of its tiles, and how many columns and rows.
+        parted: Heights (m) between the storeys of its tiles.
+        below: Whether it shows the lower storey, for each of those heights.
     """
 
     picture: NDArray[np.uint8]
     x: float
     y: float
     resolution: float
+    tiles: tuple[int, int, int, int]
+    parted: list[float]
+    below: list[bool]
 
 
 class MapPainter:
@@ -47,13 +53,16 @@ class MapPainter:
         self.level = pyramid.level_for(resolution)
         self.reach = reach
         self._decoded: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
-        self._key: tuple[int, int, int, int] | None = None
-        self._parted: list[float] = []  # heights between the storeys of the patch's tiles
-        self._below: list[bool] = []
-        self._patch: Patch | None = None
 
-    def patch(self, x: float, y: float, z: float) -> Patch:
-        """A patch that holds everything within reach of a place, of the storey that `z` (m) is on."""
+    def patch(self, x: float, y: float, z: float, last: Patch | None = None) -> Patch:
+        """A patch that holds everything within reach of a place.
+
+        Args:
+            x: Place, m.
+            y: Same, m.
+            z: Height, m; decides which storey is shown.
+            last: The patch that the same viewer had before; returned again if it is the one.
+        """
         resolution = self.pyramid.resolution / 2**self.level
         span = TILE / resolution
         origin_x, origin_y = self.pyramid.origin
@@ -62,26 +71,27 @@ class MapPainter:
         column, row = math.floor((x - reach - origin_x) / span), math.floor((y - reach - origin_y) / span)
         columns = math.floor((x + reach - origin_x) / span) - column + 1
         rows = math.floor((y + reach - origin_y) / span) - row + 1
-        key = (column, row, columns, rows)
-        if key != self._key:
+        tiles = (column, row, columns, rows)
+        if last is not None and last.tiles == tiles:
+            parted = last.parted
+        else:
             storeys = self.pyramid.tile_storeys(self.level)
             inside = storeys[max(row, 0) : max(row + rows, 0), max(column, 0) : max(column + columns, 0)]
-            self._key, self._parted, self._patch = key, inside[np.isfinite(inside)].tolist(), None
-        below = [z < height for height in self._parted]
-        if self._patch is None or below != self._below:
-            self._below, self._patch = below, self._assemble(column, row, columns, rows, z)
-        return self._patch
+            last, parted = None, inside[np.isfinite(inside)].tolist()
+        below = [z < height for height in parted]
+        if last is not None and last.below == below:
+            return last
+        picture = self._assemble(column, row, columns, rows, z)
+        return Patch(picture, origin_x + column * span, origin_y + row * span, resolution, tiles, parted, below)
 
-    def _assemble(self, column: int, row: int, columns: int, rows: int, z: float) -> Patch:
-        resolution = self.pyramid.resolution / 2**self.level
-        span = TILE / resolution
+    def _assemble(self, column: int, row: int, columns: int, rows: int, z: float) -> NDArray[np.uint8]:
+        """`uint8 (rows, columns, channels)` of points, of so many tiles."""
         picture = np.empty((rows * TILE, columns * TILE, self.colours.shape[1]), np.uint8)
         for i in range(rows):
             for j in range(columns):
                 place = picture[i * TILE : (i + 1) * TILE, j * TILE : (j + 1) * TILE]
                 place[:] = self._tile(row + i, column + j, z)
-        x, y = self.pyramid.origin[0] + column * span, self.pyramid.origin[1] + row * span
-        return Patch(picture, x, y, resolution)
+        return picture
 
     def _tile(self, row: int, column: int, z: float) -> NDArray[np.uint8]:
         """The coloured tile at a place, or the ground's colour."""

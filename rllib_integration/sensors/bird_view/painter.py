@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rllib_integration.sensors.actor_roster import PROP, TWO_WHEELER, VEHICLE, WALKER, ActorStates, Box
 from rllib_integration.sensors.bird_view.kernels import View, draw_boxes, draw_discs, draw_ribbon, draw_stamp
 from rllib_integration.sensors.bird_view.map_drawing import PALETTE, SURFACES
-from rllib_integration.sensors.bird_view.map_painter import MapPainter
+from rllib_integration.sensors.bird_view.map_painter import MapPainter, Patch
 from rllib_integration.sensors.bird_view.map_pyramid import MapPyramid
 from rllib_integration.sensors.bird_view.road_signs import Stamp
 
@@ -165,6 +165,7 @@ class BirdviewPainter:
         self._pyramid = pyramid
         self._map_channels: list[int] = []
         self._painters = self._make_painters()
+        self._patches: dict[int, Patch] = {}
         # By VEHICLE, TWO_WHEELER, WALKER, PROP: how much larger than their box, the nose, the colour, the channel.
         self._kind_shapes = [
             (
@@ -190,11 +191,16 @@ class BirdviewPainter:
         fours = [colours[:, first : first + 4] for first in range(0, colours.shape[1], 4)]
         return [MapPainter(self._pyramid, four, self.scale, self.reach) for four in fours]
 
-    def paint(self, scene: Scene) -> NDArray[np.uint8]:
-        """The picture of a scene, `uint8 (size, size, channels)`: 3 of a coloured picture, else one a mask."""
+    def paint(self, scene: Scene, patches: dict[int, Patch] | None = None) -> NDArray[np.uint8]:
+        """The picture of a scene, `uint8 (size, size, channels)`: 3 of a coloured picture, else one a mask.
+
+        Args:
+            scene: What there is to draw.
+            patches: The parts of the map that a viewer has seen last; changed. Each of several viewers has its own.
+        """
         view = (scene.x, scene.y, scene.yaw, self.scale, self.size / 2.0, self.size * 0.75)
         storey = self._pyramid.road_height(scene.x, scene.y, scene.z)
-        picture = self._paint_map(view, storey)
+        picture = self._paint_map(view, storey, self._patches if patches is None else patches)
         self._paint_route(picture, view, scene.route)
         if self.planes is None:
             self._paint_signals(picture, view, storey, scene.signals)
@@ -207,13 +213,13 @@ class BirdviewPainter:
             picture[..., self.planes.index("speed")] = min(255, round(255.0 * scene.speed / FULL_SPEED))
         return picture
 
-    def _paint_map(self, view: View, storey: float) -> NDArray[np.uint8]:
+    def _paint_map(self, view: View, storey: float, patches: dict[int, Patch]) -> NDArray[np.uint8]:
         """One affine warp out of the pyramid for every four channels."""
         x, y, yaw, scale, column, row = view
         channels = 3 if self.planes is None else len(self.planes)
         picture = np.zeros((self.size, self.size, channels), np.uint8)
         for number, painter in enumerate(self._painters):
-            patch = painter.patch(x, y, storey)
+            patch = patches[number] = painter.patch(x, y, storey, patches.get(number))
             step = patch.resolution / scale
             c, s = math.cos(yaw) * step, math.sin(yaw) * step
             # The middle of pixel (j, i) lies row - i - 0.5 pixels forward and j + 0.5 - column to the right.

@@ -14,7 +14,8 @@ from rllib_integration.sensors.bird_view.road_signs import SignStamps
 _STOP_LINE_DEPTH = 0.5  # [m] half of a stop line's depth in the masks
 _SIGN_MARGIN = 4.0  # [m] signs whose middle is this far beyond the picture may reach into it
 _LINE_MARGIN = 40.0  # [m] a light's post may be this far from its stop lines
-_SLACK = 5.0  # [m] that the hero may move before lights and signs are looked up anew
+_CELL = 10.0  # [m] heroes of one such square share what may be shown
+_CELLS_KEPT = 256
 
 
 class SignalBook:
@@ -26,16 +27,14 @@ class SignalBook:
     """
 
     def __init__(self, carla_map: carla.Map, painter: BirdviewPainter) -> None:
-        self._reach = painter.reach + _SLACK
+        self._reach = painter.reach + _CELL / 2.0
         self._as_masks = painter.planes is not None
         self._stamps = SignStamps(carla_map, painter.scale)
         self._sign_ids: set[int] = set()
         self._lights: list[carla.TrafficLight] = []
         self._known: dict[int, tuple[tuple[float, float, float], NDArray[np.float64]]] = {}
         self._places = np.zeros((0, 3))
-        self._looked_from = (math.inf, math.inf)
-        self._near: list[carla.TrafficLight] = []
-        self._signals = Signals()
+        self._cells: dict[tuple[int, int], tuple[list[carla.TrafficLight], Signals]] = {}
 
     def meet(self, lights: list[carla.TrafficLight], signs: list[carla.TrafficSign]) -> None:
         """Note the lights and signs that there are now."""
@@ -50,26 +49,29 @@ class SignalBook:
         if sign_ids != self._sign_ids:
             self._stamps.place(signs)
             self._sign_ids = sign_ids
-        self._looked_from = (math.inf, math.inf)
+        self._cells.clear()
 
     def near(self, x: float, y: float) -> Signals:
         """What a picture of a hero at a place (m) may show, with the lights' states in the newest frame."""
-        if max(abs(x - self._looked_from[0]), abs(y - self._looked_from[1])) > _SLACK:
-            self._look_around(x, y)
-        return self._signals._replace(states=tuple(int(light.state) for light in self._near))
+        cell = round(x / _CELL), round(y / _CELL)
+        if cell not in self._cells:
+            if len(self._cells) >= _CELLS_KEPT:
+                self._cells.clear()
+            self._cells[cell] = self._look_around(_CELL * cell[0], _CELL * cell[1])
+        lights, signals = self._cells[cell]
+        return signals._replace(states=tuple(int(light.state) for light in lights))
 
-    def _look_around(self, x: float, y: float) -> None:
-        self._looked_from = (x, y)
+    def _look_around(self, x: float, y: float) -> tuple[list[carla.TrafficLight], Signals]:
+        """The lights that a picture from around a place may show, and all that it may show, without states."""
         margin = _LINE_MARGIN if self._as_masks else _SIGN_MARGIN
         off = np.abs(self._places[:, :2] - (x, y)).max(axis=1, initial=0.0)
         rows = np.flatnonzero(off < self._reach + margin)
-        self._near = [self._lights[row] for row in rows]
+        near = [self._lights[row] for row in rows]
         if self._as_masks:
-            lines = tuple(self._known[light.id][1] for light in self._near)
-            self._signals = Signals(self._places[rows], (), lines, tuple(self._stamps.stop_lines))
-        else:
-            stamps = self._stamps.near(x, y, self._reach + _SIGN_MARGIN)
-            self._signals = Signals(self._places[rows], stamps=stamps)
+            lines = tuple(self._known[light.id][1] for light in near)
+            return near, Signals(self._places[rows], (), lines, tuple(self._stamps.stop_lines))
+        stamps = self._stamps.near(x, y, self._reach + _SIGN_MARGIN)
+        return near, Signals(self._places[rows], stamps=stamps)
 
 
 def _stop_lines(light: carla.TrafficLight) -> NDArray[np.float64]:
