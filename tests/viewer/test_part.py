@@ -127,6 +127,8 @@ class Tunnel:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.is_cut = False
+        self.goes_on = threading.Event()
+        self.goes_on.set()
         self.connections: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -145,6 +147,7 @@ class Tunnel:
     def _pass_on(self, one: socket.socket, other: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := one.recv(1 << 16):
+                self.goes_on.wait()
                 other.sendall(data)
         self._end(one, other)
 
@@ -155,6 +158,7 @@ class Tunnel:
 
     def cut(self) -> None:
         self.is_cut = True
+        self.goes_on.set()
         self._end(*self.connections)
 
     def close(self) -> None:
@@ -174,6 +178,10 @@ def test_a_tunnel_that_breaks_is_waited_for(embedded_server, start_viewer, open_
         page.wait_for("document.querySelector('#state').dataset.state === 'watching'")
         frame = world.tick()
         page.wait_for(f"viewer.playhead.clip.frames.at(-1)?.f >= {frame}")
+        tunnel.goes_on.clear()  # nothing comes through any more, and nobody closes anything
+        page.wait_for("document.querySelector('#state').dataset.state === 'viewer'")
+        tunnel.goes_on.set()
+        page.wait_for("document.querySelector('#state').dataset.state === 'watching'")
 
 
 def test_the_gallery_shows_the_worst_first_with_what_went_wrong(run, start_viewer, open_page):
