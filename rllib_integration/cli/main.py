@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import rllib_integration
-from rllib_integration.cli import benchmark, configs, drive, evaluate, report, train, tune, view
+from rllib_integration.cli import benchmark, configs, drive, evaluate, profile, report, train, tune, view
 from rllib_integration.cli.flags import use_current_folder
 from rllib_integration.config.merging import nearest
 
@@ -40,6 +40,7 @@ COMMANDS = {
     "benchmark": Command(benchmark.SUMMARY, benchmark.EXAMPLES, benchmark.add_arguments, benchmark.run),
     "tune": Command(tune.SUMMARY, tune.EXAMPLES, tune.add_arguments, tune.run),
     "view": Command(view.SUMMARY, view.EXAMPLES, view.add_arguments, view.run),
+    "profile": Command(profile.SUMMARY, profile.EXAMPLES, profile.add_arguments, profile.run),
     "report": Command(report.SUMMARY, report.EXAMPLES, report.add_arguments, report.run),
     "configs": Command(configs.SUMMARY, configs.EXAMPLES, configs.add_arguments, configs.run),
 }

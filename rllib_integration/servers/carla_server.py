@@ -8,6 +8,8 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
+
 from rllib_integration.config.server import ServerSettings
 from rllib_integration.processes.health import Health
 from rllib_integration.servers.probe import ask_version
@@ -118,6 +120,10 @@ class CarlaServer(abc.ABC):
     def exit_event(self) -> int:
         """Descriptor that is readable when `exit_status` should be looked at; -1 if there is none."""
         return -1
+
+    def processes(self) -> list[psutil.Process]:
+        """The server's processes, launchers included; none where they can't be seen."""
+        return []
 
     def memory(self) -> int:
         """Bytes of memory held by the server's processes; 0 where that can't be seen."""

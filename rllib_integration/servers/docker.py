@@ -58,7 +58,7 @@ class DockerServer(StartedServer):
             cleanup=[docker, "rm", "--force", self.container],
         )
 
-    def _processes(self) -> list[psutil.Process]:
+    def processes(self) -> list[psutil.Process]:
         """The container's processes; none if Docker does not say which, or runs elsewhere."""
         inspect = ["docker", "inspect", "--format", "{{.State.Pid}}", self.container]
         try:

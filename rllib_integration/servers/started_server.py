@@ -110,12 +110,12 @@ class StartedServer(CarlaServer):
         return process.fileno() if process is not None else -1
 
     def memory(self) -> int:
-        return sum(memory_of(process) for process in self._processes())
+        return sum(memory_of(process) for process in self.processes())
 
     def health(self) -> Health | None:
-        return health_of(self._processes())
+        return health_of(self.processes())
 
-    def _processes(self) -> list[psutil.Process]:
+    def processes(self) -> list[psutil.Process]:
         """The server's processes, launchers included, the two supervisors left out."""
         process = self._process
         if process is None:

@@ -1,0 +1,1 @@
+"""Where the time of an environment's decisions goes."""
