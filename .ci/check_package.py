@@ -3,7 +3,9 @@
     python3 .ci/check_package.py DIST
 
 The wheel is installed in a virtual environment of its own, which shares the packages of the one that this runs in.
-It is also installed, with what it needs, for each other supported Python that is found.
+It is also installed, with what it needs, for each other supported Python that is found. With Python 3.10 that is CARLA
+0.9.15, whose client has no other; the compliance suite and the tests of the bird view and of the quickstart's
+environment are run with it, too. Nothing is trained there: torch is not installed.
 """
 
 from __future__ import annotations
@@ -18,12 +20,19 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from pythons import SUPPORTED, find_python
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("dqn_example", "minicarla", "ppo_example", "rl_example", "rllib_integration")
 MADE = ("PKG-INFO", "setup.cfg", "rllib_integration.egg-info")
 """What the source distribution has beside the repository's files."""
 
-OTHER_PYTHONS = ("python3.10", "python3.11", "python3.12")
+OLDER_CLIENT = {"3.10": "carla==0.9.15"}
+"""What is installed with some Pythons in place of the newest client, and tried out by `SUITE`."""
+
+SUITE = ("tests/compliance", "tests/sensors/test_bird_view.py", "tests/dqn_example/test_dqn_experiment.py")
+SUITE_NEEDS = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")
+
 COMMANDS = (
     ("carla-rllib", "--version"),
     ("carla-rllib", "configs", "quickstart"),
@@ -49,28 +58,41 @@ def main(dist: Path) -> None:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     compare(wheel.name, names, {name for name in tracked if name.startswith(tuple(f"{name}/" for name in PACKAGES))})
     try_out(wheel)
-    for python in OTHER_PYTHONS:
-        if python != f"python3.{sys.version_info.minor}" and starts(python):
-            try_out_on(python, wheel)
+    for version in SUPPORTED:
+        if version != f"3.{sys.version_info.minor}":
+            try_out_on(version, wheel)
 
 
-def starts(python: str) -> bool:
-    """Whether an interpreter of this name is there, and not a version manager's stand-in for one that is not."""
-    try:
-        return subprocess.run([python, "-c", "import venv"], capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        return False
-
-
-def try_out_on(python: str, wheel: Path) -> None:
-    """Install a wheel with all that it requires for another Python, and run it."""
-    print(f"{wheel.name} on {python}", flush=True)
+def try_out_on(version: str, wheel: Path) -> None:
+    """Install a wheel with all that it requires for another Python, where both can be had, and run it."""
+    python = find_python(version)
+    if python is None:
+        print(f"There is no Python {version} here: the package is not tried with it.", flush=True)
+        return
+    needed = [str(wheel)]
+    if version in OLDER_CLIENT:
+        needed += [OLDER_CLIENT[version], *suite_requirements()]
+    print(f"{' '.join([wheel.name, *needed[1:2]])} on Python {version}", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         environment = Path(scratch, "venv")
         subprocess.run([python, "-m", "venv", environment], check=True)
-        pip = [environment / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel]
-        subprocess.run(pip, check=True)
-        run_commands(environment / "bin", Path(scratch))
+        programs = environment / "bin"
+        pip = [programs / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *needed]
+        if subprocess.run(pip, check=False).returncode != 0:
+            print(
+                f"What it needs cannot be had for Python {version} here: the package is not tried with it.", flush=True
+            )
+            return
+        run_commands(programs, Path(scratch))
+        if version in OLDER_CLIENT:
+            suite = [programs / "python", "-m", "pytest", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile"]
+            subprocess.run([*suite, *SUITE], cwd=ROOT, check=True)
+
+
+def suite_requirements() -> Iterable[str]:
+    """The lines of the tests' requirements that `SUITE` needs."""
+    lines = Path(ROOT, "tests", "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return (line for line in lines if line.split(">=")[0] in SUITE_NEEDS)
 
 
 def git_files() -> Iterable[str]:
