@@ -17,6 +17,7 @@ import pytest
 from rllib_integration.sensors import SensorInterface
 from tests.patience import PATIENCE
 from tests.ports import free_port_pair
+from tests.warm_commands import WarmCommands
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _START_TIMEOUT = 600.0
@@ -32,6 +33,9 @@ _LONGEST_FILES = (
     "tests/test_env_wrappers.py",
 )
 """They begin first, so that of several processes that take a file at a time none works alone at the end."""
+
+# Ray would start as many idle workers as there are processors, whether or not a test's training needs them.
+os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
 
 ServerAddress = tuple[str, int]
 
@@ -181,3 +185,11 @@ def interface(world: carla.World) -> Iterator[SensorInterface]:
     sensors.map = world.get_map()
     yield sensors
     sensors.destroy()
+
+
+@pytest.fixture(scope="session")
+def warm_commands() -> Iterator[WarmCommands]:
+    """Runs commands that need Ray and torch, without the seconds that importing them takes."""
+    commands = WarmCommands()
+    yield commands
+    commands.close()

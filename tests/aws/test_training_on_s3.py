@@ -12,15 +12,13 @@ import pytest
 
 from minicarla.kernels.cache import base_folder
 from tests.aws.conftest import ROOT
+from tests.small_training import QUICKSTART, SMALL, words_of
 
 
 def train(*words: str) -> subprocess.CompletedProcess[str]:
     command = [
-        sys.executable, str(ROOT / "dqn_train.py"), str(ROOT / "dqn_example" / "dqn_quickstart.yaml"), "--tboff",
-        "--directory", "s3://runs/carla", "--name", "dqn",
-        "--set", "env_config.experiment.town=Minitown",
-        "--set", "env_runners.num_env_runners=0", "--set", "env_runners.num_envs_per_env_runner=1",
-        "--set", "reporting.min_sample_timesteps_per_iteration=100", *words,
+        sys.executable, str(ROOT / "dqn_train.py"), QUICKSTART, "--tboff", "--directory", "s3://runs/carla",
+        "--name", "dqn", *words_of(SMALL), *words,
     ]  # fmt: skip
     return subprocess.run(command, capture_output=True, text=True, timeout=500, cwd=ROOT)
 

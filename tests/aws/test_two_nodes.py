@@ -18,15 +18,13 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from tests.aws.conftest import ROOT
+from tests.small_training import QUICKSTART, SMALL, words_of
 
-SETTINGS = (
-    "env_config.experiment.town=Minitown",
-    "env_runners.num_env_runners=2",
-    "env_runners.rollout_fragment_length=16",
-    "env_runners.sample_timeout_s=20",
-    "reporting.min_sample_timesteps_per_iteration=100",
-    "training.num_steps_sampled_before_learning_starts=200",
-)
+SETTINGS = SMALL | {
+    "env_runners.num_env_runners": 2,
+    "env_runners.rollout_fragment_length": 16,
+    "env_runners.sample_timeout_s": 20,
+}
 
 
 @pytest.fixture
@@ -51,11 +49,9 @@ class Training:
 
     def __init__(self, address: str, folder: Path) -> None:
         command = [
-            sys.executable, str(ROOT / "dqn_train.py"), str(ROOT / "dqn_example" / "dqn_quickstart.yaml"),
+            sys.executable, str(ROOT / "dqn_train.py"), QUICKSTART, *words_of(SETTINGS),
             "--auto", "--tboff", "--directory", str(folder), "--name", "two",
         ]  # fmt: skip
-        for setting in SETTINGS:
-            command += ["--set", setting]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env=os.environ | {"RAY_ADDRESS": address}, cwd=ROOT,
@@ -100,12 +96,12 @@ def training(cluster: Cluster, tmp_path: Path) -> Iterator[Training]:
 
 
 def test_a_node_dies_and_the_run_goes_on(cluster: Cluster, training: Training) -> None:
-    training.wait_for_iteration(2, 300)
+    training.wait_for_iteration(1, 300)
     worker = next(iter(cluster.worker_nodes))
     cluster.remove_node(worker, allow_graceful=False)
     seen = len(training.lines)
-    training.wait_for_iteration(2 + 3, 300)
+    training.wait_for_iteration(1 + 2, 300)
     cluster.add_node(num_cpus=1)
-    training.wait_for_iteration(2 + 5, 300)
+    training.wait_for_iteration(1 + 4, 300)
     assert len(training.lines) >= seen + 3
     assert training.stop() == 130

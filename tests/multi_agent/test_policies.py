@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
@@ -15,8 +11,6 @@ from rllib_integration.multi_agent.shared_world import Step
 from rllib_integration.training.agent_policies import policy_mapping
 from rllib_integration.training.rllib_config import build_algorithm_config, read_document
 from tests.experiments import PoseExperiment
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def document(**more):
@@ -98,17 +92,16 @@ policies: {cars: {}, bikes: {}}
 policy_mapping: {bike: bikes, "*": cars}
 env_runners: {num_env_runners: 0, num_envs_per_env_runner: 2, rollout_fragment_length: 32}
 training: {train_batch_size_per_learner: 64, minibatch_size: 32, num_epochs: 1}
+evaluation: {evaluation_duration: 1}
 """
 
 
-def run(*words: str) -> str:
-    command = [sys.executable, "-m", "rllib_integration", *words]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def test_several_agents_train_and_drive_by_the_same_commands(warm_commands, tmp_path):
+    def run(*words):
+        done = warm_commands.run("-m", "rllib_integration", *words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
-
-def test_several_agents_train_and_drive_by_the_same_commands(tmp_path):
     file = tmp_path / "two.yaml"
     file.write_text(CONFIG)
     options = ["--name", "two", "--directory", str(tmp_path), "--tboff", "--evaluation-interval", "1"]

@@ -20,31 +20,11 @@ import yaml
 
 from rllib_integration.processes.guard import SCRATCH_VARIABLE
 from tests.patience import PATIENCE
+from tests.small_training import QUICKSTART, SMALL, words_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST_START = "The embedded CARLA server at "  # is not ready yet, where the kernels have to be compiled first
-QUICKSTART = str(ROOT / "dqn_example" / "dqn_quickstart.yaml")
-TINY = {
-    "env_config.experiment.town": "Minitown",
-    "env_config.experiment.hero.sensors.birdview.size": 42,
-    "env_config.experiment.others.max_time_episode": 40,
-    "env_runners.num_env_runners": 0,
-    "env_runners.num_envs_per_env_runner": 1,
-    "model.conv_filters": "[[8, [8, 8], 4, valid], [8, [3, 3], 2, valid]]",
-    "model.head_fcnet_hiddens": "[32]",
-    "training.num_steps_sampled_before_learning_starts": 60,
-    "training.replay_buffer_config.capacity": 500,
-    "reporting.min_sample_timesteps_per_iteration": 120,
-}
 LINE = re.compile(r"iteration +(\d+) \| +([\d,]+) steps")
-
-
-def settings(**overrides: object) -> list[str]:
-    return settings_of({**TINY, **overrides})
-
-
-def settings_of(values: dict[str, object]) -> list[str]:
-    return [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
 
 
 class Command:
@@ -83,7 +63,7 @@ class Command:
 
 def train(directory: Path, *arguments: str, **overrides: object) -> Command:
     fixed = [QUICKSTART, "--directory", str(directory), "--name", "run", "--tboff"]
-    return Command("dqn_train.py", *fixed, *settings(**overrides), *arguments)
+    return Command("dqn_train.py", *fixed, *words_of(SMALL | overrides), *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +223,9 @@ def test_both_inferences_choose_the_same_actions(checkpoint: Path) -> None:
 def test_a_trained_policy_drives(script: str, checkpoint: Path, tmp_path: Path) -> None:
     film = tmp_path / "drive.mp4"
     bounds = ["--episodes", "9", "--steps", "50"]
-    command = Command(script, QUICKSTART, str(checkpoint), *settings(), *bounds, "--seed", "3", "--video", str(film))
+    command = Command(
+        script, QUICKSTART, str(checkpoint), *words_of(SMALL), *bounds, "--seed", "3", "--video", str(film)
+    )
     assert command.finish() == 0, command.output
     episodes = [line for line in command.lines if line.startswith("episode ")]
     lengths = [int(line.split(" steps ")[0].split()[-1]) for line in episodes]
@@ -269,8 +251,8 @@ def test_sac_trains_by_its_name_where_actions_are_continuous(tmp_path: Path) -> 
     document["env_config"]["experiment"]["type"] = "tests.experiments:PedalAndWheelExperiment"
     file = tmp_path / "sac.yaml"
     file.write_text(yaml.safe_dump(document))
-    overrides = {key: value for key, value in TINY.items() if not key.startswith("training.")}
-    words = settings_of({**overrides, "reporting.min_sample_timesteps_per_iteration": 40})
+    overrides = {key: value for key, value in SMALL.items() if not key.startswith("training.")}
+    words = words_of({**overrides, "reporting.min_sample_timesteps_per_iteration": 40})
     command = Command(
         "dqn_train.py", str(file), "-d", str(tmp_path), "-n", "run", "--tboff", *words, "--stop-timesteps", "110"
     )

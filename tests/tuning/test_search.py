@@ -41,7 +41,7 @@ def test_a_search_ends_with_a_table_a_picture_and_a_configuration_that_trains(sc
     space = tmp_path / "space.yaml"
     space.write_text("training.lr: {loguniform: [0.0001, 0.1]}")
     words = ("--space", str(space), "--trials", "2", "--grace", "1", "--scheduler", scheduler)
-    done = search(tmp_path, *words, "--steps", "400" if scheduler == "pbt" else "160")
+    done = search(tmp_path, *words, "--steps", "160")
     assert done.returncode == 0, done.stdout + done.stderr
     folder = tmp_path / "search"
     with (folder / "trials.csv").open(newline="") as file:
