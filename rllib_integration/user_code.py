@@ -157,6 +157,11 @@ def stuck_calls(folder: Path) -> Iterator[str]:
             yield sentence
 
 
+def calls_so_far(folder: Path) -> frozenset[tuple[str, bytes]]:
+    """What runs in all environments of a run, and in which step; it changes as long as they work."""
+    return frozenset((path.name, noted[:_BEGAN_AT]) for path, noted in _notes(folder))
+
+
 def remove_stale_calls(folder: Path) -> None:
     """Remove what killed processes of this machine have left in a folder; `last_place` finds nothing of them then."""
     for path, noted in _notes(folder):

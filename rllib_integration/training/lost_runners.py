@@ -39,7 +39,7 @@ class LostRunner:
     def __str__(self) -> str:
         inside = f" It was in {self.place} which may end the process (os._exit, a crash)." if self.place else ""
         where = f" Its last words are in {self.log}." if self.log else ""
-        return f"An env runner (process {self.pid}) was lost: {self.cause}.{inside} Ray starts another one.{where}"
+        return f"An env runner (process {self.pid}) was lost: {self.cause}.{inside}{where}"
 
 
 class LostRunners:

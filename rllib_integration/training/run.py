@@ -36,9 +36,10 @@ from rllib_integration.training.options import TrainingOptions
 from rllib_integration.training.progress import Figure, Meter, mean_return, progress_line, steps_sampled
 from rllib_integration.training.ray_session import log_folder_elsewhere, native_output_in, ray_session
 from rllib_integration.training.run_storage import RunStorage, StorageError
+from rllib_integration.training.sampling_watch import SamplingWatch, tell_losses, why_no_steps
 from rllib_integration.training.stop_rules import StopRules
 from rllib_integration.training.tensorboard import TensorBoard, TensorBoardError, launch_tensorboard
-from rllib_integration.user_code import remove_stale_calls, stuck_calls
+from rllib_integration.user_code import remove_stale_calls
 
 if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm import Algorithm
@@ -243,8 +244,6 @@ class TrainingRun:
                 print(progress_line(result, progress, self.options.stop.seconds_left(progress), figures), flush=True)
                 if progress.steps_per_second == 0.0:
                     print(why_no_steps(algorithm), flush=True)
-                    for sentence in stuck_calls(self.folder / LIVE_FOLDER):
-                        print(sentence, flush=True)
                 self._save(algorithm, result)
                 if board is None and self.options.tensorboard:
                     board = self._start_tensorboard()
@@ -252,7 +251,7 @@ class TrainingRun:
                 if interruption.requested.is_set():
                     reason = reason or "Interrupted."
             if meter.iterated_in_vain() and not interruption.requested.is_set():
-                raise TrainingError(f"This start has made no step. {why_no_steps(algorithm)}")
+                raise TrainingError(why_no_steps(algorithm))
             checkpoint = self._save(algorithm, None)
             self._push(is_last=True)
             print_evaluations(self.folder)
@@ -276,10 +275,10 @@ class TrainingRun:
     def _interruptible(
         self, algorithm: Algorithm, interruption: Interruption, meter: Meter, lost: LostRunners | None
     ) -> None:
-        """Make the algorithm look, before each training step, whether it is to stop."""
-        from rllib_integration.training.runner_failures import raise_what_was_told
-
+        """Make the algorithm look before each training step whether to stop, and after it whether samples come."""
         step, group = algorithm.training_step, getattr(algorithm, "env_runner_group", None)  # Stable-Baselines3: none
+        has_runners = group is not None and group.num_remote_workers()
+        watch = SamplingWatch(algorithm, self.folder, lost) if has_runners else None
         stop = self.options.stop
         bounds = StopRules(seconds=stop.seconds, timesteps=stop.timesteps, ram_percent=stop.ram_percent)
 
@@ -289,15 +288,10 @@ class TrainingRun:
             reason = bounds.reason(meter.progress(None))
             if reason is not None:
                 raise CutShort(reason)
-            step()
-            if group is not None and group.num_healthy_remote_workers() < group.num_remote_workers():
-                raise_what_was_told()
-                tell_losses(lost)
-                if lost is not None and lost.comes_again():
-                    raise TrainingError(
-                        "The experiment's own code has ended three env runners; the lines above name the method. "
-                        "Repair it, and start again."
-                    )
+            if watch is not None:
+                watch.watch(step)
+            else:
+                step()
 
         algorithm.training_step = training_step
 
@@ -364,31 +358,12 @@ class TrainingRun:
         return self._evaluates() and algorithm.iteration % self.document["evaluation"]["evaluation_interval"] == 0
 
 
-def why_no_steps(algorithm: Algorithm) -> str:
-    """Sentences about an iteration without a step: what the env runners do, and what to change."""
-    group, seconds = algorithm.env_runner_group, algorithm.config.sample_timeout_s
-    runners = group.num_remote_workers() if group is not None else 0
-    lost = runners - group.num_healthy_remote_workers() if group is not None else 0
-    if lost:
-        return f"No steps: {lost} of {runners} env runners were lost; what they said last is in the run's folder."
-    return (
-        f"No steps: no env runner delivered its samples within env_runners.sample_timeout_s, {seconds:g} s. "
-        "Raise that, or lower env_runners.rollout_fragment_length or the number of environments."
-    )
-
-
 def as_written(document: Settings) -> Record:
     """A document in sections as a user writes it: with `env_config` at its top level, where programs look for it."""
     environment = dict(document.get("environment") or {})
     env_config = environment.pop("env_config", None)
     others = {name: section for name, section in document.items() if name != "environment"}
     return others | ({"environment": environment} if environment else {}) | {"env_config": env_config}
-
-
-def tell_losses(lost: LostRunners | None) -> None:
-    """Say which env runners have ended, and why."""
-    for runner in lost.new() if lost is not None else ():
-        print(runner, flush=True)
 
 
 def print_evaluations(folder: Path) -> None:

@@ -30,8 +30,8 @@ from rllib_integration.training.env_creator import (
 )
 from rllib_integration.training.interruption import Interruption, Terminated
 from rllib_integration.training.progress import Figure, Meter, progress_line
-from rllib_integration.training.run import why_no_steps
 from rllib_integration.training.run_log import RunLog, flatten, git_state
+from rllib_integration.training.sampling_watch import why_no_steps
 from rllib_integration.training.stop_rules import Progress, StopRules, format_duration, parse_duration
 from tests.patience import PATIENCE
 

@@ -14,18 +14,13 @@ from typing import Generic, TypeVar
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.env.env_runner import EnvRunner
 
-from rllib_integration.errors import IntegrationError
+from rllib_integration.training.sampling_watch import SILENT_ROUNDS, SamplingError, why_no_steps
 
 _TAG = "sample"
 _PATIENCE = 2.0  # usual rounds that are waited for the last of the runners
 _LEAST_PATIENCE = 0.1  # [s]
 _NEWEST = 0.2  # share of the newest round in what is usual
-_SILENT_ROUNDS = 6  # sample_timeout_s without any result, after which the run ends
 _RETURN_SECONDS = 1.0  # between two looks for a runner that Ray starts again
-
-
-class SamplingError(IntegrationError, RuntimeError):
-    """No env runner samples any more."""
 
 
 Result = TypeVar("Result")
@@ -40,9 +35,9 @@ class SamplingRounds(Generic[Result]):
     """
 
     def __init__(self, algorithm: Algorithm, sample: Callable[[EnvRunner], Result]) -> None:
+        self._algorithm = algorithm
         self._group = algorithm.env_runner_group
         self._sample = sample
-        self._timeout = float(algorithm.config.sample_timeout_s)
         self._asked_at = self._heard_at = time.monotonic()
         self._usual: float | None = None
 
@@ -63,12 +58,13 @@ class SamplingRounds(Generic[Result]):
         now = time.monotonic()
         if results:
             self._heard_at = now
-        elif now - self._heard_at > _SILENT_ROUNDS * self._timeout:
-            raise SamplingError(
-                f"No env runner delivered anything within {now - self._heard_at:.0f} s, {_SILENT_ROUNDS} times "
-                "env_runners.sample_timeout_s."
-            )
+        elif now - self._heard_at > SILENT_ROUNDS * self._timeout:
+            raise SamplingError(why_no_steps(self._algorithm))
         return results
+
+    @property
+    def _timeout(self) -> float:
+        return float(self._algorithm.config.sample_timeout_s)
 
     def _ask(self) -> None:
         """Let those sample that don't do so already."""
