@@ -14,6 +14,7 @@ WEATHERS = ("ClearNoon", "CloudyNoon", "WetNoon", "HardRainNoon", "SoftRainSunse
 _CAR = "vehicle.tesla.model3"
 _ROLES = ("hero", "person")  # the first one where no agent has it
 _PLACES_TRIED = 40
+_STEP_SECONDS = 0.05  # of a world that stands still, where it had no fixed ones
 
 
 class ControlError(IntegrationError, RuntimeError):
@@ -29,7 +30,7 @@ class Controls:
 
     def __init__(self, world: carla.World) -> None:
         self._world = world
-        self._stands = False
+        self._before: carla.WorldSettings | None = None  # of a world that was told to stand still
         self._car: carla.Vehicle | None = None
 
     @property
@@ -52,7 +53,7 @@ class Controls:
             self._world.set_weather(getattr(carla.WeatherParameters, wish["weather"]))
         if "pause" in wish:
             self._pause(bool(wish["pause"]))
-        if "step" in wish and self._stands:
+        if "step" in wish and self._before is not None:
             self._world.tick()
         if "car" in wish:
             self._spawn() if wish["car"] else self.leave()
@@ -60,12 +61,19 @@ class Controls:
             self._drive(wish["drive"])
 
     def _pause(self, stands: bool) -> None:
-        settings = self._world.get_settings()
-        if settings.synchronous_mode and not self._stands:
+        before = self._before
+        if not stands and before is not None:
+            self._world.apply_settings(before)
+            self._before = None
+        if not stands or before is not None:
+            return
+        settings, goes_on = self._world.get_settings(), self._world.get_settings()
+        if settings.synchronous_mode:
             raise ControlError("Another program ticks this world, so it can't be paused here.")
-        settings.synchronous_mode = self._stands = stands
-        settings.fixed_delta_seconds = 0.05 if stands else None
+        settings.synchronous_mode = True
+        settings.fixed_delta_seconds = settings.fixed_delta_seconds or _STEP_SECONDS
         self._world.apply_settings(settings)
+        self._before = goes_on
 
     def _spawn(self) -> None:
         if self._car is not None and self._car.is_alive:
@@ -100,5 +108,4 @@ class Controls:
         car, self._car = self._car, None
         if car is not None and car.is_alive:
             car.destroy()
-        if self._stands:
-            self._pause(False)
+        self._pause(False)

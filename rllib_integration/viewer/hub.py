@@ -192,7 +192,8 @@ class Hub:
                 source.poll(closely=False)
             if source.step:
                 names = ("e", "n", "p", "v", "r", "g", "end", "t")
-                tiles.append({"id": source.number, **{name: source.step.get(name) for name in names}})
+                step = {name: source.step.get(name) for name in names}
+                tiles.append({"id": source.number, "town": source.town, **step})
         message = pack(Kind.TILES, {"tiles": tiles})
         for session in watchers:
             session.offer("tiles", message)

@@ -369,6 +369,11 @@ class Source:
         return known
 
     @property
+    def town(self) -> str:
+        """Of the environment's newest episode; empty while that is not known."""
+        return "" if self._episode is None else str(head_of(self._episode)["town"])
+
+    @property
     def shapes(self) -> list[bytes]:
         """What was painted and has not been cleared."""
         return list(self._shapes)

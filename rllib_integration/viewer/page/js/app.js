@@ -427,6 +427,15 @@ export class App {
     this.connection?.send({ do: "note", select: [id, this.followed].filter(Boolean) });
   }
 
+  /** Chooses the actor that is the next farther one from the hero than the chosen one. */
+  selectNext() {
+    const { shown } = this.world.actors;
+    const hero = shown.get(this.hero) ?? shown.values().next().value;
+    const away = ([, at]) => Math.hypot(at.x - hero.x, at.y - hero.y);
+    const ids = [...shown].sort((a, b) => away(a) - away(b)).map(([id]) => id);
+    if (ids.length) this.select(ids[(ids.indexOf(this.picked) + 1) % ids.length]);
+  }
+
   followActor(id) {
     this.followed = id;
     this.connection.send({ do: "note", select: [this.picked, id].filter(Boolean) });

@@ -43,7 +43,15 @@ export class Cameras {
   onWheel(event) {
     if (this.view === "free") return;
     event.preventDefault();
-    this.zoom[this.view] = MathUtils.clamp(this.zoom[this.view] * Math.exp(event.deltaY * 0.0012), 0.25, 8);
+    this.come(Math.exp(event.deltaY * 0.0012));
+  }
+
+  /** Changes the distance by a factor. */
+  come(factor) {
+    if (this.view === "free") {
+      const { target } = this.controls;
+      this.camera.position.sub(target).multiplyScalar(factor).add(target);
+    } else this.zoom[this.view] = MathUtils.clamp(this.zoom[this.view] * factor, 0.25, 8);
     this.moved = true;
   }
 

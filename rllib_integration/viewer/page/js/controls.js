@@ -52,6 +52,7 @@ export class Controls {
     this.car.textContent = on ? "Leave the car" : "Drive a car";
     this.ask({ car: on });
     if (on) app.live();
+    app.world.canvas.focus(); // space is the brake now, and would else press the button again
     if (on) app.setView("chase");
     else app.followActor(0);
   }

@@ -31,6 +31,7 @@ function switchTheme() {
   chosen.set("theme", theme.name);
   app.world.recolour();
   app.side.recolour();
+  app.tiles.recolour();
   for (const page of app.pages.values()) page.recolour?.();
   app.drawn = null;
 }
@@ -172,7 +173,9 @@ const KEYS = [
   ["[ ]", "Slower, faster"],
   ["N P", "Next or previous environment"],
   ["K", "Keep this episode"],
+  ["A", "Choose the next actor, the nearest one first"],
   ["H", "Back to the hero"],
+  ["+ -", "Nearer, farther"],
   ["L B T", "Layers, side panel, dark or light"],
   ["Esc", "Forget the chosen actor"],
 ];
@@ -199,7 +202,10 @@ const actions = {
   n: () => shiftSource(1),
   p: () => shiftSource(-1),
   k: () => app.keep(),
+  a: () => app.selectNext(),
   h: () => app.followActor(0),
+  "+": () => app.world.cameras.come(0.8),
+  "-": () => app.world.cameras.come(1.25),
   l: () => showLayers($("#layers").hidden),
   b: () => showSide($("#side").hidden),
   t: switchTheme,
@@ -212,8 +218,8 @@ app.actions = actions;
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || $("#help").open) return;
   if (event.target.closest("input:not([type=range]):not([type=checkbox]), select, textarea")) return;
-  if (event.key === " " && event.target.closest("button")) return;
   if (app.driving?.takes(event)) return;
+  if (event.key === " " && event.target.closest("button")) return;
   const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (!action || ((app.page ?? "world") !== "world" && !"t?".includes(event.key))) return;
   event.preventDefault();

@@ -140,8 +140,12 @@ class PictureCard {
     let shot = this.shots.get(name);
     if (!shot) {
       const image = el("img", { alt: title });
-      const figure = el("figure.shot", {}, image, el("figcaption", {}, title));
+      const figure = el("figure.shot", { tabIndex: 0, role: "button", title: "Larger or smaller (Enter)" }, image, el("figcaption", {}, title));
       figure.onclick = () => figure.classList.toggle("large");
+      figure.onkeydown = ({ key }) => {
+        if (key === "Enter") figure.classList.toggle("large");
+        else if (key === "Escape") figure.classList.remove("large");
+      };
       shot = { image, figure, picture: null };
       this.shots.set(name, shot);
       this.place.append(figure);

@@ -52,7 +52,7 @@ export class Tiles {
 
   /** Takes over where all heroes are. */
   update(news) {
-    for (const { id, e, n, p, v, g, end } of news) {
+    for (const { id, e, n, p, v, g, end, town } of news) {
       const tile = this.tiles.get(id);
       if (!tile || !p) continue;
       if (tile.episode !== e) {
@@ -65,11 +65,17 @@ export class Tiles {
       setText(tile.figure, number(g, 1));
       setText(tile.detail, end ? end.replaceAll("_", " ") : `episode ${e}, step ${n}`);
       setText(tile.right, `${Math.round((v ?? 0) * 3.6)} km/h`);
-      this.draw(tile, p);
+      tile.place = p;
+      tile.town = this.app.townKeys.get(town);
+      this.draw(tile);
     }
   }
 
-  draw({ canvas, way, source }, [x, y, , yaw]) {
+  recolour() {
+    for (const tile of this.tiles.values()) if (tile.place) this.draw(tile);
+  }
+
+  draw({ canvas, way, source, town, place: [x, y, , yaw] }) {
     const { clientWidth: width, clientHeight: height } = canvas;
     if (!width) return;
     const ratio = Math.min(window.devicePixelRatio || 1, 2);
@@ -85,7 +91,7 @@ export class Tiles {
     pen.fillRect(0, 0, canvas.width, canvas.height);
     pen.setTransform(scale, 0, 0, scale, canvas.width / 2 - x * scale, canvas.height / 2 - y * scale);
     pen.lineCap = pen.lineJoin = "round";
-    const lanes = this.app.plans.get(source.town);
+    const lanes = this.app.plans.get(town ?? source.town);
     if (lanes) {
       pen.strokeStyle = palette.surfaces[0];
       pen.lineWidth = 3.6;
