@@ -1,13 +1,14 @@
 """How the client's Traffic Manager drives: collisions, red lights run, cars that stand, speeds against the limits.
 
-    python benchmarks/traffic.py [--towns Town01,Town02,Town03,Town04,Town05] [--cars 50] [--minutes 10] [--processes 1]
+    python benchmarks/traffic.py [--towns Town01,...] [--seeds 1,...] [--cars 50] [--minutes 10] [--processes 1]
+    python benchmarks/traffic.py --summary FILE...
 
-Each town gets a server and a client of its own, synchronous, with steps of 0.05 s. All vehicle blueprints take part,
-as in CARLA's own traffic generator; `--base-type car` takes cars alone, as its option `--safe` does. A collision is
-counted for every car that took part in it; another one with the same partner counts after three seconds without
-touch. A car stands if it has not moved for two minutes without being at a red light, or if the Traffic Manager took
-it away as stuck. `--port` measures a CARLA that is already running instead, and `--events FILE` keeps what happened
-to whom.
+Each drive, that is each town with each seed, gets a server and a client of its own, synchronous, with steps of 0.05 s.
+All vehicle blueprints take part, as in CARLA's own traffic generator; `--base-type car` takes cars alone, as its option
+`--safe` does. A collision is counted for every car that took part in it; another one with the same partner counts after
+three seconds without touch. A car stands if it has not moved for two minutes without being at a red light, or if the
+Traffic Manager took it away as stuck. `--port` measures a CARLA that is already running instead. `--output FILE`
+appends a JSON line for each drive, with what happened to whom; `--summary` prints the table of many such files.
 
 CARLA's bus (vehicle.mitsubishi.fusorosa) is 3.94 m wide, wider than a lane of 3.5 m: where it turns beside another
 vehicle that waits at a junction, the Traffic Manager lets neither go until it takes one away, and the queues behind
@@ -24,7 +25,8 @@ import socket
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -42,14 +44,41 @@ _TIMEOUT = 120.0
 _THE_SPAWNED: Any = carla.command.FutureActor
 _STOP_LINE_AHEAD = 1.0  # of a stop waypoint [m]
 _SPEEDING = 1.1  # times the limit
-_COLUMNS = ("town", "cars", "car hours", "collisions/h", "red lights run", "standing %", "lost", "speeding %", "km/h")
+_COLUMNS = (
+    "town",
+    "seeds",
+    "cars",
+    "car hours",
+    "collisions/h",
+    "red lights run",
+    "standing %",
+    "lost",
+    "speeding %",
+    "km/h",
+)
 
 
 @dataclass
 class Traffic:
-    """What one town showed."""
+    """What one drive showed.
+
+    Attributes:
+        town: Where.
+        seed: Of the cars, their places and the Traffic Manager.
+        cars: How many there were.
+        car_hours: Time that they drove, all together.
+        red_lights_run: How often one passed a red light.
+        stood: Ids of those that stood for two minutes.
+        lost: Ids of those that the Traffic Manager took away.
+        speeding: Share of the time in which a car was too fast.
+        speed: Mean, km/h.
+        ticks_per_second: Of wall time.
+        processor_seconds: Of this process and its server.
+        events: Collisions, red lights and losses.
+    """
 
     town: str
+    seed: int
     cars: int = 0
     car_hours: float = 0.0
     red_lights_run: int = 0
@@ -58,6 +87,7 @@ class Traffic:
     speeding: float = 0.0
     speed: float = 0.0
     ticks_per_second: float = 0.0
+    processor_seconds: float = 0.0
     events: list[dict] = field(default_factory=list)
 
     @property
@@ -65,19 +95,27 @@ class Traffic:
         """How often a car hit something or was hit."""
         return sum(event["what"] == "collision" for event in self.events)
 
-    def row(self) -> tuple[str, ...]:
-        """Its line of the table."""
-        return (
-            self.town,
-            f"{self.cars}",
-            f"{self.car_hours:.2f}",
-            f"{self.collisions / max(self.car_hours, 1e-9):.2f}",
-            f"{self.red_lights_run}",
-            f"{100.0 * len(self.stood | self.lost) / max(self.cars, 1):.1f}",
-            f"{len(self.lost)}",
-            f"{100.0 * self.speeding:.2f}",
-            f"{self.speed:.1f}",
-        )
+
+def row(name: str, drives: Sequence[Traffic]) -> tuple[str, ...]:
+    """A line of the table: several drives together, their rates weighted by the time that cars drove."""
+    cars, hours = sum(drive.cars for drive in drives), sum(drive.car_hours for drive in drives)
+    lost, stood = sum(len(drive.lost) for drive in drives), sum(len(drive.stood | drive.lost) for drive in drives)
+    speeding, speed = (
+        sum(getattr(drive, figure) * drive.car_hours for drive in drives) / max(hours, 1e-9)
+        for figure in ("speeding", "speed")
+    )
+    return (
+        name,
+        f"{len(drives)}",
+        f"{cars}",
+        f"{hours:.2f}",
+        f"{sum(drive.collisions for drive in drives) / max(hours, 1e-9):.2f}",
+        f"{sum(drive.red_lights_run for drive in drives)}",
+        f"{100.0 * stood / max(cars, 1):.1f}",
+        f"{lost}",
+        f"{100.0 * speeding:.2f}",
+        f"{speed:.1f}",
+    )
 
 
 class Touches:
@@ -166,7 +204,7 @@ class Measurement:
         base_type: str = "",
     ) -> None:
         self.client = client
-        self.traffic = Traffic(town)
+        self.traffic = Traffic(town, seed)
         self.world = client.load_world(town)
         settings = self.world.get_settings()
         settings.synchronous_mode, settings.fixed_delta_seconds = True, _STEP
@@ -294,21 +332,22 @@ def _start_server(town: str) -> tuple[subprocess.Popen[bytes], int]:
     return process, int(line.split(":")[1].split()[0])
 
 
-def measure(town: str, options: argparse.Namespace) -> Traffic:
+def measure(town: str, seed: int, options: argparse.Namespace) -> Traffic:
     """Traffic in one town, on a server of its own unless one is named."""
     process, port = (None, options.port) if options.port else _start_server(town)
     try:
         client = carla.Client(options.host, port)
         client.set_timeout(_TIMEOUT)
         chosen = options.filter, options.without, options.base_type
-        measurement = Measurement(client, town, options.cars, options.seed, *chosen)
+        measurement = Measurement(client, town, options.cars, seed, *chosen)
         traffic = measurement.run(60.0 * options.minutes)
         measurement.close()
-        return traffic
     finally:
         if process is not None:
             process.send_signal(signal.SIGTERM)
             process.wait()
+    traffic.processor_seconds = sum(os.times()[:4])
+    return traffic
 
 
 def _print(cells: tuple[str, ...]) -> None:
@@ -316,32 +355,61 @@ def _print(cells: tuple[str, ...]) -> None:
 
 
 def main() -> None:
-    """Print the table, one line a town."""
+    """Print the table, one line a drive, then one a town."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--towns", default="Town01,Town02,Town03,Town04,Town05")
     parser.add_argument("--cars", type=int, default=50)
     parser.add_argument("--minutes", type=float, default=10.0, help="simulated")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", default="1", help="one or several, each of them in every town")
     parser.add_argument("--filter", default="vehicle.*", help="which blueprints drive")
     parser.add_argument("--without", default="", help="which of these do not")
     parser.add_argument("--base-type", default="", help="attribute that all of these have: car, truck, van, ...")
-    parser.add_argument("--processes", type=int, default=1, help="towns at the same time")
+    parser.add_argument("--processes", type=int, default=1, help="drives at the same time")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, help="of a CARLA that is running; default: embedded servers are started")
-    parser.add_argument("--events", type=Path, help="JSON file for collisions and red lights run")
+    parser.add_argument("--output", type=Path, help="file that a JSON line is appended to for each drive")
+    parser.add_argument("--summary", type=Path, nargs="+", metavar="FILE", help="such files, to be shown together")
     options = parser.parse_args()
     if options.port and options.processes > 1:
         parser.error("--port names one server, which can show one town at a time: leave --processes out")
-    towns = options.towns.split(",")
+    if options.summary:
+        _print(_COLUMNS)
+        _summarise(read_drives(options.summary))
+        return
+    towns, seeds = options.towns.split(","), [int(seed) for seed in options.seeds.split(",")]
     _print(_COLUMNS)
     found = []
-    # A process for each town: a Traffic Manager lives and ends with its process.
+    # A process for each drive: a Traffic Manager lives and ends with its process.
     with ProcessPoolExecutor(options.processes, max_tasks_per_child=1) as pool:
-        for traffic in pool.map(measure, towns, [options] * len(towns)):
-            _print(traffic.row())
+        drives = [(town, seed) for town in towns for seed in seeds]
+        for done in as_completed([pool.submit(measure, town, seed, options) for town, seed in drives]):
+            traffic = done.result()
             found.append(traffic)
-    if options.events:
-        options.events.write_text(json.dumps([asdict(one) for one in found], default=sorted, indent=1))
+            _print(row(traffic.town, [traffic]))
+            if options.output:
+                with options.output.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(asdict(traffic), default=sorted) + "\n")
+    if len(found) > 1:
+        _summarise(found)
+
+
+def _summarise(drives: Sequence[Traffic]) -> None:
+    """Prints a line for each town and one for all."""
+    towns = sorted({drive.town for drive in drives})
+    for town in towns:
+        _print(row(town, [drive for drive in drives if drive.town == town]))
+    _print(row("all", drives))
+
+
+def read_drives(files: Sequence[Path]) -> list[Traffic]:
+    """What `--output` has written into files; of a town's drives with one seed, the last."""
+    found: dict[tuple[str, int], Traffic] = {}
+    for file in files:
+        for text in file.read_text(encoding="utf-8").splitlines():
+            values = json.loads(text)
+            drive = Traffic(**{**values, "stood": set(values["stood"]), "lost": set(values["lost"])})
+            found[drive.town, drive.seed] = drive
+    return list(found.values())
 
 
 if __name__ == "__main__":
