@@ -37,7 +37,7 @@ FIGURES: Record = json.loads(Path(__file__).with_name("carla_figures.json").read
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _TIMEOUT = 120.0
-_STEP = 0.05
+_STEP, _LOG_STEP = 0.05, 0.045
 _LENGTH, _LANES, _LANE_WIDTH = 5000, 4, 4.0
 _SUBSTEPS = 16
 """CARLA's highest number: frames of the logs are up to 0.13 s long."""
@@ -269,13 +269,18 @@ class Replay:
                 car.apply_control(carla.VehicleControl(throttle, steer, brake, hand_brake=hand_brake > 0.0))
                 road.world.tick()
                 driven.append((t + dt, *_state(car, start)))
-        trace = Trace(driven)
+        self._begins = column["t"]
+        self._trace = trace = Trace(driven)
         turned = column["yaw"] - column["yaw"][0]
         self.speed_error = _root_mean_square(trace.speed - column["v_long"])
         self.yaw_error = _root_mean_square((trace.yaw - turned + 180.0) % 360.0 - 180.0)
         self.yaw_rate_error = _root_mean_square(trace.yaw_rate - column["wz"])
         real_way = math.hypot(column["x"][-1] - column["x"][0], column["y"][-1] - column["y"][0])
         self.ways = float(trace.way[-1]), real_way
+
+    def at(self, seconds: float, what: str) -> float:
+        """An attribute of `Trace` in the frame of the log that has this time."""
+        return float(getattr(self._trace, what)[np.argmin(np.abs(self._begins - seconds))])
 
 
 def _root_mean_square(values: NDArray[np.float64]) -> float:
@@ -427,19 +432,25 @@ def steering(road: Road, table: Table) -> None:
     """How a car turns."""
     known = FIGURES["steering"]
     table.head(f"Steering of the {_name(known['vehicle'])}")
-    for speed, expected in known["curvature_per_unit_by_speed"]:
-        trace = turn(road, known["vehicle"], speed, 0.1, 0.5)
-        found = math.radians(trace.yaw_rate[-1]) / trace.speed[-1] / 0.1
-        table.add(f"curvature for each unit of steering at {speed} m/s, 1/m", expected, float(found))
+    for speed, steer, seconds, expected in known["curvature_after_a_step"]:
+        what = f"curvature for each unit of steering at {speed} m/s, {seconds} s after a step, 1/m"
+        table.add(what, expected, curvature(road, known["vehicle"], speed, steer, seconds))
     jump = known["yaw_rates_after_a_step"]
-    with road.stepping(jump["step"]):
-        trace = turn(road, known["vehicle"], jump["speed"], jump["steer"], jump["step"] * len(jump["deg_per_s"]))
-    for t, expected, found in zip(trace.t, jump["deg_per_s"], trace.yaw_rate.tolist()):
-        what = f"yaw rate {t:.3f} s after steering {jump['steer']} at {jump['speed']} m/s, degrees/s"
-        table.add(what, expected, found)
+    with road.stepping(_LOG_STEP):
+        trace = turn(road, known["vehicle"], jump["speed"], jump["steer"], jump["rows"][-1][0] + _LOG_STEP)
+    for seconds, expected in jump["rows"]:
+        what = f"yaw rate {seconds} s after steering {jump['steer']} at {jump['speed']} m/s, degrees/s"
+        table.add(what, expected, float(np.interp(seconds, trace.t, trace.yaw_rate)))
     lateral = float(turn(road, known["vehicle"], 20.0, 0.5, 1.0).lateral.max())
     seen = known["lateral_acceleration_seen_without_a_slide"]
     table.add("most lateral acceleration, m/s^2 (real: at least)", seen, lateral)
+
+
+def curvature(road: Road, vehicle: str, speed: float, steer: float, seconds: float) -> float:
+    """Of the way for each unit of steering, so long after a step of it, 1/m."""
+    with road.stepping(_LOG_STEP):
+        trace = turn(road, vehicle, speed, steer, seconds + _LOG_STEP)
+    return math.radians(float(np.interp(seconds, trace.t, trace.yaw_rate / trace.speed))) / steer
 
 
 def turn(road: Road, vehicle: str, speed: float, steer: float, seconds: float) -> Trace:
@@ -465,17 +476,6 @@ def bodies(road: Road, table: Table) -> None:
             table.add(f"{_name(vehicle)}, axle", expected, wheels[wheel, 0] - pose.location.x)
         if "height_at_rest" in known:
             table.add(f"{_name(vehicle)}, height of the origin at rest", known["height_at_rest"], pose.location.z)
-    known = FIGURES["pitch"]
-    with road.car(known["vehicle"]) as car:
-        trace = road.drive(car, held(1.0), 6.0)
-    near = (np.abs(np.gradient(trace.speed, trace.t) - known["acceleration"]) < 1.0) & (trace.t > 1.0)
-    what = f"{_name(known['vehicle'])}, pitch at {known['acceleration']} m/s^2"
-    table.add(what, known["degrees"], float(np.median(trace.pitch[near])))
-    known = FIGURES["roll"]
-    trace = turn(road, known["vehicle"], 20.0, 0.3, 0.8)
-    leaning = np.abs(trace.roll[np.argmin(np.abs(trace.lateral - known["lateral acceleration"]))])
-    what = f"{_name(known['vehicle'])}, roll at {known['lateral acceleration']} m/s^2"
-    table.add(what, known["degrees"], float(leaning))
 
 
 def replays(road: Road, table: Table, folder: Path) -> None:
@@ -486,6 +486,15 @@ def replays(road: Road, table: Table, folder: Path) -> None:
         table.add(f"{name}: error of the speed, m/s", most_speed, replay.speed_error)
         table.add(f"{name}: error of the yaw, degrees", most_yaw, replay.yaw_error)
         table.add(f"{name}: way, m (real: of the log)", replay.ways[1], replay.ways[0])
+        for seconds, what, expected in frames(name):
+            table.add(f"{name}: {what} at {seconds} s, degrees(/s)", expected, replay.at(seconds, what))
+
+
+def frames(log: str) -> list[tuple[float, str, float]]:
+    """What was recorded in single frames of a log on even ground: seconds, attribute of `Trace`, value."""
+    return [
+        (seconds, what, value) for name, seconds, what, value in FIGURES["replays"]["frames"]["rows"] if name == log
+    ]
 
 
 def _name(vehicle: str) -> str:

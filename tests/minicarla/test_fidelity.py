@@ -9,7 +9,9 @@ from benchmarks.fidelity import (
     Replay,
     Road,
     coast,
+    curvature,
     dead_time,
+    frames,
     gear_changes,
     held_speed,
     holding_throttle,
@@ -35,6 +37,8 @@ def test_a_recorder_log_driven_again_stays_near_what_was_recorded(
     assert replay.yaw_error <= most_yaw
     driven, real = replay.ways
     assert driven == pytest.approx(real, rel=0.05)
+    for seconds, what, expected in frames(name):
+        assert replay.at(seconds, what) == pytest.approx(expected, rel=0.1)
 
 
 @pytest.mark.parametrize(("vehicle", "throttle", "seconds", "speed", "source"), FIGURES["held_speeds"]["rows"])
@@ -106,10 +110,8 @@ def test_gears_change_at_the_recorded_speeds(road: Road) -> None:
 
 
 def test_curvature_follows_the_steering_as_recorded(road: Road) -> None:
-    for speed, curvature in FIGURES["steering"]["curvature_per_unit_by_speed"]:
-        trace = turn(road, MKZ, speed, 0.1, 0.5)
-        found = 0.0174533 * float(trace.yaw_rate[-1]) / float(trace.speed[-1]) / 0.1
-        assert found == pytest.approx(curvature, rel=0.15)
+    for speed, steer, seconds, expected in FIGURES["steering"]["curvature_after_a_step"]:
+        assert curvature(road, MKZ, speed, steer, seconds) == pytest.approx(expected, rel=0.1)
 
 
 def test_a_car_bears_the_lateral_acceleration_that_was_recorded(road: Road) -> None:
