@@ -224,9 +224,6 @@ class Source:
         self._lead.clear()
         self.recent.clear()
         self._last_step = None
-        if self._driver is not None:
-            self._driver = None
-            self._tell_all(pack(Kind.RUN, {"car": 0}))  # it has gone with its world
         clip, self.clip = self.clip, None
         if clip is not None:
             clip.ended = True
@@ -311,6 +308,8 @@ class Source:
         """Another world, or the same one once more: only episodes that are being played show the last one."""
         if self._link is not None:
             self._link.repeat_wishes()
+        if self._driver is not None:
+            self.command({"control": {"car": True}})  # the last one has gone with its world
         self._serve_followers()
         self.note_wishes()
 
@@ -481,8 +480,9 @@ class Source:
         fresh = clip is not None and (not clip.ended or time.monotonic() - self._clip_ended_at < _FRESH_SECONDS)
         left = [viewer for viewer in waiting if not (fresh and clip is not None and clip.number != viewer.waits_for)]
         if left and (clip is None or clip.ended):
-            newcomer = all(viewer.waits_for == -1 for viewer in left) and clip is None
-            if begins or (newcomer and self._episode_goes_on):
+            is_anew = clip is None  # nobody has looked before, or another world was loaded
+            is_unseen = all(viewer.waits_for != self._episode_number for viewer in left)
+            if begins or (is_anew and is_unseen and self._episode_goes_on):
                 clip = self._begin_clip(is_whole=begins)
                 left = []
         for viewer in waiting:

@@ -47,6 +47,10 @@ LEAVE_SECONDS = 3.0
 """That it may take, once the viewer has gone, to leave the world as it was."""
 
 
+class _AnotherWorldError(RuntimeError):
+    """Another world was loaded."""
+
+
 class WorldProcess:
     """The process's work.
 
@@ -66,6 +70,8 @@ class WorldProcess:
         self._shows = "nothing"  # or "newest", or "all"
         self._listens_to: list[int] = []
         self._last_frame = -1
+        self._met = 0  # id of the world that is watched
+        self._is_replaced = False
         self._callback: int | None = None
         self._weather: dict[str, float] | None = None
         self._debug_feed: DebugFeed | None = None
@@ -77,7 +83,13 @@ class WorldProcess:
         try:
             self._connect()
             while True:
-                self._look()
+                try:
+                    self._look()
+                except _AnotherWorldError:
+                    if self._listens_to:
+                        raise  # sensors that have gone with their world are best forgotten with this process
+                    self._tell_state("connecting")
+                    self._meet(self._version)
         except RuntimeError as error:
             self._tell_state("lost", f"{error}")
 
@@ -107,16 +119,28 @@ class WorldProcess:
                 "refused", f"The server is CARLA {version}, but this client is {self._client.get_client_version()}."
             )
             self._rest()
+        self._version = version
+        self._feed = SensorFeed(self._tell)
+        with contextlib.suppress(OSError):
+            self._debug_feed = DebugFeed(self._host, self._port)
+        self._meet(version)
+
+    def _meet(self, version: str) -> None:
+        """Tell about the server's world; nothing of the last one is kept."""
         self._client.set_timeout(_TOWN_SECONDS)
         self._world = self._client.get_world()
+        self._met = self._world.id
+        if self._callback is not None:
+            self._world.remove_on_tick(self._callback)
+            self._callback = None
+        self._is_replaced = False
+        self._shows = "nothing"
+        self._weather = None
         carla_map = self._world.get_map()
         town = read_town(self._world, carla_map)
         self._client.set_timeout(_ANSWER_SECONDS)
         self._frames = WorldFrames(self._world, self._roles)
         self._controls = Controls(self._world)
-        self._feed = SensorFeed(self._tell)
-        with contextlib.suppress(OSError):
-            self._debug_feed = DebugFeed(self._host, self._port)
         settings = self._world.get_settings()
         head = {
             "town": town.name,
@@ -141,7 +165,7 @@ class WorldProcess:
     def _look(self) -> None:
         """One round: commands, the newest frame, and now and then whether all is as it was."""
         began = time.monotonic()
-        if began - self._checked > _CHECK_SECONDS:
+        if self._is_replaced or began - self._checked > _CHECK_SECONDS:
             self._check()
         if self._shows == "newest":
             self._tell_newest()
@@ -154,11 +178,12 @@ class WorldProcess:
         """Notice a server that has gone, and another world: a client tells neither by itself.
 
         Raises:
-            RuntimeError: One of both.
+            _AnotherWorldError: There is another world.
+            RuntimeError: The server has gone.
         """
         self._client.get_server_version()  # get_world() answers from memory when the server is dead
-        if self._client.get_world().id != self._world.id:
-            raise RuntimeError("Another world was loaded.")
+        if self._is_replaced or self._client.get_world().id != self._met:
+            raise _AnotherWorldError("Another world was loaded.")
         if self._shows != "nothing":
             self._tell_weather()
         self._checked = time.monotonic()
@@ -180,6 +205,9 @@ class WorldProcess:
             self._tell_frame(snapshot)
 
     def _tell_frame(self, snapshot: carla.WorldSnapshot) -> None:
+        if snapshot.id != self._met:
+            self._is_replaced = True  # a world goes on with its successor's frames, in which its ids mean others
+            return
         self._last_frame = snapshot.frame
         for message in self._frames.read(snapshot).messages:
             self._tell(message)

@@ -283,6 +283,21 @@ def test_controls_change_the_weather_and_leave_the_clock_of_others_alone(open_wo
         world.tick()
 
 
+def test_who_drives_has_a_car_in_the_next_world_too(open_world, carla_client, world):
+    page = open_world("--controls", width=900)
+    page.wait_for("viewer.state === 'watching'")
+    page.page.click("#controls .pill:has-text('Drive a car')")
+    shown = "viewer.world.actors.shown.has(viewer.followed)"
+    while not page.evaluate(shown):
+        world.tick()
+    world = carla_client.load_world("Minitown", reset_settings=False)
+    while not world.get_actors().filter("vehicle.*"):
+        world.tick()
+    car = world.get_actors().filter("vehicle.*")[0]
+    while not page.evaluate(f"viewer.followed === {car.id} && {shown}"):
+        world.tick()
+
+
 @pytest.mark.parametrize(("width", "height"), [(390, 780), (1600, 900)])
 def test_it_fits_phones_and_large_screens_in_both_themes(open_world, world, hero, width, height):
     page = open_world(width=width, height=height, color_scheme="light")
