@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from pathlib import Path
+
 import carla
 import pytest
 
-from benchmarks.traffic import Measurement
+from benchmarks.traffic import Measurement, Traffic, read_drives, row
 
 
 def test_the_traffic_manager_keeps_to_lights_and_limits_and_hits_nothing(embedded_server: tuple[str, int]) -> None:
@@ -51,3 +55,13 @@ def test_the_traffic_manager_stops_at_stop_signs_unless_told_otherwise(
     assert len(speeds) < 300
     fast = next(k for k, speed in enumerate(speeds) if speed > 3.0)
     assert (min(speeds[fast:]) < 0.01) == stops
+
+
+def test_drives_of_several_processes_are_shown_together(tmp_path: Path) -> None:
+    short = Traffic("Town01", 1, cars=50, car_hours=1.0, speed=10.0, events=[{"what": "collision"}])
+    drives = [short, Traffic("Town01", 2, cars=50, car_hours=3.0, speed=20.0, lost={7})]
+    for drive in drives:
+        (tmp_path / f"{drive.seed}.jsonl").write_text(json.dumps(asdict(drive), default=sorted) + "\n")
+    read = read_drives(sorted(tmp_path.iterdir()))
+    assert read == drives
+    assert row("all", read) == ("all", "2", "100", "4.00", "0.25", "0", "1.0", "1", "0.00", "17.5")
