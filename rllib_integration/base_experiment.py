@@ -37,12 +37,17 @@ BASE_EXPERIMENT_CONFIG: Record = {
 }
 
 
+_LONGEST_ROUTE = 1_000_000  # [m] takes about a second and 200 MB
+
+
 def _is_route(value: Settings | None) -> bool:
     if value is None or set(value) == {"goal"}:
         return True
     if set(value) in ({"via"}, {"via", "goal"}):
         return isinstance(value["via"], (list, tuple)) and len(value["via"]) > 0
-    return list(value) == ["length"] and isinstance(value["length"], (int, float)) and value["length"] > 0
+    if list(value) != ["length"] or isinstance(value["length"], bool):
+        return False
+    return isinstance(value["length"], (int, float)) and 0 < value["length"] <= _LONGEST_ROUTE
 
 
 _EXPERIMENT_RULES = {
@@ -72,7 +77,7 @@ _EXPERIMENT_RULES = {
         dict,
         type(None),
         accepts=_is_route,
-        expected="{length: metres}, {goal: 'x,y,z'}, {via: ['x,y,z', ...]} or null",
+        expected="{length: metres}, up to 1000000, {goal: 'x,y,z'}, {via: ['x,y,z', ...]} or null",
     ),
 }
 

@@ -6,6 +6,7 @@ come along it, which points come next and what to do at the next junction.
 
 from __future__ import annotations
 
+import logging
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from rllib_integration.errors import IntegrationError
 from rllib_integration.roads.lanes import LaneIndex
 from rllib_integration.roads.network import LANE_CHANGE_LENGTH, Lane, LaneNetwork, RoadOption, nearest_on_line
 from rllib_integration.roads.town_cache import TownMemory
+
+logger = logging.getLogger(__name__)
 
 _LOOK_AHEAD = 30.0  # [m] within which the hero is looked for along its route
 _AS_NEAR = 0.5  # [m] by which one lane may be farther from a place than another, and be meant
@@ -189,6 +192,7 @@ class RoutePlanner:
         self._network = network
         self._courses = network.courses
         self._graph = network.graph
+        self._has_told_of_ends = False
 
     @classmethod
     def for_map(cls, carla_map: carla.Map) -> RoutePlanner:
@@ -271,7 +275,7 @@ class RoutePlanner:
         return _Way(way.cost + cost, [*way.lanes, *lanes[1:]], no_change_before, way.begin, at)
 
     def random_route(self, start: carla.Transform, length: float, rng: np.random.Generator) -> Route:
-        """A route of some length that turns at random; shorter only if the road ends.
+        """A route of some length that turns at random; shorter only if the road ends, of which a warning tells once.
 
         Args:
             start: Place and direction of the hero.
@@ -294,6 +298,13 @@ class RoutePlanner:
                 break
             path.append(following[int(rng.integers(len(following)))])
             covered += self._courses[path[-1]].length
+        if covered < length and not self._has_told_of_ends:
+            self._has_told_of_ends = True
+            logger.warning(
+                "A random route of %.0f m was asked for, but is %.0f m long: the road ends there. "
+                "The town's further ones are not told of.",
+                *(length, covered),
+            )
         return self._assemble(path, from_here, self._courses[path[-1]].length - max(0.0, covered - length))
 
     def _path(self, first: Lane, from_here: float, last: Lane, to_there: float) -> tuple[float, list[Lane]] | None:

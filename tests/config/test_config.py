@@ -134,7 +134,12 @@ def test_a_mistyped_key_names_the_nearest_right_one(carla, experiment, expected)
         ({}, {"hero": "car"}, "env_config.experiment.hero is 'car', but it has to be a mapping of settings"),
         ({}, {"hero": {"spawn_points": "here"}}, "'x,y,z' or 'x,y,z,roll,pitch,yaw'"),
         ({}, {"background_activity": {"n_vehicles": "many"}}, "n_vehicles is 'many'"),
-        ({}, {"route": {"lenght": 3}}, "{length: metres}, {goal: 'x,y,z'}, {via: ['x,y,z', ...]} or null"),
+        (
+            {},
+            {"route": {"lenght": 3}},
+            "{length: metres}, up to 1000000, {goal: 'x,y,z'}, {via: ['x,y,z', ...]} or null",
+        ),
+        ({}, {"route": {"length": float("inf")}}, "{length: metres}, up to 1000000"),
         ({}, {"hero": {"sensors": {"eye": "sensor.camera.rgb"}}}, "hero.sensors.eye is 'sensor.camera.rgb'"),
         ({}, {"hero": {"sensors": {"eye": {"size": 3}}}}, "it has to be a mapping with a type"),
         ({}, {"others": [1]}, "env_config.experiment.others is [1]"),

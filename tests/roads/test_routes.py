@@ -71,6 +71,15 @@ def test_a_random_route_has_the_length_asked_for_and_repeats_with_its_seed(
     assert_follows_lanes(route, town)
 
 
+def test_a_route_longer_than_the_road_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    town = carla.Map("Crossing", crossing_roads())
+    start = town.generate_waypoints(10.0)[0].transform
+    for _ in range(2):
+        assert plan_route(town, start, length=50_000.0).length < 50_000.0
+    (record,) = caplog.records
+    assert "of 50000 m was asked for" in record.getMessage()
+
+
 @settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), spacing=st.sampled_from([3.0, 25.0, 90.0]))
 def test_a_route_through_points_of_another_is_that_one(town: carla.Map, seed: int, spacing: float) -> None:
