@@ -12,6 +12,7 @@ from rllib_integration.annotations import Record, Settings
 from rllib_integration.training.env_creator import make_env
 from rllib_integration.training.env_runner import step_together
 from rllib_integration.training.progress import mean_return
+from rllib_integration.training.ray_session import log_folder_elsewhere
 from rllib_integration.training.rllib_config import build_algorithm_config
 from rllib_integration.training.sb3_config import asks_for_sb3, read_sb3_document
 from rllib_integration.tuning.space import with_values
@@ -71,4 +72,5 @@ def build_trainer(document: Settings) -> Any:
     register_env("carla", make_env)
     config = build_algorithm_config(document, "carla")
     step_together(config, document.get("env_runners"))
-    return config.build_algo()
+    with log_folder_elsewhere():
+        return config.build_algo()
