@@ -60,6 +60,8 @@ class SamplingWatch:
 
         try:
             step()
+        except SamplingError as error:
+            raise SamplingError(next(stuck_calls(self._live), str(error))) from error
         except ray.exceptions.RayActorError as error:
             if self._algorithm.config.restart_failed_env_runners:
                 raise
@@ -86,7 +88,8 @@ class SamplingWatch:
             self._quiet_since = now
             self._double_the_timeout(seconds)
         elif now - self._quiet_since > SILENT_ROUNDS * seconds:
-            raise SamplingError(why_no_steps(self._algorithm))
+            end_env_runners(self._algorithm)
+            raise SamplingError(next(stuck_calls(self._live), None) or why_no_steps(self._algorithm))
 
     def _examine_losses(self) -> None:
         from rllib_integration.training.runner_failures import raise_what_was_told
@@ -136,6 +139,14 @@ def why_no_restart(algorithm: Algorithm) -> str:
     if not config.restart_failed_env_runners:
         reason = "because fault_tolerance.restart_failed_env_runners is false"
     return f"An env runner was lost and is not started again, {reason}. What it said last is in the run's folder."
+
+
+def end_env_runners(algorithm: Algorithm) -> None:
+    """End the processes of env runners that do nothing: RLlib would wait for them before it stops."""
+    import ray
+
+    for runner in algorithm.env_runner_group._worker_manager.actors().values():
+        ray.kill(runner)
 
 
 def tell_losses(lost: LostRunners | None) -> None:

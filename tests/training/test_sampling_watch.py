@@ -35,7 +35,9 @@ def algorithm_with(**runners: Any) -> Any:
     )
 
 
-def test_time_counts_only_while_the_env_runners_do_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_time_counts_only_while_the_env_runners_do_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     code = UserCode(Task(), tmp_path / "live")
     algorithm = algorithm_with()
     watch = SamplingWatch(algorithm, tmp_path, None)
@@ -51,8 +53,11 @@ def test_time_counts_only_while_the_env_runners_do_nothing(tmp_path: Path, capsy
         while True:
             watch.watch(lambda: None)
 
+    ended: list[object] = []
+    monkeypatch.setattr(ray, "kill", ended.append)
     with pytest.raises(SamplingError, match="no env runner delivered its samples"):
         go_on()
+    assert len(ended) == 1
     code.close()
 
 

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.env.env_runner import EnvRunner
 
-from rllib_integration.training.sampling_watch import SILENT_ROUNDS, SamplingError, why_no_steps
+from rllib_integration.training.sampling_watch import SILENT_ROUNDS, SamplingError, end_env_runners, why_no_steps
 
 _TAG = "sample"
 _PATIENCE = 2.0  # usual rounds that are waited for the last of the runners
@@ -59,6 +59,7 @@ class SamplingRounds(Generic[Result]):
         if results:
             self._heard_at = now
         elif now - self._heard_at > SILENT_ROUNDS * self._timeout:
+            end_env_runners(self._algorithm)
             raise SamplingError(why_no_steps(self._algorithm))
         return results
 
