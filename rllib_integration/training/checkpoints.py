@@ -197,8 +197,12 @@ class CheckpointKeeper:
         target = self._folder / checkpoint_name(iteration)
         partial = self._folder / PARTIAL_CHECKPOINT
         shutil.rmtree(partial, ignore_errors=True)
-        write(str(partial))
-        write_manifest(partial)
+        try:
+            write(str(partial))
+            write_manifest(partial)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)  # a full disk has room for other things then
+            raise
         if target.exists():
             replaced = self._folder / f"{PARTIAL_CHECKPOINT}.replaced"
             shutil.rmtree(replaced, ignore_errors=True)

@@ -7,11 +7,13 @@ import os
 from rllib_integration.annotations import Settings
 from rllib_integration.config.server import ServerSettings
 from rllib_integration.config_file import load_config
+from rllib_integration.errors import IntegrationError
 from rllib_integration.failures import INTERRUPTED, TERMINATED, report_failure
 from rllib_integration.processes.ray_setup import prepare_for_ray
 from rllib_integration.servers import check_server
 from rllib_integration.setup_check import check_setup
 from rllib_integration.training.checkpoints import get_checkpoint
+from rllib_integration.training.disk_errors import as_disk_error, check_writable
 from rllib_integration.training.env_creator import check_environment
 from rllib_integration.training.interruption import Terminated
 from rllib_integration.training.learning_check import check_learning
@@ -45,6 +47,7 @@ def run_training(
             check_server(ServerSettings.from_core_config(document["env_config"]["carla"]))
         storage = RunStorage(options.directory, options.name)
         folder = storage.folder
+        check_writable(folder)
         storage.fetch()
         if not options.overwrite:  # which waits until the environment is known to work
             get_checkpoint(options.name, storage.directory, options.restore)
@@ -55,8 +58,10 @@ def run_training(
     except KeyboardInterrupt as interrupt:
         print("Interrupted; nothing was saved since the last checkpoint.", flush=True)
         return TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
-    except Exception as error:
+    except IntegrationError as error:
         return report_failure(error, folder)
+    except Exception as error:
+        return report_failure((as_disk_error(error, folder) if folder is not None else None) or error, folder)
 
 
 def _kind_of_run(document: Settings) -> type[TrainingRun]:
