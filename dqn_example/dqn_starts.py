@@ -9,18 +9,14 @@ from typing import TYPE_CHECKING, cast
 import carla
 import numpy as np
 
-from rllib_integration.config.merging import ConfigError
+from rllib_integration.roads.lane_places import draw_free_place, is_free
 
 if TYPE_CHECKING:
     from dqn_example.dqn_state import HeroState
     from rllib_integration.carla_core import CarlaCore
 
-JUNCTION_MARGIN = 15.0  # [m] starts on lanes keep this far from junctions
-START_SPACING = 5.0  # [m] between the lane points that starts are drawn from
 START_OFFSET = 0.5  # [m] sideways, at most
 START_ANGLE = math.degrees(0.15)  # [degrees] off the lane's direction, at most
-TRAFFIC_MARGIN = 10.0  # [m] starts on lanes keep this far from other vehicles
-TIME_TO_STOP = 2.0  # [s] and from those that come towards them, as far again as they drive in this time
 BAD_ENDS = ("left_lane", "left_route", "collision", "red_light", "fell")
 RETRIES_KEPT = 40  # poses before bad ends that an environment remembers of a town
 RETRY_STEPS = (6, 22)  # decisions before a bad end that a retry starts at
@@ -39,7 +35,6 @@ class LaneStarts:
         self._retry_share = retry_share
         self._trail: deque[tuple[carla.Transform, float]] = deque(maxlen=RETRY_STEPS[1])
         self._retries: dict[str, deque[tuple[carla.Transform, float]]] = {}
-        self._points: dict[str, list[carla.Waypoint]] = {}
 
     def begin_episode(self) -> None:
         """Forget the last episode's way."""
@@ -72,41 +67,12 @@ class LaneStarts:
         retries = self._retries.get(core.map.name)
         if retries and rng.random() < self._retry_share:
             pose, speed = retries[int(rng.integers(len(retries)))]
-            if _is_free(core, pose.location):
+            if is_free(pose.location, others_of(core)):
                 return pose, speed
         speed = float(rng.uniform(0.0, self._start_speed)) * float(rng.random() < 0.7)
-        return self._free_point(core, rng).transform, speed
-
-    def _free_point(self, core: CarlaCore, rng: np.random.Generator) -> carla.Waypoint:
-        points = self._lane_points(core.map)
-        for index in rng.permutation(len(points)):
-            if _is_free(core, points[index].transform.location):
-                return points[index]
-        return points[int(rng.integers(len(points)))]
-
-    def _lane_points(self, carla_map: carla.Map) -> list[carla.Waypoint]:
-        if carla_map.name not in self._points:
-            points = [point for point in carla_map.generate_waypoints(START_SPACING) if not point.is_junction]
-            clear = [point for point in points if _is_clear_of_junctions(point)]
-            if not clear:
-                raise ConfigError(
-                    f"Episodes start on lanes {JUNCTION_MARGIN:.0f} m away from junctions, and there is none in "
-                    f"{carla_map.name}."
-                )
-            self._points[carla_map.name] = clear
-        return self._points[carla_map.name]
+        return draw_free_place(core.map, others_of(core), rng).transform, speed
 
 
-def _is_free(core: CarlaCore, place: carla.Location) -> bool:
-    hero = core.hero.get_location()
-    for other in core.find_actors("vehicle.*"):
-        location = other.get_location()
-        approach = max(0.0, other.get_velocity().dot(place - location)) / max(place.distance(location), 0.1)
-        if place.distance(location) <= TRAFFIC_MARGIN + TIME_TO_STOP * approach and location.distance(hero) > 0.1:
-            return False
-    return True
-
-
-def _is_clear_of_junctions(point: carla.Waypoint) -> bool:
-    ahead, behind = point.next(JUNCTION_MARGIN), point.previous(JUNCTION_MARGIN)
-    return bool(ahead) and bool(behind) and not any(other.is_junction for other in [*ahead, *behind])
+def others_of(core: CarlaCore) -> list[carla.Actor]:
+    """All vehicles but the hero."""
+    return [vehicle for vehicle in core.find_actors("vehicle.*") if vehicle.id != core.hero.id]

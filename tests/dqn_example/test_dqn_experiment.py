@@ -13,7 +13,6 @@ import pytest
 
 from dqn_example.dqn_experiment import DQNExperiment
 from dqn_example.dqn_rewards import lane_reward, original_reward, route_reward, traffic_reward
-from dqn_example.dqn_starts import _is_free
 from dqn_example.dqn_state import HeroState, RoutePose, is_in_lane
 from dqn_example.drive_route import DriveInTraffic, DriveRoute, shown_ahead
 from dqn_example.follow_road import FollowRoad
@@ -342,17 +341,3 @@ def test_what_went_wrong_is_tried_again(minitown_env: CarlaEnv) -> None:
         minitown_env.reset()
         tried.append(minitown_env.hero.get_location().distance_2d(end))
     assert max(tried) < 25.0
-
-
-def test_starts_keep_clear_of_those_who_could_not_stop() -> None:
-    def actor(x: float, speed: float = 0.0) -> SimpleNamespace:
-        location, velocity = carla.Location(x, 0.0, 0.0), carla.Vector3D(speed, 0.0, 0.0)
-        return SimpleNamespace(get_location=lambda: location, get_velocity=lambda: velocity)
-
-    def is_free(*others: SimpleNamespace) -> bool:
-        core = SimpleNamespace(find_actors=lambda pattern: others, hero=actor(500.0))
-        return _is_free(core, carla.Location(0.0, 0.0, 0.0))
-
-    assert is_free(actor(-11.0), actor(11.0, speed=8.0), actor(-30.0, speed=8.0))
-    assert not is_free(actor(-9.0))
-    assert not is_free(actor(-20.0, speed=8.0))
