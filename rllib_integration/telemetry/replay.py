@@ -130,7 +130,7 @@ class EpisodeRecorder:
             for name in dir(weather)
             if not name.startswith("_") and isinstance(value := getattr(weather, name), float)
         }
-        self._about["town"] = mesh.name
+        self._about |= {"town": mesh.name, "key": mesh.key}
         self._messages: list[bytes] = [
             town_message(mesh.body),
             pack(Kind.WORLD, head),

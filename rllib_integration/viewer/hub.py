@@ -225,6 +225,11 @@ class Hub:
         runs = [{"number": self.records.number(run), "name": self.name_of(run)} for run in self.runs]
         return {"runs": runs, "keeps": True, "compare": self._compares}
 
+    def town_keys(self) -> dict[str, str]:
+        """Keys of the meshes of towns that were met here, or driven in by recorded episodes."""
+        met = [*self.replays.listed(), *(source.world for source in self.sources)]
+        return {one["town"]: one["key"] for one in met if "town" in one and "key" in one}
+
     def name_of(self, run: Path) -> str:
         """A run's name; with that of the folder above it, where two have the same."""
         is_only = sum(other.name == run.name for other in self.runs) < 2

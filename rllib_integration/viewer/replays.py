@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -29,7 +30,10 @@ class Replays:
     def look(self, runs: Sequence[Path]) -> bool:
         """Look for files of these runs; whether there are others than at the last look."""
         self._runs = runs
-        found = {path: path.stat().st_mtime_ns for path in self._files() if path.exists()}
+        found = {}
+        for path in self._files():
+            with contextlib.suppress(FileNotFoundError):  # a run that goes on keeps only its newest
+                found[path] = path.stat().st_mtime_ns
         changed = found.keys() != self._about.keys()
         self._about = {
             path: self._about[path] if self._about.get(path, (0,))[0] == stamp else (stamp, read_about(path))

@@ -125,7 +125,8 @@ class ViewerApp:
         return run
 
     async def _run(self, request: web.Request) -> web.Response:
-        return web.json_response(await asyncio.to_thread(describe_run, self._run_of(request)), headers=_FRESH)
+        description = await asyncio.to_thread(describe_run, self._run_of(request))
+        return web.json_response({**description, "town_keys": self.hub.town_keys()}, headers=_FRESH)
 
     async def _curves(self, request: web.Request) -> web.Response:
         return web.json_response(self.hub.records.curves(self._run_of(request)), headers=_FRESH)

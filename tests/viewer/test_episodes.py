@@ -15,6 +15,7 @@ from rllib_integration.telemetry.pictures import message_of
 from rllib_integration.telemetry.replay import REPLAYS_FOLDER, read_about, write_replay
 from rllib_integration.telemetry.reporter import pictures_of, plain
 from rllib_integration.telemetry.ring import RingReader
+from rllib_integration.telemetry.town_mesh import load_town
 from rllib_integration.viewer.clip import Clip
 from rllib_integration.viewer.run_record import Curves, describe_run
 from tests.experiments import PoseExperiment
@@ -112,6 +113,7 @@ def test_a_recorded_episode_says_what_became_of_it(env, run):
         STEPS,
         "Minitown",
     )
+    assert load_town(about["key"])  # whose roads maps of the run show
     env.reset()
     assert len(list((run / REPLAYS_FOLDER).iterdir())) == 1
 

@@ -167,6 +167,7 @@ export class App {
     this.playhead.show(clip, { live });
     this.world.overlays.setRoute(clip.episode?.route);
     this.endedAt = 0;
+    this.world.cameras.jump = true; // from one stretch to another there is no way to fly
     this.world.isDirty = true;
     this.drawn = null;
   }
@@ -202,6 +203,18 @@ export class App {
       this.townKey = null;
       console.warn("The town could not be loaded:", error);
     }
+  }
+
+  /** Learns the lanes of a town for maps, whatever world is shown; true if they were not known. */
+  async learnTown(name, key) {
+    this.townKeys.set(name, key);
+    if (this.plans.has(key)) return false;
+    const response = await fetch(`town/${key}`, { headers: this.authorization });
+    if (!response.ok) return false; // it was met on another machine
+    const town = new Town(unpack(await response.arrayBuffer()));
+    this.plans.set(key, town.plan);
+    town.dispose();
+    return true;
   }
 
   showTown(town, key) {

@@ -90,7 +90,7 @@ export class Cameras {
     const [x, y, z] = town.centre;
     this.controls.target.set(x, z, y);
     this.camera.position.set(x, z + distance * 0.95, y + distance * 0.75);
-    this.moved = true;
+    this.moved = this.jump = true;
   }
 
   /** Keeps up with the hero; true if the picture has changed. */

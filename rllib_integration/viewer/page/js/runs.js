@@ -141,7 +141,7 @@ export class RunPage {
     return undefined;
   }
 
-  show({ name, folder, starts, configuration, checkpoints, evaluation, tests, places, logs }) {
+  show({ name, folder, starts, configuration, checkpoints, evaluation, tests, places, logs, town_keys: keys }) {
     setText(this.title, name);
     const start = starts.at(-1) ?? {};
     const facts = {
@@ -167,7 +167,10 @@ export class RunPage {
       text("Configuration", configuration || "–"),
       ...Object.entries(logs).map(([file, content]) => text(`Log: ${file}`, content)),
     );
-    for (const map of this.maps) map.draw();
+    for (const map of this.maps) {
+      map.draw();
+      if (keys[map.town]) this.app.learnTown(map.town, keys[map.town]).then((isNew) => isNew && map.draw());
+    }
   }
 
   maps_of(towns) {

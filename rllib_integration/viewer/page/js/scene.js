@@ -76,7 +76,7 @@ export class World {
 
   /** Draws, if there is anything new to see; true if it did. */
   render(followed, seconds) {
-    const moves = this.cameras.follow(followed, Math.min(seconds, 0.1));
+    const moves = this.cameras.follow(followed, Math.min(seconds, 1));
     if (!(moves || this.isDirty) || !this.size) return false;
     this.isDirty = false;
     const began = performance.now();
