@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import carla
 import numpy as np
@@ -24,6 +24,9 @@ from numpy.typing import NDArray
 from rllib_integration.roads.town_cache import TownMemory, entry_path, write_entry
 
 logger = logging.getLogger(__name__)
+
+Lane: TypeAlias = tuple[int, int, int]
+"""Road, lane section, lane."""
 
 SAMPLING_VERSION = 2
 """Part of the cache's key: raise it whenever the samples change."""
@@ -246,6 +249,10 @@ class _Grid(NamedTuple):
     items: NDArray[np.int64]
 
 
+LaneChoice: TypeAlias = NDArray[np.bool_]
+"""Of an index's samples, those that lie on some lanes."""
+
+
 class LaneIndex:
     """Looks up lanes by place and direction, about a microsecond each.
 
@@ -267,6 +274,7 @@ class LaneIndex:
         columns = [self._samples[name].astype(np.float64) for name in ("x", "y", "z", "yaw", "width")]
         self._table = np.ascontiguousarray(np.stack([*columns, bend[kept]], axis=1))
         self._driving = self._samples["kind"] == DRIVING
+        self._all: LaneChoice = np.ones_like(self._driving)
         self._spacing = _spacing(lanes)
         self._grid = _make_grid(self._table[:, :2])
         self._asked = (math.nan, math.nan, math.nan)
@@ -277,7 +285,7 @@ class LaneIndex:
         """The index of a town; made once in a process, out of cached samples where there are any."""
         return _INDICES.get(carla_map, lambda: cls(town_lanes(carla_map, folder)), folder)
 
-    def locate(self, x: float, y: float, z: float, yaw: float) -> LanePosition | None:
+    def locate(self, x: float, y: float, z: float, yaw: float, among: LaneChoice | None = None) -> LanePosition | None:
         """The lane that a pose follows best, or None where there is none within reach.
 
         Lanes are compared by distance and direction (2 m for each radian), which tells the lanes of a junction
@@ -288,9 +296,11 @@ class LaneIndex:
             y: Place, m.
             z: Height, m.
             yaw: Direction, degrees.
+            among: Leave all other lanes out; of `choose`.
         """
         heading = math.radians(yaw)
-        number, lateral, error = _best_lane(self._table, self._grid, self._spacing, x, y, z, heading)
+        chosen = self._all if among is None else among
+        number, lateral, error = _best_lane(self._table, chosen, self._grid, self._spacing, x, y, z, heading)
         if number < 0:
             return None
         sample = self._samples[number]
@@ -310,6 +320,12 @@ class LaneIndex:
             float(height),
             math.degrees(lane_yaw),
         )
+
+    def choose(self, lanes: Container[Lane]) -> LaneChoice:
+        """Some of the lanes, for `locate`."""
+        keys = np.stack([self._samples[name] for name in ("road", "section", "lane")], axis=1)
+        each, number = np.unique(keys, axis=0, return_inverse=True)
+        return np.array([tuple(key) in lanes for key in each.tolist()])[number.ravel()]
 
     def on_road(self, x: float, y: float, z: float) -> bool:
         """Whether a place (m) is on a driving or parking lane, of any direction."""
@@ -361,9 +377,16 @@ def _offset_from(sample: NDArray[np.float64], x: float, y: float) -> tuple[float
 
 @njit(cache=True)
 def _best_lane(
-    table: NDArray[np.float64], grid: _Grid, spacing: float, x: float, y: float, z: float, heading: float
+    table: NDArray[np.float64],
+    wanted: NDArray[np.bool_],
+    grid: _Grid,
+    spacing: float,
+    x: float,
+    y: float,
+    z: float,
+    heading: float,
 ) -> tuple[int, float, float]:
-    """Number of the sample whose lane a pose follows best (-1 = none), lateral offset (m), heading error (rad)."""
+    """Number of the wanted sample whose lane a pose follows best (-1: none), lateral offset (m), heading (rad)."""
     best, best_cost, best_lateral, best_error = -1, np.inf, 0.0, 0.0
     row, column = int((y - grid.origin_y) // _REACH), int((x - grid.origin_x) // _REACH)
     for i in range(max(row - 1, 0), min(row + 2, grid.rows)):
@@ -371,7 +394,7 @@ def _best_lane(
             cell = i * grid.columns + j
             for n in grid.items[grid.starts[cell] : grid.starts[cell + 1]]:
                 sample = table[n]
-                if abs(z - sample[2]) > _STOREY:
+                if not wanted[n] or abs(z - sample[2]) > _STOREY:
                     continue
                 ahead, lateral = _offset_from(sample, x, y)
                 if abs(ahead) > spacing or abs(lateral) > _REACH:

@@ -16,11 +16,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from rllib_integration.roads.lanes import SampledLanes, town_lanes
+from rllib_integration.roads.lanes import Lane, SampledLanes, town_lanes
 from rllib_integration.roads.town_cache import TownMemory
-
-Lane = tuple[int, int, int]
-"""Road, lane section, lane."""
 
 LANE_CHANGE_LENGTH = 15.0
 """Length over which a lane change stretches (m)."""

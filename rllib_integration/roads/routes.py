@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rllib_integration.errors import IntegrationError
-from rllib_integration.roads.lanes import LaneIndex
-from rllib_integration.roads.network import LANE_CHANGE_LENGTH, Lane, LaneNetwork, RoadOption, nearest_on_line
+from rllib_integration.roads.lanes import Lane, LaneIndex
+from rllib_integration.roads.network import LANE_CHANGE_LENGTH, LaneNetwork, RoadOption, nearest_on_line
 from rllib_integration.roads.town_cache import TownMemory
 
 logger = logging.getLogger(__name__)
@@ -191,6 +191,7 @@ class RoutePlanner:
         self._index = LaneIndex.for_map(carla_map)
         self._network = network
         self._courses = network.courses
+        self._drivable = self._index.choose(network.courses)
         self._graph = network.graph
         self._has_told_of_ends = False
 
@@ -352,11 +353,10 @@ class RoutePlanner:
 
     def _on_lane(self, location: carla.Location, yaw: float, what: str) -> tuple[Lane, float]:
         """The driving lane that a pose follows, and the distance from the lane's begin."""
-        position = self._index.locate(location.x, location.y, location.z, yaw)
-        lane = (position.road_id, position.section_id, position.lane_id) if position else None
-        if position is None or lane not in self._courses:
+        position = self._index.locate(location.x, location.y, location.z, yaw, self._drivable)
+        if position is None:
             raise RouteError(f"The {what} {_text(location)} is away from every driving lane (more than 6 m).")
-        assert lane is not None
+        lane = (position.road_id, position.section_id, position.lane_id)
         return lane, self._courses[lane].nearest(position.x, position.y)[1]
 
     def _lanes_at(self, goal: carla.Location) -> list[tuple[Lane, float]]:

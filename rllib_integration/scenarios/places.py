@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rllib_integration.annotations import Record
-from rllib_integration.roads.network import Lane, LaneCourse, LaneNetwork
+from rllib_integration.roads.lanes import Lane
+from rllib_integration.roads.network import LaneCourse, LaneNetwork
 from rllib_integration.roads.town_cache import TownMemory
 from rllib_integration.scenarios.parameters import Number
 from rllib_integration.scenarios.road import Direction

@@ -240,6 +240,21 @@ def test_turns_at_junctions_are_named(town: carla.Map, waypoints: list[carla.Way
     assert seen == {RoadOption.LEFT, RoadOption.RIGHT}
 
 
+def test_a_route_from_a_parking_lane_begins_on_the_driving_lane_beside_it() -> None:
+    town = carla.Map("parking", minitown().replace('type="shoulder"', 'type="parking"'))
+    parked = [
+        (beside.transform, waypoint)
+        for waypoint in town.generate_waypoints(20.0)
+        if not waypoint.is_junction and (beside := waypoint.get_right_lane()) is not None
+        if beside.lane_type == carla.LaneType.Parking
+    ]
+    assert parked
+    for start, waypoint in parked[:10]:
+        first = plan_route(town, start, length=50.0, rng=np.random.default_rng(0)).points[0]
+        place = waypoint.transform.location
+        assert math.hypot(first[0] - place.x, first[1] - place.y) < 1.0
+
+
 def test_refusals_are_sentences(town: carla.Map, waypoints: list[carla.Waypoint]) -> None:
     here = waypoints[0].transform
     nowhere = carla.Transform(carla.Location(9000.0, 0.0, 0.0))
