@@ -26,6 +26,7 @@ from typing import NoReturn
 import carla
 
 from rllib_integration.annotations import Record
+from rllib_integration.errors import IntegrationError
 from rllib_integration.processes.helper_process import Owner
 from rllib_integration.telemetry.messages import Kind, pack
 from rllib_integration.telemetry.town_mesh import read_town
@@ -47,7 +48,7 @@ LEAVE_SECONDS = 3.0
 """That it may take, once the viewer has gone, to leave the world as it was."""
 
 
-class _AnotherWorldError(RuntimeError):
+class _AnotherWorldError(IntegrationError, RuntimeError):
     """Another world was loaded."""
 
 
