@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, ClassVar
 
-from dqn_example.dqn_rewards import BRAKING, HEADWAY, route_reward, traffic_reward
+from dqn_example.dqn_rewards import BRAKING, HEADWAY, NEAR_STANDSTILL, route_reward, traffic_reward
 from dqn_example.dqn_state import HeroState, route_pose
 from dqn_example.follow_road import FASTEST_SHOWN, WHERE, FollowRoad, Picture, plane_of
 from rllib_integration.annotations import Record, Settings
@@ -128,6 +128,11 @@ class DriveInTraffic(DriveRoute):
         state = super().read_state(core)
         state.ahead = self.ahead
         return state
+
+    def _count(self, state: HeroState) -> None:
+        super()._count(state)
+        if state.ahead.safe_speed(BRAKING, HEADWAY) < NEAR_STANDSTILL:
+            self.idle_steps = 0  # who waits for a reason is not idle
 
     def bad_ends(self, state: HeroState, core: CarlaCore) -> dict[str, bool]:
         """Which of `ENDS` the hero's state is."""

@@ -89,31 +89,37 @@ def run(arguments: argparse.Namespace, with_rllib: bool | None = None, experimen
 
 def _drive_agents(document: Settings, found: FoundPolicy, arguments: argparse.Namespace) -> int:
     """Let several agents drive with the policies of one checkpoint."""
-    if arguments.video or arguments.record_episodes:
-        raise ConfigError("Several agents can't be filmed or recorded; watch them with --view.")
+    if arguments.record_episodes:
+        raise ConfigError("Episodes of several agents can't be recorded; film them with --video, or use --view.")
     require("ray", "torch")
     prepare_for_ray()
-    from rllib_integration.driving.agents import drive_agents
-    from rllib_integration.driving.rllib_policy import AgentPolicy
+    from rllib_integration.driving.agents import AgentsPicture, drive_agents, load_agents
     from rllib_integration.multi_agent.shared_world import SharedWorld
     from rllib_integration.training.agent_policies import policy_mapping
 
     quiet_ray()
     mapping = policy_mapping(document)
-    policies = {name: AgentPolicy(found.path, name) for name in mapping.policies}
+    policies = load_agents(found.path, mapping.policies, arguments.device)
     world = SharedWorld(document["env_config"])
+    carla = world.config["carla"]
+    rate = max(1.0, 1.0 / (carla["timestep"] * carla["ticks_per_step"]))
+    video = VideoWriter(arguments.video, rate) if arguments.video else None
+    picture = AgentsPicture(world)
+    look = None if video is None else lambda: video.add(picture.draw())
     driven: list[DrivenEpisode] = []
     status = 0
     try:
         with viewer_of(arguments):
             print(f"Policies: {', '.join(policies)} of {found}", flush=True)
             bounds = {"episodes": arguments.episodes, "steps": arguments.steps, "seed": arguments.seed}
-            for episode in drive_agents(world, policies, mapping, **bounds):
+            for episode in drive_agents(world, policies, mapping, **bounds, look=look):
                 driven.append(episode)
                 print(episode, flush=True)
     except KeyboardInterrupt:
         status = INTERRUPTED
     finally:
+        if video is not None:
+            video.close()
         world.close()
     if driven:
         print(summary(driven), flush=True)

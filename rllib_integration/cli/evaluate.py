@@ -10,18 +10,26 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rllib_integration.annotations import Record
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.cli.configurations import find_configuration, policy_path
 from rllib_integration.cli.flags import add_configuration, positive_int, require
 from rllib_integration.cli.view import add_record_flag, add_view_flag, replays_of, viewer_of
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.config_file import load_config
-from rllib_integration.driving.evaluation import best_policy, driving_summary, driving_table
+from rllib_integration.driving.evaluation import (
+    agents_summary,
+    agents_table,
+    best_policy,
+    by_agent,
+    driving_summary,
+    driving_table,
+)
 from rllib_integration.driving.policies import DrivingPolicy, find_policy, load_policy
 from rllib_integration.driving.trials import Task, drive_settings, drive_tasks
 from rllib_integration.failures import INTERRUPTED, report_failure
 from rllib_integration.processes.cpus import available_cpus
 from rllib_integration.processes.guard import run_guarded
+from rllib_integration.processes.ray_setup import prepare_for_ray
 from rllib_integration.servers import EMBEDDED_CHOSEN, ServerSettings
 
 FIRST_SEED = 1_000_000  # far from the seeds of training
@@ -95,12 +103,17 @@ def _test(arguments: argparse.Namespace, experiment: str | None) -> int:
     recorded = {seed for seed in seeds if seed < arguments.seed + arguments.record_episodes}
     folders = {name: replays_of(path) for name, path in policies.items()} if recorded else {}
     tasks = [replace(task, replays=folders.get(task.policy) if task.seed in recorded else None) for task in tasks]
-    records = list(drive_tasks(env_config, policies, load_on_cpu, tasks, workers=workers, gamma=gamma))
+    if env_config.get("agents"):
+        records = _test_agents(document, env_config, policies, tasks, workers, gamma)
+    else:
+        records = list(drive_tasks(env_config, policies, load_on_cpu, tasks, workers=workers, gamma=gamma))
     for folder in dict.fromkeys(folders.values()):
         print(f"Recorded episodes: {folder}", flush=True)
     order = {name: number for number, name in enumerate(towns)}
     records.sort(key=lambda record: (order[record["town"]], record["policy"], record["seed"]))
     print(f"Driven in {time.monotonic() - started:.0f} s:\n{driving_table(records)}", flush=True)
+    if env_config.get("agents"):
+        print(agents_table(groups_of_agents(records)), flush=True)
     if len(policies) > 1:
         best = best_policy(records)
         print(f"The best of {len(policies)} is {best}: {policies[best]}", flush=True)
@@ -117,6 +130,39 @@ def settle_server(env_config: Record) -> Record:
         return env_config
     print(EMBEDDED_CHOSEN, flush=True)
     return {**env_config, "carla": {**core, "server": "embedded"}}
+
+
+def _test_agents(
+    document: Settings,
+    env_config: Settings,
+    policies: dict[str, str],
+    tasks: Sequence[Task],
+    workers: int,
+    gamma: float,
+) -> list[Record]:
+    """Drive episodes of several agents; return a record of each agent's life."""
+    require("ray")
+    prepare_for_ray()
+    from rllib_integration.driving.agents import drive_agent_tasks
+    from rllib_integration.training.agent_policies import policy_mapping
+
+    mapping = policy_mapping(document)
+    driven = drive_agent_tasks(env_config, policies, mapping, mapping.policies, tasks, workers=workers, gamma=gamma)
+    return list(driven)
+
+
+def groups_of_agents(records: Sequence[Settings]) -> dict[str, list[Settings]]:
+    """The records of each policy under test: all, and, where there are several, those of each driver and each agent."""
+    groups: dict[str, list[Settings]] = {}
+    for policy in dict.fromkeys(record["policy"] for record in records):
+        own = [record for record in records if record["policy"] == policy]
+        drivers = dict.fromkeys(sorted(record["driver"] for record in own))
+        groups[policy] = own
+        if len(drivers) > 1:
+            for driver in drivers:
+                groups[f"{policy}: policy {driver}"] = [record for record in own if record["driver"] == driver]
+        groups |= {f"{policy}: {agent}": part for agent, part in by_agent(own).items()}
+    return groups
 
 
 def load_on_cpu(checkpoint: str) -> DrivingPolicy:
@@ -160,6 +206,8 @@ def write_result(output: Path, records: Sequence[Record], policies: dict[str, st
     ]
     files = [output.with_suffix(".json")]
     document = {"policies": policies, "best": best_policy(records), "summaries": summaries, "episodes": list(records)}
+    if any("agent" in record for record in records):
+        document["agents"] = {name: agents_summary(part) for name, part in groups_of_agents(records).items()}
     files[0].write_text(json.dumps(document), encoding="utf-8")
     try:
         from rllib_integration.driving.trial_picture import draw_drive_test

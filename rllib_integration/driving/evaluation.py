@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rllib_integration.annotations import Record, Settings
@@ -149,6 +150,71 @@ def _route_summary(figures: Sequence[Settings]) -> Record:
             name: sum(figure[name] for figure in figures) / max(kilometres, 1e-9) for name in INFRACTIONS
         },
     }
+
+
+def agents_summary(records: Sequence[Settings]) -> Record:
+    """How several agents of one world drove, from their lives' records or from the lines of `episodes.jsonl`.
+
+    Returns:
+        lives; `kilometres` that the agents drove together; `collisions_per_km`: of all kinds, an agent-km;
+        `infractions_per_km`: by name; `speed` [km/h], 0 where nobody moved.
+    """
+    figures = [figures_of(record) for record in records]
+    kilometres = sum(float(figure.get("distance") or 0.0) for figure in figures) / 1000.0
+    hours = sum(float(figure.get("duration") or 0.0) for figure in figures) / 3600.0
+    rates = {
+        name: sum(float(figure.get(name) or 0.0) for figure in figures) / max(kilometres, 1e-9) for name in INFRACTIONS
+    }
+    return {
+        "lives": len(records),
+        "kilometres": kilometres,
+        "collisions_per_km": sum(rate for name, rate in rates.items() if name.startswith("collisions_")),
+        "infractions_per_km": rates,
+        "speed": kilometres / hours if hours else 0.0,
+    }
+
+
+def figures_of(record: Settings) -> Settings:
+    """The library's figures of an episode, from a driving test's record or a line of `episodes.jsonl`."""
+    if "metrics" in record:
+        return record["metrics"] or {}
+    return {name.removeprefix("drive_"): value for name, value in record.items() if name.startswith("drive_")}
+
+
+def by_agent(records: Sequence[Settings]) -> dict[str, list[Settings]]:
+    """The records of all lives of each agent, by its name, in the order of the names."""
+    groups: dict[str, list[Settings]] = {}
+    for record in records:
+        if record.get("agent"):
+            groups.setdefault(str(record["agent"]).partition(".")[0], []).append(record)
+    return dict(sorted(groups.items(), key=lambda group: (len(group[0]), group[0])))
+
+
+def agents_table(groups: Mapping[str, Sequence[Settings]]) -> str:
+    """A line for each group of agents.
+
+    Args:
+        groups: Records as for `agents_summary`, by what the line begins with.
+    """
+    wide = max([len("agents"), *map(len, groups)])
+    lines = [
+        f"{'agents':<{wide}} {'lives':>6} {'km':>8} {'km/h':>5} {'collisions a km':>15}  "
+        "other infractions a km; ended by"
+    ]
+    for name, records in groups.items():
+        summary = agents_summary(records)
+        others = [
+            f"{kind.replace('_', ' ')} {rate:.2f}"
+            for kind, rate in summary["infractions_per_km"].items()
+            if rate and not kind.startswith("collisions_")
+        ]
+        ends = Counter(str(record.get("end")) for record in records)
+        told = ", ".join(f"{end} {100 * count / len(records):.0f} %" for end, count in sorted(ends.items()))
+        lines.append(
+            f"{name:<{wide}} {summary['lives']:>6} {summary['kilometres']:>8.2f} {summary['speed']:>5.1f} "
+            f"{summary['collisions_per_km']:>15.2f}  {', '.join(others) or 'none'}; {told}"
+        )
+    return "\n".join(lines)
 
 
 def best_policy(records: Sequence[Settings]) -> str:

@@ -89,8 +89,8 @@ class AgentPolicy:
 
     def __init__(self, checkpoint: Path, name: str) -> None:
         folder = checkpoint.resolve() / _MODULES
-        if not (folder / name).is_dir():
-            known = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+        known = policies_of(checkpoint)
+        if name not in known:
             raise ConfigError(f"{checkpoint} has no policy '{name}'. {nearest_sentence(name, known)}")
         try:
             self.module = RLModule.from_checkpoint(str(folder / name))
@@ -98,15 +98,21 @@ class AgentPolicy:
             raise ConfigError(f"The classes that made {folder / name} can't be imported: {error}.") from error
 
     @torch.inference_mode()
-    def act(self, observation: Observation) -> Action:
-        """The greedy action for one observation."""
+    def act(self, observation: Observation) -> tuple[Action, float]:
+        """The greedy action for one observation, and NaN: what is expected of it is not told."""
         batch = tree.map_structure(lambda part: torch.as_tensor(np.asarray(part))[None], observation)
         output = self.module.forward_inference({Columns.OBS: batch})
         if Columns.ACTIONS not in output:
             distribution = self.module.get_inference_action_dist_cls().from_logits(output[Columns.ACTION_DIST_INPUTS])
             output[Columns.ACTIONS] = distribution.to_deterministic().sample()
         action = tree.map_structure(lambda part: part[0].numpy(), output[Columns.ACTIONS])
-        return unsquash_action(action, get_base_struct_from_space(self.module.action_space))
+        return unsquash_action(action, get_base_struct_from_space(self.module.action_space)), math.nan
+
+
+def policies_of(checkpoint: Path) -> list[str]:
+    """Names of the policies in a checkpoint of RLlib; none in another one."""
+    folder = checkpoint.resolve() / _MODULES
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
 
 
 def _connector(folder: Path, name: str) -> Path:

@@ -95,10 +95,27 @@ def drive_tasks(
         TrialError: A worker failed; the message is its own.
         UserCodeFailure: The user's own code failed in a worker.
     """
-    settings = (dict(env_config), dict(policies), load_policy, gamma)
-    shares = [(share, *settings) for share in _share_out(tasks, workers)]
+    yield from run_tasks(_drive_tasks, tasks, workers, dict(env_config), dict(policies), load_policy, gamma)
+
+
+def run_tasks(
+    work: Callable[..., Iterator[Record]], tasks: Sequence[Task], workers: int, *settings: object
+) -> Iterator[Record]:
+    """Drive episodes on several processes, and yield their records.
+
+    Args:
+        work: A function of a module's top level; gets a worker's tasks and the settings, and yields records.
+        tasks: What to drive.
+        workers: Number of processes.
+        settings: They have to survive pickling.
+
+    Raises:
+        TrialError: A worker failed; the message is its own.
+        UserCodeFailure: The user's own code failed in a worker.
+    """
+    shares = [(share, work, settings) for share in _share_out(tasks, workers)]
     try:
-        with contextlib.closing(run_workers(_work, shares)) as answers:
+        with contextlib.closing(run_workers(_answer, shares)) as answers:
             for answer in answers:
                 if isinstance(answer, Failure):
                     raise UserCodeFailure(answer) if answer.traceback else TrialError(answer.message)
@@ -113,28 +130,37 @@ def _share_out(tasks: Sequence[Task], workers: int) -> list[list[Task]]:
     return share_out(ordered, workers)
 
 
-def _work(
+def _drive_tasks(
     tasks: Sequence[Task],
     env_config: Record,
     policies: Mapping[str, str],
     load_policy: Callable[[str], DrivingPolicy],
     gamma: float,
-    send: Callable[[object], None],
-) -> None:
-    """Drive a worker's tasks, one after another; an error is an answer, too."""
+) -> Iterator[Record]:
+    """Drive a worker's tasks, one after another."""
     from rllib_integration.carla_env import CarlaEnv
 
     loaded: dict[str, DrivingPolicy] = {}
+    env = CarlaEnv({**env_config, "experiment": {**env_config["experiment"], "town": tasks[0].town}})
     try:
-        experiment = {**env_config["experiment"], "town": tasks[0].town}
-        env = CarlaEnv({**env_config, "experiment": experiment})
-        try:
-            for task in tasks:
-                if task.policy not in loaded:
-                    loaded[task.policy] = load_policy(policies[task.policy])
-                send(drive_episode(env, loaded[task.policy], task, gamma))
-        finally:
-            env.close()
+        for task in tasks:
+            if task.policy not in loaded:
+                loaded[task.policy] = load_policy(policies[task.policy])
+            yield drive_episode(env, loaded[task.policy], task, gamma)
+    finally:
+        env.close()
+
+
+def _answer(
+    tasks: Sequence[Task],
+    work: Callable[..., Iterator[Record]],
+    settings: Sequence[object],
+    send: Callable[[object], None],
+) -> None:
+    """Send what a worker's tasks yield; an error is an answer, too."""
+    try:
+        for record in work(tasks, *settings):
+            send(record)
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except Exception as error:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import carla
 import numpy as np
+from numpy.typing import NDArray
 
 from rllib_integration.annotations import Reading
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.metrics import EpisodeMetrics
 from rllib_integration.sensors import SensorInterface
 from rllib_integration.sensors.base_sensor import BaseSensor
+from rllib_integration.world_views import WorldViews
 
 if TYPE_CHECKING:
     from rllib_integration.annotations import Settings
@@ -118,6 +120,7 @@ class HeroView:
         self.sensor_interface = HeroSensors(agent, core.sensor_interface)
         self.readings: dict[str, Reading] = {}
         self.start: tuple[carla.Transform, float] | None = None
+        self._views = WorldViews(core.connection)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._core, name)
@@ -143,6 +146,10 @@ class HeroView:
         """Give the hero a route from where it stands, as `CarlaCore.set_route` does, without a tick."""
         route = self._core.route_from(self.hero, route_config, self.rng) if route_config else None
         self.sensor_interface.route = route
+
+    def bird_view(self, size: int) -> NDArray[np.uint8]:
+        """This hero's surroundings from above, as `CarlaCore.bird_view` gives them."""
+        return self._views.bird_view(self.hero, self.sensor_interface.route, size)
 
     def tick(self, *arguments: object, **options: object) -> None:
         """Refused: the world is ticked for all agents together."""

@@ -77,6 +77,8 @@ def experiments_of(agents: Settings, experiment: Settings) -> dict[str, Record]:
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
         shared = {**experiment, "route": None} if "route" in own else experiment  # a route is one thing, not settings
+        if own.get("type", shared.get("type")) != shared.get("type"):
+            shared = {**shared, "others": {}}  # they are another class's
         found[name] = overlay(shared, own)
     return found
 

@@ -162,6 +162,7 @@ class SharedWorld:
                 break
             except RuntimeError as error:
                 self._give_up_server(error)
+        infos = self._own_infos(infos)
         servers = self.core.episode_began()
         for info in infos.values():
             info |= servers
@@ -248,14 +249,21 @@ class SharedWorld:
             view.metrics.update()
             observation, info = agent.experiment.get_observation(readings)
             agent.check_observation(observation)
-            observations[life], infos[life] = observation, dict(info)
-            if agent.dynamics is not None and agent.dynamics.told:
-                infos[life]["dynamics"] = agent.dynamics.told
+            observations[life], infos[life] = observation, info
             if life not in self._last:
                 agent.reporter.begin_episode(_as_core(view), observation, readings)
             view.readings = readings
         self._last |= observations
         return observations, infos
+
+    def _own_infos(self, infos: Mapping[str, Record]) -> dict[str, Record]:
+        """What experiments have told, as dictionaries of this world's own, with the dynamics of each hero.
+
+        Not to be called before a step's end: experiments add to theirs what they find out in it.
+        """
+        dynamics = {life: self._agents[name_of_life(life)].dynamics for life in infos}
+        told = {life: {"dynamics": own.told} for life, own in dynamics.items() if own is not None and own.told}
+        return {life: {**info, **told.get(life, {})} for life, info in infos.items()}
 
     # A decision
 
@@ -317,7 +325,7 @@ class SharedWorld:
             self.heroes[life].set_route(self._agents[name_of_life(life)].config["route"])
             self._agents[name_of_life(life)].experiment.reset()
         observations, infos = self._observe(data, deciding)
-        step = Step(observations, {}, {}, {}, infos)
+        step = Step(observations, {}, {}, {}, dict(infos))
         for life in deciding:
             self._judge(life, step)
         if self._share is not None:
@@ -331,7 +339,7 @@ class SharedWorld:
         for life in ended:
             self._begin_next_life(life)
         began, more = self._observe(data, fresh) if fresh else ({}, {})
-        return step._replace(observations=observations | began, infos=infos | more)
+        return step._replace(observations=observations | began, infos=step.infos | self._own_infos(more))
 
     def _judge(self, life: str, step: Step) -> None:
         agent, view = self._agents[name_of_life(life)], self.heroes[life]
@@ -340,6 +348,7 @@ class SharedWorld:
         step.truncated[life] = bool(experiment.get_truncated_status(observation, core))
         reward, parts = read_reward(experiment.compute_reward(observation, core), experiment)
         step.rewards[life] = reward
+        step.infos.update(self._own_infos({life: step.infos[life]}))
         if parts is not None:
             step.infos[life]["reward_parts"] = parts
 

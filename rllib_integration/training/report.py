@@ -12,11 +12,12 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from rllib_integration.driving.evaluation import evaluation_table, infractions_text, summarise
+from rllib_integration.driving.evaluation import agents_table, by_agent, evaluation_table, infractions_text, summarise
 from rllib_integration.errors import IntegrationError
 from rllib_integration.training.run_record import Groups, group_runs, read_run
 
 NEWEST = 100  # episodes that the summary is made of
+NEWEST_LIVES = 800  # of several agents
 
 
 class ReportError(IntegrationError, RuntimeError):
@@ -41,6 +42,14 @@ def page(groups: Groups, picture: bytes) -> str:
             if run.evaluations:
                 parts.append(f"<h2>Evaluation of {html.escape(run.folder.name)}</h2>")
                 parts.append(f"<pre>{html.escape(evaluation_table(run.evaluations))}</pre>")
+    for runs in groups.values():
+        for run in runs:
+            newest = run.episodes[-NEWEST_LIVES:]
+            agents = by_agent(newest)
+            if agents:
+                title = f"<h2>Agents of {html.escape(run.folder.name)}</h2><p>Of the newest {NEWEST_LIVES} lives.</p>"
+                table = agents_table({"all": newest, **agents})
+                parts.append(f"{title}<pre>{html.escape(table)}</pre>")
     parts.append("<h2>Origin</h2>" + _origin_table(groups) + "</body></html>")
     return "\n".join(parts)
 

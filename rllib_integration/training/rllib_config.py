@@ -28,7 +28,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError, nearest
-from rllib_integration.training.agent_policies import add_policies, check_policies, is_multi_agent
+from rllib_integration.training.agent_policies import add_policies, callbacks_for, check_policies, is_multi_agent
 from rllib_integration.training.algorithms import find_classes
 from rllib_integration.training.rllib_names import DROPPED, MOVED, OldNameError, put, translate_old_names
 
@@ -137,7 +137,7 @@ def build_algorithm_config(document: Settings, env: str | type) -> AlgorithmConf
         add_policies(config, sections, network)
     else:
         config.rl_module(rl_module_spec=network)
-    config.callbacks(list(classes.callbacks))
+    config.callbacks([*classes.callbacks, *callbacks_for(sections)])
     try:
         config.validate()
     except (ValueError, TypeError, KeyError, AssertionError) as error:

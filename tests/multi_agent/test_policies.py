@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import pickle
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
 from rllib_integration.config.merging import ConfigError
+from rllib_integration.driving.evaluation import agents_summary, agents_table, by_agent
 from rllib_integration.multi_agent.rllib_env import ALL, flags_of
 from rllib_integration.multi_agent.shared_world import Step
 from rllib_integration.training.agent_policies import policy_mapping
+from rllib_integration.training.league import League
 from rllib_integration.training.rllib_config import build_algorithm_config, read_document
 from tests.experiments import PoseExperiment
+
+TWO = {"car_0": "a", "*": "b"}
 
 
 def document(**more):
@@ -43,6 +53,7 @@ def test_the_first_pattern_that_fits_an_agent_holds():
         ({"policies": {"a": {}}, "policy_mapping": {"car_*": "a"}}, "no policy for bike"),
         ({"policies": {"a": {"trains": False}}}, "None of the policies learns"),
         ({"policies": {"a": {"chekpoint": "x"}}}, "checkpoint"),
+        ({"policies": {"a": {}, "b": {"league": 2, "policy": "c"}}, "policy_mapping": TWO}, "b is a league"),
     ],
 )
 def test_bad_policies_are_a_sentence(more, sentence):
@@ -87,13 +98,39 @@ algorithm: PPO
 env_config:
   carla: {timestep: 0.05, ticks_per_step: 4, timeout: 60.0}
   experiment: {type: "tests.experiments:PoseExperiment", town: Minitown, others: {step_limit: 8, last_step: 7}}
-  agents: {heroes: {car: {}, bike: {hero: {blueprint: vehicle.diamondback.century}}}}
-policies: {cars: {}, bikes: {}}
-policy_mapping: {bike: bikes, "*": cars}
+  agents: {heroes: {car: {}, rival: {}, bike: {hero: {blueprint: vehicle.diamondback.century}}}}
+policies: {cars: {}, bikes: {}, past: {league: 2, every: 1, policy: cars}}
+policy_mapping: {bike: bikes, rival: past, "*": cars}
 env_runners: {num_env_runners: 0, num_envs_per_env_runner: 2, rollout_fragment_length: 32}
 training: {train_batch_size_per_learner: 64, minibatch_size: 32, num_epochs: 1}
 evaluation: {evaluation_duration: 1}
 """
+
+
+def weights_in(run: Path, policy: str) -> dict[str, np.ndarray]:
+    (file,) = run.glob(f"checkpoint_000001/learner_group/learner/rl_module/{policy}/module_state.pkl")
+    return pickle.loads(file.read_bytes())
+
+
+def test_opponents_are_drawn_for_each_episode_and_renewed_in_turn():
+    league = League("past", 3, 10, "cars")
+    assert [league.renewed_after(iteration) for iteration in (9, 10, 20, 30, 40)] == [
+        None,
+        *("past_0", "past_1", "past_2", "past_0"),
+    ]
+    mapping = {"car_0": "cars", "*": "past"}
+    two = document(policies={"cars": {}, "past": {"league": 3}}, policy_mapping=mapping)
+    config = build_algorithm_config(two, "carla")
+    assert config.policies_to_train == ["cars"]
+    callbacks = config.callbacks_class[-1]()
+    runner = SimpleNamespace(config=SimpleNamespace(seed=1), worker_index=1)
+    drawn = []
+    for _ in range(20):
+        episode = MultiAgentEpisode(agent_to_module_mapping_fn=config.policy_mapping_fn)
+        callbacks.on_episode_created(episode=episode, env_runner=runner)
+        assert episode.module_for("car_0") == "cars"
+        drawn.append(episode.module_for("bike"))
+    assert set(drawn) == set(league.members)
 
 
 def test_several_agents_train_and_drive_by_the_same_commands(warm_commands, tmp_path):
@@ -109,6 +146,25 @@ def test_several_agents_train_and_drive_by_the_same_commands(warm_commands, tmp_
     lines = (tmp_path / "two" / "episodes.jsonl").read_text()
     assert '"agent": "bike"' in lines
     assert '"agent": "car"' in lines
-    told = run("drive", str(file), str(tmp_path / "two"), "--episodes", "1", "--seed", "1")
-    assert "Policies: bikes, cars" in told
+    cars, newest, first = (weights_in(tmp_path / "two", name) for name in ("cars", "past_0", "past_1"))
+    assert all(np.array_equal(cars[name], newest[name]) for name in cars)
+    assert not all(np.array_equal(cars[name], first[name]) for name in cars)
+    film, result = tmp_path / "two.mp4", tmp_path / "test"
+    told = run("drive", str(file), str(tmp_path / "two"), "--episodes", "1", "--seed", "1", "--video", str(film))
+    assert "Policies: bikes, past_0, past_1, cars" in told
     assert "| bike | return" in told
+    assert film.stat().st_size > 1000
+    told = run("evaluate", str(file), str(tmp_path / "two"), "--episodes", "2", "--workers", "1", "-o", str(result))
+    assert "policy bikes" in told
+    agents = json.loads(result.with_suffix(".json").read_text())["agents"]
+    assert [group["lives"] for group in agents.values()] == [6, *6 * [2]]
+
+
+def test_collisions_are_counted_by_the_kilometre_of_all_agents_together():
+    lives = [
+        {"agent": agent, "end": end, "metrics": {"distance": 500.0, "duration": 100.0, "collisions_vehicle": hits}}
+        for agent, end, hits in (("car", "collision", 2), ("car.2", "time_limit", 0), ("bike", "collision", 1))
+    ]
+    assert agents_summary(lives)["collisions_per_km"] == pytest.approx(2.0)
+    assert {name: len(part) for name, part in by_agent(lives).items()} == {"car": 2, "bike": 1}
+    assert "collision 50 %, time_limit 50 %" in agents_table(by_agent(lives))

@@ -12,6 +12,7 @@ import pytest
 from gymnasium import spaces
 from pettingzoo.test import parallel_api_test
 
+from rl_example.walking import Walking
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.multi_agent.parallel_env import CarlaParallelEnv
 from rllib_integration.multi_agent.shared_world import SharedWorld
@@ -109,6 +110,47 @@ def test_a_seed_repeats_an_episode(make_world):
         seen += [act(world, dict.fromkeys(world.heroes, FULL_THROTTLE)).observations for _ in range(4)]
         episodes.append(np.array([list(step.values()) for step in seen]))
     assert np.array_equal(*episodes)
+
+
+def test_a_walker_crosses_the_road_to_its_goal(make_world):
+    sensors = {"collision": {"type": "sensor.other.collision"}}
+    walker = {
+        "type": Walking,
+        "hero": {"blueprint": "walker.pedestrian.0001", "sensors": sensors},
+        "others": {"time_limit": 60},
+    }
+    world = make_world({"heroes": {"car": {"others": {"step_limit": 100}}, "walker": walker}})
+    world.reset(seed=1)
+    view = world.heroes["walker"]
+    task, start = world._agents["walker"].experiment, view.hero.get_location()
+    task.goal = carla.Location(start.x + 5.0, start.y, start.z)
+    rewards = []
+    while "walker" in world.heroes:
+        step = act(world, {"car": BRAKE, "walker": 1})
+        rewards.append(step.rewards["walker"])
+    assert world.observation_spaces["walker"].contains(step.observations["walker"])
+    assert step.infos["walker"]["end"] == "goal"
+    assert sum(rewards[2:-1]) == pytest.approx(0.4 * len(rewards[2:-1]), abs=0.1)  # 2 m/s for 0.2 s each
+
+
+class Tells(PoseExperiment):
+    """Says what it finds out when it is asked whether the episode has ended."""
+
+    def get_observation(self, sensor_data):
+        observation, self.info = super().get_observation(sensor_data)
+        return observation, self.info
+
+    def get_done_status(self, observation, core):
+        self.info["end"] = "tired"
+        return True
+
+
+def test_what_an_experiment_tells_in_a_step_is_told_in_that_step(make_world):
+    world = make_world({"count": 2}, type=Tells)
+    world.reset(seed=1)
+    step = act(world, dict.fromkeys(world.heroes, BRAKE))
+    assert {info["end"] for info in step.infos.values()} == {"tired"}
+    assert {info["episode_metrics"]["end_reason"] for info in step.infos.values()} == {"tired"}
 
 
 def test_the_dead_leave_and_begin_again_under_another_name(make_world):
