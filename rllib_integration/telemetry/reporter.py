@@ -96,7 +96,7 @@ class Reporter:
         self._file: Path | None = None
         self._ring: RingWriter | None = None
         self._failed = False
-        self._number = 0
+        self._label = ""
         self._episode = -1
         self._step = 0
         self._return = 0.0
@@ -132,20 +132,26 @@ class Reporter:
                 folder.mkdir(parents=True, exist_ok=True)
                 remove_stale(folder)
                 name = f"{os.getpid()}-{next(_numbers)}"
-                self._number = 1 + sum(other.kind == "env" for other in read_announcements(folder))
+                known = {other.label for other in read_announcements(folder) if other.kind == "env"}
+                self._label = next(label for label in self._labels() if label not in known)
                 self._file = folder / f"{name}{SUFFIX}"
                 self._ring = RingWriter(folder / f"{name}{RING_SUFFIX}")
             assert self._file is not None
-            runner = f"Runner {self._runner} · " if self._runner else ""
             self._announcement = Announcement(
                 name=self._file.stem,
-                label=f"{runner}{self._agent or 'Environment'} {self._number}",
+                label=self._label,
                 step_seconds=self._step_seconds,
                 sensors=sensors,
                 **place,
                 **own_process(),
             )
             write_announcement(folder, self._announcement)
+
+    def _labels(self) -> Iterator[str]:
+        """Its names for people, of which it takes the first one that no other has."""
+        stem = f"Runner {self._runner} · " if self._runner else ""
+        stem += f"{self._agent} · world" if self._agent else "Environment"
+        return (f"{stem} {number}" for number in itertools.count(1))
 
     def close(self) -> None:
         """Announce the environment no more. Twice is fine."""

@@ -113,9 +113,10 @@ class PictureCard {
     for (const name of offered) {
       if (!this.known.has(name)) this.addChoice(name);
     }
-    toggle(this.choices, offered.length > 1);
     const shown = [...watched].filter((name) => clip.pictures.get(name)?.length);
-    toggle(this.element, shown.length > 0 || offered.length > 0);
+    const isChoice = offered.length > 1 || offered.some((name) => !watched.has(name));
+    toggle(this.choices, isChoice);
+    toggle(this.element, shown.length > 0 || isChoice);
     setText(this.heading, offered.length ? "Observation" : "Cameras");
     for (const [name, shot] of this.shots) {
       if (!shown.includes(name)) {
