@@ -178,8 +178,10 @@ def test_a_tunnel_that_breaks_is_waited_for(embedded_server, start_viewer, open_
         page.wait_for("document.querySelector('#state').dataset.state === 'watching'")
         frame = world.tick()
         page.wait_for(f"viewer.playhead.clip.frames.at(-1)?.f >= {frame}")
+        page.evaluate("viewer.connection.mostQuietLooks = 2")
         tunnel.goes_on.clear()  # nothing comes through any more, and nobody closes anything
         page.wait_for("document.querySelector('#state').dataset.state === 'viewer'")
+        page.evaluate("viewer.connection.mostQuietLooks = 20")
         tunnel.goes_on.set()
         page.wait_for("document.querySelector('#state').dataset.state === 'watching'")
 

@@ -3,7 +3,7 @@
 const PAUSES = [300, 1000, 2000, 4000]; // [ms] before another attempt
 const WRONG_TOKEN = 4401;
 const LISTEN = 3000; // [ms] between two looks whether the viewer still says something, as it does all the time
-const QUIET_LOOKS = 3; // in a row after which a connection that nobody has closed is given up
+const QUIET_LOOKS = 10; // in a row after which a connection that nobody has closed is given up; a busy machine is quiet
 
 export class Connection extends EventTarget {
   /** @param {string} token what the address of the page ended in, or "" */
@@ -13,6 +13,7 @@ export class Connection extends EventTarget {
     this.failures = 0;
     this.bytes = 0;
     this.quietLooks = 0;
+    this.mostQuietLooks = QUIET_LOOKS;
     this.open();
     setInterval(() => this.listen(), LISTEN);
   }
@@ -46,7 +47,7 @@ export class Connection extends EventTarget {
 
   /** Notices a way that is broken without anybody having said so: a machine that sleeps, a network that is gone. */
   listen() {
-    if (!this.isOpen || ++this.quietLooks < QUIET_LOOKS) return;
+    if (!this.isOpen || ++this.quietLooks < this.mostQuietLooks) return;
     const { socket } = this;
     socket.onclose = socket.onmessage = null; // it may take minutes to find out by itself
     socket.close();
