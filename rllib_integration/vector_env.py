@@ -153,6 +153,11 @@ class CarlaVectorEnv(SyncVectorEnv):
         self._threads.shutdown()
         super().close_extras(**kwargs)
 
+    def __del__(self) -> None:
+        """End the servers of one that is forgotten, as Gymnasium before 1.4 does by itself."""
+        if not getattr(self, "closed", True):
+            self.close()
+
 
 class CarlaProcessVectorEnv(AsyncVectorEnv):
     """Environments in processes of their own, which take 0.2 GB and, while they work, a processor each.

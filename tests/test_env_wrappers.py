@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -53,6 +54,15 @@ def test_vectors_of_environments_step_each_in_its_own_world(mode):
     finally:
         environments.close()
     assert again.tobytes() == first[::-1].tobytes()
+
+
+def test_a_vector_that_is_forgotten_closes_its_environments():
+    closed = []
+    environments = CarlaVectorEnv(1, make_config())
+    environments.envs[0].close = lambda: closed.append(True)
+    del environments
+    gc.collect()
+    assert closed
 
 
 def outcomes(environments, steps):
