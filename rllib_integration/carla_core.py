@@ -669,7 +669,7 @@ class CarlaCore:
         return data
 
     def _end_tick(self) -> None:
-        """Wait for a tick that nobody has finished, and for what the traffic makes of it."""
+        """Wait for a tick that is not finished, and for what the traffic makes of it."""
         if self.clock.is_under_way:
             self.finish_tick()
         self.traffic.settle()

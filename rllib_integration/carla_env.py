@@ -141,8 +141,8 @@ class CarlaEnv(gymnasium.Env):
     def episode_metrics(self) -> dict[str, float | int | str]:
         """What has happened in the episode so far, as `EpisodeMetrics.summary` tells it; empty while there is no hero.
 
-        For whoever cuts an episode off from outside, as a `gymnasium.wrappers.TimeLimit` does, of which the environment
-        hears nothing: `env.get_wrapper_attr("episode_metrics")`.
+        A wrapper that cuts episodes off, such as `gymnasium.wrappers.TimeLimit`, does not tell the environment. It gets
+        them by `env.get_wrapper_attr("episode_metrics")`.
         """
         metrics = self._core.metrics if self._core is not None else None
         return {} if metrics is None else metrics.summary()

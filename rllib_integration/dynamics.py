@@ -1,8 +1,8 @@
 """How the hero's car answers its controls: the gear that belongs to a speed, and cars that differ between episodes.
 
-What nobody knows exactly of a car is drawn anew for each episode, so that a policy learns to drive all of them. Mass,
-drag, engine, brakes and tyres are changed with `apply_physics_control`; a late and noisy driver is put between policy
-and car. Both work on every CARLA.
+Properties of a car that are not known exactly are drawn anew for each episode, so that a policy learns to drive all of
+them. Mass, drag, engine, brakes and tyres are changed with `apply_physics_control`; a late and noisy driver is put
+between policy and car. Both work on every CARLA.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Dynamics:
         if not self.told:
             return control
         self._delayed.append(control)
-        # Until the first decision arrives, nobody touches anything.
+        # Until the first decision arrives, the pedals and the wheel are left alone.
         late = len(self._delayed) > self.told.get("control_delay", 0)
         asked = self._delayed.popleft() if late else carla.VehicleControl()
         self._steer += self._following * (asked.steer - self._steer)

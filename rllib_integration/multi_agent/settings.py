@@ -35,7 +35,7 @@ def resolve_agents(config: Settings | None) -> Record:
     """Lay the `agents` section over `AGENTS_CONFIG`.
 
     Raises:
-        ConfigError: A key is unknown, a value is of the wrong type, or nobody drives.
+        ConfigError: A key is unknown, a value is of the wrong type, or there is no agent.
     """
     resolved = merge(AGENTS_CONFIG, dict(config or {}), "env_config.agents", rules=_RULES, free=("heroes",))
     if bool(resolved["count"]) == bool(resolved["heroes"]):

@@ -55,7 +55,7 @@ class Step(NamedTuple):
 
 @dataclass
 class _Agent:
-    """One who drives, in whatever life."""
+    """One agent over all of its lives."""
 
     name: str
     experiment: BaseExperiment

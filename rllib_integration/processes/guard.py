@@ -98,7 +98,7 @@ def _do_the_work(guard: int, work: Callable[[], int]) -> NoReturn:
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
-        with contextlib.suppress(OSError, ValueError):  # whoever read our output may be gone
+        with contextlib.suppress(OSError, ValueError):  # the reader of our output may be gone
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
@@ -139,7 +139,7 @@ def end_descendants(first: int | None = None) -> None:
     """End every process below this one: SIGTERM, then SIGKILL for what is still there after a moment.
 
     Supervisors of servers get SIGTERM alone and a while longer: they end what is below them, and containers, which
-    are below nobody.
+    are below no process.
 
     Args:
         first: A direct child that gets SIGKILL at once, so that it starts nothing more.

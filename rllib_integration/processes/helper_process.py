@@ -208,7 +208,7 @@ class Owner:
 
         Args:
             outlives: Seconds that it may go on, so that its main thread can leave things tidy. The main thread finds
-                that the owner has hung up, also where somebody else still holds the owner's end of the socket.
+                that the owner has hung up, also where another process still holds the owner's end of the socket.
         """
         wake_at_parents_end()
         threading.Thread(target=self._end, args=(outlives,), daemon=True).start()

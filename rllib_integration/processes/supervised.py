@@ -24,7 +24,7 @@ _EXIT_SECONDS = 10.0  # how long the supervisor itself may take to leave after t
 
 
 def await_readable(descriptor: int, seconds: float) -> bool:
-    """Wait until there is something to read, or nobody left to write; whether that came in time.
+    """Wait until there is something to read, or no writer is left; returns whether that came in time.
 
     Not by `select`, which refuses descriptors above 1023: a process with many environments has more.
 

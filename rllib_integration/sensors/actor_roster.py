@@ -39,7 +39,7 @@ Result = TypeVar("Result")
 
 
 class Ask(Protocol):
-    """Calls a function that asks the server, as whoever gives it wants that done."""
+    """Calls a function that asks the server; the caller that provides it decides how."""
 
     def __call__(self, function: Callable[..., Result], *arguments: object) -> Result:
         """Call the function; returns its result."""
@@ -170,9 +170,9 @@ class _Actors:
         return len(snapshot) != self._count or not all(map(snapshot.has_actor, self._other_ids))
 
     def _locate(self, snapshot: carla.WorldSnapshot) -> bool:
-        """Look where everybody is; returns whether one of those that were there has left."""
+        """Look where all actors are; returns whether one of them has left."""
         self._places = [(place.x, place.y) for place in map(_location_of, self._moving)]
-        # The client puts those who have left at the origin.
+        # The client puts actors that have left at the origin.
         return any(place == (0.0, 0.0) and not snapshot.has_actor(at) for place, at in zip(self._places, self.ids))
 
     def near(self, x: float, y: float, reach: float) -> list[int]:

@@ -15,7 +15,7 @@ it as soon as its module is imported; `type: my_package.my_module:MySensor` impo
             return gymnasium.spaces.Box(0.0, np.inf, (1,), np.float32)
 
 The client's threads only hand raw messages over; parsing happens in the thread that asks for the data, so
-messages that nobody reads cost nothing and an error in `parse` reaches the user.
+messages that are not read cost nothing and an error in `parse` reaches the user.
 """
 
 from __future__ import annotations
@@ -227,7 +227,7 @@ class CarlaSensor(BaseSensor):
         self.sensor.listen(self._receive)
 
     def _only_steps_matter(self) -> bool:
-        """Whether nobody reads what the sensor would send between the last frames of two steps."""
+        """Whether what the sensor would send between the last frames of two steps is not read."""
         return False
 
     def _receive(self, data: object) -> None:

@@ -116,7 +116,7 @@ class SensorInterface:
         ask: That.
         events: After `get_data`, every event of the step: `{sensor name: [(frame, data), ...]}` in order.
         route: The hero's route, if it has one; the bird view draws it.
-        map: The town, if whoever made the interface has it at hand; asking the server for it takes a while.
+        map: The town, where it is known already; asking the server for it takes a while.
         blueprints: The simulator's blueprints, as `map`.
         memory: What sensors keep from one episode to the next; emptied with `abandon`.
         ticks_per_step: After how many ticks the data are read; cameras draw no more often.

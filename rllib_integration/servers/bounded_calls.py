@@ -277,13 +277,13 @@ class PendingCall(Generic[Result]):
         return error
 
     def give_up(self) -> None:
-        """Nobody waits for the end any more: what the function may still raise is nobody's."""
+        """Note that no thread waits for the end any more: an error that the function may still raise is dropped."""
         self._given_up = True
         if self.done:
             self.error = None
 
     def run(self) -> None:
-        """Call the function; wake whoever waits for its end, or for what it could not lead to."""
+        """Call the function; wake the threads that wait for its end, or for what it could not lead to."""
         assert self.function is not None
         try:
             value = self.function(*self.arguments)
@@ -311,7 +311,7 @@ class PendingCall(Generic[Result]):
         return self.done
 
     def wake(self) -> None:
-        """Let whoever waits look: at the result, or at a server that has ended."""
+        """Let the waiting thread look: at the result, or at a server that has ended."""
         with contextlib.suppress(RuntimeError):  # woken already
             self._news.release()
 

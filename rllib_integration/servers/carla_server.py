@@ -25,7 +25,7 @@ _LOG_LINE_LENGTH = 500
 
 
 class CarlaServer(abc.ABC):
-    """One CARLA server, whoever runs it.
+    """One CARLA server, of any kind.
 
     Attributes:
         kind: the word that selects it under `env_config.carla.server.kind`.
@@ -35,7 +35,7 @@ class CarlaServer(abc.ABC):
         version: what it answered when asked for its version, None before `start`.
         single_core: whether it does its work on one thread, so that one core is enough for it.
         light: whether one more of it costs a machine little.
-        started_here: whether `start` starts it; else it waits for one that somebody else starts.
+        started_here: whether `start` starts it; else it waits for one that is started elsewhere.
         queues_ticks: whether it takes further ticks before it has answered the first, also several as one batch,
             makes each of them, and tells with a frame how many events each sensor has sent.
     """

@@ -44,7 +44,7 @@ class EmbeddedServer(StartedServer):
         return said[-1].removeprefix(_STARTING) if said else ""
 
     def prepare_town(self, town: str) -> None:
-        """Fetch the town here if it has to be: what the server says of it stands in its log, where nobody looks.
+        """Fetch the town here if it has to be: what the server says of it stands in its log alone.
 
         Raises:
             ServerSettingsError: it could not be fetched.

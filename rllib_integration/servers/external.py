@@ -1,4 +1,4 @@
-"""A server that somebody else runs: never started, never ended, and left with the settings it had."""
+"""A server that is run elsewhere: never started, never ended here, and left with the settings it had."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ExternalServer(CarlaServer):
         address = self.host, self.port
         if address not in _found or not self.answers(_QUESTION_SECONDS):
             return
-        with contextlib.suppress(RuntimeError):  # it stopped answering: there is nobody to give them back to
+        with contextlib.suppress(RuntimeError):  # it stopped answering: its settings can't be given back
             settings, caretaker = _found[address]
             self._client().get_world().apply_settings(settings)
             del _found[address]

@@ -1,4 +1,4 @@
-"""A process that leaves a server of somebody else as it was found, when the worker that used it no longer can.
+"""A process that leaves an external server as it was found, when the worker that used it no longer can.
 
 A worker that is killed closes nothing: its server would wait for ever for a tick, with our actors in its streets. So a
 small process waits for the worker's end and then does what `close` would have done.
@@ -50,7 +50,7 @@ class ExternalCleanup:
         self._helper.stop()
 
     def _tell(self, **news: object) -> None:
-        with contextlib.suppress(HelperError):  # somebody has ended it
+        with contextlib.suppress(HelperError):  # it has been ended already
             self._helper.tell(**news)
 
 

@@ -244,7 +244,7 @@ class _Preparation:
         """Wait for the start, which is bounded by `start_timeout`; return the server or raise what became of it."""
         try:
             self._thread.join()
-        except BaseException:  # Ctrl-C while waiting: nobody will ask for this server again
+        except BaseException:  # Ctrl-C while waiting: this server will not be asked for again
             self.abandon()
             raise
         if self._error is not None:
@@ -267,7 +267,7 @@ class _Preparation:
     def _start(self) -> None:
         try:
             self.server.start()
-        except BaseException as error:  # it belongs to whoever asks for the result
+        except BaseException as error:  # it is raised where the result is asked for
             self._error = error
         if self._abandoned:
             self.server.stop(grace=0.0)

@@ -14,10 +14,10 @@ from rllib_integration.servers.probe import ask_version, client_version, release
 _FIRST_WAIT = 0.005
 _LONGEST_WAIT = 0.25
 _QUESTION_SECONDS = 2.0
-_TOLD_AFTER = 5.0  # [s] that whoever waits is told what the server does
-_TOLD_AGAIN = 10.0  # [s] that nobody waits longer for a line
-_SILENT_SECONDS = 20.0  # after which that is told of a server that says nothing, as CARLA itself is for long
-_LONGEST_STARTS = 5  # times start_timeout, for a server that is seen to be at it
+_TOLD_AFTER = 5.0  # [s] after which the user is told what the server does
+_TOLD_AGAIN = 10.0  # [s] between two lines, at most
+_SILENT_SECONDS = 20.0  # after which a line tells that the server says nothing; CARLA itself is silent for long
+_LONGEST_STARTS = 5  # times start_timeout, for a server that is seen to work
 _NOTHING_LISTENS = "nothing listens there yet"
 _AWAITS_ANOTHER = "it waits for another server"
 _LOOK_SECONDS = 20.0  # between two looks whether it is
@@ -30,8 +30,8 @@ def wait_until_ready(server: CarlaServer) -> str:
     5 ms to 250 ms. A client is only made once something answers as a CARLA server does: a `carla.Client` does not
     retry, and an answer in another protocol ends its process.
 
-    A server that says what it is doing, and is at it, gets up to five times `start_seconds`: on a machine
-    with much to do the first start compiles for minutes.
+    A server that says what it is doing, and does it, gets up to five times `start_seconds`. On a machine with much
+    to do, the first start compiles for minutes.
 
     Raises:
         ServerStartError: the server ended, its `start_seconds` have passed, or what listens there is
@@ -53,7 +53,7 @@ def wait_until_ready(server: CarlaServer) -> str:
 
 
 class _Patience:
-    """How long a server is still waited for, and what whoever waits is told meanwhile."""
+    """How long a server is still waited for, and what the user is told meanwhile."""
 
     def __init__(self, server: CarlaServer) -> None:
         self.seconds = server.start_seconds()
@@ -103,7 +103,7 @@ class _Patience:
         return limit - now
 
     def _silence(self, has_said: bool, is_closed: bool) -> float:
-        """Seconds before whoever waits is told: soon where the end is near."""
+        """Seconds before the user is told: few where the end is near."""
         if is_closed:
             return min(_SILENT_SECONDS, self._closed_seconds / 4)
         return _TOLD_AFTER if has_said else _SILENT_SECONDS

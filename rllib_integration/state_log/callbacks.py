@@ -112,7 +112,7 @@ def _flush(runner: EnvRunner) -> None:
 
 def _tell_iteration(algorithm: Algorithm) -> None:
     following = algorithm.iteration + 1
-    _each_runner(algorithm, lambda runner: setattr(runner, _ITERATION, following), 0.0)  # nobody waits for answers
+    _each_runner(algorithm, lambda runner: setattr(runner, _ITERATION, following), 0.0)  # without waiting for answers
 
 
 def _each_runner(algorithm: Algorithm, tell: Callable[[EnvRunner], None], seconds: float) -> None:

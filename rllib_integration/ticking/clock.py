@@ -66,7 +66,7 @@ class WorldClock:
 
     @property
     def is_under_way(self) -> bool:
-        """Whether a step has begun that nobody has finished."""
+        """Whether a step has begun and is not finished."""
         return self._under_way is not None
 
     def tick(self) -> int:

@@ -12,11 +12,11 @@ from rllib_integration.servers.bounded_calls import PendingCall
 
 
 def _nobody_listens() -> None:
-    """Stands for a listener where nobody has to hear of progress."""
+    """Stands for a listener where there is none."""
 
 
 class FrameWatch:
-    """Notices when this client receives a frame, whoever ticked it.
+    """Notices when this client receives a frame, whichever client ticked it.
 
     Args:
         world: The world.

@@ -135,7 +135,7 @@ class PlainTicker(Ticker):
         """
         if goal:
             frame = self.place.world.tick(self.place.timeout * repeat)
-            repeat = goal - frame  # of a queued tick that failed nobody has heard yet
+            repeat = goal - frame  # a queued tick that failed is not known yet
         for _ in range(repeat):
             frame = self.tick()
         return frame
@@ -196,7 +196,7 @@ class FrameTicker(PlainTicker):
         else:
             frame = place.calls.call(self._make_up, timeout=place.timeout + _SPARE_SECONDS)
             if not expected.done:
-                self.frames.stop()  # it has heard nothing, as when somebody else has loaded a world
+                self.frames.stop()  # it has heard nothing, as when another client has loaded a world
         return frame, place.sensors.get_data(frame, place.timeout)
 
     def _may_only_ask(self) -> bool:

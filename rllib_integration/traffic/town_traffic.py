@@ -50,7 +50,7 @@ class TownTraffic:
 
     @property
     def has_manager(self) -> bool:
-        """Whether somebody has a handle on the Traffic Manager."""
+        """Whether a handle on the Traffic Manager has been given out."""
         return self._manager is not None
 
     @property

@@ -70,7 +70,7 @@ def check_policies(document: Settings, algorithm: type[Algorithm]) -> None:
     used = {mapping.pattern_for(agent) for agent in agents}
     idle = sorted(policies.keys() - used)
     if idle:
-        raise ConfigError(f"policies.{idle[0]} drives nobody; name its agents in policy_mapping.")
+        raise ConfigError(f"policies.{idle[0]} drives no agent; name its agents in policy_mapping.")
     if not any(policy["trains"] for policy in policies.values()):
         raise ConfigError("None of the policies learns: `trains: false` stands at each.")
 
@@ -138,7 +138,7 @@ class PolicyMapping:
 
     @property
     def policies(self) -> list[str]:
-        """Names of the policies that drive somebody, all members of a league among them."""
+        """Names of the policies that drive an agent, all members of a league among them."""
         members = {league.name: league.members for league in self.leagues}
         named = dict.fromkeys(policy for _, policy in self.patterns)
         return [member for policy in named for member in members.get(policy, [policy])]

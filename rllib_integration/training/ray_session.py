@@ -48,7 +48,7 @@ def ray_session(auto: bool) -> Iterator[Machine]:
 
     machine = this_machine()
     with scratch_folder() as files:
-        session = Path(files, "r")  # Ray opens it to everybody, but nobody else gets into the folder around it
+        session = Path(files, "r")  # Ray opens it to all users, but the folder around it admits only this one
         session.mkdir(exist_ok=True)
         _keep_raylet_quiet()
         try:

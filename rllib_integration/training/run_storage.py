@@ -111,7 +111,7 @@ class RunStorage:
 
     def _remove(self, names: Iterable[str]) -> None:
         checkpoints = set()
-        # A checkpoint's marker goes first, so that nobody fetches what is being removed.
+        # A checkpoint's marker goes first, so that no machine fetches what is being removed.
         for name in sorted(names, key=lambda name: not name.endswith(COMPLETE)):
             self._remote.delete_file(f"{self._root}/{name}")
             del self._pushed[name]

@@ -117,7 +117,7 @@ def _scheduler(space: Space, options: SearchOptions) -> TrialScheduler | None:
             time_attr="training_iteration",
             perturbation_interval=options.grace,
             hyperparam_mutations=to_tune(space),
-            synch=True,  # else a trial that starves compares itself with nobody
+            synch=True,  # else a trial that lags behind has no others to compare itself with
         )
     return None
 

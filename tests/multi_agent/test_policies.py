@@ -49,7 +49,7 @@ def test_the_first_pattern_that_fits_an_agent_holds():
         ({"algorithm": "DQN"}, "several agents are trained by one of PPO"),
         ({"policies": {"a": {}, "b": {}}}, "which of the policies drives whom"),
         ({"policies": {"a": {}}, "policy_mapping": {"*": "b"}}, "no policy 'b'"),
-        ({"policies": {"a": {}, "b": {}}, "policy_mapping": {"*": "a"}}, "b drives nobody"),
+        ({"policies": {"a": {}, "b": {}}, "policy_mapping": {"*": "a"}}, "b drives no agent"),
         ({"policies": {"a": {}}, "policy_mapping": {"car_*": "a"}}, "no policy for bike"),
         ({"policies": {"a": {"trains": False}}}, "None of the policies learns"),
         ({"policies": {"a": {"chekpoint": "x"}}}, "checkpoint"),

@@ -1,4 +1,4 @@
-"""InvadingTurn: those who come towards the hero drive partly on its lane."""
+"""InvadingTurn: oncoming vehicles drive partly on the hero's lane."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CONES = 5.0  # [m] from one cone to the next
 
 
 class InvadingTurn(Scenario):
-    """Cones take up part of the oncoming lane, and those who come on it go around them, into the hero's lane."""
+    """Cones take up part of the oncoming lane; vehicles on it go around them, into the hero's lane."""
 
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "distance": Number(100.0, 30.0, 200.0),

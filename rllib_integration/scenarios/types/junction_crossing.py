@@ -1,4 +1,4 @@
-"""OppositeVehicleRunningRedLight, OppositeVehicleTakingPriority: somebody crosses out of turn."""
+"""OppositeVehicleRunningRedLight, OppositeVehicleTakingPriority: another vehicle crosses out of turn."""
 
 from __future__ import annotations
 

@@ -85,28 +85,28 @@ class _SignalisedTurn(_Turn):
 
 
 class NonSignalizedJunctionLeftTurn(_Turn):
-    """The hero turns left across the way of those who come towards it."""
+    """The hero turns left across the way of oncoming vehicles."""
 
     site = Site(clear=25.0, junction="unsignalised", turns=("left",), others_from=("opposite",))
     FROM = "opposite"
 
 
 class SignalizedJunctionLeftTurn(_SignalisedTurn):
-    """The hero turns left at a light, across the way of those who come towards it."""
+    """The hero turns left at a light, across the way of oncoming vehicles."""
 
     site = Site(clear=25.0, junction="signalised", turns=("left",), others_from=("opposite",))
     FROM = "opposite"
 
 
 class NonSignalizedJunctionRightTurn(_Turn):
-    """The hero turns right, into the way of those who come from the left."""
+    """The hero turns right, into the way of vehicles from the left."""
 
     site = Site(clear=25.0, junction="unsignalised", turns=("right",), others_from=("left",))
     FROM = "left"
 
 
 class SignalizedJunctionRightTurn(_SignalisedTurn):
-    """The hero turns right at a light, into the way of those who come from the left."""
+    """The hero turns right at a light, into the way of vehicles from the left."""
 
     site = Site(clear=25.0, junction="signalised", turns=("right",), others_from=("left",))
     FROM = "left"

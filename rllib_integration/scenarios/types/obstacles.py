@@ -81,7 +81,7 @@ class _TwoWays(_Obstacle):
             yield
 
     def _oncoming(self) -> Path:
-        """The way of those who come towards the hero, as far as the road has no junction."""
+        """The way of oncoming vehicles, as far as the road has no junction."""
         road = self.stage.road
         there = road.opposite_lane(self._begin)
         if there is None:
