@@ -15,6 +15,7 @@ import hypothesis
 import pytest
 
 from rllib_integration.sensors import SensorInterface
+from tests.known import of_kind
 from tests.patience import PATIENCE
 from tests.ports import free_port_pair
 from tests.warm_commands import WarmCommands
@@ -169,13 +170,13 @@ def world(carla_client: carla.Client) -> carla.World:
 
 
 @pytest.fixture
-def hero(world: carla.World) -> carla.Actor:
+def hero(world: carla.World) -> carla.Vehicle:
     """A car on the first spawn point, after one tick."""
     blueprint = world.get_blueprint_library().find("vehicle.lincoln.mkz_2017")
     blueprint.set_attribute("role_name", "hero")
     actor = world.spawn_actor(blueprint, world.get_map().get_spawn_points()[0])
     world.tick()
-    return actor
+    return of_kind(carla.Vehicle, actor)
 
 
 @pytest.fixture

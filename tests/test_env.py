@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import threading
 import warnings
+from typing import Any
 
 import carla
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 
 from rllib_integration import CarlaEnv
@@ -17,6 +19,7 @@ from rllib_integration.config.merging import ConfigError
 from rllib_integration.observation_check import ObservationError
 from rllib_integration.ticking.tickers import BundledTicker
 from tests.experiments import PoseExperiment
+from tests.known import actors_of, weather_named
 from tests.patience import PATIENCE
 
 TOWN = "Minitown"
@@ -111,7 +114,12 @@ def test_hooks_of_a_step_are_called_once_and_in_order(make_env, monkeypatch):
 
 def test_fault_18_one_reset_is_one_reset(make_env, monkeypatch):
     resets = []
-    monkeypatch.setattr(PoseExperiment, "reset", lambda self: (resets.append(1), setattr(self, "steps", 0)))
+
+    def reset(self):
+        self.steps = 0
+        resets.append(1)
+
+    monkeypatch.setattr(PoseExperiment, "reset", reset)
     make_env().reset()
     assert len(resets) == 1
 
@@ -187,9 +195,9 @@ def test_the_configured_seed_is_that_of_the_first_episode(make_env):
 def test_options_change_one_episode_only(make_env):
     env = make_env()
     env.reset(options={"weather": "HardRainNoon", "background_activity": {"seed": 1}})
-    assert env.core.world.get_weather() == carla.WeatherParameters.HardRainNoon
+    assert env.core.world.get_weather() == weather_named("HardRainNoon")
     env.reset()
-    assert env.core.world.get_weather() == carla.WeatherParameters.ClearNoon
+    assert env.core.world.get_weather() == weather_named("ClearNoon")
     assert env.experiment.config["weather"] == "ClearNoon"
     with pytest.raises(ConfigError, match="did you mean"):
         env.reset(options={"wheather": "ClearNoon"})
@@ -227,7 +235,10 @@ def test_queued_ticks_are_the_same_as_single_ticks(sensor):
         env = CarlaEnv(config)
         try:
             env.reset(seed=3)
-            core, frames, states, events = env.core, [], [], []
+            core = env.core
+            frames: list[int] = []
+            states: list[Any] = []
+            events: list[Any] = []
             ahead = core.hero.get_transform()
             ahead.location += ahead.get_forward_vector() * 14.0
             core.world.spawn_actor(core.world.get_blueprint_library().find("vehicle.audi.tt"), ahead)
@@ -433,7 +444,7 @@ def test_env_runners_of_one_configured_seed_see_different_episodes(embedded_serv
 
 def test_an_environment_made_only_for_its_spaces_starts_no_server():
     env = CarlaEnv({"experiment": {"type": PoseExperiment}})
-    assert env.action_space.n == 4
+    assert env.action_space == spaces.Discrete(4)
     assert env.hero is None
     assert env._core is None
     env.close()
@@ -449,7 +460,7 @@ def test_close_leaves_an_external_server_as_it_was(make_env, start_server):
     env.close()
     world = client.get_world()
     world.wait_for_tick(60.0)
-    types = {actor.type_id for actor in world.get_actors()}
+    types = {actor.type_id for actor in actors_of(world)}
     assert not [type_id for type_id in types if type_id.startswith(("vehicle", "sensor"))]
     assert not world.get_settings().synchronous_mode
     assert server.stop() is not None

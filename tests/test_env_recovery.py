@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import carla
 import numpy as np
 import psutil
 import pytest
@@ -15,6 +16,7 @@ from rllib_integration import CarlaEnv, carla_core
 from rllib_integration.servers import ServerGaveUpError
 from rllib_integration.servers.cleanup import await_ends
 from tests.experiments import PoseExperiment
+from tests.known import present
 from tests.patience import PATIENCE
 
 SHORT = 3.0
@@ -141,8 +143,11 @@ def test_a_worker_ends_everything_that_was_stopped_below_it_and_what_it_leaves_e
         return everything
 
     command = [sys.executable, "-c", _WORKER]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, start_new_session=True, **pipes) as worker:
+    with subprocess.Popen(
+        command, start_new_session=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as worker:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
         try:
             assert worker.stdout.readline() == "drives\n"
             lost = stop_all()
@@ -195,7 +200,7 @@ def test_a_new_client_now_and_then_changes_nothing_but_the_memory_that_the_old_o
             clients.append(env.core.client)
         return np.array(seen)
 
-    clients = []
+    clients: list[carla.Client | None] = []
     traffic = {"background_activity": {"n_vehicles": 2, "n_walkers": 0}}
     expected = play(make_env(traffic))
     assert all(client is clients[0] for client in clients)
@@ -240,7 +245,7 @@ def test_nothing_is_left_of_a_worker_that_is_killed(tmp_path):
     )
     worker = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     try:
-        below = [psutil.Process(int(pid)) for pid in worker.stdout.readline().split() if pid.isdigit()]
+        below = [psutil.Process(int(pid)) for pid in present(worker.stdout).readline().split() if pid.isdigit()]
     finally:
         worker.kill()
         worker.wait()

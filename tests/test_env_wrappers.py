@@ -56,10 +56,10 @@ def test_vectors_of_environments_step_each_in_its_own_world(mode):
     assert again.tobytes() == first[::-1].tobytes()
 
 
-def test_a_vector_that_is_forgotten_closes_its_environments():
+def test_a_vector_that_is_forgotten_closes_its_environments(monkeypatch):
     closed = []
     environments = CarlaVectorEnv(1, make_config())
-    environments.envs[0].close = lambda: closed.append(True)
+    monkeypatch.setattr(environments.envs[0], "close", lambda: closed.append(True))
     del environments
     gc.collect()
     assert closed
@@ -114,8 +114,10 @@ if __name__ == "__main__":
     sys.stdin.readline()
     environments.close()
 """
-    pipes = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
-    with subprocess.Popen([sys.executable, "-c", program], text=True, **pipes) as maker:
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as maker:
+        assert maker.stdin is not None
+        assert maker.stdout is not None
         assert maker.stdout.readline() == "driving\n"
         below = psutil.Process(maker.pid).children(recursive=True)
         # A Ctrl-C in the terminal reaches them all; what it means is their maker's to say.

@@ -21,6 +21,7 @@ from rllib_integration.helper import (
     launch_tensorboard,
     post_process_image,
 )
+from tests.known import present
 from tests.patience import PATIENCE
 
 
@@ -166,7 +167,7 @@ def test_tensorboard_ends_with_its_process_even_by_sigkill(tmp_path):
     )
     worker = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     try:
-        below = psutil.Process(int(worker.stdout.readline()))
+        below = psutil.Process(int(present(worker.stdout).readline()))
     finally:
         worker.send_signal(signal.SIGKILL)
         worker.wait()

@@ -13,15 +13,16 @@ from rllib_integration.road_ahead import SIGHT, RoadAhead
 from rllib_integration.roads.routes import RoadOption, Route, plan_route
 from rllib_integration.sensors import SensorFactory, SensorInterface
 from rllib_integration.tracks import Track, TrackProgress
+from tests.known import actors_of, present
 from tests.patience import PATIENCE
 
 
 class Drive:
     """Moves a hero by hand and lets metrics watch."""
 
-    def __init__(self, world: carla.World, hero: carla.Actor, interface: SensorInterface) -> None:
+    def __init__(self, world: carla.World, hero: carla.Vehicle, interface: SensorInterface) -> None:
         self.world, self.hero, self.interface = world, hero, interface
-        self.metrics = EpisodeMetrics(hero, interface.map, interface)
+        self.metrics = EpisodeMetrics(hero, present(interface.map), interface)
         self.tick()
 
     def tick(self) -> None:
@@ -31,7 +32,7 @@ class Drive:
     def put(self, transform: carla.Transform, along: float = 0.0, aside: float = 0.0) -> None:
         location = transform.location + transform.get_forward_vector() * along
         location += transform.get_right_vector() * aside
-        self.hero.set_transform(carla.Transform(location, transform.rotation))
+        self.hero.set_transform(carla.Transform(carla.Location(location), transform.rotation))
         self.tick()
 
     def run_towards(self, blueprint: str, distance: float, speed: float) -> None:
@@ -50,7 +51,7 @@ class Drive:
 
 
 @pytest.fixture
-def drive(world: carla.World, hero: carla.Actor, interface: SensorInterface) -> Drive:
+def drive(world: carla.World, hero: carla.Vehicle, interface: SensorInterface) -> Drive:
     return Drive(world, hero, interface)
 
 
@@ -72,7 +73,7 @@ def test_distance_duration_and_speed_of_a_drive(drive: Drive) -> None:
 
 
 def test_being_put_elsewhere_is_not_driving(drive: Drive) -> None:
-    points = drive.interface.map.get_spawn_points()
+    points = present(drive.interface.map).get_spawn_points()
     drive.put(points[-1])
     assert drive.metrics.distance < 5.0
 
@@ -117,10 +118,10 @@ def test_hitting_a_walker_costs_half_the_score(drive: Drive) -> None:
 
 
 def test_the_heros_own_collision_sensor_is_shared_and_the_hidden_one_stays_hidden(
-    world: carla.World, hero: carla.Actor, interface: SensorInterface
+    world: carla.World, hero: carla.Vehicle, interface: SensorInterface
 ) -> None:
     SensorFactory.spawn("hit", {"type": "sensor.other.collision"}, interface, hero)
-    EpisodeMetrics(hero, interface.map, interface)
+    EpisodeMetrics(hero, present(interface.map), interface)
     assert list(interface.sensors) == ["hit"]
     interface.destroy()
     drive = Drive(world, hero, interface)
@@ -134,7 +135,7 @@ def test_the_heros_own_collision_sensor_is_shared_and_the_hidden_one_stays_hidde
 
 @pytest.mark.parametrize(("state", "runs"), [("Red", 1), ("Green", 0), ("Yellow", 0)])
 def test_crossing_the_line_of_a_light(drive: Drive, state: str, runs: int) -> None:
-    lights = [a for a in drive.world.get_actors() if a.type_id == "traffic.traffic_light"]
+    lights = actors_of(drive.world, "traffic.traffic_light")
     waypoint = lights[0].get_stop_waypoints()[0]
     for light in lights:
         light.set_state(getattr(carla.TrafficLightState, state))
@@ -148,7 +149,7 @@ def test_crossing_the_line_of_a_light(drive: Drive, state: str, runs: int) -> No
 
 @pytest.mark.parametrize(("turned", "raised"), [(180.0, 0.0), (0.0, 8.0)])
 def test_a_line_concerns_who_heads_along_its_lane_on_its_storey(drive: Drive, turned: float, raised: float) -> None:
-    lights = [a for a in drive.world.get_actors() if a.type_id == "traffic.traffic_light"]
+    lights = actors_of(drive.world, "traffic.traffic_light")
     pose = lights[0].get_stop_waypoints()[0].transform
     for light in lights:
         light.set_state(carla.TrafficLightState.Red)
@@ -173,9 +174,9 @@ def straight_route(pose: carla.Transform, begin: float, end: float) -> Route:
 
 @pytest.mark.parametrize(("waits", "runs"), [(False, 1), (True, 0)])
 def test_a_stop_sign_wants_a_stop(drive: Drive, waits: bool, runs: int) -> None:
-    signs = [a for a in drive.world.get_actors() if a.type_id == "traffic.stop"]
+    signs = actors_of(drive.world, "traffic.stop")
     assert signs, "the built-in town has a stop sign"
-    waypoint = drive.interface.map.get_waypoint(signs[0].get_location())
+    waypoint = present(drive.interface.map).get_waypoint(signs[0].get_location())
     drive.put(waypoint.transform, -20.0)
     drive.interface.route = straight_route(waypoint.transform, -20.0, 30.0)
     road_ahead = RoadAhead(drive.hero, drive.interface, drive.metrics)
@@ -196,7 +197,7 @@ def test_a_stop_sign_wants_a_stop(drive: Drive, waits: bool, runs: int) -> None:
 
 def test_the_driving_score_is_completion_times_penalties(drive: Drive) -> None:
     pose = drive.hero.get_transform()
-    drive.interface.route = plan_route(drive.interface.map, pose, length=100.0, rng=np.random.default_rng(0))
+    drive.interface.route = plan_route(present(drive.interface.map), pose, length=100.0, rng=np.random.default_rng(0))
     route = drive.interface.route
     drive.hero.set_simulate_physics(False)
     for x, y, z, yaw in route.points[: len(route.points) // 2]:
@@ -217,7 +218,7 @@ def test_the_driving_score_is_completion_times_penalties(drive: Drive) -> None:
     summary = drive.metrics.summary()
     drive.metrics.counts.update(red_lights_run=2, collisions_vehicle=1)
     score = drive.metrics.summary()["driving_score"]
-    assert score == pytest.approx(summary["route_completion"] * 0.7**2 * 0.6)
+    assert score == pytest.approx(float(summary["route_completion"]) * 0.7**2 * 0.6)
 
 
 def test_on_a_course_laps_and_offsets_are_told(drive: Drive) -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from rllib_integration.carla_env import CarlaEnv
 from rllib_integration.config.merging import ConfigError
+from rllib_integration.sensors.base_sensor import CarlaSensor
 from tests.experiments import PoseExperiment
+from tests.known import of_kind, present, weather_named
 from tests.patience import PATIENCE
 
 CAMERA = {"type": "sensor.camera.rgb", "image_size_x": 32, "image_size_y": 24, "fov": 90}
@@ -27,7 +29,7 @@ class Varied(PoseExperiment):
         self.drawn = float(core.rng.random())
         if self.episodes % 2:
             core.set_timestep(0.025)
-            core.set_weather(carla.WeatherParameters.HardRainNoon)
+            core.set_weather(weather_named("HardRainNoon"))
             config["hero"]["sensors"]["camera"]["fov"] = 60
             place = core.map.get_spawn_points()[0].location + carla.Location(z=-0.4)
             core.spawn("static.trigger.friction", carla.Transform(place), friction=1.0, extent_x=300.0)
@@ -49,7 +51,7 @@ def env() -> Iterator[CarlaEnv]:
 def look(env: CarlaEnv) -> tuple[float, float, str, int]:
     """Time step, rain, the camera's field of view and the number of friction triggers."""
     world = env.core.world
-    camera = env.core.sensor_interface.sensors["camera"].sensor
+    camera = present(of_kind(CarlaSensor, env.core.sensor_interface.sensors["camera"]).sensor)
     triggers = len(world.get_actors().filter("static.trigger.friction"))
     step = round(world.get_snapshot().timestamp.delta_seconds, 6)
     return step, world.get_weather().precipitation, camera.attributes["fov"], triggers
@@ -90,7 +92,7 @@ def test_what_is_drawn_hangs_on_the_episodes_seed(env: CarlaEnv) -> None:
     drawn = []
     for seed in (5, 6, 5):
         env.reset(seed=seed)
-        drawn.append(env.experiment.drawn)
+        drawn.append(of_kind(Varied, env.experiment).drawn)
     assert drawn[0] == drawn[2] != drawn[1]
 
 

@@ -13,12 +13,13 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import carla
 import numpy as np
 import pytest
 
+from tests.known import actors_of, of_kind, weather_named
 from tests.patience import PATIENCE
 
 STEP = 0.05
@@ -72,7 +73,7 @@ def _left_as_found(client: carla.Client) -> Iterator[None]:
     """Put back what the suite has changed: town, actors (under new ids), spectator, weather and settings."""
     world = client.get_world()
     town, weather, settings = world.get_map(), world.get_weather(), world.get_settings()
-    there = [actor for actor in world.get_actors() if actor.type_id.startswith(("vehicle.", "walker.", "static.prop."))]
+    there = [actor for actor in actors_of(world) if actor.type_id.startswith(("vehicle.", "walker.", "static.prop."))]
     poses = [(actor.type_id, actor.attributes, actor.get_transform()) for actor in there]
     view = world.get_spectator().get_transform()
     yield
@@ -119,7 +120,7 @@ def client(server_address: tuple[str, int]) -> carla.Client:
 def fresh_world(client: carla.Client) -> Iterator[carla.World]:
     """A reloaded world, synchronous, at noon, for the tests of one file."""
     world = client.reload_world()
-    world.set_weather(carla.WeatherParameters.ClearNoon)
+    world.set_weather(weather_named("ClearNoon"))
     synchronous(world)
     world.tick()
     yield world
@@ -148,9 +149,9 @@ def spawn(client: carla.Client, fresh_world: carla.World) -> Iterator[Spawn]:
     library = fresh_world.get_blueprint_library()
 
     def make(
-        blueprint_id: str, transform: carla.Transform, parent: carla.Actor | None = None, **attributes: str
+        blueprint_id: str, transform: carla.Transform, parent: carla.Actor | None = None, **attributes: Any
     ) -> carla.Actor:
-        kind = attributes.pop("attachment_type", carla.AttachmentType.Rigid)
+        kind: carla.AttachmentType = attributes.pop("attachment_type", carla.AttachmentType.Rigid)
         blueprint = library.find(blueprint_id)
         for name, value in attributes.items():
             blueprint.set_attribute(name, value)
@@ -189,7 +190,7 @@ def _looks_down_a_straight_road(town: carla.Map, point: carla.Transform) -> bool
 @pytest.fixture
 def car(fresh_world: carla.World, spawn: Spawn, spawn_points: list[carla.Transform]) -> carla.Vehicle:
     """A car that stands on the road."""
-    vehicle = spawn("vehicle.tesla.model3", spawn_points[0])
+    vehicle = of_kind(carla.Vehicle, spawn("vehicle.tesla.model3", spawn_points[0]))
     run(fresh_world, 1.0)
     return vehicle
 
@@ -205,7 +206,7 @@ def run(world: carla.World, seconds: float) -> int:
 def beside(place: carla.Transform, forward: float = 0.0, right: float = 0.0, up: float = 0.0) -> carla.Transform:
     """A place some metres away in the frame of another one, looking the same way."""
     location = carla.Location(x=forward, y=right, z=up)
-    return carla.Transform(place.transform(location), place.rotation)
+    return carla.Transform(carla.Location(place.transform(location)), place.rotation)
 
 
 def seen_from(place: carla.Transform, location: carla.Location) -> carla.Location:

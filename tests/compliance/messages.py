@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from typing import Any
 
 import carla
 import numpy as np
@@ -18,7 +19,7 @@ class Inbox(queue.Queue):
         super().__init__()
         sensor.listen(self.put)
 
-    def of_frame(self, frame: int) -> carla.SensorData:
+    def of_frame(self, frame: int) -> Any:
         """The message of a frame; earlier ones are dropped."""
         while True:
             data = self.get(timeout=PATIENCE)

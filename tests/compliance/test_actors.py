@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import carla
 import pytest
 
@@ -157,7 +159,7 @@ def test_the_spectator_goes_where_it_is_put(fresh_world):
 
 
 def test_a_batch_answers_every_command_on_its_own(client, fresh_world, spawn_points):
-    command = carla.command
+    command: Any = carla.command
     blueprint = fresh_world.get_blueprint_library().find("vehicle.tesla.model3")
     full = carla.VehicleControl(throttle=1.0)
     responses = client.apply_batch_sync(
@@ -176,7 +178,7 @@ def test_a_batch_answers_every_command_on_its_own(client, fresh_world, spawn_poi
 
 
 def test_a_spawn_succeeds_whatever_becomes_of_the_commands_after_it(client, fresh_world, spawn_points):
-    command = carla.command
+    command: Any = carla.command
     cone = fresh_world.get_blueprint_library().find("static.prop.constructioncone")
     spawn = command.SpawnActor(cone, spawn_points[0])
     spawn = spawn.then(command.ApplyVehicleControl(command.FutureActor, carla.VehicleControl(throttle=1.0)))

@@ -10,6 +10,7 @@ import pytest
 
 from tests.compliance.conftest import beside, run, seen_from
 from tests.compliance.messages import Inbox, metres, pixels, shows
+from tests.known import weather_named
 
 
 @pytest.fixture
@@ -123,10 +124,10 @@ def test_nights_are_dark_and_fog_hides(fresh_world, look, hang, up, note, spawn_
         paint = pixels(look("rgb", up, fov="20"))[shows(look("instance_segmentation", up, fov="20"), seen)]
         return street, (paint[:, 2] - paint[:, 0]).mean()
 
-    noon, red = weather(carla.WeatherParameters.ClearNoon)
-    _, veiled = weather(carla.WeatherParameters.ClearNoon, fog_density=100.0, fog_distance=0.0)
-    night, _ = weather(carla.WeatherParameters.ClearNight)
-    fresh_world.set_weather(carla.WeatherParameters.ClearNoon)
+    noon, red = weather(weather_named("ClearNoon"))
+    _, veiled = weather(weather_named("ClearNoon"), fog_density=100.0, fog_distance=0.0)
+    night, _ = weather(weather_named("ClearNight"))
+    fresh_world.set_weather(weather_named("ClearNoon"))
     note("mean brightness of a street at noon", noon, "of 255")
     note("mean brightness of a street at night", night, "of 255")
     assert night < 0.7 * noon

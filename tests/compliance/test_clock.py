@@ -9,6 +9,7 @@ import carla
 import pytest
 
 from tests.compliance.conftest import STEP
+from tests.known import weather_named
 from tests.patience import PATIENCE
 
 
@@ -52,7 +53,7 @@ def test_every_tick_is_told_to_listeners_in_order(fresh_world):
 
 
 def test_a_second_client_sees_the_same_frames(fresh_world, server_address):
-    other = carla.Client(*server_address, worker_threads=1)
+    other = carla.Client(server_address[0], server_address[1], worker_threads=1)
     other.set_timeout(PATIENCE)
     theirs = other.get_world()
     frames: queue.Queue[int] = queue.Queue()
@@ -97,7 +98,7 @@ def test_an_asynchronous_world_ticks_by_itself(fresh_world):
 
 
 def test_the_weather_comes_back_as_it_was_set(fresh_world):
-    for weather in (carla.WeatherParameters.HardRainNight, carla.WeatherParameters.ClearNoon):
+    for weather in (weather_named("HardRainNight"), weather_named("ClearNoon")):
         fresh_world.set_weather(weather)
         fresh_world.tick()
         assert fresh_world.get_weather() == weather

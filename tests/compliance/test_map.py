@@ -6,6 +6,7 @@ import carla
 import pytest
 
 from tests.compliance.conftest import bare, load, synchronous
+from tests.known import weather_named
 from tests.patience import PATIENCE
 
 
@@ -49,7 +50,7 @@ def test_reloading_with_reset_brings_back_all_settings_and_the_weather(client, f
     changed = fresh_world.get_settings()
     changed.no_rendering_mode, changed.max_substeps = True, 7
     fresh_world.apply_settings(changed)
-    fresh_world.set_weather(carla.WeatherParameters.HardRainNight)
+    fresh_world.set_weather(weather_named("HardRainNight"))
     world = client.reload_world(True)
     try:
         settings = world.get_settings()
@@ -91,7 +92,7 @@ def test_another_town_is_loaded_by_name_in_the_mode_of_before(bridges):
 def test_roads_above_roads_are_two_levels(bridges):
     _, world = bridges
     town = world.get_map()
-    cells = {}
+    cells: dict[tuple[int, int], list[carla.Location]] = {}
     for waypoint in town.generate_waypoints(4.0):
         place = waypoint.transform.location
         cells.setdefault((round(place.x / 4.0), round(place.y / 4.0)), []).append(place)

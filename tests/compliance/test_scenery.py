@@ -7,6 +7,7 @@ import pytest
 
 from tests.compliance.conftest import beside
 from tests.compliance.messages import Inbox, pixels
+from tests.known import weather_named
 
 
 @pytest.fixture
@@ -30,11 +31,11 @@ def look(fresh_world, spawn):
 @pytest.fixture
 def night(fresh_world):
     """A clear night; noon again afterwards."""
-    fresh_world.set_weather(carla.WeatherParameters.ClearNight)
+    fresh_world.set_weather(weather_named("ClearNight"))
     fresh_world.tick()
     fresh_world.tick()
     yield
-    fresh_world.set_weather(carla.WeatherParameters.ClearNoon)
+    fresh_world.set_weather(weather_named("ClearNoon"))
     fresh_world.tick()
 
 

@@ -20,6 +20,7 @@ from rllib_integration.carla_env import CarlaEnv
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.road_ahead import NOTHING, SIGHT
 from rllib_integration.roads.lanes import LanePosition
+from tests.known import present
 
 BIRDVIEW = {"type": "sensor.birdview", "size": 84, "radius": 15}
 
@@ -58,7 +59,7 @@ def traffic(**others: Any) -> DriveRoute:
 
 
 def lane(lateral: float = 0.0, heading_error: float = 0.0, is_junction: bool = False, **changes: Any) -> LanePosition:
-    values = {
+    values: dict[str, Any] = {
         "width": 3.5, "is_driving": True, "road_id": 1, "section_id": 0, "lane_id": 1, "x": 0, "y": 0, "z": 0, "yaw": 0
     }  # fmt: skip
     values |= {"lateral": lateral, "heading_error": heading_error, "is_junction": is_junction, **changes}
@@ -85,7 +86,7 @@ def test_the_29_actions_are_in_the_original_order() -> None:
 
 
 def test_an_action_becomes_its_control() -> None:
-    control = original().compute_action(np.int64(20))
+    control = original().compute_action(20)
     assert (control.throttle, control.steer, control.brake) == (pytest.approx(0.6), -0.5, 0.0)
     assert len(road(actions="fine").get_actions()) == 28
 
@@ -157,7 +158,7 @@ class Drive:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, task: FollowRoad) -> None:
         self.task = task
         self.states: list[HeroState] = []
-        self.core = SimpleNamespace(
+        self.core: Any = SimpleNamespace(
             map=SimpleNamespace(name="Carla/Maps/Town05"),
             sensor_interface=SimpleNamespace(route=None),
             metrics=SimpleNamespace(counts={"red_lights_run": 0}),
@@ -168,9 +169,10 @@ class Drive:
         self.states.append(hero)
         _, info = self.task.get_observation({"birdview": (1, np.zeros((84, 84, 3), np.uint8))})
         self.task.collided = collided
-        done = self.task.get_done_status(None, self.core)
-        cut = self.task.get_truncated_status(None, self.core)
-        return done, cut, self.task.compute_reward(None, self.core), info
+        nothing = np.zeros(0, np.uint8)
+        done = self.task.get_done_status(nothing, self.core)
+        cut = self.task.get_truncated_status(nothing, self.core)
+        return done, cut, self.task.compute_reward(nothing, self.core), info
 
 
 def test_standing_too_long_ends_the_episode(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,9 +337,9 @@ def test_what_went_wrong_is_tried_again(minitown_env: CarlaEnv) -> None:
     while not done:
         _, _, done, _, info = minitown_env.step(9)  # throttle and full lock
     assert info["end"] in ("left_lane", "left_route")
-    end = carla.Location(*info["position"], 0.0)
+    end = carla.Location(*[*info["position"], 0.0])
     tried = []
     for _ in range(3):
         minitown_env.reset()
-        tried.append(minitown_env.hero.get_location().distance_2d(end))
+        tried.append(present(minitown_env.hero).get_location().distance_2d(end))
     assert max(tried) < 25.0

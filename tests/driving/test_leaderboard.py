@@ -13,6 +13,7 @@ import pytest
 from rllib_integration.cli.main import main
 from rllib_integration.driving.leaderboard import AGENT_FILE
 from rllib_integration.roads.routes import plan_route
+from tests.known import of_kind
 
 INTERFACE = """
 import enum
@@ -74,7 +75,7 @@ def test_the_shipped_policy_follows_the_evaluators_route(evaluator, embedded_ser
     agent_module = importlib.import_module(AGENT_FILE.stem)
     provider = importlib.import_module(PROVIDER_NAME).CarlaDataProvider
     blueprint = world.get_blueprint_library().find("vehicle.lincoln.mkz_2017")
-    hero = world.spawn_actor(blueprint, start)
+    hero = of_kind(carla.Vehicle, world.spawn_actor(blueprint, start))
     world.tick()
     provider.world, provider.hero = world, hero
     plan = [

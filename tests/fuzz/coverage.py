@@ -145,8 +145,8 @@ def _calls() -> Callable[[bytes], None]:
                 arguments: list[Any] = [[[[kind, _value(provider, 4)]]], provider.ConsumeBool()]
             else:
                 arguments = [_value(provider, 4) for _ in range(provider.ConsumeIntInRange(0, 6))]
-            request = [0, number, method, [[provider.ConsumeBool()], *arguments]]
-            decoder.feed(msgpack.packb(request, unicode_errors="surrogatepass"))
+            call = [0, number, method, [[provider.ConsumeBool()], *arguments]]
+            decoder.feed(msgpack.packb(call, unicode_errors="surrogatepass"))
         for request in decoder:
             calls.handle(connection, request)
         calls.tidy()

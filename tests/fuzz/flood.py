@@ -27,6 +27,7 @@ import carla
 import psutil
 
 from tests.fuzz import messages
+from tests.known import of_kind
 
 _ROOT = Path(__file__).resolve().parents[2]
 _TIMEOUT = 30.0
@@ -105,10 +106,10 @@ class Witness:
         settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
         world.apply_settings(settings)
         library, points = world.get_blueprint_library(), world.get_map().get_spawn_points()
-        car = world.spawn_actor(library.find("vehicle.tesla.model3"), points[0])
+        car = of_kind(carla.Vehicle, world.spawn_actor(library.find("vehicle.tesla.model3"), points[0]))
         world.spawn_actor(library.find("walker.pedestrian.0001"), points[1])
         inertia: Queue[carla.IMUMeasurement] = Queue()
-        imu = world.spawn_actor(library.find("sensor.other.imu"), carla.Transform(), car)
+        imu = of_kind(carla.Sensor, world.spawn_actor(library.find("sensor.other.imu"), carla.Transform(), car))
         imu.listen(inertia.put)
         digest = hashlib.sha1()
         for tick in range(_DRIVE_TICKS):

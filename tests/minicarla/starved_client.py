@@ -43,6 +43,7 @@ class Session:
         """Spawn cars that the Traffic Manager drives."""
         cars = [self.world.spawn_actor(self.car, point) for point in self.points[:count]]
         for car in cars:
+            assert isinstance(car, carla.Vehicle)
             car.set_autopilot(True, self.manager_port)
         return cars
 

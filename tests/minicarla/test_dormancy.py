@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -26,7 +28,8 @@ class _Nobody:
 
 def _in_minitown() -> Simulation:
     simulation = Simulation()
-    simulation.publisher = _Nobody()
+    nobody: Any = _Nobody()
+    simulation.publisher = nobody
     simulation.load("Minitown")
     return simulation
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from minicarla.rpc.deferrals import PATIENCE as BOUND
@@ -95,7 +97,8 @@ def test_messages_do_not_wait_for_ever_while_batches_go_on(rig):
 
 @pytest.mark.parametrize(("asks", "answer"), [(True, 9), (False, KNOWN_FRAME)])
 def test_a_tick_is_answered_with_its_frame_once_the_client_has_taken_it_in(rig, asks, answer):
-    answers, client = [], client_at()
+    answers: list[Any] = []
+    client = client_at()
     rig.quirk = BatchTicks(rig.deferrals, lambda *message: None, bool)
     rig.calls(client, "query_lights_state")  # as at its start
     client.streams.add(7)

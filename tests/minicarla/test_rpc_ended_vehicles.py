@@ -6,13 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from minicarla.protocol.values import PackValue
 from minicarla.rpc.quirks.ended_vehicles import END_CALL, EndedVehicles
 from tests.minicarla.quirk_rig import Rig, client_at
 from tests.ports import free_port
 
 
-def _vehicle(number: int) -> list[object] | None:
-    return [number, 0, "a vehicle"] if number == 7 else None
+def _vehicle(number: object) -> list[PackValue] | None:
+    return [7, 0, "a vehicle"] if number == 7 else None
 
 
 def test_only_vehicles_of_clients_with_a_traffic_manager_wait(rig: Rig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import msgpack
 import pytest
@@ -30,11 +31,11 @@ def server(monkeypatch):
     return server
 
 
-def _serve(server: Server, *requests: list[bytes]) -> list[list[list[object]]]:
+def _serve(server: Server, *requests: list[bytes]) -> list[list[list[Any]]]:
     """What each client is answered, to as many requests as it sends at once; the server knows the clients already."""
     clients = [RawClient(("127.0.0.1", server.port)) for _ in requests]
     left = sum(map(len, requests))
-    answers: list[list[list[object]]] = [[] for _ in requests]
+    answers: list[list[list[Any]]] = [[] for _ in requests]
     with contextlib.ExitStack() as opened:
         for client, messages in zip(clients, requests):
             opened.enter_context(client)

@@ -20,13 +20,15 @@ from minicarla.world.recording.file_format import (
     path_of,
     read_recording,
 )
+from tests.known import present, weather_named
 
 _STEP = 0.05
 
 
 def _ahead(point: carla.Transform, metres: float) -> carla.Transform:
     forward = point.get_forward_vector()
-    return carla.Transform(point.location + carla.Location(x=metres * forward.x, y=metres * forward.y), point.rotation)
+    ahead = carla.Location(x=metres * forward.x, y=metres * forward.y)
+    return carla.Transform(carla.Location(point.location + ahead), point.rotation)
 
 
 @pytest.fixture
@@ -89,7 +91,7 @@ def test_additional_data_tells_speeds_physics_and_light_times(crash):
     frames = re.split(r"\nFrame ", client.show_recorder_file_info("crash.log", True))[1:]
     told = re.search(rf"  Id: {hero} linear_velocity: \((\S+), (\S+), ", frames[30])
     speed = (track[29] - track[28]) / _STEP
-    assert [float(part) for part in told.groups()] == pytest.approx([speed.x, speed.y], abs=0.3)  # [m/s]
+    assert [float(part) for part in present(told).groups()] == pytest.approx([speed.x, speed.y], abs=0.3)  # [m/s]
     physics = frames[0].split(f"  Id: {hero}\n   max_rpm = ")[1].split("\n  Id:")[0]
     control = carla.VehiclePhysicsControl()
     for line in physics.split("\n")[1:6]:
@@ -175,14 +177,14 @@ def test_at_its_end_vehicles_stand_and_nobody_drives_them(crash):
 def test_traffic_lights_and_lamps_show_what_was_recorded(carla_client):
     world = carla_client.get_world()
     light = world.get_actors().filter("traffic.traffic_light")[0]
-    world.set_weather(carla.WeatherParameters.ClearNoon)
+    world.set_weather(weather_named("ClearNoon"))
     world.freeze_all_traffic_lights(True)
     light.set_state(carla.TrafficLightState.Green)
     world.tick()
     carla_client.start_recorder("lights.log")
     world.tick()
     light.set_state(carla.TrafficLightState.Yellow)
-    world.set_weather(carla.WeatherParameters.ClearNight)
+    world.set_weather(weather_named("ClearNight"))
     world.tick()
     carla_client.stop_recorder()
     told = r" Scene light changes: [1-9]\d*\n  Id: \d+ enabled: True intensity: "
@@ -190,7 +192,7 @@ def test_traffic_lights_and_lamps_show_what_was_recorded(carla_client):
 
     light.set_state(carla.TrafficLightState.Green)
     world.freeze_all_traffic_lights(False)
-    world.set_weather(carla.WeatherParameters.ClearNoon)
+    world.set_weather(weather_named("ClearNoon"))
     world.tick()
     assert (light.state, light.is_frozen()) == (carla.TrafficLightState.Green, False)
     # Clients learn of lamps in a thread of their own; another recording shows what the server has.
@@ -288,14 +290,15 @@ def test_nothing_but_a_plain_file_of_the_folder_is_written_or_read(tmp_path, kin
 
 def test_a_full_disk_ends_a_recording_which_keeps_its_whole_frames(tmp_path):
     path, here = tmp_path / "full.log", ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
-    rows = [np.zeros(50, dtype) for dtype in (VEHICLE_FRAME, BODY_FRAME, BODY_FRAME, LIGHT_FRAME)]
+    kinds = (VEHICLE_FRAME, BODY_FRAME, BODY_FRAME, LIGHT_FRAME)
+    vehicles, walkers, props, lights = (np.zeros(50, dtype) for dtype in kinds)
     writer = RecordingWriter(path, "Minitown", False)
-    writer.append(Frame(1, 0.05, 0.05, [], *rows, here))
+    writer.append(Frame(1, 0.05, 0.05, [], vehicles, walkers, props, lights, here))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 1000, before[1]))
     try:
         with pytest.raises(RecordingError, match="cannot go on recording"):
-            writer.append(Frame(2, 0.1, 0.1, [], *rows, here))
+            writer.append(Frame(2, 0.1, 0.1, [], vehicles, walkers, props, lights, here))
         writer.close()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -11,6 +11,7 @@ import pytest
 
 from minicarla.physics.state import GRAVITY
 from minicarla.protocol.layouts import MESSAGE_HEADER, VEHICLE_RECORD
+from minicarla.protocol.values import PackValue
 from minicarla.rpc.quirks.fatal_answers import MalformedReplyError, ReplyGuard
 from minicarla.rpc.registry import Returns
 from minicarla.rpc.world_stream import WorldStream
@@ -74,7 +75,7 @@ def test_a_client_with_a_traffic_manager_outlives_calls_that_fail(tmp_path: Path
 
 
 _BOX = [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.0, 0.0, 0.0], 7]
-_SETTINGS = [True, False, [True, 0.05], True, 0.01, 10, 0.0, False, 3000.0, 2000.0, True]
+_SETTINGS: list[PackValue] = [True, False, [True, 0.05], True, 0.01, 10, 0.0, False, 3000.0, 2000.0, True]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ _SETTINGS = [True, False, [True, 0.05], True, 0.01, 10, 0.0, False, 3000.0, 2000
         ("query_lights_state", [[1, [0.0] * 3, 1.0, 2, [1, 2, 3], True]], [[[1, [0.0] * 3, 1.0, 2, [1, 2], True]], 0]),
     ],
 )
-def test_answers_that_a_client_cannot_decode_are_noticed(method: str, good: object, bad: list[object]):
+def test_answers_that_a_client_cannot_decode_are_noticed(method: str, good: PackValue, bad: list[PackValue]):
     guard = ReplyGuard()
     guard.check(method, good)
     for value in bad:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 from minicarla.rpc.quirks.second_listens import TOKEN_CALL, SecondListens
 from minicarla.rpc.quirks.subscribing import Subscribing
@@ -32,11 +33,11 @@ def test_a_second_listen_is_refused_until_the_first_one_stops(embedded_server):
     assert all(line.endswith("call stop() before another listen()") for line in lines)
 
 
-def _listens(rig: Rig, streams: SimpleNamespace) -> tuple[SecondListens, Subscribing, list]:
+def _listens(rig: Rig, streams: Any) -> tuple[SecondListens, Subscribing, list]:
     clients = [client_at(f"127.0.0.1:{port}") for port in (1, 2)]
     subscribing = Subscribing(clients, lambda: {7}, rig.monotonic)
-    rig.quirk = SecondListens(streams, subscribing, rig.deferrals, clients)
-    return rig.quirk, subscribing, clients
+    listens = rig.quirk = SecondListens(streams, subscribing, rig.deferrals, clients)
+    return listens, subscribing, clients
 
 
 def test_a_call_waits_for_the_subscription_before_it(rig):

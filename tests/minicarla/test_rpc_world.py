@@ -7,6 +7,7 @@ import hashlib
 import queue
 import threading
 from types import SimpleNamespace
+from typing import Any
 
 import carla
 import numpy as np
@@ -19,6 +20,7 @@ from minicarla.rpc.rate_limited_log import Complaints
 from minicarla.town import load_town
 from minicarla.world.settings import Weather
 from minicarla.world.simulation import Simulation
+from tests.known import of_kind
 from tests.patience import PATIENCE
 
 _STEP = 0.05
@@ -28,7 +30,7 @@ def _drive(client: carla.Client, ticks: int = 120) -> str:
     """A digest of everything that happens to six vehicles that drive about and into each other."""
     world = client.reload_world(False)
     library, points = world.get_blueprint_library(), world.get_map().get_spawn_points()
-    commands = carla.command
+    commands: Any = carla.command
     responses = client.apply_batch_sync(
         [
             commands.SpawnActor(library.find(name), point).then(
@@ -104,8 +106,9 @@ def test_the_sensor_that_does_not_exist_here_is_refused_by_name(carla_client):
 
 
 def test_a_texture_that_is_not_drawn_is_named_in_the_log(caplog):
-    texture = [1, 1, [[0, 0, 0, 255]]]
-    scenery.apply_color_texture_to_objects(SimpleNamespace(complaints=Complaints()), ["Building_1"], 0, texture)
+    texture = 1, 1, [[0, 0, 0, 255]]
+    server: Any = SimpleNamespace(complaints=Complaints())
+    scenery.apply_color_texture_to_objects(server, ["Building_1"], 0, texture)
     assert "the texture is not drawn" in caplog.text
 
 
@@ -114,7 +117,8 @@ def test_without_rendering_pictures_are_empty(carla_client):
     blueprint = world.get_blueprint_library().find("sensor.camera.rgb")
     for name in ("image_size_x", "image_size_y"):
         blueprint.set_attribute(name, "32")
-    camera, pictures = world.spawn_actor(blueprint, world.get_map().get_spawn_points()[0]), queue.Queue()
+    camera = world.spawn_actor(blueprint, world.get_map().get_spawn_points()[0])
+    pictures: queue.Queue[Any] = queue.Queue()
     camera.listen(pictures.put)
     settings, brightest = world.get_settings(), []
     for without in (False, True, False):
@@ -133,8 +137,8 @@ def test_an_object_takes_the_mean_colour_of_its_texture():
     simulation.begin(load_town("Minitown"))
     plain = simulation.episode.town.scenery
     building = next(thing for thing in simulation.level_objects if thing["label"] == labels.BUILDINGS)
-    server = SimpleNamespace(complaints=Complaints(), simulation=simulation)
-    texture = [2, 1, [[255, 0, 0, 255], [55, 0, 100, 255]]]
+    server: Any = SimpleNamespace(complaints=Complaints(), simulation=simulation)
+    texture = 2, 1, [[255, 0, 0, 255], [55, 0, 100, 255]]
     scenery.apply_color_texture_to_objects(server, [building["name"].decode()], 2, texture)
     colours = simulation.episode.town.scenery.colour
     changed = (colours != plain.colour).any(axis=1)
@@ -148,7 +152,8 @@ def test_vehicles_and_props_take_textures_by_names_that_hold_their_ids(carla_cli
     camera = library.find("sensor.camera.rgb")
     for name in ("image_size_x", "image_size_y"):
         camera.set_attribute(name, "64")
-    camera, pictures = world.spawn_actor(camera, ahead), queue.Queue()
+    camera = world.spawn_actor(camera, ahead)
+    pictures: queue.Queue[Any] = queue.Queue()
     camera.listen(pictures.put)
     texture = carla.TextureColor(2, 1)
     texture.set(0, 0, carla.Color(255, 0, 255, 255))
@@ -194,7 +199,7 @@ def test_an_unknown_town_is_refused_with_the_known_ones(carla_client):
 def test_a_world_of_a_bare_text_is_made_as_its_parameters_ask(carla_client):
     carla_client.set_timeout(PATIENCE)
     text = carla_client.get_world().get_map().to_opendrive()
-    asked = carla.OpendriveGenerationParameters(wall_height=2.0, enable_pedestrian_navigation=False)
+    asked: Any = carla.OpendriveGenerationParameters(wall_height=2.0, enable_pedestrian_navigation=False)
     world = carla_client.generate_opendrive_world(text, asked)
     assert world.get_random_location_from_navigation() is None
     point = world.get_map().get_spawn_points()[0]
@@ -309,7 +314,7 @@ def test_without_sticky_control_a_control_lasts_for_one_tick(carla_client):
 @pytest.mark.parametrize("options", [(), ("--skip-overtaken-frames",)])
 def test_ticks_at_once_are_told_one_by_one_or_the_last(start_server, options):
     server = start_server(*options)
-    client = carla.Client(*server.address, worker_threads=1)
+    client = carla.Client(server.host, server.port, worker_threads=1)
     client.set_timeout(PATIENCE)
     world = client.get_world()
     settings = world.get_settings()
@@ -330,16 +335,17 @@ def test_ticks_at_once_are_told_one_by_one_or_the_last(start_server, options):
 @pytest.mark.parametrize("options", [(), ("--skip-overtaken-frames",)])
 def test_a_frame_tells_how_many_events_have_been_sent(start_server, options):
     server = start_server(*options)
-    client = carla.Client(*server.address, worker_threads=1)
+    client = carla.Client(server.host, server.port, worker_threads=1)
     client.set_timeout(PATIENCE)
     world = client.get_world()
     settings = world.get_settings()
     settings.synchronous_mode, settings.fixed_delta_seconds = True, _STEP
     world.apply_settings(settings)
     library, ahead = world.get_blueprint_library(), world.get_map().get_spawn_points()[0]
-    car = world.spawn_actor(library.find("vehicle.lincoln.mkz_2020"), ahead)
-    sensor = world.spawn_actor(library.find("sensor.other.collision"), carla.Transform(), attach_to=car)
-    heard = queue.SimpleQueue()
+    car = of_kind(carla.Vehicle, world.spawn_actor(library.find("vehicle.lincoln.mkz_2020"), ahead))
+    blueprint = library.find("sensor.other.collision")
+    sensor = of_kind(carla.Sensor, world.spawn_actor(blueprint, carla.Transform(), attach_to=car))
+    heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
     sensor.listen(heard.put)
     world.tick()
     ahead.location += ahead.get_forward_vector() * 8.0

@@ -24,7 +24,7 @@ def feet_ahead(episode, actor):
     """How far the right foot is ahead of the left one [m], by its bones and by its picture."""
     bones = {name: own[0] for name, _, own, _ in episode.skeletons.walker_bones(actor)}
     row = episode.row(actor)
-    size = tuple(float(row[f"extent_{axis}"]) for axis in "xyz")
+    size = (float(row["extent_x"]), float(row["extent_y"]), float(row["extent_z"]))
     points = model(actor.type_id, size, 1, walk_pose(row)).vertices
     feet = points[points[:, 2] < points[:, 2].min() + 0.1]
     drawn = [feet[np.sign(feet[:, 1]) == side, 0].mean() for side in (1, -1)]
@@ -35,7 +35,7 @@ def test_a_pose_that_a_client_gave_is_drawn(walker):
     episode, actor = walker
     row, skeletons = episode.row(actor), episode.skeletons
     row["vx"] = row["vy"] = 0.0
-    size = tuple(float(row[f"extent_{axis}"]) for axis in "xyz")
+    size = (float(row["extent_x"]), float(row["extent_y"]), float(row["extent_z"]))
     skeletons.pose_walker(actor, {"crl_arm__R": ((0.0, 0.15, 0.0), (0.0, 0.0, -90.0))})
     assert skeletons.posture(actor) is None
     skeletons.blend(actor, 1.0)

@@ -10,6 +10,7 @@ import carla
 import pytest
 
 from benchmarks.traffic import Measurement, Traffic, read_drives, row
+from tests.known import actors_of, of_kind
 
 
 def test_the_traffic_manager_keeps_to_lights_and_limits_and_hits_nothing(embedded_server: tuple[str, int]) -> None:
@@ -33,11 +34,12 @@ def test_the_traffic_manager_stops_at_stop_signs_unless_told_otherwise(
     client.set_timeout(60.0)
     measurement = Measurement(client, "Minitown", 0, 1)
     world, manager = measurement.world, measurement.manager
-    sign = next(iter(world.get_actors().filter("traffic.stop")))
+    sign = actors_of(world, "traffic.stop")[0]
     line = world.get_map().get_waypoint(sign.get_transform().transform(sign.trigger_volume.location))
     start = line.previous(20.0)[0].transform
     start.location.z += 0.3
-    car = world.spawn_actor(world.get_blueprint_library().find("vehicle.tesla.model3"), start)
+    blueprint = world.get_blueprint_library().find("vehicle.tesla.model3")
+    car = of_kind(carla.Vehicle, world.spawn_actor(blueprint, start))
     measurement.cars[car.id] = car
     car.set_autopilot(True, manager.get_port())
     manager.ignore_signs_percentage(car, ignored)

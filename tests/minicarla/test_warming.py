@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -187,7 +188,7 @@ def test_jobs_are_shared_and_each_is_done_once(tmp_path):
         with (tmp_path / str(number)).open("a") as file:
             file.write(f"{os.getpid()}\n")
 
-    assert warming.share([lambda number=number: note(number) for number in range(40)], 3)
+    assert warming.share([partial(note, number) for number in range(40)], 3)
     lines = [(tmp_path / str(number)).read_text().splitlines() for number in range(40)]
     assert [len(line) for line in lines] == [1] * 40
 

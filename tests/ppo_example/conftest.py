@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from ppo_example.ppo_experiment import PPOExperiment
 from rllib_integration.carla_env import CarlaEnv
+from rllib_integration.tracks import TrackProgress
+from tests.known import of_kind, present
 from tests.patience import PATIENCE
 
 LIDAR = {"type": "sensor.virtual_lidar"}
@@ -21,6 +24,16 @@ def race_config(sensors: dict[str, Any] | None = None, town: str = "Racetrack01"
     hero |= more.pop("hero", {})
     kind = "ppo_example.ppo_experiment:PPOExperiment"
     return {"carla": carla, "experiment": {"type": kind, "town": town, "hero": hero, **more, "others": others}}
+
+
+def race_of(env: CarlaEnv) -> PPOExperiment:
+    """The experiment of an environment."""
+    return of_kind(PPOExperiment, env.experiment)
+
+
+def progress_of(env: CarlaEnv) -> TrackProgress:
+    """How far the hero has come on the track."""
+    return present(present(env.core.metrics).track)
 
 
 @pytest.fixture

@@ -16,7 +16,9 @@ from ppo_example.ppo_augmentations import WeatherCycle
 from ppo_example.ppo_reference import PurePursuit
 from rllib_integration.carla_env import CarlaEnv
 from rllib_integration.config.merging import ConfigError
-from tests.ppo_example.conftest import race_config
+from rllib_integration.sensors.base_sensor import CarlaSensor
+from tests.known import actors_of, of_kind, present, weather_named
+from tests.ppo_example.conftest import progress_of, race_config, race_of
 
 MakeEnv = Callable[..., CarlaEnv]
 WIDE = {"continuous_accel_range": [-8.0, 3.0], "continuous_steer_range": [-0.43, 0.43]}
@@ -34,7 +36,7 @@ def drive_by_rule(env: CarlaEnv, seed: int, most: int = 1200) -> dict[str, Any]:
     _, info = env.reset(seed=seed)
     driver = PurePursuit()
     for _ in range(most):
-        _, _, terminated, truncated, info = env.step(driver.act(env.experiment, env.core))
+        _, _, terminated, truncated, info = env.step(driver.act(race_of(env), env.core))
         if terminated or truncated:
             break
     return info
@@ -58,7 +60,7 @@ def test_laps_of_both_directions_are_driven_timed_and_end_the_episode(
 def test_starts_go_round_the_track_at_random_or_in_turn(make_env: MakeEnv) -> None:
     env = make_env(n_spawn_points=10, direction="both", spawn_off_center=True, start_angle=20.0, start_speed=6.0)
     told = [env.reset(seed=seed)[1]["randomisation"] for seed in range(12)]
-    track = env.core.metrics.track.track
+    track = progress_of(env).track
     places = {round(start["start"]["distance"] / track.length * 10, 6) for start in told}
     assert places <= set(map(float, range(10)))
     assert len(places) > 4
@@ -67,8 +69,8 @@ def test_starts_go_round_the_track_at_random_or_in_turn(make_env: MakeEnv) -> No
     assert all(abs(start["start"]["lateral"]) <= 0.25 * 7.0 for start in told)
     again = [env.reset(seed=seed)[1]["randomisation"] for seed in range(12)]
     assert again == told
-    env.experiment.starts._settings["spawn_mode"] = "consequent"
-    env.experiment.starts._settings["consequent_mode_step"] = 3
+    settings: Any = race_of(env).starts._settings
+    settings |= {"spawn_mode": "consequent", "consequent_mode_step": 3}
     in_turn = [round(env.reset()[1]["randomisation"]["start"]["distance"] / track.length * 10) for _ in range(5)]
     assert np.diff(in_turn).tolist() == [3 if step > 0 else -7 for step in np.diff(in_turn)]
 
@@ -77,7 +79,7 @@ def test_the_hero_starts_where_and_as_fast_as_told(make_env: MakeEnv) -> None:
     env = make_env(start_speed=8.0, start_angle=30.0, spawn_off_center=True)
     for seed in range(4):
         _, info = env.reset(seed=seed)
-        start, pose = info["randomisation"]["start"], env.core.metrics.track.pose
+        start, pose = info["randomisation"]["start"], present(progress_of(env).pose)
         assert pose.lateral == pytest.approx(start["lateral"], abs=0.3)
         assert pose.heading_error == pytest.approx(start["angle"], abs=3.0)
         assert env.core.hero.get_velocity().length() == pytest.approx(start["speed"], abs=1.0)
@@ -137,7 +139,7 @@ def test_the_lidars_observation_is_its_rays_and_five_numbers(make_env: MakeEnv) 
         observation, _ = env.reset(seed=seed)
         assert observation.shape == env.observation_space.shape == (2 * (1 + 2 * 7) + 5,)
         rays = env._sensor_data["lidar"][1]
-        pose = env.core.metrics.track.pose
+        pose = present(progress_of(env).pose)
         assert (observation[:-5] == rays).all()
         assert observation[-5] == pytest.approx(pose.lateral / 3.5, abs=1e-4)
         assert observation[-4] == pytest.approx(pose.heading_error / 90.0, abs=1e-4)
@@ -268,9 +270,9 @@ def test_slippery_areas_lie_on_the_track_are_told_and_go_with_the_episode(make_e
     for seed in range(2):
         _, info = env.reset(seed=seed)
         areas = info["randomisation"]["low_friction_areas"]
-        triggers = list(env.core.world.get_actors().filter("static.trigger.friction"))
+        triggers = actors_of(env.core.world, "static.trigger.friction")
         assert len(areas) == len(triggers) == 5
-        track = env.core.metrics.track.track
+        track = progress_of(env).track
         for x, y in areas:
             assert abs(track.locate(x, y, 0.0, 0.0).lateral) <= 3.5
         assert {(round(t.get_location().x), round(t.get_location().y)) for t in triggers} == {
@@ -315,13 +317,13 @@ def test_the_weather_goes_on_and_is_as_configured_after_a_reset(make_env: MakeEn
     for _ in range(10):
         env.step(np.array([0.5, 0.0], np.float32))
     assert env.core.world.get_weather().sun_azimuth_angle != pytest.approx(first.sun_azimuth_angle, abs=0.1)
-    env.experiment.others["augmentations"]["weather_change_enable"] = False
+    race_of(env).others["augmentations"]["weather_change_enable"] = False
     env.reset(seed=1)
-    assert env.core.world.get_weather() == carla.WeatherParameters.ClearNoon
+    assert env.core.world.get_weather() == weather_named("ClearNoon")
 
 
 def test_the_weathers_cycle_stays_within_carlas_bounds() -> None:
-    cycle = WeatherCycle(carla.WeatherParameters.ClearNoon, np.random.default_rng(0), 1.0, 10.0)
+    cycle = WeatherCycle(weather_named("ClearNoon"), np.random.default_rng(0), 1.0, 10.0)
     seen = []
     for _ in range(3000):
         if cycle.pass_time(1.0):
@@ -342,7 +344,7 @@ def test_the_cameras_pose_and_field_of_view_differ_and_are_told(make_env: MakeEn
     for seed in (0, 1, 0):
         _, info = env.reset(seed=seed)
         drawn = info["randomisation"]["camera_camera"]
-        sensor = env.core.sensor_interface.sensors["camera"].sensor
+        sensor = present(of_kind(CarlaSensor, env.core.sensor_interface.sensors["camera"]).sensor)
         assert float(sensor.attributes["fov"]) == pytest.approx(drawn["fov"], abs=0.01)
         told.append((drawn["transform"], drawn["fov"]))
     assert told[0] == told[2] != told[1]

@@ -14,7 +14,7 @@ from ppo_example.ppo_rewards import FAST, REWARDS, find_reward
 from ppo_example.ppo_state import sample_state
 from rllib_integration.carla_env import CarlaEnv
 from rllib_integration.config.merging import ConfigError
-from tests.ppo_example.conftest import race_config
+from tests.ppo_example.conftest import race_config, race_of
 
 HERE = "tests.ppo_example.aws_functions"
 STATES = st.fixed_dictionaries(
@@ -146,7 +146,7 @@ def test_a_reward_that_is_no_number_later_on_is_told_with_its_functions_name(mak
 
 
 def test_the_older_name_of_the_setting_works(make_env: Callable[..., CarlaEnv]) -> None:
-    assert make_env(reward_name="no_zigzag").experiment.others["reward"] == "no_zigzag"
+    assert race_of(make_env(reward_name="no_zigzag")).others["reward"] == "no_zigzag"
 
 
 def test_a_class_is_a_reward_function_too_if_it_can_be_called() -> None:

@@ -15,8 +15,9 @@ import pytest
 
 from ppo_example.ppo_state import AWS_KEYS, MORE_KEYS, sample_state
 from rllib_integration.carla_env import CarlaEnv
-from rllib_integration.tracks import Track
-from tests.ppo_example.conftest import race_config
+from rllib_integration.tracks import Track, TrackProgress
+from tests.known import present
+from tests.ppo_example.conftest import progress_of, race_config, race_of
 
 STRAIGHT = 12.0  # [m] along the track, on its straight
 LENGTH, WIDTH = 332.4, 7.0
@@ -33,20 +34,19 @@ class Hand:
     def start(self, at: float = STRAIGHT, direction: str = "forward", patience: float = 1000.0) -> None:
         """Begin an episode, some metres along the track in its direction."""
         self.clear()
-        self.env.experiment.others["direction"] = direction
-        self.env.experiment.others["n_spawn_points"] = 1
-        self.env.experiment.others["max_time_stuck"] = patience
+        experiment = race_of(self.env)
+        experiment.others |= {"direction": direction, "n_spawn_points": 1, "max_time_stuck": patience}
         self.env.reset(seed=0)
         hero = self.env.core.hero
         hero.set_simulate_physics(False)
         # The episode counts from where the hero stands first.
-        self.track = self.env.core.metrics.track.track
-        self.env.core.metrics.track = self.env.experiment._progress = type(self.env.core.metrics.track)(self.track)
+        self.track = progress_of(self.env).track
+        progress = TrackProgress(self.track)
+        present(self.env.core.metrics).track = experiment._progress = progress
         self.put(at)
         self.env.core.tick(None)
-        experiment = self.env.experiment
-        course, _, wheels, roster = experiment._begin
-        experiment._race = type(experiment._race)(course, experiment._progress, hero, wheels, roster)
+        course, _, wheels, roster = present(experiment._begin)
+        experiment._race = type(present(experiment._race))(course, progress, hero, wheels, roster)
 
     def put(self, along: float, aside: float = 0.0, turn: float = 0.0) -> None:
         """Put the hero along the track, to the right of its middle, turned to the right [degrees]."""

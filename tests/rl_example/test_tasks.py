@@ -13,6 +13,7 @@ from rl_example.driving import UrbanDriving
 from rl_example.goals import ReachPose
 from rllib_integration import CarlaEnv, ConfigError
 from rllib_integration.sb3 import make_vec_env
+from tests.known import present
 
 
 def make_config(kind: type, **experiment: Any) -> dict[str, Any]:
@@ -36,8 +37,9 @@ def test_a_route_that_is_followed_is_driven_to_its_goal_and_pays() -> None:
     env = CarlaEnv(config)
     try:
         observation, _ = env.reset(seed=4)
-        length = env.core.sensor_interface.route.length
-        total, ended, parts = 0.0, False, {}
+        length = present(env.core.sensor_interface.route).length
+        total, ended = 0.0, False
+        parts: dict[str, float] = {}
         while not ended:
             observation, reward, terminated, truncated, info = env.step(follow(observation))
             total += reward
@@ -111,8 +113,8 @@ def test_a_goal_is_reached_by_place_and_heading_and_ends_the_episode() -> None:
     turned = np.radians(31.0)
     achieved = np.array([[9.0, 1.5, 1.0, 0.0], [7.9, 0.0, 1.0, 0.0], [10.0, 0.0, np.cos(turned), np.sin(turned)]])
     wanted = np.broadcast_to(desired, achieved.shape)
-    assert task.goal_reward(achieved, wanted).tolist() == [1.0, 0.0, 0.0]
-    assert ReachPose().goal_reward(achieved[:2], wanted[:2]).tolist() == [0.0, -1.0]
+    assert np.asarray(task.goal_reward(achieved, wanted)).tolist() == [1.0, 0.0, 0.0]
+    assert np.asarray(ReachPose().goal_reward(achieved[:2], wanted[:2])).tolist() == [0.0, -1.0]
 
 
 @pytest.mark.parametrize("algorithm", [SAC, DQN])

@@ -12,6 +12,7 @@ import pytest
 from minicarla.town.minitown import minitown
 from rllib_integration.roads.lanes import LaneIndex, sample_lanes, town_lanes
 from rllib_integration.roads.town_cache import TownMemory, write_entry
+from tests.known import present
 from tests.sensors.crossing_roads import BRIDGE_HEIGHT, crossing_roads
 
 
@@ -63,9 +64,9 @@ def test_against_the_traffic_the_own_lane_is_preferred_and_far_away_there_is_non
 ) -> None:
     waypoint = next(
         w for w in town.generate_waypoints(5.0)
-        if not w.is_junction and w.get_left_lane() and w.get_left_lane().lane_id * w.lane_id < 0
+        if not w.is_junction and (left := w.get_left_lane()) and left.lane_id * w.lane_id < 0
     )  # fmt: skip
-    other = waypoint.get_left_lane().transform
+    other = present(waypoint.get_left_lane()).transform
     for turned in (0.0, 80.0):  # also across the road, as long as it is rather the own direction
         yaw = waypoint.transform.rotation.yaw + turned
         position = index.locate(other.location.x, other.location.y, other.location.z, yaw)
@@ -93,10 +94,10 @@ def test_parking_lanes_are_found_and_are_no_driving_lanes() -> None:
     town = carla.Map("parking", minitown().replace('type="shoulder"', 'type="parking"'))
     index = LaneIndex(sample_lanes(town))
     street = next(w for w in town.generate_waypoints(2.0) if not w.is_junction and w.get_right_lane())
-    pose = street.get_right_lane().transform
+    pose = present(street.get_right_lane()).transform
     position = index.locate(pose.location.x, pose.location.y, pose.location.z, street.transform.rotation.yaw)
     assert position is not None
-    assert (position.lane_id, position.is_driving) == (street.get_right_lane().lane_id, False)
+    assert (position.lane_id, position.is_driving) == (present(street.get_right_lane()).lane_id, False)
     assert index.on_road(pose.location.x, pose.location.y, pose.location.z)
 
 

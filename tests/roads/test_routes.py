@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from minicarla.town.minitown import minitown
 from rllib_integration.roads.lanes import LaneIndex
 from rllib_integration.roads.routes import RoadOption, Route, RouteError, plan_route
+from tests.known import present
 from tests.sensors.crossing_roads import crossing_roads
 
 
@@ -99,7 +100,7 @@ def test_a_route_through_points_of_another_is_that_one(town: carla.Map, seed: in
 
 def test_a_lane_is_kept_until_the_points_leave_it(town: carla.Map) -> None:
     lane = [w for w in outer_lane(town) if (w.road_id, w.lane_id) == (0, -2)]
-    kept, goal = lane[0].next(30.0)[0], lane[0].get_left_lane().next(58.0)[0]
+    kept, goal = lane[0].next(30.0)[0], present(lane[0].get_left_lane()).next(58.0)[0]
     route = plan_route(town, lane[0].transform, via=[kept.transform.location, goal.transform.location])
     assert np.flatnonzero(np.isin(route.options, CHANGES))[0] >= 29
     assert route.goal.distance(goal.transform.location) < 0.7
@@ -193,10 +194,8 @@ def test_the_next_option_is_seen_ahead_and_passes() -> None:
 
 def outer_lane(town: carla.Map) -> list[carla.Waypoint]:
     """Waypoints with another lane of their direction to the left."""
-    waypoints = [w for w in town.generate_waypoints(5.0) if not w.is_junction and w.get_left_lane()]
-    return [
-        w for w in waypoints if w.get_left_lane().lane_type == w.lane_type and w.get_left_lane().lane_id * w.lane_id > 0
-    ]
+    waypoints = [(w, w.get_left_lane()) for w in town.generate_waypoints(5.0) if not w.is_junction]
+    return [w for w, left in waypoints if left and left.lane_type == w.lane_type and left.lane_id * w.lane_id > 0]
 
 
 CHANGES = (RoadOption.CHANGE_LANE_LEFT, RoadOption.CHANGE_LANE_RIGHT)
@@ -205,12 +204,12 @@ CHANGES = (RoadOption.CHANGE_LANE_LEFT, RoadOption.CHANGE_LANE_RIGHT)
 def test_a_lane_is_changed_where_there_is_room(town: carla.Map) -> None:
     lane = [w for w in outer_lane(town) if (w.road_id, w.lane_id) == (0, -2)]
     # Five metres ahead on the lane beside is too near for a lane change.
-    goal = lane[0].get_left_lane().next(5.0)[0].transform.location
+    goal = present(lane[0].get_left_lane()).next(5.0)[0].transform.location
     route = plan_route(town, lane[0].transform, goal=goal)
     assert route.goal.distance(goal) < 0.7
     assert route.length > 100.0
     # At the end of the road the change comes after the junction.
-    (goal,) = [w.transform.location for w in lane[-1].get_left_lane().next(60.0) if w.road_id == 1]
+    (goal,) = [w.transform.location for w in present(lane[-1].get_left_lane()).next(60.0) if w.road_id == 1]
     route = plan_route(town, lane[-1].transform, goal=goal)
     assert route.length == pytest.approx(60.0, abs=2.0)
     assert np.flatnonzero(np.isin(route.options, CHANGES))[0] > 30
@@ -219,7 +218,7 @@ def test_a_lane_is_changed_where_there_is_room(town: carla.Map) -> None:
 def test_a_solid_line_is_not_crossed() -> None:
     town = carla.Map("solid", minitown().replace('laneChange="both"', 'laneChange="none"'))
     start = outer_lane(town)[0]
-    goal = start.get_left_lane().next(30.0)[0].transform.location
+    goal = present(start.get_left_lane()).next(30.0)[0].transform.location
     route = plan_route(town, start.transform, goal=goal)
     assert route.goal.distance(goal) < 0.7
     assert not np.isin(route.options, CHANGES).any()

@@ -13,6 +13,7 @@ from gymnasium import spaces
 from rllib_integration.base_experiment import BaseExperiment
 from rllib_integration.carla_env import CarlaEnv
 from rllib_integration.road_ahead import RoadAhead
+from tests.known import actors_of, present
 
 
 class PedalsAndWheel(BaseExperiment):
@@ -99,7 +100,7 @@ class Driver:
 
     def _before_passing(self, env: CarlaEnv, begin: float, end: float, metres: float) -> float:
         """The speed [m/s] before a stretch on another lane: standing still until that is free."""
-        route, hero = env.core.sensor_interface.route, env.core.hero
+        route, hero = present(env.core.sensor_interface.route), env.core.hero
         if self._passes:
             return self.speed
         free = begin - 3.0 - route.travelled
@@ -112,7 +113,7 @@ class Driver:
                     points[:, 1] + metres * np.cos(points[:, 3]) - other.get_location().y,
                 ).min()
                 < 1.5
-                for other in env.core.world.get_actors().filter("vehicle.*")
+                for other in actors_of(env.core.world, "vehicle.*")
                 if other.get_location().distance(here) > 1.0
             )
         return math.sqrt(2.0 * 2.0 * max(free, 0.0))

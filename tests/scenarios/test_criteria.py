@@ -16,6 +16,7 @@ from rllib_integration.metrics import Event
 from rllib_integration.scenarios import criteria
 from rllib_integration.scenarios.leaderboard_results import NAMES, results, write_results
 from rllib_integration.scores import penalty_2_0, penalty_2_1
+from tests.known import actors_of
 from tests.scenarios.drivers import Driver
 
 STANDING = np.array([-1.0, 0.0], np.float32)
@@ -78,7 +79,7 @@ def test_being_slower_than_the_traffic_costs(make_env: Callable[..., CarlaEnv]) 
         assert env.core.world is not None
         others = [
             vehicle.get_velocity().length()
-            for vehicle in env.core.world.get_actors().filter("vehicle.*")
+            for vehicle in actors_of(env.core.world, "vehicle.*")
             if vehicle.attributes["role_name"] == "autopilot"
         ]
         speeds.append(np.mean(others))

@@ -15,6 +15,7 @@ from rllib_integration.scenarios.director import trigger_on_route
 from rllib_integration.scenarios.errors import ScenarioError
 from rllib_integration.scenarios.situations import Trigger
 from rllib_integration.scenarios.types import SCENARIO_TYPES
+from tests.known import actors_of
 from tests.scenarios.drivers import Driver, drive
 
 STANDING = np.array([-1.0, 0.0], np.float32)
@@ -33,7 +34,7 @@ def test_nothing_is_left_of_a_scenario_after_its_end(env: CarlaEnv) -> None:
     info = drive(env, lambda env, situation: Driver(), **drawn("DynamicObjectCrossing"))
     assert [outcome["result"] for outcome in info["scenarios"]] == ["passed"]
     env.core.clock.tick()
-    left = {actor.type_id for actor in env.core.world.get_actors()}
+    left = {actor.type_id for actor in actors_of(env.core.world)}
     assert not [name for name in left if name.startswith(("walker.", "static.prop"))]
 
 
@@ -101,7 +102,7 @@ def test_a_situation_can_be_had_again(env: CarlaEnv) -> None:
             env.step(driver.act(env))
             assert env.hero is not None
             place = env.hero.get_location()
-            others = [actor.get_location() for actor in env.core.world.get_actors().filter("walker.*")]
+            others = [actor.get_location() for actor in actors_of(env.core.world, "walker.*")]
             places.append([place.x, place.y, *([others[0].x, others[0].y] if others else [0.0, 0.0])])
         return info["situation"], np.array(places)
 

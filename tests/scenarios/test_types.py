@@ -69,7 +69,7 @@ def careless(env: CarlaEnv, situation: dict[str, Any]) -> Driver:
 
 def results(env: CarlaEnv, kind: str, make: Callable[[CarlaEnv, dict[str, Any]], Driver], **given: Any) -> list[str]:
     types = {kind: {**GIVEN.get(kind, {}), **given}}
-    options = {"scenarios": {"types": types, "start_speed": [4.0, 8.0]}}
+    options: dict[str, Any] = {"scenarios": {"types": types, "start_speed": [4.0, 8.0]}}
     return [outcome["result"] for seed in SEEDS for outcome in drive(env, make, seed=seed, **options)["scenarios"]]
 
 

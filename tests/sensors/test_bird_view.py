@@ -28,6 +28,7 @@ from rllib_integration.sensors.bird_view.map_drawing import PALETTE, SURFACES, d
 from rllib_integration.sensors.bird_view.map_pyramid import MapPyramid
 from rllib_integration.sensors.bird_view.painter import COLOURS, HERO_COLOUR, BirdviewPainter, Scene, Signals
 from rllib_integration.sensors.bird_view_manager import BirdviewManager, read_planes
+from tests.known import actors_of, present
 from tests.sensors.crossing_roads import BRIDGE_HEIGHT, crossing_roads
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -234,8 +235,9 @@ def test_lights_are_stop_lines_of_their_state_in_the_masks(meadow: MapPyramid) -
     ],
 )
 def test_a_wrong_attribute_is_a_sentence(attributes: dict[str, Any], sentence: str) -> None:
+    nobody: Any = None
     with pytest.raises(ValueError, match=sentence):
-        SensorFactory.spawn("view", {"type": "sensor.birdview", **attributes}, SensorInterface(), None)
+        SensorFactory.spawn("view", {"type": "sensor.birdview", **attributes}, SensorInterface(), nobody)
 
 
 def test_planes_may_be_written_as_text() -> None:
@@ -312,7 +314,7 @@ def test_what_stands_on_the_road_is_seen_but_not_what_lies_flat_on_it(world: car
     roster, library, place = ActorRoster(world, hero), world.get_blueprint_library(), hero.get_transform()
     for name, ahead in (("constructioncone", 8.0), ("dirtdebris01", 14.0)):
         prop = library.find(f"static.prop.{name}")
-        world.spawn_actor(prop, carla.Transform(place.location + carla.Location(x=ahead, z=0.5)))
+        world.spawn_actor(prop, carla.Transform(carla.Location(place.location + carla.Location(x=ahead, z=0.5))))
     world.tick()
     seen = roster.read(place.location.x, place.location.y, 20.0)
     assert seen.kinds.tolist() == [PROP]
@@ -322,7 +324,7 @@ def test_what_stands_on_the_road_is_seen_but_not_what_lies_flat_on_it(world: car
 def test_who_leaves_as_another_one_comes_is_seen_no_longer(world: carla.World, hero: carla.Actor) -> None:
     roster, library = ActorRoster(world, hero), world.get_blueprint_library()
     place, car = hero.get_transform(), library.find("vehicle.audi.tt")
-    leaving = world.spawn_actor(car, carla.Transform(place.location + carla.Location(x=8.0, z=0.5)))
+    leaving = world.spawn_actor(car, carla.Transform(carla.Location(place.location + carla.Location(x=8.0, z=0.5))))
     camera = world.spawn_actor(library.find("sensor.other.collision"), carla.Transform(), attach_to=hero)
     at_origin = world.spawn_actor(car, carla.Transform(carla.Location(z=30.0)))
     world.tick()
@@ -335,7 +337,7 @@ def test_who_leaves_as_another_one_comes_is_seen_no_longer(world: carla.World, h
     assert 8 in alone
     for gone, ahead in ((leaving, 14.0), (camera, -8.0), (at_origin, -14.0)):
         gone.destroy()
-        world.spawn_actor(car, carla.Transform(place.location + carla.Location(x=ahead, z=2.0)))
+        world.spawn_actor(car, carla.Transform(carla.Location(place.location + carla.Location(x=ahead, z=2.0))))
         world.tick()
         assert round(ahead) in seen()
     assert 8 not in seen()
@@ -370,7 +372,9 @@ def test_fault_17_a_step_asks_nothing_of_the_server(start_server: Callable[..., 
 def test_the_heros_route_is_shown(world: carla.World, hero: carla.Actor, interface: SensorInterface) -> None:
     masks = {"type": "sensor.birdview", "size": 100, "format": "masks", "planes": "route,road"}
     SensorFactory.spawn("view", masks, interface, hero)
-    interface.route = plan_route(interface.map, hero.get_transform(), length=100.0, rng=np.random.default_rng(1))
+    interface.route = plan_route(
+        present(interface.map), hero.get_transform(), length=100.0, rng=np.random.default_rng(1)
+    )
     stack = interface.get_data(world.tick())["view"][1]
     on_route = stack[..., 0] > 200
     assert 100 < on_route.sum() < 3000
@@ -381,12 +385,12 @@ def test_signs_stand_where_the_world_has_them(
     world: carla.World, hero: carla.Actor, interface: SensorInterface
 ) -> None:
     SensorFactory.spawn("view", {"type": "sensor.birdview", "size": 300, "radius": 15.0}, interface, hero)
-    signs = world.get_actors().filter("traffic.speed_limit.*")
-    stops = world.get_actors().filter("traffic.stop")
+    signs = actors_of(world, "traffic.speed_limit.*")
+    stops = actors_of(world, "traffic.stop")
     assert len(signs)
     assert len(stops)
     for sign, colour in ((signs[0], (204, 0, 0)), (stops[0], (186, 189, 182))):
-        waypoint = interface.map.get_waypoint(sign.get_location())
+        waypoint = present(interface.map).get_waypoint(sign.get_location())
         pose = waypoint.transform
         yaw = math.radians(pose.rotation.yaw)
         pose.location -= pose.get_forward_vector() * 8.0

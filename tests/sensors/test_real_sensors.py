@@ -12,6 +12,7 @@ import pytest
 
 from rllib_integration.sensors import EventSensor, SensorFactory, SensorInterface
 from rllib_integration.sensors.cameras import CameraRGB
+from rllib_integration.sensors.events import CustomV2x
 from rllib_integration.sensors.ranging import SEMANTIC_POINT
 from tests.patience import PATIENCE
 
@@ -272,6 +273,7 @@ def test_messages_of_other_vehicles_are_events(
         speaker = SensorFactory.spawn("texts", {"type": "sensor.other.v2x_custom"}, others, other)
         assert hears.is_event_sensor()
         assert texts.is_event_sensor()
+        assert isinstance(speaker, CustomV2x)
         with pytest.raises(ValueError, match="99 bytes"):
             speaker.send("ä" * 50)
         speaker.send("brake")

@@ -32,11 +32,15 @@ class Message:
         self.value = value
 
 
+NOBODY: Any = None
+"""Carries a sensor that does not ask who does."""
+
+
 class Steady(BaseSensor):
     """Speaks at every tick, or at every n-th."""
 
     def __init__(self, name: str, interface: SensorInterface, ticks: int = 1) -> None:
-        super().__init__(name, {}, interface, None)
+        super().__init__(name, {}, interface, NOBODY)
         self.ticks_between_data = ticks
 
     def parse(self, data: Message) -> Any:
@@ -47,7 +51,7 @@ class Eventful(BaseSensor):
     """Speaks when something happens; its value is its strength."""
 
     def __init__(self, name: str, interface: SensorInterface) -> None:
-        super().__init__(name, {}, interface, None)
+        super().__init__(name, {}, interface, NOBODY)
 
     def is_event_sensor(self) -> bool:
         return True
@@ -238,7 +242,7 @@ def test_a_sensor_that_fails_to_deliver_names_itself_its_frame_and_the_wait() ->
 
 def test_the_same_frame_can_be_read_twice_and_pseudo_sensors_are_computed_once() -> None:
     interface = SensorInterface()
-    sensor, pseudo = Steady("camera", interface), Counting("count", {}, interface, None)
+    sensor, pseudo = Steady("camera", interface), Counting("count", {}, interface, NOBODY)
     sensor.callback(Message(3, "x"))
     assert interface.get_data(3) == interface.get_data(3) == {"camera": (3, "x"), "count": (3, 30)}
     assert pseudo.calls == 1
@@ -314,10 +318,10 @@ def test_a_users_own_sensor_is_found_by_its_type_and_by_its_path() -> None:
             return gymnasium.spaces.Box(0.0, 1.0, (1,), np.float32)
 
     interface = SensorInterface()
-    sensor = SensorFactory.spawn("speed", {"type": "sensor.test.speed"}, interface, None)
+    sensor = SensorFactory.spawn("speed", {"type": "sensor.test.speed"}, interface, NOBODY)
     assert isinstance(sensor, Speed)
     assert sensor.space().contains(interface.get_data(1)["speed"][1])
-    by_path = SensorFactory.spawn("two", {"type": f"{__name__}:Counting"}, interface, None)
+    by_path = SensorFactory.spawn("two", {"type": f"{__name__}:Counting"}, interface, NOBODY)
     assert type(by_path).__name__ == "Counting"
 
 
@@ -325,11 +329,11 @@ def test_an_unknown_type_is_named_with_the_nearest() -> None:
     from rllib_integration.sensors import SensorFactory
 
     with pytest.raises(RuntimeError, match=r"'sensor\.camera\.rbg'.*'sensor\.camera\.rgb'"):
-        SensorFactory.spawn("camera", {"type": "sensor.camera.rbg"}, SensorInterface(), None)
+        SensorFactory.spawn("camera", {"type": "sensor.camera.rbg"}, SensorInterface(), NOBODY)
     with pytest.raises(RuntimeError, match="no_such_module"):
-        SensorFactory.spawn("mine", {"type": "no_such_module:Thing"}, SensorInterface(), None)
+        SensorFactory.spawn("mine", {"type": "no_such_module:Thing"}, SensorInterface(), NOBODY)
     with pytest.raises(RuntimeError, match="needs a type"):
-        SensorFactory.spawn("mine", {}, SensorInterface(), None)
+        SensorFactory.spawn("mine", {}, SensorInterface(), NOBODY)
 
 
 class Announcing(EventSensor):
@@ -337,7 +341,8 @@ class Announcing(EventSensor):
 
     def _spawn(self, attributes):
         self.sent = 0
-        self.sensor = SimpleNamespace(get_angular_velocity=lambda: carla.Vector3D(x=self.sent))
+        told: Any = SimpleNamespace(get_angular_velocity=lambda: carla.Vector3D(x=self.sent))
+        self.sensor = told
 
     def parse(self, data):
         return data.frame
@@ -346,7 +351,7 @@ class Announcing(EventSensor):
 def test_a_step_waits_for_the_events_that_the_server_has_announced(monkeypatch):
     monkeypatch.setattr(sensor_interface, "EVENT_SECONDS", PATIENCE)
     interface = SensorInterface()
-    sensor = Announcing("bumper", {}, interface, None)
+    sensor = Announcing("bumper", {}, interface, NOBODY)
     interface.counts_events, sensor.sent = True, 2
     messages = [SimpleNamespace(frame=3), SimpleNamespace(frame=4)]
     threads = [threading.Timer(0.05 * n, sensor._receive, [message]) for n, message in enumerate(messages, 1)]
@@ -361,7 +366,7 @@ def test_a_step_waits_for_the_events_that_the_server_has_announced(monkeypatch):
 
 def test_an_announced_event_that_never_comes_is_missed_once(caplog):
     interface = SensorInterface()
-    sensor = Announcing("bumper", {}, interface, None)
+    sensor = Announcing("bumper", {}, interface, NOBODY)
     interface.counts_events, sensor.sent = True, 1
     assert interface.get_data(1, timeout=0.05) == {}
     assert "'bumper': 1 events did not come within 0.05 s" in caplog.text
@@ -375,6 +380,7 @@ def test_a_destroyed_sensor_has_announced_nothing():
         raise RuntimeError("trying to operate on a destroyed actor")
 
     interface = SensorInterface()
-    sensor = Announcing("bumper", {}, interface, None)
-    interface.counts_events, sensor.sensor = True, SimpleNamespace(get_angular_velocity=fail)
+    sensor = Announcing("bumper", {}, interface, NOBODY)
+    destroyed: Any = SimpleNamespace(get_angular_velocity=fail)
+    interface.counts_events, sensor.sensor = True, destroyed
     assert interface.get_data(1) == {}

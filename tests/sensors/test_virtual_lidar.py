@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rllib_integration.roads.lanes import sample_lanes
 from rllib_integration.sensors import SensorFactory, SensorInterface
 from rllib_integration.sensors.road_field import EdgeRays, RoadField
-from rllib_integration.sensors.virtual_lidar import ray_angles
+from rllib_integration.sensors.virtual_lidar import VirtualLidarSensor, ray_angles
 from rllib_integration.tracks import Track, racetrack_opendrive
 from tests.sensors.crossing_roads import BRIDGE_HEIGHT, crossing_roads
 
@@ -123,6 +123,7 @@ def test_far_from_the_last_place_the_rays_see_what_is_there(built_in_town: carla
 def test_rays_begin_at_the_bumpers_and_go_from_left_to_right(hero: carla.Actor, interface: SensorInterface) -> None:
     sensor = SensorFactory.spawn("lidar", {**DENSE, "format": "metres"}, interface, hero)
     pose, box = hero.get_transform(), hero.bounding_box
+    assert isinstance(sensor, VirtualLidarSensor)
     distances = sensor.cast(pose)
     assert distances.shape == SensorFactory.space({**DENSE}).shape == (178,)
     lines = sensor.rays()

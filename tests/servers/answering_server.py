@@ -45,8 +45,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("-carla-rpc-port", type=int, required=True)
     parser.add_argument("--version", default="0.9.16")
-    for act in ACTS:
-        parser.add_argument(f"--{act}-after", type=int, default=0)
+    for name in ACTS:
+        parser.add_argument(f"--{name}-after", type=int, default=0)
     parser.add_argument("--children", type=int, default=0)
     options, _ = parser.parse_known_args()
     print("arguments:", sys.argv[1:], flush=True)
@@ -64,6 +64,7 @@ def main() -> None:
                 unpackers[connection] = msgpack.Unpacker()
                 selector.register(connection, selectors.EVENT_READ)
                 continue
+            assert isinstance(key.fileobj, socket.socket)
             connection = key.fileobj
             try:
                 received = connection.recv(65536)

@@ -21,7 +21,7 @@ def new_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serv
     made: list[CarlaServer] = []
 
     def create(behaviour: str = "works", server: list[str] = ANSWERING, **section: Any) -> CarlaServer:
-        core_config = {key: section.pop(key) for key in ("show_display", "timeout") if key in section}
+        core_config: dict[str, Any] = {key: section.pop(key) for key in ("show_display", "timeout") if key in section}
         if section.get("kind", "packaged") == "packaged" and "carla_root" not in section:
             section["carla_root"] = str(make_install(tmp_path / f"CARLA {behaviour}", behaviour, server))
         section = {"kind": "packaged", "log_folder": str(tmp_path / "logs"), "start_timeout": 120, **section}

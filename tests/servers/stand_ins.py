@@ -8,6 +8,10 @@ from pathlib import Path
 
 import psutil
 
+from rllib_integration.servers import CarlaServer
+from rllib_integration.servers.started_server import StartedServer
+from tests.known import present
+
 ANSWERING_SERVER = Path(__file__).with_name("answering_server.py")
 EMBEDDED = ["env", f"PYTHONPATH={Path(__file__).parents[2]}", sys.executable, "-m", "minicarla"]
 ANSWERING = [sys.executable, str(ANSWERING_SERVER)]
@@ -30,6 +34,12 @@ def make_install(folder: Path, behaviour: str, server: list[str] = ANSWERING, na
     launcher.write_text("#!/bin/bash\n" + _SCRIPTS[behaviour].format(server=shlex.join(server)))
     launcher.chmod(0o755)
     return folder
+
+
+def supervisor_of(server: CarlaServer | None) -> int:
+    """Process id of what watches over a server of this machine."""
+    assert isinstance(server, StartedServer)
+    return present(server.supervisor_pid)
 
 
 def below(pid: int) -> list[psutil.Process]:

@@ -20,8 +20,9 @@ from rllib_integration.carla_env import CarlaEnv
 from rllib_integration.servers.cleanup import await_ends
 from rllib_integration.servers.probe import is_listening
 from tests.experiments import PoseExperiment
+from tests.known import present
 from tests.patience import PATIENCE
-from tests.servers.stand_ins import EMBEDDED, make_install
+from tests.servers.stand_ins import EMBEDDED, make_install, supervisor_of
 
 TIMEOUT = 5.0
 _SENSORS = {"collision": {"type": "sensor.other.collision"}, "position": {"type": "sensor.other.gnss"}}
@@ -53,7 +54,7 @@ class Fleet:
 
     def server_process(self, index: int) -> psutil.Process:
         """The server proper of one environment, below its launcher script."""
-        return psutil.Process(self.envs[index].core.server.pid).children()[0]
+        return psutil.Process(present(self.envs[index].core.server).pid).children()[0]
 
     def run(self, steps: int, until: Callable[[], bool] = lambda: False) -> None:
         """Let every environment make so many steps, or fewer if `until` says so."""
@@ -99,8 +100,8 @@ def test_each_loss_costs_one_episode_of_one_environment_and_leaves_nothing_behin
     servers, ports = [], []
 
     def lose(index: int, number: signal.Signals) -> None:
-        server = fleet.envs[index].core.server
-        servers.extend(psutil.Process(server.supervisor_pid).children(recursive=True))
+        server = present(fleet.envs[index].core.server)
+        servers.extend(psutil.Process(supervisor_of(server)).children(recursive=True))
         ports.append(server.port)
         before = fleet.lost[index]
         fleet.server_process(index).send_signal(number)

@@ -16,9 +16,10 @@ import pytest
 from rllib_integration.processes.supervised import SUPERVISOR
 from rllib_integration.servers import kill_all_servers
 from rllib_integration.servers.cleanup import await_ends
+from tests.known import present
 from tests.patience import PATIENCE
 from tests.servers.conftest import ServerFactory
-from tests.servers.stand_ins import ANSWERING, below, make_install
+from tests.servers.stand_ins import ANSWERING, below, make_install, supervisor_of
 
 _WORKER = """
 import os, signal, sys
@@ -42,8 +43,12 @@ class Worker:
     def __init__(self, tmp_path: Path, behaviour: str, ending: str = "wait", setup: str = "") -> None:
         install = make_install(tmp_path / behaviour, behaviour, [*ANSWERING, "--children", "2"])
         arguments = [sys.executable, "-c", f"{setup}\n{_WORKER}", str(install), str(tmp_path), ending]
-        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        self.process = subprocess.Popen(arguments, text=True, start_new_session=True, **pipes)
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(
+            arguments, text=True, start_new_session=True, stdin=pipe, stdout=pipe, stderr=pipe
+        )
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
         line = self.process.stdout.readline()
         assert line, self.process.stderr.read()
         self.supervisor, self.port = map(int, line.split())
@@ -72,8 +77,8 @@ def test_fault_5_a_signal_to_the_worker_ends_its_server_and_all_below_it(
 
 @pytest.mark.parametrize("worker", [("works", "raise"), ("works", "exit")], indirect=True)
 def test_a_worker_that_raises_or_leaves_takes_its_server_with_it(worker: Worker) -> None:
-    worker.process.stdin.write("\n")
-    worker.process.stdin.flush()
+    present(worker.process.stdin).write("\n")
+    present(worker.process.stdin).flush()
     assert await_ends(worker.tree, PATIENCE) == []
 
 
@@ -128,7 +133,7 @@ def test_a_server_outlives_the_thread_that_started_it(new_server: ServerFactory)
 def test_a_frozen_server_is_ended_too(new_server: ServerFactory) -> None:
     server = new_server(extra_arguments=["--freeze-after", "2"])
     server.start()
-    tree = below(server.supervisor_pid)
+    tree = below(supervisor_of(server))
     server.stop()
     assert await_ends(tree, PATIENCE) == []
 
@@ -137,8 +142,8 @@ def test_a_frozen_server_is_ended_too(new_server: ServerFactory) -> None:
 def test_a_server_whose_supervisors_are_stopped_too_is_ended_with_them(new_server: ServerFactory, stopped: str) -> None:
     server = new_server(extra_arguments=["--children", "2"])
     server.start()
-    tree = below(server.supervisor_pid)
-    outer = psutil.Process(server.supervisor_pid)
+    tree = below(supervisor_of(server))
+    outer = psutil.Process(supervisor_of(server))
     for process in {"all": tree, "outer": [outer], "inner": outer.children()}[stopped]:
         process.suspend()
     server.stop()
@@ -163,7 +168,7 @@ def test_fault_4_kill_all_servers_ends_this_process_trees_servers_and_no_other(
     stranger = subprocess.Popen([*ANSWERING, "-carla-rpc-port=0", "CarlaUE4-Linux-Shipping"], stdout=subprocess.DEVNULL)
     own = new_server()
     own.start()
-    ours = [*below(own.supervisor_pid), *worker.tree]
+    ours = [*below(supervisor_of(own)), *worker.tree]
     try:
         assert kill_all_servers() == 2
         assert await_ends(ours, 0.0) == []

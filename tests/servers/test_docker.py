@@ -17,6 +17,7 @@ import pytest
 
 from rllib_integration.servers import ServerSettingsError, ServerStartError, create_server, placement
 from rllib_integration.servers.cleanup import await_ends
+from tests.known import present
 from tests.patience import PATIENCE
 from tests.servers.conftest import ServerFactory
 from tests.servers.stand_ins import make_install
@@ -80,7 +81,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Docker]:
     daemon = subprocess.Popen(
         [sys.executable, str(STAND_IN), "daemon", str(path), str(images)], stdout=subprocess.PIPE, text=True
     )
-    assert daemon.stdout.readline() == "ready\n"
+    assert present(daemon.stdout).readline() == "ready\n"
     docker = Docker(tmp_path, daemon)
     yield docker
     leftover = docker.processes()
@@ -140,7 +141,7 @@ def test_a_killed_workers_container_is_removed(docker: Docker, tmp_path: Path, p
         [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
-        assert worker.stdout.readline().startswith("rllib-integration-")
+        assert present(worker.stdout).readline().startswith("rllib-integration-")
         inside = docker.processes()
         assert len(inside) >= 2
         worker.send_signal(signal.SIGKILL)

@@ -18,6 +18,7 @@ from rllib_integration.servers.errors import ServerStartError, ServerVersionErro
 from rllib_integration.servers.probe import client_version
 from rllib_integration.traffic.handle import Traffic
 from tests.experiments import PoseExperiment
+from tests.known import actors_of
 from tests.patience import PATIENCE
 from tests.ports import free_port_pair
 
@@ -96,7 +97,7 @@ def test_its_town_and_the_actors_of_others_stay_also_when_it_hangs_for_a_while(
     env.close()
     client.get_world().wait_for_tick()
     assert client.get_world().get_settings() == found
-    assert [actor.id for actor in client.get_world().get_actors().filter("vehicle.*")] == [theirs.id]
+    assert [actor.id for actor in actors_of(client.get_world(), "vehicle.*")] == [theirs.id]
 
 
 WORKER = """
@@ -122,8 +123,8 @@ def test_a_killed_worker_leaves_it_as_it_was_found(section: dict[str, Any], carl
         world.get_blueprint_library().find("vehicle.audi.tt"), world.get_map().get_spawn_points()[0]
     )
     command = [sys.executable, "-c", WORKER, str(section["port"])]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, **pipes, text=True, start_new_session=True) as worker:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as worker:
         assert worker.stdout is not None
         assert worker.stderr is not None
         assert worker.stdout.readline() == "drives\n"
@@ -133,7 +134,7 @@ def test_a_killed_worker_leaves_it_as_it_was_found(section: dict[str, Any], carl
         worker.stderr.read()  # until the last process below it has gone, the one that tidies up included
     world.tick()
     assert world.get_settings() == found
-    assert [actor.id for actor in world.get_actors().filter("vehicle.*")] == [theirs.id]
+    assert [actor.id for actor in actors_of(world, "vehicle.*")] == [theirs.id]
     theirs.destroy()
 
 
@@ -148,7 +149,7 @@ def test_traffic_is_removed_from_it_when_its_worker_is_gone(
     traffic.helper.connection.close()
     assert traffic.helper.wait(PATIENCE) == 0
     world.tick()
-    assert [actor.type_id for actor in world.get_actors() if "traffic" not in actor.type_id] == ["spectator"]
+    assert [actor.type_id for actor in actors_of(world) if "traffic" not in actor.type_id] == ["spectator"]
 
 
 def test_traffic_that_cannot_be_removed_ends_all_the_same(start_server: Callable[..., Any]) -> None:

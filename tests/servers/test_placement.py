@@ -9,6 +9,7 @@ import pytest
 
 from rllib_integration.servers import ServerSettingsError, placement
 from rllib_integration.servers.ports import ByteLocks
+from tests.known import present
 
 
 @pytest.fixture(autouse=True)
@@ -30,21 +31,21 @@ def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("smi")
 def test_servers_spread_over_the_gpus_starting_with_the_emptiest() -> None:
-    slots = [placement.choose_gpu("auto") for _ in range(7)]
+    slots = [present(placement.choose_gpu("auto")) for _ in range(7)]
     assert [slot.index for slot in slots] == [1, 2, 0, 1, 2, 0, 1]
     slots[2].release()
-    assert placement.choose_gpu("auto").index == 0
+    assert present(placement.choose_gpu("auto")).index == 0
 
 
 @pytest.mark.usefixtures("smi")
 def test_only_the_gpus_that_ray_gave_the_worker_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2")
-    assert [placement.choose_gpu("auto").index for _ in range(4)] == [2, 0, 2, 0]
+    assert [present(placement.choose_gpu("auto")).index for _ in range(4)] == [2, 0, 2, 0]
 
 
 @pytest.mark.usefixtures("smi")
 def test_a_gpu_can_be_chosen_by_index_any_number_of_times() -> None:
-    assert [placement.choose_gpu(2).index for _ in range(3)] == [2, 2, 2]
+    assert [present(placement.choose_gpu(2)).index for _ in range(3)] == [2, 2, 2]
 
 
 @pytest.mark.usefixtures("smi")
@@ -56,7 +57,7 @@ def test_a_gpu_that_is_not_there_gets_a_sentence() -> None:
 def test_an_only_gpu_is_left_to_carlas_own_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(placement, "gpu_memory_in_use", lambda: {0: 10})
     assert placement.choose_gpu("auto") is None
-    assert placement.choose_gpu(0).index == 0
+    assert present(placement.choose_gpu(0)).index == 0
 
 
 def test_without_nvidia_smi_the_choice_is_left_to_carla(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,12 +69,12 @@ def test_every_worker_gets_a_core_of_its_own_while_some_are_left(monkeypatch: py
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)))
     slots = [placement.lease_core("auto") for _ in range(5)]
     assert [slot and slot.index for slot in slots] == [5, 4, 3, 2, None]
-    slots[1].release()
-    assert placement.lease_core("auto").index == 4
+    present(slots[1]).release()
+    assert present(placement.lease_core("auto")).index == 4
 
 
 def test_a_small_machine_keeps_its_cores_shared_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
     assert placement.lease_core("auto") is None
     assert placement.lease_core(False) is None
-    assert placement.lease_core(True).index in {0, 1}
+    assert present(placement.lease_core(True)).index in {0, 1}

@@ -22,9 +22,10 @@ from rllib_integration.servers import (
 )
 from rllib_integration.servers.cleanup import await_ends
 from rllib_integration.servers.packaged import PackagedServer
+from tests.known import present
 from tests.patience import PATIENCE
 from tests.servers.conftest import ServerFactory
-from tests.servers.stand_ins import below
+from tests.servers.stand_ins import below, supervisor_of
 
 KeeperFactory = Callable[..., ServerPool]
 
@@ -44,7 +45,7 @@ def new_keeper(new_server: ServerFactory, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 def kill(server: CarlaServer) -> None:
-    os.kill(server.pid, signal.SIGKILL)
+    os.kill(present(server.pid), signal.SIGKILL)
     server.wait_for_exit(PATIENCE)
 
 
@@ -52,13 +53,13 @@ def test_the_same_server_is_handed_out_while_it_runs(new_keeper: KeeperFactory) 
     kept = new_keeper()
     server = kept.acquire()
     assert kept.acquire() is server
-    assert kept.calls.call(server.exit_status) is None
+    assert present(kept.calls).call(server.exit_status) is None
 
 
 def test_a_dead_server_is_replaced_and_nothing_of_it_is_left(new_keeper: KeeperFactory) -> None:
     kept = new_keeper()
     first = kept.acquire()
-    tree = below(first.supervisor_pid)
+    tree = below(supervisor_of(first))
     kill(first)
     second = kept.acquire()
     assert second is not first
@@ -72,7 +73,7 @@ def test_a_dead_server_is_replaced_and_nothing_of_it_is_left(new_keeper: KeeperF
 def test_a_frozen_server_is_ended_when_it_is_reported(new_keeper: KeeperFactory) -> None:
     kept = new_keeper()
     first = kept.acquire()
-    tree = below(first.supervisor_pid)
+    tree = below(supervisor_of(first))
     for process in psutil.Process(first.pid).children(recursive=True):
         process.suspend()
     kept.failed(ServerHangError("it did not answer"))
@@ -146,7 +147,7 @@ def test_a_server_that_has_grown_is_replaced_at_an_episodes_end(new_keeper: Keep
 
 def ready_spare(kept: ServerPool) -> CarlaServer:
     kept.episode_began()
-    return kept._next.result()
+    return present(kept._next).result()
 
 
 def test_a_spare_server_takes_over_at_once_and_is_replaced_when_the_next_episode_has_begun(

@@ -16,6 +16,7 @@ import pytest
 
 from rllib_integration.servers import ports
 from rllib_integration.servers.errors import PortLeaseError
+from tests.known import present
 
 _HOLDER = """
 import os, random, sys
@@ -32,8 +33,9 @@ sys.stdin.read()
 
 def holder(*words: str) -> subprocess.Popen[str]:
     """A process that leases so many blocks, says which, and keeps them until its input ends."""
-    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    return subprocess.Popen([sys.executable, "-c", _HOLDER, *words], text=True, **pipes)
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", _HOLDER, *words]
+    return subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe)
 
 
 @pytest.fixture
@@ -138,7 +140,7 @@ def test_fault_2_equally_seeded_workers_draw_different_blocks() -> None:
 def test_fault_2_workers_that_lease_at_once_share_nothing() -> None:
     holders = [holder("20") for _ in range(4)]
     try:
-        firsts = [int(word) for process in holders for word in process.stdout.readline().split()]
+        firsts = [int(word) for process in holders for word in present(process.stdout).readline().split()]
     finally:
         for process in holders:
             process.communicate()
@@ -150,7 +152,7 @@ def test_fault_2_workers_that_lease_at_once_share_nothing() -> None:
 def test_a_lease_ends_with_a_killed_worker_although_its_forked_child_lives_on() -> None:
     process = holder("1", "fork")
     try:
-        first, child = int(process.stdout.readline()), int(process.stderr.readline())
+        first, child = int(present(process.stdout).readline()), int(present(process.stderr).readline())
         assert not ports._LOCKS.try_lock(first, 3)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()

@@ -14,7 +14,7 @@ import ray
 
 from rllib_integration.servers.cleanup import await_ends
 from tests.patience import PATIENCE
-from tests.servers.stand_ins import ANSWERING, below, make_install
+from tests.servers.stand_ins import ANSWERING, below, make_install, supervisor_of
 
 
 class Runner:
@@ -29,7 +29,7 @@ class Runner:
 
     def processes(self) -> tuple[int, int]:
         """Ids of this actor's process and of its server's supervisor."""
-        return os.getpid(), self.server.supervisor_pid
+        return os.getpid(), supervisor_of(self.server)
 
 
 @pytest.fixture(scope="module")

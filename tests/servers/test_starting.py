@@ -12,6 +12,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import carla
 import pytest
@@ -29,13 +30,14 @@ from rllib_integration.servers import (
     started_server,
     starting,
 )
+from tests.known import present
 from tests.patience import PATIENCE
 from tests.servers.conftest import ServerFactory
 from tests.servers.stand_ins import ANSWERING, make_install
 
 
-def command_line(log_path: Path) -> str:
-    return next(line for line in log_path.read_text().splitlines() if line.startswith("arguments:"))
+def command_line(log_path: Path | None) -> str:
+    return next(line for line in present(log_path).read_text().splitlines() if line.startswith("arguments:"))
 
 
 def test_a_started_server_answers_a_client_on_its_leased_port(new_server: ServerFactory) -> None:
@@ -183,7 +185,7 @@ def test_a_server_answers_until_it_freezes_or_dies(new_server: ServerFactory) ->
     for server in (frozen, dead):
         server.start()
         assert server.answers()
-    os.kill(dead.pid, signal.SIGKILL)
+    os.kill(present(dead.pid), signal.SIGKILL)
     dead.wait_for_exit(PATIENCE)
     assert not frozen.answers(0.3)
     assert not dead.answers()
@@ -192,7 +194,7 @@ def test_a_server_answers_until_it_freezes_or_dies(new_server: ServerFactory) ->
 def test_fault_5_a_killed_servers_obituary_names_the_signal(new_server: ServerFactory) -> None:
     server = new_server(server=ANSWERING)
     server.start()
-    os.kill(server.pid, signal.SIGKILL)
+    os.kill(present(server.pid), signal.SIGKILL)
     assert server.wait_for_exit(PATIENCE) == -signal.SIGKILL
     assert "signal 9 (SIGKILL)" in server.exit_report()
 
@@ -358,7 +360,8 @@ class StartingServer:
         return Health(min(self._now, self._seconds), active=False, stopped=False)
 
     def wait_until_given_up(self) -> str:
-        patience = starting._Patience(self)
+        server: Any = self
+        patience = starting._Patience(server)
         try:
             while True:
                 self._now += min(1.0, patience.remaining("silent"))

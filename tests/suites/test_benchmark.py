@@ -53,8 +53,8 @@ def test_a_rule_drives_the_routes_and_the_same_command_goes_on(
     routes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "result"
-    words = (str(routes), "rule", "--workers", "1", "--output", str(folder))
-    words += ("--set", "env_config.carla.server=embedded")
+    words = [str(routes), "rule", "--workers", "1", "--output", str(folder)]
+    words += ["--set", "env_config.carla.server=embedded"]
     assert run(*words) == 0
     records = [json.loads(line) for line in (folder / "episodes.jsonl").read_text().splitlines()]
     assert [record["end"] for record in records] == ["goal", "goal"]

@@ -10,7 +10,9 @@ import pytest
 from rllib_integration.base_experiment import resolve_experiment_config
 from rllib_integration.carla_core import CarlaCore
 from rllib_integration.config.merging import ConfigError
+from rllib_integration.sensors.virtual_lidar import VirtualLidarSensor
 from rllib_integration.tracks import Track
+from tests.known import of_kind
 
 MICROLINO = "vehicle.micro.microlino"
 
@@ -37,13 +39,13 @@ def test_a_server_that_does_not_list_a_race_track_builds_the_same_one(
 ) -> None:
     begin(core, "Racetrack01")
     known, pose = core.map.to_opendrive(), core.hero.get_transform()
-    measured = core.sensor_interface.sensors["lidar"].cast(pose)
+    measured = of_kind(VirtualLidarSensor, core.sensor_interface.sensors["lidar"]).cast(pose)
     begin(core, "Minitown")
     monkeypatch.setattr(core.connection, "available_towns", ["/Game/Carla/Maps/Minitown"])
     begin(core, "Racetrack01")
     assert core.map.to_opendrive() == known
     assert core.town == "Racetrack01"
-    assert (core.sensor_interface.sensors["lidar"].cast(pose) == measured).all()
+    assert (of_kind(VirtualLidarSensor, core.sensor_interface.sensors["lidar"]).cast(pose) == measured).all()
     place = core.hero.get_location()
     assert abs(Track.of_map(core.map).locate(place.x, place.y, place.z, 0.0).lateral) < 3.5
     begin(core, "Racetrack02")

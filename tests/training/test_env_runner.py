@@ -23,7 +23,7 @@ from rllib_integration.training.env_runner import CarlaEnvRunner
 from rllib_integration.training.rl_modules import PICTURE_MODULES
 
 CALLS, STEPS = 4, 10
-STEERING = spaces.Box(np.float32([-2.0, 0.0]), np.float32([2.0, 5.0]))
+STEERING = spaces.Box(np.array([-2.0, 0.0], np.float32), np.array([2.0, 5.0], np.float32))
 MODEL = {"conv_filters": [[8, 8, 4], [16, 4, 2]], "head_fcnet_hiddens": [16]}
 
 

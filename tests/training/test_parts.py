@@ -33,6 +33,8 @@ from rllib_integration.training.progress import Figure, Meter, progress_line
 from rllib_integration.training.run_log import RunLog, flatten, git_state
 from rllib_integration.training.sampling_watch import why_no_steps
 from rllib_integration.training.stop_rules import Progress, StopRules, format_duration, parse_duration
+from rllib_integration.vector_env import CarlaProcessVectorEnv
+from tests.known import of_kind
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,6 +111,7 @@ def test_the_progress_line_has_its_figures_and_marks_what_is_not_known() -> None
 
 
 def test_a_run_without_a_step_says_why_that_is() -> None:
+    steps, healthy = 100, 2
     group = SimpleNamespace(num_remote_workers=lambda: 2, num_healthy_remote_workers=lambda: healthy)
     algorithm: Any = SimpleNamespace(
         iteration=0,
@@ -116,7 +119,6 @@ def test_a_run_without_a_step_says_why_that_is() -> None:
         env_runner_group=group,
         config=SimpleNamespace(sample_timeout_s=60.0),
     )
-    steps, healthy = 100, 2
     meter = Meter(algorithm)
     assert not meter.iterated_in_vain()  # a restored run may have come far enough
     algorithm.iteration = 1
@@ -225,7 +227,7 @@ def test_environments_in_processes_have_seeds_and_towns_of_their_own(monkeypatch
     context.run(in_processes.set, True)
     environments = context.run(make_env, {**config, "num_envs": 2})
     try:
-        made = environments.get_attr("config")
+        made = of_kind(CarlaProcessVectorEnv, environments).get_attr("config")
     finally:
         environments.close()
     assert [one["experiment"]["town"] for one in made] == ["Town01", "Town02"]

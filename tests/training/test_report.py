@@ -54,19 +54,21 @@ def test_the_picture_has_a_panel_for_all_that_the_runs_tell(tmp_path: Path) -> N
     shown = {axis.get_ylabel(): axis for axis in figure.axes if axis.get_visible()}
     assert "driving score" not in shown
     assert "distance of an episode [m]" in shown
-    collisions = {line.get_label(): line.get_ydata() for line in shown["infractions a kilometre"].get_lines()}
+    collisions = {
+        line.get_label(): np.asarray(line.get_ydata()) for line in shown["infractions a kilometre"].get_lines()
+    }
     assert collisions["collisions vehicle"][-1] == pytest.approx(2.0)
     assert max(collisions["red lights run"], default=0.0) == 0.0
     assert [line.get_label() for line in shown["sum over an episode"].get_lines()] == ["speed"]
-    assert list(shown["greedy: median distance [m]"].get_lines()[1].get_ydata()) == [101.0]
+    assert np.asarray(shown["greedy: median distance [m]"].get_lines()[1].get_ydata()).tolist() == [101.0]
 
 
 def test_a_band_shows_the_spread_of_the_seeds_as_far_as_all_of_them_came(tmp_path: Path) -> None:
     folders = [write_run(tmp_path / "a", 0), write_run(tmp_path / "b", 1, iterations=8)]
     axis = draw(group_runs([read_run(folder) for folder in folders])).axes[0]
-    x, mean = axis.get_lines()[0].get_data()
+    x, mean = map(np.asarray, axis.get_lines()[0].get_data())
     assert (x[-1], mean[-1]) == (8000.0, 80.5)
-    corners = axis.collections[0].get_paths()[0].vertices
+    corners = np.asarray(axis.collections[0].get_paths()[0].vertices)
     assert sorted({y for x, y in corners if x == 8000.0}) == [80.0, 81.0]
 
 
@@ -78,8 +80,8 @@ def test_the_newest_ends_are_shown_in_time_and_place(tmp_path: Path, monkeypatch
     assert places.yaxis_inverted()  # CARLA's y axis points down on a map
     (points,) = places.collections
     assert points.get_label() == "time_limit (3)"
-    assert points.get_offsets()[:, 0].tolist() == [8.0, 9.0, 10.0]
-    left_lane = shown["a: how episodes ended"].collections[0].get_paths()[0].vertices
+    assert np.asarray(points.get_offsets())[:, 0].tolist() == [8.0, 9.0, 10.0]
+    left_lane = np.asarray(shown["a: how episodes ended"].collections[0].get_paths()[0].vertices)
     assert left_lane[left_lane[:, 0] == 3000.0, 1].max() == 1.0
     assert left_lane[left_lane[:, 0] == 8000.0, 1].max() == 0.0
 

@@ -199,7 +199,7 @@ def test_a_restored_run_goes_on_counting_also_when_its_env_runner_dies_and_nothi
 
 def listening_sockets(processes: list[psutil.Process]) -> list[tuple[str, str, int]]:
     """Program, address and port of all TCP and UDP sockets on which anybody could be heard."""
-    found = []
+    found: list[tuple[str, str, int]] = []
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             for connection in process.net_connections("inet"):

@@ -19,6 +19,7 @@ from rllib_integration.telemetry.town_mesh import load_town
 from rllib_integration.viewer.clip import Clip
 from rllib_integration.viewer.run_record import Curves, describe_run
 from tests.experiments import PoseExperiment
+from tests.known import present
 from tests.patience import PATIENCE
 
 STEPS = 12
@@ -63,7 +64,7 @@ def test_an_environment_tells_only_while_somebody_watches(env, run):
     assert step["r"] == pytest.approx(reward, abs=1e-3)
     assert sum(step["parts"].values()) == pytest.approx(reward, abs=1e-3)
     assert picture["name"] == "sensor bird"
-    assert kind_of(message_of(picture, ["sensor bird"])) == Kind.PICTURE
+    assert kind_of(present(message_of(picture, ["sensor bird"]))) == Kind.PICTURE
     env.close()
     assert list((run / LIVE_FOLDER).glob("*")) == []
 
@@ -106,7 +107,7 @@ def test_a_recorded_episode_says_what_became_of_it(env, run):
     while not env.step(3)[3]:
         pass
     (path,) = (run / REPLAYS_FOLDER).iterdir()
-    about = read_about(path)
+    about = present(read_about(path))
     assert (about["label"], about["end"], about["steps"], about["town"]) == (
         "Worst / of all",
         "truncated",
@@ -120,7 +121,7 @@ def test_a_recorded_episode_says_what_became_of_it(env, run):
 
 def test_what_is_no_recorded_episode_is_left_out(tmp_path):
     path = write_replay(tmp_path, {"label": "good"}, [pack(Kind.STEP, {"n": 1})])
-    assert read_about(path)["label"] == "good"
+    assert present(read_about(path))["label"] == "good"
     path.write_bytes(path.read_bytes()[:9])
     assert read_about(path) is None
     path.write_bytes(b"")

@@ -71,7 +71,9 @@ def test_no_path_leads_out_of_the_page(viewer, path):
 
 
 def test_it_listens_on_loopback_alone(viewer):
-    others = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)} - {"127.0.0.1"}
+    others = {str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)} - {
+        "127.0.0.1"
+    }
     for address in others:
         with pytest.raises(OSError):
             socket.create_connection((address, viewer.port), 1.0)

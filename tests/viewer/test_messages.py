@@ -9,7 +9,7 @@ from rllib_integration.telemetry.messages import Kind, MessageError, head_of, ki
 
 
 def test_a_message_comes_apart_as_it_was_packed():
-    arrays = [
+    arrays: list[np.ndarray] = [
         np.arange(7, dtype=np.uint8),
         np.arange(6, dtype=np.float32).reshape(2, 3),
         np.zeros((0, 4), np.int16),

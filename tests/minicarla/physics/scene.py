@@ -44,7 +44,7 @@ def sedan(count: int = 1) -> np.ndarray:
     return vehicles(*["vehicle.lincoln.mkz_2020"] * count)
 
 
-def launch(rows: np.ndarray, speed: float) -> None:
+def launch(rows: np.ndarray, speed: float | np.ndarray) -> None:
     """Lets vehicles have this speed forward at the next tick."""
     rows["target_velocity"] = 1
     rows["target_vx"], rows["target_vy"] = speed * np.cos(rows["yaw"]), speed * np.sin(rows["yaw"])

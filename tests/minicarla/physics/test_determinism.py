@@ -41,7 +41,7 @@ def fingerprint() -> str:
 
 def _add(digest: hashlib._Hash, rows: np.ndarray) -> None:
     # by field: what lies between the fields is nobody's
-    for name in rows.dtype.names:
+    for name in rows.dtype.names or ():
         digest.update(np.ascontiguousarray(rows[name]).tobytes())
 
 

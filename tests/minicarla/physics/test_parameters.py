@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
-from minicarla.physics.parameters import PhysicsControlError, apply_physics_control, physics_control
+from minicarla.physics.parameters import PhysicsControlError, WheelControl, apply_physics_control, physics_control
 from minicarla.physics.telemetry import telemetry, wheel_pitch_angle, wheel_steer_angle
+from tests.known import of_kind
 from tests.minicarla.physics.scene import GRAVITY, Scene, launch, sedan, vehicle_facts, vehicles
 
 
-def _with(row: np.void, **changes: object) -> None:
+def _with(row: np.void, **changes: Any) -> None:
     apply_physics_control(row, physics_control(row)._replace(**changes))
 
 
-def _with_wheels(row: np.void, **changes: float) -> None:
-    _with(row, wheels=[wheel._replace(**changes) for wheel in physics_control(row).wheels])
+def _wheels(row: np.void) -> list[WheelControl]:
+    return [of_kind(WheelControl, wheel) for wheel in physics_control(row).wheels]
+
+
+def _with_wheels(row: np.void, **changes: Any) -> None:
+    _with(row, wheels=[wheel._replace(**changes) for wheel in _wheels(row)])
 
 
 def test_applying_what_was_read_changes_nothing_for_any_vehicle():
@@ -84,12 +90,12 @@ def test_a_slippery_road_still_brakes():
 
 def test_a_trigger_s_friction_is_what_the_wheels_show_and_ends_with_it():
     row = sedan()[0]
-    own = physics_control(row).wheels[0].tire_friction
+    own = _wheels(row)[0].tire_friction
     row["friction_override"] = 0.2
-    assert {wheel.tire_friction for wheel in physics_control(row).wheels} == {0.2}
+    assert {wheel.tire_friction for wheel in _wheels(row)} == {0.2}
     _with(row, mass=1500.0)  # what was read inside the trigger is applied there
     row["friction_override"] = -1.0
-    assert physics_control(row).wheels[0].tire_friction == own
+    assert _wheels(row)[0].tire_friction == own
 
 
 def test_a_soft_tread_accelerates_less():

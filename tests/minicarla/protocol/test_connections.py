@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import msgpack
 import pytest
@@ -103,7 +104,7 @@ def test_a_subscriber_that_does_not_read_loses_whole_old_messages_and_delays_nob
     running.in_loop(lambda: queued.append(running.server.queued_bytes))
     assert received == list(range(40))
     assert queued[0] <= 5 * 2**20
-    late = []
+    late: list[Any] = []
     while not late or late[-1] != 39:
         message = _read(stopped, size)
         assert len(set(message)) == 1, "a message was cut"
@@ -150,7 +151,7 @@ def test_one_that_reads_nothing_takes_no_room_from_one_that_reads_late(running, 
     monkeypatch.setattr(stream_server, "MAX_QUEUED_IN_ALL", 16 * 2**20)
     size, count = 2**17, 64
     with running.subscribe(5) as stalled, running.subscribe(6) as late:
-        is_read = []
+        is_read: list[Any] = []
 
         def fill() -> None:
             for _ in range(40):

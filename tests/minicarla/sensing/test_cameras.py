@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from minicarla.sensing import SENSORS, SensorError, blur
+from minicarla.sensing.cameras import RgbCamera
 from minicarla.sensing.dvs import EVENT
-from tests.minicarla.sensing.world import Town, make_mount, make_view, street
+from tests.known import of_kind
+from tests.minicarla.sensing.world import Actors, Town, make_mount, make_view, street
 
 SIZE = {"image_size_x": "120", "image_size_y": "90"}
 
@@ -17,6 +19,10 @@ SIZE = {"image_size_x": "120", "image_size_y": "90"}
 def picture(kind, view, mount, **attributes):
     """uint8 (H, W, 4): blue, green, red, alpha."""
     return read(SENSORS[f"sensor.camera.{kind}"]({**SIZE, **attributes}).capture(view, mount)[0])
+
+
+def colour_camera(**attributes) -> RgbCamera:
+    return of_kind(RgbCamera, SENSORS["sensor.camera.rgb"]({**SIZE, **attributes}))
 
 
 def read(body, channels=4, dtype=np.uint8):
@@ -219,7 +225,7 @@ def test_lamps_behind_show_where_a_vehicle_turns_and_that_it_reverses(open_stree
     lamps = {}
     for name, flags in (("off", 0), ("left", 0x20), ("right", 0x10), ("reverse", 0x40)):
         view = make_view(open_street, vehicles=[{"type_id": type_id, "x": 6.0}], sun_altitude_angle=-30.0)
-        view.actors.flags[0] = flags
+        of_kind(Actors, view.actors).flags[0] = flags
         image = picture("rgb", view, make_mount(z=1.0), image_size_x=400, image_size_y=300, bloom_intensity=0)
         lamps[name] = image[..., 2::-1].astype(int)
     red, green = np.moveaxis(lamps["left"] - lamps["off"], -1, 0)[:2]
@@ -237,7 +243,7 @@ def test_the_high_beam_is_brighter_than_the_low_one(open_street):
     bright = []
     for flags in (0, 0x2, 0x6):
         view = make_view(open_street, vehicles=[{"x": -3.0}], sun_altitude_angle=-30.0)
-        view.actors.flags[0] = flags
+        of_kind(Actors, view.actors).flags[0] = flags
         bright.append(picture("rgb", view, make_mount(z=2.0, pitch=-10.0))[..., :3].mean())
     assert bright[0] < 0.8 * bright[1] < 0.7 * bright[2]
 
@@ -275,14 +281,14 @@ def test_an_open_door_stands_out_and_leaves_a_gap(open_street):
     closed = picture("instance_segmentation", view, make_mount(z=1.0), **sizes)[..., 1] == view.vehicles["id"][0]
     before = picture("rgb", view, make_mount(z=1.0), **sizes)
     view = view._replace(frame=2)
-    view.actors.doors[0] = 0b10  # front right, towards the camera
+    of_kind(Actors, view.actors).doors[0] = 0b10  # front right, towards the camera
     opened = picture("instance_segmentation", view, make_mount(z=1.0), **sizes)[..., 1] == view.vehicles["id"][0]
     after = picture("rgb", view, make_mount(z=1.0), **sizes)
     assert opened.sum() > closed.sum()
     dark = [((image[..., :3] < 40).all(axis=2) & closed).sum() for image in (before, after)]
     assert dark[1] > dark[0] + 100
     view = view._replace(frame=3)
-    view.actors.doors[0] = 0b01  # front left, beyond the car
+    of_kind(Actors, view.actors).doors[0] = 0b01  # front left, beyond the car
     assert (picture("rgb", view, make_mount(z=1.0), **sizes)[closed] == before[closed]).mean() > 0.95
 
 
@@ -399,7 +405,7 @@ def sharpness(image):
 )
 def test_what_is_out_of_focus_is_blurred(town, attributes, is_blurred):
     view, mount, size = make_view(town, vehicles=[{"x": 7.0}]), make_mount(z=1.0), {"image_size_x": "480"}
-    sharp, soft = (picture("rgb", view, mount, **size, **values) for values in ({}, attributes))
+    sharp, soft = picture("rgb", view, mount, **size), picture("rgb", view, mount, **size, **attributes)
     assert np.array_equal(sharp, soft) != is_blurred
     assert (sharpness(soft) < 0.8 * sharpness(sharp)) == is_blurred
     assert abs(soft[..., :3].mean() - sharp[..., :3].mean()) < 1.5
@@ -422,7 +428,7 @@ def test_the_diaphragm_gives_points_of_light_its_shape(town):
     ],
 )
 def test_a_shutter_smears_what_moves(town, attributes, is_smeared):
-    camera, plain = (SENSORS["sensor.camera.rgb"]({**SIZE, **values}) for values in (attributes, {}))
+    camera, plain = colour_camera(**attributes), colour_camera()
     mounts = make_mount(z=1.0), make_mount(z=1.0), make_mount(z=1.0, yaw=3.0)
     views = [make_view(town, time=0.05 * tick, vehicles=[{"x": 7.0}]) for tick in range(3)]
     first, standing, turning = (camera.picture(view, mount) for view, mount in zip(views, mounts))
@@ -440,7 +446,7 @@ def test_a_picture_blurred_band_by_band_is_the_same(town, monkeypatch, attribute
     pictures = []
     for pixels in (blur.BAND, 120 * 20):
         monkeypatch.setattr(blur, "BAND", pixels)
-        camera = SENSORS["sensor.camera.rgb"]({**SIZE, **attributes})
+        camera = colour_camera(**attributes)
         for tick in range(2):
             view = make_view(town, time=0.05 * tick, vehicles=[{"x": 7.0}])
             seen = camera.picture(view, make_mount(z=1.0, yaw=2.0 * tick, pitch=1.0 * tick))
@@ -453,7 +459,7 @@ def test_actors_too_small_for_the_shutter_stand_still(town):
     pictures = []
     for smallest in ("0.1", "100"):
         shutter = {"motion_blur_intensity": "1", "motion_blur_max_distortion": "10"}
-        camera = SENSORS["sensor.camera.rgb"]({**SIZE, **shutter, "motion_blur_min_object_screen_size": smallest})
+        camera = colour_camera(**shutter, motion_blur_min_object_screen_size=smallest)
         for tick in range(2):
             seen = camera.picture(make_view(town, time=0.05 * tick, vehicles=fast), make_mount(z=1.0))
         pictures.append(seen[40:54])

@@ -15,13 +15,15 @@ from minicarla.sensing.geodesy import mercator, transverse_mercator
 from tests.minicarla.sensing.world import field_map, make_mount, make_view
 
 
-def imu_readings(sensor, path, dt=0.05, **mount):
+def imu_readings(sensor, path, dt=0.05, **angles):
     """Readings along `path`: function of time to (x, y, z, velocity)."""
     out = []
     for tick in range(1, 6):
         place = path(tick * dt)
         view = make_view(frame=tick, time=tick * dt, dt=dt)
-        out.append(msgpack.unpackb(sensor.capture(view, make_mount(*place[:3], velocity=place[3], **mount))[0]))
+        x, y, z, velocity = place
+        mount = make_mount(x=x, y=y, z=z, velocity=velocity, **angles)
+        out.append(msgpack.unpackb(sensor.capture(view, mount)[0]))
     return out
 
 

@@ -70,7 +70,7 @@ def test_vehicles_that_are_nowhere_are_not_perceived(town, type_id):
 @pytest.mark.parametrize("type_id", PERCEIVING)
 def test_sensors_that_are_nowhere_perceive_nothing(town, type_id):
     view, here = make_view(town, vehicles=[{"x": 5.0}]), make_mount()
-    mounts = [make_mount(**{axis: place}) for place in NOWHERE for axis in "xz"]
+    mounts = [mount for place in NOWHERE for mount in (make_mount(x=place), make_mount(z=place))]
     mounts += [Mount(here.position, here.rotation * scale, *here[2:]) for scale in (math.nan, 0.0, 1e200)]
     for mount in mounts:
         bodies = capture(type_id, view, mount)

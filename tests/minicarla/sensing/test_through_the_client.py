@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from typing import Any
 
 import carla
 import numpy as np
@@ -41,7 +42,7 @@ class Attached:
         for name, value in attributes.items():
             blueprint.set_attribute(name, str(value))
         self.type_id = type_id
-        self.messages = queue.SimpleQueue()
+        self.messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.actor = world.spawn_actor(blueprint, place or carla.Transform(carla.Location(z=2.5)), attach_to=car)
         self.actor.listen(self.messages.put)
 

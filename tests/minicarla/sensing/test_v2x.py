@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import queue
+from typing import Any
 
 import carla
 import pytest
@@ -26,7 +27,8 @@ class Station:
 
     def __init__(self, world, transform, sensor=CAM, vehicle="vehicle.tesla.model3", **attributes):
         library = world.get_blueprint_library()
-        self.world, self.heard = world, queue.SimpleQueue()
+        self.world = world
+        self.heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.car = world.spawn_actor(library.find(vehicle), transform)
         blueprint = library.find(sensor)
         for name, value in attributes.items():
@@ -71,7 +73,8 @@ def street(world):
 def drive(world):
     """Advance the world; afterwards everything that was sent has come."""
     blueprint = world.get_blueprint_library().find("sensor.other.gnss")
-    last, came = world.spawn_actor(blueprint, carla.Transform()), queue.SimpleQueue()
+    last = world.spawn_actor(blueprint, carla.Transform())
+    came: queue.SimpleQueue[Any] = queue.SimpleQueue()
     last.listen(came.put)
     world.tick()
 
@@ -174,12 +177,14 @@ def test_power_falls_with_distance_walls_and_trucks(world, street, scenario, mod
         frame = world.tick()
     (message,) = hear(one, frame - 1)
     roof = one.car.bounding_box.location.z + one.car.bounding_box.extent.z + 0.02
-    vehicles = ()
+    vehicles: tuple[Obstacle, ...] = ()
     if state is Path.VEHICLE:
         here = obstacle.get_location()
-        gaps = [math.dist((here.x, here.y), (s.car.get_location().x, s.car.get_location().y)) for s in (other, one)]
+        behind, before = (
+            math.dist((here.x, here.y), (s.car.get_location().x, s.car.get_location().y)) for s in (other, one)
+        )
         height = here.z + obstacle.bounding_box.location.z + obstacle.bounding_box.extent.z + 0.02
-        vehicles = (Obstacle(*gaps, height - one.car.get_location().z),)
+        vehicles = (Obstacle(behind, before, height - one.car.get_location().z),)
     distance = one.car.get_location().distance(other.car.get_location())
     values = {name: spec.default for name, spec in V2xSensor.ATTRIBUTES.items()}
     radio = Propagation({**values, "scenario": scenario, "path_loss_model": model})

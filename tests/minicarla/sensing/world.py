@@ -110,11 +110,13 @@ def make_view(
     **weather: float,
 ) -> View:
     """A view of a town; actors are dicts of fields, plus `type_id` and `colour`."""
-    arrays, names, colours = [], {}, {}
-    for kind, (dtype, actors) in enumerate(((VEHICLE, vehicles), (WALKER, walkers), (PROP, props))):
-        rows = np.zeros(len(actors or ()), dtype)
+    arrays: list[np.ndarray] = []
+    names: dict[int, list[str]] = {}
+    colours: dict[tuple[int, int], Any] = {}
+    for kind, (dtype, rows_of) in enumerate(((VEHICLE, vehicles), (WALKER, walkers), (PROP, props))):
+        rows = np.zeros(len(rows_of or ()), dtype)
         names[kind] = []
-        for row, actor in enumerate(actors or ()):
+        for row, actor in enumerate(rows_of or ()):
             fields = {**_DEFAULTS[kind], **actor}
             names[kind].append(fields.pop("type_id"))
             if "colour" in fields:
@@ -125,9 +127,11 @@ def make_view(
         arrays.append(rows)
     actors = Actors(names)
     actors.colours = colours
+    seen: Any = town or Town()
+    rows_of_vehicles, rows_of_walkers, rows_of_props = arrays
     return View(
-        frame, time, dt, town or Town(), *arrays, {**NOON, **weather}, np.zeros(0, np.uint8), np.zeros(0, CONTACT),
-        9.81, actors,
+        frame, time, dt, seen, rows_of_vehicles, rows_of_walkers, rows_of_props, {**NOON, **weather},
+        np.zeros(0, np.uint8), np.zeros(0, CONTACT), 9.81, actors,
     )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import carla
 import numpy as np
 import pytest
@@ -105,5 +107,6 @@ def test_there_is_a_navigation_mesh_only_if_wanted(world: Town, changed: Town) -
     [("vertex_distance", 0.0), ("max_road_length", -1.0), ("wall_height", -0.1), ("wall_height", 1e6)],
 )
 def test_parameters_out_of_range_are_refused_by_name(name: str, value: float) -> None:
+    values: Any = {name: value}
     with pytest.raises(TownError, match=name):
-        GenerationParameters(**{name: value})
+        GenerationParameters(**values)

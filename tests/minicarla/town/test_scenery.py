@@ -22,6 +22,7 @@ from minicarla.labels import (
 from minicarla.physics.ground import ground_at, ground_heights
 from minicarla.town import Town
 from minicarla.town.parking_lots import PARKING_LOTS
+from tests.known import present
 
 TOWNS = ["Minitown", "Town05"]
 
@@ -146,7 +147,7 @@ def test_lamp_heads_face_the_traffic(minitown: Town) -> None:
     for signal in minitown.signals:
         if signal.is_traffic_light:
             road, lane, s = signal.stop_lanes[0]
-            pose = minitown.carla_map.get_waypoint_xodr(road, lane, s).transform
+            pose = present(minitown.carla_map.get_waypoint_xodr(road, lane, s)).transform
             for head in signal.light_boxes:
                 facing = carla.Vector3D(float(np.cos(head[3])), float(np.sin(head[3])), 0.0)
                 assert facing.dot(pose.get_forward_vector()) < -0.9

@@ -18,6 +18,7 @@ from minicarla.town import Signal, Town
 from minicarla.world.actors import VEHICLE_STATUS
 from minicarla.world.signal_zones import STOP_TIME, index_zones, look_at_signals
 from minicarla.world.traffic_lights import GREEN, GREEN_TIME, LIGHT, RED, RED_TIME, YELLOW, YELLOW_TIME, TrafficLights
+from tests.known import present
 from tests.minicarla.truth import recorded
 
 TOWNS = ["Minitown", "Town01", "Town02", "Town03", "Town04", "Town05", "Town10HD"]
@@ -33,7 +34,7 @@ def trigger_location(signal: Signal) -> carla.Location:
     transform = carla.Transform(
         carla.Location(signal.x, signal.y, signal.z), carla.Rotation(signal.pitch, signal.yaw, signal.roll)
     )
-    return transform.transform(carla.Location(signal.trigger_x, signal.trigger_y, signal.trigger_z))
+    return carla.Location(transform.transform(carla.Location(signal.trigger_x, signal.trigger_y, signal.trigger_z)))
 
 
 def test_the_built_in_town_has_every_kind_of_signal(minitown: Town) -> None:
@@ -198,7 +199,7 @@ def test_a_vehicle_at_the_stop_line_stands_at_its_light(name: str, town_named: C
     signals = lights_of(town)
     for index, signal in enumerate(signals):
         for road, lane, s in signal.stop_lanes:
-            waypoint = town.carla_map.get_waypoint_xodr(road, lane, s)
+            waypoint = present(town.carla_map.get_waypoint_xodr(road, lane, s))
             location, yaw = waypoint.transform.location, math.radians(waypoint.transform.rotation.yaw)
             at = (location.x - 3.0 * math.cos(yaw), location.y - 3.0 * math.sin(yaw), location.z)
             noted = look(town, *at, yaw)
@@ -212,7 +213,7 @@ def test_a_vehicle_at_the_stop_line_stands_at_its_light(name: str, town_named: C
 
 def test_who_can_stop_at_a_light_that_was_green_leaves_it_for_one_tick(minitown: Town) -> None:
     signal = lights_of(minitown)[0]
-    pose = minitown.carla_map.get_waypoint_xodr(*signal.stop_lanes[0]).transform
+    pose = present(minitown.carla_map.get_waypoint_xodr(*signal.stop_lanes[0])).transform
     vehicles, status = np.zeros(4, VEHICLE), np.zeros(4, VEHICLE_STATUS)
     vehicles["x"], vehicles["y"], vehicles["z"] = pose.location.x, pose.location.y, pose.location.z
     vehicles["yaw"] = math.radians(pose.rotation.yaw)
@@ -299,7 +300,7 @@ def test_a_vehicle_takes_the_speed_limit_of_the_sign_that_it_passes(minitown: To
     assert signs
     for sign in signs:
         road, lane, s = sign.affected_lanes[0]
-        pose = minitown.carla_map.get_waypoint_xodr(road, lane, s).transform
+        pose = present(minitown.carla_map.get_waypoint_xodr(road, lane, s)).transform
         yaw = math.radians(pose.rotation.yaw)
         noted = look(minitown, pose.location.x, pose.location.y, pose.location.z, yaw)
         assert noted["speed_limit"] == 90.0

@@ -17,7 +17,7 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from rllib_integration.training.rl_modules import PicturePPOModule
 
 OBSERVATION = spaces.Box(-10.0, 10.0, (3,), np.float32)
-ACTION = spaces.Discrete(3)
+ACTION: spaces.Discrete[np.int64] = spaces.Discrete(3)
 
 
 def build_learner(

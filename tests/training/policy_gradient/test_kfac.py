@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from rllib_integration.training.policy_gradient.kfac import KFAC
+from tests.known import present
 
 DAMPING = 0.05
 
@@ -58,6 +59,7 @@ def whitened_noise(samples: int, outputs: int) -> torch.Tensor:
 def test_each_layers_step_is_that_of_its_dense_fisher_matrix(kind: str) -> None:
     torch.manual_seed(1)
     torch.set_default_dtype(torch.float64)
+    shape: tuple[int, ...]
     try:
         if kind == "linear":
             network, inputs, outputs, shape = linear_network(), torch.randn(5, 4), 2, (2,)
@@ -131,7 +133,7 @@ def test_a_policy_that_changes_as_much_gains_more_along_its_direction_than_along
         scores.append(row * math.sqrt(float(likely[sample, action]) / len(pictures)))
     advantages = torch.randn(logits.shape)
     (-(advantages * logits.log_softmax(1)).mean()).backward()
-    plain = torch.cat([part.grad.flatten() for part in weights])
+    plain = torch.cat([present(part.grad).flatten() for part in weights])
     before = [part.detach().clone() for part in weights]
     optimizer.step()
     step = torch.cat([(old - new.detach()).flatten() for old, new in zip(before, weights, strict=True)])
