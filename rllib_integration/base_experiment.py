@@ -23,14 +23,14 @@ BASE_EXPERIMENT_CONFIG: Record = {
         "spawn_points": [],  # "x,y,z" or "x,y,z,roll,pitch,yaw"; none = the town's own; or {town: [...]}
     },
     "background_activity": {
-        "n_vehicles": 0,
-        "n_walkers": 0,
+        "n_vehicles": 0,  # on the Traffic Manager's autopilot
+        "n_walkers": 0,  # on the sidewalks
         "tm_hybrid_mode": True,  # cars far from the hero move without physics
         "seed": None,  # the same traffic in every episode; None = drawn from the episode's seed
     },
     "town": "Town05_Opt",  # a name, a list of names, or "random": drawn for each episode
     "weather": "ClearNoon",  # a preset of carla.WeatherParameters, a list of them, "random", or {parameter: value}
-    "route": None,  # {length: metres} for a random one, {goal: "x,y,z"}, {via: ["x,y,z", ...]} in order, or none
+    "route": None,  # {length: metres} for a random one, {goal: "x,y,z"}, {via: ["x,y,z", ...]} in order
     "dynamics_randomisation": DYNAMICS_RANDOMISATION,  # how much episodes' cars differ
     "scenarios": SCENARIOS_CONFIG,  # situations on the hero's way
     "others": {},  # the experiment's own

@@ -14,13 +14,13 @@ BASE_CORE_CONFIG: Record = {
     "ticks_per_step": 1,  # ticks for which an action holds; a callback of `world.on_tick` may hear of the last only
     "retries_on_error": ServerSettings.retries_on_error,  # attempts to connect to a server that runs
     "resolution_x": ServerSettings.resolution_x,  # [px] of the spectator's window and of rendered pictures
-    "resolution_y": ServerSettings.resolution_y,
+    "resolution_y": ServerSettings.resolution_y,  # [px] of the same
     "quality_level": ServerSettings.quality_level,  # Low, Medium, High or Epic
     "enable_map_assets": False,  # all layers of the town, or none but the road; towns named _Opt only
     "enable_rendering": "auto",  # true; false: cameras see nothing; auto: where a sensor of the hero is a camera
     "show_display": ServerSettings.show_display,  # the server's own window
     "seed": None,  # of the first episode, where reset() is given none
-    "live_folder": None,  # where it tells viewers that it is there; None: where `carla-rllib view` looks by itself
+    "live_folder": None,  # folder in which viewers find it; None: where `carla-rllib view` looks by itself
     "record_episodes": 0,  # how many episodes of each evaluation of a training are saved, for the viewer to play
     "server": "auto",  # auto, embedded, packaged, docker, external; or a mapping with `kind` and its settings
 }
