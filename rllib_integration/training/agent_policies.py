@@ -64,7 +64,10 @@ def check_policies(document: Settings, algorithm: type[Algorithm]) -> None:
         return
     if not issubclass(algorithm, _LEARNERS):
         names = ", ".join(cls.__name__ for cls in _LEARNERS)
-        raise ConfigError(f"algorithm is {algorithm.__name__}, but several agents are trained by one of {names}.")
+        raise ConfigError(
+            f"algorithm is {document.get('algorithm') or algorithm.__name__}, but several agents are trained by one of "
+            f"{names}: the updates of the others, and DQN's replay, are for a single agent."
+        )
     policies, mapping = _read(document)
     agents = _agents_of(document)
     used = {mapping.pattern_for(agent) for agent in agents}
