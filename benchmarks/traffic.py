@@ -1,7 +1,10 @@
-"""How the client's Traffic Manager drives: collisions, red lights run, cars that stand, speeds against the limits.
+"""How traffic drives: collisions, red lights run, cars that stand, speeds against the limits, gaps, time at lights.
 
     python benchmarks/traffic.py [--towns Town01,...] [--seeds 1,...] [--cars 50] [--minutes 10] [--processes 1]
     python benchmarks/traffic.py --summary FILE...
+
+The client's Traffic Manager drives, or, with `--traffic server`, the embedded server itself. A gap is from a car that
+moves to the next one in its direction within 30 m; the mean is shown.
 
 Each drive, that is each town with each seed, gets a server and a client of its own, synchronous, with steps of 0.05 s.
 All vehicle blueprints take part, as in CARLA's own traffic generator; `--base-type car` takes cars alone, as its option
@@ -32,8 +35,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import carla
 import numpy as np
+
+from rllib_integration.traffic.server_traffic import order_driving
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _STEP = 0.05
@@ -55,7 +62,10 @@ _COLUMNS = (
     "lost",
     "speeding %",
     "km/h",
+    "gap m",
+    "at lights %",
 )
+_GAP_TICKS, _LONGEST_GAP, _GAP_WIDTH, _MOVING = 10, 30.0, 1.5, 3.0
 
 
 @dataclass
@@ -86,6 +96,9 @@ class Traffic:
     lost: set[int] = field(default_factory=set)
     speeding: float = 0.0
     speed: float = 0.0
+    gap: float = 0.0
+    gaps: int = 0
+    at_lights: float = 0.0
     ticks_per_second: float = 0.0
     processor_seconds: float = 0.0
     events: list[dict] = field(default_factory=list)
@@ -100,10 +113,11 @@ def row(name: str, drives: Sequence[Traffic]) -> tuple[str, ...]:
     """A line of the table: several drives together, their rates weighted by the time that cars drove."""
     cars, hours = sum(drive.cars for drive in drives), sum(drive.car_hours for drive in drives)
     lost, stood = sum(len(drive.lost) for drive in drives), sum(len(drive.stood | drive.lost) for drive in drives)
-    speeding, speed = (
+    speeding, speed, at_lights = (
         sum(getattr(drive, figure) * drive.car_hours for drive in drives) / max(hours, 1e-9)
-        for figure in ("speeding", "speed")
+        for figure in ("speeding", "speed", "at_lights")
     )
+    gap = sum(drive.gap * drive.gaps for drive in drives) / max(sum(drive.gaps for drive in drives), 1)
     return (
         name,
         f"{len(drives)}",
@@ -115,6 +129,8 @@ def row(name: str, drives: Sequence[Traffic]) -> tuple[str, ...]:
         f"{lost}",
         f"{100.0 * speeding:.2f}",
         f"{speed:.1f}",
+        f"{gap:.1f}",
+        f"{100.0 * at_lights:.1f}",
     )
 
 
@@ -153,6 +169,7 @@ class State(NamedTuple):
     front: np.ndarray  # (n, 3) middle of the front bumper
     ahead: np.ndarray  # (n, 2) unit vector
     speed: np.ndarray  # (n,) m/s
+    length: np.ndarray  # (n,) m
 
 
 class StopLines:
@@ -202,6 +219,7 @@ class Measurement:
         only: str = "vehicle.*",
         without: str = "",
         base_type: str = "",
+        driver: str = "manager",
     ) -> None:
         self.client = client
         self.traffic = Traffic(town, seed)
@@ -210,20 +228,24 @@ class Measurement:
         settings.synchronous_mode, settings.fixed_delta_seconds = True, _STEP
         settings.no_rendering_mode = True
         self.world.apply_settings(settings)
-        self.manager = client.get_trafficmanager(_free_port())
-        self.manager.set_synchronous_mode(True)
-        self.manager.set_random_device_seed(seed)
-        self.manager.set_global_distance_to_leading_vehicle(2.5)
+        self.manager: carla.TrafficManager | None = None
+        if driver == "manager":
+            self.manager = client.get_trafficmanager(_free_port())
+            self.manager.set_synchronous_mode(True)
+            self.manager.set_random_device_seed(seed)
+            self.manager.set_global_distance_to_leading_vehicle(2.5)
         blueprints = [
             one
             for one in self.world.get_blueprint_library().filter(only)
             if not fnmatch(one.id, without) and base_type in ("", one.get_attribute("base_type").as_str())
         ]
         self.cars = {car.id: car for car in self._spawn(count, seed, sorted(blueprints, key=lambda one: one.id))}
+        if self.manager is None:
+            order_driving(client, list(self.cars), seed)
         self.traffic.cars = len(self.cars)
         self._boxes = {number: car.bounding_box for number, car in self.cars.items()}
         self._stood = dict.fromkeys(self.cars, 0.0)
-        self._before = State([], np.zeros((0, 3)), np.zeros((0, 2)), np.zeros(0))
+        self._before = State([], np.zeros((0, 3)), np.zeros((0, 2)), np.zeros(0), np.zeros(0))
         self._lines = StopLines(self.world)
         self._touches = Touches()
         self._sensors = self._watch_collisions()
@@ -231,12 +253,13 @@ class Measurement:
     def _spawn(self, count: int, seed: int, blueprints: list[carla.ActorBlueprint]) -> list[carla.Vehicle]:
         rng = np.random.default_rng(seed)
         points = self.world.get_map().get_spawn_points()
-        batch = [
-            carla.command.SpawnActor(blueprints[rng.integers(len(blueprints))], points[place]).then(
-                carla.command.SetAutopilot(_THE_SPAWNED, True, self.manager.get_port())
-            )
+        batch: list[Any] = [
+            carla.command.SpawnActor(blueprints[rng.integers(len(blueprints))], points[place])
             for place in rng.permutation(len(points))[:count]
         ]
+        if self.manager is not None:
+            autopilot = carla.command.SetAutopilot(_THE_SPAWNED, True, self.manager.get_port())
+            batch = [command.then(autopilot) for command in batch]
         made = self.client.apply_batch_sync(batch, True)
         return list(self.world.get_actors([answer.actor_id for answer in made if not answer.error]))
 
@@ -261,6 +284,8 @@ class Measurement:
         seen = max(traffic.car_hours * 3600.0 / _STEP, 1.0)
         traffic.speeding /= seen
         traffic.speed *= 3.6 / seen
+        traffic.at_lights /= seen
+        traffic.gap /= max(traffic.gaps, 1)
         return traffic
 
     def _look(self, snapshot: carla.WorldSnapshot) -> None:
@@ -276,9 +301,14 @@ class Measurement:
             car = self.cars[number]
             traffic.speeding += speed > _SPEEDING * car.get_speed_limit() / 3.6
             waits = car.is_at_traffic_light() and car.get_traffic_light_state() != carla.TrafficLightState.Green
+            traffic.at_lights += waits and speed < _STANDING_SPEED
             self._stood[number] = 0.0 if speed > _STANDING_SPEED or waits else self._stood[number] + _STEP
             if self._stood[number] > _STANDING_SECONDS:
                 traffic.stood.add(number)
+        if snapshot.frame % _GAP_TICKS == 0:
+            gaps = _gaps(state)
+            traffic.gap += sum(gaps)
+            traffic.gaps += len(gaps)
         for number in self._lines.crossed_at_red(state):
             traffic.red_lights_run += 1
             traffic.events.append(self._event("red light", snapshot.frame, number, state))
@@ -290,7 +320,7 @@ class Measurement:
         return {"what": what, "frame": frame, "car": number, "type": self.cars[number].type_id, "place": place}
 
     def _state(self, snapshot: carla.WorldSnapshot) -> State:
-        ids, front, ahead, speed = [], [], [], []
+        ids, front, ahead, speed, length = [], [], [], [], []
         for number, box in self._boxes.items():
             actor = snapshot.find(number)
             if actor is None:
@@ -302,7 +332,9 @@ class Measurement:
             front.append((nose.x, nose.y, nose.z))
             ahead.append((forward.x, forward.y))
             speed.append(velocity.length())
-        return State(ids, np.array(front).reshape(-1, 3), np.array(ahead).reshape(-1, 2), np.array(speed))
+            length.append(2.0 * box.extent.x)
+        columns = (np.array(front).reshape(-1, 3), np.array(ahead).reshape(-1, 2), np.array(speed), np.array(length))
+        return State(ids, *columns)
 
     def close(self) -> None:
         """Take everything away again."""
@@ -312,10 +344,23 @@ class Measurement:
         # Not with a tick: the client would wait for it with the lock that the ends of its sensors need.
         self.client.apply_batch_sync([carla.command.DestroyActor(number) for number in ended], False)
         self.world.tick()
-        self.manager.shut_down()
+        if self.manager is not None:
+            self.manager.shut_down()
         settings = self.world.get_settings()
         settings.synchronous_mode, settings.fixed_delta_seconds, settings.no_rendering_mode = False, None, False
         self.world.apply_settings(settings)
+
+
+def _gaps(state: State) -> list[float]:
+    """From each car that moves to the next one ahead [m]."""
+    apart = state.front[None] - state.front[:, None]
+    along = (apart[..., :2] * state.ahead[:, None]).sum(axis=2)
+    across = apart[..., 1] * state.ahead[:, None, 0] - apart[..., 0] * state.ahead[:, None, 1]
+    gaps = along - state.length[None]
+    same = (state.ahead @ state.ahead.T > 0.9) & (np.abs(across) < _GAP_WIDTH) & (np.abs(apart[..., 2]) < 3.0)
+    gaps = np.where(same & (along > 0.1) & (gaps < _LONGEST_GAP), np.maximum(gaps, 0.0), np.inf)
+    nearest = gaps.min(axis=1, initial=np.inf)
+    return nearest[(state.speed > _MOVING) & np.isfinite(nearest)].tolist()
 
 
 def _free_port() -> int:
@@ -326,7 +371,8 @@ def _free_port() -> int:
 
 def _start_server(town: str) -> tuple[subprocess.Popen[bytes], int]:
     command = [sys.executable, "-m", "minicarla", "-carla-rpc-port=0", f"--parent-pid={os.getpid()}"]
-    process = subprocess.Popen([*command, "--town", town], cwd=_REPOSITORY, stdout=subprocess.PIPE)
+    options = ["--skip-overtaken-frames", "--town", town]
+    process = subprocess.Popen([*command, *options], cwd=_REPOSITORY, stdout=subprocess.PIPE)
     assert process.stdout is not None
     line = next(line for line in process.stdout if b"listening" in line).decode()
     return process, int(line.split(":")[1].split()[0])
@@ -338,7 +384,7 @@ def measure(town: str, seed: int, options: argparse.Namespace) -> Traffic:
     try:
         client = carla.Client(options.host, port)
         client.set_timeout(_TIMEOUT)
-        chosen = options.filter, options.without, options.base_type
+        chosen = options.filter, options.without, options.base_type, options.traffic
         measurement = Measurement(client, town, options.cars, seed, *chosen)
         traffic = measurement.run(60.0 * options.minutes)
         measurement.close()
@@ -364,6 +410,7 @@ def main() -> None:
     parser.add_argument("--filter", default="vehicle.*", help="which blueprints drive")
     parser.add_argument("--without", default="", help="which of these do not")
     parser.add_argument("--base-type", default="", help="attribute that all of these have: car, truck, van, ...")
+    parser.add_argument("--traffic", choices=("manager", "server"), default="manager", help="who drives")
     parser.add_argument("--processes", type=int, default=1, help="drives at the same time")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, help="of a CARLA that is running; default: embedded servers are started")
@@ -372,6 +419,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.port and options.processes > 1:
         parser.error("--port names one server, which can show one town at a time: leave --processes out")
+    if options.port and options.traffic == "server":
+        parser.error("--traffic server is of embedded servers that are started here: leave --port out")
     if options.summary:
         _print(_COLUMNS)
         _summarise(read_drives(options.summary))

@@ -36,15 +36,23 @@ from minicarla.sensing.renderer import Renderer, Seen, camera_at, compile_poses,
 from minicarla.sensing.weather import stars
 from minicarla.startup_messages import AWAITS_ANOTHER, COMPILED, COMPILES, announce
 from minicarla.town import Town, TownError, generation, load_town
+from minicarla.town.lane_graph import build_lane_graph
 from minicarla.town.town import SIGNAL_ZONE, Signal
+from minicarla.world.actors import VEHICLE_STATUS
+from minicarla.world.autopilot import DRIVER, drive
 from minicarla.world.episode import Episode
 from minicarla.world.settings import Weather
 from minicarla.world.spawning import is_free
+from minicarla.world.traffic_lights import LIGHT
 
 logger = logging.getLogger(__name__)
 
 _MOST_PROCESSES = 4
 _SMALL = {"image_size_x": "16", "image_size_y": "16"}
+
+_ROAD_TEXT = """<OpenDRIVE><road id="1" length="9" junction="-1"><planView><geometry s="0" x="0" y="0" hdg="0"
+length="9"><line/></geometry></planView><lanes><laneSection s="0"><right><lane id="-1" type="driving"><width
+sOffset="0" a="3.5" b="0" c="0" d="0"/></lane></right></laneSection></lanes></road></OpenDRIVE>"""
 
 Job = Callable[[], object]
 
@@ -131,6 +139,7 @@ def jobs(town: str, town_folder: str | None) -> list[tuple[str, Job]]:
         ("beginning", _compile_beginning),
         ("rays", _cast_rays),
         ("world", _compile_world),
+        ("autopilot", _compile_autopilot),
         ("walls", _compile_walls),
         ("labels", _draw_labels),
         ("physics", _compile_step),
@@ -247,6 +256,13 @@ def _compile_world() -> None:
     snapshot = Snapshot()
     snapshot.lay_out(episode)
     snapshot.pack(episode, 0.0, 0.0, 0)
+
+
+def _compile_autopilot() -> None:
+    graph = build_lane_graph(_ROAD_TEXT, [])
+    driver, vehicles = np.zeros(1, DRIVER), np.zeros(1, VEHICLE)
+    world = (vehicles, np.zeros(1, VEHICLE_STATUS), np.zeros(1, WALKER), np.zeros(1, LIGHT))
+    _compile(drive, graph, driver, np.zeros(1, np.int64), *world, 0.05, 1.0, 2.5)
 
 
 def _compile_walls() -> None:

@@ -23,9 +23,10 @@ BASE_EXPERIMENT_CONFIG: Record = {
         "spawn_points": [],  # "x,y,z" or "x,y,z,roll,pitch,yaw"; none = the town's own; or {town: [...]}
     },
     "background_activity": {
-        "n_vehicles": 0,  # on the Traffic Manager's autopilot
+        "n_vehicles": 0,  # on autopilot
         "n_walkers": 0,  # on the sidewalks
         "tm_hybrid_mode": True,  # cars far from the hero move without physics
+        "traffic": "manager",  # who drives: CARLA's Traffic Manager, or the embedded "server", which costs less
         "seed": None,  # the same traffic in every episode; None = drawn from the episode's seed
     },
     "town": "Town05_Opt",  # a name, a list of names, or "random": drawn for each episode
@@ -64,6 +65,9 @@ _EXPERIMENT_RULES = {
     ),
     "background_activity.n_walkers": Rule(
         int, accepts=lambda number: number >= 0, expected="a whole number, 0 or more"
+    ),
+    "background_activity.traffic": Rule(
+        str, accepts=lambda driver: driver in ("manager", "server"), expected="'manager' or 'server'"
     ),
     "background_activity.seed": Rule(
         int, type(None), accepts=lambda seed: seed is None or seed >= 0, expected="a whole number, 0 or more, or null"

@@ -313,6 +313,7 @@ class CarlaCore:
         self.spawn_npcs(
             *(activity["n_vehicles"], activity["n_walkers"], activity["tm_hybrid_mode"], traffic_seed),
             keep_clear=_places_of_scenarios(experiment_config),
+            in_server=activity["traffic"] == "server",
         )
         return experiment_config
 
@@ -598,21 +599,29 @@ class CarlaCore:
         hybrid: bool = True,
         seed: int | None = None,
         keep_clear: Sequence[tuple[float, float]] = (),
+        in_server: bool = False,
     ) -> None:
         """Replace the traffic.
 
         Args:
-            n_vehicles: Vehicles on the Traffic Manager's autopilot, away from where the hero starts.
+            n_vehicles: Vehicles on autopilot, away from where the hero starts.
             n_walkers: Walkers on the sidewalks, each on its way to a random place.
             hybrid: Move vehicles far from the hero without physics.
             seed: Decides all about them; None draws one.
             keep_clear: Further places, x and y in m, away from which vehicles begin.
+            in_server: Let the server drive the vehicles, if it is one that can; else the Traffic Manager does.
         """
+        if in_server and not self.connection.server.queues_ticks:
+            in_server = False
+            logger.warning(
+                "background_activity.traffic is 'server', but the %s drives no vehicles: the Traffic Manager does.",
+                self.connection.server.describe(),
+            )
         drawn = seed
         if drawn is None:
             drawn = int(self.rng.integers(2**31)) if n_vehicles or n_walkers else 0
         places = [*((pose.location.x, pose.location.y) for pose in self._start_poses[:1]), *keep_clear]
-        self.traffic.spawn(n_vehicles, n_walkers, hybrid, drawn, places)
+        self.traffic.spawn(n_vehicles, n_walkers, hybrid, drawn, places, in_server)
         self._note_actors()
 
     @property

@@ -43,6 +43,7 @@ from minicarla.rpc.session import Client
 from minicarla.rpc.ticking import Ticking
 from minicarla.rpc.traffic_managers import TrafficManagers
 from minicarla.world.actors import Actor
+from minicarla.world.autopilot import Autopilot
 from minicarla.world.clock import Clock
 from minicarla.world.recording.recordings import Recordings
 from minicarla.world.settings import EpisodeSettings
@@ -97,6 +98,7 @@ class Server:
         ticking: The ticks, and who is told of them.
         traffic_managers: Registry of the Traffic Managers that clients run.
         drawn_shapes: What clients have drawn with `world.debug`.
+        autopilot: Drives the vehicles that a client has asked it to.
         subscribing: Subscriptions that clients have begun.
         second_listens: Which clients have listened to which sensors.
         skips_overtaken_frames: Whether a tick that its client did not wait for, and has followed up with another one
@@ -122,6 +124,8 @@ class Server:
         self.changes_traffic = False
         self.traffic_managers = TrafficManagers()
         self.drawn_shapes = DrawnShapes()
+        self.autopilot = Autopilot(simulation)
+        simulation.observers.append(self.autopilot)
         self.complaints = Complaints()
         self.idle_work: list[Callable[[], object]] = []
         self.skips_overtaken_frames = False

@@ -1,13 +1,17 @@
-"""The embedded server's one addition to CARLA's protocol; `docs/tick_extension.md` describes it.
+"""What the embedded server takes in batches beside CARLA's commands; `docs/tick_extension.md` describes it.
 
 CARLA's client asks for one tick with each message, which takes it and the server nearly half as long as a tick. A
 server with `--skip-overtaken-frames` takes several in one message, in a form that no other program sends by chance:
 a batch of a single `ApplyTargetVelocity` for actor 0, which nobody is. Its x says how many ticks follow.
+
+Where commands `SetAutopilot` come after it, the server itself drives their vehicles.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 from minicarla.protocol.values import PackValue
 
@@ -15,10 +19,51 @@ MOST_TICKS = 32
 """Of one message; also of one client before a frame is told although the next tick is there already."""
 
 _TARGET_VELOCITY = 8
+_AUTOPILOT = 16
 _NOBODY = 0  # no actor has this id
 
 
-def ticks_at_once(commands: list[tuple[tuple[int, Sequence[PackValue]]]]) -> int:
+Commands: TypeAlias = list[tuple[tuple[int, Sequence[PackValue]]]]
+"""Each with its number and what it takes."""
+
+
+class DrivingOrder(NamedTuple):
+    """Which vehicles the server shall drive, and how.
+
+    Attributes:
+        vehicles: Actor ids.
+        seed: Decides where they turn.
+        speed_share: Of the speed limit.
+        distance: To the vehicle ahead while standing [m].
+    """
+
+    vehicles: list[int]
+    seed: int
+    speed_share: float
+    distance: float
+
+
+def driving_order(commands: Commands) -> DrivingOrder | None:
+    """What a batch orders the server to drive; None for all other batches."""
+    match commands:
+        case [[[kind, [actor_id, [float(seed), float(share), float(distance)]]]], *rest]:
+            figures = (seed, share, distance)
+            if kind != _TARGET_VELOCITY or actor_id != _NOBODY or not rest or not all(map(math.isfinite, figures)):
+                return None
+            if all(_is_autopilot(command) for command in rest):
+                vehicles = [int(payload[0]) for ((_, payload),) in rest]  # type: ignore[arg-type]
+                return DrivingOrder(vehicles, int(abs(seed)), min(max(share, 0.0), 3.0), min(max(distance, 0.0), 50.0))
+    return None
+
+
+def _is_autopilot(command: object) -> bool:
+    match command:
+        case [[kind, [int(), bool(enabled), *_]]]:
+            return kind == _AUTOPILOT and enabled
+    return False
+
+
+def ticks_at_once(commands: Commands) -> int:
     """How many ticks follow a batch: one, or as many as x of a velocity of nobody says."""
     match commands:
         case [[[kind, [actor_id, [float(count), *_]]]]]:

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 import carla
 import numpy as np
 
+from rllib_integration.config.merging import ConfigError
 from rllib_integration.connection import Connection
 from rllib_integration.scenario import town_name
 from rllib_integration.servers import PortLease, lease_traffic_manager_port
 from rllib_integration.traffic.handle import Traffic
+from rllib_integration.traffic.server_traffic import spawn_driven
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +40,13 @@ class TownTraffic:
 
     Attributes:
         process: The process that owns the traffic and ticks the world; None while there is none.
+        driven: Ids of the vehicles that the server itself drives.
         port: Of the Traffic Manager; 0 before the first.
     """
 
     def __init__(self, connection: Connection) -> None:
         self.process: Traffic | None = None
+        self.driven: list[int] = []
         self.port = 0
         self._connection = connection
         self._lease: PortLease | None = None
@@ -56,29 +60,41 @@ class TownTraffic:
     @property
     def actors(self) -> list[int]:
         """Ids of the vehicles and walkers."""
-        return [*self.process.vehicles, *self.process.walkers] if self.process is not None else []
+        traffic = self.process
+        return [*self.driven, *([*traffic.vehicles, *traffic.walkers] if traffic is not None else [])]
 
     @property
     def all_actors(self) -> list[int]:
         """Ids of all that it has spawned, each after what is attached to it."""
         traffic = self.process
-        return [*traffic.controllers, *traffic.walkers, *traffic.vehicles] if traffic is not None else []
+        others = [*traffic.controllers, *traffic.walkers, *traffic.vehicles] if traffic is not None else []
+        return [*others, *self.driven]
 
     def spawn(
-        self, n_vehicles: int, n_walkers: int, hybrid: bool, seed: int, keep_clear: Sequence[tuple[float, float]]
+        self,
+        n_vehicles: int,
+        n_walkers: int,
+        hybrid: bool,
+        seed: int,
+        keep_clear: Sequence[tuple[float, float]],
+        in_server: bool = False,
     ) -> None:
         """Replace all traffic.
 
         Args:
-            n_vehicles: Vehicles on the Traffic Manager's autopilot.
+            n_vehicles: Vehicles on autopilot.
             n_walkers: Walkers on the sidewalks.
             hybrid: Move vehicles far from the hero without physics.
             seed: Decides all about them.
             keep_clear: Places, x and y in m, away from which vehicles begin.
+            in_server: Let the embedded server drive the vehicles, not a Traffic Manager.
 
         Raises:
             ServerError: The server or the process failed.
         """
+        if in_server and n_vehicles:
+            self._spawn_driven(n_vehicles, keep_clear, seed)
+            n_vehicles = 0
         if not (n_vehicles or n_walkers):
             if self._manager is None:  # the handle on it fails without its process
                 self.stop()
@@ -88,6 +104,16 @@ class TownTraffic:
         assert self.process is not None
         settings = (seed, n_vehicles, n_walkers, hybrid, keep_clear)
         notes = self._connection.call(self.process.spawn, *settings, timeout=self._connection.settings.load_timeout)
+        self._tell(notes)
+
+    def _spawn_driven(self, number: int, keep_clear: Sequence[tuple[float, float]], seed: int) -> None:
+        connection, client = self._connection, self._connection.client
+        self.clear()
+        seconds = connection.settings.load_timeout
+        self.driven, notes = connection.call(spawn_driven, client, number, keep_clear, seed, timeout=seconds)
+        self._tell(notes)
+
+    def _tell(self, notes: Sequence[str]) -> None:
         assert self._connection.map is not None
         for note in notes:
             logger.warning("%s: %s", town_name(self._connection.map.name), note)
@@ -105,9 +131,15 @@ class TownTraffic:
         Raises:
             ServerError: The server or the process failed.
         """
-        if self.process is None or not self.actors:
+        if not self.actors:
             return False
-        self._connection.call(self.process.clear)
+        if self.driven:
+            commands = [carla.command.DestroyActor(vehicle) for vehicle in self.driven]
+            self.driven = []
+            assert self._connection.client is not None
+            self._connection.call(self._connection.client.apply_batch_sync, commands, False)
+        if self.process is not None:
+            self._connection.call(self.process.clear)
         return True
 
     def settle(self) -> None:
@@ -132,8 +164,13 @@ class TownTraffic:
             rng: Draws the seed of one that is made here.
 
         Raises:
+            ConfigError: The server drives the traffic.
             ServerError: The server failed.
         """
+        if self.driven:
+            raise ConfigError(
+                "There is no Traffic Manager: env_config.experiment.background_activity.traffic is 'server'."
+            )
         if self._manager is None:
             self._lease_port()
             connection, client = self._connection, self._connection.client
@@ -163,6 +200,7 @@ class TownTraffic:
         """Let go of a world that is lost, without asking its server for anything."""
         self.stop()
         self._manager = None
+        self.driven = []
 
     def close(self) -> None:
         """Give the port back; after `forget`."""

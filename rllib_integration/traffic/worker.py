@@ -10,8 +10,8 @@ import numpy as np
 
 from rllib_integration.annotations import Record
 from rllib_integration.traffic.confinement import confine_listening_sockets
+from rllib_integration.traffic.vehicles import DrawnVehicles
 
-_CLEARANCE = 8.0  # [m] around places that are kept clear
 _RUNNING_SHARE = 0.1  # of the walkers
 _CROSSING_SHARE = 0.1  # of the walkers that may cross the road anywhere
 _WALKER_ATTEMPTS = 5  # draws of a place on the sidewalk, per walker
@@ -86,29 +86,12 @@ class TrafficActors:
     ) -> list[str]:
         if number == 0:
             return []
-        points = [
-            point
-            for point in self._map.get_spawn_points()
-            if all(np.hypot(point.location.x - x, point.location.y - y) > _CLEARANCE for x, y in keep_clear)
-        ]
-        blueprints = sorted(self._library.filter("vehicle.*"), key=lambda blueprint: blueprint.id)
-        commands = []
-        for index in rng.permutation(len(points))[:number]:
-            blueprint = blueprints[int(rng.integers(len(blueprints)))]
-            _draw(blueprint, "color", rng)
-            _draw(blueprint, "driver_id", rng)
-            blueprint.set_attribute("role_name", "autopilot")
-            autopilot = carla.command.SetAutopilot(_THE_SPAWNED, True, self._tm_port)
-            commands.append(carla.command.SpawnActor(blueprint, points[int(index)]).then(autopilot))
+        drawn = DrawnVehicles(self._map, self._library, number, keep_clear, rng)
+        autopilot = carla.command.SetAutopilot(_THE_SPAWNED, True, self._tm_port)
+        commands = [command.then(autopilot) for command in drawn.commands]
         answers = self._client.apply_batch_sync(commands, True) if commands else []
-        self._vehicles = [answer.actor_id for answer in answers if not answer.error]
-        if len(self._vehicles) == number:
-            return []
-        refusals = "; ".join(sorted({answer.error for answer in answers if answer.error})[:1])
-        return [
-            f"Only {len(self._vehicles)} of {number} vehicles found a free one of {len(points)} spawn points."
-            + (f" The server said: {refusals}" if refusals else "")
-        ]
+        self._vehicles, notes = drawn.spawned(answers)
+        return notes
 
     def _spawn_walkers(self, number: int, rng: np.random.Generator) -> list[str]:
         if number == 0:
@@ -159,13 +142,6 @@ class TrafficActors:
             if all(place.distance(other) > 1.0 for other in places):
                 places.append(cast(carla.Location, place + carla.Location(z=1.0)))
         return places
-
-
-def _draw(blueprint: carla.ActorBlueprint, attribute: str, rng: np.random.Generator) -> None:
-    if blueprint.has_attribute(attribute):
-        values = blueprint.get_attribute(attribute).recommended_values
-        if values:
-            blueprint.set_attribute(attribute, values[int(rng.integers(len(values)))])
 
 
 def _walking_speed(blueprint: carla.ActorBlueprint, rng: np.random.Generator) -> float:

@@ -66,7 +66,13 @@ def test_the_documented_defaults_are_the_contract():
     sections = {"scenarios", "dynamics_randomisation"}  # which have tests of their own
     assert {key: value for key, value in BASE_EXPERIMENT_CONFIG.items() if key not in sections} == {
         "hero": {"blueprint": "vehicle.lincoln.mkz_2017", "sensors": {}, "spawn_points": []},
-        "background_activity": {"n_vehicles": 0, "n_walkers": 0, "tm_hybrid_mode": True, "seed": None},
+        "background_activity": {
+            "n_vehicles": 0,
+            "n_walkers": 0,
+            "tm_hybrid_mode": True,
+            "traffic": "manager",
+            "seed": None,
+        },
         "town": "Town05_Opt",
         "weather": "ClearNoon",
         "route": None,

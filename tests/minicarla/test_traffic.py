@@ -34,6 +34,7 @@ def test_the_traffic_manager_stops_at_stop_signs_unless_told_otherwise(
     client.set_timeout(60.0)
     measurement = Measurement(client, "Minitown", 0, 1)
     world, manager = measurement.world, measurement.manager
+    assert manager is not None
     sign = actors_of(world, "traffic.stop")[0]
     line = world.get_map().get_waypoint(sign.get_transform().transform(sign.trigger_volume.location))
     start = line.previous(20.0)[0].transform
@@ -66,4 +67,4 @@ def test_drives_of_several_processes_are_shown_together(tmp_path: Path) -> None:
         (tmp_path / f"{drive.seed}.jsonl").write_text(json.dumps(asdict(drive), default=sorted) + "\n")
     read = read_drives(sorted(tmp_path.iterdir()))
     assert read == drives
-    assert row("all", read) == ("all", "2", "100", "4.00", "0.25", "0", "1.0", "1", "0.00", "17.5")
+    assert row("all", read) == (*("all", "2", "100", "4.00", "0.25", "0", "1.0", "1", "0.00", "17.5"), "0.0", "0.0")

@@ -68,6 +68,7 @@ except SpawnError:
 spawn(simulation, library.find("walker.pedestrian.0001"), {}, ((x + 10.0, y, z + 1.0), (0.0, 0.0, 0.0)))
 spawn(simulation, library.find("static.prop.box01"), {}, ((x + 5.0, y, z + 1.0), (0.0, 0.0, 0.0)))
 spawn(simulation, library.find("static.trigger.friction"), {"friction": "1.0"}, pose)
+server.autopilot.take([car], seed=1, speed_share=1.0, distance=2.5)
 
 def use(sensors):
     for sensor in sensors:

@@ -15,7 +15,7 @@ from minicarla.protocol.values import PackValue
 from minicarla.rpc.calls import actors, debug, pushes, traffic, vehicles, walkers
 from minicarla.rpc.errors import EXPECTED_ERRORS
 from minicarla.rpc.registry import RemoteError, Unfinished, bare
-from minicarla.rpc.tick_extension import ticks_at_once
+from minicarla.rpc.tick_extension import DrivingOrder, driving_order, ticks_at_once
 from minicarla.world.actors import Actor
 from minicarla.world.episode import family_of
 
@@ -50,11 +50,25 @@ def apply_batch(server: Server, commands: list[Command], do_tick: bool = False) 
         raise values.MalformedValueError("a batch must be a list of commands")
     if len(commands) > _MOST_COMMANDS:
         raise RemoteError(f"a batch of {len(commands)} commands is too large: send at most {_MOST_COMMANDS} at a time")
-    ticks = ticks_at_once(commands) if server.skips_overtaken_frames and server.request.is_async else 1
+    is_extended = server.skips_overtaken_frames and server.request.is_async
+    if is_extended and (order := driving_order(commands)) is not None:
+        _drive(server, order)
+        return []
+    ticks = ticks_at_once(commands) if is_extended else 1
     if ticks == 1:
         return Batch(server, commands, do_tick).go_on(LONGEST_AT_ONCE)
     server.tick_for_batch(ticks)
     return []
+
+
+def _drive(server: Server, order: DrivingOrder) -> None:
+    """Let the server drive those of the vehicles that are there, and no others."""
+    episode = server.simulation.episode
+    found = [episode.actors.get(number) for number in dict.fromkeys(order.vehicles)]
+    driven = [actor for actor in found if actor is not None and actor.is_vehicle]
+    for actor in driven:
+        episode.vehicles.companion["autopilot"][actor.row] = 1
+    server.autopilot.take(driven, order.seed, order.speed_share, order.distance)
 
 
 class Batch(Unfinished):

@@ -1,0 +1,218 @@
+"""The lanes of a town as traffic drives along them: middles, what follows on what, where to stop, what crosses."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicarla.town.lanes import BIDIRECTIONAL, DRIVABLE, Array, LaneTable, ReferenceLines, sample_lanes
+from minicarla.town.opendrive import parse_opendrive
+from minicarla.town.town import Signal
+
+Integers = NDArray[np.int32]
+
+NO_LINE, LIGHT_LINE, STOP_LINE, YIELD_LINE = range(4)
+"""What a vehicle stops for at a lane's line."""
+
+_TYPES = tuple(lane for lane in DRIVABLE if lane != BIDIRECTIONAL)  # lanes for turning in the middle lead nowhere
+_SPACING = 1.0  # [m]
+_NARROWEST = 1.5  # [m] Lanes that are nowhere wider begin or end there, and carry nobody.
+_SAME_PLACE, _SAME_LEVEL = 0.8, 1.0  # [m] A lane follows on another whose end is so near to its begin
+_CELL = 2.0  # [m] of the grid in which it is looked for
+_SAME_HEADING = 0.7  # cosine
+_CROSSING_DISTANCE = 2.6  # [m] between the middles of two lanes that cross or run into each other
+_BEND_REACH = 3  # points before and behind, for the radius of a bend
+_SIDEWAYS = 3.5  # [m/s^2] in bends
+_SLOWEST = 3.0  # [m/s] in the narrowest bend
+_LINES = {"traffic.stop": STOP_LINE, "traffic.yield": YIELD_LINE}
+
+
+class LaneGraph(NamedTuple):
+    """All lanes that vehicles drive on; n of them, with m points in all.
+
+    Attributes:
+        point: float64 (m, 3) [m], middles of the lanes in the direction of travel.
+        bend_speed: float64 (m,) [m/s] that the bend at a point allows.
+        lane: int32 (m,), the lane of a point.
+        start, size: int32 (n,), first point and number of points of each lane.
+        spacing: float64 (n,) [m] between two points.
+        length: float64 (n,) [m].
+        next_start: int32 (n + 1,); the lanes that follow on lane i are `next_lane[next_start[i]:next_start[i + 1]]`.
+        next_lane: int32.
+        goes_on: bool (n,), whether one can drive on for ever from here.
+        junction: int32 (n,), the junction that it is in, or -1.
+        crossing_start, crossing: int32, as `next_start` and `next_lane`: lanes of the same junction that cross it, or
+            end where it ends.
+        line: int32 (n,), `NO_LINE`, `LIGHT_LINE`, `STOP_LINE` or `YIELD_LINE`.
+        line_at: float64 (n,) [m] along the lane where the front stops, inf without a line.
+        light: int32 (n,), row of the traffic light, or -1.
+    """
+
+    point: Array
+    bend_speed: Array
+    lane: Integers
+    start: Integers
+    size: Integers
+    spacing: Array
+    length: Array
+    next_start: Integers
+    next_lane: Integers
+    goes_on: NDArray[np.bool_]
+    junction: Integers
+    crossing_start: Integers
+    crossing: Integers
+    line: Integers
+    line_at: Array
+    light: Integers
+
+
+def build_lane_graph(opendrive: str, signals: Sequence[Signal]) -> LaneGraph:
+    """Make the graph of a town.
+
+    Args:
+        opendrive: Its OpenDRIVE text.
+        signals: Its traffic lights and signs; lights are numbered in their order.
+    """
+    network = parse_opendrive(opendrive)
+    table = sample_lanes(network, ReferenceLines(network))
+    ways = _Ways(table)
+    size = np.array([len(points) for points in ways.points], np.int32)
+    start = (np.cumsum(size) - size).astype(np.int32)
+    following = ways.following()
+    crossing = ways.crossing()
+    line, line_at, light = _lines(table, ways, signals)
+    return LaneGraph(
+        point=np.concatenate([np.zeros((0, 3)), *ways.points]),
+        bend_speed=np.concatenate([np.zeros(0), *map(_bend_speeds, ways.points)]),
+        lane=np.repeat(np.arange(len(size), dtype=np.int32), size),
+        start=start,
+        size=size,
+        spacing=ways.length / np.maximum(size - 1, 1),
+        length=ways.length,
+        next_start=_starts(following),
+        next_lane=_items(following),
+        goes_on=_without_dead_ends(following),
+        junction=table.junction[ways.rows].astype(np.int32),
+        crossing_start=_starts(crossing),
+        crossing=_items(crossing),
+        line=line,
+        line_at=line_at,
+        light=light,
+    )
+
+
+class _Ways:
+    """The middles of the drivable lanes, in the direction of travel and evenly spaced."""
+
+    def __init__(self, table: LaneTable) -> None:
+        rows, self.points, self.runs = [], [], []
+        lengths = []
+        for row in np.flatnonzero(np.isin(table.type, _TYPES)).tolist():
+            stations = table.stations(row)
+            inner, outer = table.inner[stations], table.outer[stations]
+            middle = 0.5 * (inner + outer)
+            run = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(middle[:, :2], axis=0).T))])
+            if np.hypot(*(outer - inner)[:, :2].T).max() < _NARROWEST or run[-1] < 0.1:
+                continue
+            at = np.linspace(0.0, run[-1], max(int(np.ceil(run[-1] / _SPACING)), 1) + 1)
+            points = np.column_stack([np.interp(at, run, middle[:, axis]) for axis in range(3)])
+            rows.append(row)
+            self.points.append(points if table.forward[row] else points[::-1])
+            self.runs.append(run)
+            lengths.append(run[-1])
+        self.rows = np.array(rows, np.int64)
+        self.length = np.array(lengths)
+        self.junction = table.junction[self.rows]
+        self.begin = np.array([points[0] for points in self.points]).reshape(-1, 3)
+        self.end = np.array([points[-1] for points in self.points]).reshape(-1, 3)
+
+    def following(self) -> list[list[int]]:
+        """The lanes that begin where a lane ends, and go on as it does."""
+        first = np.array([points[1, :2] - points[0, :2] for points in self.points]).reshape(-1, 2)
+        last = np.array([points[-1, :2] - points[-2, :2] for points in self.points]).reshape(-1, 2)
+        first /= np.maximum(np.hypot(*first.T), 1e-9)[:, None]
+        last /= np.maximum(np.hypot(*last.T), 1e-9)[:, None]
+        cells = defaultdict(list)
+        for lane, (column, row) in enumerate(np.floor(self.begin[:, :2] / _CELL).astype(int).tolist()):
+            cells[column, row].append(lane)
+        found = []
+        for lane, (column, row) in enumerate(np.floor(self.end[:, :2] / _CELL).astype(int).tolist()):
+            around = [cells.get((column + i, row + j), ()) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+            near = np.array(sorted(other for cell in around for other in cell), np.int64)
+            apart = self.begin[near] - self.end[lane]
+            follows = (np.hypot(apart[:, 0], apart[:, 1]) < _SAME_PLACE) & (np.abs(apart[:, 2]) < _SAME_LEVEL)
+            found.append(near[follows & (first[near] @ last[lane] > _SAME_HEADING)].tolist())
+        return found
+
+    def crossing(self) -> list[list[int]]:
+        """The lanes of a junction that cross a lane of it; not those that begin where it does."""
+        found: list[list[int]] = [[] for _ in self.points]
+        for junction in np.unique(self.junction[self.junction >= 0]):
+            members = np.flatnonzero(self.junction == junction).tolist()
+            for place, one in enumerate(members):
+                for other in members[place + 1 :]:
+                    if self._cross(one, other):
+                        found[one].append(other)
+                        found[other].append(one)
+        return found
+
+    def _cross(self, one: int, other: int) -> bool:
+        if np.hypot(*(self.begin[one] - self.begin[other])[:2]) < _SAME_PLACE:
+            return False
+        apart = self.points[one][:, None] - self.points[other][None]
+        near = np.hypot(apart[..., 0], apart[..., 1]) < _CROSSING_DISTANCE
+        return bool((near & (np.abs(apart[..., 2]) < 3.0)).any())
+
+
+def _bend_speeds(points: Array) -> Array:
+    """What the bends of a lane allow, from the circle through each point and those a few metres away [m/s]."""
+    index = np.arange(len(points))
+    a = points[np.maximum(index - _BEND_REACH, 0), :2]
+    b = points[:, :2]
+    c = points[np.minimum(index + _BEND_REACH, len(points) - 1), :2]
+    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+    sides = np.hypot(*(b - a).T) * np.hypot(*(c - b).T) * np.hypot(*(c - a).T)
+    curvature = np.where(sides > 1e-9, 2.0 * np.abs(area) / np.maximum(sides, 1e-9), 0.0)
+    return np.maximum(np.sqrt(_SIDEWAYS / np.maximum(curvature, 1e-6)), _SLOWEST)
+
+
+def _without_dead_ends(following: list[list[int]]) -> NDArray[np.bool_]:
+    goes_on = np.ones(len(following), bool)
+    before = -1
+    while before != (before := int(goes_on.sum())):
+        for lane, ahead in enumerate(following):
+            goes_on[lane] &= any(goes_on[one] for one in ahead)
+    return goes_on
+
+
+def _lines(table: LaneTable, ways: _Ways, signals: Sequence[Signal]) -> tuple[Integers, Array, Integers]:
+    """For each lane what stands at its line, how far along it the line is, and the row of the light."""
+    by_lane: dict[tuple[int, int], list[int]] = {}
+    for lane, row in enumerate(ways.rows):
+        by_lane.setdefault((int(table.road_id[row]), int(table.lane_id[row])), []).append(lane)
+    line, light = np.zeros(len(ways.rows), np.int32), np.full(len(ways.rows), -1, np.int32)
+    line_at = np.full(len(ways.rows), np.inf)
+    lights = 0
+    for signal in signals:
+        kind = LIGHT_LINE if signal.is_traffic_light else _LINES.get(signal.type_id, NO_LINE)
+        for road_id, lane_id, s in signal.stop_lanes if kind else ():
+            for lane in by_lane.get((road_id, lane_id), ()):
+                along = table.s[table.stations(int(ways.rows[lane]))]
+                if along[0] - 0.01 <= s <= along[-1] + 0.01 and line[lane] != LIGHT_LINE:
+                    run = float(np.interp(s, along, ways.runs[lane]))
+                    line[lane], light[lane] = kind, lights if signal.is_traffic_light else -1
+                    line_at[lane] = run if table.forward[ways.rows[lane]] else ways.length[lane] - run
+        lights += signal.is_traffic_light
+    return line, line_at, light
+
+
+def _starts(groups: list[list[int]]) -> Integers:
+    return np.concatenate([[0], np.cumsum([len(group) for group in groups])]).astype(np.int32)
+
+
+def _items(groups: list[list[int]]) -> Integers:
+    return np.array([item for group in groups for item in group], np.int32)

@@ -1,0 +1,85 @@
+"""Vehicles that the embedded server drives: there, on their lanes, obedient, seeded, and without a second process."""
+
+from __future__ import annotations
+
+import carla
+import numpy as np
+import pytest
+
+from rllib_integration.base_experiment import resolve_experiment_config
+from rllib_integration.carla_core import CarlaCore
+from rllib_integration.config.merging import ConfigError
+from rllib_integration.ticking.tickers import BundledTicker
+from tests.traffic.test_traffic import drive
+
+
+@pytest.fixture(scope="module")
+def core():
+    core = CarlaCore({"server": {"kind": "embedded"}, "timeout": 20.0})
+    yield core
+    core.close()
+
+
+def begin(core, episode_seed, **activity):
+    activity = {"n_vehicles": 12, "traffic": "server", **activity}
+    config = resolve_experiment_config({"town": "Minitown", "background_activity": activity})
+    core.setup_experiment(config, episode_seed)
+    core.reset_hero(config["hero"])
+    core.tick(None)
+
+
+def test_the_server_drives_without_a_second_process_and_in_several_ticks_at_once(core):
+    begin(core, 1)
+    assert core.traffic.process is None
+    assert isinstance(core.clock.ticker(), BundledTicker)
+    assert len(core.actors) == 12
+    begins = {actor: core.world.get_actor(actor).get_location() for actor in core.actors}
+    aside, at_red = [], 0
+    for _ in range(100):
+        core.tick(None, 4)
+        for actor in core.actors:
+            car = core.world.get_actor(actor)
+            place = car.get_location()
+            waypoint = core.map.get_waypoint(place)
+            aside.append(waypoint.transform.location.distance(place))
+            at_red += not waypoint.is_junction and car.get_traffic_light_state() == carla.TrafficLightState.Red
+    assert at_red > 0
+    assert np.percentile(aside, 90) < 0.8
+    moved = [core.world.get_actor(actor).get_location().distance(begins[actor]) for actor in core.actors]
+    assert sum(way > 10.0 for way in moved) >= 8
+
+
+def test_the_servers_traffic_is_seeded_bit_for_bit(core):
+    tracks = []
+    for seed in (3, 4, 3):
+        begin(core, seed)
+        tracks.append(drive(core, 60))
+    assert tracks[0].tobytes() == tracks[2].tobytes()
+    assert tracks[0].tobytes() != tracks[1].tobytes()
+
+
+def test_the_same_seed_gives_the_manager_and_the_server_the_same_vehicles(core):
+    kinds = {}
+    for driver in ("manager", "server"):
+        begin(core, 5, n_vehicles=4, traffic=driver)
+        kinds[driver] = [core.world.get_actor(actor).type_id for actor in core.actors]
+    assert kinds["manager"] == kinds["server"]
+
+
+def test_walkers_walk_among_vehicles_of_the_server_and_all_end_with_the_episode(core):
+    begin(core, 1, n_vehicles=4, n_walkers=3)
+    kinds = [core.world.get_actor(actor).type_id.split(".")[0] for actor in core.actors]
+    assert kinds == ["vehicle"] * 4 + ["walker"] * 3
+    track = drive(core, 100)
+    moved = np.hypot(*(track[-1] - track[0])[:, :2].T)
+    assert (moved[4:] > 1.0).sum() >= 2
+    begin(core, 2, n_vehicles=0)
+    core.tick(None)
+    actors = core.world.get_actors()
+    assert [len(actors.filter(kind)) for kind in ("vehicle.*", "walker.*", "controller.*")] == [1, 0, 0]
+
+
+def test_there_is_no_traffic_manager_to_be_told_anything(core):
+    begin(core, 1, n_vehicles=2)
+    with pytest.raises(ConfigError, match="There is no Traffic Manager"):
+        _ = core.traffic_manager
