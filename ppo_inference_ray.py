@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("--checkpoint", metavar="POLICY", help="the same as POLICY")
     arguments = parser.parse_args(with_hyphens(sys.argv[1:]))
     arguments.policy = arguments.policy or arguments.checkpoint
-    return drive.run(arguments, with_rllib=True, experiment=EXPERIMENT)
+    return drive.run(arguments, experiment=EXPERIMENT)
 
 
 if __name__ == "__main__":

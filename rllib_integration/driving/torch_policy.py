@@ -1,20 +1,23 @@
-"""The Q-network without Ray: torch alone builds it from a checkpoint's description and weights.
+"""Trained networks without Ray: torch alone builds them from a checkpoint's description and weights.
 
-Every checkpoint of `DQNTrainer` holds `network.json`, written layer by layer from the trained network itself,
-and `weights.pth`. The network is rebuilt from the two, so that it can't drift from what was trained.
+Checkpoints of DQN, and those of PPO, A2C and ACKTR with one chain of layers, hold `network.json`, written layer by
+layer from the trained network itself, and `weights.pth`. The network is rebuilt from the two, so that it can't drift
+from what was trained.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from torch import nn
 
-from rllib_integration.annotations import Record
+from rllib_integration.annotations import Action, Record
 from rllib_integration.driving.policy_files import DESCRIPTION_FILE, WEIGHTS_FILE
 from rllib_integration.errors import IntegrationError
 
@@ -48,10 +51,7 @@ class DQNInferenceModel(nn.Module):
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Q-values float32 (B, actions) of pictures (B, H, W, C): uint8, or float32 already scaled."""
-        if pictures.dtype == torch.uint8:
-            pictures = pictures.float() / 255.0
-        # Channels go last again before flattening: that is the order the heads were trained on.
-        features = self.encoder(pictures.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(1)
+        features = _features(self.encoder, pictures)
         advantage = self.advantage(features)
         if self.value is None:
             return advantage
@@ -72,19 +72,76 @@ class DQNInferenceModel(nn.Module):
         Raises:
             InferenceModelError: the observation has another shape than those of the training.
         """
-        expected = tuple(self.description["observation_shape"])
-        if observation.shape != expected:
-            raise InferenceModelError(
-                f"The network was trained on observations of shape {expected}, but the environment gives "
-                f"{observation.shape}; use the configuration that it was trained with."
-            )
-        device = next(self.parameters()).device
-        picture = torch.from_numpy(np.ascontiguousarray(observation)).to(device)
-        return self(picture[None])[0].cpu().numpy()
+        return self(_batch_of_one(self, observation))[0].cpu().numpy()
+
+    def act(self, observation: np.ndarray) -> tuple[Action, float]:
+        """The greedy action for one observation, and its Q-value."""
+        values = self.compute_values(observation)
+        best = int(values.argmax())
+        return best, float(values[best])
+
+
+class PolicyInferenceModel(nn.Module):
+    """The likeliest action of pictures or vectors: layers that end in logits, or in a Gaussian's means.
+
+    Args:
+        description: What `describe_policy` returned.
+    """
+
+    def __init__(self, description: Record) -> None:
+        super().__init__()
+        self.description = description
+        self.encoder = _build(description["encoder"])
+        self.policy = _build(description["policy"])
+        self._bounds = description["actions"] and np.array(description["actions"], np.float32)
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        """Logits, or means and logarithms of deviations, float32 (B, n), of observations (B, ...)."""
+        return self.policy(_features(self.encoder, observations))
+
+    def act(self, observation: np.ndarray) -> tuple[Action, float]:
+        """The likeliest action for one observation, and NaN: what is expected of it is not told."""
+        return self.compute_action(observation), math.nan
+
+    @torch.inference_mode()
+    def compute_action(self, observation: np.ndarray) -> Action:
+        """The likeliest action for one observation.
+
+        Raises:
+            InferenceModelError: the observation has another shape than those of the training.
+        """
+        output = self(_batch_of_one(self, observation))[0].cpu().numpy()
+        if self._bounds is None:
+            return int(output.argmax())
+        low, high = self._bounds
+        # RLlib trains on actions that -1 and 1 bound.
+        return np.clip(low + (output[: len(low)] + 1.0) * (high - low) / 2.0, low, high)
+
+
+InferenceModel: TypeAlias = DQNInferenceModel | PolicyInferenceModel
+
+
+def _features(encoder: nn.Module, observations: torch.Tensor) -> torch.Tensor:
+    if observations.dtype == torch.uint8:
+        observations = observations.float() / 255.0
+    if observations.ndim != 4:
+        return encoder(observations)
+    # Channels go last again before flattening: that is the order the heads were trained on.
+    return encoder(observations.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(1)
+
+
+def _batch_of_one(model: InferenceModel, observation: np.ndarray) -> torch.Tensor:
+    expected = tuple(model.description["observation_shape"])
+    if observation.shape != expected:
+        raise InferenceModelError(
+            f"The network was trained on observations of shape {expected}, but the environment gives "
+            f"{observation.shape}; use the configuration that it was trained with."
+        )
+    return torch.from_numpy(np.ascontiguousarray(observation)).to(next(model.parameters()).device)[None]
 
 
 class GreedyPolicy:
-    """The action of the highest Q-value.
+    """The action of the highest Q-value, or the likeliest one.
 
     Args:
         checkpoint: A folder with a network and its description, or the network's `weights.pth`.
@@ -97,14 +154,12 @@ class GreedyPolicy:
     def __init__(self, checkpoint: str | Path, device: str | None = None) -> None:
         self._model = load_inference_model(checkpoint, device)
 
-    def act(self, observation: np.ndarray) -> tuple[int, float]:
-        """The best action for one observation, uint8 (H, W, C), and its Q-value."""
-        values = self._model.compute_values(observation)
-        best = int(values.argmax())
-        return best, float(values[best])
+    def act(self, observation: np.ndarray) -> tuple[Action, float]:
+        """The best action for one observation, and its Q-value (NaN where there is none)."""
+        return self._model.act(observation)
 
 
-def load_inference_model(path: str | Path, device: str | None = None) -> DQNInferenceModel:
+def load_inference_model(path: str | Path, device: str | None = None) -> InferenceModel:
     """Build the network of a checkpoint.
 
     Args:
@@ -123,7 +178,8 @@ def load_inference_model(path: str | Path, device: str | None = None) -> DQNInfe
                 f"{file} does not exist; give a checkpoint folder that holds {WEIGHTS_FILE} and {DESCRIPTION_FILE}."
             )
     try:
-        model = DQNInferenceModel(json.loads(description_file.read_text(encoding="utf-8")))
+        description = json.loads(description_file.read_text(encoding="utf-8"))
+        model: InferenceModel = (PolicyInferenceModel if "policy" in description else DQNInferenceModel)(description)
         weights = torch.load(weights_file, map_location="cpu", weights_only=True)
         model.load_state_dict(weights)
     except (json.JSONDecodeError, KeyError, TypeError) as error:
@@ -185,11 +241,55 @@ def extract_weights(module: torch.nn.Module, state: Record) -> dict[str, torch.T
         module: As for `describe_network`; only its structure is read.
         state: Its state dictionary, of tensors or arrays, by RLlib's names.
     """
-    weights = {}
     parts = {"encoder": "encoder", "af": "advantage"} | ({"vf": "value"} if module.uses_dueling else {})
+    return _weights(module, state, parts)
+
+
+def describe_policy(module: Any) -> Record | None:
+    """Write down the layers of a trained RLlib module of PPO's kind that choose its actions.
+
+    Args:
+        module: With `encoder` and `pi`.
+
+    Returns:
+        None where they are no chain of layers from a Box to a Discrete or a bounded Box.
+    """
+    encoder = getattr(getattr(module, "encoder", None), "actor_encoder", None)
+    observations, actions = module.observation_space, module.action_space
+    is_box = isinstance(actions, spaces.Box) and actions.is_bounded() and len(actions.shape) == 1
+    if encoder is None or not isinstance(observations, spaces.Box) or module.is_stateful():
+        return None
+    if not (is_box or isinstance(actions, spaces.Discrete)):
+        return None
+    try:
+        layers = [[_describe_layer(layer) for layer in _layers(part)] for part in (encoder, module.pi)]
+    except InferenceModelError:
+        return None
+    return {
+        "observation_shape": list(observations.shape),
+        "encoder": layers[0],
+        "policy": layers[1],
+        "actions": [actions.low.tolist(), actions.high.tolist()] if is_box else None,
+    }
+
+
+def extract_policy_weights(module: torch.nn.Module, state: Record) -> dict[str, torch.Tensor]:
+    """The weights of a module that `describe_policy` has described, under the names of `PolicyInferenceModel`.
+
+    Args:
+        module: As for `describe_policy`; only its structure is read.
+        state: Its state dictionary, of tensors or arrays, by RLlib's names.
+    """
+    return _weights(module, state, {"encoder.actor_encoder": "encoder", "pi": "policy"})
+
+
+def _weights(module: torch.nn.Module, state: Record, parts: dict[str, str]) -> dict[str, torch.Tensor]:
+    """The weights of some parts of a module, under other names: those of the parts, layers numbered in order."""
+    weights = {}
     for theirs, ours in parts.items():
-        names = {layer: name for name, layer in getattr(module, theirs).named_modules()}
-        for index, layer in enumerate(_layers(getattr(module, theirs))):
+        part = module.get_submodule(theirs)
+        names = {layer: name for name, layer in part.named_modules()}
+        for index, layer in enumerate(_layers(part)):
             for parameter, _ in layer.named_parameters():
                 weights[f"{ours}.{index}.{parameter}"] = torch.as_tensor(
                     np.array(state[f"{theirs}.{names[layer]}.{parameter}"])

@@ -313,11 +313,15 @@ class TrainingRun:
             result: Of the iteration that has just ended; None inside an iteration, whose number the checkpoint then
                 has: the one before is a checkpoint of its own, and may be the best.
         """
+        from rllib_integration.training.plain_policy import save_with_policy
+
         steps = steps_sampled(algorithm)
         if self.newest_checkpoint is None or self.steps_saved != steps:
             score = self._score(algorithm, result) if result is not None else None
             iteration = algorithm.iteration + (result is None)
-            self.newest_checkpoint = self.checkpoints.save(iteration, algorithm.save, score)
+            self.newest_checkpoint = self.checkpoints.save(
+                iteration, lambda folder: save_with_policy(algorithm, folder), score
+            )
             self.steps_saved = steps
             self._push(is_last=result is None)
         return self.newest_checkpoint

@@ -8,8 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 from mlflow import MlflowClient
 
+from rllib_integration.driving.policies import load_policy
+from rllib_integration.driving.torch_policy import GreedyPolicy
 from rllib_integration.state_log.files import FOLDER, read_state_log
 from rllib_integration.tracking.mlflow_tracker import tracking_uri
 
@@ -66,3 +69,13 @@ def test_every_step_is_logged_and_every_iteration_is_tracked(tmp_path: Path) -> 
     assert [entry.value for entry in history] == [1, 2]
     assert history[0].step < history[1].step
     assert {item.path for item in client.list_artifacts(number)} >= {"config.yaml", "run.json", "checkpoints"}
+    check_that_torch_alone_chooses_the_same(next(run.glob("checkpoint_*")))
+
+
+def check_that_torch_alone_chooses_the_same(checkpoint: Path) -> None:
+    """A checkpoint's plain network against RLlib's own network and connectors."""
+    with_rllib = load_policy(checkpoint, with_rllib=True)
+    with_torch = load_policy(checkpoint, "cpu")
+    assert isinstance(with_torch, GreedyPolicy)
+    for observation in np.random.default_rng(0).uniform(-1.0, 1.0, (50, 183)).astype(np.float32):
+        np.testing.assert_allclose(with_torch.act(observation)[0], with_rllib.act(observation)[0], atol=1e-5)

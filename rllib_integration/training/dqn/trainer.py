@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from ray.rllib.algorithms.dqn import DQN, DQNConfig
-from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
+from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
@@ -40,6 +40,7 @@ from rllib_integration.config.merging import ConfigError
 from rllib_integration.driving.torch_policy import DESCRIPTION_FILE, WEIGHTS_FILE, describe_network, extract_weights
 from rllib_integration.training.dqn.replay import RingReplayBuffer
 from rllib_integration.training.dqn.sampling_rounds import SamplingRounds
+from rllib_integration.training.plain_policy import learnt_weights
 
 REPLAY_FILE = "replay_buffer.npz"
 Round: TypeAlias = tuple[list[SingleAgentEpisode], Record]
@@ -157,9 +158,7 @@ class DQNTrainer(DQN):
         super().save_checkpoint(checkpoint_dir)
         folder = Path(checkpoint_dir)
         module = self.get_module(DEFAULT_MODULE_ID)
-        state = self.learner_group.get_state(
-            components=f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}", inference_only=True
-        )[COMPONENT_LEARNER][COMPONENT_RL_MODULE][DEFAULT_MODULE_ID]
+        state = learnt_weights(self)
         description = describe_network(module, module.observation_space.shape)
         (folder / DESCRIPTION_FILE).write_text(json.dumps(description, indent=1), encoding="utf-8")
         torch.save(extract_weights(module, self._average.over(state)), folder / WEIGHTS_FILE)
