@@ -313,18 +313,20 @@ class TrainingRun:
             result: Of the iteration that has just ended; None inside an iteration, whose number the checkpoint then
                 has: the one before is a checkpoint of its own, and may be the best.
         """
-        from rllib_integration.training.plain_policy import save_with_policy
-
         steps = steps_sampled(algorithm)
         if self.newest_checkpoint is None or self.steps_saved != steps:
             score = self._score(algorithm, result) if result is not None else None
             iteration = algorithm.iteration + (result is None)
-            self.newest_checkpoint = self.checkpoints.save(
-                iteration, lambda folder: save_with_policy(algorithm, folder), score
-            )
+            self.newest_checkpoint = self.checkpoints.save(iteration, partial(self._write, algorithm), score)
             self.steps_saved = steps
             self._push(is_last=result is None)
         return self.newest_checkpoint
+
+    def _write(self, algorithm: Algorithm, folder: str) -> None:
+        """Write a checkpoint's files."""
+        from rllib_integration.training.plain_policy import save_with_policy
+
+        save_with_policy(algorithm, folder)
 
     def _score(self, algorithm: Algorithm, result: Settings) -> float | None:
         """What tells the best checkpoint: the evaluation's mean return where there is one, else the training's."""

@@ -47,6 +47,9 @@ class SB3Run(TrainingRun):
         stack.callback(trainer.stop)
         return trainer, None
 
+    def _write(self, algorithm: Any, folder: str) -> None:
+        algorithm.save(folder)
+
     def _figures(self) -> tuple[Figure, ...]:
         return (Figure("success", "end_goal", "%", scale=100.0, digits=0), Figure("distance", "distance", "m"))
 

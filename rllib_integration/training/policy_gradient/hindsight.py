@@ -298,8 +298,8 @@ class HindsightAdvantages(ConnectorV2):
 
 
 def hindsight_advantages(
-    rewards: NDArray[np.float32], values: NDArray[np.float32], weights: NDArray[np.float32], gamma: float
-) -> NDArray[np.float32]:
+    rewards: NDArray[np.floating], values: NDArray[np.floating], weights: NDArray[np.floating], gamma: float
+) -> NDArray[np.floating]:
     """What each step of an episode contributes to the hindsight policy gradient, beside its score.
 
     Args:

@@ -49,7 +49,7 @@ def walk(actions: tuple[int, ...]) -> list[int]:
 def test_the_estimate_from_another_goals_episodes_is_the_gradient_for_this_goal() -> None:
     torch.manual_seed(1)
     scores = torch.randn(2, PLACES, 2, dtype=torch.float64, requires_grad=True)  # goal, place, action
-    baseline = np.random.default_rng(1).normal(size=(STEPS,)).astype(np.float32)
+    baseline = np.random.default_rng(1).normal(size=(STEPS,))
     driven, wanted = 0, 1
     likely = scores.log_softmax(-1)
     exact, estimate = torch.zeros(()), torch.zeros(())
