@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from mlflow import MlflowClient
 
-from rllib_integration.driving.policies import load_policy
+from rllib_integration.driving.rllib_policy import RLlibPolicy
 from rllib_integration.driving.torch_policy import GreedyPolicy
 from rllib_integration.state_log.files import FOLDER, read_state_log
 from rllib_integration.tracking.mlflow_tracker import tracking_uri
@@ -74,8 +74,6 @@ def test_every_step_is_logged_and_every_iteration_is_tracked(tmp_path: Path) -> 
 
 def check_that_torch_alone_chooses_the_same(checkpoint: Path) -> None:
     """A checkpoint's plain network against RLlib's own network and connectors."""
-    with_rllib = load_policy(checkpoint, with_rllib=True)
-    with_torch = load_policy(checkpoint, "cpu")
-    assert isinstance(with_torch, GreedyPolicy)
+    with_rllib, with_torch = RLlibPolicy(checkpoint), GreedyPolicy(checkpoint, "cpu")
     for observation in np.random.default_rng(0).uniform(-1.0, 1.0, (50, 183)).astype(np.float32):
         np.testing.assert_allclose(with_torch.act(observation)[0], with_rllib.act(observation)[0], atol=1e-5)
