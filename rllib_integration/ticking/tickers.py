@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import abc
 import contextlib
-import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import carla
 from rllib_integration.sensors import SensorInterface, SensorTimeoutError
 from rllib_integration.servers import BoundedCalls, ServerHangError
 from rllib_integration.servers.bounded_calls import PendingCall
+from rllib_integration.tick_extension import MOST_TICKS, ticks_at_once
 from rllib_integration.ticking.frame_watch import FrameWatch
 from rllib_integration.traffic.handle import Traffic
 
@@ -30,19 +30,9 @@ SensorData: TypeAlias = dict[str, tuple[int, Any]]
 
 _SUBSCRIPTION_SECONDS = 1.0  # for the first data of a new sensor, before the world is ticked once more for it
 _SUBSCRIPTION_TICKS = 3
-_MOST_TICKS_AT_ONCE = 32  # that the embedded server takes in one message
 _STRAGGLER_SECONDS = 0.5  # for a frame on its way, before it counts as not ticked
 _SILENCE = 1.0  # [s] after which a frame that was only asked for is asked after
 _SPARE_SECONDS = 1.0  # the client's own time-outs come first: their messages say more
-
-
-@functools.cache
-def _ticks_at_once(count: int) -> list[Any]:
-    """The commands of a batch that so many ticks follow, as the embedded server has it (`--skip-overtaken-frames`).
-
-    Messages that ask for one tick each would cost client and server nearly half as much as the ticks.
-    """
-    return [carla.command.ApplyTargetVelocity(0, carla.Vector3D(x=count))] if count > 1 else []
 
 
 @dataclass(frozen=True)
@@ -258,8 +248,8 @@ class BundledTicker(FrameTicker):
 
     def _queue(self, count: int) -> None:
         while count > 0:
-            at_once = min(count, _MOST_TICKS_AT_ONCE)
-            self._send(_ticks_at_once(at_once), True)
+            at_once = min(count, MOST_TICKS)
+            self._send(ticks_at_once(at_once), True)
             count -= at_once
 
 

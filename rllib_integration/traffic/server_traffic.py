@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import carla
 import numpy as np
 
+from rllib_integration.tick_extension import SEEDS, driving_order
 from rllib_integration.traffic.vehicles import DrawnVehicles
 
 SPEED_SHARE = 1.0
@@ -14,9 +15,6 @@ SPEED_SHARE = 1.0
 
 DISTANCE = 2.5
 """[m] To the vehicle ahead while standing."""
-
-_NOBODY = 0  # an actor that does not exist
-_SEEDS = 2**24  # whole numbers that a float of CARLA's vectors holds
 
 
 def spawn_driven(
@@ -34,7 +32,7 @@ def spawn_driven(
         Their ids, and sentences about what could not be had.
     """
     rng = np.random.default_rng(seed)
-    turns = int(rng.integers(2**31)) % _SEEDS  # drawn first, as the traffic's process does
+    turns = int(rng.integers(2**31)) % SEEDS  # drawn first, as the traffic's process does
     world = client.get_world()
     drawn = DrawnVehicles(world.get_map(), world.get_blueprint_library(), number, keep_clear, rng)
     answers = client.apply_batch_sync(drawn.commands, True) if drawn.commands else []
@@ -49,8 +47,7 @@ def order_driving(client: carla.Client, vehicles: Sequence[int], seed: int) -> N
     Args:
         client: Of an embedded server that was started with `--skip-overtaken-frames`.
         vehicles: Their ids.
-        seed: Decides where they turn, 0 <= seed < 2**24.
+        seed: Decides where they turn, 0 <= seed < `tick_extension.SEEDS`.
     """
-    manners = carla.command.ApplyTargetVelocity(_NOBODY, carla.Vector3D(seed, SPEED_SHARE, DISTANCE))
     # Without waiting for an answer: else the client would hand the vehicles to a Traffic Manager.
-    client.apply_batch([manners, *(carla.command.SetAutopilot(vehicle, True) for vehicle in vehicles)], False)
+    client.apply_batch(driving_order(vehicles, seed, SPEED_SHARE, DISTANCE), False)
