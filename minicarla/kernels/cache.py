@@ -3,7 +3,8 @@
 numba looks only at the file of a kernel when it decides whether the one on disk is still good. A kernel that calls
 functions of other files, or uses their constants, would run old code after an update. So each file with kernels has a
 folder of its own, named after what it and all files that it imports hold: an edit compiles again what it can reach,
-and nothing else. The folders are the user's, which also serves installations that can't be written to.
+and nothing else. The folders are the user's: all installations with the same sources share them, also those that
+can't be written to.
 A file that a full disk or a crash has cut short is compiled again.
 """
 
@@ -22,7 +23,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,6 +90,9 @@ class _Locator(UserProvidedCacheLocator):
     def __init__(self, function: Callable[..., object], source: str) -> None:
         super().__init__(function, source)
         self._cache_path = str(_folder(Path(source)))
+
+    def get_source_stamp(self) -> str:
+        return os.path.basename(self._cache_path)
 
     @classmethod
     def from_function(cls, function: Callable[..., object], source: str) -> _Locator:
@@ -193,11 +197,15 @@ def _temporary_folder(folder: Path, reason: OSError) -> Path:
 def _folder(source: Path) -> Path:
     if source not in _folders:
         digest = hashlib.sha1()
-        for path in sorted(_reached_from(source)):
-            digest.update(path.as_posix().encode())
-            digest.update(path.read_bytes())
+        _add_files(digest, _reached_from(source))
         _folders[source] = base_folder() / f"{source.parent.name}.{source.stem}-{digest.hexdigest()[:12]}"
     return _folders[source]
+
+
+def _add_files(digest: hashlib._Hash, files: Iterable[Path]) -> None:
+    for path in sorted(files):
+        digest.update((path.relative_to(_PACKAGE) if path.is_relative_to(_PACKAGE) else path).as_posix().encode())
+        digest.update(path.read_bytes())
 
 
 def _reached_from(source: Path) -> set[Path]:
@@ -246,9 +254,7 @@ def _marker_name() -> str:
     processor = llvmlite.binding.get_host_cpu_name()
     installation = hashlib.sha1(f"{_PACKAGE} {sys.version} {numba.__version__} {processor}".encode())
     sources = hashlib.sha1()
-    for path in sorted(_PACKAGE.rglob("*.py")):
-        sources.update(path.as_posix().encode())
-        sources.update(path.read_bytes())
+    _add_files(sources, _PACKAGE.rglob("*.py"))
     return f"complete-{installation.hexdigest()[:8]}-{sources.hexdigest()[:12]}"
 
 
