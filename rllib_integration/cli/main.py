@@ -12,7 +12,19 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import rllib_integration
-from rllib_integration.cli import benchmark, configs, drive, evaluate, leaderboard, profile, report, train, tune, view
+from rllib_integration.cli import (
+    benchmark,
+    configs,
+    drive,
+    evaluate,
+    leaderboard,
+    profile,
+    report,
+    situations,
+    train,
+    tune,
+    view,
+)
 from rllib_integration.cli.flags import use_current_folder
 from rllib_integration.config.merging import nearest
 
@@ -41,6 +53,7 @@ COMMANDS = {
     "tune": Command(tune.SUMMARY, tune.EXAMPLES, tune.add_arguments, tune.run),
     "view": Command(view.SUMMARY, view.EXAMPLES, view.add_arguments, view.run),
     "profile": Command(profile.SUMMARY, profile.EXAMPLES, profile.add_arguments, profile.run),
+    "situations": Command(situations.SUMMARY, situations.EXAMPLES, situations.add_arguments, situations.run),
     "leaderboard": Command(leaderboard.SUMMARY, leaderboard.EXAMPLES, leaderboard.add_arguments, leaderboard.run),
     "report": Command(report.SUMMARY, report.EXAMPLES, report.add_arguments, report.run),
     "configs": Command(configs.SUMMARY, configs.EXAMPLES, configs.add_arguments, configs.run),

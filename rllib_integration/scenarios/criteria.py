@@ -1,4 +1,4 @@
-"""What the CARLA Leaderboard watches beside infractions: being blocked, off the route, too late, or slower than others.
+"""Criteria of the CARLA Leaderboard beside infractions: blocked, off the route, too late, or slower than the traffic.
 
 Source: the criteria of scenario_runner (`atomic_criteria.py`) and the Leaderboard's `route_scenario.py`.
 """
@@ -16,36 +16,36 @@ if TYPE_CHECKING:
     from rllib_integration.carla_core import CarlaCore
 
 STANDING = 0.1
-"""Speed below which a vehicle stands (m/s)."""
+"""Speed below which a vehicle counts as standing (m/s)."""
 BLOCKED_SECONDS = 180.0
-"""Simulated seconds of standing after which a route is given up."""
+"""Simulated seconds of standing after which a route ends."""
 FARTHEST_OFF = 30.0
-"""Distance from the route from which on it is left (m)."""
+"""Distance from the route at which the route ends (m)."""
 MOST_OUTSIDE = 0.3
-"""Share of a route's length that may be driven off the route's lanes before it is left."""
+"""Share of a route's length driven off its lanes at which the route ends."""
 LEAST_SECONDS = 300.0
-"""Time that every route has; as much is added as its length takes at a tenth of the speed limit (s)."""
+"""Time allowed for every route (s); the time to drive it at `SLOWEST_SHARE` of the speed limit is added."""
 SLOWEST_SHARE = 0.1
+"""Share of the speed limit."""
 CHECKPOINTS = 4
-"""Parts of a route at whose ends the speed is compared with that of the traffic."""
+"""Parts of a route; at the end of each, the mean speed is compared with that of the traffic."""
 
-_ROSTER_SECONDS = 1.0  # [s] between two looks at who is there
-_DEFAULT_LIMIT = 30.0 / 3.6  # [m/s] where a vehicle knows no speed limit
+_ROSTER_SECONDS = 1.0  # [s] between two updates of the list of vehicles
+_DEFAULT_LIMIT = 30.0 / 3.6  # [m/s] where the server gives no speed limit
 
 
 class LeaderboardCriteria:
-    """Judges a route as the Leaderboard does. Make it once the hero has its route; call `update` after each step.
+    """Judges a route by the Leaderboard's criteria. It needs the hero's route; call `update` after each step.
 
     Args:
         core: The world with the hero.
 
     Attributes:
         end: Why the route is over: "vehicle_blocked", "route_dev" or "route_timeout"; None while it is not.
-        events: What is told in the Leaderboard's results, but is no infraction of `EpisodeMetrics`.
+        events: Events of the Leaderboard's results that `EpisodeMetrics` does not record.
     """
 
     def __init__(self, core: CarlaCore) -> None:
-        assert core.hero is not None
         assert core.metrics is not None
         route = core.sensor_interface.route
         self._core = core
@@ -57,7 +57,7 @@ class LeaderboardCriteria:
         self._reached = 0.0
         self._outside = 0.0
         self._others: list[carla.Actor] = []
-        self._looked_at = -math.inf
+        self._roster_time = -math.inf
         self._checkpoint = 1
         self._own_speed = self._their_speed = 0.0
         self.end: str | None = None
@@ -69,11 +69,11 @@ class LeaderboardCriteria:
 
     @property
     def seconds(self) -> float:
-        """Simulated, since the route began."""
+        """Simulated seconds since the route began."""
         return self._now() - self._began
 
     def update(self) -> None:
-        """Take in the newest frame."""
+        """Evaluate the newest frame."""
         route = self._core.sensor_interface.route
         if route is None or self.end is not None:
             return
@@ -107,8 +107,8 @@ class LeaderboardCriteria:
 
     def _compare_speed(self, speed: float, now: float) -> None:
         """Compare the hero's mean speed with that of the traffic, at each quarter of the route."""
-        if now - self._looked_at > _ROSTER_SECONDS:
-            self._looked_at = now
+        if now - self._roster_time > _ROSTER_SECONDS:
+            self._roster_time = now
             vehicles = self._core.find_actors("vehicle.*")
             roles = ("autopilot", "background")
             self._others = [vehicle for vehicle in vehicles if vehicle.attributes.get("role_name") in roles]

@@ -1,4 +1,4 @@
-"""Plays the scenarios of an episode: puts each in place, begins it at its trigger, notes how the hero came through."""
+"""Runs the scenarios of an episode: sets up each, starts it at its trigger, and records its outcome."""
 
 from __future__ import annotations
 
@@ -24,26 +24,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TRIGGER_DISTANCE = 2.0
-"""Distance of a trigger from the route, and of the hero from a trigger, from which on it counts (m); as the CARLA
-Leaderboard has it."""
+"""Greatest distance of a trigger from the route, and of the hero from a trigger (m); as in the CARLA Leaderboard."""
 TRIGGER_ANGLE = 10.0
-"""Difference of a trigger's direction from the route's up to which it counts [degrees]; as the Leaderboard has it."""
+"""Greatest angle between a trigger's direction and the route's [degrees]; as in the Leaderboard."""
 
-
-_LONG_OFF_LANE = 0.5  # [s] off every lane that count against the driver
+_LONG_OFF_LANE = 0.5  # [s] off every lane that count as an infraction
 
 
 class Outcome(NamedTuple):
-    """How the hero came through a scenario.
+    """The outcome of a scenario.
 
     Attributes:
         kind: Name of its type.
         name: Its own name.
-        result: "passed"; "failed", with an infraction between its trigger and its end; "timeout"; "unfinished", where
-            the episode ended first; "missed", where the hero did not get to the trigger; "skipped", where there was
-            no room for it.
-        infractions: How often what happened, by the names of `metrics.PENALTIES`, and `outside_lanes`.
-        seconds: Simulated, from its trigger to its end.
+        result: "passed"; "failed": with an infraction between its trigger and its end; "timeout"; "unfinished": the
+            episode ended first; "missed": the hero did not reach the trigger; "skipped": there was no room for it.
+        infractions: Counts by the names of `metrics.PENALTIES`, and `outside_lanes`.
+        seconds: Simulated seconds from its trigger to its end.
     """
 
     kind: str
@@ -58,7 +55,7 @@ class Outcome(NamedTuple):
 
 
 def trigger_on_route(route: Route, trigger: Trigger) -> float | None:
-    """Where on a route a trigger lies (m); None if the route does not pass it in its direction."""
+    """Distance of a trigger along a route (m); None if the route does not pass it in its direction."""
     points = route.points
     away = np.hypot(points[:, 0] - trigger.x, points[:, 1] - trigger.y)
     turned = (np.degrees(points[:, 3]) - trigger.yaw + 180.0) % 360.0 - 180.0
@@ -66,18 +63,18 @@ def trigger_on_route(route: Route, trigger: Trigger) -> float | None:
     rows = np.flatnonzero(fits)
     if not len(rows):
         return None
-    first = rows[: np.flatnonzero(np.diff(rows, append=rows[-1] + 2) > 1)[0] + 1]  # of several passes
+    first = rows[: np.flatnonzero(np.diff(rows, append=rows[-1] + 2) > 1)[0] + 1]  # of several passes of the route
     best = int(first[np.argmin(away[first])])
     return float(np.hypot(*np.diff(points[: best + 1, :2], axis=0).T).sum())
 
 
 class Director:
-    """Plays scenarios around the hero.
+    """Runs scenarios around the hero.
 
     Args:
         core: The world, with the hero on its route.
         situations: The scenarios.
-        rng: Draws what they leave open.
+        rng: The scenarios' random numbers.
 
     Raises:
         ScenarioError: The hero has no route, or a trigger is not on it.
@@ -97,17 +94,17 @@ class Director:
                     f"The trigger {situation.trigger} of {situation.name} is not on the route (within "
                     f"{TRIGGER_DISTANCE:g} m and {TRIGGER_ANGLE:g} degrees of its direction)."
                 )
-            # A generator of its own, so that what one draws does not depend on what became of another.
+            # A generator for each, so that its draws do not depend on the course of another scenario.
             own = np.random.default_rng(rng.integers(2**63))
             self._parts.append(_Part(core, situation, at, Stage(core, road, own)))
 
     def prepare(self) -> None:
-        """Put those in place that begin soon; before the episode's first tick."""
+        """Set up the scenarios that begin soon; before the episode's first tick."""
         for part in self._parts:
             part.prepare()
 
     def act(self, control: carla.VehicleControl) -> carla.VehicleControl:
-        """Let the scenarios act on the newest frame, before a step; return the hero's control as they leave it."""
+        """Let the scenarios act on the newest frame, before a step; return the hero's disturbed control."""
         for part in self._parts:
             part.advance()
             if part.stage.disturb is not None:
@@ -115,21 +112,21 @@ class Director:
         return control
 
     def finish(self) -> list[Outcome]:
-        """End the episode; return how the hero came through each scenario, in their order."""
+        """End the episode; return the outcomes of all scenarios, in their order."""
         route = self._core.sensor_interface.route
         for part in self._parts:
             part.advance()
             part.finish(route is not None and route.finished)
-        return [part.outcome for part in self._parts if part.outcome is not None]
+        return self.outcomes
 
     @property
     def outcomes(self) -> list[Outcome]:
-        """Of the scenarios that have ended so far."""
+        """The outcomes of the scenarios that have ended so far."""
         return [part.outcome for part in self._parts if part.outcome is not None]
 
 
 class _Part:
-    """One scenario on its way from being planned to its end."""
+    """One scenario, from its planning to its end."""
 
     def __init__(self, core: CarlaCore, situation: Situation, at: float, stage: Stage) -> None:
         self.stage = stage
@@ -146,7 +143,7 @@ class _Part:
         self._off_lane_before = 0.0
 
     def prepare(self) -> None:
-        """Put it in place, if its trigger is near."""
+        """Set it up, if its trigger is near."""
         if self._is_set_up or self.outcome is not None or self._at - self.stage.at > self._scenario.set_up_before:
             return
         try:
@@ -156,7 +153,7 @@ class _Part:
             self._skip(error)
 
     def advance(self) -> None:
-        """Go on by one decision of the hero."""
+        """Advance by one decision of the hero."""
         if self.outcome is not None:
             return
         self.prepare()
@@ -184,7 +181,7 @@ class _Part:
         self._end("skipped")
 
     def finish(self, arrived: bool) -> None:
-        """End it, because the episode does."""
+        """End it together with the episode."""
         if self.outcome is not None:
             return
         if self._play is None:
@@ -226,20 +223,19 @@ class _Part:
 
 
 def launch(core: CarlaCore, start: carla.Transform, speeds: Sequence[float], rng: np.random.Generator) -> None:
-    """Put the hero where an episode with scenarios starts, wherever its experiment has moved it.
+    """Move the hero to the start of an episode with scenarios, even if its experiment has moved it elsewhere.
 
     Args:
         core: The world with the hero.
-        start: Where it starts.
-        speeds: The range that its speed is drawn from [m/s].
-        rng: Draws.
+        start: The start.
+        speeds: The range of its speed [m/s].
+        rng: Draws the speed.
     """
-    assert core.hero is not None
     core.start_hero(start, float(rng.uniform(speeds[0], speeds[1])))
 
 
 def direct(core: CarlaCore, situations: Sequence[Situation], rng: np.random.Generator) -> Director | None:
-    """The director of an episode's scenarios, which have been put in place where they begin soon; None without any."""
+    """The director of an episode's scenarios, with those set up that begin soon; None without scenarios."""
     if not situations:
         return None
     director = Director(core, situations, rng)

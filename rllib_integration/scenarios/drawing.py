@@ -1,7 +1,7 @@
-"""What an episode's scenarios are: drawn by type, or those of a route of a file, as settings of that one episode.
+"""Determines an episode's scenarios: drawn by type, or taken from a route file.
 
-The result is a start, a route and pinned situations, laid over the experiment's settings.
-So an episode can be had again by giving them to `reset(options=...)`.
+The result is a start, a route and pinned situations, laid over the experiment's settings. Passing them to
+`reset(options=...)` repeats the episode.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import carla
 import numpy as np
@@ -27,13 +28,13 @@ from rllib_integration.scenarios.types import SCENARIO_TYPES
 
 logger = logging.getLogger(__name__)
 
-_ABOVE_GROUND = 0.5  # [m] at which the hero is put on a route, as by the Leaderboard
-_FIRST_START = 10.0  # [m] before a trigger, the nearest of a place's starts; 5 m from one to the next
-_START_STEP = 5.0
+_ABOVE_GROUND = 0.5  # [m] of the hero's start, as in the Leaderboard
+_FIRST_START = 10.0  # [m] before a trigger: the nearest of a place's starts
+_START_STEP = 5.0  # [m] between two starts of a place
 
 
 def choose_route(experiment: Settings, rng: np.random.Generator) -> Record:
-    """With a route file, an episode's settings with the town and the weather of one of its routes.
+    """An episode's settings; with a route file, they have the town and the weather of one of its routes.
 
     Args:
         experiment: A complete `experiment` section.
@@ -47,23 +48,17 @@ def choose_route(experiment: Settings, rng: np.random.Generator) -> Record:
         return dict(experiment)
     routes = _routes_of(settings["file"], tuple(str(name) for name in settings["routes"]))
     route = routes[int(rng.integers(len(routes)))]
-    return overlay(
-        experiment,
-        {
-            "town": route.town,
-            "weather": dict(route.weathers[0].parameters),
-            "scenarios": {"routes": [route.route_id]},
-        },
-    )
+    chosen = {"town": route.town, "weather": dict(route.weathers[0].parameters)}
+    return overlay(experiment, {**chosen, "scenarios": {"routes": [route.route_id]}})
 
 
 def situate(experiment: Settings, carla_map: carla.Map, rng: np.random.Generator) -> Record:
     """An episode's settings with its start, route and scenarios in a town.
 
     Args:
-        experiment: What `choose_route` returned.
+        experiment: The result of `choose_route`.
         carla_map: The town.
-        rng: Draws what is left open.
+        rng: Draws the episode's scenarios.
 
     Raises:
         ConfigError: The file can't be used, or the town has no place for any of the types.
@@ -81,7 +76,7 @@ def situate(experiment: Settings, carla_map: carla.Map, rng: np.random.Generator
 
 
 def along_route(route: RouteEntry, carla_map: carla.Map) -> Record:
-    """The settings of an episode on a route of a file; scenarios that are not on it are left out with a line."""
+    """The settings of an episode on a route of a file; scenarios that are off the route are skipped with a warning."""
     points = [carla.Location(*point) for point in route.points]
     planned = RoutePlanner.for_map(carla_map).route_along(points)
     situations = []
@@ -121,16 +116,41 @@ def draw_place(settings: Settings, carla_map: carla.Map, rng: np.random.Generato
     places = find_places(carla_map, kind)
     place = places[int(rng.integers(len(places)))]
     given = {name: value for name, value in possible[kind].items() if name != "weight"}
-    drawn = _from_place(place, given, settings["lead"], rng)
+    drawn = _settings_of(draw_at(place, given, settings["lead"], rng))
     drawn["scenarios"]["level"] = level
     return drawn
 
 
-def _from_place(place: Place, given: Settings, lead: Sequence[float], rng: np.random.Generator) -> Record:
+class Drawn(NamedTuple):
+    """A situation that has been drawn at a place.
+
+    Attributes:
+        start: Where the hero starts, x, y, z (m) and yaw [degrees].
+        points: Points that the route passes from the trigger on, x, y, z (m); the last is its goal.
+        situation: With all its parameters.
+    """
+
+    start: tuple[float, float, float, float]
+    points: list[tuple[float, float, float]]
+    situation: Situation
+
+
+def draw_at(place: Place, given: Settings, lead: Sequence[float], rng: np.random.Generator) -> Drawn:
+    """Draw what a place leaves open.
+
+    Args:
+        place: Where.
+        given: Parameters that are set, also as ranges; of the others the place says what fits.
+        lead: Range of the distance from the start to the trigger (m).
+        rng: Draws start and parameters.
+
+    Raises:
+        ConfigError: A parameter can't be used.
+    """
     low, high = (round((float(end) - _FIRST_START) / _START_STEP) for end in lead)
     last = len(place.starts) - 1
     first, farthest = min(max(low, 0), last), min(max(high, 0), last)
-    x, y, z, yaw = place.starts[int(rng.integers(first, farthest + 1))]
+    start = place.starts[int(rng.integers(first, farthest + 1))]
     fitting = {name: value for name, value in place.given.items() if name not in given}
     situation = Situation(place.kind, place.trigger, {**fitting, **given}, place.kind)
     drawn = situation._replace(given=situation.values(rng))
@@ -139,10 +159,14 @@ def _from_place(place: Place, given: Settings, lead: Sequence[float], rng: np.ra
         distance = min(drawn.given["distance"], place.room)
         drawn = drawn._replace(given={**drawn.given, "distance": distance})
         points = points[: math.ceil((distance + SCENARIO_TYPES[place.kind].reach) / POINT_STEP) + 1]
+    return Drawn(start, points, drawn)
+
+
+def _settings_of(drawn: Drawn) -> Record:
     return {
-        "hero": {"spawn_points": [_pose(x, y, z, yaw)]},
-        "route": {"via": [_text(*point) for point in points]},
-        "scenarios": {"pinned": [drawn.settings()]},
+        "hero": {"spawn_points": [_pose(*drawn.start)]},
+        "route": {"via": [_text(*point) for point in drawn.points]},
+        "scenarios": {"pinned": [drawn.situation.settings()]},
     }
 
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a scenario."""
+"""Errors of scenarios."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rllib_integration.errors import IntegrationError
 
 
 class ScenarioError(IntegrationError, RuntimeError):
-    """A scenario can't take place where it was asked for: no lane, no junction, or no room for an actor."""
+    """A scenario can't take place at its trigger: no lane, no junction, or no room for an actor."""
 
 
 class ScenarioFileError(ConfigError):

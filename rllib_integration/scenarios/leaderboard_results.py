@@ -1,6 +1,6 @@
-"""Results in the form of the CARLA Leaderboard, so that its own statistics tools read them.
+"""Results in the format of the CARLA Leaderboard, for its own statistics tools.
 
-The form is that of `statistics_manager.py` of the Leaderboard 2.0: a record for each route, and means, deviations and
+The format is that of `statistics_manager.py` of the Leaderboard 2.0: a record for each route, and means, deviations and
 infractions a kilometre over all of them.
 """
 
@@ -64,12 +64,12 @@ _VERSIONS = {"2.0": penalty_2_0, "2.1": penalty_2_1}
 
 
 def route_record(metrics: EpisodeMetrics, criteria: LeaderboardCriteria, seconds: float) -> Record:
-    """The record of one route, but for its `index`, `route_id` and town.
+    """The record of one route, without its `index`, `route_id` and town.
 
     Args:
-        metrics: Of its episode, at the end.
-        criteria: The same.
-        seconds: That it has taken on the clock on the wall.
+        metrics: Metrics of its episode, at the end.
+        criteria: Criteria of its episode, at the end.
+        seconds: Wall-clock time that it took.
 
     Returns:
         A record of the Leaderboard, with the scores of version 2.0 and, as `scores_2_1`, of version 2.1.
@@ -80,7 +80,7 @@ def route_record(metrics: EpisodeMetrics, criteria: LeaderboardCriteria, seconds
     share = metrics.off_lane_share
     if share > 0.0:
         metres = share * metrics.distance
-        # The Leaderboard's tools read the metres out of the ninth word.
+        # The Leaderboard's tools read the metres from the ninth word.
         infractions["outside_route_lanes"].append(
             f"Agent went outside its route lanes for about {metres:.3f} meters "
             f"({100.0 * share:.2f}% of the completed route)"
@@ -122,10 +122,10 @@ def results(records: Sequence[Settings], total: int, sensors: Sequence[str] = ()
     """The results of an evaluation.
 
     Args:
-        records: Of the routes that have been driven, each with its `index`, `route_id` and `town_name`.
-        total: How many routes there are.
-        sensors: Of the agent, by the Leaderboard's names of icons.
-        version: Of the driving score, "2.0" or "2.1".
+        records: Records of the driven routes, each with its `index`, `route_id` and `town_name`.
+        total: Number of all routes.
+        sensors: The agent's sensors, by the Leaderboard's names of icons.
+        version: Version of the driving score, "2.0" or "2.1".
 
     Returns:
         The Leaderboard's `_checkpoint`, `entry_status`, `eligible`, `sensors`, `values` and `labels`.
@@ -175,7 +175,7 @@ def _deviation(values: Sequence[float]) -> float:
 
 
 def _per(name: str, kilometres: float) -> float:
-    """What an infraction is counted by: kilometres, but for those that are lengths."""
+    """The divisor of an infraction: kilometres, or 1 for those that are lengths themselves."""
     return 1.0 if name == "outside_route_lanes" else max(kilometres, 0.001)
 
 
@@ -187,7 +187,7 @@ def _amount(record: Settings, name: str) -> float:
 
 
 def write_results(path: str | os.PathLike[str], content: Settings) -> Path:
-    """Write results as the Leaderboard's `simulation_results.json`; the file appears whole or not at all."""
+    """Write results as the Leaderboard's `simulation_results.json`; the file is replaced atomically."""
     file = Path(path).expanduser()
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.{os.getpid()}")

@@ -1,6 +1,6 @@
-"""How scripted actors move: cars along a path, flows of cars, and walkers straight across.
+"""Motion of scripted actors: cars along a path, flows of cars, and walkers straight across.
 
-Controls are set once a decision of the hero, so everything here looks at where an actor is and corrects its course.
+Controls are set once in each of the hero's decisions, from the actor's present place.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from rllib_integration.scenarios.errors import ScenarioError
 from rllib_integration.scenarios.road import Path
 from rllib_integration.scenarios.stage import CAR, CARS, Stage
 
-_LOOK_AHEAD = 3.0  # [m] that a car steers for at rest
-_LOOK_AHEAD_TIME = 0.5  # [s] of driving that it looks farther ahead
-_WHEELBASE = 0.6  # of a vehicle's length
-_FULL_LOCK = math.radians(70.0)  # [rad] that CARLA's cars turn their front wheels at steer = 1
-_BRAKING = 4.0  # [m/s^2] at which flows of cars stop for what is ahead
-_HOLDING, _HOLDING_PER_SPEED = 0.3, 0.01  # throttle that holds a speed, about, and more of it for each m/s
-_FOR_SPEED, _FOR_SPEED_IN_TIME = 0.3, 0.4  # throttle for each m/s that is missing, and for each of it and second
-_NEARLY = 1.0  # [m/s] off the speed that is wanted, from which on the throttle that holds it is sought
-_MOST_SOUGHT = 0.4  # of throttle: cars differ by so much
-_SPIN_UP = 0.5  # [s] in which a car that was given a speed is kept at it, while its engine begins to turn
-_ROOM = 6.0  # [m] that they keep to it, between middles of boxes and their own front
-_BEFORE_THE_HERO = 0.4  # [s] that somebody who crosses is in the middle of the lane before the hero comes
+_LOOK_AHEAD = 3.0  # [m] distance of the point that a car at rest steers to
+_LOOK_AHEAD_TIME = 0.5  # [s] of driving that is added to this distance
+_WHEELBASE = 0.6  # share of a vehicle's length
+_FULL_LOCK = math.radians(70.0)  # [rad] steering angle of CARLA's cars at steer = 1
+_BRAKING = 4.0  # [m/s^2] of flows of cars
+_FEED_FORWARD, _FEED_FORWARD_SLOPE = 0.3, 0.01  # throttle that roughly holds a speed: constant, and per m/s
+_PROPORTIONAL, _INTEGRAL = 0.3, 0.4  # throttle per m/s of error, and per m/s and second
+_INTEGRAL_RANGE = 1.0  # [m/s] error below which the integral is used
+_GREATEST_INTEGRAL = 0.4  # of throttle
+_SPIN_UP = 0.5  # [s] after a launch in which a car's speed is held, until its engine turns
+_ROOM = 6.0  # [m] kept to the actor ahead, from centre to centre
+_BEFORE_THE_HERO = 0.4  # [s] by which a crossing actor reaches the middle of the lane before the hero
 _SLOWEST_CROSSING, _FASTEST_CROSSING = 1.0, 3.5  # [m/s]
-_LANE = 2.0  # [m] to the side within which somebody is in a car's way
+_LANE = 2.0  # [m] lateral distance within which the hero blocks a car
 
 
 class Car:
@@ -35,26 +35,26 @@ class Car:
 
     Args:
         vehicle: The vehicle.
-        path: Where it drives.
-        begin: Where on the path it has been put (m): until the next tick the client does not know where it is.
+        path: Its path.
+        begin: Distance of its start along the path (m); the client knows its pose only after the next tick.
 
     Attributes:
         vehicle: As given.
-        path: As given; may be replaced while it drives.
+        path: As given; may be replaced during the drive.
     """
 
     def __init__(self, vehicle: carla.Vehicle, path: Path, begin: float = 0.0) -> None:
         self.vehicle = vehicle
         self.path = path
         self._begin = path.pose(begin)
-        self._sought = 0.0
+        self._integral = 0.0
         self._launched: tuple[float, float] | None = None
         self._last_time = self._time
         self._wheelbase = 2.0 * vehicle.bounding_box.extent.x * _WHEELBASE
 
     @property
     def at(self) -> float:
-        """Where on its path it is (m)."""
+        """Its distance along its path (m)."""
         place = self._pose().location
         return self.path.nearest(place.x, place.y)[1]
 
@@ -64,7 +64,7 @@ class Car:
 
     @property
     def _time(self) -> float:
-        """Simulated time, as far as the client knows it [s]."""
+        """Simulated time of the client's newest frame [s]."""
         return self.vehicle.get_world().get_snapshot().timestamp.elapsed_seconds
 
     @property
@@ -89,7 +89,7 @@ class Car:
         self.vehicle.set_target_velocity(carla.Vector3D(speed * math.cos(yaw), speed * math.sin(yaw), 0.0))
 
     def drive(self, speed: float) -> None:
-        """Go on along the path, towards a speed [m/s]."""
+        """Follow the path at a target speed [m/s]."""
         now = self._time
         elapsed, self._last_time = now - self._last_time, now
         if self._launched is not None:
@@ -99,11 +99,11 @@ class Car:
             else:
                 self._launched = None
         error = speed - self.speed
-        if self._launched is None and abs(error) < _NEARLY:
-            # A held throttle leads to a speed, another one for each car and gear.
-            self._sought += _FOR_SPEED_IN_TIME * error * elapsed
-            self._sought = min(max(self._sought, -_MOST_SOUGHT), _MOST_SOUGHT)
-        wanted = _HOLDING + _HOLDING_PER_SPEED * speed + self._sought + _FOR_SPEED * error
+        if self._launched is None and abs(error) < _INTEGRAL_RANGE:
+            # The throttle that holds a speed depends on the car and its gear.
+            self._integral += _INTEGRAL * error * elapsed
+            self._integral = min(max(self._integral, -_GREATEST_INTEGRAL), _GREATEST_INTEGRAL)
+        wanted = _FEED_FORWARD + _FEED_FORWARD_SLOPE * speed + self._integral + _PROPORTIONAL * error
         throttle = min(max(wanted, 0.0), 1.0) if speed > 0.1 else 0.0
         brake = float(np.clip(-0.3 * error, 0.0, 1.0)) if error < -1.0 or speed <= 0.1 else 0.0
         steer = self._steer()
@@ -128,16 +128,16 @@ class Car:
 
 
 class Flow:
-    """Cars that follow each other along a path, one after another, and leave the world at its end.
+    """Cars that follow each other along a path, and are removed at its end.
 
     Args:
-        stage: Where they drive.
-        path: From where to where.
-        gaps: Between one and the next, drawn from such a range (m).
-        speed: Theirs [m/s].
-        patterns: Their blueprints.
-        wanted: Attributes of their blueprints.
-        minds: Whether they brake for the hero where it is in their way.
+        stage: The scenario's stage.
+        path: The cars' path.
+        gaps: Range that the distances between cars are drawn from (m).
+        speed: The cars' speed [m/s].
+        patterns: Patterns of the cars' blueprints.
+        wanted: Attributes of the cars' blueprints.
+        yields: Whether the cars brake for the hero when it blocks their way.
     """
 
     def __init__(
@@ -148,19 +148,19 @@ class Flow:
         speed: float,
         patterns: tuple[str, ...] = CARS,
         wanted: dict[str, str] = CAR,
-        minds: bool = True,
+        yields: bool = True,
     ) -> None:
         self._stage = stage
         self._path = path
         self._gaps = gaps
         self._speed = speed
         self._blueprints = patterns, wanted
-        self._minds = minds
+        self._yields = yields
         self._cars: list[Car] = []
         self._gap = 0.0
 
     def fill(self, length: float) -> None:
-        """Put cars on the first metres of the path, so that the flow is there when it is first seen."""
+        """Put cars on the first `length` metres of the path, so that the flow is complete from the start."""
         at = length
         while at >= 0.0:
             self._add(at)
@@ -168,14 +168,14 @@ class Flow:
         self._draw_gap()
 
     def move(self) -> None:
-        """Drive all of them on; let one in where there is room, and those out that have arrived."""
+        """Drive all cars on; remove those that have arrived, and add one if there is room."""
         for car in [car for car in self._cars if car.has_arrived]:
             self._cars.remove(car)
             self._stage.remove(car.vehicle)
         places = [car.at for car in self._cars]
         for number, car in enumerate(self._cars):
             free = places[number - 1] - places[number] - _ROOM if number else math.inf
-            if self._minds:
+            if self._yields:
                 free = min(free, self._free_to_hero(car, places[number]))
             car.drive(min(self._speed, math.sqrt(2.0 * _BRAKING * free) if free > 0.0 else 0.0))
         if not places or places[-1] > self._gap:
@@ -190,7 +190,7 @@ class Flow:
         try:
             vehicle = self._stage.vehicle(self._path.pose(at), patterns, wanted)
         except ScenarioError:
-            return  # somebody is there; the next one comes later
+            return  # the place is taken; a later car tries again
         car = Car(vehicle, self._path, at)
         car.launch(self._speed)
         self._cars.append(car)
@@ -204,18 +204,18 @@ class Flow:
 
 
 def walk(walker: carla.Walker, yaw: float, speed: float) -> None:
-    """Have a walker go straight on in a direction [degrees] at a speed [m/s]; it goes on until told otherwise."""
+    """Let a walker go straight on in a direction [degrees] at a speed [m/s], until its next control."""
     direction = carla.Vector3D(math.cos(math.radians(yaw)), math.sin(math.radians(yaw)), 0.0)
     walker.apply_control(carla.WalkerControl(direction, speed, False))
 
 
 def meeting_speed(way: float, seconds: float) -> float:
-    """The speed [m/s] at which somebody crosses so as to be before the hero when it comes.
+    """The speed [m/s] at which a crossing actor is in front of the hero when it comes.
 
-    The Leaderboard gives each type one speed, which fits the width of its own roads; here it follows from the road.
+    The Leaderboard has one speed for each type, which fits the width of its roads; here the road determines it.
 
     Args:
-        way: To the middle of the hero's lane (m).
-        seconds: That the hero has, as they start.
+        way: Distance to the middle of the hero's lane (m).
+        seconds: Time until the hero is there.
     """
     return float(np.clip(way / max(seconds - _BEFORE_THE_HERO, 0.5), _SLOWEST_CROSSING, _FASTEST_CROSSING))

@@ -1,4 +1,4 @@
-"""Parameters of scenario types: their defaults, what they may be, and how they are read, drawn and written.
+"""Parameters of scenario types: their defaults and ranges, and how they are read, drawn and written.
 
 A value comes from a YAML file (`distance: 12`, or `distance: [8, 20]` to draw from), or from a route file of the CARLA
 Leaderboard, where it is an element with attributes (`<distance value="12"/>`).
@@ -19,7 +19,7 @@ class Number:
     """A number, drawn evenly where a range is given.
 
     Attributes:
-        default: Where nothing is given.
+        default: The default.
         low: The smallest allowed.
         high: The largest allowed.
     """
@@ -30,14 +30,14 @@ class Number:
 
     @property
     def expected(self) -> str:
-        """What a value has to be, for messages."""
+        """The allowed values, for messages."""
         return f"a number from {self.low:g} to {self.high:g}, or a range [low, high] of them"
 
     def draw(self, given: object, rng: np.random.Generator) -> float:
         """The value of one episode.
 
         Raises:
-            ValueError: It is not what it has to be.
+            ValueError: The value is not allowed.
         """
         low, high = _ends(given) if isinstance(given, (list, tuple)) else (_number(given), _number(given))
         if not self.low <= low <= high <= self.high:
@@ -45,20 +45,20 @@ class Number:
         return low if low == high else float(rng.uniform(low, high))
 
     def read(self, attributes: Mapping[str, str]) -> float:
-        """The value that a route file gives."""
+        """The value in a route file."""
         return float(attributes["value"])
 
     def write(self, value: float) -> Attributes:
-        """The value as a route file has it."""
+        """The attributes of the value in a route file."""
         return {"value": f"{value:g}"}
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A range that is drawn from again and again while the scenario runs, such as gaps between cars.
+    """A range that the running scenario draws from repeatedly, such as gaps between cars.
 
     Attributes:
-        default: Low and high end where nothing is given.
+        default: Low and high end by default.
         low: The smallest allowed.
         high: The largest allowed.
     """
@@ -69,14 +69,14 @@ class Interval:
 
     @property
     def expected(self) -> str:
-        """What a value has to be, for messages."""
+        """The allowed values, for messages."""
         return f"a range [low, high] of numbers from {self.low:g} to {self.high:g}"
 
     def draw(self, given: object, rng: np.random.Generator) -> tuple[float, float]:
         """The value of one episode.
 
         Raises:
-            ValueError: It is not what it has to be.
+            ValueError: The value is not allowed.
         """
         low, high = _ends(given)
         if not self.low <= low <= high <= self.high:
@@ -84,13 +84,13 @@ class Interval:
         return low, high
 
     def read(self, attributes: Mapping[str, str]) -> tuple[float, float]:
-        """The value that a route file gives: `from` and `to`, or the single `value` of older files."""
+        """The value in a route file: `from` and `to`, or the single `value` of older files."""
         if "value" in attributes:
             return float(attributes["value"]), float(attributes["value"])
         return float(attributes["from"]), float(attributes["to"])
 
     def write(self, value: tuple[float, float]) -> Attributes:
-        """The value as a route file has it."""
+        """The attributes of the value in a route file."""
         return {"from": f"{value[0]:g}", "to": f"{value[1]:g}"}
 
 
@@ -99,8 +99,8 @@ class Choice:
     """One of some words.
 
     Attributes:
-        default: Where nothing is given.
-        words: Those allowed; none = any.
+        default: The default.
+        words: The allowed words; none = any text.
     """
 
     default: str
@@ -108,14 +108,14 @@ class Choice:
 
     @property
     def expected(self) -> str:
-        """What a value has to be, for messages."""
+        """The allowed values, for messages."""
         return f"{' or '.join(self.words)}, or a list of them" if self.words else "a text"
 
     def draw(self, given: object, rng: np.random.Generator) -> str:
         """The value of one episode.
 
         Raises:
-            ValueError: It is not what it has to be.
+            ValueError: The value is not allowed.
         """
         words = [str(word) for word in given] if isinstance(given, (list, tuple)) else [str(given)]
         if not words or (self.words and not set(words) <= set(self.words)):
@@ -123,11 +123,11 @@ class Choice:
         return words[int(rng.integers(len(words)))]
 
     def read(self, attributes: Mapping[str, str]) -> str:
-        """The value that a route file gives."""
+        """The value in a route file."""
         return attributes["value"]
 
     def write(self, value: str) -> Attributes:
-        """The value as a route file has it."""
+        """The attributes of the value in a route file."""
         return {"value": value}
 
 
@@ -139,14 +139,14 @@ class Place:
 
     @property
     def expected(self) -> str:
-        """What a value has to be, for messages."""
+        """The allowed values, for messages."""
         return "'x,y,z' in metres"
 
     def draw(self, given: object, rng: np.random.Generator) -> tuple[float, float, float] | None:
         """The value of one episode.
 
         Raises:
-            ValueError: It is not what it has to be.
+            ValueError: The value is not allowed.
         """
         if given is None:
             return None
@@ -155,18 +155,18 @@ class Place:
         return x, y, z
 
     def read(self, attributes: Mapping[str, str]) -> tuple[float, float, float]:
-        """The value that a route file gives."""
+        """The value in a route file."""
         return float(attributes["x"]), float(attributes["y"]), float(attributes["z"])
 
     def write(self, value: tuple[float, float, float]) -> Attributes:
-        """The value as a route file has it."""
+        """The attributes of the value in a route file."""
         return {name: f"{number:.2f}" for name, number in zip("xyz", value)}
 
 
 Parameter = Number | Interval | Choice | Place
 
 SIDE = Choice("right", ("left", "right"))
-"""The side of the road, as the hero sees it."""
+"""The side of the road, as seen by the hero."""
 
 
 def _ends(given: object) -> tuple[float, float]:

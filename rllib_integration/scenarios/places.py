@@ -1,7 +1,7 @@
-"""Where in a town each scenario type can take place, found from the map alone.
+"""Finds a town's places for each scenario type, from the map alone.
 
-A lane is looked at every few metres: how far the road goes on without a junction, what lies beside it, how the next
-junction can be driven and who can come into the way there.
+For places every 10 m on each lane, it determines the length of the road without a junction, the lanes beside it, the
+turns at the next junction, and the directions of crossing traffic there.
 """
 
 from __future__ import annotations
@@ -24,18 +24,17 @@ from rllib_integration.scenarios.scenario import TURNS, Scenario, Site
 from rllib_integration.scenarios.situations import Trigger
 from rllib_integration.scenarios.types import SCENARIO_TYPES
 
-_SHORT_DISTANCE = 40.0  # [m] from a trigger to what stands there, for which a place is long enough in any case
-_SPACING = 10.0  # [m] between places that are looked at
-_APPROACH = 80.0  # [m] before a trigger where an episode may start
-_APPROACH_STEP = 5.0  # [m] between such starts
+_SHORT_DISTANCE = 40.0  # [m] from a trigger to its actors, for which every place has room
+_SPACING = 10.0  # [m] between the considered places
+_APPROACH = 80.0  # [m] before a trigger: the farthest start
+_APPROACH_STEP = 5.0  # [m] between two starts
 _SHORTEST_EXIT = 20.0  # [m] of road behind a junction
-_BESIDE = 1.2  # [m] two ways through a junction that come so near to each other get in each other's way
-_TRAFFIC_LIGHT = "1000001"  # OpenDRIVE's type of a traffic light, as CARLA's towns have it
+_BESIDE = 1.2  # [m] distance below which two paths through a junction conflict
+_TRAFFIC_LIGHT = "1000001"  # OpenDRIVE's type of a traffic light in CARLA's towns
 _HEADINGS: dict[Direction, float] = {"left": 90.0, "right": -90.0, "opposite": 180.0}
 
-
 POINT_STEP = 20.0
-"""Road between the points that a place's route passes (m)."""
+"""Distance between the points of a place's route (m)."""
 
 
 class Place(NamedTuple):
@@ -47,8 +46,8 @@ class Place(NamedTuple):
         starts: Poses on the lane before the trigger at which a hero may start, x, y, z (m) and yaw [degrees], every
             5 m from near to far; the first is 10 m before the trigger.
         points: Points that the route passes from the trigger on, x, y, z (m); the last is its goal.
-        given: Parameters that fit the place; a list is drawn from.
-        room: The largest parameter `distance` for which there is road (m).
+        given: Parameters that fit the place; one value of a list is drawn.
+        room: The largest parameter `distance` for which the road is long enough (m).
     """
 
     kind: str
@@ -60,7 +59,7 @@ class Place(NamedTuple):
 
 
 def find_places(carla_map: carla.Map, kind: str) -> list[Place]:
-    """All places of a town for a scenario type, in an order that is always the same; looked up once in a process."""
+    """All places of a town for a scenario type, in a fixed order; computed once in a process."""
     known = _PLACES.get(carla_map, dict)
     if kind not in known:
         known[kind] = list(_Finder(carla_map, kind).places())
@@ -71,11 +70,11 @@ _PLACES: TownMemory[dict[str, list[Place]]] = TownMemory()
 
 
 class _Stretch(NamedTuple):
-    """Road that goes on from a place on a lane, without a junction.
+    """Road without a junction, from a place on a lane.
 
     Attributes:
         points: `float64 (n, 4)` x, y, z (m), yaw (rad), about a metre apart.
-        lanes: Those that it leads over.
+        lanes: Its lanes.
         ends_at_junction: Whether a junction follows.
     """
 
@@ -142,7 +141,7 @@ class _Finder:
     def _through(
         self, way: Lane, ahead: _Stretch, trigger: Trigger, starts: list[tuple[float, float, float, float]]
     ) -> Iterator[Place]:
-        """The place, if the junction that follows is what the type needs when it is driven on a lane."""
+        """The place, if driving the next junction on lane `way` fits the type."""
         course = self._network.courses[way]
         if not course.junction or course.option not in [TURNS[turn] for turn in self._site.turns]:
             return
@@ -183,7 +182,7 @@ class _Finder:
             lanes.append(lane)
 
     def _long(self, ahead: _Stretch) -> NDArray[np.float64]:
-        """The road ahead as far as the type takes it up at most, or as there is road without a junction."""
+        """The road ahead up to the type's greatest extent, or up to the next junction."""
         last = ahead.lanes[0]
         at = self._network.courses[last].nearest(*ahead.points[0, :2])[1]
         return self._ahead(last, at, self._site.clear + self._farthest + self._type.reach).points
@@ -208,7 +207,7 @@ class _Finder:
         return starts
 
     def _beside(self, points: NDArray[np.float64]) -> tuple[Record, float]:
-        """Parameters that fit what lies beside the road, and how far what the type needs lies there (m)."""
+        """Parameters that fit the lanes beside the road, and the length over which the needed lane exists (m)."""
         lane = self._site.lane
         if lane is None:
             return {}, len(points) - 1.0
@@ -229,7 +228,7 @@ class _Finder:
         return bool(waypoint.get_landmarks_of_type(distance + 15.0, _TRAFFIC_LIGHT, False))
 
     def _comes_from(self, direction: Direction, way: Lane, course: LaneCourse) -> bool:
-        """Whether others can come from a direction into the way through a junction."""
+        """Whether traffic from a direction can cross the path through a junction."""
         heading = math.degrees(course.points[0, 3]) + _HEADINGS[direction]
         for other in self._others(way):
             theirs = self._network.courses[other]
@@ -240,7 +239,7 @@ class _Finder:
         return False
 
     def _others(self, way: Lane) -> list[Lane]:
-        """The other lanes of the junction that a lane leads through."""
+        """The other lanes of a lane's junction."""
         if not self._junction_of:
             for lane, course in self._network.courses.items():
                 if course.junction:
@@ -253,13 +252,13 @@ class _Finder:
 
 
 def _points(points: NDArray[np.float64]) -> list[tuple[float, float, float]]:
-    """Some of a line's points, the first and the last among them."""
+    """Points of a line, about 20 m apart, with the first and the last."""
     rows = sorted({*range(0, len(points), int(POINT_STEP)), len(points) - 1})
     return [tuple(round(float(value), 3) for value in points[row, :3]) for row in rows]  # type: ignore[misc]
 
 
 def _bend(course: LaneCourse, following: LaneCourse) -> float:
-    """How much a lane's end and another's begin differ in direction (rad)."""
+    """Angle between a lane's end and another's start (rad)."""
     return abs((following.points[0, 3] - course.points[-1, 3] + math.pi) % (2.0 * math.pi) - math.pi)
 
 
@@ -269,7 +268,7 @@ def _meet(course: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
 
 
 def _reaches(fits: list[bool]) -> float:
-    """How far from the first of some places, 10 m apart, something is so without a break (m)."""
+    """Length of the unbroken run of True from the first of some places, 10 m apart (m)."""
     return _SPACING * ((fits.index(False) if False in fits else len(fits)) - 1.0)
 
 

@@ -1,7 +1,7 @@
-"""The road along the hero's route, as scenarios ask about it: poses, lanes beside it, and the junctions on it.
+"""The road along the hero's route, for scenarios: poses, lanes beside it, and the junctions on it.
 
-Distances are metres along the route; offsets are metres to the right of it. All of it comes from the client's map; the
-server is not asked.
+Distances are metres along the route; offsets are metres to the right of it. All data come from the client's map; the
+server is not called.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from rllib_integration.scenarios.errors import ScenarioError
 Side = Literal["left", "right"]
 Direction = Literal["left", "right", "opposite"]
 
-_STEP = 1.0  # [m] at which the route is looked at for junctions
-_BESIDE = 1.2  # [m] two paths that come so near to each other get in each other's way
-_MOST_LANES = 12  # that are looked through from the route to the edge of the road
-_PAVEMENT = 1.2  # [m] beyond the last lane, where somebody stands who is about to cross
+_STEP = 1.0  # [m] between the places where the route is checked for junctions
+_BESIDE = 1.2  # [m] distance below which two paths conflict
+_MOST_LANES = 12  # from the route to the edge of the road
+_PAVEMENT = 1.2  # [m] from the last lane to a pedestrian who is about to cross
 
 
 class Path:
-    """A line that something drives or walks along.
+    """The line of a drive or a walk.
 
     Args:
         points: `float64 (n, 3)` x, y, z (m), two points or more.
 
     Attributes:
         points: As given.
-        distance: `float64 (n,)` metres from the begin.
+        distance: `float64 (n,)` metres from the start.
     """
 
     def __init__(self, points: NDArray[np.float64]) -> None:
@@ -48,25 +48,25 @@ class Path:
         """Metres from end to end."""
         return float(self.distance[-1])
 
-    def place(self, at: float, aside: float = 0.0) -> tuple[float, float, float]:
-        """x, y, z (m) at a distance from the begin, and so far to the right."""
+    def place(self, at: float, lateral: float = 0.0) -> tuple[float, float, float]:
+        """x, y, z (m) at a distance from the start, `lateral` metres to the right."""
         x, y, z = (float(np.interp(at, self.distance, self.points[:, axis])) for axis in range(3))
         yaw = self.yaw(at)
-        return x - aside * math.sin(yaw), y + aside * math.cos(yaw), z
+        return x - lateral * math.sin(yaw), y + lateral * math.cos(yaw), z
 
     def yaw(self, at: float) -> float:
-        """Direction at a distance from the begin [rad]."""
+        """Direction at a distance from the start [rad]."""
         row = min(max(int(np.searchsorted(self.distance, at, "right")) - 1, 0), len(self.points) - 2)
         dx, dy, _ = self.points[row + 1] - self.points[row]
         return math.atan2(dy, dx)
 
-    def pose(self, at: float, aside: float = 0.0, above: float = 0.0, turned: float = 0.0) -> carla.Transform:
-        """A pose on the line, so far to the right and above [m], turned to the right [degrees]."""
-        x, y, z = self.place(at, aside)
+    def pose(self, at: float, lateral: float = 0.0, above: float = 0.0, turned: float = 0.0) -> carla.Transform:
+        """A pose at a distance, `lateral` metres to the right, `above` metres higher, turned to the right [degrees]."""
+        x, y, z = self.place(at, lateral)
         return carla.Transform(carla.Location(x, y, z + above), carla.Rotation(yaw=math.degrees(self.yaw(at)) + turned))
 
     def nearest(self, x: float, y: float) -> tuple[float, float]:
-        """Distance from the line (m), and how far from its begin the nearest point is (m)."""
+        """Distance from the line (m), and distance of the nearest point from the start (m)."""
         starts, steps = self.points[:-1, :2], np.diff(self.points[:, :2], axis=0)
         share = np.clip(
             ((x - starts[:, 0]) * steps[:, 0] + (y - starts[:, 1]) * steps[:, 1])
@@ -78,21 +78,21 @@ class Path:
         best = int(np.argmin(away))
         return float(away[best]), float(self.distance[best] + share[best] * np.hypot(*steps[best]))
 
-    def shifted(self, aside: float) -> Path:
-        """The same line, so far to the right [m]."""
+    def shifted(self, lateral: float) -> Path:
+        """The same line, `lateral` metres to the right."""
         yaw = np.array([self.yaw(float(at)) for at in self.distance])
         offset = np.stack([-np.sin(yaw), np.cos(yaw), np.zeros_like(yaw)], axis=1)
-        return Path(self.points + aside * offset)
+        return Path(self.points + lateral * offset)
 
 
 class Lane(NamedTuple):
     """A lane through a junction.
 
     Attributes:
-        entry: Where it comes in.
-        exit: Where it goes out.
+        entry: Its first waypoint.
+        exit: Its last waypoint.
         path: Its middle.
-        turn: How far it turns to the right [degrees].
+        turn: Change of direction, positive to the right [degrees].
     """
 
     entry: carla.Waypoint
@@ -105,10 +105,10 @@ class Junction(NamedTuple):
     """A junction that the route leads through.
 
     Attributes:
-        begin: Where the route comes in (m).
-        end: Where it goes out (m).
-        yaw: Direction of the route where it comes in [degrees].
-        turn: How far the route turns to the right in it [degrees].
+        begin: Distance at which the route enters it (m).
+        end: Distance at which the route leaves it (m).
+        yaw: Direction of the route at its entry [degrees].
+        turn: The route's change of direction, positive to the right [degrees].
         lanes: All driving lanes through it.
     """
 
@@ -119,7 +119,7 @@ class Junction(NamedTuple):
     lanes: list[Lane]
 
     def lanes_from(self, direction: Direction) -> list[Lane]:
-        """Lanes that come in from the hero's left, its right, or towards it; the straightest first."""
+        """Lanes from the hero's left, its right, or the opposite direction; the straightest first."""
         headings = {"left": 90.0, "right": -90.0, "opposite": 180.0}
         found = [
             lane
@@ -134,7 +134,7 @@ class Road:
 
     Args:
         carla_map: The town.
-        route: The hero's.
+        route: The hero's route.
     """
 
     def __init__(self, carla_map: carla.Map, route: Route) -> None:
@@ -143,62 +143,62 @@ class Road:
 
     @property
     def length(self) -> float:
-        """Of the route (m)."""
+        """Length of the route (m)."""
         return self.path.length
 
     def lane(self, at: float) -> carla.Waypoint:
-        """The driving lane at a place of the route."""
+        """The driving lane at a distance along the route."""
         x, y, z = self.path.place(at)
         return self.map.get_waypoint(carla.Location(x, y, z))
 
     def beside(self, at: float, side: Side) -> carla.Waypoint | None:
-        """The lane next to the route's, of whatever type and direction; None where there is none."""
+        """The lane next to the route's, of any type and direction; None if there is none."""
         lane = self.lane(at)
         return lane.get_left_lane() if side == "left" else lane.get_right_lane()
 
     def lane_of_same_direction(self, at: float, side: Side) -> carla.Waypoint | None:
-        """The driving lane next to the route's that leads the same way; None where there is none."""
+        """The driving lane of the same direction next to the route's; None if there is none."""
         beside = self.beside(at, side)
         return beside if beside is not None and _drives(beside) and _is_along(self.lane(at), beside) else None
 
     def opposite_lane(self, at: float) -> carla.Waypoint | None:
-        """The nearest driving lane to the left that leads the other way; None where there is none."""
+        """The nearest driving lane of the other direction to the left; None if there is none."""
         here = self.lane(at)
         for lane in _lanes_to(here, "left"):
             if _drives(lane) and not _is_along(here, lane):
                 return lane
         return None
 
-    def aside(self, at: float, place: carla.Location) -> float:
-        """How far a place lies to the right of the route [m]."""
+    def lateral(self, at: float, place: carla.Location) -> float:
+        """Lateral offset of a place from the route, positive to the right [m]."""
         x, y, _ = self.path.place(at)
         yaw = self.path.yaw(at)
         return (place.y - y) * math.cos(yaw) - (place.x - x) * math.sin(yaw)
 
     def pavement(self, at: float, side: Side) -> float:
-        """Where somebody stands who is about to cross, metres to the right of the route: negative on the left."""
+        """Lateral offset of a pedestrian who is about to cross [m], positive to the right of the route."""
         sign = 1.0 if side == "right" else -1.0
         outermost = self.lane(at)
         for lane in _lanes_to(outermost, side):
             if lane.lane_type == carla.LaneType.Sidewalk:
                 # At the kerb, wherever the middle of the sidewalk is.
-                edge = abs(self.aside(at, lane.transform.location)) - lane.lane_width / 2.0
+                edge = abs(self.lateral(at, lane.transform.location)) - lane.lane_width / 2.0
                 return sign * (edge + min(_PAVEMENT, lane.lane_width / 2.0))
             if lane.lane_type in (carla.LaneType.Driving, carla.LaneType.Parking, carla.LaneType.Bidirectional):
                 outermost = lane
-        return sign * (abs(self.aside(at, outermost.transform.location)) + outermost.lane_width / 2.0 + _PAVEMENT)
+        return sign * (abs(self.lateral(at, outermost.transform.location)) + outermost.lane_width / 2.0 + _PAVEMENT)
 
     def parking_place(self, at: float, side: Side) -> float:
-        """Where a car stands parked at the edge of the road, metres to the right of the route."""
+        """Lateral offset of a car parked at the edge of the road [m], positive to the right of the route."""
         sign = 1.0 if side == "right" else -1.0
         beside = self.beside(at, side)
         if beside is not None and beside.lane_type == carla.LaneType.Parking:
-            return self.aside(at, beside.transform.location)
-        # Without a parking lane half on the pavement, as close to the lane as leaves room to pass.
+            return self.lateral(at, beside.transform.location)
+        # Without a parking lane: half on the pavement, so that the lane leaves room to pass.
         return sign * (self.lane(at).lane_width / 2.0 + 1.0)
 
     def ahead(self, begin: float, length: float) -> Path:
-        """The route from a place on; beyond its end straight on over the lanes, where the road goes on."""
+        """The route from a distance on; beyond its end, the lanes straight on."""
         at = np.r_[np.arange(begin, min(begin + length, self.length), _STEP), min(begin + length, self.length)]
         points = [self.path.place(float(where)) for where in at if where >= begin]
         missing = begin + length - self.length
@@ -212,8 +212,8 @@ class Road:
         """The next junction on the route.
 
         Args:
-            after: Where to begin to look (m).
-            within: How far ahead to look (m).
+            after: Start of the search (m).
+            within: Length of the search (m).
 
         Raises:
             ScenarioError: There is none.
@@ -237,10 +237,10 @@ class Road:
         return Junction(begin, end, yaw, turn, [lane for pair in pairs if (lane := _lane(*pair)) is not None])
 
     def conflict(self, path: Path, begin: float, end: float) -> tuple[float, float] | None:
-        """Where another path first gets in the way of a stretch of the route.
+        """The first conflict of another path with a stretch of the route.
 
         Returns:
-            Metres along the route, and along the path; None where they keep apart.
+            Its distances along the route and along the path (m); None if they keep apart.
         """
         for at in np.arange(begin, min(end, self.length), 0.5):
             x, y, _ = self.path.place(float(at))
@@ -251,7 +251,7 @@ class Road:
 
 
 def along(lane: carla.Waypoint, length: float, step: float = 2.0) -> Iterator[carla.Waypoint]:
-    """The waypoints that follow on a lane, straight on where it forks, as far as the road goes."""
+    """The waypoints after a lane, straight on where it forks, up to the end of the road."""
     for _ in range(max(1, math.ceil(length / step))):
         following = lane.next(step)
         if not following:
@@ -262,7 +262,7 @@ def along(lane: carla.Waypoint, length: float, step: float = 2.0) -> Iterator[ca
 
 
 def back_along(lane: carla.Waypoint, length: float, step: float = 2.0) -> list[carla.Waypoint]:
-    """The waypoints that lead to a lane, in the order of travel, from so far before it, or from the junction there."""
+    """The waypoints of the last `length` metres before a lane, in the order of travel; they start after a junction."""
     found = [lane]
     for _ in range(max(1, math.ceil(length / step))):
         previous = found[0].previous(step)
@@ -298,7 +298,7 @@ def _lane(entry: carla.Waypoint, leaving: carla.Waypoint) -> Lane | None:
 
 
 def _lanes_to(lane: carla.Waypoint, side: Side) -> Iterator[carla.Waypoint]:
-    """The lanes from one to the edge of the road, also across those of the other direction."""
+    """The lanes from one to the edge of the road, including those of the other direction."""
     first = lane
     for _ in range(_MOST_LANES):
         towards_left = (side == "left") == _is_along(first, lane)

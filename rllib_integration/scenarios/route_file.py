@@ -1,8 +1,8 @@
 """Route files of the CARLA Leaderboard: routes with weathers and scenarios, as XML.
 
-The format is the Leaderboard 2.0's, which Bench2Drive uses too. Of version 1.0 the routes are read (`<route map=...>`
-with `<waypoint>` elements); their scenarios stood in a file of their own. A scenario of a type that is unknown here is
-left out with a line, and the route is driven without it.
+The format is that of the Leaderboard 2.0, which Bench2Drive uses, too. Routes of version 1.0 (`<route map=...>` with
+`<waypoint>` elements) are read without their scenarios, which are in separate files. Scenarios of unknown types are
+skipped with a warning.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _WEATHER_ATTRIBUTES = sorted(
 
 
 class Weather(NamedTuple):
-    """The weather from a place of a route on.
+    """The weather from a part of a route on.
 
     Attributes:
-        percentage: Of the route.
-        parameters: Of `carla.WeatherParameters`, by name.
+        percentage: Share of the route before it [%].
+        parameters: Parameters of `carla.WeatherParameters`, by name.
     """
 
     percentage: float
@@ -52,8 +52,8 @@ class RouteEntry:
     Attributes:
         route_id: Its number or name.
         town: The town.
-        points: The points that it passes, x, y, z (m).
-        weathers: Along the route; one at least.
+        points: Its points, x, y, z (m).
+        weathers: The weathers along it; at least one.
         situations: Its scenarios.
     """
 
@@ -79,7 +79,7 @@ class _Element:
 
 
 def read_routes(path: str | Path) -> list[RouteEntry]:
-    """The routes of a file, in its order.
+    """The routes of a file, in the order of the file.
 
     Raises:
         ScenarioFileError: There is no such file, or it can't be used; the message names the line.

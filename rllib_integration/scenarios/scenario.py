@@ -1,12 +1,12 @@
-"""What a scenario type is: a class that puts actors in place and says what they do once the hero is there.
+"""The base class of scenario types: a scenario spawns actors and controls them when the hero is there.
 
-A type has the name and the parameters that it has in the CARLA Leaderboard 2.0, and runs on any CARLA. It is one class:
+Types have the names and parameters of the CARLA Leaderboard 2.0, and run on any CARLA. Each type is one class:
 
 - `site`: the kind of place that it needs;
-- `parameters`: what can be set;
-- `set_up()`: puts its actors in place while the hero is still on its way to the trigger;
-- `play()`: what happens from the trigger on, as a generator with one `yield` a decision of the hero; its end is the
-  scenario's end;
+- `parameters`: its settings;
+- `set_up()`: spawns its actors while the hero is still on its way to the trigger;
+- `play()`: its course from the trigger on, as a generator with one `yield` for each decision of the hero; its end is
+  the scenario's end;
 - `timeout`: the simulated seconds after which it ends in any case.
 """
 
@@ -34,14 +34,14 @@ class Site(NamedTuple):
     """The kind of place that a scenario type needs.
 
     Attributes:
-        clear: Road ahead of the trigger without a junction (m), its parameter `distance` aside; for a scenario at a
-            junction, the distance to that.
-        junction: What kind of junction comes next; None where there has to be none.
-        turns: What the route may do there.
-        others_from: From where others have to be able to come into the way of the route there, one of these.
-        lane: A driving lane that has to lie beside the route's: of the same direction on the side that the parameter
+        clear: Length of road ahead of the trigger without a junction (m), without its parameter `distance`; for a
+            scenario at a junction, the distance to the junction.
+        junction: Kind of the next junction; None if there has to be none.
+        turns: The route's possible turns there.
+        others_from: Directions of traffic that crosses the route there; one of them is needed.
+        lane: Driving lane that is needed beside the route's: of the same direction on the side that the parameter
             `direction` names, or on the other side, or of the opposite direction.
-        before: Road that leads to the trigger without a junction (m).
+        before: Length of road before the trigger without a junction (m).
     """
 
     clear: float
@@ -53,12 +53,12 @@ class Site(NamedTuple):
 
 
 class Scenario:
-    """A situation that begins where the hero passes its trigger; derive a class for each type.
+    """A situation that begins when the hero passes its trigger; derive a class for each type.
 
     Args:
         stage: The world, the hero and its route.
-        at: Where on the route the trigger is (m).
-        values: Its parameters, complete.
+        at: Distance of the trigger along the route (m).
+        values: All of its parameters.
 
     Attributes:
         stage: As given.
@@ -73,11 +73,11 @@ class Scenario:
     timeout_is_infraction: ClassVar[bool] = False
     """Whether the Leaderboard counts a time-out of this type against the driver."""
     reach: ClassVar[float] = 60.0
-    """Road beyond the trigger that the scenario takes up (m), its parameters aside."""
+    """Length of road that the scenario needs beyond the trigger (m), without its parameters."""
     distance_is_ahead: ClassVar[bool] = True
-    """Whether the parameter `distance`, if there is one, is that of something on the road ahead of the trigger."""
+    """Whether the parameter `distance`, if there is one, is measured ahead from the trigger."""
     set_up_before: ClassVar[float] = 100.0
-    """Distance before the trigger at which the actors are put in place (m)."""
+    """Distance before the trigger at which the actors are spawned (m)."""
 
     def __init__(self, stage: Stage, at: float, values: Settings) -> None:
         self.stage = stage
@@ -85,31 +85,31 @@ class Scenario:
         self.values = dict(values)
 
     def set_up(self) -> None:
-        """Put the actors in place.
+        """Spawn the actors.
 
         Raises:
-            ScenarioError: The place is none for this scenario.
+            ScenarioError: The place does not fit the scenario.
         """
         raise NotImplementedError(f"{type(self).__name__} has to override set_up().")
 
     def approach(self) -> None:
-        """Called once a decision between `set_up` and the trigger."""
+        """Called at each decision between `set_up` and the trigger."""
 
     def play(self) -> Iterator[None]:
-        """What happens from the trigger on: one `yield` a decision; the scenario ends with it."""
+        """The course from the trigger on, with one `yield` for each decision; the scenario ends with it."""
         raise NotImplementedError(f"{type(self).__name__} has to override play().")
 
     def tear_down(self) -> None:
-        """Undo what the end of the actors does not undo; called at the end, however it came."""
+        """Undo changes that removing the actors does not undo; called at every end."""
 
     def infraction(self) -> str | None:
-        """The Leaderboard's name of what the hero did wrong that no other criterion sees; asked at the end."""
+        """The Leaderboard's name of an infraction that no other criterion covers; called at the end."""
         return None
 
     # For `play`
 
     def until(self, condition: Callable[[], bool]) -> Iterator[None]:
-        """Wait until something is the case."""
+        """Wait until a condition holds."""
         while not condition():
             yield
 
@@ -119,5 +119,5 @@ class Scenario:
         yield from self.until(lambda: self.stage.time >= end)
 
     def until_passed(self, place: float) -> Iterator[None]:
-        """Wait until the hero is beyond a place of its route (m)."""
+        """Wait until the hero is beyond a distance along its route (m)."""
         yield from self.until(lambda: self.stage.at >= place)

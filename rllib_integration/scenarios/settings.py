@@ -14,17 +14,17 @@ from rllib_integration.scenarios.types import SCENARIO_TYPES
 WHERE = "env_config.experiment.scenarios"
 
 SCENARIOS_CONFIG: Record = {
-    "types": {},  # name -> {parameter: value or range, weight: 1}; or a list of names, or "all"; one an episode
-    "share": 1.0,  # of the episodes; the others are driven without
-    "lead": [20.0, 60.0],  # [m] before its trigger at which such an episode starts
-    "start_speed": [0.0, 0.0],  # [m/s] at which it starts
+    "types": {},  # name -> {parameter: value or range, weight: 1}; or a list of names, or "all"; one for each episode
+    "share": 1.0,  # share of episodes with a scenario
+    "lead": [20.0, 60.0],  # [m] range of the start's distance before the trigger
+    "start_speed": [0.0, 0.0],  # [m/s] range of the speed at the start
     "levels": [],  # a curriculum: settings of `types` for each level, from easy to hard, in place of `types` above
-    "level": 0,  # of the curriculum; a callback raises it
-    "earlier": 0.2,  # share of the episodes that are drawn from an earlier level
-    "file": "",  # a route file of the Leaderboard's or Bench2Drive's: each episode is one of its routes
-    "leaderboard": False,  # judge as the Leaderboard does: end where it gives a route up, compare speeds
-    "routes": [],  # ids of those of its routes that are driven; none = all
-    # Situations of every episode, in place of drawn ones, on the route that is set:
+    "level": 0,  # present level of the curriculum; a callback raises it
+    "earlier": 0.2,  # share of episodes that are drawn from an earlier level
+    "file": "",  # a route file of the Leaderboard or Bench2Drive: each episode is one of its routes
+    "leaderboard": False,  # use the Leaderboard's criteria: end routes as it does, and compare speeds
+    "routes": [],  # ids of the file's routes to drive; none = all
+    # Situations of every episode, instead of drawn ones, on the experiment's route:
     "pinned": [],  # {type: ..., trigger: "x,y,z,yaw", <parameter>: value}
 }
 
@@ -99,11 +99,11 @@ def _read_types(given: object, where: str) -> Types:
 
 
 def at_level(settings: Settings, rng: np.random.Generator) -> tuple[int, Types]:
-    """The level of an episode, the present one or now and then an earlier one, and the types that it is drawn from.
+    """The level of an episode, the present or an earlier one, and the types of this level.
 
     Args:
         settings: A resolved section.
-        rng: Draws.
+        rng: Draws the level.
     """
     if not settings["levels"]:
         return 0, settings["types"]
@@ -114,5 +114,5 @@ def at_level(settings: Settings, rng: np.random.Generator) -> tuple[int, Types]:
 
 
 def pinned_situations(settings: Settings, where: str = WHERE) -> list[Situation]:
-    """The situations that settings pin down."""
+    """The situations under `pinned`."""
     return [Situation.read(entry, f"{where}.pinned[{number}]") for number, entry in enumerate(settings["pinned"])]

@@ -1,4 +1,4 @@
-"""The traffic lights of one junction, held for a scenario."""
+"""The traffic lights of one junction, under a scenario's control."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from rllib_integration.scenarios.errors import ScenarioError
 from rllib_integration.scenarios.road import Junction
 from rllib_integration.scenarios.stage import Stage
 
-_BEFORE = 25.0  # [m] of the route before the junction on which its light's line lies
+_BEFORE = 25.0  # [m] greatest distance of a stop line before the junction
 
 
 class SignalPlan:
-    """Holds the lights of a junction, and lets them go on afterwards.
+    """Holds the lights of a junction, and releases them afterwards.
 
     Args:
         stage: The world and the hero.
@@ -32,18 +32,18 @@ class SignalPlan:
         self._all = stage.junction_lights(self._own)
 
     def green_for_the_hero(self) -> None:
-        """Green for the hero's road, red for all others."""
+        """Show green to the hero, and red to all others."""
         self.hold({self._own.id})
 
     def hold(self, green: set[int]) -> None:
-        """Green for some lights, by their ids, and red for the others, until they are released."""
+        """Show green at the lights with these ids, and red at the others, until they are released."""
         for light in self._all:
             shown = carla.TrafficLightState.Green if light.id in green else carla.TrafficLightState.Red
             light.set_state(shown)
         self._own.freeze(True)
 
     def red_for_the_hero(self, green: set[int]) -> None:
-        """Red for the hero's road, green for some others, by their ids."""
+        """Show red to the hero, and green at some other lights, by their ids."""
         self.hold(green - {self._own.id})
 
     @property
@@ -52,5 +52,5 @@ class SignalPlan:
         return self._own
 
     def release(self) -> None:
-        """Let the lights go on by themselves."""
+        """Return the lights to their cycle."""
         self._own.freeze(False)

@@ -1,4 +1,4 @@
-"""Situations: which scenario takes place where, with which parameters, as settings name them.
+"""Situations: a scenario type with its place and parameters, as written in settings.
 
 A situation is written `{type: DynamicObjectCrossing, trigger: "x,y,z,yaw", distance: 12, direction: left}`.
 """
@@ -19,7 +19,7 @@ _OWN_KEYS = ("type", "trigger", "name")
 
 
 class Trigger(NamedTuple):
-    """Where a scenario begins when the hero passes, driving in a direction.
+    """The pose at which a passing hero starts a scenario.
 
     Attributes:
         x, y, z: The place (m).
@@ -36,7 +36,7 @@ class Trigger(NamedTuple):
         """The trigger that `"x,y,z,yaw"`, or a list of these, names.
 
         Raises:
-            ConfigError: It is no four finite numbers.
+            ConfigError: These are not four finite numbers.
         """
         parts = entry if isinstance(entry, (list, tuple)) else str(entry).split(",")
         try:
@@ -56,9 +56,9 @@ class Situation(NamedTuple):
 
     Attributes:
         kind: Name of its type.
-        trigger: Where it begins.
-        given: Its parameters that are set; the others have their defaults.
-        name: For messages and results.
+        trigger: Its trigger.
+        given: The parameters that are set; the others have their defaults.
+        name: Its name in messages and results.
     """
 
     kind: str
@@ -94,7 +94,7 @@ class Situation(NamedTuple):
         return {"type": self.kind, "trigger": str(self.trigger), "name": self.name, **plain}
 
     def values(self, rng: np.random.Generator) -> Record:
-        """All its parameters, drawn where a range is given."""
+        """All parameters; values are drawn from ranges."""
         return draw_parameters(self.kind, self.given, rng, self.name)
 
 
@@ -102,7 +102,7 @@ def scenario_type(name: object, where: str) -> type[Scenario]:
     """The type of a name.
 
     Raises:
-        ConfigError: There is none of that name; the nearest is named.
+        ConfigError: There is no such type; the message suggests the nearest.
     """
     if name not in SCENARIO_TYPES:
         near = nearest(str(name), SCENARIO_TYPES)
@@ -112,7 +112,7 @@ def scenario_type(name: object, where: str) -> type[Scenario]:
 
 
 def check_parameters(kind: str, given: Settings, where: str) -> None:
-    """Check the parameters of a type that are set.
+    """Check given parameters of a type.
 
     Raises:
         ConfigError: One does not exist, or its value can't be used.
@@ -126,7 +126,7 @@ def check_parameters(kind: str, given: Settings, where: str) -> None:
 
 
 def draw_parameters(kind: str, given: Settings, rng: np.random.Generator, where: str) -> Record:
-    """All parameters of a type: those that are set, drawn where they are ranges, and the defaults of the others.
+    """All parameters of a type: given ones, with values drawn from ranges, and defaults.
 
     Raises:
         ConfigError: A value can't be used.

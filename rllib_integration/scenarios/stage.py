@@ -1,4 +1,4 @@
-"""What a scenario has at hand: the world, the hero and its route, and actors that leave with the scenario."""
+"""A scenario's access to the world: the hero, its route, and the scenario's own actors."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ WALKERS = ("walker.pedestrian.*",)
 
 _WALKER_HEIGHT = 1.0  # [m] of a walker's origin above the ground
 _VEHICLE_HEIGHT = 0.3  # [m] from which a vehicle settles on its wheels
-_TRIES = ((0.0, 0.0), (0.6, 0.0), (-0.6, 0.0), (1.5, 0.0), (-1.5, 0.0))  # [m] ahead and aside, where a place is taken
+_TRIES = ((0.0, 0.0), (0.6, 0.0), (-0.6, 0.0), (1.5, 0.0), (-1.5, 0.0))  # [m] forward and to the right, in turn
 
 
 class Stage:
-    """The surroundings of one scenario, and the actors that it has put there.
+    """The surroundings of one scenario, and its actors.
 
     Args:
         core: The world and the hero in it.
         road: The road along the hero's route.
-        rng: Draws what the scenario leaves open.
+        rng: The scenario's random numbers.
 
     Attributes:
         core: As given.
         road: As given.
         rng: As given.
-        actors: What is there now.
-        disturb: Changes the hero's control before it takes effect; None leaves it as it is.
+        actors: The scenario's present actors.
+        disturb: Changes the hero's control before it takes effect; None = no change.
     """
 
     def __init__(self, core: CarlaCore, road: Road, rng: np.random.Generator) -> None:
@@ -60,13 +60,13 @@ class Stage:
 
     @property
     def at(self) -> float:
-        """Where on its route the hero's middle is (m)."""
+        """Distance of the hero's middle along its route (m)."""
         route = self.core.sensor_interface.route
         return 0.0 if route is None else route.travelled
 
     @property
     def front(self) -> float:
-        """Where on its route the hero's front is (m)."""
+        """Distance of the hero's front along its route (m)."""
         return self.at + self.core.hero.bounding_box.extent.x
 
     @property
@@ -76,7 +76,7 @@ class Stage:
         return math.hypot(velocity.x, velocity.y)
 
     def is_near(self, place: float, seconds: float, metres: float) -> bool:
-        """Whether the hero will reach a place of its route within some time, or is within some distance of it."""
+        """Whether the hero reaches a distance along its route within some seconds, or is within some metres of it."""
         free = place - self.at
         return free < metres or free < seconds * self.speed
 
@@ -85,12 +85,12 @@ class Stage:
     def vehicle(
         self, pose: carla.Transform, patterns: Sequence[str] = CARS, wanted: Mapping[str, str] = CAR
     ) -> carla.Vehicle:
-        """Put a vehicle into the world, with its hand brake on.
+        """Spawn a vehicle with its hand brake on.
 
         Args:
             pose: On the ground.
-            patterns: Ids or patterns of blueprints; of the first that the server has, one is drawn.
-            wanted: Attributes that its blueprint has to have.
+            patterns: Ids or patterns of blueprints; one blueprint of the first matching pattern is drawn.
+            wanted: Required attributes of the blueprint.
 
         Raises:
             ScenarioError: There is no such blueprint, or no room.
@@ -101,7 +101,7 @@ class Stage:
         return vehicle
 
     def walker(self, pose: carla.Transform) -> carla.Walker:
-        """Put a walker into the world.
+        """Spawn a walker.
 
         Raises:
             ScenarioError: There is no room.
@@ -109,10 +109,10 @@ class Stage:
         return self._spawn(self._choose(WALKERS, ANY), pose, _WALKER_HEIGHT, is_invincible="false")
 
     def prop(self, pose: carla.Transform, *patterns: str, above: float = 0.0) -> carla.Actor:
-        """Put a thing that stands still into the world.
+        """Spawn a static prop.
 
         Raises:
-            ScenarioError: The server has none of them, or there is no room.
+            ScenarioError: No blueprint matches, or there is no room.
         """
         return self._spawn(self._choose(patterns, ANY), pose, above)
 
@@ -128,8 +128,8 @@ class Stage:
 
     def _spawn(self, type_id: str, pose: carla.Transform, above: float, **attributes: str) -> Any:
         forward, right = pose.get_forward_vector(), pose.get_right_vector()
-        for ahead, aside in _TRIES:
-            x, y = ahead * forward.x + aside * right.x, ahead * forward.y + aside * right.y
+        for ahead, sideways in _TRIES:
+            x, y = ahead * forward.x + sideways * right.x, ahead * forward.y + sideways * right.y
             location = carla.Location(pose.location.x + x, pose.location.y + y, pose.location.z + above)
             try:
                 actor = self.core.spawn(type_id, carla.Transform(location, pose.rotation), **attributes)
@@ -143,14 +143,14 @@ class Stage:
         raise ScenarioError(f"There is no room for {type_id} at {where}.")
 
     def remove(self, *actors: carla.Actor) -> None:
-        """Take actors out of the world; those that have left are ignored."""
+        """Remove actors from the world; removed ones are ignored."""
         for actor in actors:
             if actor in self.actors:
                 self.actors.remove(actor)
                 self.core.remove(actor)
 
     def clear(self) -> None:
-        """Take all that the scenario has put there out of the world, and leave the hero alone."""
+        """Remove all of the scenario's actors, and stop disturbing the hero."""
         self.disturb = None
         self.remove(*list(self.actors))
 
@@ -169,12 +169,12 @@ class Stage:
         return found
 
     def junction_lights(self, light: carla.TrafficLight) -> list[carla.TrafficLight]:
-        """All lights that take turns with one."""
+        """All lights in a light's group."""
         return list(light.get_group_traffic_lights())
 
 
 def _fits(blueprint: carla.ActorBlueprint, wanted: Mapping[str, str]) -> bool:
-    """Whether a blueprint has some attributes; those that a server does not know are passed over."""
+    """Whether a blueprint has the wanted attributes; those that a server does not know are ignored."""
     return all(
         not blueprint.has_attribute(name) or blueprint.get_attribute(name).as_str() == value
         for name, value in wanted.items()

@@ -14,6 +14,7 @@ from rllib_integration.carla_env import CarlaEnv
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.scenarios.drawing import along_route
 from rllib_integration.scenarios.errors import ScenarioFileError
+from rllib_integration.scenarios.generator import RouteGenerator
 from rllib_integration.scenarios.places import find_places
 from rllib_integration.scenarios.route_file import RouteEntry, Weather, read_routes, write_routes
 from rllib_integration.scenarios.situations import Situation, Trigger
@@ -167,6 +168,18 @@ def test_an_episode_drives_a_route_of_a_file(
     assert seen == {"DynamicObjectCrossing_1", "HardBreakRoute_1"}
     with pytest.raises(ConfigError, match=r"has no route .7.\. There are: 0, 1"):
         env.reset(options={"scenarios": {"routes": ["7"]}})
+
+
+def test_an_episode_drives_a_generated_route(
+    make_env: Callable[..., CarlaEnv], town: carla.Map, tmp_path: Path
+) -> None:
+    kinds = ("DynamicObjectCrossing", "HardBreakRoute")
+    generated = RouteGenerator(town, 3, [{"cloudiness": 20.0, "sun_altitude_angle": 45.0}]).routes(kinds, 2)
+    write_routes(tmp_path / "generated.xml", generated)
+    env = make_env(scenarios={"file": str(tmp_path / "generated.xml")})
+    for number, kind in enumerate(kinds):
+        info = drive(env, lambda env, situation: Driver(), scenarios={"routes": [str(number)]})
+        assert [(outcome["type"], outcome["result"]) for outcome in info["scenarios"]] == [(kind, "passed")]
 
 
 def test_the_hero_starts_on_the_route_and_heads_along_it(town: carla.Map, routes: Path) -> None:

@@ -10,21 +10,21 @@ import numpy as np
 from rllib_integration.scenarios.scenario import Scenario, Site
 
 _DEBRIS = (14.0, 48.0, 74.0)  # [m] behind the trigger
-_AROUND = 5.0  # [m] of debris where the car does not do what it is told
-_STEER = (0.055, 0.015)  # mean and deviation of what is added to the steering, to either side
+_AROUND = 5.0  # [m] distance from debris within which controls are disturbed
+_STEER = (0.055, 0.015)  # mean and deviation of the steering's disturbance, to either side
 _THROTTLE = (0.03, 0.01)
 _END = 110.0  # [m] behind the trigger
 
 
 class ControlLoss(Scenario):
-    """Where dirt lies on the road, the car steers and accelerates a little differently from what it is told."""
+    """Near dirt on the road, the hero's steering and throttle are disturbed."""
 
     site = Site(clear=120.0)
     timeout = 60.0
     reach = 120.0
 
     def set_up(self) -> None:
-        """Put the dirt onto the road."""
+        """Put dirt on the road."""
         for ahead in _DEBRIS:
             dirt = self.stage.prop(self.stage.road.path.pose(self.at + ahead), "static.prop.dirtdebris01")
             dirt.set_collisions(False)  # type: ignore[attr-defined]  # it is seen, and driven over

@@ -30,13 +30,13 @@ class _CutIn(Scenario):
     SPEED: ClassVar[float]  # [m/s] of the car afterwards
     END: ClassVar[float] = 30.0  # [m] that it drives before the scenario ends
 
-    def _wait_beside(self, at: float, aside: float) -> None:
+    def _wait_beside(self, at: float, lateral: float) -> None:
         """Put the car beside a place of the route."""
         road = self.stage.road
-        way = np.array([road.path.place(at, aside), road.path.place(at + 2.0, 0.9 * aside)])
+        way = np.array([road.path.place(at, lateral), road.path.place(at + 2.0, 0.9 * lateral)])
         self._path = Path(np.concatenate([way, road.ahead(at + _CHANGE, _AFTERWARDS).points]))
         self._cutting = at
-        self._vehicle = self.stage.vehicle(road.path.pose(at, aside))
+        self._vehicle = self.stage.vehicle(road.path.pose(at, lateral))
 
     def play(self) -> Iterator[None]:
         """Wait for the hero, come in slowly, drive on."""
@@ -89,18 +89,18 @@ class StaticCutIn(_CutIn):
         begin = self.at + self.values["distance"]
         for number in range(self.BEHIND + 1 + self.BEFORE):
             at = begin + number * self.GAP
-            aside = self._aside(at)
+            lateral = self._lateral(at)
             if number == self.BEHIND:
-                self._wait_beside(at, aside)
+                self._wait_beside(at, lateral)
             else:
-                self.stage.vehicle(self.stage.road.path.pose(at, aside))
+                self.stage.vehicle(self.stage.road.path.pose(at, lateral))
 
-    def _aside(self, at: float) -> float:
+    def _lateral(self, at: float) -> float:
         side: Side = self.values["direction"]
         lane = self.stage.road.lane_of_same_direction(at, side)
         if lane is None:
             raise ScenarioError(f"There is no lane of the same direction to the {side} of the route there.")
-        return self.stage.road.aside(at, lane.transform.location)
+        return self.stage.road.lateral(at, lane.transform.location)
 
 
 class HighwayCutIn(Scenario):
@@ -123,16 +123,16 @@ class HighwayCutIn(Scenario):
         if place is not None:
             location = road.map.get_waypoint(carla.Location(*place)).transform.location
             at = max(road.path.nearest(location.x, location.y)[1], self.at)
-            aside = road.aside(at, location)
+            lateral = road.lateral(at, location)
         else:
             lane = road.lane_of_same_direction(at, "right") or road.lane_of_same_direction(at, "left")
             if lane is None:
                 raise ScenarioError("There is no lane of the same direction beside the route there.")
-            aside = road.aside(at, lane.transform.location)
+            lateral = road.lateral(at, lane.transform.location)
         self._along = road.ahead(at, 300.0)
         self._begin = at
-        self._aside = aside
-        self._car = Car(stage.vehicle(road.path.pose(at, aside)), self._along.shifted(aside))
+        self._lateral = lateral
+        self._car = Car(stage.vehicle(road.path.pose(at, lateral)), self._along.shifted(lateral))
 
     def approach(self) -> None:
         """Keep ahead of the hero, once it comes near."""
@@ -154,7 +154,7 @@ class HighwayCutIn(Scenario):
         speed = max(_SLOWEST, self.SPEED * self.stage.speed)
         change = self._car.at
         begin, length = self._begin + change, 300.0
-        way = np.array([self.stage.road.path.place(begin, self._aside)])
+        way = np.array([self.stage.road.path.place(begin, self._lateral)])
         self._car.path = Path(np.concatenate([way, self.stage.road.ahead(begin + _CHANGE, length).points]))
         for _ in self.wait(self.SLOW_TIME):
             self._car.drive(speed)

@@ -45,7 +45,7 @@ class InvadingTurn(Scenario):
         for at in range(10, int(10.0 + 0.5 * self.values["distance"]), int(_CONES)):
             stage.prop(oncoming.pose(float(at), 0.8 * width / 2.0), "static.prop.constructioncone")
         path = oncoming.shifted(-(self.values["offset"] + width / 2.0 - _HALF_CAR))
-        self._flow = Flow(stage, path, _GAP, _SPEED, minds=False)
+        self._flow = Flow(stage, path, _GAP, _SPEED, yields=False)
         self._flow.fill(path.length * 0.6)
         self._end = self.at + length
 

@@ -15,12 +15,12 @@ from rllib_integration.scenarios.scenario import Scenario, Site
 from rllib_integration.scenarios.signals import SignalPlan
 from rllib_integration.scenarios.stage import ANY, EMERGENCY
 
-_SOURCE = 30.0  # [m] before the junction, where the other one waits at most
+_SOURCE = 30.0  # [m] before the junction: the farthest start of the other vehicle
 _SPEED = 60.0 / 3.6  # [m/s]
-_BEFORE_THE_HERO = 0.4  # [s] that it is where their ways meet before the hero comes
-_SYNC_TIME = 2.2  # [s] before the hero is where their ways meet, at which the other one starts
-_NEAREST = 12.0  # [m] or where the hero is as near as this
-_BEYOND = 30.0  # [m] behind the junction, where it leaves
+_BEFORE_THE_HERO = 0.4  # [s] by which it reaches the conflict point before the hero
+_SYNC_TIME = 2.2  # [s] before the hero reaches the conflict point: the start of the other vehicle
+_NEAREST = 12.0  # [m] distance of the hero at which it starts in any case
+_BEYOND = 30.0  # [m] behind the junction: the end of its path
 _LIGHTS = carla.VehicleLightState.Special1 | carla.VehicleLightState.Special2
 
 
@@ -39,7 +39,7 @@ class OppositeVehicleTakingPriority(Scenario):
         stage = self.stage
         self._junction = stage.road.junction(self.at)
         self._path, self._conflict, way = self._crossing_path()
-        # From so far away that it comes when the hero does; where there is less road, slower.
+        # It starts far enough away to arrive with the hero; on a shorter road, it drives slower.
         seconds = _SYNC_TIME - _BEFORE_THE_HERO
         self._begin = max(0.0, way - _SPEED * seconds)
         self._speed = (way - self._begin) / seconds
@@ -47,7 +47,7 @@ class OppositeVehicleTakingPriority(Scenario):
         self._vehicle.set_light_state(carla.VehicleLightState(_LIGHTS))
 
     def _crossing_path(self) -> tuple[Path, float, float]:
-        """A way through the junction that meets the route, and where on the route and on it they meet."""
+        """A path that crosses the route in the junction, and the conflict's distances along route and path."""
         road, junction = self.stage.road, self._junction
         for lane in junction.lanes_from(self.values["direction"]):
             lanes = [*back_along(lane.entry, _SOURCE), *lane.entry.next_until_lane_end(1.0), lane.exit]
@@ -55,7 +55,7 @@ class OppositeVehicleTakingPriority(Scenario):
             meeting = road.conflict(path, junction.begin - 2.0, junction.end + 2.0)
             if meeting is not None:
                 return path, *meeting
-        raise ScenarioError(f"Nobody can come from the {self.values['direction']} into the way of the route there.")
+        raise ScenarioError(f"No lane from the {self.values['direction']} crosses the route there.")
 
     def play(self) -> Iterator[None]:
         """Wait for the hero, then cross."""
@@ -69,7 +69,7 @@ class OppositeVehicleTakingPriority(Scenario):
         yield from self.until_passed(min(self._junction.end + 2.0, self.stage.road.length - 3.0))
 
     def _is_on_its_way(self, car: Car) -> bool:
-        """Whether it drives; one that has hit something does not."""
+        """Whether it still drives; after a collision it does not."""
         return car.at < self._begin + 5.0 or car.speed > 1.0
 
 
@@ -89,5 +89,5 @@ class OppositeVehicleRunningRedLight(OppositeVehicleTakingPriority):
         yield from super().play()
 
     def tear_down(self) -> None:
-        """Let the lights go on."""
+        """Return the lights to their cycle."""
         self._signals.release()

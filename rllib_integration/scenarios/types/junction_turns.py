@@ -12,17 +12,17 @@ from rllib_integration.scenarios.road import Direction, Path, along, back_along,
 from rllib_integration.scenarios.scenario import Scenario, Site
 from rllib_integration.scenarios.signals import SignalPlan
 
-_SOURCE_TIME, _SINK_TIME = 4.0, 2.5  # [s] of driving before the junction, where cars come from, and behind it
+_SOURCE_TIME, _SINK_TIME = 4.0, 2.5  # [s] of the cars' driving before and behind the junction
 _RED = 5.0  # [s] before the hero's light turns green
 _END = 10.0  # [m] that the hero drives behind the junction
 
 
 class _Turn(Scenario):
-    """A flow of cars crosses the way on which the hero turns."""
+    """A flow of cars crosses the turning hero's path."""
 
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "flow_speed": Number(20.0, 2.0, 30.0),  # [m/s]
-        "source_dist_interval": Interval((25.0, 50.0), 8.0, 300.0),  # [m] from one to the next
+        "source_dist_interval": Interval((25.0, 50.0), 8.0, 300.0),  # [m] from one car to the next
     }
     timeout = 240.0
     timeout_is_infraction = True
@@ -30,7 +30,7 @@ class _Turn(Scenario):
     FROM: ClassVar[Direction]
 
     def set_up(self) -> None:
-        """Find the way of the flow, and let it be there before the hero comes."""
+        """Find the flow's path, and fill it with cars before the hero comes."""
         self._junction = self.stage.road.junction(self.at)
         speed = self.values["flow_speed"]
         self._path, source = self._way(_SOURCE_TIME * speed, _SINK_TIME * speed)
@@ -38,7 +38,7 @@ class _Turn(Scenario):
         self._flow.fill(source)
 
     def _way(self, source: float, sink: float) -> tuple[Path, float]:
-        """The way of the flow, and how long it is before the junction (m)."""
+        """The flow's path, and its length before the junction (m)."""
         road, junction = self.stage.road, self._junction
         for lane in junction.lanes_from(self.FROM):
             before = back_along(lane.entry, source)
@@ -46,14 +46,14 @@ class _Turn(Scenario):
             if road.conflict(path, junction.begin - 2.0, junction.end + 2.0) is not None:
                 length = path_of(before).length if len(before) > 1 else 0.0
                 return path, length
-        raise ScenarioError(f"Nobody can come from the {self.FROM} into the way of the route there.")
+        raise ScenarioError(f"No lane from the {self.FROM} crosses the route there.")
 
     def approach(self) -> None:
-        """Let them drive."""
+        """Advance the cars."""
         self._flow.move()
 
     def play(self) -> Iterator[None]:
-        """Let them drive until the hero is through."""
+        """Advance the cars until the hero is through."""
         end = min(self._junction.end + _END, self.stage.road.length - 3.0)
         while self.stage.at < end:
             self._flow.move()
@@ -61,7 +61,7 @@ class _Turn(Scenario):
 
 
 class _SignalisedTurn(_Turn):
-    """The same with lights: after a while the hero has green, as the flow has."""
+    """The same with lights: after some seconds the hero has green together with the flow."""
 
     def set_up(self) -> None:
         """As without lights."""
@@ -80,7 +80,7 @@ class _SignalisedTurn(_Turn):
             yield
 
     def tear_down(self) -> None:
-        """Let the lights go on."""
+        """Return the lights to their cycle."""
         self._signals.release()
 
 

@@ -1,4 +1,4 @@
-"""DynamicObjectCrossing, ParkingCrossingPedestrian: a walker steps onto the road from behind something."""
+"""DynamicObjectCrossing, ParkingCrossingPedestrian: a walker steps onto the road from behind a blocker."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rllib_integration.scenarios.parameters import SIDE, Choice, Number, Paramet
 from rllib_integration.scenarios.road import Side
 from rllib_integration.scenarios.scenario import Scenario, Site
 
-_BESIDE_BLOCKER = 0.6  # [m] that the walker stands behind what hides it, as the hero comes
+_BESIDE_BLOCKER = 0.6  # [m] from the blocker to the walker behind it
 _END = 15.0  # [m] that the hero drives beyond the walker's way
-_TIME_PER_ANGLE = 0.1 / 5.0  # [s/degree] that a walker who crosses at an angle starts earlier
+_TIME_PER_ANGLE = 0.1 / 5.0  # [s/degree] earlier start of a walker that crosses at an angle
 
 
 class DynamicObjectCrossing(Scenario):
-    """A walker steps out from behind a vending machine, or whatever `blocker_model` names, when the hero is near."""
+    """A walker steps out from behind a vending machine, or another `blocker_model`, when the hero is near."""
 
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "distance": Number(12.0, 5.0, 80.0),
@@ -39,20 +39,20 @@ class DynamicObjectCrossing(Scenario):
         self._crossing = self.at + self.values["distance"]
         length = self._put_blocker(self._crossing, side)
         self._crossing += length / 2.0 + _BESIDE_BLOCKER
-        aside = road.pavement(self._crossing, side)
-        # It heads for the road, and a little towards the hero where the angle is above zero.
+        lateral = road.pavement(self._crossing, side)
+        # It heads for the road, and with a positive angle towards the hero.
         turned = (-90.0 if side == "right" else 90.0) * (1.0 + self.values["crossing_angle"] / 90.0)
-        pose = road.path.pose(self._crossing, aside, turned=turned)
+        pose = road.path.pose(self._crossing, lateral, turned=turned)
         self._yaw = pose.rotation.yaw
         self._walker = stage.walker(pose)
-        self._way = abs(aside) / max(math.cos(math.radians(self.values["crossing_angle"])), 0.3)
+        self._way = abs(lateral) / max(math.cos(math.radians(self.values["crossing_angle"])), 0.3)
 
     def _put_blocker(self, at: float, side: Side) -> float:
-        """Put what hides the walker on the pavement; return its length along the road (m)."""
+        """Put the blocker on the pavement; return its length along the road (m)."""
         road = self.stage.road
-        aside = road.pavement(at, side)
+        lateral = road.pavement(at, side)
         turned = 0.0 if "vehicle" in self.values["blocker_model"] else 90.0
-        blocker = self.stage.prop(road.path.pose(at, aside, turned=turned), self.values["blocker_model"])
+        blocker = self.stage.prop(road.path.pose(at, lateral, turned=turned), self.values["blocker_model"])
         box = blocker.bounding_box.extent
         return 2.0 * max(box.x if turned == 0.0 else box.y, 0.3)
 
@@ -80,5 +80,5 @@ class ParkingCrossingPedestrian(DynamicObjectCrossing):
 
     def _put_blocker(self, at: float, side: Side) -> float:
         road = self.stage.road
-        aside = road.parking_place(at, side)
-        return 2.0 * self.stage.vehicle(road.path.pose(at, aside)).bounding_box.extent.x
+        lateral = road.parking_place(at, side)
+        return 2.0 * self.stage.vehicle(road.path.pose(at, lateral)).bounding_box.extent.x

@@ -1,4 +1,4 @@
-"""What blocks a lane, so that the hero has to leave it: parked cars, accidents, construction sites, slow cyclists."""
+"""Obstacles that the hero has to change lanes for: parked cars, accidents, construction sites, slow cyclists."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from rllib_integration.scenarios.scenario import Scenario, Site
 from rllib_integration.scenarios.stage import ANY, BICYCLES, EMERGENCY
 
 _END = 50.0  # [m] behind the obstacle where the scenario ends
-_ONCOMING_FROM = 120.0  # [m] beyond the obstacle, where oncoming traffic comes from
-_ONCOMING_SPEED = 8.0  # [m/s] of it
-_ONCOMING_AT = 60.0  # [m] before the obstacle, where the hero is when it starts
+_ONCOMING_FROM = 120.0  # [m] beyond the obstacle: the start of oncoming traffic
+_ONCOMING_SPEED = 8.0  # [m/s]
+_ONCOMING_AT = 60.0  # [m] distance of the hero before the obstacle at which it starts
 _LIGHTS = carla.VehicleLightState.Special1 | carla.VehicleLightState.Special2 | carla.VehicleLightState.Position
 _BLINKERS = (
     carla.VehicleLightState.RightBlinker | carla.VehicleLightState.LeftBlinker | carla.VehicleLightState.Position
@@ -25,12 +25,12 @@ _BLINKERS = (
 
 
 class _Obstacle(Scenario):
-    """Something stands in the hero's lane; there is another lane of its direction to pass it."""
+    """An obstacle in the hero's lane, with another lane of its direction to pass it."""
 
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "distance": Number(120.0, 20.0, 300.0),
         "direction": SIDE,
-        "speed": Number(60.0, 0.0, 200.0),  # [km/h] of the traffic beside it, which is the Traffic Manager's here
+        "speed": Number(60.0, 0.0, 200.0),  # [km/h] of the traffic beside it; unused, as the Traffic Manager drives it
     }
     site = Site(clear=70.0, lane="other side")
     timeout = 240.0
@@ -45,11 +45,11 @@ class _Obstacle(Scenario):
         self._end = self._build(self._begin) + _END
 
     def _build(self, at: float) -> float:
-        """Put the obstacle at a place of the route; return where it ends."""
+        """Put the obstacle at a distance along the route; return the distance of its end."""
         raise NotImplementedError
 
     def _offset(self, at: float) -> float:
-        """How far to the right of the route the obstacle stands (m)."""
+        """Lateral offset of the obstacle from the route, positive to the right (m)."""
         sign = 1.0 if self.values["direction"] == "right" else -1.0
         return sign * self.OFFSET * self.stage.road.lane(at).lane_width / 2.0
 
@@ -59,7 +59,7 @@ class _Obstacle(Scenario):
 
 
 class _TwoWays(_Obstacle):
-    """The same on a road where only the lane of oncoming traffic is left to pass it."""
+    """An obstacle that the hero can pass only on the lane of oncoming traffic."""
 
     parameters: ClassVar[Mapping[str, Parameter]] = {
         **_Obstacle.parameters,
@@ -68,7 +68,7 @@ class _TwoWays(_Obstacle):
     site = Site(clear=70.0, lane="opposite")
 
     def play(self) -> Iterator[None]:
-        """Let others come towards the hero once it is near, until it is past the obstacle."""
+        """Send oncoming cars once the hero is near, until it is past the obstacle."""
         flow: Flow | None = None
         end = min(self._end, self.stage.road.length - 3.0)
         while self.stage.at < end:
@@ -81,7 +81,7 @@ class _TwoWays(_Obstacle):
             yield
 
     def _oncoming(self) -> Path:
-        """The way of oncoming vehicles, as far as the road has no junction."""
+        """The path of oncoming vehicles, up to the next junction."""
         road = self.stage.road
         there = road.opposite_lane(self._begin)
         if there is None:
@@ -109,14 +109,14 @@ class ParkedObstacle(_Obstacle):
 
 
 class ParkedObstacleTwoWays(ParkedObstacle, _TwoWays):
-    """A car is parked in the hero's lane, and others come towards it on the lane beside."""
+    """A car is parked in the hero's lane, with oncoming traffic on the lane beside."""
 
     parameters = _TwoWays.parameters
     site = _TwoWays.site
 
 
 class Accident(_Obstacle):
-    """A police car stands before two cars that have been in an accident."""
+    """An accident of two cars, behind a police car."""
 
     def _build(self, at: float) -> float:
         stage, path = self.stage, self.stage.road.path
@@ -131,7 +131,7 @@ class Accident(_Obstacle):
 
 
 class AccidentTwoWays(Accident, _TwoWays):
-    """An accident, and others who come towards the hero on the lane beside."""
+    """An accident, and oncoming traffic on the lane beside."""
 
     parameters = _TwoWays.parameters
     site = _TwoWays.site
@@ -160,7 +160,7 @@ class ConstructionObstacle(_Obstacle):
 
 
 class ConstructionObstacleTwoWays(ConstructionObstacle, _TwoWays):
-    """A construction site, and others who come towards the hero on the lane beside."""
+    """A construction site, and oncoming traffic on the lane beside."""
 
     parameters: ClassVar[Mapping[str, Parameter]] = {
         **_TwoWays.parameters,
@@ -206,7 +206,7 @@ class HazardAtSideLane(_Obstacle):
 
 
 class HazardAtSideLaneTwoWays(HazardAtSideLane, _TwoWays):
-    """Two slow cyclists, and others who come towards the hero on the lane beside."""
+    """Two slow cyclists, and oncoming traffic on the lane beside."""
 
     parameters: ClassVar[Mapping[str, Parameter]] = {
         **HazardAtSideLane.parameters,

@@ -41,14 +41,14 @@ class PedestrianCrossing(Scenario):
         self._crossing = road.junction(self.at).begin - _BEFORE_JUNCTION
         self._walkers = []
         for ahead, back in _PLACES:
-            aside = road.pavement(self._crossing, "right") + back - _PLACES[-1][1]
-            pose = road.path.pose(self._crossing + ahead - 1.0, aside, turned=-90.0)
-            # The foremost goes at once, so that somebody is on the road when the hero comes.
+            lateral = road.pavement(self._crossing, "right") + back - _PLACES[-1][1]
+            pose = road.path.pose(self._crossing + ahead - 1.0, lateral, turned=-90.0)
+            # The foremost goes at once, so that a walker is on the road when the hero comes.
             first = back == min(back for _, back in _PLACES)
-            meeting = float(np.clip(meeting_speed(aside, _REACTION_TIME), *_SPEEDS))
+            meeting = float(np.clip(meeting_speed(lateral, _REACTION_TIME), *_SPEEDS))
             speed = meeting if first else float(stage.rng.uniform(*_SPEEDS))
             idle = 0.0 if first else float(stage.rng.uniform(*_IDLE))
-            seconds = 2.3 * aside / speed
+            seconds = 2.3 * lateral / speed
             self._walkers.append(_Walker(stage.walker(pose), pose.rotation.yaw, idle, speed, seconds))
 
     def play(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""VehicleTurningRoute, VehicleTurningRoutePedestrian: somebody crosses the road into which the hero turns."""
+"""VehicleTurningRoute, VehicleTurningRoutePedestrian: a cyclist or walker crosses the road that the hero turns into."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class VehicleTurningRoute(Scenario):
         """Put the cyclist at the edge of the road."""
         road = self.stage.road
         self._crossing = road.junction(self.at).end + _AFTER
-        aside = road.pavement(self._crossing, "right")
-        across = [road.path.place(self._crossing, aside + offset) for offset in (0.0, -2.0 * aside)]
+        lateral = road.pavement(self._crossing, "right")
+        across = [road.path.place(self._crossing, lateral + offset) for offset in (0.0, -2.0 * lateral)]
         self._path = Path(np.array(across))
         self._cyclist = Car(self.stage.vehicle(self._path.pose(0.0), BICYCLES, ANY), self._path)
 
@@ -58,9 +58,9 @@ class VehicleTurningRoutePedestrian(Scenario):
         road = self.stage.road
         junction = road.junction(self.at)
         self._crossing = junction.end + 1.5
-        aside = road.pavement(self._crossing, "left" if junction.turn > 0.0 else "right")
-        pose = road.path.pose(self._crossing, aside, turned=-90.0 if aside > 0.0 else 90.0)
-        self._yaw, self._way = pose.rotation.yaw, abs(aside)
+        lateral = road.pavement(self._crossing, "left" if junction.turn > 0.0 else "right")
+        pose = road.path.pose(self._crossing, lateral, turned=-90.0 if lateral > 0.0 else 90.0)
+        self._yaw, self._way = pose.rotation.yaw, abs(lateral)
         self._walker = self.stage.walker(pose)
 
     def play(self) -> Iterator[None]:
