@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rllib_integration.annotations import Action, Observation, Record, Settings
-from rllib_integration.config.merging import ConfigError
 from rllib_integration.driving.inference import DrivenEpisode
 from rllib_integration.driving.policies import load_policy
-from rllib_integration.driving.trials import TRACK_EVERY, Task, expected_and_realised, run_tasks
+from rllib_integration.driving.trials import Rollout, Task, run_tasks
 from rllib_integration.multi_agent.settings import name_of_life
 
 if TYPE_CHECKING:
@@ -36,56 +34,16 @@ PolicyOf = Callable[[str], str]
 """Name of the policy that drives an agent."""
 
 
-@dataclass
-class Life:
-    """What became of an agent.
+class Life(Rollout):
+    """What has become of an agent.
 
-    Attributes:
+    Args:
         agent: Its id.
-        rewards: Of its decisions.
-        expected: The returns that its policy has expected of them.
-        speeds: After them, where the experiment tells them [km/h].
-        off_lane: Decisions outside of the lanes of its direction.
-        off_road: Decisions off every lane.
-        track: Places on the way, x and y [m].
-        info: What was told last.
-        terminated: Whether it has ended in a state without future.
-        ended: Whether it has ended.
     """
 
-    agent: str
-    rewards: list[float] = field(default_factory=list)
-    expected: list[float] = field(default_factory=list)
-    speeds: list[float] = field(default_factory=list)
-    off_lane: int = 0
-    off_road: int = 0
-    track: list[tuple[int, int]] = field(default_factory=list)
-    info: Record = field(default_factory=dict)
-    terminated: bool = False
-    ended: bool = False
-
-    def note(self, reward: float, info: Record) -> None:
-        """Take in what a decision has led to."""
-        self.rewards.append(reward)
-        self.info = info
-        if "speed" in info:
-            self.speeds.append(float(info["speed"]))
-        self.off_lane += not info.get("in_lane", True)
-        self.off_road += bool(info.get("off_road", False))
-        if (len(self.rewards) - 1) % TRACK_EVERY == 0 and "position" in info:
-            self.track.append((round(info["position"][0]), round(info["position"][1])))
-
-    @property
-    def metrics(self) -> Record:
-        """The library's figures of it; none before its end."""
-        return self.info.get("episode_metrics") or {}
-
-    @property
-    def end(self) -> str:
-        """Why it has ended."""
-        if not self.ended:
-            return "the steps asked for are done"
-        return str(self.info.get("end") or ("terminated" if self.terminated else "truncated"))
+    def __init__(self, agent: str) -> None:
+        super().__init__()
+        self.agent = agent
 
 
 def drive_lives(
@@ -126,9 +84,8 @@ def drive_lives(
         observations = step.observations
         for agent, reward in step.rewards.items():
             life = lives[agent]
-            life.note(reward, step.infos[agent])
-            if step.terminated[agent] or step.truncated[agent]:
-                life.terminated, life.ended = step.terminated[agent], True
+            life.note(reward, step.terminated[agent], step.truncated[agent], step.infos[agent])
+            if life.ended:
                 yield lives.pop(agent)
         lives |= {agent: Life(agent) for agent in observations.keys() - step.rewards.keys()}
     yield from lives.values()
@@ -143,6 +100,8 @@ def drive_agents(
     steps: int | None = None,
     seed: int | None = None,
     look: Callable[[], None] | None = None,
+    recorded: int = 0,
+    replays: Path | None = None,
 ) -> Iterator[DrivenEpisode]:
     """Drive episode after episode and yield each agent's part of it when that has ended.
 
@@ -154,6 +113,8 @@ def drive_agents(
         steps: Number of decisions of all episodes together; None sets no bound.
         seed: Of the first episode, and by it of all later ones.
         look: Called after every decision.
+        recorded: How many of the first episodes are recorded.
+        replays: Folder that they are recorded in.
     """
     number = made = 0
 
@@ -167,6 +128,8 @@ def drive_agents(
         number += 1
         left = None if steps is None else steps - made
         first = seed if number == 1 else None
+        if replays is not None and number <= recorded:
+            world.record_next_episode(replays, f"Episode {number}")
         for life in drive_lives(world, policies, policy_of, seed=first, steps=left, look=count):
             distance, speed = life.metrics.get("distance"), life.metrics.get("mean_speed")
             yield DrivenEpisode(
@@ -261,8 +224,6 @@ def drive_agent_tasks(
         TrialError: A worker failed; the message is its own.
         UserCodeFailure: The user's own code failed in a worker.
     """
-    if any(task.replays is not None for task in tasks):
-        raise ConfigError("Episodes of several agents can't be recorded; film them with drive --video.")
     yield from run_tasks(_drive_tasks, tasks, workers, dict(env_config), dict(policies), policy_of, tuple(names), gamma)
 
 
@@ -283,30 +244,8 @@ def _drive_tasks(
             if task.policy not in loaded:
                 loaded[task.policy] = load_agents(Path(policies[task.policy]), names)
             driving = loaded[task.policy]
+            task.record(world)
             for life in drive_lives(world, driving, policy_of, seed=task.seed, options={"town": task.town}):
-                yield _record(life, task, policy_of(life.agent), gamma)
+                yield life.record(task, gamma) | {"agent": life.agent, "driver": policy_of(life.agent)}
     finally:
         world.close()
-
-
-def _record(life: Life, task: Task, driver: str, gamma: float) -> Record:
-    """An agent's part of an episode, as `trials.drive_episode` tells an episode, with `agent` and `driver`."""
-    info, decisions = life.info, max(len(life.rewards), 1)
-    return {
-        "policy": task.policy,
-        "town": task.town,
-        "seed": task.seed,
-        "agent": life.agent,
-        "driver": driver,
-        "distance": float(info.get("distance") or life.metrics.get("distance") or 0.0),
-        "speed": float(np.mean(life.speeds)) if life.speeds else 3.6 * float(life.metrics.get("mean_speed", 0.0)),
-        "steps": len(life.rewards),
-        "return": math.fsum(life.rewards),
-        "off_lane": life.off_lane / decisions,
-        "off_road": life.off_road / decisions,
-        "end": life.end,
-        "track": life.track,
-        "position": [round(number, 1) for number in info.get("position", ())],
-        "values": expected_and_realised(life.expected, life.rewards, gamma, life.terminated),
-        "metrics": life.metrics,
-    }

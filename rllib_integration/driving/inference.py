@@ -166,7 +166,8 @@ def summary(episodes: Sequence[DrivenEpisode]) -> str:
     ends: dict[str, int] = {}
     for episode in episodes:
         ends[episode.end] = ends.get(episode.end, 0) + 1
-    said = ", ".join(f"{reason} {count}" for reason, count in sorted(ends.items()))
+    said = ", ".join(f"{reason} {times}" for reason, times in sorted(ends.items()))
     median = f", median distance {np.median(distances):.1f} m" if distances else ""
     mean = float(np.mean([episode.total_reward for episode in episodes]))
-    return f"{len(episodes)} episodes: mean return {mean:.2f}{median}; ends: {said}"
+    count = "1 episode" if len(episodes) == 1 else f"{len(episodes)} episodes"
+    return f"{count}: mean return {mean:.2f}{median}; ends: {said}"

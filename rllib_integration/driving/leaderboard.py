@@ -1,7 +1,7 @@
-"""Drives in CARLA's own Leaderboard evaluator: what stands between its calls and a policy of this library.
+"""Drives a trained policy in CARLA's own Leaderboard evaluator, which takes `AGENT_FILE` as its agent.
 
-The evaluator owns the world, its clock and the hero. A policy drives privileged: its bird view, its metrics and what is
-ahead of it are read from the world that the evaluator's client knows. `AGENT_FILE` is to be given to it.
+The evaluator owns the world, its clock and the hero. The policy is privileged: its bird view and its metrics are
+computed from the state of the world, as the evaluator's client has it.
 
 Interface: CARLA Leaderboard, https://leaderboard.carla.org/get_started_v2_0/#creating-your-own-autonomous-agent.
 """
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from rllib_integration.carla_core import CarlaCore
 
 AGENT_FILE = Path(__file__).parents[1] / "evaluator_agent" / "policy_agent.py"
-"""The file that the evaluator takes as its agent."""
+"""The agent file for the evaluator's option `--agent`."""
 
 _SETTINGS: Record = {"configuration": "", "policy": "", "overrides": []}
-_GIVEN_START = "0,0,0"  # it says only that somebody else places the hero
+_GIVEN_START = "0,0,0"  # a place of any kind: it tells experiments that they don't choose where the hero starts
 
 
 class EvaluatorsWorld:
-    """What an experiment has as its `core` in a world that another program ticks.
+    """The `core` of an experiment in a world that another program ticks.
 
     Args:
         world: The world, as the other program's client knows it.
@@ -52,9 +52,9 @@ class EvaluatorsWorld:
         town: Its plain name.
         hero: As above.
         sensor_interface: The hero's sensors, and its route.
-        metrics: What has happened to it.
-        rng: Draws what is left open.
-        others: Nobody.
+        metrics: The hero's infractions, distance and speed.
+        rng: Random numbers for the experiment.
+        others: Empty; the evaluator has one hero.
     """
 
     def __init__(self, world: carla.World, hero: carla.Vehicle, config: Settings, decision_ticks: int) -> None:
@@ -77,10 +77,10 @@ class EvaluatorsWorld:
         return list(cast("Iterable[carla.Actor]", self.world.get_actors().filter(pattern)))
 
     def start_hero(self, pose: carla.Transform, speed: float) -> None:
-        """Nothing: the evaluator has placed the hero."""
+        """Do nothing: the evaluator has placed the hero."""
 
     def observe(self) -> dict[str, Reading]:
-        """What the sensors see of the newest frame; brings the metrics up to date."""
+        """Read the sensors of the newest frame, and bring the metrics up to date."""
         data = self.sensor_interface.get_data(self.world.get_snapshot().frame)
         self.metrics.update()
         return data
@@ -97,8 +97,8 @@ class LeaderboardDriver:
         file: YAML with `configuration`, `policy` (a checkpoint or a run's folder), and `overrides` as of `--set`.
 
     Raises:
-        ConfigError: The file, the configuration or the policy can't be used, or the policy needs a sensor that is not
-            computed from the world, such as a camera.
+        ConfigError: The file, the configuration or the policy can't be used. Or the policy needs a sensor, such as a
+            camera, that can't be computed from the world's state.
     """
 
     def __init__(self, file: str | Path) -> None:
@@ -126,13 +126,13 @@ class LeaderboardDriver:
         self._due = 0.0
 
     def set_plan(self, plan: Sequence[tuple[carla.Transform, Any]]) -> None:
-        """Take the route to drive: poses about a metre apart, and what to do at each."""
+        """Set the route to drive: poses about a metre apart, each with a road option."""
         rows = [(pose.location.x, pose.location.y, pose.location.z, np.radians(pose.rotation.yaw)) for pose, _ in plan]
         options = [int(getattr(option, "value", option)) for _, option in plan]
         self._plan = Route(np.array(rows, np.float64), np.array(options, np.int8))
 
     def act(self, world: carla.World, hero: carla.Vehicle, seconds: float) -> carla.VehicleControl:
-        """The control of the ticks that follow.
+        """The control for the next tick; the policy decides anew when `decision_seconds` have passed.
 
         Args:
             world: As the evaluator's client knows it.
@@ -163,13 +163,13 @@ class LeaderboardDriver:
         core = cast("CarlaCore", self._core)
         observation, _ = self.experiment.get_observation(self._core.observe())
         if self._has_decided:
-            self.experiment.get_done_status(observation, core)  # it follows the hero's state there
+            self.experiment.get_done_status(observation, core)  # experiments count steps and distance in it
         action, _ = self.policy.act(observation)
         self._control = self.experiment.compute_action(action)
         self._has_decided = True
 
     def close(self) -> None:
-        """Let go of the hero. Twice is fine."""
+        """Destroy the hero's sensors. Twice is fine."""
         core, self._core = self._core, None
         if core is not None:
             core.close()

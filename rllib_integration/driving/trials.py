@@ -7,10 +7,11 @@ number of workers. A worker is a process with one environment that stays in a to
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -33,6 +34,13 @@ class TrialError(IntegrationError, RuntimeError):
     """A worker of a driving test failed."""
 
 
+class Recordable(Protocol):
+    """A world whose episodes can be recorded: an environment, or one with several agents."""
+
+    def record_next_episode(self, folder: Path, label: str, **facts: object) -> None:
+        """Record the episode that the next `reset` begins."""
+
+
 @dataclass(frozen=True)
 class Task:
     """One episode to drive.
@@ -48,6 +56,87 @@ class Task:
     town: str
     seed: int
     replays: Path | None = None
+
+    def record(self, env: Recordable) -> None:
+        """Record the episode that begins next, if the task asks for it."""
+        if self.replays is not None:
+            label = f"{self.policy} in {self.town}, start {self.seed}"
+            env.record_next_episode(self.replays, label, policy=self.policy, seed=self.seed)
+
+
+@dataclass
+class Rollout:
+    """What a policy has done in an episode so far.
+
+    Attributes:
+        rewards: Of its decisions.
+        expected: The returns that it expected of them.
+        speeds: After them, where the experiment tells them [km/h].
+        off_lane: Decisions outside of the lanes of its direction.
+        off_road: Decisions off every lane.
+        track: Places on the way, x and y [m].
+        info: Of the last decision.
+        terminated: Whether it has ended in a state without future.
+        truncated: Whether it was cut off.
+    """
+
+    rewards: list[float] = field(default_factory=list)
+    expected: list[float] = field(default_factory=list)
+    speeds: list[float] = field(default_factory=list)
+    off_lane: int = 0
+    off_road: int = 0
+    track: list[tuple[int, int]] = field(default_factory=list)
+    info: Settings = field(default_factory=dict)
+    terminated: bool = False
+    truncated: bool = False
+
+    def note(self, reward: float, terminated: bool, truncated: bool, info: Settings) -> None:
+        """Take in what a decision has led to, as `env.step` returns it."""
+        self.rewards.append(reward)
+        self.terminated, self.truncated, self.info = terminated, truncated, info
+        if "speed" in info:
+            self.speeds.append(float(info["speed"]))
+        self.off_lane += not info.get("in_lane", True)
+        self.off_road += bool(info.get("off_road", False))
+        if (len(self.rewards) - 1) % TRACK_EVERY == 0 and "position" in info:
+            self.track.append((round(info["position"][0]), round(info["position"][1])))
+
+    @property
+    def ended(self) -> bool:
+        """Whether the episode is over."""
+        return self.terminated or self.truncated
+
+    @property
+    def metrics(self) -> Record:
+        """The library's figures of the episode; none before its end."""
+        return self.info.get("episode_metrics") or {}
+
+    @property
+    def end(self) -> str:
+        """Why it has ended."""
+        if not self.ended:
+            return "the steps asked for are done"
+        return str(self.info.get("end") or ("terminated" if self.terminated else "truncated"))
+
+    def record(self, task: Task, gamma: float) -> Record:
+        """What `drive_episode` returns of it."""
+        decisions = max(len(self.rewards), 1)
+        return {
+            "policy": task.policy,
+            "town": task.town,
+            "seed": task.seed,
+            "distance": float(self.info.get("distance") or self.metrics.get("distance") or 0.0),
+            "speed": float(np.mean(self.speeds)) if self.speeds else 3.6 * float(self.metrics.get("mean_speed", 0.0)),
+            "steps": len(self.rewards),
+            "return": math.fsum(self.rewards),
+            "off_lane": self.off_lane / decisions,
+            "off_road": self.off_road / decisions,
+            "end": self.end,
+            "track": self.track,
+            "position": [round(number, 1) for number in self.info.get("position", ())],
+            "values": expected_and_realised(self.expected, self.rewards, gamma, self.terminated),
+            "metrics": self.metrics,
+        }
 
 
 def drive_settings(document: Settings, towns: Sequence[str] = ()) -> tuple[Record, list[str]]:
@@ -176,44 +265,15 @@ def drive_episode(env: CarlaEnv, policy: DrivingPolicy, task: Task, gamma: float
         `track`, places on the way ([x, y] in m), `values` (pairs of expected and realised discounted return) and
         `metrics` (the library's own figures of the episode).
     """
-    if task.replays is not None:
-        label = f"{task.policy} in {task.town}, start {task.seed}"
-        env.record_next_episode(task.replays, label, policy=task.policy, seed=task.seed)
-    observation, info = env.reset(seed=task.seed, options={"town": task.town})
-    rewards: list[float] = []
-    expected: list[float] = []
-    speeds: list[float] = []
-    off_lane = off_road = 0
-    places: list[tuple[int, int]] = []
-    ended = terminated = False
-    while not ended:
+    task.record(env)
+    observation, _ = env.reset(seed=task.seed, options={"town": task.town})
+    rollout = Rollout()
+    while not rollout.ended:
         action, value = policy.act(observation)
+        rollout.expected.append(value)
         observation, reward, terminated, truncated, info = env.step(action)
-        ended = terminated or truncated
-        rewards.append(reward)
-        expected.append(value)
-        speeds.append(float(info.get("speed", 0.0)))
-        off_lane += not info.get("in_lane", True)
-        off_road += bool(info.get("off_road", False))
-        if (len(rewards) - 1) % TRACK_EVERY == 0 and "position" in info:
-            places.append((round(info["position"][0]), round(info["position"][1])))
-    metrics = info.get("episode_metrics") or {}
-    return {
-        "policy": task.policy,
-        "town": task.town,
-        "seed": task.seed,
-        "distance": float(info.get("distance", metrics.get("distance", 0.0))),
-        "speed": float(np.mean(speeds)),
-        "steps": len(rewards),
-        "return": float(np.sum(rewards)),
-        "off_lane": off_lane / len(rewards),
-        "off_road": off_road / len(rewards),
-        "end": str(info.get("end") or ("terminated" if terminated else "truncated")),
-        "track": places,
-        "position": [round(number, 1) for number in info.get("position", ())],
-        "values": expected_and_realised(expected, rewards, gamma, terminated),
-        "metrics": metrics,
-    }
+        rollout.note(reward, terminated, truncated, info)
+    return rollout.record(task, gamma)
 
 
 def expected_and_realised(

@@ -1,4 +1,4 @@
-"""Several heroes in one world: RLlib's and PettingZoo's multi-agent environments, on one core.
+"""Several heroes in one world: multi-agent environments for RLlib and PettingZoo.
 
-An experiment that was written for one hero runs unchanged for each of several.
+Each hero runs an experiment that was written for a single hero, unchanged.
 """

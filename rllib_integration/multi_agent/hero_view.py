@@ -1,4 +1,4 @@
-"""A world as one of several heroes has it: what an experiment gets as its `core`."""
+"""One hero's view of a shared world: the `core` of its experiment."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _SEPARATOR = "/"  # between an agent and its sensor
 
 
 class HeroSensors(SensorInterface):
-    """One hero's sensors, which all report to the interface that the heroes share, so that a tick waits once.
+    """One hero's sensors; all heroes' sensors report to a shared interface, so that a tick waits only once.
 
     Args:
-        agent: Whose they are.
-        shared: Gathers the data of all heroes' sensors.
+        agent: Id of the hero's agent.
+        shared: Collects the data of all heroes' sensors.
     """
 
     def __init__(self, agent: str, shared: SensorInterface) -> None:
@@ -46,7 +46,7 @@ class HeroSensors(SensorInterface):
         return {own: shared[name] for name, own in self._names.items() if name in shared}
 
     def register(self, name: str, sensor: BaseSensor) -> None:
-        """Add a sensor; it is called `agent/name` from now on."""
+        """Add a sensor under the name `agent/name`."""
         sensor.name = self._prefix + name
         self._shared.register(sensor.name, sensor)
         self._names[sensor.name] = name
@@ -59,19 +59,19 @@ class HeroSensors(SensorInterface):
             self._names.pop(name, None)
 
     def push(self, sensor: BaseSensor, frame: int, data: object) -> None:
-        """Take a raw message from a sensor."""
+        """Pass on a sensor's raw message."""
         self._shared.push(sensor, frame, data)
 
     def wake(self, frame: int) -> None:
-        """Look again whether a step of `frame` has everything."""
+        """Check again whether all data of `frame` have arrived."""
         self._shared.wake(frame)
 
     def event_came(self) -> None:
-        """Look again whether all events have come."""
+        """Check again whether all events have arrived."""
         self._shared.event_came()
 
     def take(self, data: Mapping[str, Reading]) -> dict[str, Reading]:
-        """This hero's part of what the shared interface has read; its events are in `events` then."""
+        """This hero's part of the shared interface's data; sets `events`, too."""
         self.events = self._own(self._shared.events)
         return {name: reading for name, reading in self._own(data).items() if not name.startswith("_")}
 
@@ -79,7 +79,7 @@ class HeroSensors(SensorInterface):
         return {own: named[name] for name, own in self._names.items() if name in named}
 
     def get_data(self, frame: int | None = None, timeout: float = 10.0) -> dict[str, Reading]:
-        """This hero's data of a frame, as `SensorInterface.get_data` gives them."""
+        """This hero's data of a frame, as from `SensorInterface.get_data`."""
         return self.take(self._shared.get_data(frame, timeout))
 
     def destroy(self) -> None:
@@ -90,24 +90,24 @@ class HeroSensors(SensorInterface):
 
 
 class HeroView:
-    """What an experiment has as its `core` where several heroes share a world.
+    """The `core` of an experiment whose hero shares its world with others.
 
-    What belongs to a hero is this hero's own; everything else, such as `world`, `map`, `town` or `spawn`, is the
-    world's `CarlaCore`.
+    The attributes below and the methods are this hero's own. All others, such as `world`, `map`, `town` or `spawn`, are
+    those of the world's `CarlaCore`.
 
     Args:
         core: The world.
         agent: Id of the agent.
-        heroes: All views of the world by agent, those of ended agents left out; kept by their owner.
-        rng: Draws what the episode leaves open for this hero.
+        heroes: Views of all active agents by id; the caller keeps them up to date.
+        rng: This hero's random numbers in the episode.
 
     Attributes:
         agent: Id of the agent.
         hero: Its vehicle or walker.
         sensor_interface: Its sensors.
-        metrics: What has happened to it.
+        metrics: Its metrics of the episode.
         rng: As above.
-        readings: What its sensors have seen last.
+        readings: Its sensors' last data.
     """
 
     def __init__(self, core: CarlaCore, agent: str, heroes: Mapping[str, HeroView], rng: np.random.Generator) -> None:
@@ -127,11 +127,11 @@ class HeroView:
 
     @property
     def others(self) -> dict[str, HeroView]:
-        """The other agents whose lives go on, by id."""
+        """The views of the other active agents, by id."""
         return {agent: view for agent, view in self._heroes.items() if view is not self}
 
     def start_hero(self, pose: carla.Transform, speed: float) -> None:
-        """Put the hero somewhere, at a speed [m/s] along its heading, as `CarlaCore.start_hero` does.
+        """Move the hero to a pose, at a speed [m/s] along its heading, as `CarlaCore.start_hero` does.
 
         The heroes of a world start together, when each has been placed.
         """
@@ -139,16 +139,16 @@ class HeroView:
         self.hero.set_transform(pose)
 
     def apply_hero_control(self, control: carla.VehicleControl | carla.WalkerControl) -> None:
-        """Set the hero's control for the ticks to come. Does not wait for the server."""
+        """Set the hero's control for the next ticks, without waiting for the server."""
         self.hero.apply_control(control)  # type: ignore[arg-type]
 
     def set_route(self, route_config: Settings | None) -> None:
-        """Give the hero a route from where it stands, as `CarlaCore.set_route` does, without a tick."""
+        """Give the hero a route from its place, as `CarlaCore.set_route` does, without a tick."""
         route = self._core.route_from(self.hero, route_config, self.rng) if route_config else None
         self.sensor_interface.route = route
 
     def bird_view(self, size: int) -> NDArray[np.uint8]:
-        """This hero's surroundings from above, as `CarlaCore.bird_view` gives them."""
+        """This hero's surroundings from above, as from `CarlaCore.bird_view`."""
         return self._views.bird_view(self.hero, self.sensor_interface.route, size)
 
     def tick(self, *arguments: object, **options: object) -> None:

@@ -1,4 +1,4 @@
-"""PettingZoo's face of a world with several heroes."""
+"""PettingZoo's parallel environment of a world with several heroes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from rllib_integration.multi_agent.shared_world import SharedWorld
 
 
 class CarlaParallelEnv(ParallelEnv):
-    """Several heroes in one world, as PettingZoo has them; `pip install 'rllib-integration[pettingzoo]'`.
+    """Several heroes in one world, as a PettingZoo `ParallelEnv`; `pip install 'rllib-integration[pettingzoo]'`.
 
     Args:
         config: As for `SharedWorld`.
 
     Attributes:
         world: The world.
-        agents: Ids of the agents that act next.
-        possible_agents: Ids of all agents that there can be.
+        agents: Ids of the agents that act in the next step.
+        possible_agents: Ids of all agents that may take part.
 
     Raises:
         ConfigError: The configuration can't be used.
@@ -50,8 +50,8 @@ class CarlaParallelEnv(ParallelEnv):
 
         Args:
             seed: Seeds this and all later episodes.
-            options: Settings of the shared experiment for this episode; what is none is passed over, as PettingZoo's
-                environments do.
+            options: Settings of the shared experiment for this episode; other keys are ignored, as in PettingZoo's
+                environments.
 
         Returns:
             Observations and further information, by agent.

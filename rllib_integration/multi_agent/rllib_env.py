@@ -1,4 +1,4 @@
-"""RLlib's face of a world with several heroes, and its vector form, whose simulators work side by side."""
+"""RLlib's environment of a world with several heroes, and a vector of them whose simulators run in parallel."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
+from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 from ray.rllib.env.vector.sync_vector_multi_agent_env import SyncVectorMultiAgentEnv
 
 from rllib_integration.annotations import Record, Settings
 from rllib_integration.multi_agent.shared_world import SharedWorld, Step
 
 ALL = "__all__"
-"""RLlib's word for the episode as a whole."""
+"""RLlib's key for the whole episode."""
 
 Flags = dict[str, bool]
 Outcome = tuple[Record, dict[str, float], Flags, Flags, Record]
@@ -21,7 +22,7 @@ Vectors = tuple[list[Record], list[dict[str, float]], list[Flags], list[Flags], 
 
 
 class CarlaMultiAgentEnv(MultiAgentEnv):
-    """Several heroes in one world, as RLlib has them.
+    """Several heroes in one world, as an RLlib `MultiAgentEnv`.
 
     Args:
         config: As for `SharedWorld`, a dictionary or RLlib's `EnvContext`.
@@ -55,18 +56,18 @@ class CarlaMultiAgentEnv(MultiAgentEnv):
 
         Returns:
             Observations, rewards, terminations, truncations and further information by agent; the flags have
-            `"__all__"` for the episode. Agents that are cut off together with it have no flag of their own: with one,
-            RLlib would take the episode for one that has ended by itself, and count no value of their last states.
+            `"__all__"` for the episode. Agents that are truncated together with the episode have no flag of their own.
+            With one, RLlib would treat the episode as terminated, and ignore the value of their last states.
         """
         self.begin_step(action_dict)
         return self.finish_step()
 
     def begin_step(self, action_dict: Mapping[str, object]) -> None:
-        """Begin what `step` does, and return while the simulator works; `finish_step` has to follow."""
+        """Begin a step, and return while the simulator runs; `finish_step` has to follow."""
         self.world.begin_step(action_dict)
 
     def finish_step(self) -> Outcome:
-        """Wait for the simulator; return what `step` returns."""
+        """Wait for the simulator; returns the same as `step`."""
         step = self.world.finish_step()
         self.agents = list(self.world.heroes)
         return step.observations, step.rewards, *flags_of(step, bool(self.agents)), step.infos
@@ -77,7 +78,7 @@ class CarlaMultiAgentEnv(MultiAgentEnv):
 
 
 def flags_of(step: Step, goes_on: bool) -> tuple[Flags, Flags]:
-    """What RLlib takes for the end of lives and of the episode."""
+    """RLlib's flags for the ends of lives and of the episode."""
     terminated: Flags = {agent: True for agent, ended in step.terminated.items() if ended}
     truncated: Flags = {agent: True for agent, cut in step.truncated.items() if cut and not step.terminated[agent]}
     is_cut = not goes_on and bool(truncated)
@@ -89,7 +90,7 @@ def flags_of(step: Step, goes_on: bool) -> tuple[Flags, Flags]:
 
 
 class CarlaVectorMultiAgentEnv(SyncVectorMultiAgentEnv):
-    """Worlds of one process, each with a simulator of its own; each is set to work before the first is waited for.
+    """The worlds of one process, each with its own simulator; all start a step before the first one is awaited.
 
     Args:
         envs: The worlds.
@@ -117,14 +118,20 @@ class CarlaVectorMultiAgentEnv(SyncVectorMultiAgentEnv):
 
 
 def _begun(observations: Record, infos: dict[str, Record]) -> Outcome:
-    """The step in which an episode begins."""
+    """The outcome of the step in which an episode begins."""
     return observations, {}, {ALL: False}, {ALL: False}, infos
 
 
 class CarlaMultiAgentEnvRunner(MultiAgentEnvRunner):
-    """Samples what RLlib's own does; the simulators of its worlds work side by side."""
+    """RLlib's env runner, with simulators that run in parallel."""
 
     env: CarlaVectorMultiAgentEnv
+
+    def sample(self, **kwargs: object) -> list[MultiAgentEpisode]:
+        """Sample as RLlib does; the first world of an evaluation is told that it begins."""
+        if self.config.in_evaluation and (self.worker_index or 0) <= 1:
+            self.env.envs[0].unwrapped.world.begin_evaluation()
+        return super().sample(**kwargs)
 
     def make_env(self) -> None:
         """Make the vector environment."""

@@ -1,4 +1,4 @@
-"""The `agents` section of an environment's configuration: who drives, and what follows on an agent's end."""
+"""The `agents` section of an environment's configuration: the agents, and the handling of their ends."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from rllib_integration.base_experiment import resolve_experiment_config
 from rllib_integration.config.merging import ConfigError, Rule, merge, one_of, overlay
 
 AGENTS_CONFIG: Record = {
-    "count": 0,  # so many agents of one kind, named agent_0, agent_1, ...
-    "heroes": {},  # or each by its name: {bike: {hero: {blueprint: vehicle.diamondback.century}}, ...}
-    "ended": "remove",  # what becomes of the body of an agent that has ended: remove, or stop (it stands in the way)
-    "stop_seconds": 5.0,  # for which a body stands, before it is removed
-    "lives": 1,  # how often an agent may begin in an episode; later lives are agents named agent_0.2, agent_0.3, ...
-    "rewards": None,  # a function of all rewards, as 'package.module:function'
+    "count": 0,  # number of equal agents, named agent_0, agent_1, ...
+    "heroes": {},  # or agents by name: {bike: {hero: {blueprint: vehicle.diamondback.century}}, ...}
+    "ended": "remove",  # the hero of an agent that has ended: "remove", or "stop" as an obstacle
+    "stop_seconds": 5.0,  # time that a stopped hero stays, before it is removed
+    "lives": 1,  # lives of an agent in an episode; later ones are agents named agent_0.2, agent_0.3, ...
+    "rewards": None,  # a function of all agents' rewards, as 'package.module:function'
 }
 
 _LIFE_MARK = "."
@@ -40,7 +40,7 @@ def resolve_agents(config: Settings | None) -> Record:
     resolved = merge(AGENTS_CONFIG, dict(config or {}), "env_config.agents", rules=_RULES, free=("heroes",))
     if bool(resolved["count"]) == bool(resolved["heroes"]):
         raise ConfigError(
-            "env_config.agents has to say who drives, in one of two ways: `count: 8`, or `heroes:` with a name each."
+            "env_config.agents has to name the agents in one of two ways: `count: 8`, or `heroes:` with a name each."
         )
     for name in resolved["heroes"]:
         if not isinstance(name, str) or not name or _LIFE_MARK in name or "/" in name or name.startswith("__"):
@@ -76,18 +76,18 @@ def experiments_of(agents: Settings, experiment: Settings) -> dict[str, Record]:
             resolve_experiment_config(own)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
-        shared = {**experiment, "route": None} if "route" in own else experiment  # a route is one thing, not settings
+        shared = {**experiment, "route": None} if "route" in own else experiment  # routes are not merged
         if own.get("type", shared.get("type")) != shared.get("type"):
-            shared = {**shared, "others": {}}  # they are another class's
+            shared = {**shared, "others": {}}  # they belong to another class
         found[name] = overlay(shared, own)
     return found
 
 
 def life_name(agent: str, life: int) -> str:
-    """Id of one of an agent's lives; the first is named as the agent is."""
+    """Id of one of an agent's lives; that of the first is the agent's name."""
     return agent if life == 1 else f"{agent}{_LIFE_MARK}{life}"
 
 
 def name_of_life(life: str) -> str:
-    """The agent of a life's id."""
+    """The name of a life's agent."""
     return life.partition(_LIFE_MARK)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ from rllib_integration.scenario import SpawnError, hero_transforms
 from rllib_integration.scenarios.settings import resolve_scenarios
 from rllib_integration.setup_check import check_setup
 from rllib_integration.step_check import action_guard, check_control, read_reward
+from rllib_integration.telemetry.replay import replays_beside
 from rllib_integration.telemetry.reporter import Reporter
 
 logger = logging.getLogger(__name__)
@@ -36,14 +38,14 @@ ShareRewards = Callable[[Rewards, Mapping[str, HeroView]], Rewards]
 
 
 class Step(NamedTuple):
-    """What a decision of all agents has led to; each dictionary is by agent.
+    """The outcome of a decision of all agents; each dictionary is by agent.
 
     Attributes:
-        observations: Of the agents that had a life before this step, or have one now.
-        rewards: Of those that had one before.
-        terminated: Whether the life has ended in a state without future.
-        truncated: Whether it was cut off.
-        infos: As `CarlaEnv.step` gives them.
+        observations: Of the agents that were active before this step, or are now.
+        rewards: Of the agents that were active before.
+        terminated: Whether the life has ended for good, as in a crash.
+        truncated: Whether the life was cut off, as at a time limit.
+        infos: As from `CarlaEnv.step`.
     """
 
     observations: Record
@@ -68,10 +70,10 @@ class _Agent:
 
 
 class SharedWorld:
-    """One world with several agents, each driving a hero of its own by an experiment of its own.
+    """One world with several agents, each with its own hero and its own experiment.
 
-    An agent whose life ends leaves; the episode goes on until the last has ended. With `lives` above 1 it begins again
-    elsewhere as another agent: a life is an agent's id.
+    An agent whose life ends leaves; the episode ends with the last agent. With `lives` above 1, an agent begins again
+    elsewhere under another id: each life has its own.
 
     Args:
         config: `{"carla": {...}, "experiment": {...}, "agents": {...}}`; see `AGENTS_CONFIG`.
@@ -79,10 +81,10 @@ class SharedWorld:
     Attributes:
         config: The configuration, complete.
         core: The simulator; started by the first `reset`.
-        heroes: The views of the living, by agent.
-        possible_agents: Ids of all lives that there can be.
-        observation_spaces: By id.
-        action_spaces: By id.
+        heroes: The views of the active agents, by id.
+        possible_agents: Ids of all possible lives.
+        observation_spaces: The spaces of observations, by id.
+        action_spaces: The spaces of actions, by id.
 
     Raises:
         ConfigError: The configuration can't be used.
@@ -98,10 +100,14 @@ class SharedWorld:
         core_config = resolve_core_config(sections["carla"])
         settings = resolve_agents(sections["agents"])
         shared = resolve_experiment_config(sections["experiment"])
-        tell = _reporters(core_config, getattr(config, "worker_index", 0))
-        self._agents = {name: _make_agent(name, own, tell) for name, own in experiments_of(settings, shared).items()}
+        make_reporter = _reporters(core_config, getattr(config, "worker_index", 0))
+        self._agents = {
+            name: _make_agent(name, own, make_reporter) for name, own in experiments_of(settings, shared).items()
+        }
         if shared["scenarios"] != resolve_scenarios(None):
-            raise ConfigError("env_config.experiment.scenarios has settings, but scenarios are for one hero alone.")
+            raise ConfigError(
+                "env_config.experiment.scenarios has settings, but scenarios need a world with a single hero."
+            )
         for agent in self._agents.values():
             check_setup(core_config, agent.experiment.config)
         self.config: Record = {"carla": core_config, "experiment": shared, "agents": settings}
@@ -124,6 +130,9 @@ class SharedWorld:
         self._last: Record = {}
         self._actions: Record = {}
         self._loss: Record | None = None
+        self._left_to_record = 0
+        self._wish: tuple[Path, str, Record] | None = None  # how the next episode is to be recorded
+        self._recording: tuple[Path, str, Record] | None = None  # how this one is
         self._step_seconds = core_config["timestep"] * core_config["ticks_per_step"]
 
     @property
@@ -132,6 +141,32 @@ class SharedWorld:
         if self._core is None:
             self._core = CarlaCore(self.config["carla"])
         return self._core
+
+    # Recording
+
+    def record_next_episode(self, folder: str | os.PathLike[str], label: str, **facts: object) -> None:
+        """Record the episode that the next `reset` begins, in a file for each agent's life.
+
+        Each file shows the whole world for as long as that life lasts, and follows its hero. `carla-rllib view` plays
+        it without any server.
+
+        Args:
+            folder: Where it is written when the life ends; is made.
+            label: Its name for people; the agent is added.
+            facts: What else is to be known of it, as JSON holds it.
+        """
+        self._wish = Path(folder), label, dict(facts)
+
+    def begin_evaluation(self) -> None:
+        """Record the next `carla.record_episodes` episodes, which begin an evaluation."""
+        self._left_to_record = self.config["carla"]["record_episodes"]
+
+    def _record(self, life: str) -> None:
+        """Record the life that begins, if its episode is recorded."""
+        if self._recording is not None:
+            folder, label, facts = self._recording
+            about = {"label": f"{label}, {life}", "agent": life, **facts}
+            self._agents[name_of_life(life)].reporter.record_next(folder, about)
 
     # An episode begins
 
@@ -156,6 +191,10 @@ class SharedWorld:
         if self._last:
             self.core.end_episode()
         self._last = {}
+        if self._left_to_record > 0:
+            self._left_to_record -= 1
+            self.record_next_episode(replays_beside(self.config["carla"]["live_folder"]), "Evaluation")
+        self._recording, self._wish = self._wish, None
         while True:
             try:
                 observations, infos = self._begin(episode_seed, options)
@@ -197,11 +236,11 @@ class SharedWorld:
         core.sensor_interface.ticks_per_step = core.config["ticks_per_step"]
         for name, view in self.heroes.items():
             self._bring(self._agents[name], view, poses[name])
-        core.tick_world()  # until then the client does not know where the heroes are
+        core.tick_world()  # makes the heroes' poses known to the client
         for name, view in self.heroes.items():
             self._equip(self._agents[name], view)
             self._agents[name].experiment.place_hero(_as_core(view))
-            core.tick_world()  # the next one has to know that this place is taken
+            core.tick_world()  # makes the hero's place known to the next one
         core.start_heroes([(view.hero, *view.start) for view in self.heroes.values() if view.start is not None])
         core.tick_world()
         for name, view in self.heroes.items():
@@ -210,25 +249,25 @@ class SharedWorld:
         return self._observe(core.tick(None), list(self.heroes))
 
     def _draw_starts(self) -> dict[str, list[carla.Transform]]:
-        """Where each agent may start, in the order in which to try; each begins with another's last choice."""
+        """Starts of each agent in order of preference; the preferred ones differ between agents."""
         poses: dict[str, list[carla.Transform]] = {}
         taken: list[carla.Location] = []
         for name, view in self.heroes.items():
             agent = self._agents[name]
-            found = hero_transforms(agent.config["hero"]["spawn_points"], self.core.map, view.rng)
-            free = [pose for pose in found if all(pose.location.distance(place) > 1.0 for place in taken)]
-            poses[name] = free or found
+            candidates = hero_transforms(agent.config["hero"]["spawn_points"], self.core.map, view.rng)
+            free = [pose for pose in candidates if all(pose.location.distance(place) > 1.0 for place in taken)]
+            poses[name] = free or candidates
             taken.append(poses[name][0].location)
         return poses
 
     def _bring(self, agent: _Agent, view: HeroView, poses: list[carla.Transform]) -> None:
-        """Spawn an agent's hero."""
+        """Spawn an agent's hero at the first free pose."""
         view.hero = cast(
             carla.Vehicle, self.core.spawn_further_hero(agent.config["hero"]["blueprint"], poses, view.rng)
         )
 
     def _equip(self, agent: _Agent, view: HeroView) -> None:
-        """Give a hero its sensors, metrics and physics; the client has to know where it is."""
+        """Give a hero its sensors, metrics and physics; the client has to know its pose."""
         core = self.core
         core.spawn_sensors(agent.config["hero"]["sensors"], view.sensor_interface, view.hero)
         view.metrics = core.connection.call(EpisodeMetrics, view.hero, core.map, view.sensor_interface)
@@ -240,7 +279,7 @@ class SharedWorld:
             core.connection.call(view.hero.apply_physics_control, agent.dynamics.change(physics))
 
     def _observe(self, data: Mapping[str, Reading], agents: list[str]) -> tuple[Record, dict[str, Record]]:
-        """The first observations of some lives."""
+        """Observations and further information of some lives."""
         observations: Record = {}
         infos: dict[str, Record] = {}
         for life in agents:
@@ -252,31 +291,35 @@ class SharedWorld:
             agent.check_observation(observation)
             observations[life], infos[life] = observation, info
             if life not in self._last:
+                self._record(life)
                 agent.reporter.begin_episode(_as_core(view), observation, readings)
             view.readings = readings
         self._last |= observations
         return observations, infos
 
     def _own_infos(self, infos: Mapping[str, Record]) -> dict[str, Record]:
-        """What experiments have told, as dictionaries of this world's own, with the dynamics of each hero.
+        """Copies of the experiments' `info`, with the dynamics of each hero.
 
-        Not to be called before a step's end: experiments add to theirs what they find out in it.
+        Call it at a step's end: experiments add to their `info` until then.
         """
-        dynamics = {life: self._agents[name_of_life(life)].dynamics for life in infos}
-        told = {life: {"dynamics": own.told} for life, own in dynamics.items() if own is not None and own.told}
-        return {life: {**info, **told.get(life, {})} for life, info in infos.items()}
+        copies = {life: dict(info) for life, info in infos.items()}
+        for life, info in copies.items():
+            dynamics = self._agents[name_of_life(life)].dynamics
+            if dynamics is not None and dynamics.told:
+                info["dynamics"] = dynamics.told
+        return copies
 
     # A decision
 
     def begin_step(self, actions: Mapping[str, object]) -> None:
-        """Begin a decision of all, and return while the simulator works; `finish_step` has to follow.
+        """Begin a decision of all agents, and return while the simulator runs; `finish_step` has to follow.
 
         Args:
             actions: An action for each agent that has had an observation.
 
         Raises:
             gymnasium.error.ResetNeeded: No episode has begun, or it has ended.
-            gymnasium.error.InvalidAction: An agent has none, or one outside its space; or there is no such agent.
+            gymnasium.error.InvalidAction: An action is missing, outside its space, or of an unknown agent.
         """
         deciding = [life for life in self.heroes if life not in self._fresh]
         if not self.heroes:
@@ -301,7 +344,7 @@ class SharedWorld:
             self._loss = self._give_up_server(error)
 
     def finish_step(self) -> Step:
-        """Wait for the simulator; return what the decisions have led to."""
+        """Wait for the simulator; returns the outcome of the decisions."""
         if self._loss is None:
             try:
                 return self._advance()
@@ -333,7 +376,7 @@ class SharedWorld:
             self._share_rewards(step)
         ended = [life for life in deciding if step.terminated[life] or step.truncated[life]]
         for life in deciding:
-            self._tell(life, step)
+            self._report(life, step)
         for life in ended:
             self._end(life, step.infos[life])
         self._clear_wrecks()
@@ -364,8 +407,8 @@ class SharedWorld:
         for life, reward in shared.items():
             step.rewards[life], _ = read_reward(reward, self._share)
 
-    def _tell(self, life: str, step: Step) -> None:
-        """Tell viewers of an agent's decision."""
+    def _report(self, life: str, step: Step) -> None:
+        """Send an agent's decision to viewers."""
         info, view = step.infos[life], self.heroes[life]
         ended = "terminated" if step.terminated[life] else "truncated" if step.truncated[life] else None
         end = ended and str(info.get("end") or ended)
@@ -373,7 +416,7 @@ class SharedWorld:
         self._agents[name_of_life(life)].reporter.note_step(_as_core(view), *decision)
 
     def _end(self, life: str, info: Record) -> None:
-        """Take leave of an agent whose life has ended."""
+        """Remove an agent whose life has ended."""
         view = self.heroes.pop(life)
         assert view.metrics is not None
         info["episode_metrics"] = view.metrics.summary(str(info.get("end", "")))
@@ -386,15 +429,16 @@ class SharedWorld:
             self.core.remove(view.hero)
 
     def _clear_wrecks(self) -> None:
-        """Remove the bodies that have stood long enough."""
-        standing = [(seconds - self._step_seconds, view) for seconds, view in self._wrecks]
-        for seconds, view in standing:
-            if seconds <= 0.0:
+        """Remove stopped heroes whose time is up."""
+        wrecks, self._wrecks = self._wrecks, []
+        for seconds, view in wrecks:
+            if seconds > self._step_seconds:
+                self._wrecks.append((seconds - self._step_seconds, view))
+            else:
                 self.core.remove(view.hero)
-        self._wrecks = [entry for entry in standing if entry[0] > 0.0]
 
     def _begin_next_life(self, life: str) -> None:
-        """Let an agent begin again, if it has a life left and there is room; it is seen in the next step."""
+        """Begin an agent's next life, if it has one and there is room; its first observation is in the next step."""
         agent = self._agents[name_of_life(life)]
         if agent.life >= self._settings["lives"] or not self.heroes:
             return
@@ -415,13 +459,13 @@ class SharedWorld:
             push_hero(view.hero, *view.start)
 
     def _give_up_server(self, error: RuntimeError) -> Record:
-        """Do what `CarlaCore.give_up_server` does, where there is a world."""
+        """`CarlaCore.give_up_server`; raises the error again if there is no core."""
         if self._core is None:
             raise error
         return self._core.give_up_server(error)
 
     def close(self) -> None:
-        """End the server, if it was started here, and all that hangs on it. Twice is fine."""
+        """End the server, if it was started here, and release everything else. Twice is fine."""
         self.heroes.clear()
         for agent in self._agents.values():
             agent.reporter.close()
@@ -431,13 +475,13 @@ class SharedWorld:
 
 
 def _reporters(core_config: Settings, runner: int) -> Callable[[str, gymnasium.Space], Reporter]:
-    """Makes what tells viewers of an agent, from its name and the space of its observations."""
+    """Makes an agent's `Reporter` from its name and its observation space."""
     live, step_seconds = core_config["live_folder"], core_config["timestep"] * core_config["ticks_per_step"]
     folder = Path(live) if live else None
     return lambda name, space: Reporter(folder, runner, step_seconds, space, name)
 
 
-def _make_agent(name: str, config: Settings, reporter: Callable[[str, gymnasium.Space], Reporter]) -> _Agent:
+def _make_agent(name: str, config: Settings, make_reporter: Callable[[str, gymnasium.Space], Reporter]) -> _Agent:
     if "type" not in config:
         raise ConfigError(
             f"The experiment of {name} is missing: name its class, as env_config.experiment.type or "
@@ -446,7 +490,7 @@ def _make_agent(name: str, config: Settings, reporter: Callable[[str, gymnasium.
     experiment: BaseExperiment = load_class(config["type"], BaseExperiment, "env_config.experiment.type")(config)
     observations, actions = experiment.get_observation_space(), experiment.get_action_space()
     guards = action_guard(actions), observation_guard(observations)
-    return _Agent(name, experiment, *guards, reporter(name, observations))
+    return _Agent(name, experiment, *guards, make_reporter(name, observations))
 
 
 def _load_function(reference: str | None) -> ShareRewards | None:
@@ -468,5 +512,5 @@ def _with_options(config: Record, options: Settings | None) -> Record:
 
 
 def _as_core(view: HeroView) -> CarlaCore:
-    """A view, for experiments, which know the world of a single hero."""
+    """A view, typed as the `core` that experiments expect."""
     return cast(CarlaCore, view)

@@ -9,16 +9,20 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.driving.evaluation import agents_summary, agents_table, by_agent
 from rllib_integration.multi_agent.rllib_env import ALL, flags_of
 from rllib_integration.multi_agent.shared_world import Step
+from rllib_integration.telemetry.replay import REPLAYS_FOLDER, read_about
 from rllib_integration.training.agent_policies import policy_mapping
+from rllib_integration.training.env_creator import check_environment
 from rllib_integration.training.league import League
 from rllib_integration.training.rllib_config import build_algorithm_config, read_document
 from tests.experiments import PoseExperiment
+from tests.known import present
 
 TWO = {"car_0": "a", "*": "b"}
 
@@ -59,6 +63,18 @@ def test_the_first_pattern_that_fits_an_agent_holds():
 def test_bad_policies_are_a_sentence(more, sentence):
     with pytest.raises(ConfigError, match=sentence):
         read_document(document(**more))
+
+
+SHIPPED = {path.stem: path for path in Path("dqn_example").glob("*.yaml") if "\n  agents:" in path.read_text()}
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_each_agent_of_a_shipped_configuration_has_a_policy(name):
+    config = yaml.safe_load(SHIPPED[name].read_text())
+    read_document(config)
+    agents = check_environment(config["env_config"])
+    mapping = policy_mapping(config)
+    assert {mapping(agent) for agent in agents} == set(mapping.policies)
 
 
 def test_policies_of_a_single_hero_are_refused():
@@ -123,7 +139,7 @@ def test_opponents_are_drawn_for_each_episode_and_renewed_in_turn():
     config = build_algorithm_config(two, "carla")
     assert config.policies_to_train == ["cars"]
     callbacks = config.callbacks_class[-1]()
-    runner = SimpleNamespace(config=SimpleNamespace(seed=1), worker_index=1)
+    runner = SimpleNamespace(config=SimpleNamespace(seed=1), worker_index=1, num_env_steps_sampled_lifetime=0)
     drawn = []
     for _ in range(20):
         episode = MultiAgentEpisode(agent_to_module_mapping_fn=config.policy_mapping_fn)
@@ -142,7 +158,7 @@ def test_several_agents_train_and_drive_by_the_same_commands(warm_commands, tmp_
     file = tmp_path / "two.yaml"
     file.write_text(CONFIG)
     options = ["--name", "two", "--directory", str(tmp_path), "--tboff", "--evaluation-interval", "1"]
-    run("train", str(file), *options, "--stop-iterations", "1")
+    run("train", str(file), *options, "--record-episodes", "1", "--stop-iterations", "1")
     lines = (tmp_path / "two" / "episodes.jsonl").read_text()
     assert '"agent": "bike"' in lines
     assert '"agent": "car"' in lines
@@ -154,8 +170,11 @@ def test_several_agents_train_and_drive_by_the_same_commands(warm_commands, tmp_
     assert "Policies: bikes, past_0, past_1, cars" in told
     assert "| bike | return" in told
     assert film.stat().st_size > 1000
-    told = run("evaluate", str(file), str(tmp_path / "two"), "--episodes", "2", "--workers", "1", "-o", str(result))
-    assert "policy bikes" in told
+    words = ["--episodes", "2", "--workers", "1", "-o", str(result), "--record-episodes", "1"]
+    assert "policy bikes" in run("evaluate", str(file), str(tmp_path / "two"), *words)
+    recorded = [present(read_about(path))["label"] for path in (tmp_path / "two" / REPLAYS_FOLDER).iterdir()]
+    labels = ("Evaluation", "checkpoint_000001 in Minitown, start 1000000")
+    assert sorted(recorded) == sorted(f"{label}, {agent}" for label in labels for agent in ("car", "rival", "bike"))
     agents = json.loads(result.with_suffix(".json").read_text())["agents"]
     assert [group["lives"] for group in agents.values()] == [6, *6 * [2]]
 

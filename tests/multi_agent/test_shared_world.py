@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 
@@ -17,6 +18,8 @@ from rllib_integration.config.merging import ConfigError
 from rllib_integration.multi_agent.parallel_env import CarlaParallelEnv
 from rllib_integration.multi_agent.shared_world import SharedWorld
 from rllib_integration.scenario import SpawnError
+from rllib_integration.telemetry.messages import Kind, kind_of, unpack
+from rllib_integration.telemetry.replay import read_about
 from tests.experiments import PoseExperiment
 from tests.known import present
 
@@ -176,6 +179,41 @@ def test_the_dead_leave_and_begin_again_under_another_name(make_world):
     assert list(world.heroes) == ["long"]
 
 
+def read_messages(path):
+    data, at = gzip.decompress(path.read_bytes()), 0
+    while at < len(data):
+        length = int.from_bytes(data[at : at + 4], "little")
+        yield data[at + 4 : at + 4 + length]
+        at += 4 + length + -length % 4
+
+
+def test_each_life_of_a_recorded_episode_is_a_file_that_follows_its_hero(make_world, tmp_path):
+    own = {"others": {"last_step": 2, "step_limit": 100}}
+    world = make_world({"heroes": {"short": own, "long": None}, "lives": 2}, others={"step_limit": 5})
+    world.record_next_episode(tmp_path, "Meeting", seed=1)
+    world.reset(seed=1)
+    heroes: dict[str, int] = {}
+    seen = set(world.heroes)
+    while world.heroes:
+        heroes |= {agent: view.hero.id for agent, view in world.heroes.items()}
+        seen = set(act(world, dict.fromkeys(seen & world.heroes.keys(), BRAKE)).observations)
+    files = {present(read_about(path))["agent"]: path for path in tmp_path.iterdir()}
+    told = {agent: present(read_about(path)) for agent, path in files.items()}
+    assert {agent: (about["label"], about["end"], about["steps"], about["seed"]) for agent, about in told.items()} == {
+        "short": ("Meeting, short", "terminated", 2, 1),
+        "long": ("Meeting, long", "truncated", 5, 1),
+        "short.2": ("Meeting, short.2", "terminated", 2, 1),
+    }
+    for agent, path in files.items():
+        frames = [unpack(message) for message in read_messages(path) if kind_of(message) == Kind.FRAME]
+        assert {frame.head["hero"] for frame in frames} == {heroes[agent]}
+        assert all(heroes[agent] in frame.arrays[0] for frame in frames)
+    world.reset()
+    for _ in range(2):  # then the first life has ended
+        act(world, {"short": BRAKE, "long": BRAKE})
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_those_who_have_ended_may_stand_in_the_way_for_a_while(make_world):
     own = {"others": {"last_step": 1}}
     agents = {"heroes": {"short": own, "long": None}, "ended": "stop", "stop_seconds": 0.35}
@@ -240,8 +278,8 @@ def test_more_agents_than_places_is_a_sentence(make_world):
 @pytest.mark.parametrize(
     ("agents", "sentence"),
     [
-        ({}, "who drives"),
-        ({"count": 2, "heroes": {"a": None}}, "who drives"),
+        ({}, "name the agents"),
+        ({"count": 2, "heroes": {"a": None}}, "name the agents"),
         ({"count": -1}, "0 or more"),
         ({"heroes": {"a.b": None}}, "without dots"),
         ({"heroes": {"a": {"town": "Town03"}}}, "share one world"),
