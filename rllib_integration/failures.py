@@ -11,6 +11,7 @@ import sys
 import sysconfig
 import tempfile
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -80,6 +81,26 @@ class UserCodeFailure(Exception):
 
     def __str__(self) -> str:
         return self.failure.message
+
+
+def exit_status_of(work: Callable[[], int], interrupted: str = "") -> int:
+    """Run a command's work; an error and Ctrl-C become a sentence and an exit status.
+
+    Args:
+        work: Returns the exit status.
+        interrupted: Printed to the standard error after Ctrl-C.
+
+    Returns:
+        That of `work`, 130 after Ctrl-C, 1 after an error.
+    """
+    try:
+        return work()
+    except KeyboardInterrupt:
+        if interrupted:
+            print(interrupted, file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        return report_failure(error)
 
 
 def report_failure(error: BaseException, folder: Path | None = None) -> int:

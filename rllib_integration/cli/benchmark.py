@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import Any
 
 from rllib_integration.annotations import Record
 from rllib_integration.cli.configurations import find_configuration, policy_path, shipped_policies
-from rllib_integration.cli.flags import add_overrides, positive_int
+from rllib_integration.cli.flags import add_output, add_overrides, names, positive_int
 from rllib_integration.cli.view import add_record_flag, add_view_flag, replays_of, viewer_of
 from rllib_integration.config.merging import ConfigError, apply_override
 from rllib_integration.config_file import load_config, resolve_env_config
-from rllib_integration.failures import INTERRUPTED, report_failure
+from rllib_integration.failures import exit_status_of
 from rllib_integration.processes.cpus import available_cpus
 from rllib_integration.processes.guard import run_guarded
 
@@ -32,20 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("suite", help="corl2017, nocrash, long, or a file of routes of CARLA's Leaderboard (.xml)")
     parser.add_argument("policy", help="rule, random, a shipped policy, a checkpoint, or the folder of a run")
     parser.add_argument("-c", "--config", help="configuration of the policy (default: config.yaml of its run)")
-    parser.add_argument("--tasks", type=_names, default=(), metavar="A,B", help="of the suite, such as empty,regular")
-    parser.add_argument("--splits", type=_names, default=(), metavar="A,B", help="such as train, or 'new town'")
+    parser.add_argument("--tasks", type=names, default=(), metavar="A,B", help="of the suite, such as empty,regular")
+    parser.add_argument("--splits", type=names, default=(), metavar="A,B", help="such as train, or 'new town'")
     parser.add_argument("--routes", type=positive_int, metavar="N", help="the first N routes of each (default: all)")
-    parser.add_argument("--weathers", type=_names, default=(), metavar="A,B", help="such as ClearNoon (default: all)")
+    parser.add_argument("--weathers", type=names, default=(), metavar="A,B", help="such as ClearNoon (default: all)")
     parser.add_argument("--seeds", type=positive_int, default=1, metavar="N", help="drive each N times (default: 1)")
     parser.add_argument("--workers", type=positive_int, metavar="N", help="processes (default: one for each processor)")
-    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="default: benchmarks/SUITE-POLICY")
+    add_output(parser, "FOLDER", "default: benchmarks/SUITE-POLICY")
     add_view_flag(parser)
     add_record_flag(parser)
     add_overrides(parser, "env_config.carla.server=packaged")
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -54,18 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         The exit status: 0, 130 after Ctrl-C, 1 after an error of which a sentence was printed.
     """
-    return run_guarded(lambda: _run(arguments))
 
-
-def _run(arguments: argparse.Namespace) -> int:
-    try:
+    def work() -> int:
         with viewer_of(arguments):
             return _benchmark(arguments)
-    except KeyboardInterrupt:
-        print("Interrupted; the same command goes on from here.", file=sys.stderr)
-        return INTERRUPTED
-    except Exception as error:
-        return report_failure(error)
+
+    return run_guarded(lambda: exit_status_of(work, "Interrupted; the same command goes on from here."))
 
 
 def _benchmark(arguments: argparse.Namespace) -> int:

@@ -72,9 +72,7 @@ def run(arguments: argparse.Namespace, with_rllib: bool | None = None, experimen
         with viewer_of(arguments), _environment(document["env_config"], arguments.video) as (env, video):
             policy = load_policy(found.path, arguments.device, with_rllib)
             print(f"Policy: {found}", flush=True)
-            bounds = {"episodes": arguments.episodes, "steps": arguments.steps, "seed": arguments.seed}
-            if arguments.record_episodes:
-                bounds |= {"recorded": arguments.record_episodes, "replays": replays_of(found.path)}
+            bounds = _bounds(arguments, found)
             for episode in drive(env, policy, **bounds, video=video):
                 driven.append(episode)
                 print(episode, flush=True)
@@ -89,8 +87,6 @@ def run(arguments: argparse.Namespace, with_rllib: bool | None = None, experimen
 
 def _drive_agents(document: Settings, found: FoundPolicy, arguments: argparse.Namespace) -> int:
     """Let several agents drive with the policies of one checkpoint."""
-    if arguments.record_episodes:
-        raise ConfigError("Episodes of several agents can't be recorded; film them with --video, or use --view.")
     require("ray", "torch")
     prepare_for_ray()
     from rllib_integration.driving.agents import AgentsPicture, drive_agents, load_agents
@@ -111,7 +107,7 @@ def _drive_agents(document: Settings, found: FoundPolicy, arguments: argparse.Na
     try:
         with viewer_of(arguments):
             print(f"Policies: {', '.join(policies)} of {found}", flush=True)
-            bounds = {"episodes": arguments.episodes, "steps": arguments.steps, "seed": arguments.seed}
+            bounds = _bounds(arguments, found)
             for episode in drive_agents(world, policies, mapping, **bounds, look=look):
                 driven.append(episode)
                 print(episode, flush=True)
@@ -124,6 +120,14 @@ def _drive_agents(document: Settings, found: FoundPolicy, arguments: argparse.Na
     if driven:
         print(summary(driven), flush=True)
     return status
+
+
+def _bounds(arguments: argparse.Namespace, found: FoundPolicy) -> Record:
+    """How many episodes, decisions and recordings were asked for, as keywords of `drive` and `drive_agents`."""
+    bounds: Record = {"episodes": arguments.episodes, "steps": arguments.steps, "seed": arguments.seed}
+    if arguments.record_episodes:
+        bounds |= {"recorded": arguments.record_episodes, "replays": replays_of(found.path)}
+    return bounds
 
 
 def _find_policy(given: str | None, configuration: Path) -> FoundPolicy:

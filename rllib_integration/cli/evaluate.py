@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rllib_integration.annotations import Record, Settings
 from rllib_integration.cli.configurations import find_configuration, policy_path
-from rllib_integration.cli.flags import add_configuration, positive_int, require
+from rllib_integration.cli.flags import add_configuration, add_output, names, positive_int, require
 from rllib_integration.cli.view import add_record_flag, add_view_flag, replays_of, viewer_of
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.config_file import load_config
@@ -26,7 +26,7 @@ from rllib_integration.driving.evaluation import (
 )
 from rllib_integration.driving.policies import DrivingPolicy, find_policy, load_policy
 from rllib_integration.driving.trials import Task, drive_settings, drive_tasks
-from rllib_integration.failures import INTERRUPTED, report_failure
+from rllib_integration.failures import exit_status_of
 from rllib_integration.processes.cpus import available_cpus
 from rllib_integration.processes.guard import run_guarded
 from rllib_integration.processes.ray_setup import prepare_for_ray
@@ -50,16 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--all-checkpoints", action="store_true", help="test every checkpoint of each run's folder, and name the best"
     )
     parser.add_argument("--episodes", type=positive_int, default=50, metavar="N", help="in each town (default: 50)")
-    parser.add_argument("--towns", type=_names, default=(), metavar="A,B", help="instead of the configuration's")
+    parser.add_argument("--towns", type=names, default=(), metavar="A,B", help="instead of the configuration's")
     parser.add_argument("--workers", type=positive_int, metavar="N", help="processes (default: one for each processor)")
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="of the first start in each town")
-    parser.add_argument("-o", "--output", type=Path, metavar="NAME", help="write NAME.json and NAME.png")
+    add_output(parser, "NAME", "write NAME.json and NAME.png")
     add_view_flag(parser)
     add_record_flag(parser)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def run(arguments: argparse.Namespace, experiment: str | None = None) -> int:
@@ -72,17 +68,12 @@ def run(arguments: argparse.Namespace, experiment: str | None = None) -> int:
     Returns:
         The exit status: 0, 130 after Ctrl-C, 1 after an error of which a sentence was printed.
     """
-    return run_guarded(lambda: _run(arguments, experiment))
 
-
-def _run(arguments: argparse.Namespace, experiment: str | None) -> int:
-    try:
+    def work() -> int:
         with viewer_of(arguments):
             return _test(arguments, experiment)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except Exception as error:
-        return report_failure(error)
+
+    return run_guarded(lambda: exit_status_of(work))
 
 
 def _test(arguments: argparse.Namespace, experiment: str | None) -> int:

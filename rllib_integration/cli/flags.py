@@ -7,6 +7,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from rllib_integration.errors import IntegrationError
 
@@ -20,6 +21,11 @@ def positive_int(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0.")
     return number
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names between commas, for argparse."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def add_configuration(parser: argparse.ArgumentParser, override: str) -> None:
@@ -47,6 +53,21 @@ def add_overrides(parser: argparse.ArgumentParser, example: str) -> None:
     parser.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
         help=f"override a setting, such as {example}; may be given several times",
+    )  # fmt: skip
+
+
+def add_output(parser: argparse.ArgumentParser, metavar: str, purpose: str, default: str | None = None) -> None:
+    """The flag `--output`, a path.
+
+    Args:
+        parser: Of the command.
+        metavar: What the path names, for the help.
+        purpose: For the help, which adds the default.
+        default: The path where the flag is missing; None leaves it to the command.
+    """
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar=metavar, default=Path(default) if default else None,
+        help=purpose + (" (default: %(default)s)" if default else ""),
     )  # fmt: skip
 
 

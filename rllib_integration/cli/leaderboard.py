@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from pathlib import Path
 
 import yaml
 
 from rllib_integration.cli.configurations import find_configuration, policy_path
-from rllib_integration.cli.flags import add_configuration, require
+from rllib_integration.cli.flags import add_configuration, add_output, require
 from rllib_integration.driving.leaderboard import AGENT_FILE, LeaderboardDriver
 from rllib_integration.driving.policies import find_policy
 from rllib_integration.failures import report_failure
@@ -24,10 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     add_configuration(parser, "env_config.experiment.others.target_speed=8.0")
     parser.add_argument("policy", metavar="POLICY", help="a checkpoint, a run's folder, or a shipped policy")
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("leaderboard_agent.yaml"), metavar="FILE",
-        help="the agent's configuration, which is written (default: %(default)s)",
-    )  # fmt: skip
+    add_output(parser, "FILE", "the agent's configuration, which is written", "leaderboard_agent.yaml")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from rllib_integration.annotations import Settings
 from rllib_integration.cli.configurations import find_configuration, name_of
-from rllib_integration.cli.flags import add_configuration, positive_int, require
+from rllib_integration.cli.flags import add_configuration, add_output, positive_int, require
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.config_file import load_config
-from rllib_integration.failures import INTERRUPTED, report_failure
+from rllib_integration.failures import exit_status_of
 from rllib_integration.processes.ray_setup import prepare_for_ray
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--warm-up", type=positive_int, default=50, metavar="N", help="before; default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of episodes and actions (default: %(default)s)")
     parser.add_argument("--rllib", action="store_true", help="sample with RLlib's env runner and the untrained policy")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="flame graph (default: NAME.speedscope.json)")
+    add_output(parser, "FILE", "flame graph (default: NAME.speedscope.json)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -47,24 +47,23 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         The exit status: 0, 130 after Ctrl-C, 1 after an error of which a sentence was printed.
     """
-    try:
-        configuration = find_configuration(arguments.configuration)
-        document = load_config(configuration, arguments.overrides)
-        output = arguments.output or Path(f"{name_of(configuration)}.speedscope.json")
-        _check(document, output, arguments.rllib)
-        from rllib_integration.profiling.decisions import profile
-        from rllib_integration.profiling.stacks import write_flame_graph
+    return exit_status_of(lambda: _profile(arguments))
 
-        with _driven(document, arguments) as (env, drive):
-            found = profile(env, drive, arguments.decisions, arguments.warm_up)
-            core = env.config["carla"]
-        print(table(found, core["ticks_per_step"], core["timestep"]), flush=True)
-        write_flame_graph(output, found.stacks, f"carla-rllib profile {name_of(configuration)}")
-        print(f"Flame graph, for https://www.speedscope.app: {output}", flush=True)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except Exception as error:
-        return report_failure(error)
+
+def _profile(arguments: argparse.Namespace) -> int:
+    configuration = find_configuration(arguments.configuration)
+    document = load_config(configuration, arguments.overrides)
+    output = arguments.output or Path(f"{name_of(configuration)}.speedscope.json")
+    _check(document, output, arguments.rllib)
+    from rllib_integration.profiling.decisions import profile
+    from rllib_integration.profiling.stacks import write_flame_graph
+
+    with _driven(document, arguments) as (env, drive):
+        found = profile(env, drive, arguments.decisions, arguments.warm_up)
+        core = env.config["carla"]
+    print(table(found, core["ticks_per_step"], core["timestep"]), flush=True)
+    write_flame_graph(output, found.stacks, f"carla-rllib profile {name_of(configuration)}")
+    print(f"Flame graph, for https://www.speedscope.app: {output}", flush=True)
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from rllib_integration.cli.flags import add_output
 from rllib_integration.failures import report_failure
 from rllib_integration.training.report import write_report
 
@@ -19,10 +20,7 @@ Runs that differ only in their seed and name are drawn as one curve with a band.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN_DIR", help="folders of runs")
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("report"), metavar="NAME",
-        help="write NAME.png and NAME.html (default: %(default)s)",
-    )  # fmt: skip
+    add_output(parser, "NAME", "write NAME.png and NAME.html", "report")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -6,14 +6,13 @@ import argparse
 import contextlib
 import importlib.util
 import os
-import sys
 from pathlib import Path
 
 from rllib_integration.cli.configurations import find_configuration
 from rllib_integration.cli.flags import add_overrides, positive_int
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.config_file import load_config
-from rllib_integration.failures import INTERRUPTED, report_failure
+from rllib_integration.failures import exit_status_of
 from rllib_integration.processes.guard import run_guarded
 from rllib_integration.processes.ray_setup import prepare_for_ray, quiet_ray
 
@@ -55,17 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         The exit status: 0, 130 after Ctrl-C, 1 after an error of which a sentence was printed.
     """
-    return run_guarded(lambda: _run(arguments))
-
-
-def _run(arguments: argparse.Namespace) -> int:
-    try:
-        return _search(arguments)
-    except KeyboardInterrupt:
-        print("Interrupted; --restore goes on from here.", file=sys.stderr)
-        return INTERRUPTED
-    except Exception as error:
-        return report_failure(error)
+    interrupted = "Interrupted; --restore goes on from here."
+    return run_guarded(lambda: exit_status_of(lambda: _search(arguments), interrupted))
 
 
 def _search(arguments: argparse.Namespace) -> int:

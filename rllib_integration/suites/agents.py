@@ -1,4 +1,4 @@
-"""What a suite can drive: a rule, a random driver, or a policy out of a checkpoint with its configuration."""
+"""The drivers of a suite: a rule, random actions, or the policy of a checkpoint."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Act = Callable[[Observation], Action]
 
 @dataclass(frozen=True)
 class Agent:
-    """What drives a suite.
+    """A driver of a suite.
 
     Attributes:
-        name: In tables.
+        name: Its name in tables.
         checkpoint: Its folder; None for `rule` and `random`.
-        algorithm: Of the run that made the checkpoint, as its configuration names it.
+        algorithm: Algorithm of the checkpoint's run, as named in its configuration.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Agent:
     algorithm: str = ""
 
     def digest(self) -> str:
-        """SHA-256 of the checkpoint's files; of the name, where there is none."""
+        """SHA-256 of the checkpoint's files; without a checkpoint, of the name."""
         if self.checkpoint is None:
             return hashlib.sha256(self.name.encode()).hexdigest()
         found = hashlib.sha256()
@@ -42,7 +42,7 @@ class Agent:
         return found.hexdigest()
 
     def load(self, action_space: gymnasium.Space, seed: int) -> Act:
-        """What turns observations into actions."""
+        """The function from observations to actions."""
         if self.checkpoint is None:
             return _without_checkpoint(self.name, action_space, seed)
         policy = load_policy(self.checkpoint, "cpu")

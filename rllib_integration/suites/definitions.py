@@ -1,8 +1,8 @@
-"""What the suites ask for: which routes, in which weather, among how many cars and walkers, and what counts as success.
+"""Definitions of the suites: routes, weathers, traffic, and criteria of success.
 
 CoRL2017 is the test of Dosovitskiy et al. 2017, NoCrash that of Codevilla et al. 2019, long routes follow the form of
-longest6 (Chitta et al. 2022). The poses are this project's own, see `drawing`; weathers are given by value, so that no
-version of CARLA changes them.
+longest6 (Chitta et al. 2022). The poses are this project's own, see `drawing`. Weathers are stored by value, and do
+not depend on CARLA's version.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ KMH = 1.0 / 3.6
 
 @dataclass(frozen=True)
 class Rules:
-    """When an episode ends, and what counts as success.
+    """The ends of an episode, and the criteria of success.
 
     Attributes:
-        speed: Slowest mean speed that is in time [km/h]; 0 sets no limit.
-        extra_seconds: Added to the time that the route takes at this speed.
+        speed: Mean speed that determines the time limit [km/h]; 0 = no limit.
+        extra_seconds: Time added to the route's duration at this speed.
         collision_fails: Whether a collision ends the episode.
-        blocked_seconds: Standing so long ends it; 0 = it does not.
-        farthest_off: Being so far off the route ends it [m]; 0 = it does not.
-        goal_distance: From the goal at which it is reached [m].
+        blocked_seconds: Standing time that ends the episode; 0 = none.
+        farthest_off: Distance from the route that ends the episode [m]; 0 = none.
+        goal_distance: Distance within which the goal counts as reached [m].
     """
 
     speed: float
@@ -44,7 +44,7 @@ class Rules:
     goal_distance: float = 2.0
 
     def seconds(self, length: float) -> float:
-        """Time for a route of a length [m]; infinite without a limit."""
+        """Time limit for a route of a length [m]; infinite without a limit."""
         return length / (self.speed * KMH) + self.extra_seconds if self.speed > 0.0 else float("inf")
 
 
@@ -53,14 +53,14 @@ class Scenario:
     """One episode of a suite, before it is driven.
 
     Attributes:
-        suite, task, split: Of which table, line and column it is a part.
-        number: Of its route, from 0.
-        town: Where.
+        suite, task, split: Table, line and column of its result.
+        number: Number of its route, from 0.
+        town: Its town.
         weather: Name of its weather.
         start: x, y, z [m], yaw [degrees].
-        points: What the route passes, x, y, z [m]; the last is the goal.
-        vehicles, walkers: Traffic.
-        rules: Of the suite.
+        points: Points of the route, x, y, z [m]; the last is the goal.
+        vehicles, walkers: Numbers of the traffic.
+        rules: Rules of the suite.
     """
 
     suite: str
@@ -76,11 +76,11 @@ class Scenario:
     rules: Rules
 
     def key(self, seed: int) -> str:
-        """Names the episode among all of a run."""
+        """A unique name of the episode in a run."""
         return f"{self.suite}/{self.task}/{self.split}/{self.town}/{self.weather}/{self.number}/{seed}"
 
     def options(self, weathers: Settings) -> Record:
-        """The options of `CarlaEnv.reset` that make it."""
+        """The options of `CarlaEnv.reset` for this episode."""
         x, y, z, yaw = self.start
         return {
             "town": self.town,
@@ -164,7 +164,7 @@ SUITES: dict[str, Callable[[], list[Scenario]]] = {"corl2017": _corl2017, "nocra
 
 
 def find_suite(name: str) -> list[Scenario]:
-    """The scenarios of a suite: one of `SUITES`, or a file of routes in the form of CARLA's Leaderboard (XML).
+    """The scenarios of a suite: one of `SUITES`, or a route file in the format of CARLA's Leaderboard (XML).
 
     Raises:
         ConfigError: There is no such suite or file, or the file can't be read.
@@ -178,7 +178,7 @@ def find_suite(name: str) -> list[Scenario]:
 
 
 def _read_leaderboard(file: Path) -> list[Scenario]:
-    """Routes of a file in the form of CARLA's Leaderboard, with the rules of long routes."""
+    """Routes of a file in the format of CARLA's Leaderboard, with the rules of long routes."""
     try:
         root = ElementTree.parse(file).getroot()
         return [_leaderboard_route(file.stem, element) for element in root.iter("route")]
@@ -204,6 +204,6 @@ def _leaderboard_route(suite: str, element: ElementTree.Element) -> Scenario:
 
 
 def hash_of(scenarios: Sequence[Scenario]) -> str:
-    """SHA-256 over all that decides the scenarios."""
+    """SHA-256 of the scenarios and weathers."""
     facts = {"scenarios": [asdict(one) for one in scenarios], "weathers": weathers()}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -1,7 +1,7 @@
 """Draws the poses of the suites: python3 -m rllib_integration.suites.drawing
 
-The rules follow the published tasks: straight on, exactly one turn at a junction, a way through the town. Every pose is
-a spawn point of the town's, given by its coordinates; `poses.json` holds what was drawn.
+The rules follow the published tasks: straight on, exactly one turn at a junction, or several turns. All poses are spawn
+points of the town, stored by their coordinates in `poses.json`.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ LENGTHS = {  # [m] least and greatest length of a route
 LONG_TOWNS = ("Town01", "Town02", "Town03", "Town04", "Town05", "Town06")
 LONG_ROUTES = 6
 LONG_LENGTH = 1500.0  # [m]
-LONG_SPACING = 40.0  # [m] between the points that a long route is given by
+LONG_SPACING = 40.0  # [m] between the points that define a long route
 _TURNS = (RoadOption.LEFT, RoadOption.RIGHT)
 _CHANGES = (RoadOption.CHANGE_LANE_LEFT, RoadOption.CHANGE_LANE_RIGHT)
 
 
 def turns_of(route: Route) -> int:
-    """How many turns at junctions a route has."""
+    """Number of a route's turns at junctions."""
     return sum(int(option) in _TURNS for option, _ in groupby(route.options.tolist()))
 
 
@@ -51,9 +51,9 @@ RULES: dict[str, Callable[[Route], bool]] = {
 
 
 def draw_routes(carla_map: carla.Map, town: str, task: str, rng: np.random.Generator) -> list[list[list[float]]]:
-    """`ROUTES` pairs of poses, [[x, y, z, yaw], [x, y, z, yaw]] in m and degrees, whose way is as the task says.
+    """`ROUTES` pairs of poses, [[x, y, z, yaw], [x, y, z, yaw]] in m and degrees, whose route fits the task.
 
-    Each start is taken once.
+    Each start is used once.
     """
     planner = RoutePlanner.for_map(carla_map)
     least, most = LENGTHS[task][town]
@@ -107,7 +107,7 @@ def _numbers(pose: carla.Transform) -> list[float]:
 
 
 def draw_all() -> Record:
-    """Every suite's poses, drawn on the towns of a server that is started for it."""
+    """Draw every suite's poses, on a server that is started for this."""
     poses: Record = {task: {} for task in (*LENGTHS, "long")}
     core = CarlaCore({"timeout": 60.0})
     try:

@@ -1,8 +1,8 @@
-"""What a benchmark leaves on disk, by which its result can be checked, and an interrupted one goes on.
+"""Files of a benchmark, with which its result can be checked, and an interrupted benchmark continued.
 
 <output>/
     evidence.json    command, versions, machine, hashes of suite, configuration and checkpoint
-    episodes.jsonl   one line of JSON for each episode that was driven
+    episodes.jsonl   one line of JSON for each driven episode
     results.json     the table's figures, for programs
     results.txt      the table
 """
@@ -29,14 +29,14 @@ class Evidence:
     """The folder of one benchmark.
 
     Args:
-        folder: It is made; what an interrupted benchmark left there is continued.
-        facts: Hashes and names that decide the result.
+        folder: Created if it is missing; an interrupted benchmark in it is continued.
+        facts: Hashes and names that determine the result.
 
     Attributes:
         episodes: Records of the episodes driven so far, by their key.
 
     Raises:
-        ConfigError: The folder holds a benchmark of something else.
+        ConfigError: The folder holds another benchmark.
     """
 
     def __init__(self, folder: Path, facts: Settings) -> None:
@@ -54,9 +54,9 @@ class Evidence:
     def _continue(self, known: Settings, facts: Settings) -> None:
         for name in HASHES:
             if known.get(name) != facts[name]:
-                what = name.removesuffix("_sha256")
+                subject = name.removesuffix("_sha256")
                 raise ConfigError(
-                    f"{self.folder} holds a benchmark with another {what} (its hash differs), which can't be "
+                    f"{self.folder} holds a benchmark with another {subject} (its hash differs), which can't be "
                     "continued. Give another --output, or remove the folder."
                 )
         if self._lines.is_file():
@@ -68,7 +68,7 @@ class Evidence:
                 self.episodes[record["key"]] = record
 
     def add(self, record: Record) -> None:
-        """Note an episode."""
+        """Record an episode."""
         self.episodes[record["key"]] = record
         with self._lines.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")

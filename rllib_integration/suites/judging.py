@@ -1,4 +1,4 @@
-"""Drives a policy's own task by a suite's rules: what the policy sees and does is its experiment's, all else is not."""
+"""A policy's own experiment under a suite's rules: its observations and actions, but the suite's starts and ends."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
     from rllib_integration.carla_core import CarlaCore
 
-STANDING = 0.1  # [m/s]
+STANDING = 0.1  # [m/s] below which the hero counts as standing
 
 
 class JudgedExperiment(BaseExperiment):
     """Another experiment, whose episodes end by the rules of a suite.
 
     Args:
-        config: That of the other experiment, whose own `type` and `others` stand under `others.experiment`.
+        config: Configuration of the other experiment, with its `type` and `others` under `others.experiment`.
 
     Attributes:
         inner: The other experiment.
-        rules: Of the episode to come; set them before `reset`.
+        rules: Rules of the next episode; set them before `reset`.
     """
 
     def __init__(self, config: Settings | None = None) -> None:
@@ -36,7 +36,7 @@ class JudgedExperiment(BaseExperiment):
         kind = load_class(inner["type"], BaseExperiment, "env_config.experiment.type")
         plain = {name: value for name, value in self.config.items() if name not in ("type", "others")}
         self.inner: BaseExperiment = kind({**plain, "others": inner["others"]})
-        self.config["hero"] = self.inner.config["hero"]  # with the sensors that it has added
+        self.config["hero"] = self.inner.config["hero"]  # with the sensors that the inner one has added
         self.rules = Rules(0.0, 0.0)
         self._seconds = self._stood = 0.0
         self._end: str | None = None
@@ -48,32 +48,32 @@ class JudgedExperiment(BaseExperiment):
         self.inner.reset()
 
     def prepare_world(self, core: CarlaCore, config: Record) -> None:
-        """Nothing: the suite says where and when."""
+        """Do nothing: the suite determines the world."""
 
     def place_hero(self, core: CarlaCore) -> None:
-        """Let the inner experiment see the world, and put the hero back where the suite wants it."""
+        """Pass the world to the inner experiment, and move the hero back to the suite's start."""
         start = core.hero.get_transform()
         self.inner.place_hero(core)
         core.start_hero(start, 0.0)
 
     def get_action_space(self) -> gymnasium.Space:
-        """The inner experiment's."""
+        """Same as the inner experiment's."""
         return self.inner.get_action_space()
 
     def get_observation_space(self) -> gymnasium.Space:
-        """The inner experiment's."""
+        """Same as the inner experiment's."""
         return self.inner.get_observation_space()
 
     def get_actions(self) -> object:
-        """The inner experiment's."""
+        """Same as the inner experiment's."""
         return self.inner.get_actions()
 
     def compute_action(self, action: object) -> carla.VehicleControl:
-        """The inner experiment's."""
+        """Same as the inner experiment's."""
         return self.inner.compute_action(action)
 
     def get_observation(self, sensor_data: Record) -> tuple[Observation, Record]:
-        """The inner experiment's."""
+        """Same as the inner experiment's."""
         return self.inner.get_observation(sensor_data)
 
     def get_done_status(self, observation: object, core: CarlaCore) -> bool:
@@ -105,7 +105,7 @@ class JudgedExperiment(BaseExperiment):
         return "left_route" if 0.0 < rules.farthest_off < route.deviation else None
 
     def get_truncated_status(self, observation: object, core: CarlaCore) -> bool:
-        """Never: every end is one by the rules."""
+        """Never: all ends follow from the rules."""
         return False
 
     def compute_reward(self, observation: object, core: CarlaCore) -> float:
@@ -114,5 +114,5 @@ class JudgedExperiment(BaseExperiment):
 
     @property
     def end(self) -> str | None:
-        """Why the episode has ended: goal, collision, timeout, blocked or left_route."""
+        """The reason of the episode's end: goal, collision, timeout, blocked or left_route."""
         return self._end

@@ -1,4 +1,4 @@
-"""The figures of a benchmark: success, driving score and infractions a kilometre, with their spread over the seeds."""
+"""The figures of a benchmark: success, driving score and infractions per kilometre, with their spread over seeds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PUBLISHED: dict[tuple[str, str], dict[str, dict[str, float]]] = {
         "dense": {"train": 42, "new town": 23, "new town and weather": 24},
     },
 }
-"""Success rates [%] that others have published, with other simulators, routes and cars: orders of magnitude.
+"""Published success rates [%], with other simulators, routes and cars: orders of magnitude.
 
 CoRL2017: Dosovitskiy et al. 2017, table 1. CILRS: Codevilla et al. 2019. Quoted from memory, not checked.
 """
@@ -39,7 +39,7 @@ def summarise(records: Iterable[Settings]) -> list[Record]:
     Returns:
         For each: suite, task, split, episodes, `success` [%], `driving_score`, `route_completion` [%], each with a
         standard deviation over the seeds (`..._sd`, 0 for one seed), `infractions_per_km` by kind, `distance` [km] and
-        `ends`: share of the episodes by how they ended.
+        `ends`: shares of the episodes by their end.
     """
     groups: dict[tuple[str, str, str], list[Settings]] = {}
     for record in records:
@@ -71,14 +71,14 @@ def _summary(suite: str, task: str, split: str, records: Sequence[Settings]) -> 
 
 
 def table(summaries: Sequence[Settings], policy: str) -> str:
-    """The figures of a policy as lines of text, with published ones of the same tasks below."""
+    """The figures of a policy as lines of text, followed by published ones of the same tasks."""
     head = (
         f"{'task':<20} {'split':<21} {'episodes':>8} {'success %':>11} {'score':>11} {'route %':>8}  infractions a km"
     )
     lines = [f"{policy}:", head]
     for one in summaries:
-        told = {kind: rate for kind, rate in one["infractions_per_km"].items() if rate > 0.0}
-        infractions = ", ".join(f"{kind.replace('_', ' ')} {rate:.2f}" for kind, rate in told.items()) or "none"
+        positive = {kind: rate for kind, rate in one["infractions_per_km"].items() if rate > 0.0}
+        infractions = ", ".join(f"{kind.replace('_', ' ')} {rate:.2f}" for kind, rate in positive.items()) or "none"
         lines.append(
             f"{one['task']:<20} {one['split']:<21} {one['episodes']:>8} {_spread(one, 'success'):>11} "
             f"{_spread(one, 'driving_score'):>11} {one['route_completion']:>8.1f}  {infractions}"

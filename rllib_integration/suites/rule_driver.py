@@ -1,4 +1,4 @@
-"""A driver by rules, as an upper reference: it knows the route, the lights and where everybody is."""
+"""A rule-based driver as an upper reference: it knows the route, the lights and all other actors."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 TARGET_SPEED = 8.0  # [m/s]
 LATERAL_ACCELERATION = 2.5  # [m/s^2] in bends
-BRAKING = 2.0  # [m/s^2] planned before what is ahead
+BRAKING = 2.0  # [m/s^2] planned before obstacles and stop lines
 HEADWAY = 1.0  # [s]
 BEND_AHEAD = 15.0  # [m]
-LOOK_AHEAD = 0.6  # [s] of driving to the point that is steered to
+LOOK_AHEAD = 0.6  # [s] of driving to the pursued point
 LEAST_LOOK_AHEAD = 4.0  # [m]
 WHEELBASE = 2.9  # [m]
 LARGEST_ANGLE = math.radians(70.0)  # of the wheels, at full steering
-SPEED_GAIN = 0.4  # pedal for each m/s that is missing
+SPEED_GAIN = 0.4  # pedal for each m/s below the target speed
 
 
 class RuleDriving(BaseExperiment):
-    """Observes the throttle, brake and steering that the rules want; its action is what is done.
+    """Observes the throttle, brake and steering of the rules; the agent `rule` returns the observation as its action.
 
     Steers to a point of the route ahead (pure pursuit), at the speed that bends, traffic and lights allow.
     """
@@ -44,7 +44,7 @@ class RuleDriving(BaseExperiment):
         self._ahead = None
 
     def place_hero(self, core: CarlaCore) -> None:
-        """Remember the world."""
+        """Keep the world for later."""
         self._core = core
 
     def get_action_space(self) -> spaces.Box:
@@ -52,7 +52,7 @@ class RuleDriving(BaseExperiment):
         return spaces.Box(np.array([0, 0, -1], np.float32), np.ones(3, np.float32))
 
     def get_observation_space(self) -> spaces.Box:
-        """As the action space."""
+        """The same as the action space."""
         return self.get_action_space()
 
     def compute_action(self, action: Action) -> carla.VehicleControl:
@@ -60,7 +60,7 @@ class RuleDriving(BaseExperiment):
         return carla.VehicleControl(throttle=float(action[0]), brake=float(action[1]), steer=float(action[2]))
 
     def get_observation(self, sensor_data: Record) -> tuple[np.ndarray, Record]:
-        """What the rules want now, float32 (3,)."""
+        """Throttle, brake and steering of the rules, float32 (3,)."""
         core = self._core
         assert core is not None
         assert core.metrics is not None
@@ -87,5 +87,5 @@ class RuleDriving(BaseExperiment):
         return core.sensor_interface.route is not None and core.sensor_interface.route.finished
 
     def compute_reward(self, observation: object, core: CarlaCore) -> float:
-        """None."""
+        """Always 0: the suite judges."""
         return 0.0

@@ -1,4 +1,4 @@
-"""Drives the scenarios of a suite on several processes, each with a simulator of its own."""
+"""Drives the scenarios of a suite in several processes, each with its own simulator."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rllib_integration.carla_env import CarlaEnv
 
 ATTEMPTS = 3
-"""Times that an episode is driven whose server is lost."""
+"""Attempts at an episode whose server is lost."""
 
 
 class BenchmarkError(ConfigError):
@@ -27,12 +27,12 @@ class BenchmarkError(ConfigError):
 
 @dataclass(frozen=True)
 class Drive:
-    """A scenario that is driven with a seed.
+    """A scenario with a seed.
 
     Attributes:
-        scenario: What is driven.
-        seed: Of the episode.
-        replays: Folder that it is recorded in; None records nothing.
+        scenario: The scenario.
+        seed: Seed of the episode.
+        replays: Folder for its recording; None = no recording.
     """
 
     scenario: Scenario
@@ -41,7 +41,7 @@ class Drive:
 
     @property
     def key(self) -> str:
-        """Names it among all of a benchmark."""
+        """A unique name in a benchmark."""
         return self.scenario.key(self.seed)
 
 
@@ -49,24 +49,24 @@ def judged_config(env_config: Settings, agent: Agent) -> Record:
     """The environment's configuration in which an agent's own task is judged by a suite's rules.
 
     Args:
-        env_config: That the policy was trained with; of `rule` and `random` the server's settings alone are used.
-        agent: What drives.
+        env_config: The policy's configuration in training; for `rule` and `random`, only its server settings are used.
+        agent: The driver.
     """
     experiment = dict(env_config["experiment"])
     if agent.name in (RULE, RANDOM):
         experiment = {"type": "rllib_integration.suites.rule_driver:RuleDriving"}
     inner = {"type": experiment.pop("type"), "others": experiment.pop("others", {})}
     experiment.update(type="rllib_integration.suites.judging:JudgedExperiment", others={"experiment": inner})
-    # An experiment may want to have a route when it is made; each episode brings its own.
+    # Some experiments need a route when they are created; each episode replaces it.
     experiment["route"] = experiment.get("route") or {"length": 100}
     return {**env_config, "experiment": experiment}
 
 
 def drive_all(env_config: Settings, agent: Agent, drives: Sequence[Drive], workers: int) -> Iterator[Record]:
-    """Drive on several processes, and yield the record of each episode when it has ended, in any order.
+    """Drive in several processes, and yield the record of each episode at its end, in any order.
 
     Raises:
-        BenchmarkError: A worker failed; the message is its own.
+        BenchmarkError: A worker failed; the message is that of the worker.
     """
     ordered = sorted(drives, key=lambda one: (one.scenario.town, one.seed, one.key))
     shares = [(dict(env_config), agent, share) for share in share_out(ordered, workers)]

@@ -1,4 +1,4 @@
-"""Searches for settings that learn better: Ray Tune's trials over our configurations, with Optuna, ASHA or PBT."""
+"""Hyper-parameter search: trials of Ray Tune over configurations, with Optuna, ASHA or PBT."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ TABLE_FILE, PICTURE_FILE, BEST_FILE = "trials.csv", "search.png", "best.yaml"
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How to search.
+    """Options of a search.
 
     Attributes:
-        folder: The search's own; Ray Tune keeps its state in it.
-        trials: How many sets of values are tried.
-        parallel: Trials at the same time; None = as many as the machine has processors for.
+        folder: The search's folder, with Ray Tune's state.
+        trials: Number of trials, each with its own values.
+        parallel: Trials at the same time; None = as many as the processors allow.
         steps: Environment steps of a trial.
-        scheduler: "asha" ends bad trials early, "pbt" lets them go on from better ones with changed values, "none".
-        grace: Iterations that ASHA gives every trial, and between two changes by PBT.
-        seed: Of what is drawn.
-        restore: Go on with an interrupted search.
+        scheduler: "asha" ends bad trials early; "pbt" continues them from better ones with changed values; "none".
+        grace: Iterations before ASHA may end a trial, and between two changes by PBT.
+        seed: Seed of the search's draws.
+        restore: Continue an interrupted search.
     """
 
     folder: Path
@@ -48,19 +48,19 @@ class SearchOptions:
 
 
 def run_search(document: Settings, space: Space, options: SearchOptions, machine: Machine) -> list[tune.Result]:
-    """Run all trials, or those that an interrupted search has left.
+    """Run all trials, or the remaining ones of an interrupted search.
 
     Args:
         document: The configuration.
-        space: What to change in it.
-        options: How to search.
-        machine: What there is to share.
+        space: The settings to vary.
+        options: Options of the search.
+        machine: The machine's resources.
 
     Returns:
         Ray Tune's result of each trial.
 
     Raises:
-        ConfigError: The machine can't hold one trial, or there is no search to go on with.
+        ConfigError: The machine is too small for one trial, or there is no search to continue.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     resources = _resources(document)
@@ -77,7 +77,7 @@ def run_search(document: Settings, space: Space, options: SearchOptions, machine
     if options.restore:
         path = str(options.folder)
         if not tune.Tuner.can_restore(path):
-            raise ConfigError(f"There is no search in {path} to go on with; leave --restore out to begin one.")
+            raise ConfigError(f"There is no search in {path} to continue; omit --restore to begin one.")
         tuner = tune.Tuner.restore(path, trainable, resume_unfinished=True, restart_errored=True)
     else:
         tuner = tune.Tuner(
@@ -95,7 +95,7 @@ def run_search(document: Settings, space: Space, options: SearchOptions, machine
                 name=options.folder.name,
                 storage_path=str(options.folder.parent),
                 verbose=0,
-                callbacks=[_Tell(options.trials)],
+                callbacks=[_TrialLines(options.trials)],
                 checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1, num_to_keep=2),
             ),
         )
@@ -103,7 +103,7 @@ def run_search(document: Settings, space: Space, options: SearchOptions, machine
 
 
 def _resources(document: Settings) -> tune.PlacementGroupFactory:
-    """A processor for what learns, and those of its env runners."""
+    """One processor for the learner, and those of the env runners."""
     runners = document.get("env_runners") or {}
     each = {"CPU": float(runners.get("num_cpus_per_env_runner") or 1)}
     return tune.PlacementGroupFactory([{"CPU": 1.0}, *[each] * int(runners.get("num_env_runners") or 0)])
@@ -117,13 +117,13 @@ def _scheduler(space: Space, options: SearchOptions) -> TrialScheduler | None:
             time_attr="training_iteration",
             perturbation_interval=options.grace,
             hyperparam_mutations=to_tune(space),
-            synch=True,  # else a trial that lags behind has no others to compare itself with
+            synch=True,  # else a slow trial has no others to be compared with
         )
     return None
 
 
-class _Tell(tune.Callback):
-    """Prints a line for each trial that has ended."""
+class _TrialLines(tune.Callback):
+    """Prints a line for each finished trial."""
 
     def __init__(self, trials: int) -> None:
         self._trials = trials
@@ -144,7 +144,7 @@ class _Tell(tune.Callback):
 
 
 def show_score(score: float) -> str:
-    """A score in a table; "-" where no episode has ended."""
+    """A score in a table; "-" without a finished episode."""
     return "-" if score <= NO_SCORE else f"{score:.2f}"
 
 
@@ -178,11 +178,11 @@ def write_search(folder: Path, document: Settings, results: Sequence[tune.Result
     """Write the table, the picture, and the best configuration; returns the files.
 
     Raises:
-        ConfigError: No trial has had an episode.
+        ConfigError: No trial has finished an episode.
     """
     rows = ranked(results)
     if not rows or rows[0]["score"] <= NO_SCORE:
-        raise ConfigError("No trial has ended an episode: give the trials more --steps.")
+        raise ConfigError("No trial has finished an episode; increase --steps.")
     paths = list(rows[0]["values"])
     with (folder / TABLE_FILE).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -207,8 +207,8 @@ def draw_search(rows: Sequence[Settings], results: Sequence[tune.Result], file: 
     for result in results:
         frame = result.metrics_dataframe
         if frame is not None and SCORE in frame:
-            told = frame[frame[SCORE] > NO_SCORE]
-            axes[0].plot(told["steps"], told[SCORE], linewidth=1.0)
+            scored = frame[frame[SCORE] > NO_SCORE]
+            axes[0].plot(scored["steps"], scored[SCORE], linewidth=1.0)
     axes[0].set(xlabel="environment steps", ylabel="mean return")
     for axis, path in zip(axes[1:], paths, strict=True):
         shown = [row for row in rows if row["score"] > NO_SCORE and path in row["values"]]

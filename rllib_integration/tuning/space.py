@@ -1,4 +1,4 @@
-"""What a search may change: a YAML file of setting paths, each with the values to draw from.
+"""The space of a search: a YAML file of setting paths, each with its distribution.
 
 training.lr: {loguniform: [0.0001, 0.01]}
 training.entropy_coeff: {uniform: [0.0, 0.02]}
@@ -15,17 +15,17 @@ from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError, copy_settings, nearest_sentence, read_yaml
 
 KINDS: dict[str, int | None] = {"uniform": 2, "loguniform": 2, "quniform": 3, "randint": 2, "choice": None}
-"""Kind of distribution -> how many numbers it takes; None = any number of values."""
+"""Kind of distribution -> number of its arguments; None = one or more."""
 
 Space = dict[str, tuple[str, list[bool | float | str]]]
-"""Path of a setting -> kind of its distribution, and the numbers of that."""
+"""Path of a setting -> kind and arguments of its distribution."""
 
 
 def read_space(path: str | os.PathLike[str]) -> Space:
-    """Read a file of settings to search over.
+    """Read the space of a search.
 
     Raises:
-        ConfigError: The file can't be read, or an entry is none of the kinds above.
+        ConfigError: The file can't be read, or an entry is not a distribution of `KINDS`.
     """
     found: Space = {}
     for name, entry in read_yaml(path).items():
@@ -56,7 +56,7 @@ def _checked(name: str, kind: str, numbers: object) -> list[bool | float | str]:
 
 
 def to_tune(space: Space) -> Record:
-    """The same as Ray Tune has it."""
+    """The space in Ray Tune's form."""
     from ray import tune
 
     kinds: dict[str, Callable[..., object]] = {
@@ -72,7 +72,7 @@ def to_tune(space: Space) -> Record:
 
 
 def with_values(document: Settings, values: Settings) -> Record:
-    """A configuration with some settings, named by their paths, changed."""
+    """A copy of a configuration with other values at some paths."""
     changed = copy_settings(document)
     for path, value in values.items():
         *above, last = path.split(".")

@@ -1,4 +1,4 @@
-"""One trial of a search: a configuration that is trained for some iterations."""
+"""One trial of a search, which trains a configuration for some iterations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NO_SCORE = -1e9
 
 
 class Trial(tune.Trainable):
-    """Trains the configuration of a search with one set of values; its simulators end with it."""
+    """Trains a configuration with one set of values; its simulators end with it."""
 
     def setup(self, config: Record, document: Settings, max_steps: int) -> None:
         """Build the algorithm.
@@ -35,7 +35,7 @@ class Trial(tune.Trainable):
         """
         import torch
 
-        torch.set_num_threads(1)  # the other processors have trials of their own
+        torch.set_num_threads(1)  # the other processors run other trials
         self._max_steps = max_steps
         self._trainer = build_trainer(with_values(document, config))
 
@@ -51,7 +51,7 @@ class Trial(tune.Trainable):
         self._trainer.save(os.path.join(checkpoint_dir, "algorithm"))
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Continue as another trial, or this one, was saved."""
+        """Continue from a checkpoint of this or another trial."""
         self._trainer.restore(os.path.join(checkpoint, "algorithm"))
 
     def cleanup(self) -> None:
@@ -60,7 +60,7 @@ class Trial(tune.Trainable):
 
 
 def build_trainer(document: Settings) -> Any:
-    """What trains a configuration: with `train`, `save`, `restore` and `stop`.
+    """The trainer of a configuration, with `train`, `save`, `restore` and `stop`.
 
     Raises:
         ConfigError: The configuration can't be used.

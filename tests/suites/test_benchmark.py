@@ -10,6 +10,7 @@ import carla
 import pytest
 
 from rllib_integration.cli import benchmark
+from rllib_integration.failures import exit_status_of
 from rllib_integration.roads.routes import RoutePlanner
 
 
@@ -46,7 +47,8 @@ def routes(world: carla.World, tmp_path: Path) -> Path:
 def run(*words: str) -> int:
     parser = argparse.ArgumentParser()
     benchmark.add_arguments(parser)
-    return benchmark._run(parser.parse_args(list(words)))
+    arguments = parser.parse_args(list(words))
+    return exit_status_of(lambda: benchmark._benchmark(arguments))
 
 
 def test_a_rule_drives_the_routes_and_the_same_command_goes_on(
