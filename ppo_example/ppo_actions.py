@@ -1,4 +1,4 @@
-"""What the hero can do: pedals and steering, as two numbers or as numbered pairs of them."""
+"""The actions: pedals and steering, as two numbers or as numbered pairs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rllib_integration.annotations import Action, Record, Settings
 from rllib_integration.config.merging import Rule
 
 ACTION: Record = {
-    "discrete": False,  # numbered pairs of the values below, or any between the bounds below
+    "discrete": False,  # whether actions are numbered pairs of the values below, else any within the bounds below
     "discrete_acc": [-3.0, 0.0, 3.0],  # 3 is full throttle, -8 full brake
     "discrete_steer": [-0.2, 0.0, 0.2],  # share of the full lock, positive to the left
     "continuous_accel_range": [-3.0, 3.0],
     "continuous_steer_range": [-0.3, 0.3],
-    "max_steer_change": 0.0,  # share of the full lock that the steering moves in a step, at most; 0 = no limit
+    "max_steer_change": 0.0,  # greatest change of the steering in a step, share of the full lock; 0 = no limit
 }
 _FULL_THROTTLE, _FULL_BRAKE = 3.0, 8.0
 
@@ -55,7 +55,7 @@ class Actions:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._most_change = settings["max_steer_change"]
+        self._max_change = settings["max_steer_change"]
         self.pairs = [(acc, steer) for acc in settings["discrete_acc"] for steer in settings["discrete_steer"]]
         low, high = zip(settings["continuous_accel_range"], settings["continuous_steer_range"])
         self.space: spaces.Space
@@ -69,14 +69,14 @@ class Actions:
 
         Args:
             action: One of `space`.
-            steer_before: CARLA's steering of the last step, -1..1, positive to the right.
+            steer_before: Steering of the last step in CARLA's sense, -1..1, positive to the right.
         """
         if isinstance(self.space, spaces.Box):
             acceleration, left = (float(part) for part in np.clip(action, self.space.low, self.space.high))
         else:
             acceleration, left = self.pairs[int(action)]
         steer = -left
-        if self._most_change:
-            steer = min(max(steer, steer_before - self._most_change), steer_before + self._most_change)
+        if self._max_change:
+            steer = min(max(steer, steer_before - self._max_change), steer_before + self._max_change)
         throttle, brake = max(acceleration / _FULL_THROTTLE, 0.0), max(-acceleration / _FULL_BRAKE, 0.0)
         return carla.VehicleControl(throttle=throttle, brake=brake, steer=steer)

@@ -1,7 +1,7 @@
-"""Domain randomisation: what is made to differ between episodes, so that a policy does not learn one world by heart.
+"""Domain randomisation: differences between episodes, so that a policy does not overfit to one world.
 
-Everything is off by default, is drawn from the episode's seed and is told in the `info` of `reset`. What changes the
-world ends with the episode.
+Everything is off by default and drawn from the episode's seed. The `info` of `reset` lists the drawn values. Changes to
+the world end with the episode.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ AUGMENTATIONS: Record = {
     "throttle_noise_std": 0.0,  # share of the pedal's travel; only while it is pressed
     "brake_noise_std": 0.0,  # the same
     "steering_noise_std": 0.0,  # share of the full lock
-    "randomize_fps": False,  # the time that a tick simulates is drawn from `timestep_range`
+    "randomize_fps": False,  # whether the length of a tick is drawn from `timestep_range`
     "timestep_range": [0.025, 0.05],  # s
-    "low_friction_enable": False,  # slippery squares lie on the track
+    "low_friction_enable": False,  # whether slippery squares lie on the track
     "low_friction_n": 1,  # how many
-    "low_friction_multiplier": 0.7,  # their grip, as a share of the dry road's
-    "low_friction_areas_size": 4.0,  # m, their sides
-    "weather_change_enable": False,  # sun and storms go through their cycle, from a moment that is drawn
+    "low_friction_multiplier": 0.7,  # their friction, as a share of the dry road's
+    "low_friction_areas_size": 4.0,  # m, length of their sides
+    "weather_change_enable": False,  # whether sun and storms follow a cycle, from a random phase
     "weather_update_freq": 10.0,  # s of simulated time between two changes
-    "weather_speed_factor": 1.0,  # how many times as fast as the clock
+    "weather_speed_factor": 1.0,  # speed of the cycle relative to simulated time
     "camera_position_std": 0.0,  # m, along each axis
     "camera_rotation_std": 0.0,  # degrees, about each axis
     "camera_fov_std": 0.0,  # degrees
@@ -56,8 +56,13 @@ RULES = {
 _CAMERAS = "sensor.camera."
 _FIELD_OF_VIEW = 90.0  # [degrees] CARLA's default
 _NARROWEST, _WIDEST = 10.0, 150.0  # [degrees]
-_DRY_FRICTION = 3.5  # of CARLA's tyres, where the vehicle tells none
-_AREA_HEIGHT = 1.0  # [m] half of it
+_DRY_FRICTION = 3.5  # of CARLA's tyres
+_AREA_HALF_HEIGHT = 1.0  # [m]
+
+_KEPT = (
+    *("fog_distance", "fog_falloff", "scattering_intensity", "mie_scattering_scale", "rayleigh_scattering_scale"),
+    "dust_storm",
+)  # weather parameters that the cycle does not set
 
 
 class Augmentations:
@@ -67,7 +72,7 @@ class Augmentations:
         settings: `AUGMENTATIONS`, complete.
 
     Attributes:
-        told: What was drawn for this episode, by name; empty if nothing is randomised.
+        told: The values drawn for this episode, by name; empty if nothing is randomised.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -76,7 +81,7 @@ class Augmentations:
         self._weather: WeatherCycle | None = None
 
     def prepare(self, core: CarlaCore, config: Record) -> None:
-        """Draw the time step, the weather's moment and the cameras' poses, before the hero comes."""
+        """Draw the time step, the weather's phase and the cameras' poses, before the hero is spawned."""
         settings, rng = self._settings, core.rng
         self.told = {
             name: settings[name]
@@ -114,7 +119,7 @@ class Augmentations:
         Args:
             core: The world.
             track: The track.
-            friction: Of the hero's tyres on the dry road.
+            friction: Friction of the hero's tyres on the dry road.
         """
         settings = self._settings
         if not settings["low_friction_enable"]:
@@ -130,31 +135,30 @@ class Augmentations:
                 friction=friction * settings["low_friction_multiplier"],
                 extent_x=100.0 * half,  # cm
                 extent_y=100.0 * half,
-                extent_z=100.0 * _AREA_HEIGHT,
+                extent_z=100.0 * _AREA_HALF_HEIGHT,
             )
             self.told["low_friction_areas"].append((round(pose.location.x, 2), round(pose.location.y, 2)))
 
     def perturb(self, control: carla.VehicleControl, rng: np.random.Generator) -> carla.VehicleControl:
-        """A control with noise, as far as there is any."""
+        """The control with this experiment's noise."""
         settings = self._settings
-        return with_noise(
-            *(control, rng, settings["throttle_noise_std"], settings["brake_noise_std"]), settings["steering_noise_std"]
-        )
+        noise = (settings[f"{name}_noise_std"] for name in ("throttle", "brake", "steering"))
+        return with_noise(control, rng, *noise)
 
     def pass_time(self, core: CarlaCore, seconds: float) -> None:
-        """Let the weather go on."""
+        """Advance the weather."""
         if self._weather is not None and self._weather.pass_time(seconds):
             core.set_weather(self._weather.parameters())
 
 
 class WeatherCycle:
-    """The sun's way and storms that come and go, as in CARLA's example of dynamic weather.
+    """The sun's path and recurring storms, as in CARLA's example of dynamic weather.
 
     Args:
-        start: Weather at the begin; what the cycle does not change stays as it is.
-        rng: Draws the moments of the two cycles at which it begins.
-        interval: Seconds between two changes.
-        speed: How many times as fast as the clock it goes.
+        start: Weather at the start; parameters that the cycle does not set keep its values.
+        rng: Draws the phases of the two cycles.
+        interval: Seconds of simulated time between two changes.
+        speed: Speed of the cycles relative to simulated time.
     """
 
     def __init__(self, start: carla.WeatherParameters, rng: np.random.Generator, interval: float, speed: float) -> None:
@@ -167,7 +171,7 @@ class WeatherCycle:
         self._rising = bool(rng.random() < 0.5)
 
     def pass_time(self, seconds: float) -> bool:
-        """Go on; returns whether the weather is to be changed now."""
+        """Advance by some seconds; returns whether the weather changes now."""
         self._waited += seconds
         if self._waited < self._interval:
             return False
@@ -181,7 +185,7 @@ class WeatherCycle:
         return True
 
     def told(self) -> dict[str, float]:
-        """The weather's numbers that the cycle decides."""
+        """The parameters that the cycle sets."""
         storm = self._storm
         clouds = min(max(storm + 40.0, 0.0), 90.0)
         return {
@@ -197,12 +201,4 @@ class WeatherCycle:
 
     def parameters(self) -> carla.WeatherParameters:
         """The weather now."""
-        start = self._start
-        kept = {
-            name: getattr(start, name)
-            for name in (
-                *("fog_distance", "fog_falloff", "scattering_intensity", "mie_scattering_scale"),
-                *("rayleigh_scattering_scale", "dust_storm"),
-            )
-        }
-        return carla.WeatherParameters(**kept, **self.told())
+        return carla.WeatherParameters(**{name: getattr(self._start, name) for name in _KEPT}, **self.told())

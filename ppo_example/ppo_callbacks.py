@@ -1,4 +1,4 @@
-"""What the race shows of its episodes beside what the library logs of every experiment."""
+"""The race's figures in the progress line, beside those that the library logs for every experiment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rllib_integration.training.progress import Figure
 
 
 class PPOCallbacks(EpisodeCallbacks):
-    """Shows laps, their time and the speed in the line of each iteration."""
+    """Shows laps, lap time and speed in the line of each iteration."""
 
     PROGRESS = (
         Figure("laps", "drive_laps_driven", digits=2),

@@ -17,6 +17,7 @@ from ppo_example.ppo_state import Course, RaceState, Wheels
 from rllib_integration.annotations import Record, Settings
 from rllib_integration.base_experiment import BaseExperiment
 from rllib_integration.config.merging import ConfigError, Rule, merge, positive
+from rllib_integration.planes import join, plane_of
 from rllib_integration.sensors import SensorFactory
 from rllib_integration.sensors.actor_roster import ActorRoster
 from rllib_integration.tracks import Track, TrackError, TrackPose, TrackProgress
@@ -25,23 +26,24 @@ if TYPE_CHECKING:
     from rllib_integration.carla_core import CarlaCore
 
 Seen: TypeAlias = NDArray[np.float32] | NDArray[np.uint8]
-"""Distances to the track's border, or pictures; either with how fast the hero moves."""
+"""Distances to the track's border, or pictures; both with the hero's speed."""
 
 WHERE = "env_config.experiment.others"
 OTHERS: Record = {
     "track": {
-        "through": [],  # "x,y,z" of places that a closed route goes through; none = the town is a ring
-        "whole_road": None,  # whether it is as wide as all lanes side by side; null = a ring is, a route is not
+        "through": [],  # "x,y,z" of places on a closed route; none = the town itself is a ring
+        "whole_road": None,  # whether the track spans all lanes side by side; null = for a ring, not for a route
     },
     **ppo_starts.STARTS,
-    "laps": 1,  # that an episode lasts; 0 = until the time limit
+    "laps": 1,  # laps in an episode; 0 = no limit
     "reward": "metres",  # one of ppo_rewards.REWARDS, or a function of your own as my_module:reward_function
     "action": ppo_actions.ACTION,
     "framestack": 4,  # pictures in an observation, oldest first
+    "picture": "plain",  # or "edges": local contrast, which is alike in all weathers
     "max_time_episode": 10000,  # steps
     "max_time_stuck": 5.5,  # s without moving before the episode ends
-    "out_lane_threshold": 0.0,  # m from the middle where it ends; 0 = where all wheels are off the track
-    "min_crash_impulse": 100.0,  # N s from which on touching something ends it
+    "out_lane_threshold": 0.0,  # m from the middle at which it ends; 0 = when all wheels are off the track
+    "min_crash_impulse": 100.0,  # N s, least impulse of a collision that ends the episode
     "augmentations": ppo_augmentations.AUGMENTATIONS,
 }
 _RULES = {
@@ -52,6 +54,7 @@ _RULES = {
     "reward": Rule(str, accepts=bool, expected="the name of a reward, or 'my_module:reward_function'"),
     **{f"action.{name}": rule for name, rule in ppo_actions.RULES.items()},
     "framestack": positive("a whole number, 1 or more", int),
+    "picture": Rule(str, accepts=("plain", "edges").__contains__, expected="'plain' or 'edges'"),
     "max_time_episode": positive("a whole number of steps, 1 or more", int),
     "max_time_stuck": positive("a number of seconds above 0", float),
     "out_lane_threshold": Rule(float, accepts=lambda metres: metres >= 0.0, expected="metres, 0 or more"),
@@ -63,19 +66,20 @@ _ELSEWHERE = {"reward_name": f"{WHERE}.reward"}
 LIDAR, CAMERA = "sensor.virtual_lidar", "sensor.camera.rgb"
 COLLISION = "sensor.other.collision"
 FASTEST_SHOWN = 20.0  # [m/s]
-_FIRST_CRASH = 1.0  # [s] in which the hero settles
-_STUCK = 0.01  # [m/s]
-_SHOWN = 5  # numbers beside the rays: offset, direction, speed, speed along the car, steering
+_SETTLING_TIME = 1.0  # [s] after the start in which collisions do not count
+_STUCK = 0.01  # [m/s] below which the hero counts as not moving
+_USUAL_CONTRAST, _NOISE = 64.0, 0.5  # standard deviations of `edges`, and of a plain surface
+_NUMBERS = 5  # beside the rays: offset, direction, speed, speed along the car, steering
 
 
 class PPOExperiment(BaseExperiment):
-    """Drives laps; ends where all wheels are off the track, in a crash, or where the hero does not move.
+    """Drives laps; the episode ends when all wheels are off the track, in a crash, or when the hero is stuck.
 
     With a `sensor.virtual_lidar` the observation is float32 (rays + 5,): its rays, then the offset from the track's
     middle (share of half the width), the angle to the track (share of 90 degrees), the speed and the speed along the
     car (shares of 20 m/s), and the steering (share of what the actions allow), all positive to the right. With a
-    `sensor.camera.rgb` it is uint8 (height, width, channels): the newest pictures, oldest first, and one plane more,
-    as bright as the hero is fast.
+    `sensor.camera.rgb` it is uint8 (height, width, channels): the newest pictures or their `edges`, oldest first, and
+    a plane whose brightness shows the speed.
 
     Args:
         config: The `experiment` section; `OTHERS` are the settings under `others`, with their defaults.
@@ -92,7 +96,8 @@ class PPOExperiment(BaseExperiment):
         self.others = merge(OTHERS, given, WHERE, rules=_RULES, elsewhere=_ELSEWHERE)
         self.config["others"] = self.others
         self.reward = find_reward(self.others["reward"], f"{WHERE}.reward")
-        self.sensor, self._sees_rays = self._find_sensor()
+        self.sensor = self.find_sensor(LIDAR, CAMERA)
+        self._sees_rays = self.config["hero"]["sensors"][self.sensor]["type"] == LIDAR
         self.actions = ppo_actions.Actions(self.others["action"])
         self.augmentations = ppo_augmentations.Augmentations(self.others["augmentations"])
         self.starts = ppo_starts.Starts(self.others)
@@ -101,15 +106,6 @@ class PPOExperiment(BaseExperiment):
         self._core: CarlaCore | None = None
         self._most_steering = self._widest_steering()
         self.reset()
-
-    def _find_sensor(self) -> tuple[str, bool]:
-        for name, sensor in self.config["hero"]["sensors"].items():
-            if sensor.get("type") in (LIDAR, CAMERA):
-                return str(name), sensor["type"] == LIDAR
-        raise ConfigError(
-            f"env_config.experiment.hero.sensors has neither a {LIDAR} nor a {CAMERA}, which is what "
-            f"{type(self).__name__} observes."
-        )
 
     def _widest_steering(self) -> float:
         action = self.others["action"]
@@ -124,7 +120,7 @@ class PPOExperiment(BaseExperiment):
     # The episode
 
     def prepare_world(self, core: CarlaCore, config: Record) -> None:
-        """Draw what differs between episodes, before the hero comes."""
+        """Draw the episode's differences, before the hero is spawned."""
         self._core = core
         self.augmentations.prepare(core, config)
         self._is_placed = bool(config["hero"]["spawn_points"])
@@ -132,7 +128,6 @@ class PPOExperiment(BaseExperiment):
 
     def place_hero(self, core: CarlaCore) -> None:
         """Move the hero to its start, unless the configuration names spawn points, and set the course."""
-        assert core.hero is not None
         assert core.metrics is not None
         self._core = core
         wheels = self._wheels_of(core.hero)
@@ -161,7 +156,6 @@ class PPOExperiment(BaseExperiment):
             ConfigError: The town has no such track.
         """
         if (core.town, direction) not in self._courses:
-            assert core.map is not None
             settings = self.others["track"]
             try:
                 places = [_read_place(text) for text in settings["through"]]
@@ -172,13 +166,12 @@ class PPOExperiment(BaseExperiment):
         return self._courses[core.town, direction]
 
     def _course_along(self, core: CarlaCore) -> Course:
-        """The course in the direction in which the hero stands."""
-        assert core.hero is not None
+        """The course in the hero's direction."""
         pose = core.hero.get_transform()
         forward = self._course(core, "forward")
         place = pose.location
-        lies = forward.track.locate(place.x, place.y, place.z, pose.rotation.yaw)
-        return forward if abs(lies.heading_error) <= 90.0 else self._course(core, "backward")
+        on_track = forward.track.locate(place.x, place.y, place.z, pose.rotation.yaw)
+        return forward if abs(on_track.heading_error) <= 90.0 else self._course(core, "backward")
 
     def reset(self) -> None:
         """Forget the last episode."""
@@ -192,36 +185,36 @@ class PPOExperiment(BaseExperiment):
         self._race: RaceState | None = None
         self._frames: list[NDArray[np.uint8]] = []
 
-    # What the hero does
+    # Actions
 
     def get_action_space(self) -> spaces.Space:
         """Acceleration (3 = full throttle, -8 = full brake) and steering (positive to the left), or their numbers."""
         return self.actions.space
 
     def get_actions(self) -> list[tuple[float, float]]:
-        """The pairs that discrete actions number."""
+        """The (acceleration, steering) pairs of discrete actions."""
         return self.actions.pairs
 
     def compute_action(self, action: object) -> carla.VehicleControl:
-        """The control of an action, with the noise that is asked for."""
+        """The control of an action, with the configured noise."""
         assert self._core is not None
         control = self.actions.control(action, self.control.steer)
         self.control = self.augmentations.perturb(control, self._core.rng)
         return self.control
 
-    # What it perceives
+    # Observations
 
     def get_observation_space(self) -> spaces.Box:
         """The rays and five numbers, or the pictures and a plane."""
         shown = SensorFactory.space(self.config["hero"]["sensors"][self.sensor]).shape
         assert shown is not None
         if self._sees_rays:
-            return spaces.Box(-2.0, 2.0, (shown[0] + _SHOWN,), np.float32)
+            return spaces.Box(-2.0, 2.0, (shown[0] + _NUMBERS,), np.float32)
         height, width, channels = shown
         return spaces.Box(0, 255, (height, width, channels * self.others["framestack"] + 1), np.uint8)
 
     def get_observation(self, sensor_data: Record) -> tuple[Seen, Record]:
-        """What the sensor shows of the newest frame, and how the hero moves."""
+        """The sensor's newest data, and the hero's motion."""
         assert self._core is not None
         core, pose = self._core, self._progress.pose
         assert pose is not None
@@ -253,12 +246,12 @@ class PPOExperiment(BaseExperiment):
 
     def _stack(self, picture: NDArray[np.uint8], speed: float) -> NDArray[np.uint8]:
         count = self.others["framestack"]
+        if self.others["picture"] == "edges":
+            picture = edges(picture)
         self._frames = [*self._frames, picture][-count:] if self._frames else [picture] * count
-        brightness = int(255 * min(max(speed / FASTEST_SHOWN, 0.0), 1.0))
-        planes = [*self._frames, np.full((*picture.shape[:2], 1), brightness, np.uint8)]
-        return cast("NDArray[np.uint8]", cv2.merge(planes))
+        return join([*self._frames, plane_of(picture, speed / FASTEST_SHOWN)])
 
-    # What became of it
+    # Ends and rewards
 
     def _note_step(self, core: CarlaCore) -> float:
         """Count a step; returns its length in seconds."""
@@ -276,7 +269,7 @@ class PPOExperiment(BaseExperiment):
             if name in sensors and sensors[name].type_id == COLLISION
             for _, (_, impulse) in happened
         )
-        settled = self.steps * seconds > _FIRST_CRASH
+        settled = self.steps * seconds > _SETTLING_TIME
         self._crashed = settled and max(impulses, default=-1.0) >= self.others["min_crash_impulse"]
         return seconds
 
@@ -284,7 +277,7 @@ class PPOExperiment(BaseExperiment):
         return self._stuck_for >= self.others["max_time_stuck"]
 
     def get_done_status(self, observation: Seen, core: CarlaCore) -> bool:
-        """Whether the hero left the track, crashed, or does not move."""
+        """Whether the hero left the track, crashed, or is stuck."""
         state = self.state
         assert state is not None
         limit = self.others["out_lane_threshold"]
@@ -293,7 +286,7 @@ class PPOExperiment(BaseExperiment):
         for reason, flag in (("off_track", "is_offtrack"), ("collision", "is_crashed"), ("stuck", "is_stuck")):
             if state[flag]:
                 self.end_reason = self.end_reason or reason
-        self._tell(state, core)
+        self._fill_info(state, core)
         return self.end_reason is not None
 
     def get_truncated_status(self, observation: Seen, core: CarlaCore) -> bool:
@@ -308,11 +301,11 @@ class PPOExperiment(BaseExperiment):
         return reason is not None
 
     def compute_reward(self, observation: Seen, core: CarlaCore) -> float | dict[str, float]:
-        """What the reward function returns for the state."""
+        """The reward function's value for the state."""
         assert self.state is not None
         return read_reward(self.reward(self.state), f"The reward function {self.others['reward']}")
 
-    def _tell(self, state: Settings, core: CarlaCore) -> None:
+    def _fill_info(self, state: Settings, core: CarlaCore) -> None:
         assert core.metrics is not None
         self.info |= {
             "town": core.town,
@@ -326,6 +319,23 @@ class PPOExperiment(BaseExperiment):
         }
         if self.end_reason is not None:
             self.info["end"] = self.end_reason
+
+
+def edges(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Local contrast: each pixel's difference from the mean of the 9 by 9 pixels around it.
+
+    Lines of a road look alike at noon, at night and in fog; a plain surface is black.
+
+    Args:
+        picture: Grey or in colours, (height, width, channels).
+
+    Returns:
+        uint8 of the same shape; the differences are scaled to a standard deviation of 64.
+    """
+    pixels = picture.astype(np.float32)
+    differences = pixels - cv2.blur(pixels, (9, 9)).reshape(pixels.shape)
+    scale = _USUAL_CONTRAST / (differences.std() + _NOISE)
+    return np.asarray(cv2.convertScaleAbs(differences, alpha=scale), np.uint8).reshape(picture.shape)
 
 
 def _read_place(text: object) -> carla.Location:

@@ -1,6 +1,6 @@
-"""Lap tests: how many laps policies drive clean, in both directions, and how fast against a driver by rule.
+"""Lap tests: the share of clean laps in both directions, and lap times compared with a rule-based driver.
 
-A lap is clean if the hero comes round without leaving the track, hitting anything, standing still or running out of
+A lap is clean if the hero completes it without leaving the track, hitting anything, getting stuck or running out of
 time.
 """
 
@@ -36,14 +36,14 @@ def drive_laps(
 
     Args:
         env_config: Of the environment, with a `PPOExperiment`.
-        policies: Name -> what `load_policy` loads it from.
-        load_policy: A function of a module's top level.
+        policies: Name -> path that `load_policy` loads it from.
+        load_policy: A function at a module's top level.
         towns: The circuits.
-        seeds: Each decides a start.
+        seeds: One lap each; a seed decides the start.
         workers: Processes, each with a simulator.
 
     Yields:
-        What `drive_tasks` yields, and the `direction`.
+        The records of `drive_tasks`, and the `direction`.
     """
     tasks = [Task(policy, town, seed) for policy in policies for town in towns for seed in seeds]
     for direction in DIRECTIONS:
@@ -53,7 +53,7 @@ def drive_laps(
 
 
 def drive_reference(env_config: Settings, towns: Sequence[str], seeds: Sequence[int]) -> Iterator[Record]:
-    """Let pure pursuit drive the same laps, here; yields town, seed, direction, end and metrics of each."""
+    """Drive the same laps by pure pursuit in this process; yields town, seed, direction, end and metrics of each."""
     for direction in DIRECTIONS:
         env = CarlaEnv(_one_lap(env_config, direction, {"action": {"discrete": False}}))
         try:
@@ -83,9 +83,9 @@ def summarise_laps(records: Sequence[Settings], reference: Sequence[Settings]) -
     """A summary for each policy, town and direction.
 
     Returns:
-        policy, town, direction; `laps` driven; `clean`: the share of them; `lap_time`: median of the clean ones, s, and
-        `reference_time`: the driver's by rule, both None without a clean lap; the medians of `SMOOTHNESS`; `ends`:
-        number of episodes by their end.
+        policy, town, direction; `laps` driven; `clean`: share of clean laps; `lap_time`: median of the clean laps [s];
+        `reference_time`: that of the rule-based driver. Both times are None without a clean lap. Also the medians of
+        `SMOOTHNESS`, and `ends`: number of episodes by their end.
     """
     groups: dict[tuple[str, str, str], list[Settings]] = {}
     for record in records:
@@ -118,9 +118,9 @@ def _median(laps: Sequence[Settings], name: str) -> float | None:
 
 def lap_table(summaries: Sequence[Settings]) -> str:
     """A line for each summary, and one for each policy and circuit over both directions."""
-    wide = max(len("policy"), *(len(summary["policy"]) for summary in summaries))
+    width = max(len("policy"), *(len(summary["policy"]) for summary in summaries))
     lines = [
-        f"{'policy':<{wide}} {'circuit':<12} {'direction':<9} {'laps':>4} {'clean':>6} {'lap s':>6} {'rule s':>6} "
+        f"{'policy':<{width}} {'circuit':<12} {'direction':<9} {'laps':>4} {'clean':>6} {'lap s':>6} {'rule s':>6} "
         f"{'ratio':>5} {'steer/s':>7} {'turns/s':>7} {'off m':>5}  ended by"
     ]
     for summary in summaries:
@@ -128,7 +128,7 @@ def lap_table(summaries: Sequence[Settings]) -> str:
         ratio = own / rule if own and rule else None
         ends = ", ".join(f"{end} {count}" for end, count in summary["ends"].items())
         lines.append(
-            f"{summary['policy']:<{wide}} {summary['town']:<12} {summary['direction']:<9} {summary['laps']:>4} "
+            f"{summary['policy']:<{width}} {summary['town']:<12} {summary['direction']:<9} {summary['laps']:>4} "
             f"{100 * summary['clean']:>4.0f} % {_number(own, 6, 1)} {_number(rule, 6, 1)} {_number(ratio, 5, 2)} "
             f"{_number(summary['steering_rate'], 7, 2)} {_number(summary['steering_sign_changes'], 7, 2)} "
             f"{_number(summary['offset_95'], 5, 2)}  {ends}"
@@ -141,5 +141,5 @@ def lap_table(summaries: Sequence[Settings]) -> str:
     return "\n".join(lines)
 
 
-def _number(value: float | None, wide: int, digits: int) -> str:
-    return f"{'-':>{wide}}" if value is None else f"{value:>{wide}.{digits}f}"
+def _number(value: float | None, width: int, digits: int) -> str:
+    return f"{'-':>{width}}" if value is None else f"{value:>{width}.{digits}f}"

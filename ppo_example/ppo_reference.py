@@ -1,4 +1,4 @@
-"""A driver by rule, as a reference for what policies learn: pure pursuit of the track's middle.
+"""A rule-based driver as a reference for learned policies: pure pursuit of the track's middle.
 
 Steering: R. C. Coulter, Implementation of the Pure Pursuit Path Tracking Algorithm, CMU-RI-TR-92-01, 1992.
 """
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from ppo_example.ppo_experiment import PPOExperiment
     from rllib_integration.carla_core import CarlaCore
 
-LATERAL_ACCELERATION = 6.0  # [m/s^2] that bends are driven with
-BRAKING = 3.0  # [m/s^2] that is counted on before a bend
-_SIGHT = 30.0  # [m] of the track that speeds are chosen for
-_SPACING = 1.0  # [m] between the places looked at
-_LEAST_AHEAD, _SECONDS_AHEAD = 2.5, 0.35  # [m], [s] the point pursued lies so far ahead
+LATERAL_ACCELERATION = 6.0  # [m/s^2] in bends
+BRAKING = 3.0  # [m/s^2] assumed before a bend
+_SIGHT = 30.0  # [m] of the track that the speed is chosen for
+_SPACING = 1.0  # [m] between the places considered
+_LEAST_AHEAD, _SECONDS_AHEAD = 2.5, 0.35  # [m], [s] distance of the pursued point
 _WHEELBASE = 1.57  # [m] of vehicle.micro.microlino
-_GAIN = 1.5  # acceleration (3 = full throttle) for each m/s that is missing
+_GAIN = 1.5  # acceleration (3 = full throttle) for each m/s below the target speed
 
 
 class PurePursuit:
     """Drives along the middle of the track, as fast as its bends allow.
 
     Args:
-        fastest: Speed that it does not exceed, m/s.
-        lateral: Acceleration that it drives bends with, m/s^2.
+        fastest: Greatest speed [m/s].
+        lateral: Lateral acceleration in bends [m/s^2].
     """
 
     def __init__(self, fastest: float = 20.0, lateral: float = LATERAL_ACCELERATION) -> None:
@@ -49,11 +49,11 @@ class PurePursuit:
         goal = track.transform_at(pose.distance + ahead).location - transform.location
         right = goal.dot(transform.get_right_vector())
         wheel = math.degrees(math.atan(2.0 * _WHEELBASE * right / max(goal.length(), 0.1) ** 2))
-        wanted = self._fastest
-        for way in np.arange(0.0, _SIGHT, _SPACING):
-            bend = abs(track.curvature(pose.distance + way))
+        target = self._fastest
+        for distance in np.arange(0.0, _SIGHT, _SPACING):
+            bend = abs(track.curvature(pose.distance + distance))
             allowed = math.sqrt(self._lateral / max(bend, 1e-3))
-            wanted = min(wanted, math.sqrt(allowed**2 + 2.0 * BRAKING * way))
-        action = (_GAIN * (wanted - speed), -wheel / experiment.max_steer)
+            target = min(target, math.sqrt(allowed**2 + 2.0 * BRAKING * distance))
+        action = (_GAIN * (target - speed), -wheel / experiment.max_steer)
         space = experiment.get_action_space()
         return np.clip(np.array(action, np.float32), space.low, space.high)  # type: ignore[attr-defined]

@@ -1,10 +1,9 @@
 """Rewards of the race: functions of the state, as AWS DeepRacer has them.
 
-A configuration names one of `REWARDS`, or a function of the user's own as `my_module:reward_function`. It is given the
-state (see `ppo_state`) and returns a number, or named parts whose sum is the reward.
+A configuration names one of `REWARDS`, or a function of the user's own as `my_module:reward_function`. The function
+takes the state (see `ppo_state`) and returns a number, or named parts whose sum is the reward.
 
-Those named after the functions of CarlaGym-DeepRacer (2022) are those functions with their faults mended; each says
-which.
+Several are functions of CarlaGym-DeepRacer (2022) with bugs fixed; their docstrings list the fixes.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ from rllib_integration.config.merging import ConfigError, nearest_sentence
 State = Settings
 RewardFunction = Callable[[Record], "float | Mapping[str, float]"]
 
-FAST = 12.0  # [m/s] along the track at which `metres` pays in full
+FAST = 12.0  # [m/s] along the track at which `metres` is highest
 _FULL_STEERING = 30.0  # [degrees] of AWS DeepRacer's cars
 
 
 def metres(state: State) -> dict[str, float]:
-    """At most 1 a step, for the metres made along the track; -1 for an end off the track, in a crash or stuck.
+    """At most 1 a step, for the distance along the track; -1 for an end off the track, in a crash or stuck.
 
     As each metre pays the same, the return is highest for the fastest drive that stays on the track. Turning the wheel
-    costs a little, so that of two drives as fast the calmer one is better.
+    costs a little, so that the smoother of two equally fast drives is better.
     """
     if is_bad_end(state):
         return {"progress": 0.0, "steering": 0.0, "end": -1.0}
@@ -39,10 +38,9 @@ def metres(state: State) -> dict[str, float]:
 
 
 def basic(state: State) -> float:
-    """Pays for speed up to 4 m/s, and for the middle; -2 for a crash or standing still.
+    """Pays for speed up to 4 m/s, and for the middle; -2 for a crash or being stuck.
 
-    Mended: the term for the middle grew without bound (10000 at the middle itself), and being too fast was paid for,
-    not taken off.
+    Fixed: the term for the middle was unbounded (10000 at the middle itself), and overspeeding was rewarded.
     """
     speed, along = state["speed"], state["speed_longitudinal_waypoint"]
     steer = state["steering_angle"] / _FULL_STEERING
@@ -58,7 +56,7 @@ def basic(state: State) -> float:
 def no_zigzag(state: State) -> float:
     """Pays for the middle, half as much while steering by more than 15 degrees.
 
-    Mended: steering was a share of the full lock there, so that 15 was never reached.
+    Fixed: steering was a share of the full lock, so that 15 was never reached.
     """
     away = state["distance_from_center"] / state["track_width"]
     reward = 1.0 if away <= 0.1 else 0.5 if away <= 0.25 else 0.1 if away <= 0.5 else 1e-3
@@ -73,8 +71,8 @@ def no_zigzag_speed(state: State) -> float:
 def from_2d(state: State) -> float:
     """Pays for progress, speed, little steering, the middle and heading along the track; -500 off the track.
 
-    Mended: its speeds are km/h and were compared with m/s; and progress paid for being late in the lap in each step,
-    instead of for what the step added.
+    Fixed: limits in km/h were compared with speeds in m/s. Each step paid for the progress in the whole lap, instead of
+    the progress of the step.
     """
     if state["is_offtrack"]:
         return -500.0
@@ -88,9 +86,9 @@ def from_2d(state: State) -> float:
 def deepracer_reward_v2(state: State) -> float:
     """A product of factors: for the middle, for being fast and straight, for direction, for the left side, and so on.
 
-    Mended: the track's direction was taken backwards and its difference to the heading was not wrapped, so that it was
-    hardly ever right; steering, a share of the lock there, is in degrees (3 and 6 for its 0.1 and 0.2); sharp steering
-    begins at 20 degrees, as 30 can't be exceeded.
+    Fixed: the track's direction was reversed, and its difference to the heading was not wrapped. Steering was a share
+    of the full lock and is in degrees now (3 and 6 for 0.1 and 0.2). Sharp steering begins at 20 degrees, as 30 is the
+    maximum.
     """
     reward = 1.0 if state["all_wheels_on_track"] else 0.001
     away = state["distance_from_center"] / state["track_width"]
@@ -115,19 +113,19 @@ REWARDS: dict[str, RewardFunction] = {
 
 
 def is_bad_end(state: State) -> bool:
-    """Whether the state has no future: off the track, crashed or stuck."""
+    """Whether the state ends an episode: off the track, crashed or stuck."""
     return bool(state["is_offtrack"] or state["is_crashed"] or state["is_stuck"])
 
 
 def find_reward(reference: object, where: str) -> RewardFunction:
-    """The reward function that a configuration names, tried once.
+    """The reward function that a configuration names, checked with a sample state.
 
     Args:
         reference: One of `REWARDS`, or "my_module:reward_function".
         where: Path of the setting, for messages.
 
     Raises:
-        ConfigError: There is none of that name, it can't be imported, or it returns no number for a sample state.
+        ConfigError: It does not exist, can't be imported, or returns no number for a sample state.
     """
     function = _import_function(reference, where) if ":" in str(reference) else REWARDS.get(str(reference))
     if function is None:
@@ -147,7 +145,7 @@ def find_reward(reference: object, where: str) -> RewardFunction:
 
 
 def read_reward(value: object, subject: str) -> float | dict[str, float]:
-    """What a reward function returned, checked.
+    """Check the value that a reward function returned.
 
     Args:
         value: A number, or named parts.
@@ -190,7 +188,7 @@ def _import_function(reference: object, where: str) -> RewardFunction:
 
 
 def _off_direction(state: State) -> float:
-    """Degrees between the heading and the way from the waypoint behind to the one ahead, as AWS's examples have it."""
+    """Angle [degrees] between the heading and the line through the waypoints behind and ahead, as in AWS's examples."""
     behind, ahead = (state["waypoints"][number] for number in state["closest_waypoints"])
     direction = math.degrees(math.atan2(ahead[1] - behind[1], ahead[0] - behind[0]))
     return abs((direction - state["heading"] + 180.0) % 360.0 - 180.0)

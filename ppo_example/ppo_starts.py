@@ -1,4 +1,4 @@
-"""Where the race begins: at places round the track, in one direction or the other."""
+"""Starts of the race: evenly spaced places round the track, in either direction."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 STARTS: Record = {
     "direction": "forward",  # forward, backward or both: drawn for each episode
     "spawn_mode": "random",  # random, or consequent: one start after the other
-    "n_spawn_points": 30,  # places, evenly spaced, that episodes start from
+    "n_spawn_points": 30,  # evenly spaced places that episodes start from
     "consequent_mode_step": 4,  # places from one start to the next
-    "spawn_off_center": False,  # up to a quarter of the width beside the middle
-    "start_angle": 0.0,  # degrees, up to which the hero starts turned off the track's direction
-    "start_speed": 0.0,  # m/s, up to which it starts
+    "spawn_off_center": False,  # whether starts are up to a quarter of the width beside the middle
+    "start_angle": 0.0,  # degrees, greatest angle to the track's direction
+    "start_speed": 0.0,  # m/s, greatest speed
 }
 RULES = {
     "direction": one_of("forward", "backward", "both"),
@@ -31,8 +31,8 @@ RULES = {
     "start_angle": Rule(float, accepts=lambda value: 0.0 <= value <= 90.0, expected="degrees, 0 to 90"),
     "start_speed": Rule(float, accepts=lambda value: 0.0 <= value <= 30.0, expected="a speed in m/s, 0 to 30"),
 }
-_ABOVE = 0.05  # [m] over the road that the hero is put
-_FREE = 8.0  # [m] that a start keeps from other vehicles
+_HEIGHT = 0.05  # [m] of a start above the road
+_CLEARANCE = 8.0  # [m] of a start from other vehicles
 
 
 class Starts:
@@ -59,21 +59,20 @@ class Starts:
             track: The track, in the direction of travel.
 
         Returns:
-            What was drawn: `distance` along the track and `lateral` (m), `angle` (degrees) and `speed` (m/s).
+            The drawn values: `distance` along the track and `lateral` (m), `angle` (degrees) and `speed` (m/s).
         """
-        assert core.hero is not None
         settings, rng = self._settings, core.rng
         distance = self._free_place(core, track)
         lateral = float(rng.uniform(-0.25, 0.25)) * track.at(distance)[4] if settings["spawn_off_center"] else 0.0
         angle = float(rng.uniform(-1.0, 1.0)) * settings["start_angle"]
         speed = float(rng.uniform(0.0, 1.0)) * settings["start_speed"]
-        pose = track.transform_at(distance, lateral, _ABOVE)
+        pose = track.transform_at(distance, lateral, _HEIGHT)
         heading = pose.rotation.yaw + angle
         core.start_hero(carla.Transform(pose.location, carla.Rotation(yaw=heading)), speed)
         return {"distance": distance, "lateral": lateral, "angle": angle, "speed": speed}
 
     def _free_place(self, core: CarlaCore, track: Track) -> float:
-        """Metres along the track of a start that no other vehicle is near, if there is one."""
+        """Distance [m] along the track of a start without vehicles nearby; any start if there is none."""
         count = self._settings["n_spawn_points"]
         if self._settings["spawn_mode"] == "consequent":
             numbers = [(self._next + step * self._settings["consequent_mode_step"]) % count for step in range(count)]
@@ -83,7 +82,7 @@ class Starts:
         chosen = numbers[0]
         for number in numbers:
             place = track.transform_at(track.length * number / count).location
-            if all(other.get_location().distance(place) > _FREE for other in others):
+            if all(other.get_location().distance(place) > _CLEARANCE for other in others):
                 chosen = number
                 break
         self._next = (chosen + self._settings["consequent_mode_step"]) % count

@@ -1,9 +1,9 @@
-"""The hero on its track after a step, as reward functions see it.
+"""The state of the race after a step, the argument of reward functions.
 
-Keys that AWS DeepRacer's reward functions know have AWS's meaning and units
+Keys of AWS DeepRacer's reward functions have AWS's meaning and units
 (https://docs.aws.amazon.com/deepracer/latest/developerguide/deepracer-reward-function-input.html): metres, m/s and
 degrees, x and y in a right-handed frame (CARLA's y with the other sign), angles counter-clockwise, so that headings
-and steering to the left are positive. Functions written for it work here as they are.
+and steering to the left are positive. Reward functions written for AWS DeepRacer work unchanged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rllib_integration.sensors.actor_roster import ActorRoster, ActorStates
 from rllib_integration.tracks import Track, TrackPose, TrackProgress
 
 WAYPOINT_SPACING = 2.0  # [m]
-VEHICLE_FRONT = 24.0  # [m] along the track in which another counts as in front
+VEHICLE_FRONT = 24.0  # [m] along the track within which another vehicle counts as in front
 AWS_KEYS = (
     *("all_wheels_on_track", "x", "y", "closest_objects", "closest_waypoints", "distance_from_center", "is_crashed"),
     *("is_left_of_center", "is_offtrack", "is_reversed", "heading", "objects_distance", "objects_heading"),
@@ -34,17 +34,17 @@ MORE_KEYS = (
     *("way_orientation_angle", "delta_yaw", "speed_longitudinal", "speed_longitudinal_waypoint", "current_wp_index"),
     *("is_vehicle_front", "is_stuck", "step", "laps", "metres", "seconds", "steering_change"),
 )
-"""The keys beside them:
+"""Further keys:
 
 `way_orientation_angle`: direction of the track here. `delta_yaw`: angle between it and the heading, 0 to 180.
 `speed_longitudinal`: along the car's own axis, `speed_longitudinal_waypoint`: along the track.
-`current_wp_index`: the nearest waypoint. `is_vehicle_front`: another is on the track within 24 m ahead.
-`is_stuck`: it has not moved for some seconds. `step`: as `steps`. `laps`: whole laps done since the start.
-`metres`: come along the track in this step. `seconds`: length of the step. `steering_change`: of `steering_angle`
-since the last step."""
+`current_wp_index`: the nearest waypoint. `is_vehicle_front`: another vehicle is on the track within 24 m ahead.
+`is_stuck`: the hero has not moved for some seconds. `step`: as `steps`. `laps`: whole laps since the start.
+`metres`: distance along the track in this step. `seconds`: length of the step. `steering_change`: change of
+`steering_angle` in this step."""
 
 LONG_KEYS = frozenset({"waypoints"})
-"""Keys whose values are the same in every step, and too long to be logged."""
+"""Keys with long, constant values, which are not logged."""
 
 
 def opposite(yaw: float) -> float:
@@ -53,7 +53,7 @@ def opposite(yaw: float) -> float:
 
 
 class Course:
-    """A track in one direction, as reward functions know it.
+    """A track in one direction, with waypoints for reward functions.
 
     Args:
         track: The track, in the direction of travel.
@@ -68,7 +68,7 @@ class Course:
         self.waypoints = [(float(x), float(-y)) for x, y in track.milestones(WAYPOINT_SPACING)]
 
     def around(self, distance: float) -> tuple[int, int, int]:
-        """Numbers of the waypoints behind and ahead of a place along the track, and of the nearest one."""
+        """Indices of the waypoints behind and ahead of a distance [m] along the track, and of the nearest one."""
         count = len(self.waypoints) - 1
         at = distance / self.track.length * count
         behind = min(int(at), count - 1)
@@ -76,38 +76,38 @@ class Course:
 
 
 class Wheels:
-    """Where a vehicle's wheels touch the ground.
+    """The places where a vehicle's wheels touch the ground.
 
     Args:
-        vehicle: The vehicle, as it stands now; the server is asked.
+        vehicle: The vehicle; its physics are read from the server.
 
     Attributes:
-        offsets: `float64 (n, 2)` metres ahead and to the right of the vehicle's origin.
-        max_steer: Degrees that its front wheels turn at full lock.
+        offsets: float64 (n, 2), metres ahead and to the right of the vehicle's origin.
+        max_steer: Steering angle of the front wheels at full lock [degrees].
     """
 
     def __init__(self, vehicle: carla.Vehicle) -> None:
         physics, pose = vehicle.get_physics_control(), vehicle.get_transform()
-        ahead, aside = pose.get_forward_vector(), pose.get_right_vector()
+        forward, right = pose.get_forward_vector(), pose.get_right_vector()
         rows = []
         for wheel in physics.wheels:
-            way = wheel.position * 0.01 - pose.location  # positions are in cm
-            rows.append((way.x * ahead.x + way.y * ahead.y, way.x * aside.x + way.y * aside.y))
+            offset = wheel.position * 0.01 - pose.location  # positions are in cm
+            rows.append((offset.x * forward.x + offset.y * forward.y, offset.x * right.x + offset.y * right.y))
         box = vehicle.bounding_box.extent
         self.offsets = np.array(rows, np.float64).reshape(-1, 2)
         if not len(rows) or not (np.abs(self.offsets) <= (box.x + 0.5, box.y + 0.5)).all():
-            # Not told, or of another moment: the corners of the box stand in for them.
+            # The positions are missing or outdated: use the corners of the box.
             self.offsets = np.array([(a * box.x, b * box.y) for a in (1, -1) for b in (-1, 1)], np.float64)
         self.max_steer = max((wheel.max_steer_angle for wheel in physics.wheels), default=0.0) or 70.0
 
     def lateral(self, pose: TrackPose, curvature: float) -> NDArray[np.float64]:
-        """How far each wheel is from the track's middle, m, positive to the right of it."""
+        """Distance of each wheel from the track's middle [m], positive to the right; float64 (n,)."""
         turn = math.radians(pose.heading_error)
         c, s = math.cos(turn), math.sin(turn)
         ahead = self.offsets[:, 0] * c - self.offsets[:, 1] * s
-        aside = self.offsets[:, 0] * s + self.offsets[:, 1] * c
-        # Where the track bends to the right, its middle is further right ahead of the vehicle, and behind it.
-        return pose.lateral + aside - 0.5 * curvature * ahead * ahead
+        right = self.offsets[:, 0] * s + self.offsets[:, 1] * c
+        # In a bend to the right, the middle is further right ahead of and behind the vehicle.
+        return pose.lateral + right - 0.5 * curvature * ahead * ahead
 
 
 class RaceState:
@@ -115,10 +115,10 @@ class RaceState:
 
     Args:
         course: The track, in the direction of travel.
-        progress: How far the hero has come; brought up to date by the library.
+        progress: The hero's progress, updated by the library.
         hero: The vehicle.
         wheels: Its wheels.
-        roster: The others in the world.
+        roster: The other actors.
     """
 
     def __init__(
@@ -135,10 +135,10 @@ class RaceState:
         """The state after a step: `AWS_KEYS` and `MORE_KEYS`.
 
         Args:
-            control: What has led here.
+            control: The hero's control in the step.
             seconds: Length of the step.
-            is_crashed: Whether the hero has hit something in it.
-            is_stuck: Whether it has not moved for too long.
+            is_crashed: Whether the hero hit something in the step.
+            is_stuck: Whether the hero has not moved for too long.
         """
         pose = self._progress.pose
         assert pose is not None
@@ -188,14 +188,14 @@ class RaceState:
         control: carla.VehicleControl,
         seconds: float,
     ) -> Record:
-        way = math.radians(pose.yaw)
-        # Away from zero, so that straight on is not told as -0.0.
+        yaw = math.radians(pose.yaw)
+        # Subtracted from 0.0, so that straight on is not -0.0.
         steering, before = 0.0 - control.steer * self._wheels.max_steer, self._steering
         self._steering = steering
         return {
             "speed": math.hypot(velocity.x, velocity.y),
             "speed_longitudinal": velocity.dot(transform.get_forward_vector()),
-            "speed_longitudinal_waypoint": velocity.x * math.cos(way) + velocity.y * math.sin(way),
+            "speed_longitudinal_waypoint": velocity.x * math.cos(yaw) + velocity.y * math.sin(yaw),
             "steering_angle": steering,
             "steering_change": steering - before,
             "metres": self._progress.travelled - self._travelled,
@@ -203,7 +203,7 @@ class RaceState:
         }
 
     def _objects(self, pose: TrackPose) -> Record:
-        """The others on the track; distances are along it from where the hero started."""
+        """The other actors on the track; distances are along the track from the hero's start."""
         others = self._roster.read(pose.x, pose.y, self._course.track.length)
         places, on_track = self._places(others)
         velocities = self._roster.velocities()[on_track]
@@ -221,7 +221,7 @@ class RaceState:
         }
 
     def _places(self, others: ActorStates) -> tuple[list[TrackPose], NDArray[np.bool_]]:
-        """How those lie that are on the track, and which they are."""
+        """Poses of the actors on the track, and a mask of these actors."""
         track = self._course.track
         places = [track.locate(x, y, z, math.degrees(yaw)) for x, y, z, yaw in others.poses.tolist()]
         on_track = np.array([abs(place.lateral) < place.width / 2.0 for place in places], bool)
@@ -229,7 +229,7 @@ class RaceState:
 
 
 def sample_state(waypoints: Sequence[tuple[float, float]] = ((0.0, 0.0), (2.0, 0.0), (4.0, 0.0))) -> Record:
-    """A state with all keys, to try reward functions with."""
+    """A state with all keys, for checking reward functions."""
     flags = dict.fromkeys(("is_crashed", "is_offtrack", "is_reversed", "is_stuck", "is_vehicle_front"), False)
     numbers = dict.fromkeys(
         ("x", "y", "heading", "way_orientation_angle", "delta_yaw", "steering_angle", "steering_change"), 0.0

@@ -13,6 +13,7 @@ from gymnasium import spaces
 
 from ppo_example.ppo_actions import ACTION, Actions
 from ppo_example.ppo_augmentations import WeatherCycle
+from ppo_example.ppo_experiment import edges
 from ppo_example.ppo_reference import PurePursuit
 from rllib_integration.carla_env import CarlaEnv
 from rllib_integration.config.merging import ConfigError
@@ -166,6 +167,17 @@ def test_the_cameras_observation_is_a_stack_of_grey_pictures_and_a_plane_for_the
     assert (shown[0] != shown[-1]).any()
 
 
+def test_a_cameras_edges_are_alike_by_day_and_by_night(make_env: MakeEnv) -> None:
+    env = make_env(sensors={"camera": CAMERA}, framestack=1, picture="edges")
+    observation, _ = env.reset(seed=0)
+    grey = env._sensor_data["camera"][1]
+    shown = observation[..., :1]
+    assert (shown == edges(grey)).all()
+    dark = edges((grey // 4).astype(np.uint8))
+    assert np.corrcoef(shown.ravel(), dark.ravel())[0, 1] > 0.9
+    assert not edges(np.full_like(grey, 90)).any()
+
+
 def test_acceleration_and_steering_become_pedals_and_wheel() -> None:
     actions = Actions({**ACTION, **WIDE})
     control = actions.control(np.array([1.5, 0.2], np.float32), 0.0)
@@ -207,12 +219,13 @@ def test_a_town_without_the_track_is_refused_with_a_sentence(make_env: MakeEnv, 
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"sensors": {}}, "neither a sensor.virtual_lidar nor a sensor.camera.rgb"),
+        ({"sensors": {}}, "no sensor of type sensor.virtual_lidar or sensor.camera.rgb"),
         ({"direction": "left"}, "it has to be forward, backward or both"),
         ({"action": {"continuous_steer_range": [0.3, -0.3]}}, r"\[least, most\], from -1 to 1"),
         ({"augmentations": {"timestep_range": [0.05]}}, "two numbers of seconds"),
         ({"augmentations": {"throttle_noise": 0.1}}, "did you mean .*throttle_noise_std"),
         ({"laps": -1}, "a whole number, 0 or more"),
+        ({"picture": "edge"}, "it has to be 'plain' or 'edges'"),
     ],
 )
 def test_settings_that_can_not_be_used_are_refused_before_anything_starts(settings: Any, sentence: str) -> None:
