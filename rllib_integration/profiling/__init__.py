@@ -1,1 +1,1 @@
-"""Where the time of an environment's decisions goes."""
+"""Measures the time of an environment's decisions, by process and by part of the program."""

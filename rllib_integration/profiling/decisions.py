@@ -1,7 +1,7 @@
-"""Drives an environment with random actions and tells what its decisions cost, and whom.
+"""Drives an environment with random actions, and measures the time of its decisions.
 
-The processor time of each process is counted first, without a sampler. The same number of decisions is then driven
-again under the eyes of a `StackSampler`, which shows what the thread that drives is doing meanwhile.
+A first drive counts the processor time of each process, without a sampler. A second one of as many decisions runs with
+a `StackSampler`, which shows what the driving thread does.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from rllib_integration.profiling.stacks import CALLS, WAITS, Stack, StackSampler
 from rllib_integration.user_code import METHODS
 
 CLIENT, SERVER, TRAFFIC = "client", "server", "traffic"
-"""Processes: this one, the server's, that of the Traffic Manager."""
+"""Names of the processes: this one, the server's, the Traffic Manager's."""
 
 WAITING, SENSORS, EXPERIMENT = "waiting for server and traffic", "sensors", "experiment"
 LIBRARY, AROUND = "rest of the environment", "around the environment"
-"""What the thread that drives is doing."""
+"""Names of what the driving thread does."""
 
 _Processes = dict[str, list[psutil.Process]]
 _LIBRARY = Path(carla_env.__file__).parent
@@ -42,11 +42,11 @@ _DRIVES_ITSELF = (_RESET, *_STEPS)
 
 @dataclass
 class Cost:
-    """What something has cost in all.
+    """Total cost of a repeated piece of work.
 
     Attributes:
-        count: How often it was done.
-        seconds: On the clock.
+        count: Number of repetitions.
+        seconds: Wall-clock time.
         processor: Name of a process -> processor seconds.
     """
 
@@ -55,22 +55,22 @@ class Cost:
     processor: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def less(self, other: Cost) -> Cost:
-        """Without what another thing has cost, which was done meanwhile."""
+        """This cost without the cost of another work that was done within it."""
         left = defaultdict(float, {name: spent - other.processor[name] for name, spent in self.processor.items()})
         return Cost(self.count, self.seconds - other.seconds, left)
 
 
 @dataclass
 class Profile:
-    """Where the time goes.
+    """The result of a measurement.
 
     Attributes:
-        decisions: What `env.step`, and the trainer around it, has cost.
-        resets: What `env.reset` has cost.
-        doing: What the thread that drives was doing -> share of the decisions' seconds; the experiment's methods apart,
-            as `experiment.get_observation`.
+        decisions: Cost of `env.step`, and of the trainer around it.
+        resets: Cost of `env.reset`.
+        doing: Work of the driving thread -> share of the decisions' seconds. Methods of the experiment have names of
+            their own, such as `experiment.get_observation`.
         stacks: Stack -> seconds in it, in decisions and resets.
-        looks: How many looks the shares are of.
+        looks: Number of samples that the shares are computed from.
     """
 
     decisions: Cost
@@ -84,10 +84,10 @@ def profile(env: CarlaEnv, drive: Callable[[int], int], decisions: int, warm_up:
     """Measure an environment.
 
     Args:
-        env: The environment; an episode may be under way in it.
-        drive: Makes about so many decisions, resets included; returns how many it has made.
-        decisions: How many to measure.
-        warm_up: How many to make before.
+        env: The environment; it may be in the middle of an episode.
+        drive: Makes about the given number of decisions, resets included; returns the number made.
+        decisions: Number of decisions to measure.
+        warm_up: Number of decisions before the measurement.
     """
     drive(warm_up)
     others = _other_processes(env)
@@ -109,7 +109,7 @@ def profile(env: CarlaEnv, drive: Callable[[int], int], decisions: int, warm_up:
 
 
 def random_driver(env: CarlaEnv, seed: int) -> Callable[[int], int]:
-    """Drives with random actions, episode after episode; the argument of `profile`."""
+    """A `drive` for `profile`, which takes random actions, episode after episode."""
     env.action_space.seed(seed)
     state: Record = {"ended": True, "seed": seed}
 
@@ -127,7 +127,7 @@ def random_driver(env: CarlaEnv, seed: int) -> Callable[[int], int]:
 
 @contextlib.contextmanager
 def _counted(others: _Processes, cost: Cost) -> Iterator[None]:
-    """Add what happens inside to a cost."""
+    """Add the time of the `with` block to a cost."""
     before = _processor_seconds(others)
     began, own = time.perf_counter(), time.process_time()
     yield
@@ -139,7 +139,7 @@ def _counted(others: _Processes, cost: Cost) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _resets_counted(env: CarlaEnv, others: _Processes, cost: Cost) -> Iterator[None]:
-    """Add each reset of the environment to a cost."""
+    """Add each reset of the environment during the `with` block to a cost."""
     plain = env.reset
 
     def reset(*, seed: int | None = None, options: Record | None = None) -> tuple[Observation, Record]:
@@ -155,7 +155,7 @@ def _resets_counted(env: CarlaEnv, others: _Processes, cost: Cost) -> Iterator[N
 
 
 def _other_processes(env: CarlaEnv) -> _Processes:
-    """The processes beside this one, as far as they run on this machine."""
+    """The server's and the Traffic Manager's processes that run on this machine."""
     server, traffic = env.core.server, env.core.traffic.process
     found = {SERVER: server.processes() if server is not None else []}
     if traffic is not None:
@@ -171,7 +171,7 @@ def _processor_seconds(others: _Processes) -> dict[str, float]:
 
 
 def _shares(steps: Mapping[Stack, float]) -> dict[str, float]:
-    """What a thread is doing -> share of its time, the greatest first."""
+    """Work of a thread -> share of its time, largest first."""
     found: defaultdict[str, float] = defaultdict(float)
     for stack, spent in steps.items():
         found[what_is_done(stack)] += spent
@@ -180,7 +180,7 @@ def _shares(steps: Mapping[Stack, float]) -> dict[str, float]:
 
 
 def what_is_done(stack: Stack) -> str:
-    """The line of the table that a stack belongs to."""
+    """The work that a stack belongs to: a name of `Profile.doing`."""
     if not any(code in stack for code in _DRIVES_ITSELF):
         return AROUND
     for caller, called in itertools.pairwise(stack):
@@ -192,5 +192,5 @@ def what_is_done(stack: Stack) -> str:
         return WAITING
     if any(code.co_filename.startswith(_SENSORS) for code in stack):
         return SENSORS
-    # In the client's thread a tick's call returns when the frame is there.
+    # The client's thread makes the call of a tick, which returns when the frame has come.
     return WAITING if CALLS in stack and innermost.co_filename.startswith(_TICKING) else LIBRARY

@@ -1,4 +1,4 @@
-"""An env runner of RLlib's in this process, as training makes it for a configuration, to be profiled."""
+"""Makes the env runner that training would make for a configuration, in this process, to profile it."""
 
 from __future__ import annotations
 
@@ -24,16 +24,19 @@ _NAME = "carla_to_profile"
 
 @contextlib.contextmanager
 def env_runner(document: Settings) -> Iterator[tuple[CarlaEnv, Callable[[int], int]]]:
-    """The environment of an env runner that has one, and what samples with it, as `decisions.profile` takes them.
+    """Make an env runner with one environment, and stop it at the end of the `with` block.
 
     Args:
         document: A configuration of an algorithm of RLlib's.
+
+    Yields:
+        Its environment, and a function that samples with it: the first two arguments of `decisions.profile`.
 
     Raises:
         ConfigError: The configuration can't be used.
     """
     quiet_ray()
-    torch.set_num_threads(1)  # as Ray has it in env runners of one processor
+    torch.set_num_threads(1)  # as Ray sets it in env runners with one processor
     register_env(_NAME, make_env)
     sections, _ = read_document(document)
     env_config = sections.get("environment", {}).get("env_config", document.get("env_config"))

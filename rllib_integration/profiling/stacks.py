@@ -1,7 +1,7 @@
-"""Stacks of the main thread, taken many times a second, and the flame graph that they make.
+"""Samples the stack of the main thread many times a second, and writes a flame graph of the samples.
 
-Where that thread waits for a call that the client's thread makes, the stack goes on in the client's thread: so what is
-waited for is seen, too.
+The main thread often waits for a call that the client's thread makes. Such a sample is extended by the stack of the
+client's thread, so that it shows the call.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from typing import Any
 from rllib_integration.servers.bounded_calls import PendingCall
 
 Stack = tuple[CodeType, ...]
-"""Functions, the outermost first."""
+"""Functions, outermost first."""
 
 WAITS = PendingCall.wait.__code__
-"""Innermost where a thread waits for the client's thread."""
+"""The innermost function of a thread that waits for the client's thread."""
 
 CALLS = PendingCall.run.__code__
-"""Where the client's thread makes such a call: behind `WAITS` in a stack."""
+"""The function in which the client's thread makes such a call; it follows `WAITS` in a stack."""
 
 _SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 
 
 class StackSampler:
-    """Adds up how long the main thread is in which stack, from `start` to `stop`.
+    """Sums the time that the main thread spends in each stack, from `start` to `stop`.
 
-    A timer's signal interrupts that thread. Another thread that looked would get Python's lock, and a processor, most
-    often when the main thread waits, and so would see it wait too often.
+    A timer's signal interrupts the main thread. A sampling thread would be biased: it gets Python's lock, and a
+    processor, mostly while the main thread waits.
 
     Args:
-        interval: Seconds between two looks.
+        interval: Seconds from one sample to the next.
 
     Attributes:
         seconds: Stack -> seconds in it.
-        looks: How often it has looked.
+        looks: Number of samples.
     """
 
     def __init__(self, interval: float = 0.001) -> None:
@@ -52,13 +52,13 @@ class StackSampler:
         self._handler: Any = None
 
     def start(self) -> None:
-        """Begin to look. Call it in the main thread."""
+        """Begin to sample. Call it in the main thread."""
         self._handler = signal.signal(signal.SIGALRM, self._look)
         self._before = time.perf_counter()
         signal.setitimer(signal.ITIMER_REAL, self._interval, self._interval)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop sampling, and restore the signal's handler."""
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, self._handler)
 
@@ -81,7 +81,7 @@ def _stack_of(frame: FrameType | None) -> Stack:
 
 
 def _call_under_way(frames: Mapping[int, FrameType]) -> Stack:
-    """The stack below the call that a client's thread makes; empty where none makes any."""
+    """The stack of a client's thread from its call inwards; empty where no thread makes a call."""
     for frame in frames.values():
         stack = _stack_of(frame)
         if CALLS in stack:
@@ -90,20 +90,20 @@ def _call_under_way(frames: Mapping[int, FrameType]) -> Stack:
 
 
 def name_of(code: CodeType) -> str:
-    """What a function is called in a flame graph."""
+    """The name of a function in a flame graph."""
     return f"{getattr(code, 'co_qualname', code.co_name)} ({Path(code.co_filename).name})"
 
 
 def write_flame_graph(
     path: Path, seconds: Mapping[Stack, float], name: str, keep: Callable[[Stack], bool] = bool
 ) -> None:
-    """Write stacks as a file that https://www.speedscope.app shows; that page sends it nowhere.
+    """Write stacks as a file for https://www.speedscope.app, a page that reads it without uploading it.
 
     Args:
         path: The file.
         seconds: Stack -> seconds in it.
         name: Title of the graph.
-        keep: Which stacks are shown.
+        keep: Whether a stack is written.
     """
     numbers: dict[CodeType, int] = {}
     samples = [[numbers.setdefault(code, len(numbers)) for code in stack] for stack in seconds if keep(stack)]

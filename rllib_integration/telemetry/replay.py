@@ -77,6 +77,11 @@ def default_replays() -> Path:
     return Path(platformdirs.user_data_dir("rllib_integration")) / REPLAYS_FOLDER
 
 
+def replays_beside(live_folder: str | None) -> Path:
+    """Where a run keeps its episodes, from the folder in which its environments announce themselves."""
+    return Path(live_folder).parent / REPLAYS_FOLDER if live_folder else default_replays()
+
+
 def _forget_oldest(folder: Path) -> None:
     recorded = sorted(folder.glob(f"*-{_BY_ITSELF}{SUFFIX}"))
     for path in recorded[:-MOST_KEPT]:
@@ -120,6 +125,7 @@ class EpisodeRecorder:
         self._about = dict(about)
         mesh = read_town(core.world, core.map)
         self._frames = WorldFrames(core.world)
+        self._frames.followed = core.hero.id
         self._bytes = 0
         self._way: list[list[float]] = []
         self.is_full = False

@@ -49,7 +49,7 @@ Plain: TypeAlias = "float | str | list[Plain] | dict[str, Plain]"
 logger = logging.getLogger(__name__)
 
 _BRIEF_SECONDS = 0.2  # between two steps told to somebody who only wants to know what goes on
-_PICTURE_SECONDS = 0.01  # between two pictures of a name
+_PICTURE_SECONDS = 0.01  # between two steps whose pictures are told
 _MOST_FIGURES = 60
 _LEAST_PIXELS = 8  # of both sides of an array that is taken for a picture
 _LARGEST_PICTURE = 1 << 20  # [bytes]
@@ -103,7 +103,7 @@ class Reporter:
         self._introduced = False
         self._told_at = 0.0
         self._due_at = 0.0
-        self._pictures_at: dict[str, float] = {}
+        self._pictures_due = 0.0
         self._wish: tuple[Path, Record] | None = None
         self._recorder: EpisodeRecorder | None = None
 
@@ -324,10 +324,9 @@ class Reporter:
     def _tell_pictures(self, frame: int, observation: object, sensor_data: Settings) -> None:
         assert self._ring is not None
         now = time.monotonic()
-        for record in _picture_records(frame, observation, sensor_data, self._space):
-            name = record["name"]
-            if now - self._pictures_at.get(name, 0.0) >= _PICTURE_SECONDS:
-                self._pictures_at[name] = now
+        if now >= self._pictures_due:
+            self._pictures_due = now + _PICTURE_SECONDS
+            for record in _picture_records(frame, observation, sensor_data, self._space):
                 self._ring.write(record)
 
 

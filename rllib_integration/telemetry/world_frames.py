@@ -45,10 +45,14 @@ class WorldFrames:
     Args:
         world: The world.
         hero_roles: Role names of the vehicle to follow, the first one first.
+
+    Attributes:
+        followed: Id of the actor to follow, whatever the roles; 0 leaves it to them.
     """
 
     def __init__(self, world: carla.World, hero_roles: Iterable[str] = HERO_ROLES) -> None:
         self.world = world
+        self.followed = 0
         self._roles = tuple(hero_roles)
         self._bodies: dict[int, Any] = {}  # vehicles, walkers and props
         self._boxes: dict[str, list[float]] = {}
@@ -68,7 +72,9 @@ class WorldFrames:
 
     @property
     def hero(self) -> int:
-        """Id of the vehicle to follow; 0 if there is none."""
+        """Id of the actor to follow; 0 if there is none."""
+        if self.followed in self._bodies:
+            return self.followed
         return min(self._heroes, key=lambda number: (self._heroes[number], number), default=0)
 
     def read(self, snapshot: carla.WorldSnapshot) -> Frame:

@@ -30,10 +30,10 @@ class MlflowTracker:
     """A run in MLflow.
 
     Args:
-        uri: An http address, `sqlite:///FILE`, or a folder, in which it makes `mlflow.db`.
+        uri: An http address, `sqlite:///FILE`, or a folder for `mlflow.db`.
 
     Raises:
-        TrackingError: MLflow is not installed, or nothing answers at the address.
+        TrackingError: MLflow is not installed, or no server answers at the address.
     """
 
     name = "MLflow"
@@ -51,7 +51,7 @@ class MlflowTracker:
 
     def start(self, run: RunDescription) -> str:
         """Begin a run, or continue it."""
-        _set_patience()
+        _shorten_timeouts()
         from mlflow import MlflowClient
 
         self._client = client = MlflowClient(self._uri)
@@ -61,7 +61,7 @@ class MlflowTracker:
         else:
             begun = client.create_run(self._experiment(client), run_name=run.name)
             self._run_id = begun.info.run_id
-        self._tell_parameters(client, run)
+        self._log_parameters(client, run)
         for name, value in run.tags.items():
             client.set_tag(self._run_id, _name(name), value[:LONGEST_TAG])
         return self._run_id
@@ -73,8 +73,8 @@ class MlflowTracker:
         place = (self._folder / "artifacts").as_uri() if self._folder is not None else None
         return str(client.create_experiment(EXPERIMENT, artifact_location=place))
 
-    def _tell_parameters(self, client: MlflowClient, run: RunDescription) -> None:
-        """Log the configuration: what can't change, or is too long, stays whole in an artifact."""
+    def _log_parameters(self, client: MlflowClient, run: RunDescription) -> None:
+        """Log the configuration; values that are too long are complete in an artifact."""
         from mlflow.entities import Param
 
         known = client.get_run(self._run_id).data.params
@@ -119,12 +119,12 @@ class MlflowTracker:
 
 
 def _name(name: str) -> str:
-    """A name with the letters that MLflow allows."""
+    """A name with the characters that MLflow allows."""
     return _NOT_IN_NAMES.sub("_", name)[:250]
 
 
 def tracking_uri(given: str) -> str:
-    """The address that MLflow takes: a folder becomes a SQLite file in it, as MLflow refuses plain folders."""
+    """The address for MLflow: a folder becomes a SQLite file in it, as MLflow does not support plain folders."""
     if "://" in given:
         return given
     folder = Path(given).expanduser().resolve()
@@ -133,10 +133,10 @@ def tracking_uri(given: str) -> str:
 
 
 def check_answers(uri: str) -> None:
-    """Raise if nothing listens where an http address says.
+    """Check that a server listens at an http address.
 
     Raises:
-        TrackingError: Nothing does, or the address has no host.
+        TrackingError: There is no server, or the address has no host.
     """
     parts: Any = urlsplit(uri)
     if parts.scheme not in ("http", "https"):
@@ -150,8 +150,8 @@ def check_answers(uri: str) -> None:
         ) from error
 
 
-def _set_patience() -> None:
-    """Let MLflow give up after seconds instead of minutes, unless the user has said otherwise."""
+def _shorten_timeouts() -> None:
+    """Let MLflow give up after seconds instead of minutes, unless the user has set other values."""
     for name, value in {
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",

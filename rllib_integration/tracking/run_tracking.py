@@ -1,9 +1,9 @@
-"""What of a training run its trackers are told, and when."""
+"""Sends a training run's records to its trackers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rllib_integration.annotations import Settings
@@ -12,7 +12,7 @@ from rllib_integration.tracking.tracker import RunDescription, Tracker, Tracking
 from rllib_integration.tracking.wandb_tracker import WandbTracker
 
 FILE = "tracking.json"
-"""In a run's folder: the trackers' numbers of the run, by which a restored run is continued."""
+"""File in a run's folder with the trackers' ids of the run, for continuing it."""
 _AT_THE_START = ("config.yaml", "run.json")
 _AT_THE_END = ("report.png", "progress.csv", "evaluation.jsonl")
 
@@ -21,7 +21,7 @@ def make_trackers(mlflow_uri: str | None, use_wandb: bool) -> list[Tracker]:
     """The trackers that a command line asks for, checked.
 
     Raises:
-        TrackingError: One is not installed, or nothing answers at its address.
+        TrackingError: One is not installed, or no server answers at its address.
     """
     trackers: list[Tracker] = []
     if mlflow_uri is not None:
@@ -32,11 +32,11 @@ def make_trackers(mlflow_uri: str | None, use_wandb: bool) -> list[Tracker]:
 
 
 class RunTracking:
-    """Tells the trackers of a run; with none it does nothing.
+    """Sends a run's records to trackers, if there are any.
 
     Args:
-        trackers: Of `make_trackers`.
-        folder: The run's folder, with what `RunLog.describe` writes.
+        trackers: From `make_trackers`.
+        folder: The run's folder, with the files of `RunLog.describe`.
         document: The configuration.
         is_restored: Whether the run is continued.
     """
@@ -62,16 +62,13 @@ class RunTracking:
         self._numbers = {**self._numbers, tracker: number}
         (self._folder / FILE).write_text(json.dumps(self._numbers), encoding="utf-8")
 
-    def _each(self, tell: Callable[[TrackingThread], None]) -> None:
-        for thread in self._threads:
-            tell(thread)
-
     def log(self, metrics: Mapping[str, float], step: int) -> None:
-        """Tell an iteration's figures, at an environment step."""
-        self._each(lambda thread: thread.log(metrics, step))
+        """Record an iteration's figures, at an environment step."""
+        for thread in self._threads:
+            thread.log(metrics, step)
 
     def finish(self, status: str, checkpoints: Sequence[Path] = ()) -> None:
-        """Tell the end: the checkpoints, the record, pictures and films."""
+        """End the run: keep its checkpoints, records, pictures and films."""
         films = [*self._folder.glob("**/*.mp4"), *(self._folder / "pictures").glob("*.png")]
         for thread in self._threads:
             for checkpoint in checkpoints:

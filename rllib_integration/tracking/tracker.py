@@ -1,4 +1,4 @@
-"""What keeps training runs, and a thread that hands records to it, so that training never waits for it."""
+"""The interface of experiment trackers, and a thread that feeds one, so that training never waits for it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from typing import Protocol
 from rllib_integration.annotations import Record, Settings
 from rllib_integration.errors import IntegrationError
 
-MOST_WAITING = 200  # records; those that come while so many wait are left out
-AT_THE_END = 20.0  # [s] that the end of a run waits for records that still wait
-_SILENT = 5  # failures in a row after which a tracker is left alone
+MOST_WAITING = 200  # queued records; further ones are dropped
+AT_THE_END = 20.0  # [s] that a run's end waits for queued records
+_MOST_FAILURES = 5  # in a row, after which records are dropped until the end
 
 
 class TrackingError(IntegrationError, RuntimeError):
-    """A run can't be tracked as asked for; the message is a sentence for the user."""
+    """A run can't be tracked; the message is a sentence for the user."""
 
 
 class Tracker(Protocol):
-    """Where runs are kept. All methods may take long and may fail; they are called from one thread."""
+    """An experiment tracker. Its methods may be slow and may fail; one thread calls them."""
 
     name: str
 
     def start(self, run: RunDescription) -> str:
-        """Begin a run, or continue it; returns its number."""
+        """Begin a run, or continue it; returns its id."""
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Record an iteration."""
@@ -41,14 +41,14 @@ class Tracker(Protocol):
 
 
 class RunDescription:
-    """What a tracker is told of a run at its start.
+    """A run's description for a tracker.
 
     Args:
-        name: Of the run.
-        folder: Where it is.
-        document: Its configuration.
+        name: Name of the run.
+        folder: Folder of the run.
+        document: Configuration of the run.
         tags: Facts about code, versions and machine, flat.
-        run_id: The tracker's number of the run, if it is continued.
+        run_id: The tracker's id of the run, if it is continued.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class RunDescription:
 
     @property
     def parameters(self) -> Record:
-        """The configuration as a flat tree; no value is left out."""
+        """The complete configuration as a flat tree."""
         return flat_tree(self.document)
 
 
@@ -75,17 +75,17 @@ def flat_tree(tree: object, above: str = "") -> Record:
 
 
 class TrackingThread:
-    """Hands records to a tracker in a thread of its own.
+    """Passes records to a tracker in a thread.
 
-    A tracker that fails or does not answer costs the run nothing but its records: what fails is told once, and what
-    comes while `most_waiting` records wait is dropped.
+    A tracker that fails or hangs does not affect the run: the first failure is reported, and records beyond
+    `most_waiting` are dropped.
 
     Args:
-        tracker: Where to.
-        run: What it is told at the start.
-        on_started: Called with the tracker's number of the run.
-        most_waiting: Records.
-        tell: Takes lines for the user.
+        tracker: The tracker.
+        run: The run's description.
+        on_started: Called with the tracker's id of the run.
+        most_waiting: Size of the queue.
+        tell: Called with lines for the user.
     """
 
     def __init__(
@@ -113,21 +113,21 @@ class TrackingThread:
         self._put(lambda: self._tracker.log(copy, step))
 
     def add_file(self, file: Path, folder: str = "") -> None:
-        """Keep a file or a folder with the run, as it is when its turn comes."""
+        """Keep a file or a folder with the run, in its state when it is processed."""
         self._put(lambda: self._tracker.add_file(file, folder) if file.exists() else None)
 
     def finish(self, status: str, patience: float = AT_THE_END) -> None:
-        """End the run, and wait for what waits, but not longer than some seconds."""
+        """End the run, and wait some seconds for queued records."""
         until = time.monotonic() + patience
         with contextlib.suppress(queue.Full):
             self._waiting.put(lambda: self._tracker.finish(status), timeout=patience)
         self._is_closing = True
         with contextlib.suppress(queue.Full):
-            self._waiting.put_nowait(lambda: None)  # wakes the thread where the queue was empty
+            self._waiting.put_nowait(lambda: None)  # wakes the thread if the queue is empty
         if not self._done.wait(max(0.0, until - time.monotonic())):
             self._say("late", f"{self._tracker.name} has not taken all records within {patience:.0f} s; some are lost.")
         elif self.dropped:
-            self._say("dropped", f"{self._tracker.name} was too slow for {self.dropped} records, which it lacks.")
+            self._say("dropped", f"{self._tracker.name} was too slow: {self.dropped} records are missing.")
 
     def _put(self, record: Callable[[], None]) -> None:
         try:
@@ -138,16 +138,14 @@ class TrackingThread:
     def _work(self) -> None:
         while not (self._is_closing and self._waiting.empty()):
             record = self._waiting.get()
-            if self._failures >= _SILENT and not self._is_closing:
+            if self._failures >= _MOST_FAILURES and not self._is_closing:
                 continue
             try:
                 record()
                 self._failures = 0
             except Exception as error:  # of any kind: the clients have many, and none may end the training
                 self._failures += 1
-                self._say(
-                    "failed", f"{self._tracker.name} fails, and training goes on without it: {_first_line(error)}"
-                )
+                self._say("failed", f"{self._tracker.name} fails; training continues without it: {_first_line(error)}")
                 if self._is_closing:
                     break
         self._done.set()

@@ -1,4 +1,4 @@
-"""Runs in Weights & Biases; with WANDB_MODE=offline in a folder, for `wandb sync` to send later."""
+"""Runs in Weights & Biases; with WANDB_MODE=offline in a folder, for a later `wandb sync`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeps CARLA's Traffic Manager to this machine: it listens on all interfaces, and takes commands from everybody."""
+"""Restricts CARLA's Traffic Manager to this machine: it listens on all interfaces, without authentication."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _FILTER = b"".join(
         (_LOAD, 0, 0, _DESTINATION),
         (_TO_X, 0, 0, 0),
         (_LOAD, 0, 0, _SOURCE),
-        (_JUMP_EQUAL_X, 2, 0, 0),  # this machine's, by one of its other addresses
+        (_JUMP_EQUAL_X, 2, 0, 0),  # source equals destination: sent by this machine
         (_LOAD_CONSTANT_AND, 0, 0, 0xFF000000),
         (_JUMP_EQUAL, 0, 1, 0x7F000000),  # 127.0.0.0/8
-        (_RETURN, 0, 0, 0xFFFFFFFF),  # taken
-        (_RETURN, 0, 0, 0),  # dropped
+        (_RETURN, 0, 0, 0xFFFFFFFF),  # accept
+        (_RETURN, 0, 0, 0),  # drop
     )
 )
 
 
 def confine_listening_sockets() -> None:
-    """Let every TCP socket on which this process listens hear packets of this machine alone.
+    """Let this process's listening TCP sockets accept packets of this machine only.
 
-    Connections that they accept have the same filter. The library that opened the sockets notices nothing.
+    Accepted connections inherit the filter. The library that opened the sockets needs no change.
 
     Raises:
         OSError: The system has no such filters.
@@ -54,7 +54,7 @@ def confine(listening: socket.socket) -> None:
 
 
 def _listening_sockets() -> Iterator[socket.socket]:
-    """This process's listening IPv4 sockets, as copies that are to be closed."""
+    """Duplicates of this process's listening IPv4 sockets; the caller closes them."""
     for name in os.listdir("/proc/self/fd"):
         try:
             descriptor = os.dup(int(name))

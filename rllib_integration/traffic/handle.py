@@ -1,10 +1,9 @@
 """Traffic around the hero, driven by CARLA's Traffic Manager in a process of its own.
 
-The Traffic Manager lives inside the client library. If its server dies, one of its threads throws and ends the
-whole process; it can lose a wake-up and wait for ever; and every Traffic Manager of a process runs at every
-`world.tick()` of that process, whichever server was ticked. A training worker can afford none of that, so
-vehicles and walkers belong to a small process beside it, which ticks the world while there is traffic. When
-that process fails, it is replaced together with its server.
+The Traffic Manager is part of the client library. If its server dies, one of its threads throws and ends the whole
+process. It can lose a wake-up and wait for ever. Every Traffic Manager of a process runs at every `world.tick()` of
+that process, whichever server is ticked. A helper process therefore owns vehicles and walkers, and ticks the world
+while there is traffic. If it fails, it is replaced together with its server.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from rllib_integration.processes.helper_process import HelperError, HelperProces
 from rllib_integration.servers import ServerError, ServerHangError
 
 _START_SECONDS = 30.0  # importing carla on a busy machine, connecting
-_SPARE_SECONDS = 1.0  # the process's own time-outs come first, with their messages
+_SPARE_SECONDS = 1.0  # so that the process's own time-outs come first, with their messages
 
 
 class TrafficError(ServerError):
@@ -36,13 +35,13 @@ class Traffic:
         tm_port: Port of the Traffic Manager.
         timeout: Seconds that the server may take to answer.
         log_path: File that takes the process's output; None discards it.
-        outlives: Seconds that the process may take, after its worker's end, to destroy what it has spawned; 0 where
-            the server ends with the worker.
+        outlives: Seconds that the process may take, after its worker's end, to destroy its actors; 0 if the server ends
+            with the worker.
 
     Attributes:
         vehicles: Actor ids of the vehicles.
         walkers: Actor ids of the walkers.
-        controllers: Actor ids of what makes them walk.
+        controllers: Actor ids of the walkers' AI controllers.
         helper: The process.
 
     Raises:
@@ -62,7 +61,7 @@ class Traffic:
         self.walkers: list[int] = []
         self.controllers: list[int] = []
         self._timeout = timeout
-        self._ticks_under_way = 0
+        self._ticks_pending = 0
         self._frame = 0
         arguments = [host, str(port), str(tm_port), str(timeout), str(outlives)]
         with _failures_of_traffic():
@@ -84,14 +83,14 @@ class Traffic:
         """Replace all traffic.
 
         Args:
-            seed: Decides blueprints, places and the Traffic Manager's behaviour.
+            seed: Determines blueprints, places and the Traffic Manager's behaviour.
             n_vehicles: Vehicles on autopilot.
             n_walkers: Walkers on the town's sidewalks.
             hybrid: Move cars far from the hero without physics.
             keep_clear: Places (x, y in metres) without vehicles within 8 m.
 
         Returns:
-            Sentences about what could not be had.
+            Sentences about vehicles and walkers that could not be spawned.
         """
         answer = self._ask(
             "spawn",
@@ -113,24 +112,24 @@ class Traffic:
             self.vehicles, self.walkers, self.controllers = [], [], []
 
     def tick(self) -> int:
-        """Tick the world and let the Traffic Manager decide; return the frame."""
+        """Tick the world and the Traffic Manager; return the frame."""
         self.settle()
         self.begin_ticks(1)
         return self.settle()
 
     def begin_ticks(self, count: int) -> None:
-        """Begin to tick so many times; `settle`, or the next command, waits for the end.
+        """Start `count` ticks; `settle`, or the next command, waits for their end.
 
-        A frame arrives at the worker before the Traffic Manager has decided what follows from it.
+        A frame reaches the worker before the Traffic Manager has processed it.
         """
         self._send("tick", count=count)
-        self._ticks_under_way = count
+        self._ticks_pending = count
 
     def settle(self) -> int:
-        """Wait until the traffic's process has nothing left to do; return the last frame that it ticked."""
-        if self._ticks_under_way:
-            seconds = (self._timeout + _SPARE_SECONDS) * self._ticks_under_way
-            self._ticks_under_way = 0
+        """Wait until the traffic's process is idle; return the last frame that it ticked."""
+        if self._ticks_pending:
+            seconds = (self._timeout + _SPARE_SECONDS) * self._ticks_pending
+            self._ticks_pending = 0
             self._frame = self._receive(seconds)["frame"]
         return self._frame
 
@@ -157,7 +156,7 @@ class Traffic:
 
 @contextlib.contextmanager
 def _failures_of_traffic() -> Iterator[None]:
-    """Raise as a failure of the server what the traffic's process fails of."""
+    """Raise failures of the traffic's process as failures of the server."""
     try:
         yield
     except HelperSilentError as error:
@@ -183,10 +182,10 @@ def main(arguments: Sequence[str]) -> None:
             for message in owner.messages():
                 owner.tell(getattr(actors, message["command"])(**message["arguments"]))
         if outlives:
-            # Here, too: no other thread runs while the client waits for a server with Python's lock in its hand.
+            # A timer signal: no other thread runs while the client waits for a server and holds the GIL.
             signal.setitimer(signal.ITIMER_REAL, outlives)
             actors.clear()
     except (RuntimeError, ValueError) as error:
         owner.tell({"error": str(error)})
-    # Not through the client's destructors: with a dead server they never return.
+    # Skip the client's destructors: with a dead server they never return.
     os._exit(0)

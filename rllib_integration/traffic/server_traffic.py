@@ -1,4 +1,4 @@
-"""Vehicles that the embedded server drives itself: no Traffic Manager decides about each frame."""
+"""Vehicles that the embedded server drives itself, without a Traffic Manager."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rllib_integration.tick_extension import SEEDS, driving_order
 from rllib_integration.traffic.vehicles import DrawnVehicles
 
 SPEED_SHARE = 1.0
-"""Of the speed limit, as the Traffic Manager's `global_percentage_speed_difference` of 0."""
+"""Share of the speed limit; corresponds to the Traffic Manager's `global_percentage_speed_difference` of 0."""
 
 DISTANCE = 2.5
-"""[m] To the vehicle ahead while standing."""
+"""Distance to the vehicle ahead at standstill [m]."""
 
 
 def spawn_driven(
@@ -23,31 +23,31 @@ def spawn_driven(
     """Spawn vehicles and have the server drive them (`docs/tick_extension.md`).
 
     Args:
-        client: Of an embedded server.
-        number: How many.
+        client: Client of an embedded server.
+        number: Number of vehicles.
         keep_clear: Places (x, y in metres) without vehicles within 8 m.
-        seed: Decides all about them; with a Traffic Manager it gives the same vehicles at the same places.
+        seed: Determines vehicles and places; a Traffic Manager's are the same for the same seed.
 
     Returns:
-        Their ids, and sentences about what could not be had.
+        Their ids, and sentences about vehicles that could not be spawned.
     """
     rng = np.random.default_rng(seed)
-    turns = int(rng.integers(2**31)) % SEEDS  # drawn first, as the traffic's process does
+    turn_seed = int(rng.integers(2**31)) % SEEDS  # drawn first, as in the traffic's process
     world = client.get_world()
     drawn = DrawnVehicles(world.get_map(), world.get_blueprint_library(), number, keep_clear, rng)
     answers = client.apply_batch_sync(drawn.commands, True) if drawn.commands else []
     vehicles, notes = drawn.spawned(answers)
-    order_driving(client, vehicles, turns)
+    order_driving(client, vehicles, turn_seed)
     return vehicles, notes
 
 
 def order_driving(client: carla.Client, vehicles: Sequence[int], seed: int) -> None:
-    """Have the server drive vehicles that are there, and no others.
+    """Let the server drive these vehicles, and no others.
 
     Args:
-        client: Of an embedded server that was started with `--skip-overtaken-frames`.
+        client: Client of an embedded server that was started with `--skip-overtaken-frames`.
         vehicles: Their ids.
-        seed: Decides where they turn, 0 <= seed < `tick_extension.SEEDS`.
+        seed: Determines where they turn, 0 <= seed < `tick_extension.SEEDS`.
     """
-    # Without waiting for an answer: else the client would hand the vehicles to a Traffic Manager.
+    # apply_batch_sync would register the vehicles with a Traffic Manager.
     client.apply_batch(driving_order(vehicles, seed, SPEED_SHARE, DISTANCE), False)

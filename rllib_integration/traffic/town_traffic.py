@@ -1,4 +1,4 @@
-"""The traffic of one environment's world: its process, its Traffic Manager and that one's port."""
+"""The traffic of one environment's world: its process, its Traffic Manager and the Traffic Manager's port."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from rllib_integration.traffic.server_traffic import spawn_driven
 
 logger = logging.getLogger(__name__)
 
-_managers_here: weakref.WeakSet[carla.TrafficManager] = weakref.WeakSet()
-"""Those that live in this process, synchronous with their worlds."""
+_local_managers: weakref.WeakSet[carla.TrafficManager] = weakref.WeakSet()
+"""The synchronous Traffic Managers of this process."""
 
 
 def _tick_without_managers() -> None:
-    """Else every tick of a forked process's clients would wait for managers whose threads are not there."""
-    for manager in _managers_here:
+    """Make managers asynchronous after a fork: their threads are gone, and each tick would wait for them."""
+    for manager in _local_managers:
         manager.set_synchronous_mode(False)
 
 
@@ -41,7 +41,7 @@ class TownTraffic:
     Attributes:
         process: The process that owns the traffic and ticks the world; None while there is none.
         driven: Ids of the vehicles that the server itself drives.
-        port: Of the Traffic Manager; 0 before the first.
+        port: Port of the Traffic Manager; 0 before the first.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -54,7 +54,7 @@ class TownTraffic:
 
     @property
     def has_manager(self) -> bool:
-        """Whether a handle on the Traffic Manager has been given out."""
+        """Whether `manager` has returned a handle on the Traffic Manager."""
         return self._manager is not None
 
     @property
@@ -65,7 +65,7 @@ class TownTraffic:
 
     @property
     def all_actors(self) -> list[int]:
-        """Ids of all that it has spawned, each after what is attached to it."""
+        """Ids of all spawned actors; controllers come before their walkers."""
         traffic = self.process
         others = [*traffic.controllers, *traffic.walkers, *traffic.vehicles] if traffic is not None else []
         return [*others, *self.driven]
@@ -85,8 +85,8 @@ class TownTraffic:
             n_vehicles: Vehicles on autopilot.
             n_walkers: Walkers on the sidewalks.
             hybrid: Move vehicles far from the hero without physics.
-            seed: Decides all about them.
-            keep_clear: Places, x and y in m, away from which vehicles begin.
+            seed: Determines blueprints, places and behaviour.
+            keep_clear: Places (x, y in metres) without vehicles within 8 m.
             in_server: Let the embedded server drive the vehicles, not a Traffic Manager.
 
         Raises:
@@ -96,7 +96,7 @@ class TownTraffic:
             self._spawn_driven(n_vehicles, keep_clear, seed)
             n_vehicles = 0
         if not (n_vehicles or n_walkers):
-            if self._manager is None:  # the handle on it fails without its process
+            if self._manager is None:  # a handle on the manager fails without its process
                 self.stop()
             return
         if self.process is None:
@@ -104,16 +104,16 @@ class TownTraffic:
         assert self.process is not None
         settings = (seed, n_vehicles, n_walkers, hybrid, keep_clear)
         notes = self._connection.call(self.process.spawn, *settings, timeout=self._connection.settings.load_timeout)
-        self._tell(notes)
+        self._log(notes)
 
     def _spawn_driven(self, number: int, keep_clear: Sequence[tuple[float, float]], seed: int) -> None:
         connection, client = self._connection, self._connection.client
         self.clear()
         seconds = connection.settings.load_timeout
         self.driven, notes = connection.call(spawn_driven, client, number, keep_clear, seed, timeout=seconds)
-        self._tell(notes)
+        self._log(notes)
 
-    def _tell(self, notes: Sequence[str]) -> None:
+    def _log(self, notes: Sequence[str]) -> None:
         assert self._connection.map is not None
         for note in notes:
             logger.warning("%s: %s", town_name(self._connection.map.name), note)
@@ -143,7 +143,7 @@ class TownTraffic:
         return True
 
     def settle(self) -> None:
-        """Wait until the Traffic Manager has decided what follows from the last frame.
+        """Wait until the Traffic Manager has processed the last frame.
 
         Raises:
             ServerError: The server or the process failed.
@@ -158,10 +158,10 @@ class TownTraffic:
             process.stop()
 
     def manager(self, rng: np.random.Generator) -> carla.TrafficManager:
-        """CARLA's Traffic Manager of this world: a handle on the one in the traffic's process, or else one made here.
+        """CARLA's Traffic Manager of this world: a handle on that of the traffic's process, else one in this process.
 
         Args:
-            rng: Draws the seed of one that is made here.
+            rng: Draws the seed of a manager in this process.
 
         Raises:
             ConfigError: The server drives the traffic.
@@ -178,7 +178,7 @@ class TownTraffic:
             self._manager = connection.call(client.get_trafficmanager, self.port)
             if self.process is None:
                 connection.call(self._manager.set_synchronous_mode, True)
-                _managers_here.add(self._manager)
+                _local_managers.add(self._manager)
                 connection.call(self._manager.set_random_device_seed, int(rng.integers(2**31)))
         return self._manager
 
@@ -188,7 +188,7 @@ class TownTraffic:
             self.port = self._lease.first
 
     def shut_down_manager(self) -> None:
-        """End a Traffic Manager that lives here.
+        """End a Traffic Manager in this process.
 
         Raises:
             ServerError: The server failed.
@@ -197,7 +197,7 @@ class TownTraffic:
             self._connection.call(self._manager.shut_down)
 
     def forget(self) -> None:
-        """Let go of a world that is lost, without asking its server for anything."""
+        """Release a lost world, without calls to its server."""
         self.stop()
         self._manager = None
         self.driven = []

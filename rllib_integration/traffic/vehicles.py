@@ -1,4 +1,4 @@
-"""Which vehicles the traffic has and where they begin, whoever drives them."""
+"""Draws the traffic's vehicles and their spawn points, with or without a Traffic Manager."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import carla
 import numpy as np
 
-_CLEARANCE = 8.0  # [m] around places that are kept clear
+_CLEARANCE = 8.0  # [m] of vehicles from the places of `keep_clear`
 
 
 class DrawnVehicles:
@@ -17,12 +17,12 @@ class DrawnVehicles:
     Args:
         town: The town's map.
         library: The server's blueprints.
-        number: How many.
+        number: Number of vehicles.
         keep_clear: Places (x, y in metres) without vehicles within 8 m.
         rng: Draws points, blueprints and colours.
 
     Attributes:
-        commands: `carla.command.SpawnActor`, at most as many as there are free points.
+        commands: `carla.command.SpawnActor`, at most one for each free point.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class DrawnVehicles:
         self._number, self._points = number, len(points)
 
     def spawned(self, answers: Sequence[Any]) -> tuple[list[int], list[str]]:
-        """Ids of the vehicles that the server's answers tell of, and a sentence if some are missing."""
+        """Ids of the vehicles in the server's responses, and a sentence if some are missing."""
         found = [answer.actor_id for answer in answers if not answer.error]
         if len(found) == self._number:
             return found, []

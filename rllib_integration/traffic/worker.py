@@ -12,16 +12,16 @@ from rllib_integration.annotations import Record
 from rllib_integration.traffic.confinement import confine_listening_sockets
 from rllib_integration.traffic.vehicles import DrawnVehicles
 
-_RUNNING_SHARE = 0.1  # of the walkers
-_CROSSING_SHARE = 0.1  # of the walkers that may cross the road anywhere
-_WALKER_ATTEMPTS = 5  # draws of a place on the sidewalk, per walker
-_THE_SPAWNED: Any = carla.command.FutureActor  # in a command after `SpawnActor`: the actor that it has spawned
+_RUNNING_SHARE = 0.1  # share of walkers that run
+_CROSSING_SHARE = 0.1  # share of walkers that may cross the road anywhere
+_WALKER_ATTEMPTS = 5  # draws of a place on the sidewalk for each walker
+_THE_SPAWNED: Any = carla.command.FutureActor  # the actor that the preceding `SpawnActor` spawns
 
 
 class TrafficActors:
     """All traffic of one server.
 
-    Each public method is a command of the worker and returns what it is answered.
+    Each public method is a command of the worker, and returns its answer.
     """
 
     def __init__(self, host: str, port: int, tm_port: int, timeout: float) -> None:
@@ -38,13 +38,13 @@ class TrafficActors:
         self._controllers: list[int] = []
 
     def tick(self, count: int = 1) -> Record:
-        """Tick the world, then the Traffic Manager, so many times."""
+        """Tick the world, then the Traffic Manager, `count` times."""
         for _ in range(count):
             frame = self._world.tick(self._timeout)
         return {"frame": frame}
 
     def clear(self) -> Record:
-        """Destroy all traffic; the world has forgotten it after the next tick."""
+        """Destroy all traffic; the world lists it until the next tick."""
         for controller in self._present_controllers():
             controller.stop()
         doomed = [*self._controllers, *self._walkers, *self._vehicles]
@@ -55,7 +55,7 @@ class TrafficActors:
     def spawn(
         self, seed: int, n_vehicles: int, n_walkers: int, hybrid: bool, keep_clear: Sequence[Sequence[float]]
     ) -> Record:
-        """Replace all traffic by new, drawn from a seed."""
+        """Replace all traffic; the seed determines the new."""
         if self._vehicles or self._walkers:
             self.clear()
             self._world.tick(self._timeout)
@@ -68,7 +68,7 @@ class TrafficActors:
         return {**actors, "notes": notes}
 
     def _direct_vehicles(self, seed: int, hybrid: bool) -> list[str]:
-        """Have a Traffic Manager. Not without vehicles: it costs time at every tick."""
+        """Set up the Traffic Manager; without vehicles there is none, as it costs time at every tick."""
         notes = []
         if self._manager is None:
             self._manager = self._client.get_trafficmanager(self._tm_port)
@@ -145,7 +145,7 @@ class TrafficActors:
 
 
 def _walking_speed(blueprint: carla.ActorBlueprint, rng: np.random.Generator) -> float:
-    """Metres a second: most walk, some run."""
+    """Speed [m/s]; most walk, some run."""
     if not blueprint.has_attribute("speed"):
         return 1.4
     values = [float(value) for value in blueprint.get_attribute("speed").recommended_values]

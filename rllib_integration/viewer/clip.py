@@ -1,4 +1,4 @@
-"""What was seen of a world, kept in memory: a stretch that plays from its beginning, bounded in time and size."""
+"""Messages of a world kept in memory: an episode from its beginning, or the last minutes, both bounded in size."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ SECONDS_KEPT = 120.0
 
 
 class Entry(NamedTuple):
-    """A message in its place.
+    """A message with its time.
 
     Attributes:
-        time: Simulated seconds of the newest frame when it came.
-        message: As packed.
+        time: Simulated time of the newest frame at its arrival [s].
+        message: The packed message.
     """
 
     time: float
@@ -25,14 +25,14 @@ class Entry(NamedTuple):
 
 
 class Clip:
-    """An episode, from its first frame on, for everybody who follows it.
+    """An episode from its first frame on, shared by all sessions that follow it.
 
     Attributes:
-        number: Of the episode.
-        entries: Its messages in order; they only grow.
-        ended: Whether nothing more will come.
+        number: Number of the episode.
+        entries: Its messages in order; append only.
+        ended: Whether it is complete.
         is_whole: Whether it begins with the episode's first frame.
-        full: Whether something had to be left out at its end.
+        full: Whether messages were dropped at its end.
     """
 
     def __init__(self, number: int, is_whole: bool) -> None:
@@ -44,10 +44,10 @@ class Clip:
         self._bytes = 0
 
     def add(self, time: float, message: bytes) -> None:
-        """Append a message; beyond the bounds only what is no picture, and beyond twice the bounds nothing."""
+        """Append a message; pictures and points are dropped beyond the bounds, all messages beyond twice the bounds."""
         size = self._bytes + len(message)
-        crowded = size > MOST_BYTES or len(self.entries) >= MOST_ENTRIES
-        if crowded and (message[0] in (Kind.PICTURE, Kind.POINTS) or size > 2 * MOST_BYTES):
+        is_over = size > MOST_BYTES or len(self.entries) >= MOST_ENTRIES
+        if is_over and (message[0] in (Kind.PICTURE, Kind.POINTS) or size > 2 * MOST_BYTES):
             self.full = True
             return
         self._bytes = size
@@ -55,17 +55,17 @@ class Clip:
 
 
 class Recent:
-    """The last two simulated minutes of what was shown of a world."""
+    """A world's messages of the last two simulated minutes."""
 
     def __init__(self) -> None:
         self._entries: deque[Entry] = deque()
         self._bytes = 0
 
     def add(self, time: float, message: bytes) -> None:
-        """Append a message, and forget what has become too old or too much."""
+        """Append a message, and drop the oldest beyond the bounds."""
         entries = self._entries
         if entries and time < entries[-1].time:
-            self.clear()  # another world's clock
+            self.clear()  # the clock of another world
         entries.append(Entry(time, message))
         self._bytes += len(message)
         while self._bytes > MOST_BYTES or len(entries) > MOST_ENTRIES or entries[0].time < time - SECONDS_KEPT:

@@ -33,15 +33,15 @@ def add_viewer_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the viewer."""
     parser.add_argument(
         "runs", nargs="*", metavar="RUN",
-        help=f"folders of runs, a folder that holds some, or names of runs in {DEFAULT_DIRECTORY} (default: those "
-        "runs, and what runs on this machine now)",
+        help=f"folders of runs, a folder that holds some, or names of runs in {DEFAULT_DIRECTORY} (default: all "
+        "of those, and all training on this machine)",
     )  # fmt: skip
     parser.add_argument(
         "--carla-port", type=int, action="append", default=[], metavar="PORT",
-        help="RPC port of a CARLA server, or of minicarla; may be given several times",
+        help="RPC port of a CARLA or minicarla server; can be repeated",
     )  # fmt: skip
     parser.add_argument(
-        "--carla-host", default="127.0.0.1", metavar="HOST", help="where these ports are (default: %(default)s)"
+        "--carla-host", default="127.0.0.1", metavar="HOST", help="host of these ports (default: %(default)s)"
     )
     parser.add_argument("--hero", metavar="ROLE", help="role name of the vehicle to follow (default: hero, ego, ...)")
     parser.add_argument(
@@ -49,12 +49,12 @@ def add_viewer_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--host", default="127.0.0.1", metavar="ADDRESS",
-        help="address to listen on (default: %(default)s); others than this machine's own need the printed token",
+        help="address to listen on (default: %(default)s); addresses other than loopback need the printed token",
     )  # fmt: skip
     parser.add_argument(
-        "--controls", action="store_true", help="let the page change worlds: weather, pause, step, driving"
+        "--controls", action="store_true", help="allow the page to change worlds: weather, pause, step, driving"
     )
-    parser.add_argument("--end-with", type=int, metavar="PID", help="end when this process, which started it, ends")
+    parser.add_argument("--end-with", type=int, metavar="PID", help="end together with this parent process")
 
 
 def run_viewer(arguments: argparse.Namespace) -> int:
@@ -63,7 +63,7 @@ def run_viewer(arguments: argparse.Namespace) -> int:
     if arguments.end_with is not None:
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != arguments.end_with:
-            return 0  # it ended before it could be asked for a signal
+            return 0  # it ended before the request for a signal
     try:
         asyncio.run(_serve(arguments))
     except ViewerError as error:
@@ -83,8 +83,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
     from rllib_integration.viewer.hub import Address, Hub
     from rllib_integration.viewer.web import ViewerApp
 
-    begins_later = arguments.end_with is not None
-    runs = [Path(text) if begins_later else find_run(text) for text in arguments.runs]
+    may_be_missing = arguments.end_with is not None  # the parent makes its run's folder later
+    runs = [Path(text) if may_be_missing else find_run(text) for text in arguments.runs]
     for port in arguments.carla_port:
         if not 1 <= port <= 65535:
             raise ViewerError(f"--carla-port {port}: a port is a number from 1 to 65535.")
@@ -98,17 +98,17 @@ async def _serve(arguments: argparse.Namespace) -> None:
     await runner.setup()
     try:
         await web.SockSite(runner, listener).start()
-        _tell_where(listener.getsockname()[1], arguments.host, guards.token if guards.needs_token else None)
-        await _told_to_end()
+        _print_address(listener.getsockname()[1], arguments.host, guards.token if guards.needs_token else None)
+        await _wait_for_signal()
     finally:
         await runner.cleanup()
 
 
 def find_run(text: str) -> Path:
-    """The folder that a user means: a path, or the name of a run in the usual folder of runs.
+    """The folder of a run: a path, or the name of a run in the default folder of runs.
 
     Raises:
-        ViewerError: There is neither.
+        ViewerError: There is no such folder.
     """
     given, usual = Path(text).expanduser(), Path(DEFAULT_DIRECTORY).expanduser()
     for folder in (given, usual / text):
@@ -118,7 +118,7 @@ def find_run(text: str) -> Path:
 
 
 def _listen(host: str, port: int | None) -> socket.socket:
-    """A listening socket; on a free port where none was asked for and the usual one is taken.
+    """A listening socket; without a given port, a free one if the default is taken.
 
     Raises:
         ViewerError: The port is taken, or the address is not this machine's.
@@ -136,7 +136,7 @@ def _listen(host: str, port: int | None) -> socket.socket:
     raise ViewerError(f"No port of {host} is free.")
 
 
-def _tell_where(port: int, host: str, token: str | None) -> None:
+def _print_address(port: int, host: str, token: str | None) -> None:
     fragment = f"#token={token}" if token else ""
     name = "localhost" if host in ("127.0.0.1", "::1", "localhost") else this_node() if host == "0.0.0.0" else host
     print(f"Viewer: http://{name}:{port}/{fragment}", flush=True)
@@ -147,7 +147,7 @@ def _tell_where(port: int, host: str, token: str | None) -> None:
             )
 
 
-async def _told_to_end() -> None:
+async def _wait_for_signal() -> None:
     """Wait for Ctrl-C or SIGTERM."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""What a person with controls may do to a world: its weather, standing still and single steps, and driving a car."""
+"""Changes to a world by a person with controls: weather, pause, single steps, and driving a car."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from rllib_integration.errors import IntegrationError
 
 WEATHERS = ("ClearNoon", "CloudyNoon", "WetNoon", "HardRainNoon", "SoftRainSunset", "ClearSunset", "ClearNight")
 _CAR = "vehicle.tesla.model3"
-_ROLES = ("hero", "person")  # the first one where no agent has it
+_ROLES = ("hero", "person")  # "person" if there is a hero already
 _PLACES_TRIED = 40
-_STEP_SECONDS = 0.05  # of a world that stands still, where it had no fixed ones
+_STEP_SECONDS = 0.05  # step of a paused world without a fixed one
 
 
 class ControlError(IntegrationError, RuntimeError):
-    """Something can't be done in this world; the message is a sentence for the user."""
+    """A change is not possible in this world; the message is a sentence for the user."""
 
 
 class Controls:
@@ -30,7 +30,7 @@ class Controls:
 
     def __init__(self, world: carla.World) -> None:
         self._world = world
-        self._before: carla.WorldSettings | None = None  # of a world that was told to stand still
+        self._before: carla.WorldSettings | None = None  # settings before a pause
         self._car: carla.Vehicle | None = None
 
     @property
@@ -39,14 +39,14 @@ class Controls:
         return self._car.id if self._car is not None else 0
 
     def do(self, wish: Mapping[str, Any]) -> None:
-        """Do what a browser asks for.
+        """Do a browser's request.
 
         Args:
-            wish: `weather`: one of `WEATHERS`; `pause`: whether the world stands still; `step`: anything, one tick of a
-                world that stands; `car`: whether there is one to drive; `drive`: throttle, steer, brake, reverse.
+            wish: `weather`: one of `WEATHERS`; `pause`: whether to pause the world; `step`: any value, one tick of a
+                paused world; `car`: whether to have a car; `drive`: its throttle, steer, brake, reverse.
 
         Raises:
-            ControlError: It can't be done here.
+            ControlError: The change is not possible.
             RuntimeError: The server failed.
         """
         if wish.get("weather") in WEATHERS:
@@ -60,20 +60,20 @@ class Controls:
         if "drive" in wish and self._car is not None:
             self._drive(wish["drive"])
 
-    def _pause(self, stands: bool) -> None:
-        before = self._before
-        if not stands and before is not None:
-            self._world.apply_settings(before)
-            self._before = None
-        if not stands or before is not None:
+    def _pause(self, is_paused: bool) -> None:
+        if is_paused == (self._before is not None):
             return
-        settings, goes_on = self._world.get_settings(), self._world.get_settings()
+        if self._before is not None:
+            self._world.apply_settings(self._before)
+            self._before = None
+            return
+        settings, before = self._world.get_settings(), self._world.get_settings()
         if settings.synchronous_mode:
             raise ControlError("Another program ticks this world, so it can't be paused here.")
         settings.synchronous_mode = True
         settings.fixed_delta_seconds = settings.fixed_delta_seconds or _STEP_SECONDS
         self._world.apply_settings(settings)
-        self._before = goes_on
+        self._before = before
 
     def _spawn(self) -> None:
         if self._car is not None and self._car.is_alive:
@@ -104,7 +104,7 @@ class Controls:
             )
 
     def leave(self) -> None:
-        """Take the car away, and let a world go on that stands still."""
+        """Remove the car, and end a pause."""
         car, self._car = self._car, None
         if car is not None and car.is_alive:
             car.destroy()

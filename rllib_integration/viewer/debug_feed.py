@@ -1,20 +1,20 @@
-"""What clients draw with CARLA's `world.debug`, as shapes for the page.
+"""Shapes that clients draw with CARLA's `world.debug`, for the page.
 
-A CARLA server draws these into its own window and tells nobody. The embedded server keeps them, and answers the one
-call that asks for them (`docs/tick_extension.md`). CARLA's client does not know that call, so it is made here: one
-MessagePack-RPC request at a time, on a connection of its own, whose answer is never waited for.
+A CARLA server draws these into its own window only. The embedded server keeps them, and returns them by a call of its
+own (`docs/tick_extension.md`), which CARLA's client does not have. This module makes the call on its own connection:
+one MessagePack-RPC request at a time, without blocking.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
-import math
 import socket
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import carla
 import msgpack
 import numpy as np
 from numpy.typing import NDArray
@@ -27,19 +27,19 @@ logger = logging.getLogger(__name__)
 LAYER = "world.debug"
 _TEXT_LAYER = "world.debug texts"
 _CALL = "minicarla_drawn_shapes"
-_REQUEST, _ANSWER = 0, 1
-_ONE_FRAME = 0.1  # [s] for which a shape of one frame shows
-_PIXELS_A_METRE = 100.0  # by which CARLA draws points, which are as large near as far
+_REQUEST, _RESPONSE = 0, 1
+_ONE_FRAME = 0.1  # [s] for which a shape of one frame is shown
+_PIXELS_A_METRE = 100.0  # of CARLA's points, whose size does not depend on the distance
 _SECONDS = 1.0
 _MOST_BYTES = 16 << 20
 _BARBS = ((-1.0, 0.0), (1.0, 0.0), (0.0, -1.0), (0.0, 1.0))
 
 
 class DebugFeed:
-    """Asks one embedded server for the shapes; says nothing of a server that has no such call.
+    """Requests the shapes of one embedded server; other servers have none.
 
     Args:
-        host: Of the server.
+        host: Host of the server.
         port: Its RPC port.
     """
 
@@ -54,11 +54,11 @@ class DebugFeed:
 
     @property
     def sockets(self) -> list[socket.socket]:
-        """What to wait for: readable when an answer has come; empty where none will come."""
+        """The socket to wait for, readable when a response has arrived; empty if none is expected."""
         return [self._connection] if self._connection is not None and self._waits else []
 
     def ask(self) -> None:
-        """Ask for what is new, unless an answer is still on its way."""
+        """Request new shapes, unless a response is still pending."""
         if self._connection is None or self._waits:
             return
         request = msgpack.packb([_REQUEST, next(self._numbers), _CALL, [[False], self._last]])
@@ -69,7 +69,7 @@ class DebugFeed:
             self._give_up(f"{error}")
 
     def read(self) -> list[bytes]:
-        """The messages of an answer that has come."""
+        """The messages of a response that has arrived."""
         if self._connection is None:
             return []
         try:
@@ -86,14 +86,14 @@ class DebugFeed:
 
     def _take(self, answer: Any) -> Iterator[bytes]:
         kind, _, failure, result = answer
-        if kind != _ANSWER or failure is not None or result[0][0] != 1:
-            self._give_up("it is no embedded server")
+        if kind != _RESPONSE or failure is not None or result[0][0] != 1:
+            self._give_up("this is not an embedded server")
             return
         self._waits = False
         if not self._has_begun:
             self._has_begun = True
             for layer in (LAYER, _TEXT_LAYER):
-                yield _clear(layer, None)  # of a connection before this one
+                yield _clear(layer, None)  # shapes of an earlier connection
         for number, *shape in result[0][1]:
             self._last = number
             yield shape_message(*shape)
@@ -103,7 +103,7 @@ class DebugFeed:
         self.close()
 
     def close(self) -> None:
-        """Ask no more. Twice is fine."""
+        """Close the connection. Twice is fine."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
@@ -112,7 +112,7 @@ class DebugFeed:
 def shape_message(
     elapsed: float, name: str, figures: Sequence[float], text: str, colour: Sequence[int], life: float
 ) -> bytes:
-    """A shape, or the end of all before it, as a painter's message; the arguments are as the server sends them."""
+    """A shape, or the removal of all shapes, as a painter's message; the arguments are those of the server."""
     if name == "clear":
         return _clear(_TEXT_LAYER if text == "texts" else LAYER, elapsed)
     head: Record = {
@@ -151,34 +151,20 @@ def _arrow(begin: NDArray[np.float64], end: NDArray[np.float64], size: float) ->
     """The shaft, and four strokes at its tip (m)."""
     along = end - begin
     along /= max(float(np.linalg.norm(along)), 1e-6)
-    aside = np.cross(along, (0.0, 0.0, 1.0))
-    aside = aside / np.linalg.norm(aside) if np.linalg.norm(aside) > 1e-6 else np.array((0.0, 1.0, 0.0))
-    above = np.cross(aside, along)
-    barbs = [np.stack([end, end - size * (along - 0.5 * (u * aside + v * above))]) for u, v in _BARBS]
+    sideways = np.cross(along, (0.0, 0.0, 1.0))
+    norm = float(np.linalg.norm(sideways))
+    sideways = sideways / norm if norm > 1e-6 else np.array((0.0, 1.0, 0.0))
+    up = np.cross(sideways, along)
+    barbs = [np.stack([end, end - size * (along - 0.5 * (u * sideways + v * up))]) for u, v in _BARBS]
     return [line.astype(np.float32) for line in (np.stack([begin, end]), *barbs)]
 
 
 def _edges(figures: NDArray[np.float64]) -> list[NDArray[np.float32]]:
     """The twelve edges of a box: centre, half sides (m), pitch, yaw, roll (degrees)."""
     centre, half_sides = figures[:3], figures[3:6]
-    turn = _rotation(*(math.radians(angle) for angle in figures[6:9]))
+    rotation = carla.Rotation(*(float(angle) for angle in figures[6:9]))
+    turn = np.array(carla.Transform(carla.Location(), rotation).get_matrix())[:3, :3]
     signs = np.array(list(itertools.product((-1.0, 1.0), repeat=3)))
     corners = centre + (signs * half_sides) @ turn.T
     pairs = [(a, b) for a in range(8) for b in range(a + 1, 8) if np.count_nonzero(signs[a] != signs[b]) == 1]
     return [corners[[a, b]].astype(np.float32) for a, b in pairs]
-
-
-def _rotation(pitch: float, yaw: float, roll: float) -> NDArray[np.float64]:
-    """CARLA's rotation (radians): columns are where x, y and z of the box point to."""
-    cp, sp, cy, sy, cr, sr = *_turn(pitch), *_turn(yaw), *_turn(roll)
-    return np.array(
-        [
-            [cp * cy, cy * sp * sr - sy * cr, -cy * sp * cr - sy * sr],
-            [cp * sy, sy * sp * sr + cy * cr, -sy * sp * cr + cy * sr],
-            [sp, -cp * sr, cp * cr],
-        ]
-    )
-
-
-def _turn(angle: float) -> tuple[float, float]:
-    return math.cos(angle), math.sin(angle)

@@ -1,4 +1,4 @@
-"""Where a run's policies drove and where they ended: of driving tests, of evaluations, of training's last episodes."""
+"""Tracks and ends of a run's episodes: of driving tests, evaluations, and the last of training."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 from rllib_integration.driving.evaluation import read_episodes
 
-_LARGEST_FILE = 32 << 20  # [bytes] of a driving test's result
+_LARGEST_FILE = 32 << 20  # [bytes], result of a driving test
 _MOST_TESTS = 12
-_MOST_TRACKS = 400  # of a town
-_MOST_PLACES = 600  # of an evaluation, or of training
+_MOST_TRACKS = 400  # in a town
+_MOST_PLACES = 600  # of an evaluation or of training
 _SMALLEST_FILE = 2
 
 
 def driving_tests(run: Path) -> list[dict[str, Any]]:
-    """The driving tests whose results lie in a run's folder, as `carla-rllib evaluate --output RUN/NAME` writes them.
+    """The driving tests in a run's folder, as written by `carla-rllib evaluate --output RUN/NAME`.
 
     Returns:
         For each: `name`; `best`, the best policy; `rows`, a summary of each policy and town; `towns`: town -> `tracks`
@@ -50,14 +50,14 @@ def _read_test(file: Path) -> dict[str, Any] | None:
                 tracks.append({**shown, "policy": episode["policy"]})
         return {"name": file.stem, "best": document.get("best"), "rows": document["summaries"], "towns": towns}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return None  # another program's file, or it is still being written
+        return None  # a file of another program, or an incomplete one
 
 
 def last_places(run: Path) -> dict[str, Any]:
-    """Where the last evaluation's episodes ended, or without one, training's last episodes.
+    """The ends of the last evaluation's episodes, or without an evaluation, of training's last episodes.
 
     Returns:
-        `of`: "evaluation" or "training"; `iteration` of an evaluation; `towns`: town -> what `driving_tests` has.
+        `of`: "evaluation" or "training"; `iteration` of an evaluation; `towns`: as for `driving_tests`.
     """
     episodes = _with_place(read_episodes(run / "evaluation.jsonl"))
     if episodes:

@@ -1,4 +1,4 @@
-"""What environments and painters write into their rings, as messages for the page."""
+"""Records of environments and painters, read from their rings, as messages for the page."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from rllib_integration.telemetry.ring import RingError, RingReader
 
 logger = logging.getLogger(__name__)
 
-_WATCH_SECONDS = 3.0  # for which a look into a ring keeps its writer telling
+_WATCH_SECONDS = 3.0  # for which a ring's writer goes on writing after a read
 
 
 class EnvFeed:
     """Reads the ring of one environment.
 
     Args:
-        path: Of the ring.
+        path: The ring's file.
 
     Raises:
-        RingError: It is no ring of this version.
+        RingError: The file is not a ring of this version.
         OSError: It can't be opened.
     """
 
@@ -32,21 +32,21 @@ class EnvFeed:
         self._ring = RingReader(path)
 
     def read(self, closely: bool) -> list[Record]:
-        """What the environment has told since the last call; goes on telling for some seconds."""
+        """Records since the last call; the environment goes on writing for some seconds."""
         self._ring.watch(_WATCH_SECONDS, closely)
         return self._ring.read()
 
     def ask_pace(self, factor: float) -> None:
-        """Ask for a pace for as long as this feed is read."""
+        """Request a pace while this feed is read."""
         self._ring.ask_pace(factor, _WATCH_SECONDS)
 
     def close(self) -> None:
-        """Let go of the ring."""
+        """Close the ring."""
         self._ring.close()
 
 
 def open_feed(path: Path) -> EnvFeed | None:
-    """A feed of a ring; None where there is none that can be read."""
+    """The feed of a ring; None if the ring can't be read."""
     try:
         return EnvFeed(path)
     except (OSError, ValueError):
@@ -60,7 +60,7 @@ class PaintFeed:
     """Reads the shapes of one painter.
 
     Args:
-        path: Of its ring.
+        path: The ring's file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -72,7 +72,7 @@ class PaintFeed:
         return [message for record in self._ring.read() if (message := paint_message(record)) is not None]
 
     def close(self) -> None:
-        """Let go of the ring."""
+        """Close the ring."""
         self._ring.close()
 
 

@@ -1,4 +1,4 @@
-"""Who may look, and who may do something: checks of the host, the origin and the token of every request."""
+"""Access control: checks of the host, the origin and the token of every request."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True)
 class Guards:
-    """What is asked of whom.
+    """The viewer's access rules.
 
     Attributes:
-        opened_wider: Whether others than this machine can reach the viewer.
+        opened_wider: Whether other machines can reach the viewer.
         controls: Whether worlds may be changed.
-        token: What those have to know who look from elsewhere, and all who change something.
+        token: Secret that other machines need to look, and every browser needs to change worlds.
     """
 
     opened_wider: bool
@@ -46,7 +46,7 @@ class Guards:
 
     @property
     def needs_token(self) -> bool:
-        """Whether the address that is printed has to carry the token."""
+        """Whether the printed address has to contain the token."""
         return self.opened_wider or self.controls
 
     def may_look(self, token: str | None) -> bool:
@@ -54,38 +54,35 @@ class Guards:
         return not self.opened_wider or self._is_right(token)
 
     def may_control(self, token: str | None) -> bool:
-        """Whether it may change worlds."""
+        """Whether a browser with this token may change worlds."""
         return self.controls and self._is_right(token)
 
     def _is_right(self, token: str | None) -> bool:
         return hmac.compare_digest((token or "").encode(), self.token.encode())
 
     def check_host(self, request: web.Request) -> None:
-        """Refuse requests that were meant for another name, which a hostile site may have pointed to this machine.
+        """Refuse requests to other host names: a hostile site may resolve its name to this machine (DNS rebinding).
 
         Raises:
-            web.HTTPForbidden: The name is not one of this machine's.
+            web.HTTPForbidden: The name is not this machine's.
         """
         name = urlsplit(f"//{request.host}").hostname or ""
-        if not (name in _LOOPBACK_NAMES or (self.opened_wider and self._may_be_ours(name))):
+        # A wider address may have any name; there the token protects the data.
+        if name not in _LOOPBACK_NAMES and not (self.opened_wider and name):
             raise web.HTTPForbidden(text="This viewer is reached as localhost.")
 
-    def _may_be_ours(self, name: str) -> bool:
-        # Whoever opens it wider has names of his own for the machine; what they see there is behind the token.
-        return bool(name)
-
     def check_origin(self, request: web.Request) -> None:
-        """Refuse a page of another site.
+        """Refuse requests from pages of other sites.
 
         Raises:
-            web.HTTPForbidden: It is one.
+            web.HTTPForbidden: The origin is another site.
         """
         origin = request.headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc != request.host:
             raise web.HTTPForbidden(text="Another site's page asked.")
 
     def check_token(self, request: web.Request) -> None:
-        """Refuse who may not look.
+        """Refuse requests that may not look.
 
         Raises:
             web.HTTPUnauthorized: The token is missing or wrong.
@@ -97,7 +94,7 @@ class Guards:
             )
 
     def middleware(self) -> Any:
-        """Checks every request, and has every answer carry its protection."""
+        """Checks every request, and adds the security headers to every response."""
 
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:

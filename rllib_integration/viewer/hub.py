@@ -169,7 +169,7 @@ class Hub:
     async def _poll(self) -> None:
         for source in self.sources:
             if source.is_watched:
-                source.poll(closely=True)
+                source.poll()
 
     async def _look_around(self) -> None:
         if not self.sessions:
@@ -189,7 +189,7 @@ class Hub:
         tiles = []
         for source in self.sources:
             if source.has_env and not source.is_watched:
-                source.poll(closely=False)
+                source.poll()
             if source.step:
                 names = ("e", "n", "p", "v", "r", "g", "end", "t")
                 step = {name: source.step.get(name) for name in names}

@@ -1,4 +1,4 @@
-"""Recorded episodes of runs and of the user's own folder: which there are, and keeping another one."""
+"""Recorded episodes of runs and of the user's own folder: listing, reading and writing."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rllib_integration.telemetry.town_mesh import load_town
 
 
 class Replays:
-    """The recorded episodes that a viewer offers, each under a number.
+    """The recorded episodes of a viewer, each under a number.
 
     Args:
-        own: Folder of episodes that belong to no run.
+        own: Folder of episodes without a run.
     """
 
     def __init__(self, own: Path) -> None:
@@ -28,11 +28,11 @@ class Replays:
         self._runs: Sequence[Path] = ()
 
     def look(self, runs: Sequence[Path]) -> bool:
-        """Look for files of these runs; whether there are others than at the last look."""
+        """Scan these runs' files; returns whether the list has changed since the last scan."""
         self._runs = runs
         found = {}
         for path in self._files():
-            with contextlib.suppress(FileNotFoundError):  # a run that goes on keeps only its newest
+            with contextlib.suppress(FileNotFoundError):  # a running training removes old episodes
                 found[path] = path.stat().st_mtime_ns
         changed = found.keys() != self._about.keys()
         self._about = {
@@ -49,7 +49,7 @@ class Replays:
             yield from sorted(folder.glob(f"[!.]*{SUFFIX}"))
 
     def listed(self) -> list[dict[str, Any]]:
-        """What there is, the newest first: `number`, `run`, `saved` (s since 1970) and what each says about itself."""
+        """The episodes, newest first: `number`, `run`, `saved` (s since 1970) and the description of each."""
         rows = [
             {**about, "number": self._numbers[path], "run": self._run_of(path), "saved": stamp / 1e9}
             for path, (stamp, about) in self._about.items()
@@ -61,7 +61,7 @@ class Replays:
         return None if path.parent == self.own else path.parent.parent.name
 
     def read(self, number: int) -> bytes | None:
-        """The file of a number, gzip; None if there is none."""
+        """The gzip file of a number; None if there is none."""
         path = self._paths.get(number)
         try:
             return path.read_bytes() if path is not None else None
@@ -69,7 +69,7 @@ class Replays:
             return None
 
     def keep(self, run: Path | None, about: Mapping[str, Any], messages: Sequence[bytes]) -> Path:
-        """Write an episode that a browser shows.
+        """Write an episode that a browser has shown.
 
         Raises:
             OSError: It can't be written.

@@ -1,4 +1,4 @@
-"""What a run's folder says, live or finished: curves, evaluations, checkpoints, configuration, log lines."""
+"""Contents of a run's folder, live or finished: curves, evaluations, checkpoints, configuration, log lines."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from rllib_integration.driving.evaluation import by_iteration, infractions_text,
 from rllib_integration.run_folder import best_checkpoint, checkpoints_in
 from rllib_integration.viewer.driving_maps import driving_tests, last_places
 
-_MOST_ROWS = 2000  # of a run's curves; beyond them every second one is left out
+_MOST_ROWS = 2000  # of a run's curves; beyond it, every second row is dropped
 _MOST_CURVES = 400
-_MOST_RUNS = 24  # whose curves are kept in memory
+_MOST_RUNS = 24  # with curves in memory
 _LOG_BYTES = 24_000
-_LARGEST_FILE = 1 << 20  # of those that are shown as text
+_LARGEST_FILE = 1 << 20  # [bytes] shown as text
 _STEPS = "num_env_steps_sampled_lifetime"
 _LOGS = ("error.log", "tensorboard.log", "native.log")
 _WATCHED_FILES = ("result.json", "evaluation.jsonl", "episodes.jsonl", "run.json", "config.yaml", "best", *_LOGS)
 
 
 class Curves:
-    """The figures of a run's iterations, read on from where the file ended at the last look.
+    """The figures of a run's iterations; each read continues at the end of the last one.
 
     Args:
         file: `result.json` of the run.
@@ -41,19 +41,19 @@ class Curves:
         self._identity = 0
 
     def read(self) -> dict[str, Any]:
-        """`steps`: environment steps of each row; `curves`: name -> value of each row, None where it has none."""
+        """`steps`: environment steps of each row; `curves`: name -> value of each row, None without a value."""
         try:
             status = self._file.stat()
         except OSError:
             return {"steps": [], "curves": {}}
         if status.st_ino != self._identity or status.st_size < self._offset:
-            self._forget()  # begun anew
+            self._forget()  # the file was replaced
             self._identity = status.st_ino
         with self._file.open("rb") as file:
             file.seek(self._offset)
             for line in file:
                 if not line.endswith(b"\n"):
-                    break  # it is still being written
+                    break  # an incomplete line
                 self._offset += len(line)
                 self._take(line)
         steps = [row.get(_STEPS, row.get("training_iteration", 0)) for row in self._rows]
@@ -76,7 +76,7 @@ class Curves:
 
 
 class RunRecords:
-    """The runs that a viewer shows, each under a number that stays."""
+    """The runs of a viewer, each under a constant number."""
 
     def __init__(self) -> None:
         self._numbers: dict[Path, int] = {}
@@ -92,7 +92,7 @@ class RunRecords:
         return next((run for run, own in self._numbers.items() if own == number), None)
 
     def changed(self, runs: Sequence[Path]) -> list[int]:
-        """Numbers of the runs whose files are others than at the last call; of those that are new to it, too."""
+        """Numbers of the runs that are new or have changed since the last call."""
         found = {run: _stamp(run) for run in runs}
         before, self._stamps = self._stamps, found
         return [self.number(run) for run in runs if before.get(run) != found[run]]
@@ -119,7 +119,7 @@ def _stamp(run: Path) -> tuple[int, ...]:
 
 
 def describe_run(run: Path) -> dict[str, Any]:
-    """What stands in a run's folder, beside its curves."""
+    """The contents of a run's folder, without its curves."""
     return {
         "name": run.name,
         "folder": str(run),
@@ -150,7 +150,7 @@ def _checkpoints(run: Path) -> list[dict[str, Any]]:
         try:
             rows.append({"name": path.name, "saved": path.stat().st_mtime, "best": is_best, "score": score})
         except OSError:
-            continue  # removed since
+            continue  # removed meanwhile
     return rows
 
 
@@ -159,7 +159,7 @@ def _evaluation(file: Path) -> list[dict[str, Any]]:
     try:
         episodes = read_episodes(file)
     except (OSError, ValueError):
-        return []  # its last line is still being written
+        return []  # the last line is incomplete
     rows = []
     for iteration, group in by_iteration(episodes).items():
         for town in sorted({str(episode.get("town") or "-") for episode in group}):

@@ -1,7 +1,7 @@
-"""What a world's sensors send, as messages for the page: pictures, points and events.
+"""Data of a world's sensors as messages for the page: pictures, points and events.
 
-Only sensors that somebody looks at are listened to, because a simulator works for every listener. Messages are drawn
-in a thread of their own, the newest of each sensor at most a few times a second; what comes in between is dropped.
+The feed listens only to sensors that a browser shows, because a simulator works for every listener. A thread encodes
+the newest data of each sensor, at most 15 times a second; data in between are dropped.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ logger = logging.getLogger(__name__)
 PICTURES_A_SECOND = 15.0
 _POINT_UNIT = 0.02  # [m]
 _MOST_POINTS = 60_000
-_WHOLE_TURN = 0.95  # share of a turn in one message from which on nothing has to be gathered
+_WHOLE_TURN = 0.95  # share of a turn in one message that counts as a whole turn
 _DVS_EVENT = np.dtype([("x", "<u2"), ("y", "<u2"), ("t", "<i8"), ("pol", "?")])
 _CONVERTERS = {
     "sensor.camera.depth": carla.ColorConverter.LogarithmicDepth,
     "sensor.camera.semantic_segmentation": carla.ColorConverter.CityScapesPalette,
 }
 _SHARP = ("sensor.camera.semantic_segmentation", "sensor.camera.instance_segmentation", "sensor.camera.dvs")
-"""Pictures of few colours with sharp edges: PNG is smaller than JPEG, and keeps the labels' colours."""
+"""Cameras with few colours and sharp edges: PNG is smaller than JPEG, and keeps the labels' colours."""
 
 
 class SensorFeed:
@@ -55,7 +55,7 @@ class SensorFeed:
         self._thread.start()
 
     def listen(self, sensors: Collection[carla.Sensor]) -> None:
-        """Listen to these and to no others."""
+        """Listen to these sensors only."""
         wanted = {sensor.id: sensor for sensor in sensors}
         for number in self._listening.keys() - wanted.keys():
             self._stop(number)
@@ -113,7 +113,7 @@ class SensorFeed:
                     for message in self._messages(sensor, newest[number]):
                         self._tell(message)
                 except (ValueError, RuntimeError, cv2.error) as error:
-                    logger.warning("What %s %d sent can't be shown: %s", sensor.type_id, number, error)
+                    logger.warning("Data of %s %d can't be shown: %s", sensor.type_id, number, error)
             with self._news:
                 self._news.wait_for(lambda: self._ended, 1.0 / PICTURES_A_SECOND)
 
@@ -130,7 +130,7 @@ class SensorFeed:
         return [pack(Kind.EVENT, _reading(sensor, data))]
 
     def _lidar(self, sensor: carla.Sensor, parts: list[carla.LidarMeasurement]) -> bytes:
-        """The points of the last turn, gathered where one message holds a part of it."""
+        """The points of the last turn, from several messages if each holds a part of it."""
         newest = parts[-1]
         is_semantic = sensor.type_id.endswith("semantic")
         seconds = 1.0 / max(float(sensor.attributes.get("rotation_frequency", 10.0)), 0.1)
@@ -187,7 +187,7 @@ def _radar(sensor: carla.Sensor, data: carla.RadarMeasurement) -> bytes:
 
 
 def _points_message(sensor: carla.Sensor, data: Any, points: NDArray[np.float32], style: str) -> bytes:
-    """`int16 (n, 3)` places in hundredths of 2 m from the sensor, `int16 (n,)` what colours them, in hundredths."""
+    """`int16 (n, 3)` offsets from the sensor in units of 2 cm, `int16 (n,)` values for the colour, in hundredths."""
     if len(points) > _MOST_POINTS:
         points = points[np.linspace(0, len(points) - 1, _MOST_POINTS).astype(np.intp)]
     place = data.transform.location
@@ -205,7 +205,7 @@ def _points_message(sensor: carla.Sensor, data: Any, points: NDArray[np.float32]
 
 
 def _event(sensor: carla.Sensor, data: Any) -> Record:
-    """What happened, in words and figures."""
+    """An event in words and figures."""
     head: Record = {"sensor": sensor.id, "f": data.frame, "t": round(data.timestamp, 3)}
     if sensor.type_id == "sensor.other.lane_invasion":
         markings = sorted({str(marking.type) for marking in data.crossed_lane_markings})
@@ -226,7 +226,7 @@ def _words(name: str) -> str:
 
 
 def _reading(sensor: carla.Sensor, data: Any) -> Record:
-    """The figures of a sensor that sends nothing to draw."""
+    """The figures of a sensor without pictures or points."""
     head: Record = {"sensor": sensor.id, "f": data.frame, "t": round(data.timestamp, 3), "what": "reading"}
     if isinstance(data, carla.GnssMeasurement):
         return {**head, "text": f"{data.latitude:.6f}°, {data.longitude:.6f}°, {data.altitude:.1f} m"}

@@ -1,7 +1,7 @@
-"""One browser: what it looks at, and what is still to be sent to it.
+"""One browser: the world that it shows, and the messages to send to it.
 
-A slow browser delays nobody: of what is new it gets the newest when it has taken the last, and a clip as fast as it
-can. What it must not miss waits in a short queue; when that overflows, it begins anew.
+A slow browser delays no other: it gets the newest of live messages when it has received the last ones, and clips at its
+own speed. Messages that it must not miss wait in a short queue; if the queue overflows, the session starts again.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_QUEUE = 4000
 _MOST_WISHES = 32
-_WAY_POINTS = 80  # of an episode's way, for its tile
+_TRACK_POINTS = 80  # of an episode's track, for its tile
 
 
 class Session:
     """A browser's socket.
 
     Args:
-        socket: As it was accepted.
+        socket: The accepted socket.
 
     Attributes:
-        source: What it looks at.
+        source: The world that it shows.
         shows_tiles: Whether it shows all environments in brief.
         may_control: Whether it may change a world.
     """
@@ -52,18 +52,18 @@ class Session:
         self._queue: deque[bytes] = deque()
         self._newest: dict[str, bytes] = {}
         self._clip: Clip | None = None
-        self._played: deque[Clip] = deque(maxlen=2)  # the browser shows one while it gets the next one
+        self._played: deque[Clip] = deque(maxlen=2)  # the browser shows one while it receives the next
         self._cursor = 0
         self._told_end = False
         self._woken = asyncio.Event()
 
-    # As a source sees it
+    # For its source
 
     def tell(self, message: bytes) -> None:
         self._queue.append(message)
         self._woken.set()
         if len(self._queue) > _LONGEST_QUEUE and self.source is not None:
-            logger.info("A browser is too slow; it begins anew.")
+            logger.info("A browser is too slow; its session starts again.")
             self._queue.clear()
             self.watch(self.source, self.follows)
 
@@ -80,10 +80,10 @@ class Session:
         if self._clip is not None:
             self._woken.set()
 
-    # What the browser wants
+    # The browser's commands
 
     def watch(self, source: Source | None, follow: bool) -> None:
-        """Look at a world, or at none."""
+        """Show a world, or none."""
         if self.source is not None:
             self.source.leave(self)
         self._queue.clear()
@@ -99,7 +99,7 @@ class Session:
             source.join(self)
 
     def note(self, wishes: Record) -> None:
-        """Take over what it shows now."""
+        """Update the browser's selection."""
         if "listen" in wishes:
             self.listens_to = _numbers(wishes["listen"])
         if "select" in wishes:
@@ -112,16 +112,16 @@ class Session:
             self.source.note_wishes()
 
     def ask_next(self, seen: int) -> None:
-        """Ask for another episode than the one just seen."""
+        """Request another episode than the one just seen."""
         if self.source is not None and self.follows:
             self._clip = None
             self.source.ask_next(self, seen)
 
     def seen(self, number: int | None) -> tuple[dict[str, Any], list[bytes]] | None:
-        """What this browser shows: what it is, and its messages from an introduction on; None if there is nothing.
+        """The shown episode: its description, and its messages from an introduction on; None if there is none.
 
         Args:
-            number: Of the episode, where it follows.
+            number: Number of the episode, if the browser follows an environment.
         """
         source = self.source
         if source is None:
@@ -145,7 +145,7 @@ class Session:
             self._woken.clear()
             while (message := self._next()) is not None:
                 self.bytes_sent += len(message)
-                await self.socket.send_bytes(message)  # returns when the browser has taken most of it
+                await self.socket.send_bytes(message)  # returns when the browser has received most of it
 
     def _next(self) -> bytes | None:
         if self._queue:
@@ -165,7 +165,7 @@ class Session:
 
 
 def _beginning(number: int | None, is_whole: bool, source: int | None = None, follows: bool | None = None) -> bytes:
-    """Tells a browser that what follows is another stretch than what it has."""
+    """Announces that the next messages belong to another episode or world."""
     head: Record = {"begins": number, "whole": is_whole}
     if source is not None:
         head |= {"source": source, "follow": follows}
@@ -185,7 +185,7 @@ def outcome_of(messages: Iterable[bytes]) -> dict[str, Any]:
             about |= {"end": step.get("end", ""), "steps": step["n"], "return": step["g"], "metrics": step.get("m", {})}
             if "p" in step:
                 way.append(step["p"][:2])
-    every = max(1, len(way) // _WAY_POINTS)
+    every = max(1, len(way) // _TRACK_POINTS)
     return {**about, "way": way[::every]}
 
 
@@ -194,7 +194,7 @@ def _numbers(given: Any) -> set[int]:
 
 
 async def read_commands(session: Session, obey: Any) -> None:
-    """Hand every command of a browser over until its socket closes; what is no command closes it."""
+    """Run a browser's commands until its socket closes; an invalid command closes it."""
     async for message in session.socket:
         if message.type != WSMsgType.TEXT:
             continue
@@ -204,6 +204,6 @@ async def read_commands(session: Session, obey: Any) -> None:
                 raise ValueError("a command has to be an object")
             await obey(session, command)
         except (ValueError, TypeError, KeyError) as error:
-            logger.warning("A browser sent what is no command: %s", error)
-            await session.socket.close(code=1003, message=b"This is no command.")
+            logger.warning("A browser sent an invalid command: %s", error)
+            await session.socket.close(code=1003, message=b"The command is invalid.")
             return

@@ -172,13 +172,10 @@ class Source:
 
     def note_wishes(self) -> None:
         """Have the world's process do what the browsers want now."""
-        capturing = self._is_capturing() or any(viewer.waits_for is not None for viewer in self._viewers)
-        capturing |= time.monotonic() < self._eager_until
-        newest = any(not viewer.follows for viewer in self._viewers)
         shows = "nothing"
-        if self._viewers and (newest or not self.has_env):
+        if self._viewers and (self._is_seen_now() or not self.has_env):
             shows = "newest"
-        if capturing and self.has_env:
+        if self._wants_all() and self.has_env:
             shows = "all"
         if self._link is not None:
             listens = sorted({number for viewer in self._viewers for number in viewer.listens_to})
@@ -200,6 +197,15 @@ class Source:
         elif "drive" in wish and self._driver is not viewer:
             return
         self.command({"control": wish})
+
+    def _is_seen_now(self) -> bool:
+        """Whether a browser shows what happens now, and not an episode that has been captured."""
+        return any(not viewer.follows for viewer in self._viewers)
+
+    def _wants_all(self) -> bool:
+        """Whether an episode is captured, or is to be as soon as one begins."""
+        is_waited_for = any(viewer.waits_for is not None for viewer in self._viewers)
+        return self._is_capturing() or is_waited_for or time.monotonic() < self._eager_until
 
     def _is_capturing(self) -> bool:
         return self.clip is not None and not self.clip.ended
@@ -395,11 +401,10 @@ class Source:
 
     # What the environment says
 
-    def poll(self, closely: bool) -> None:
+    def poll(self) -> None:
         """Read the rings of the environment and of those who paint.
 
-        Args:
-            closely: Whether every step is wanted, or only a few to tell what it does.
+        While nobody sees what happens now, the environment tells only a few of its steps.
         """
         self._poll_painters()
         feed = self._open_feed()
@@ -408,7 +413,7 @@ class Source:
         if self._driver is not None:
             feed.ask_pace(1.0)  # nobody could drive among cars that are many times faster than life
         wanted = {name for viewer in self._viewers for name in viewer.pictures}
-        for record in feed.read(closely):
+        for record in feed.read(self._is_seen_now() or self._wants_all()):
             message = message_of(record, wanted)
             if message is None:
                 continue

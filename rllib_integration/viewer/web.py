@@ -29,7 +29,7 @@ PAGE = Path(__file__).with_name("page")
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 _FRESH = {"Cache-Control": "no-store"}
 _HELLO_SECONDS = 20.0
-_SEND_BUFFER = 1 << 18  # [bytes] that the system keeps for a browser which does not take them
+_SEND_BUFFER = 1 << 18  # [bytes] that the system keeps for a slow browser
 _WRONG_TOKEN = 4401
 _LARGEST_COMMAND = 1 << 16
 
@@ -37,7 +37,7 @@ Command = Callable[[Session, Record], Awaitable[None]]
 
 
 class PageFile(NamedTuple):
-    """A file of the page, as it is sent."""
+    """A file of the page, ready to be sent."""
 
     body: bytes
     compressed: bytes
@@ -46,16 +46,16 @@ class PageFile(NamedTuple):
 
 
 def page_files(folder: Path = PAGE) -> dict[str, PageFile]:
-    """All files of the page by their addresses, so that no request ever names a path."""
+    """All files of the page by their addresses; requests never contain paths."""
     files = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.name.startswith("."):
             body = path.read_bytes()
             kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
             kind = {".js": "text/javascript", ".woff2": "font/woff2"}.get(path.suffix, kind)
-            squeezed = body if path.suffix == ".woff2" else gzip.compress(body, 6, mtime=0)
+            compressed = body if path.suffix == ".woff2" else gzip.compress(body, 6, mtime=0)
             tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-            files["/" + path.relative_to(folder).as_posix()] = PageFile(body, squeezed, kind, tag)
+            files["/" + path.relative_to(folder).as_posix()] = PageFile(body, compressed, kind, tag)
     files["/"] = files["/index.html"]
     return files
 
@@ -64,8 +64,8 @@ class ViewerApp:
     """The server's application.
 
     Args:
-        hub: What can be watched.
-        guards: Who may do what.
+        hub: The worlds and runs.
+        guards: The access rules.
     """
 
     def __init__(self, hub: Hub, guards: Guards) -> None:
@@ -104,16 +104,16 @@ class ViewerApp:
         headers = {"Cache-Control": "no-cache", "ETag": file.tag, "Vary": "Accept-Encoding"}
         if request.headers.get("If-None-Match") == file.tag:
             return web.Response(status=304, headers=headers)
-        squeeze = file.compressed is not file.body and "gzip" in request.headers.get("Accept-Encoding", "")
-        if squeeze:
+        compress = file.compressed is not file.body and "gzip" in request.headers.get("Accept-Encoding", "")
+        if compress:
             headers["Content-Encoding"] = "gzip"
-        return web.Response(body=file.compressed if squeeze else file.body, content_type=file.kind, headers=headers)
+        return web.Response(body=file.compressed if compress else file.body, content_type=file.kind, headers=headers)
 
     async def _town(self, request: web.Request) -> web.Response:
         self.guards.check_token(request)
         body = load_town(request.match_info["key"])
         if body is None:
-            raise web.HTTPNotFound(text="This town is not known here.")
+            raise web.HTTPNotFound(text="There is no such town.")
         headers = {**_IMMUTABLE, "Content-Encoding": "deflate"}
         return web.Response(body=body, content_type="application/octet-stream", headers=headers)
 
@@ -121,7 +121,7 @@ class ViewerApp:
         self.guards.check_token(request)
         run = self.hub.records.run(int(request.match_info["number"]))
         if run is None:
-            raise web.HTTPNotFound(text="This run is not there any more.")
+            raise web.HTTPNotFound(text="This run no longer exists.")
         return run
 
     async def _run(self, request: web.Request) -> web.Response:
@@ -140,7 +140,7 @@ class ViewerApp:
         self.guards.check_token(request)
         body = await asyncio.to_thread(self.hub.replays.read, int(request.match_info["number"]))
         if body is None:
-            raise web.HTTPNotFound(text="This episode is not there any more.")
+            raise web.HTTPNotFound(text="This episode no longer exists.")
         headers = {**_FRESH, "Content-Encoding": "gzip"}
         return web.Response(body=body, content_type="application/octet-stream", headers=headers)
 
@@ -154,7 +154,7 @@ class ViewerApp:
             greeting = await asyncio.wait_for(socket.receive_json(), _HELLO_SECONDS)
             token = greeting.get("token") if isinstance(greeting, dict) else None
         except (asyncio.TimeoutError, TypeError, ValueError):
-            await socket.close(code=1002, message=b"Nothing was said.")
+            await socket.close(code=1002, message=b"There was no greeting.")
             return socket
         if not self.guards.may_look(token):
             await socket.close(code=_WRONG_TOKEN, message=b"The token is wrong.")
@@ -213,7 +213,7 @@ class ViewerApp:
 
 
 def _bound_buffer(request: web.Request) -> None:
-    """Have the system keep little for a browser that stands still, or it would see the past when it goes on."""
+    """Limit the system's send buffer: a browser that pauses would else show old frames when it resumes."""
     if request.transport is not None:
         connection = request.transport.get_extra_info("socket")
         if connection is not None:

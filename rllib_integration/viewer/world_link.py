@@ -1,4 +1,4 @@
-"""The viewer's end of a world's process: starts it, hears it, and starts another one when it has ended."""
+"""The viewer's end of a world's process: starts it, receives its messages, and replaces it when it has ended."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rllib_integration.viewer.world_process import LEAVE_SECONDS, LENGTH
 logger = logging.getLogger(__name__)
 
 _MODULE = "rllib_integration.viewer.world_process"
-_PAUSES = (0.2, 1.0, 2.0, 5.0)  # [s] before another process, after the first, second, ... one that lived shortly
-_LONG_LIFE = 10.0  # [s] after which a process counts as one that worked
+_PAUSES = (0.2, 1.0, 2.0, 5.0)  # [s] before the next process, after 1, 2, ... short-lived ones in a row
+_LONG_LIFE = 10.0  # [s] of a process that is not short-lived
 _LARGEST = 1 << 28
 
 
@@ -25,7 +25,7 @@ class WorldLink:
     """Keeps one process watching one simulator, from `start` to `stop`.
 
     Args:
-        host: Of the simulator.
+        host: Host of the simulator.
         port: Its RPC port.
         hero_roles: Role names of the vehicle to follow.
         hear: Called with each message.
@@ -40,7 +40,7 @@ class WorldLink:
         self._wishes: Record = {}
 
     def start(self) -> None:
-        """Begin to watch; does nothing while it does."""
+        """Begin to watch. Twice is fine."""
         if self._task is None:
             self._task = asyncio.create_task(self._keep_watching())
 
@@ -53,18 +53,18 @@ class WorldLink:
                 await task
 
     def wish(self, **wishes: object) -> None:
-        """Say what is to be told from now on, also by the process's successors."""
+        """Set which messages the process and its successors send."""
         changed = {name: value for name, value in wishes.items() if self._wishes.get(name) != value}
         self._wishes |= changed
         if changed:
             self.command(changed)
 
     def repeat_wishes(self) -> None:
-        """Say all of it again, to a process that has just met its world."""
+        """Send all wishes again, to a process that has just connected to its world."""
         self.command(self._wishes)
 
     def command(self, command: Record) -> None:
-        """Have the process do something; nothing happens while there is none."""
+        """Send a command to the process, if there is one."""
         if self._writer is not None and command:
             body = json.dumps(command).encode()
             self._writer.write(LENGTH.pack(len(body)) + body)
@@ -78,7 +78,7 @@ class WorldLink:
             await asyncio.sleep(_PAUSES[min(short_lives, len(_PAUSES)) - 1] if short_lives else _PAUSES[0])
 
     async def _watch_once(self) -> None:
-        """The life of one process."""
+        """Run one process until it ends."""
         called = f"The process that watches {self.host}:{self.port}"
         helper = HelperProcess(_MODULE, [json.dumps(self._options)], called, shows_errors=True)
         try:

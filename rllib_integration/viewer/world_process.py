@@ -1,10 +1,10 @@
 """Watches one simulator, as a `HelperProcess` of the viewer.
 
-A passive `carla` client: it never ticks and changes nothing, unless it is told to by somebody with controls. It is a
-process of its own because the client may abort its process, which must not take the viewer along; and because a
-client whose server or world has gone is best forgotten with all of its threads. The viewer starts another one.
+A passive `carla` client: it never ticks or changes a world, unless a user with controls does. It is a separate process
+for two reasons: the client may abort its process, and a client of a lost server is best ended with all of its threads.
+The viewer then starts another process.
 
-Over the socket come commands, `u32 length` and JSON, and messages go, `u32 length` and a message.
+The socket carries commands to it, `u32 length` and JSON, and messages from it, `u32 length` and a message.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from rllib_integration.viewer.sensor_feed import SensorFeed
 logger = logging.getLogger(__name__)
 
 LENGTH = struct.Struct("<I")
-FRAMES_A_SECOND = 20.0  # at most, unless every frame is asked for
-_SHAPE_SECONDS = 0.1  # between two questions what was drawn
-_CHECK_SECONDS = 1.0  # between two questions whether server and world are still there
-_ANSWER_SECONDS = 10.0  # that the server may take for an answer; on a busy machine it takes some
+FRAMES_A_SECOND = 20.0  # at most, unless every frame is requested
+_SHAPE_SECONDS = 0.1  # between two requests for drawn shapes
+_CHECK_SECONDS = 1.0  # between two checks of server and world
+_ANSWER_SECONDS = 10.0  # time-out of the server's answers; generous, for busy machines
 _PROBE_SECONDS = 1.0
 _TOWN_SECONDS = 60.0
 LEAVE_SECONDS = 3.0
-"""That it may take, once the viewer has gone, to leave the world as it was."""
+"""Time that it may take, after the viewer's end, to undo its changes to the world."""
 
 
 class _AnotherWorldError(IntegrationError, RuntimeError):
@@ -56,8 +56,8 @@ class WorldProcess:
     """The process's work.
 
     Args:
-        connection: To the viewer.
-        host: Of the simulator.
+        connection: Socket to the viewer.
+        host: Host of the simulator.
         port: Its RPC port.
         hero_roles: Role names of the vehicle to follow.
     """
@@ -71,14 +71,14 @@ class WorldProcess:
         self._shows = "nothing"  # or "newest", or "all"
         self._listens_to: list[int] = []
         self._last_frame = -1
-        self._met = 0  # id of the world that is watched
+        self._world_id = 0  # of the watched world
         self._is_replaced = False
         self._callback: int | None = None
         self._weather: dict[str, float] | None = None
         self._debug_feed: DebugFeed | None = None
 
     def run(self) -> None:
-        """Work until the viewer, the server or the world is gone."""
+        """Work until the viewer, the server or the world ends."""
         self._tell_state("connecting")
         self._await_port()
         try:
@@ -88,7 +88,7 @@ class WorldProcess:
                     self._look()
                 except _AnotherWorldError:
                     if self._listens_to:
-                        raise  # sensors that have gone with their world are best forgotten with this process
+                        raise  # sensors of a lost world are best ended with this process
                     self._tell_state("connecting")
                     self._meet(self._version)
         except RuntimeError as error:
@@ -103,7 +103,7 @@ class WorldProcess:
         self._tell(pack(Kind.STATE, {"state": state, "host": self._host, "port": self._port, "reason": text}))
 
     def _await_port(self) -> None:
-        """Wait until something listens: a client of a server that is not there would wait, and say so on stderr."""
+        """Wait until the port is open: without a server, a client would block and write to stderr."""
         while True:
             with contextlib.suppress(OSError), socket.create_connection((self._host, self._port), _PROBE_SECONDS):
                 return
@@ -127,10 +127,10 @@ class WorldProcess:
         self._meet(version)
 
     def _meet(self, version: str) -> None:
-        """Tell about the server's world; nothing of the last one is kept."""
+        """Describe the server's world to the viewer, and drop everything of the last world."""
         self._client.set_timeout(_TOWN_SECONDS)
         self._world = self._client.get_world()
-        self._met = self._world.id
+        self._world_id = self._world.id
         if self._callback is not None:
             self._world.remove_on_tick(self._callback)
             self._callback = None
@@ -159,12 +159,12 @@ class WorldProcess:
         self._checked = time.monotonic()
 
     def _rest(self) -> NoReturn:
-        """Nothing can be done here: stay, so that no other process is started for the same answer."""
+        """Stay idle: a new process would have the same result."""
         while True:
             self._take_commands(60.0)
 
     def _look(self) -> None:
-        """One round: commands, the newest frame, and now and then whether all is as it was."""
+        """One round: commands, the newest frame, and at times a check of server and world."""
         began = time.monotonic()
         if self._is_replaced or began - self._checked > _CHECK_SECONDS:
             self._check()
@@ -176,14 +176,14 @@ class WorldProcess:
         self._take_commands(max(0.0, began + pause - time.monotonic()))
 
     def _check(self) -> None:
-        """Notice a server that has gone, and another world: a client tells neither by itself.
+        """Detect a lost server and another world, which a client does not report by itself.
 
         Raises:
             _AnotherWorldError: There is another world.
             RuntimeError: The server has gone.
         """
         self._client.get_server_version()  # get_world() answers from memory when the server is dead
-        if self._is_replaced or self._client.get_world().id != self._met:
+        if self._is_replaced or self._client.get_world().id != self._world_id:
             raise _AnotherWorldError("Another world was loaded.")
         if self._shows != "nothing":
             self._tell_weather()
@@ -206,15 +206,15 @@ class WorldProcess:
             self._tell_frame(snapshot)
 
     def _tell_frame(self, snapshot: carla.WorldSnapshot) -> None:
-        if snapshot.id != self._met:
-            self._is_replaced = True  # a world goes on with its successor's frames, in which its ids mean others
+        if snapshot.id != self._world_id:
+            self._is_replaced = True  # its snapshots are those of its successor, with other actors under its ids
             return
         self._last_frame = snapshot.frame
         for message in self._frames.read(snapshot).messages:
             self._tell(message)
 
     def _take_commands(self, seconds: float) -> None:
-        """Do what the viewer says; return after so many seconds, or earlier after a command."""
+        """Run the viewer's commands; returns after some seconds, or earlier after a command."""
         until = time.monotonic() + seconds
         while True:
             drawn = self._debug_feed.sockets if self._debug_feed is not None else []
@@ -243,7 +243,7 @@ class WorldProcess:
 
     def _do(self, command: Record) -> None:
         if not hasattr(self, "_frames"):
-            return  # told again when there is a world
+            return  # sent again when there is a world
         if "show" in command:
             self._show(command["show"])
         if "listen" in command:
@@ -259,7 +259,7 @@ class WorldProcess:
                 self._tell(pack(Kind.RUN, {"car": self._controls.car}))
         if "select" in command:
             self._frames.selected = command["select"]
-            self._last_frame = -1  # so that it is told also where the world stands still
+            self._last_frame = -1  # sends it again, in a paused world, too
 
     def _show(self, shows: str) -> None:
         if shows == self._shows:
@@ -274,25 +274,25 @@ class WorldProcess:
                 self._tell(message)
         if shows == "all":
             self._tell_newest()
-            # In the client's own thread, while its actors are as they were in that frame.
+            # In the client's own thread, where its actors have the state of this frame.
             self._callback = self._world.on_tick(self._tell_frame_of_thread)
 
     def _tell_frame_of_thread(self, snapshot: carla.WorldSnapshot) -> None:
         try:
             self._tell_frame(snapshot)
         except (RuntimeError, OSError) as error:
-            logger.warning("A frame could not be told: %s", error)
+            logger.warning("A frame could not be sent: %s", error)
             _leave(1)
 
 
 def _leave(status: int) -> NoReturn:
-    """End at once: the client's threads may wait for a server that does not answer any more."""
+    """End at once: the client's threads may wait for a server that no longer answers."""
     sys.stderr.flush()
     os._exit(status)
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Watch the simulator that the viewer names until one of the two has gone."""
+    """Watch the viewer's simulator until one of the two ends."""
     owner = Owner.from_command_line(arguments)
     owner.end_with_it(outlives=LEAVE_SECONDS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the terminal is for the viewer, which closes the socket

@@ -90,7 +90,7 @@ def test_a_slow_tracker_loses_records_and_nothing_waits_for_it(tmp_path: Path) -
     thread.finish("FINISHED", patience=PATIENCE)
     assert slow.told[-1] == (-1, 0.0)
     assert [step for step, _ in slow.told[:-1]] == sorted(step for step, _ in slow.told[:-1])
-    assert lines == [f"Tracking: Slow was too slow for {thread.dropped} records, which it lacks."]
+    assert lines == [f"Tracking: Slow was too slow: {thread.dropped} records are missing."]
 
 
 def test_a_dead_tracker_is_told_once_and_its_end_is_not_waited_for(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_dead_tracker_is_told_once_and_its_end_is_not_waited_for(tmp_path: Pat
     for step in range(20):
         thread.log({"loss": 1.0}, step)
     thread.finish("FINISHED", patience=PATIENCE)
-    assert lines == ["Tracking: Dead fails, and training goes on without it: ConnectionError: the server is gone"]
+    assert lines == ["Tracking: Dead fails; training continues without it: ConnectionError: the server is gone"]
     silent = TrackingThread(Slow(), describe(tmp_path), tell=lines.append)
     silent.finish("FINISHED", patience=0.01)
     assert lines[1:] == ["Tracking: Slow has not taken all records within 0 s; some are lost."]

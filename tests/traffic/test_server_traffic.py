@@ -6,26 +6,14 @@ import carla
 import numpy as np
 import pytest
 
-from rllib_integration.base_experiment import resolve_experiment_config
-from rllib_integration.carla_core import CarlaCore
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.ticking.tickers import BundledTicker
-from tests.traffic.test_traffic import drive
-
-
-@pytest.fixture(scope="module")
-def core():
-    core = CarlaCore({"server": {"kind": "embedded"}, "timeout": 20.0})
-    yield core
-    core.close()
+from tests.traffic import episodes
+from tests.traffic.episodes import drive
 
 
 def begin(core, episode_seed, **activity):
-    activity = {"n_vehicles": 12, "traffic": "server", **activity}
-    config = resolve_experiment_config({"town": "Minitown", "background_activity": activity})
-    core.setup_experiment(config, episode_seed)
-    core.reset_hero(config["hero"])
-    core.tick(None)
+    episodes.begin(core, episode_seed, **{"n_vehicles": 12, "traffic": "server", **activity})
 
 
 def test_the_server_drives_without_a_second_process_and_in_several_ticks_at_once(core):

@@ -8,40 +8,10 @@ import numpy as np
 import psutil
 import pytest
 
-from rllib_integration.base_experiment import resolve_experiment_config
-from rllib_integration.carla_core import CarlaCore
 from rllib_integration.servers import ServerHangError
 from rllib_integration.ticking.frame_watch import FrameWatch
 from tests.patience import PATIENCE
-
-
-@pytest.fixture(scope="module")
-def core():
-    core = CarlaCore({"server": {"kind": "embedded"}, "timeout": 20.0})
-    yield core
-    core.close()
-
-
-def begin(core, episode_seed, **activity):
-    config = resolve_experiment_config({"town": "Minitown", "background_activity": activity})
-    core.setup_experiment(config, episode_seed)
-    core.reset_hero(config["hero"])
-    core.tick(None)
-
-
-def poses(core):
-    """x, y, z, yaw of all traffic, in the order of spawning."""
-    snapshot = core.world.get_snapshot()
-    transforms = [snapshot.find(actor).get_transform() for actor in core.actors]
-    return np.array([(t.location.x, t.location.y, t.location.z, t.rotation.yaw) for t in transforms])
-
-
-def drive(core, ticks):
-    track = [poses(core)]
-    for _ in range(ticks):
-        core.tick(None)
-        track.append(poses(core))
-    return np.array(track)
+from tests.traffic.episodes import begin, drive, poses
 
 
 def test_vehicles_drive_and_walkers_walk(core):
