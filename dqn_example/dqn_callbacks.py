@@ -1,4 +1,4 @@
-"""What the DQN example shows of its episodes beside what the library logs of every experiment."""
+"""The DQN example's figure in the progress line, beside those that the library logs for every experiment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rllib_integration.training.progress import Figure
 
 
 class DQNCallbacks(EpisodeCallbacks):
-    """Shows the heading deviation, averaged over the episodes' steps, in the line of each iteration."""
+    """Adds the heading deviation, averaged over the episodes' steps, to the line of each iteration."""
 
     PROGRESS = (
         Figure("heading", "heading_deviation", "deg", scale=math.degrees(1.0)),

@@ -1,4 +1,4 @@
-"""The task of the original integration, `dqn_config.yaml`: metres for the hero, by four pictures in a row."""
+"""The task of the original integration, `dqn_config.yaml`: drive far, seen by four pictures in a row."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from dqn_example.dqn_rewards import original_reward
 from dqn_example.dqn_state import HeroState
-from dqn_example.follow_road import FollowRoad, Picture
+from dqn_example.follow_road import FollowRoad
 from rllib_integration.annotations import Record
 from rllib_integration.config.merging import Rule, positive
+from rllib_integration.planes import Picture
 
 if TYPE_CHECKING:
     from rllib_integration.carla_core import CarlaCore
@@ -17,13 +18,13 @@ _TASKS = "the tasks FollowRoad (dqn_example.follow_road) and DriveRoute (dqn_exa
 
 
 class DQNExperiment(FollowRoad):
-    """Drives from the configuration's spawn points, on and off the road, for as many metres as it can.
+    """Drives from the configuration's spawn points, on and off the road, as far as possible.
 
     The observation is the last `framestack` bird views, oldest first: uint8 (size, size, 3 * framestack).
     """
 
     OTHERS: ClassVar[Record] = {
-        "framestack": 4,  # pictures in an observation; an episode's first one fills the stack
+        "framestack": 4,  # pictures in an observation; the first of an episode fills the stack
         "max_time_idle": 600,  # steps at 1 km/h or less before the episode ends
         "max_time_episode": 6400,  # steps before it is cut off
     }
@@ -46,16 +47,16 @@ class DQNExperiment(FollowRoad):
         self._pictures: list[Picture] = []
 
     def planes(self, picture: Picture) -> list[Picture]:
-        """The newest picture behind those before."""
+        """The last pictures, the newest one at the end."""
         count = self.others["framestack"]
         self._pictures = [*self._pictures, picture][-count:] if self._pictures else [picture] * count
         return self._pictures
 
     def bad_ends(self, state: HeroState, core: CarlaCore) -> dict[str, bool]:
-        """Which of `ENDS` the hero's state is; leaving the lane is none."""
+        """Whether each of `ENDS` holds for the hero's state; leaving the lane does not end an episode."""
         return {**super().bad_ends(state, core), "left_lane": False}
 
     def compute_reward(self, observation: Picture, core: CarlaCore) -> dict[str, float]:
-        """The original's reward, in named parts, and a penalty for collisions, of which it knew none."""
+        """The original's reward in named parts, and a penalty for collisions, which the original ignored."""
         assert self.state is not None
         return original_reward(self.state, self.last_state, self.end_reason, self.collided)

@@ -6,22 +6,22 @@ import math
 
 from dqn_example.dqn_state import EDGE_TOLERANCE, HeroState
 
-SLOW_SPEED = 20.0  # [km/h] below it, gaining speed is rewarded
-STEERING_ERROR = 0.4  # sine of the heading error from which on the steering has to correct it
-HEADING_TOLERANCE = 0.8  # [rad] where the reward for heading along the lane reaches zero
-OVERSPEED_SLOPE = 2.5  # the reward is gone at 1.4 times the target speed
-LANE_WIDTH = 3.5  # [m] where there is no lane
-LATERAL_ACCELERATION = 3.5  # [m/s^2] that bends of the route are to be driven with at most
-COLLISION_PENALTY = 40.0  # of the original's task, which knew no collisions; as much as falling off the road
-BRAKING = 2.0  # [m/s^2] that the "traffic" reward wants to be enough before what is ahead
-HEADWAY = 1.0  # [s] that it wants to the one ahead
-NEAR_STANDSTILL = 1.0  # [m/s] added to both speeds of a ratio, so that it has a meaning where the hero is to stand
+SLOW_SPEED = 20.0  # [km/h] below which gaining speed is rewarded
+STEERING_ERROR = 0.4  # sine of the heading error above which the steering has to correct it
+HEADING_TOLERANCE = 0.8  # [rad] heading error at which the reward for it reaches zero
+OVERSPEED_SLOPE = 2.5  # the reward reaches zero at 1.4 times the target speed
+LANE_WIDTH = 3.5  # [m] assumed off every lane
+LATERAL_ACCELERATION = 3.5  # [m/s^2] limit in the route's bends
+COLLISION_PENALTY = 40.0  # in the original's task, which ignored collisions; equal to its penalty for falling
+BRAKING = 2.0  # [m/s^2] with which the traffic reward's speed still stops in time
+HEADWAY = 1.0  # [s] that the traffic reward's speed keeps to the vehicle ahead
+NEAR_STANDSTILL = 1.0  # [m/s] added to both speeds of a ratio, so that it is defined when the hero should stop
 
 
 def original_reward(
     state: HeroState, last: HeroState | None, end_reason: str | None, collided: bool
 ) -> dict[str, float]:
-    """The original integration's reward, without its prize for reaching the time limit.
+    """The original integration's reward, without its bonus for reaching the time limit.
 
     Per step: the metres moved, 0.05 for each km/h gained while slow, and penalties for being off the road
     (0.5), heading against the lane (0.5), and steering away from it (0.05).
@@ -48,42 +48,49 @@ def lane_reward(state: HeroState, end_reason: str | None, target_speed: float) -
     """At most 1 a step, for driving along the lane's middle at the target speed; -1 for a bad end.
 
     The speed along the lane, relative to the target, pays a quarter for moving, half for being centred and a
-    quarter for heading along the lane. Above the target speed it falls, and is gone at 1.4 times of it.
+    quarter for heading along the lane. Above the target speed it falls, and reaches zero at 1.4 times the target.
     """
     if end_reason is not None:
-        return {"progress": 0.0, "centre": 0.0, "heading": 0.0, "end": -1.0}
+        return _parts(end=-1.0)
     lane = state.lane
     if lane is None:
-        return {"progress": 0.0, "centre": 0.0, "heading": 0.0, "end": 0.0}
+        return _parts()
     return _along(state.forward_speed / target_speed, lane.lateral, lane.heading_error, lane.width)
 
 
 def route_reward(state: HeroState, end_reason: str | None, target_speed: float) -> dict[str, float]:
     """As `lane_reward`, along the route instead of the nearest lane, and slower where the route bends."""
     if end_reason is not None:
-        return {"progress": 0.0, "centre": 0.0, "heading": 0.0, "end": -1.0}
+        return _parts(end=-1.0)
     assert state.route is not None
-    wanted = _route_speed(state, target_speed)
-    width = state.lane.width if state.lane is not None else LANE_WIDTH
-    return _along(state.forward_speed / wanted, state.route.lateral, state.route.heading_error, width)
+    relative = state.forward_speed / _route_speed(state, target_speed)
+    return _along(relative, state.route.lateral, state.route.heading_error, _lane_width(state))
 
 
 def traffic_reward(state: HeroState, end_reason: str | None, target_speed: float) -> dict[str, float]:
-    """As `route_reward`, at the speed that what is ahead allows: to wait where waiting is right pays as driving does.
+    """As `route_reward`, at the speed that the road ahead allows; a justified stop pays as much as driving.
 
-    Without that a policy does best to run a red light, as a minute of waiting is worth less than the metres until the
-    end that running it brings. Being too fast costs as much as being right pays, long before it ends in a collision.
+    Otherwise running a red light would pay: a minute of waiting would be worth less than the metres gained by running
+    it. Overspeeding costs as much as the right speed pays, long before it causes a collision.
     """
     if end_reason is not None:
-        return {"progress": 0.0, "centre": 0.0, "heading": 0.0, "end": -5.0}
+        return _parts(end=-5.0)
     assert state.route is not None
     wanted = min(_route_speed(state, target_speed), state.ahead.safe_speed(BRAKING, HEADWAY))
-    width = state.lane.width if state.lane is not None else LANE_WIDTH
     relative = (max(state.forward_speed, -NEAR_STANDSTILL) + NEAR_STANDSTILL) / (wanted + NEAR_STANDSTILL)
     if relative > 1.0:
-        relative = max(-1.0, 1.0 - OVERSPEED_SLOPE * (relative - 1.0))
-    parts = _share(max(relative, 0.0), state.route.lateral, math.radians(state.route.heading_error), width)
-    return {**parts, "progress": relative} if relative < 0.0 else parts
+        relative = 1.0 - OVERSPEED_SLOPE * (relative - 1.0)
+    if relative < 0.0:
+        return _parts(progress=max(relative, -1.0))
+    return _share(relative, state.route.lateral, math.radians(state.route.heading_error), _lane_width(state))
+
+
+def _parts(progress: float = 0.0, centre: float = 0.0, heading: float = 0.0, end: float = 0.0) -> dict[str, float]:
+    return {"progress": progress, "centre": centre, "heading": heading, "end": end}
+
+
+def _lane_width(state: HeroState) -> float:
+    return state.lane.width if state.lane is not None else LANE_WIDTH
 
 
 def _route_speed(state: HeroState, target_speed: float) -> float:
@@ -97,19 +104,14 @@ def _along(relative_speed: float, lateral: float, heading_error: float, width: f
     error = math.radians(heading_error)
     relative = relative_speed * math.cos(error)
     if relative <= 0.0:
-        return {"progress": 0.5 * max(relative, -1.0), "centre": 0.0, "heading": 0.0, "end": 0.0}
+        return _parts(progress=0.5 * max(relative, -1.0))
     if relative > 1.0:
         relative = max(0.0, 1.0 - OVERSPEED_SLOPE * (relative - 1.0))
     return _share(relative, lateral, error, width)
 
 
 def _share(relative: float, lateral: float, error: float, width: float) -> dict[str, float]:
-    """Parts of the reward for a share of the wanted speed, metres off a line and radians off its direction."""
+    """Parts of the reward for a share of the wanted speed, an offset from the line [m] and a heading error [rad]."""
     centred = max(0.0, 1.0 - abs(lateral) / (width / 2 + EDGE_TOLERANCE))
     aligned = max(0.0, 1.0 - abs(error) / HEADING_TOLERANCE)
-    return {
-        "progress": 0.25 * relative,
-        "centre": 0.5 * relative * centred,
-        "heading": 0.25 * relative * aligned,
-        "end": 0.0,
-    }
+    return _parts(0.25 * relative, 0.5 * relative * centred, 0.25 * relative * aligned)

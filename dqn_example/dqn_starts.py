@@ -1,4 +1,4 @@
-"""Where episodes of the DQN example start: anywhere on a lane, or shortly before an earlier episode ended badly."""
+"""Starts of the DQN example's episodes: anywhere on a lane, or shortly before an earlier bad end."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 START_OFFSET = 0.5  # [m] sideways, at most
 START_ANGLE = math.degrees(0.15)  # [degrees] off the lane's direction, at most
 BAD_ENDS = ("left_lane", "left_route", "collision", "red_light", "fell")
-RETRIES_KEPT = 40  # poses before bad ends that an environment remembers of a town
+RETRIES_KEPT = 40  # poses before bad ends that an environment keeps for each town
 RETRY_STEPS = (6, 22)  # decisions before a bad end that a retry starts at
 
 
 class LaneStarts:
-    """Draws starts, and remembers what went before bad ends.
+    """Draws starts, and keeps poses from before bad ends.
 
     Args:
-        start_speed: Starts have a speed up to this [m/s], three in ten none.
-        retry_share: Share of the starts that go back to before a bad end of an earlier episode in the town.
+        start_speed: Greatest speed at the start [m/s]; three starts in ten are at rest.
+        retry_share: Share of the starts that repeat a pose from before an earlier bad end in the town.
     """
 
     def __init__(self, start_speed: float, retry_share: float) -> None:
@@ -37,7 +37,7 @@ class LaneStarts:
         self._retries: dict[str, deque[tuple[carla.Transform, float]]] = {}
 
     def begin_episode(self) -> None:
-        """Forget the last episode's way."""
+        """Forget the last episode's poses."""
         self._trail.clear()
 
     def place(self, core: CarlaCore) -> None:
@@ -46,14 +46,14 @@ class LaneStarts:
         transform, speed = self._draw(core, rng)
         right, yaw = transform.get_right_vector(), transform.rotation.yaw
         offset = float(rng.uniform(-START_OFFSET, START_OFFSET))
-        aside = carla.Location(right.x * offset, right.y * offset, 0.05)
-        location = cast(carla.Location, transform.location + aside)
+        shift = carla.Location(right.x * offset, right.y * offset, 0.05)
+        location = cast(carla.Location, transform.location + shift)
         heading = yaw + float(rng.uniform(-START_ANGLE, START_ANGLE))
         pitch = transform.rotation.pitch
         core.start_hero(carla.Transform(location, carla.Rotation(pitch=pitch, yaw=heading)), speed)
 
     def note(self, core: CarlaCore, state: HeroState, end_reason: str | None) -> None:
-        """Follow the hero; of an episode that ends badly, keep a pose from some seconds before."""
+        """Record the hero's pose; after a bad end, keep a pose from some seconds before it."""
         if self._retry_share == 0.0:
             return
         if end_reason in BAD_ENDS and len(self._trail) > RETRY_STEPS[0]:

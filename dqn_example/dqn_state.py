@@ -10,19 +10,19 @@ from rllib_integration.road_ahead import NOTHING, Ahead
 from rllib_integration.roads.lanes import LanePosition
 from rllib_integration.roads.routes import Route
 
-BEND_AHEAD = 12.0  # [m] of the route whose bends its reward slows down for
-EDGE_TOLERANCE = 0.3  # [m] the vehicle's middle may be so far beyond the lane's edge
+BEND_AHEAD = 12.0  # [m] of the route ahead whose bends limit the rewarded speed
+EDGE_TOLERANCE = 0.3  # [m] that the vehicle's middle may be beyond the lane's edge
 
 
 @dataclass
 class RoutePose:
-    """How the hero lies to its route.
+    """The hero's pose relative to its route.
 
     Attributes:
         lateral: To the right of the route [m].
         heading_error: Its direction less the route's [degrees].
         deviation: Distance from the route [m].
-        bend: Sharpest curvature of the next metres [1/m].
+        bend: Sharpest curvature of the next 12 m [1/m].
     """
 
     lateral: float
@@ -42,8 +42,8 @@ class HeroState:
         lane: The lane it is on, chosen by direction where lanes overlap; None off the driving lanes.
         on_road: On a driving or parking lane.
         steer: Of the last control, -1..1, to the right positive.
-        route: How it lies to its route, where it has one.
-        ahead: What it has to slow down for.
+        route: Its pose relative to the route, if it has one.
+        ahead: The traffic, lights and signs ahead.
     """
 
     x: float
@@ -64,14 +64,14 @@ def forward_speed(hero: carla.Vehicle) -> float:
 
 
 def is_in_lane(lane: LanePosition | None) -> bool:
-    """Whether the vehicle's middle is within a lane that leads roughly where it heads."""
+    """Whether the vehicle's middle is within a driving lane of its direction."""
     if lane is None or not lane.is_driving:
         return False
     return abs(lane.heading_error) < 90.0 and abs(lane.lateral) <= lane.width / 2 + EDGE_TOLERANCE
 
 
 def route_pose(route: Route | None, transform: carla.Transform) -> RoutePose | None:
-    """How a pose lies to a route, which it brings up to date; None where there is no route."""
+    """Update the route's progress; return a pose relative to it, or None without a route."""
     if route is None:
         return None
     place = transform.location

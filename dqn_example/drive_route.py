@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from dqn_example.dqn_rewards import BRAKING, HEADWAY, NEAR_STANDSTILL, route_reward, traffic_reward
 from dqn_example.dqn_state import HeroState, route_pose
-from dqn_example.follow_road import FASTEST_SHOWN, WHERE, FollowRoad, Picture, plane_of
+from dqn_example.follow_road import FASTEST_SHOWN, WHERE, FollowRoad
 from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError, Rule
+from rllib_integration.planes import Picture, plane_of
 from rllib_integration.road_ahead import NOTHING, SIGHT, Ahead, RoadAhead
 from rllib_integration.sensors.bird_view_manager import read_planes
 
@@ -21,16 +22,16 @@ class DriveRoute(FollowRoad):
     """Drives along its route at the target speed, slower where the route bends.
 
     The episode ends where the hero leaves its lane or its route. It needs `env_config.experiment.route`; a bird view
-    with the plane `route` shows the way at junctions.
+    with the plane `route` shows which way to go at junctions.
     """
 
     OTHERS: ClassVar[Record] = {
         **FollowRoad.OTHERS,
         "actions": "fine",
-        "max_time_off_lane": 0,  # steps in a row off the lanes of its direction before the episode ends
-        "end_off_route": 4.0,  # [m] the episode ends so far away from the route
-        "retry_share": 0.3,  # of the episodes that start some seconds before an earlier one ended badly
-        "distance_limit": 0.0,  # [m] the episode is cut off after this distance; 0 = no limit
+        "max_time_off_lane": 0,  # steps in a row outside the lanes of its direction before the episode ends
+        "end_off_route": 4.0,  # [m] distance from the route at which the episode ends
+        "retry_share": 0.3,  # share of episodes that start some seconds before an earlier bad end
+        "distance_limit": 0.0,  # [m] distance after which the episode is cut off; 0 = no limit
     }
     RULES: ClassVar[dict[str, Rule]] = {
         **FollowRoad.RULES,
@@ -46,14 +47,13 @@ class DriveRoute(FollowRoad):
             )
 
     def read_state(self, core: CarlaCore) -> HeroState:
-        """The hero after the tick, and how it lies to its route."""
+        """The hero after the tick, and its pose relative to the route."""
         state = super().read_state(core)
-        assert core.hero is not None
         state.route = route_pose(core.sensor_interface.route, core.hero.get_transform())
         return state
 
     def bad_ends(self, state: HeroState, core: CarlaCore) -> dict[str, bool]:
-        """Which of `ENDS` the hero's state is."""
+        """Whether each of `ENDS` holds for the hero's state."""
         return {
             **super().bad_ends(state, core),
             "left_lane": self.off_lane_steps > self.others["max_time_off_lane"],
@@ -61,7 +61,7 @@ class DriveRoute(FollowRoad):
         }
 
     def limits(self, core: CarlaCore) -> dict[str, bool]:
-        """Which of `LIMITS` the episode has reached."""
+        """Whether the episode has reached each of `LIMITS`."""
         return {**super().limits(core), "distance_limit": 0 < self.others["distance_limit"] <= self.distance}
 
     def compute_reward(self, observation: Picture, core: CarlaCore) -> dict[str, float]:
@@ -71,10 +71,10 @@ class DriveRoute(FollowRoad):
 
 
 class DriveInTraffic(DriveRoute):
-    """Drives along its route among others, at the speed that what is ahead allows.
+    """Drives along its route in traffic, no faster than the road ahead allows.
 
-    Five planes more show, as numbers, what is ahead on the route. The planes that `previous_planes` names are shown
-    once more as they were a decision ago, so that motion is seen.
+    Five further planes show distances and speeds of the road ahead, see `shown_ahead`. The planes that
+    `previous_planes` names are added once more as they were one decision ago, so that motion is visible.
     """
 
     OTHERS: ClassVar[Record] = {
@@ -85,12 +85,11 @@ class DriveInTraffic(DriveRoute):
     }
 
     def __init__(self, config: Settings | None = None) -> None:
-        self._previous_channels: list[int] = []
         super().__init__(config)
         self._previous_channels = self._find_planes(self.others["previous_planes"])
 
     def _find_planes(self, names: list[str]) -> list[int]:
-        """Where planes of the bird view lie on its channel axis."""
+        """Channels of the bird view's planes with these names."""
         planes = read_planes(self.config["hero"]["sensors"][self.birdview].get("planes", ())) if names else ()
         for name in names:
             if name not in planes:
@@ -107,7 +106,7 @@ class DriveInTraffic(DriveRoute):
         self.ahead = NOTHING
 
     def planes(self, picture: Picture) -> list[Picture]:
-        """The bird view, planes of the one before, the speed, and what is ahead."""
+        """The bird view, planes of the previous one, the speed, and the road ahead."""
         self._look_ahead()
         before = picture if self._last_picture is None else self._last_picture
         self._last_picture = picture
@@ -117,14 +116,15 @@ class DriveInTraffic(DriveRoute):
 
     def _look_ahead(self) -> None:
         core = self._core
-        if core is None or core.hero is None or core.metrics is None:
-            return
+        if core is None:
+            return  # only the observation space is asked for
         if self._road_ahead is None:
+            assert core.metrics is not None
             self._road_ahead = RoadAhead(core.hero, core.sensor_interface, core.metrics)
         self.ahead = self._road_ahead.look()
 
     def read_state(self, core: CarlaCore) -> HeroState:
-        """The hero after the tick, how it lies to its route, and what is ahead."""
+        """The hero after the tick, its pose relative to the route, and the road ahead."""
         state = super().read_state(core)
         state.ahead = self.ahead
         return state
@@ -132,10 +132,10 @@ class DriveInTraffic(DriveRoute):
     def _count(self, state: HeroState) -> None:
         super()._count(state)
         if state.ahead.safe_speed(BRAKING, HEADWAY) < NEAR_STANDSTILL:
-            self.idle_steps = 0  # who waits for a reason is not idle
+            self.idle_steps = 0  # waiting for a light or for traffic is not idling
 
     def bad_ends(self, state: HeroState, core: CarlaCore) -> dict[str, bool]:
-        """Which of `ENDS` the hero's state is."""
+        """Whether each of `ENDS` holds for the hero's state."""
         ran_red = core.metrics is not None and core.metrics.counts["red_lights_run"] > 0
         return {**super().bad_ends(state, core), "red_light": ran_red}
 
@@ -146,10 +146,10 @@ class DriveInTraffic(DriveRoute):
 
 
 def shown_ahead(ahead: Ahead) -> list[float]:
-    """What is ahead, and the speed that it allows, from 0 to 1: 1 = nothing within sight, or the fastest shown.
+    """Distances, speeds and the safe speed of the road ahead, each as a share: 1 = out of sight, or the fastest shown.
 
-    Distances are shown by their square roots, as the speeds from which the hero can stop within them: the last metres
-    decide, and of 40 m a metre would be one step of brightness in forty.
+    Distances are shown by their square roots, which are proportional to the speed from which the hero can stop within
+    them. This resolves the last metres more finely.
     """
     gap, crossing, line = (math.sqrt(distance / SIGHT) for distance in (ahead.gap, ahead.crossing, ahead.line))
     return [gap, ahead.gap_speed / FASTEST_SHOWN, crossing, line, ahead.safe_speed(BRAKING, HEADWAY) / FASTEST_SHOWN]

@@ -10,10 +10,8 @@ import math
 from typing import TYPE_CHECKING, ClassVar
 
 import carla
-import cv2
 import numpy as np
 from gymnasium import spaces
-from numpy.typing import NDArray
 
 from dqn_example.dqn_actions import ACTIONS
 from dqn_example.dqn_rewards import lane_reward
@@ -21,29 +19,28 @@ from dqn_example.dqn_starts import LaneStarts
 from dqn_example.dqn_state import HeroState, forward_speed, is_in_lane
 from rllib_integration.annotations import Record, Settings
 from rllib_integration.base_experiment import BaseExperiment
-from rllib_integration.config.merging import ConfigError, Rule, merge, one_of, positive
+from rllib_integration.config.merging import Rule, merge, one_of, positive
+from rllib_integration.planes import Picture, join, plane_of
 from rllib_integration.roads.lanes import LaneIndex
 from rllib_integration.sensors import SensorFactory
 
 if TYPE_CHECKING:
     from rllib_integration.carla_core import CarlaCore
 
-Picture = NDArray[np.uint8]
-
 WHERE = "env_config.experiment.others"
 ENDS = ("fell", "collision", "left_lane", "left_route", "red_light", "idle")
-"""Bad ends, in the order in which one of several at once is told."""
+"""Bad ends; of several in one step, the first is reported."""
 LIMITS = ("time_limit", "distance_limit", "route_done")
-"""What cuts an episode off, in the same order."""
+"""Limits that cut an episode off; of several in one step, the first is reported."""
 IDLE_SPEED = 1.0  # [km/h]
 FALLEN_HEIGHT = -0.5  # [m]
 FASTEST_SHOWN = 15.0  # [m/s] full brightness of the speed plane
 
 
 class FollowRoad(BaseExperiment):
-    """Drives along the road, wherever it leads, and ends where the hero leaves the lanes of its direction.
+    """Drives along the road, wherever it leads; the episode ends where the hero leaves the lanes of its direction.
 
-    The observation is the bird view and one plane more, as bright as the hero is fast: uint8 (size, size, planes).
+    The observation is the bird view and a plane whose brightness shows the speed: uint8 (size, size, planes).
 
     Args:
         config: The `experiment` section; `OTHERS` are the settings under `others`, with their defaults.
@@ -53,9 +50,9 @@ class FollowRoad(BaseExperiment):
     """
 
     OTHERS: ClassVar[Record] = {
-        "actions": "original",  # 29 of throttle x steer; "fine": 28 that steer gently; "braking": and a stop
-        "target_speed": 8.0,  # [m/s] that the reward wants
-        "start_speed": 8.0,  # [m/s] episodes start at a speed up to this, three in ten at rest
+        "actions": "original",  # 29 of throttle x steer; "fine": 28 that steer gently; "braking": those and a stop
+        "target_speed": 8.0,  # [m/s] at which the reward is highest
+        "start_speed": 8.0,  # [m/s] greatest speed at the start; three starts in ten are at rest
         "max_time_idle": 25,  # steps at 1 km/h or less before the episode ends
         "max_time_episode": 300,  # steps before it is cut off
     }
@@ -73,31 +70,21 @@ class FollowRoad(BaseExperiment):
         self.others = merge(self.OTHERS, self.config["others"], WHERE, rules=self.RULES, elsewhere=self.ELSEWHERE)
         self.config["others"] = self.others
         self.actions = ACTIONS[self.others.get("actions", "original")]
-        self.birdview = self._sensor_named("sensor.birdview")
+        self.birdview = self.find_sensor("sensor.birdview")
         self.starts = LaneStarts(self.others.get("start_speed", 0.0), self.others.get("retry_share", 0.0))
-        self._lane_indices: dict[str, LaneIndex] = {}
         self._core: CarlaCore | None = None
         self._start_is_given = False
         self._space: spaces.Box | None = None
         self.reset()
 
-    def _sensor_named(self, kind: str) -> str:
-        for name, sensor in self.config["hero"]["sensors"].items():
-            if sensor.get("type") == kind:
-                return str(name)
-        raise ConfigError(
-            f"env_config.experiment.hero.sensors has no sensor of type {kind}, which is what {type(self).__name__} "
-            "observes."
-        )
-
     # The episode
 
     def prepare_world(self, core: CarlaCore, config: Record) -> None:
-        """Note whether the episode says where the hero starts."""
+        """Note whether the episode's configuration names spawn points."""
         self._start_is_given = bool(config["hero"]["spawn_points"])
 
     def place_hero(self, core: CarlaCore) -> None:
-        """Move the hero to a random lane point with a random speed, unless `hero.spawn_points` says where it starts."""
+        """Move the hero to a random place on a lane with a random speed, unless `hero.spawn_points` is set."""
         self._core = core
         if not self._start_is_given:
             self.starts.place(core)
@@ -116,7 +103,7 @@ class FollowRoad(BaseExperiment):
         self.info: Record = {}
         self.starts.begin_episode()
 
-    # What the hero does
+    # Actions
 
     def get_action_space(self) -> spaces.Discrete:
         """Numbers of `get_actions`."""
@@ -130,15 +117,11 @@ class FollowRoad(BaseExperiment):
         """The control of an action's number."""
         throttle, steer, brake, reverse, hand_brake = self.actions[int(action)]
         self.last_control = carla.VehicleControl(
-            throttle=float(throttle),
-            steer=float(steer),
-            brake=float(brake),
-            reverse=bool(reverse),
-            hand_brake=bool(hand_brake),
+            throttle=throttle, steer=steer, brake=brake, reverse=bool(reverse), hand_brake=bool(hand_brake)
         )
         return self.last_control
 
-    # What it perceives
+    # Observations
 
     def get_observation_space(self) -> spaces.Box:
         """Planes of bytes: uint8 (size, size, planes)."""
@@ -150,21 +133,18 @@ class FollowRoad(BaseExperiment):
         return self._space
 
     def get_observation(self, sensor_data: Record) -> tuple[Picture, Record]:
-        """Join the newest bird view with the planes that are shown beside it."""
+        """Join the newest bird view with the other planes."""
         sensors = self.config["hero"]["sensors"]
         self.collided = any(sensors[name].get("type") == "sensor.other.collision" for name in sensor_data)
         self.info = {}
         return join(self.planes(sensor_data[self.birdview][1])), self.info
 
     def planes(self, picture: Picture) -> list[Picture]:
-        """What is observed: the bird view, and a plane of the speed."""
-        return [picture, plane_of(picture, self._speed() / FASTEST_SHOWN)]
+        """The planes of the observation: the bird view, and the speed."""
+        speed = forward_speed(self._core.hero) if self._core is not None else 0.0
+        return [picture, plane_of(picture, speed / FASTEST_SHOWN)]
 
-    def _speed(self) -> float:
-        hero = self._core.hero if self._core is not None else None
-        return forward_speed(hero) if hero is not None else 0.0
-
-    # What becomes of it
+    # Ends and rewards
 
     def get_done_status(self, observation: Picture, core: CarlaCore) -> bool:
         """Whether the episode has come to a bad end."""
@@ -173,13 +153,12 @@ class FollowRoad(BaseExperiment):
         ends = self.bad_ends(self.state, core)
         self.end_reason = next((name for name in ENDS if ends.get(name)), None)
         self.starts.note(core, self.state, self.end_reason)
-        self._tell(self.state, core.map.name.rsplit("/", 1)[-1])
+        self._fill_info(self.state, core.map.name.rsplit("/", 1)[-1])
         return self.end_reason is not None
 
     def read_state(self, core: CarlaCore) -> HeroState:
-        """The hero as it is after the tick, from what the client already holds."""
-        hero, lanes = core.hero, self._lanes(core.map)
-        assert hero is not None
+        """The hero after the tick, from the data that the client already holds."""
+        hero, lanes = core.hero, LaneIndex.for_map(core.map)
         transform = hero.get_transform()
         place = transform.location
         return HeroState(
@@ -193,12 +172,6 @@ class FollowRoad(BaseExperiment):
             steer=self.last_control.steer,
         )
 
-    def _lanes(self, carla_map: carla.Map) -> LaneIndex:
-        name = carla_map.name
-        if name not in self._lane_indices:
-            self._lane_indices[name] = LaneIndex.for_map(carla_map)
-        return self._lane_indices[name]
-
     def _count(self, state: HeroState) -> None:
         self.steps += 1
         self.idle_steps = self.idle_steps + 1 if state.speed <= IDLE_SPEED else 0
@@ -207,7 +180,7 @@ class FollowRoad(BaseExperiment):
             self.distance += math.hypot(state.x - self.last_state.x, state.y - self.last_state.y)
 
     def bad_ends(self, state: HeroState, core: CarlaCore) -> dict[str, bool]:
-        """Which of `ENDS` the hero's state is."""
+        """Whether each of `ENDS` holds for the hero's state."""
         return {
             "fell": state.z < FALLEN_HEIGHT and state.lane is None,  # some towns have roads below sea level
             "collision": self.collided,
@@ -215,15 +188,17 @@ class FollowRoad(BaseExperiment):
             "idle": self.idle_steps > self.others["max_time_idle"],
         }
 
-    def _tell(self, state: HeroState, town: str) -> None:
-        """Put what is logged of each step into `info`."""
-        self.info["heading_deviation"] = abs(math.radians(state.lane.heading_error)) if state.lane else math.pi / 2
-        self.info["distance"] = self.distance
-        self.info["speed"] = state.speed
-        self.info["off_road"] = not state.on_road
-        self.info["in_lane"] = is_in_lane(state.lane)
-        self.info["position"] = (state.x, state.y)
-        self.info["town"] = town
+    def _fill_info(self, state: HeroState, town: str) -> None:
+        """Put the values that are logged for each step into `info`."""
+        self.info.update(
+            heading_deviation=abs(math.radians(state.lane.heading_error)) if state.lane else math.pi / 2,
+            distance=self.distance,
+            speed=state.speed,
+            off_road=not state.on_road,
+            in_lane=is_in_lane(state.lane),
+            position=(state.x, state.y),
+            town=town,
+        )
         if self.end_reason is not None:
             self.info["end"] = self.end_reason
 
@@ -236,7 +211,7 @@ class FollowRoad(BaseExperiment):
         return reached is not None
 
     def limits(self, core: CarlaCore) -> dict[str, bool]:
-        """Which of `LIMITS` the episode has reached."""
+        """Whether the episode has reached each of `LIMITS`."""
         route = core.sensor_interface.route
         return {
             "time_limit": self.steps > self.others["max_time_episode"],
@@ -247,13 +222,3 @@ class FollowRoad(BaseExperiment):
         """The step's reward in named parts."""
         assert self.state is not None
         return lane_reward(self.state, self.end_reason, self.others["target_speed"])
-
-
-def join(planes: list[Picture]) -> Picture:
-    """Planes and pictures along the last axis; numpy does this byte by byte, several times slower."""
-    return np.asarray(cv2.merge(planes), np.uint8) if len(planes) > 1 else planes[0]
-
-
-def plane_of(picture: Picture, share: float) -> Picture:
-    """A plane of the picture's size, (H, W), whose brightness shows a number from 0 to 1."""
-    return np.full(picture.shape[:2], int(255 * min(max(share, 0.0), 1.0)), np.uint8)

@@ -1,2 +1,4 @@
-"""Driving and reaching goals with A2C, ACKTR, PPO and hindsight: the observations, actions and rewards of several
-projects as choices."""
+"""Driving and reaching goals with A2C, ACKTR, PPO and hindsight replay.
+
+Observations, actions and rewards of several projects can be chosen by name.
+"""

@@ -1,4 +1,4 @@
-"""The action converters: what numbers or vectors of a policy mean for throttle, brake and steering."""
+"""Action converters: from a policy's numbers or vectors to throttle, brake and steering."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gymnasium import spaces
 from rllib_integration.annotations import Action
 
 FASTEST = 30.0
-"""[km/h] Above it the throttle stays shut, whatever the policy does, as in the Carla RL Project."""
+"""Speed [km/h] above which the throttle is ignored, as in the Carla RL Project."""
 
 
 def _numbered(levels: tuple[float, ...]) -> list[tuple[float, float]]:
-    """(pedal, steer): one of the two at a level, to either side; number 0 does nothing."""
+    """Pairs (pedal, steer) in which only one differs from 0; number 0 does nothing."""
     signed = [sign * level for sign in (1.0, -1.0) for level in levels]
     return [(0.0, 0.0), *((level, 0.0) for level in signed), *((0.0, level) for level in signed)]
 
@@ -25,11 +25,11 @@ def _numbered(levels: tuple[float, ...]) -> list[tuple[float, float]]:
 DISCRETE_9 = _numbered((1.0, 0.5))
 DISCRETE_13 = _numbered((1.0, 0.5, 0.25))
 COMBINED = [(pedal, steer) for pedal in (0.6, 0.0, -0.6) for steer in (0.0, -0.2, 0.2, -0.6, 0.6)]
-"""Pedal and steering at once, fifteen of them: the numbered actions above can't do both."""
+"""Fifteen pairs that combine pedal and steering, unlike the actions above."""
 
 
 class Converter(NamedTuple):
-    """An action space and what its actions mean.
+    """An action space and its conversion to controls.
 
     Attributes:
         space: The action space.
@@ -55,19 +55,19 @@ CONVERTERS: dict[str, Converter] = {
     "continuous": Converter(_box([0.0, 0.0, -1.0], [1.0, 1.0, 1.0]), lambda a: (float(a[0]), float(a[1]), float(a[2]))),
     "pedal_steer": Converter(_box([-1.0, -1.0], [1.0, 1.0]), lambda a: (float(a[0]), 0.0, float(a[1]))),
 }
-"""By the name that `others.actions` gives."""
+"""By the names that `others.actions` accepts."""
 
 
 def to_control(converter: Converter, action: Action, speed: float, fastest: float = FASTEST) -> carla.VehicleControl:
     """The control of an action.
 
-    A negative pedal brakes. Values beyond the space's bounds, as a Gaussian policy draws them, are cut.
+    A negative pedal brakes. Values outside the space's bounds, as a Gaussian policy draws them, are clipped.
 
     Args:
-        converter: Of the action's space.
-        action: One of its actions.
-        speed: Of the hero [km/h].
-        fastest: Speed above which the throttle stays shut [km/h].
+        converter: Converts the action.
+        action: An action of the converter's space.
+        speed: Speed of the hero [km/h].
+        fastest: Speed above which the throttle is ignored [km/h].
     """
     if isinstance(converter.space, spaces.Box):
         action = np.clip(action, converter.space.low, converter.space.high)

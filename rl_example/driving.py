@@ -1,4 +1,4 @@
-"""Driving along routes, with observations, actions and rewards to choose from."""
+"""Driving along routes, with a choice of observations, actions and rewards."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ OTHERS: Record = {
     "observations": ["ego", "route"],  # parts of the observation: image, ego, direction, target, route
     "actions": "discrete_9",  # discrete_9, discrete_13, combined, continuous or pedal_steer
     "reward": "progress",  # carla, cirl, her, sparse or progress
-    "fastest": FASTEST,  # [km/h] above it the throttle stays shut
-    "goal_distance": 2.0,  # [m] from the route's end at which it is reached
+    "fastest": FASTEST,  # [km/h] speed above which the throttle is ignored
+    "goal_distance": 2.0,  # [m] from the route's end, within which it counts as reached
     "time_limit": 300,  # decisions before an episode is cut off
-    "idle_limit": 50,  # decisions in a row at less than 1 km/h that end it
+    "idle_limit": 50,  # decisions in a row below 1 km/h that end an episode
     "end_on_collision": True,  # needs a sensor.other.collision
-    "end_off_road": 0.5,  # share of the car off every lane, or on the opposite one, that ends it; 1 = it does not
-    "start_speed": 0.0,  # [m/s] drawn up to this
+    "end_off_road": 0.5,  # share of the car off every lane, or on the opposite one, that ends an episode; 1 = no end
+    "start_speed": 0.0,  # [m/s] greatest speed at the start
 }
 _PARTS = ("image", *PARTS)
 _RULES = {
@@ -109,7 +109,7 @@ class UrbanDriving(BaseExperiment):
         return self._control
 
     def get_observation(self, sensor_data: Record) -> tuple[dict[str, np.ndarray], Record]:
-        """Read the hero's state, and show of it what `others.observations` names."""
+        """Read the hero's state, and return the parts that `others.observations` names."""
         assert self._core is not None
         impulses = impulses_of(sensor_data, self._collisions)
         self.last_state = self.state

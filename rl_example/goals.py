@@ -1,4 +1,4 @@
-"""Driving to a pose: a task with goals, for hindsight."""
+"""Driving to a pose: a task with goals, for hindsight replay."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ OTHERS: Record = {
     "reward": "step_cost",  # "step_cost": -1 a step, 0 at the goal; "sparse": 0 a step, 1 at the goal
     "nearest": 8.0,  # [m] along the lanes from start to goal
     "farthest": 25.0,  # [m]
-    "position_tolerance": 2.0,  # [m] within which a goal is reached
+    "position_tolerance": 2.0,  # [m] within which a goal counts as reached
     "heading_tolerance": 45.0,  # [degrees]
-    "start_speed": 3.0,  # [m/s]
-    "fastest": FASTEST,  # [km/h] above it the throttle stays shut
+    "start_speed": 3.0,  # [m/s] greatest speed at the start
+    "fastest": FASTEST,  # [km/h] speed above which the throttle is ignored
     "time_limit": 50,  # decisions before an episode is cut off
 }
 _ABOVE_ZERO = positive("a number above 0", float)
@@ -42,11 +42,11 @@ _RULES = {
     "fastest": _ABOVE_ZERO,
     "time_limit": positive("a whole number of decisions, 1 or more", int),
 }
-FAST = 10.0  # [m/s] shown as 1
+FAST = 10.0  # [m/s] observed as 1
 
 
 class ReachPose(BaseExperiment):
-    """Drives to a pose on a lane some metres ahead, as exactly as the tolerances ask.
+    """Drives to a pose on a lane some metres ahead, within the tolerances.
 
     Goals are poses, float32 (4,): x and y [m], cosine and sine of the yaw, in the frame of the episode's start (x
     forward, y to the right).
@@ -71,17 +71,16 @@ class ReachPose(BaseExperiment):
     def place_hero(self, core: CarlaCore) -> None:
         """Draw the goal, and give the hero its speed."""
         self._core = core
-        core.world.get_snapshot()
         self._start = core.hero.get_transform()
-        here = core.map.get_waypoint(self._start.location)
+        waypoint = core.map.get_waypoint(self._start.location)
         distance = float(core.rng.uniform(self.others["nearest"], self.others["farthest"]))
-        ahead = here.next(distance)
-        goal = ahead[int(core.rng.integers(len(ahead)))].transform if ahead else here.transform
+        ahead = waypoint.next(distance)
+        goal = ahead[int(core.rng.integers(len(ahead)))].transform if ahead else waypoint.transform
         self._goal = self._in_start_frame(goal)
         core.start_hero(self._start, float(core.rng.uniform(0.0, self.others["start_speed"])))
 
     def _in_start_frame(self, pose: carla.Transform) -> NDArray[np.float32]:
-        """A pose of the world as a goal."""
+        """A pose in the world as a goal, float32 (4,)."""
         origin = self._start.location
         x, y = in_frame(self._start.rotation.yaw, pose.location.x - origin.x, pose.location.y - origin.y)
         turn = math.radians(pose.rotation.yaw - self._start.rotation.yaw)
@@ -105,7 +104,7 @@ class ReachPose(BaseExperiment):
         return self._control
 
     def get_observation(self, sensor_data: Record) -> tuple[dict[str, NDArray[np.float32]], Record]:
-        """Where the hero is, and where it is to be."""
+        """The hero's motion, its pose and the goal."""
         assert self._core is not None
         hero = self._core.hero
         pose = hero.get_transform()
@@ -117,19 +116,19 @@ class ReachPose(BaseExperiment):
         return observation, self._info
 
     def is_reached(self, achieved: Observation, desired: Observation) -> NDArray[np.bool_]:
-        """Whether poses are within the tolerances of others, `(...)` for poses `(..., 4)`."""
+        """Whether achieved poses are within the tolerances of desired ones, bool (...) for poses (..., 4)."""
         away = np.hypot(achieved[..., 0] - desired[..., 0], achieved[..., 1] - desired[..., 1])
         aligned = achieved[..., 2] * desired[..., 2] + achieved[..., 3] * desired[..., 3]
         tolerance = math.cos(math.radians(min(self.others["heading_tolerance"], 180.0)))
         return (away < self.others["position_tolerance"]) & (aligned >= tolerance)
 
     def goal_reward(self, achieved: object, desired: object) -> Rewards:
-        """The reward of being at one pose while another is wanted, float32 `(...)` for poses `(..., 4)`."""
+        """The reward of achieved poses for desired ones, float32 (...) for poses (..., 4)."""
         reached = self.is_reached(np.asarray(achieved), np.asarray(desired)).astype(np.float32)
         return reached if self.others["reward"] == "sparse" else reached - np.float32(1.0)
 
     def get_done_status(self, observation: object, core: CarlaCore) -> bool:
-        """Whether the goal is reached; nothing else ends an episode, or ending early would save steps that cost."""
+        """Whether the goal is reached; any other end would save the cost of further steps."""
         self.steps += 1
         reached = bool(self.is_reached(self._achieved, self._goal))
         self._reached = reached
@@ -149,5 +148,5 @@ class ReachPose(BaseExperiment):
         return True
 
     def compute_reward(self, observation: object, core: CarlaCore) -> float:
-        """`goal_reward` of where the hero is."""
+        """`goal_reward` of the hero's pose."""
         return float(self.goal_reward(self._achieved, self._goal))

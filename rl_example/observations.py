@@ -1,4 +1,4 @@
-"""The observation converters: parts of a dictionary observation, each scaled to about -1..1."""
+"""Observation converters: parts of a dictionary observation, each scaled to about -1..1."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rllib_integration.annotations import Settings
 from rllib_integration.roads.routes import RoadOption, Route
 
 ROUTE_POINTS = 8
-ROUTE_SPACING = 3.0  # [m] between two points of the route that are shown
-FAST = 10.0  # [m/s] shown as 1
-STRONG = 10.0  # [m/s^2] shown as 1
-NEAR = 30.0  # [m] of the route ahead, shown as 1
-FAR = 100.0  # [m] to the goal, shown as 1; what is farther is shown so, too
+ROUTE_SPACING = 3.0  # [m] between two observed points of the route
+FAST = 10.0  # [m/s] observed as 1
+STRONG = 10.0  # [m/s^2] observed as 1
+NEAR = 30.0  # [m] of the route ahead, observed as 1
+FAR = 100.0  # [m] to the goal, observed as 1; so are greater distances
 DIRECTIONS = (RoadOption.VOID, RoadOption.STRAIGHT, RoadOption.RIGHT, RoadOption.LEFT, RoadOption.LANE_FOLLOW)
 """Goal near, straight on, right, left, follow the lane: the order of the `direction` part."""
 
@@ -28,8 +28,8 @@ class Part(NamedTuple):
     """One part of an observation.
 
     Attributes:
-        space: Of the part.
-        read: From the hero's state, its route and the sensors' data to the part.
+        space: The part's space.
+        read: Computes the part from the hero's state, its route and the sensors' data.
     """
 
     space: gymnasium.Space
@@ -45,7 +45,7 @@ def _clipped(*numbers: float) -> np.ndarray:
 
 
 def read_ego(state: DrivingState, route: Route | None, sensors: Settings) -> np.ndarray:
-    """Speed, acceleration forward and to the right, steering, and how the hero lies to its way; float32 (7,)."""
+    """Speed, acceleration forward and to the right, steering, lateral offset and heading error; float32 (7,)."""
     error = math.radians(state.heading_error)
     forward, right = state.acceleration
     return _clipped(
@@ -61,7 +61,7 @@ def read_direction(state: DrivingState, route: Route | None, sensors: Settings) 
 
 
 def read_target(state: DrivingState, route: Route | None, sensors: Settings) -> np.ndarray:
-    """The goal ahead and to the right, its distance, and the unit vector to it (0 at the goal); float32 (5,)."""
+    """The goal's offset forward and to the right, its distance and direction (0 at the goal); float32 (5,)."""
     ahead, right = state.goal_ahead
     distance = math.hypot(ahead, right)
     unit = (ahead / distance, right / distance) if distance > 1e-6 else (0.0, 0.0)
@@ -82,7 +82,7 @@ PARTS: dict[str, Part] = {
     "target": Part(_vector(5), read_target),
     "route": Part(_vector(2 * ROUTE_POINTS), read_route),
 }
-"""By the name that `others.observations` gives; `image` is added where it is asked for, as the camera gives it."""
+"""By the names that `others.observations` accepts; the part `image` is the camera's picture."""
 
 IMAGE = {
     "type": "sensor.camera.rgb",
@@ -93,4 +93,4 @@ IMAGE = {
     "resize_x": 84,
     "resize_y": 84,
 }
-"""The camera of the `image` part: uint8 (84, 84, 3), RGB, of exactly the frame that was ticked."""
+"""The camera of the `image` part: uint8 (84, 84, 3), RGB, of the ticked frame."""

@@ -9,19 +9,18 @@ from rl_example.state import DrivingState
 from rllib_integration.roads.routes import RoadOption
 
 Reward = Callable[[DrivingState, DrivingState, bool], dict[str, float]]
-"""From the state before a step, the one after it, and whether the episode ends badly there."""
+"""Takes the states before and after a step, and whether the episode has a bad end; returns the reward's parts."""
 
 TARGET_SPEED = 25.0  # [km/h] of the `progress` reward
 STRAIGHT_SPEED, LANE_SPEED, TURN_SPEED = 35.0, 25.0, 20.0  # [km/h] of the `cirl` reward
-STEERING_STRAIGHT = 0.2  # steering above which driving straight on is punished
+STEERING_STRAIGHT = 0.2  # steering above which the command straight on is violated
 
 
 def carla_reward(last: DrivingState, state: DrivingState, failed: bool) -> dict[str, float]:
-    """That of CARLA's paper (Dosovitskiy et al. 2017, section 5.3 of the supplement).
+    """The reward of CARLA's paper (Dosovitskiy et al. 2017, section 5.3 of the supplement).
 
-    1000 for each km nearer to the goal, 0.05 for each km/h gained, -0.00002 for each N s of collisions, -2 for each
-    further share of the car on the sidewalk, and the same on the opposite lane. Its impulses stand for the damage of
-    CARLA 0.8.
+    1000 for each km nearer to the goal, 0.05 for each km/h gained, -0.00002 for each N s of collisions. -2 times the
+    growth of the car's share on the sidewalk, and the same on the opposite lane. Impulses replace CARLA 0.8's damage.
     """
     return {
         "distance": last.remaining - state.remaining,  # 1000 for each km is 1 for each m
@@ -33,11 +32,11 @@ def carla_reward(last: DrivingState, state: DrivingState, failed: bool) -> dict[
 
 
 def cirl_reward(last: DrivingState, state: DrivingState, failed: bool) -> dict[str, float]:
-    """That of CIRL (Liang et al. 2018, section 3.3): the speed that the command allows [km/h], less penalties.
+    """The reward of CIRL (Liang et al. 2018, section 3.3): the speed that the command allows [km/h], less penalties.
 
-    Turning, each km/h above 20 takes one away. Steering against the command costs 15, steering while the command is
-    straight on 20, a collision with a car or walker 100 and with anything else 50, the sidewalk and the opposite lane
-    100 each for the share of the car that is there.
+    In turns, each km/h above 20 costs 1. Steering against the command costs 15, steering while the command is straight
+    on 20. A collision with a car or walker costs 100, with anything else 50. The sidewalk and the opposite lane cost
+    100 times the share of the car on them.
     """
     turning = {RoadOption.LEFT: -1.0, RoadOption.RIGHT: 1.0}.get(state.direction)
     speed = max(state.forward_speed, 0.0) * 3.6
@@ -59,7 +58,7 @@ def cirl_reward(last: DrivingState, state: DrivingState, failed: bool) -> dict[s
 
 
 def her_reward(last: DrivingState, state: DrivingState, failed: bool) -> dict[str, float]:
-    """500 at the goal, elsewhere up to 1 for driving 25 km/h: the Carla RL Project's for hindsight."""
+    """500 at the goal, else up to 1 for driving 25 km/h: the Carla RL Project's reward for hindsight replay."""
     if state.reached:
         return {"goal": 500.0, "speed": 0.0}
     return {"goal": 0.0, "speed": min(LANE_SPEED, state.speed) / LANE_SPEED}
@@ -71,7 +70,7 @@ def sparse_reward(last: DrivingState, state: DrivingState, failed: bool) -> dict
 
 
 def progress_reward(last: DrivingState, state: DrivingState, failed: bool) -> dict[str, float]:
-    """At most 1 a step, for driving along the middle of the way at 25 km/h; -1 for a bad end. Learnt the fastest."""
+    """At most 1 a step, for driving along the middle of the route at 25 km/h; -1 for a bad end. Learnt the fastest."""
     if failed:
         return {"progress": 0.0, "end": -1.0}
     error = math.radians(state.heading_error)
@@ -88,4 +87,4 @@ REWARDS: dict[str, Reward] = {
     "sparse": sparse_reward,
     "progress": progress_reward,
 }
-"""By the name that `others.reward` gives."""
+"""By the names that `others.reward` accepts."""

@@ -1,4 +1,4 @@
-"""The hero after a step, as the converters of observations and the rewards see it."""
+"""The hero's state after a step, for observations and rewards."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DIRECTION_AHEAD = 15.0  # [m] within which a turn of the route is announced
 
 @dataclass
 class DrivingState:
-    """What is known of the hero, and of its way to the goal.
+    """The hero's motion, and its progress to the goal.
 
     Attributes:
         transform: Pose in the world.
@@ -31,12 +31,12 @@ class DrivingState:
         forward_speed: Along the vehicle's own axis [m/s].
         acceleration: Forward and to the right [m/s^2].
         steer: Of the last control, -1..1.
-        goal: Where the route ends; the start where there is no route.
-        remaining: Metres to the goal, along the route.
-        lateral: Distance to the right of the route, or of the lane where there is no route [m].
+        goal: The route's end; the hero's place without a route.
+        remaining: Distance to the goal along the route [m].
+        lateral: Distance to the right of the route, or of the lane without a route [m].
         heading_error: Direction less the route's or the lane's [degrees].
-        direction: What to do within the next metres.
-        impulses: Strongest impulse of the step's collisions, by what was hit [N s].
+        direction: The route's next turn.
+        impulses: Strongest impulse of the step's collisions by kind of the other actor [N s].
         off_road: Share of the vehicle's box off every lane, 0..1.
         opposite: Share of the box on lanes of the other direction, 0..1.
         reached: Whether the goal is reached.
@@ -65,22 +65,22 @@ class DrivingState:
 
 
 def in_frame(yaw: float, x: float, y: float) -> tuple[float, float]:
-    """A vector of the world [m] in a frame turned by some degrees: forward and to the right."""
+    """A world vector [m] in a frame turned by `yaw` [degrees]: forward and to the right."""
     c, s = math.cos(math.radians(yaw)), math.sin(math.radians(yaw))
     return x * c + y * s, y * c - x * s
 
 
 def read_state(core: CarlaCore, impulses: Mapping[str, float], steer: float, goal_distance: float) -> DrivingState:
-    """Read the hero's state from what the client already holds.
+    """Read the hero's state from the data that the client already holds.
 
     Args:
         core: The world.
         impulses: As `DrivingState.impulses`.
-        steer: Of the last control.
-        goal_distance: Distance from the goal at which it is reached [m].
+        steer: Steering of the last control, -1..1.
+        goal_distance: Distance within which the goal counts as reached [m].
     """
     hero, route = core.hero, core.sensor_interface.route
-    transform, velocity, push = hero.get_transform(), hero.get_velocity(), hero.get_acceleration()
+    transform, velocity, acceleration = hero.get_transform(), hero.get_velocity(), hero.get_acceleration()
     place, yaw = transform.location, transform.rotation.yaw
     lanes = LaneIndex.for_map(core.map)
     off_road, opposite = shares_off_lane(lanes, transform, hero.bounding_box.extent)
@@ -92,12 +92,12 @@ def read_state(core: CarlaCore, impulses: Mapping[str, float], steer: float, goa
         lateral, error = (lane.lateral, lane.heading_error) if lane is not None else (0.0, 0.0)
     remaining = route.length - route.travelled if route is not None else 0.0
     goal = route.goal if route is not None else place
-    there = math.hypot(goal.x - place.x, goal.y - place.y) < goal_distance and remaining < 2.0 * goal_distance
+    is_near = math.hypot(goal.x - place.x, goal.y - place.y) < goal_distance and remaining < 2.0 * goal_distance
     return DrivingState(
         transform=transform,
         speed=3.6 * velocity.length(),
         forward_speed=velocity.dot(transform.get_forward_vector()),
-        acceleration=in_frame(yaw, push.x, push.y),
+        acceleration=in_frame(yaw, acceleration.x, acceleration.y),
         steer=steer,
         goal=goal,
         remaining=remaining,
@@ -107,12 +107,12 @@ def read_state(core: CarlaCore, impulses: Mapping[str, float], steer: float, goa
         impulses=dict(impulses),
         off_road=off_road,
         opposite=opposite,
-        reached=route is not None and there,
+        reached=route is not None and is_near,
     )
 
 
 def direction_of(route: Route | None) -> RoadOption:
-    """The route's next turn, or that the lane is to be followed; `VOID` where its end is near."""
+    """The route's next turn; `LANE_FOLLOW` where there is none, `VOID` near the route's end."""
     if route is None:
         return RoadOption.LANE_FOLLOW
     if route.length - route.travelled < DIRECTION_AHEAD:
@@ -121,7 +121,7 @@ def direction_of(route: Route | None) -> RoadOption:
 
 
 def shares_off_lane(lanes: LaneIndex, transform: carla.Transform, extent: carla.Vector3D) -> tuple[float, float]:
-    """Shares of a box that are off every lane, and on lanes of the other direction: nine points of it are looked up."""
+    """Shares of a box off every lane, and on lanes of the other direction, from nine of its points."""
     place, yaw = transform.location, transform.rotation.yaw
     c, s = math.cos(math.radians(yaw)), math.sin(math.radians(yaw))
     off_road = opposite = 0
@@ -137,15 +137,13 @@ def shares_off_lane(lanes: LaneIndex, transform: carla.Transform, extent: carla.
 
 
 def impulses_of(sensor_data: Settings, collision_sensors: list[str]) -> dict[str, float]:
-    """The strongest impulse [N s] by what was hit, of the collision sensors that have spoken."""
+    """The strongest impulse [N s] by kind of the other actor, from the collision sensors that have fired."""
     found: dict[str, float] = {}
     for name in collision_sensors:
         if name in sensor_data:
             other, impulse = sensor_data[name][1]
-            type_id = "" if other is None else other.type_id
-            kind = (
-                "walker" if type_id.startswith("walker.") else "vehicle" if type_id.startswith("vehicle.") else "other"
-            )
+            kind = "other" if other is None else other.type_id.partition(".")[0]
+            kind = kind if kind in KINDS else "other"
             found[kind] = max(found.get(kind, 0.0), float(impulse))
     return found
 

@@ -1,4 +1,4 @@
-"""Walking to a goal across a road where others drive."""
+"""Walking to a goal across a road with traffic."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 OTHERS: Record = {
     "goal": "0,0,0",  # x, y, z [m]
-    "goal_distance": 1.5,  # [m] from the goal at which it is reached
+    "goal_distance": 1.5,  # [m] within which the goal counts as reached
     "fastest": 2.0,  # [m/s]
-    "others_seen": 4,  # the nearest vehicles that are observed
+    "others_seen": 4,  # number of observed vehicles, the nearest ones
     "time_limit": 200,  # decisions before the episode is cut off
 }
 _WHERE = "env_config.experiment.others"
@@ -35,16 +35,16 @@ _RULES = {
 }
 DIRECTIONS = 8
 SIGHT = 30.0  # [m] within which vehicles are observed
-_FAST = 10.0  # [m/s] of a vehicle is observed as 1
-_COLLISION, _GOAL = -10.0, 10.0  # as much as ten metres of the way
+_FAST = 10.0  # [m/s] of a vehicle, observed as 1
+_COLLISION, _GOAL = -10.0, 10.0  # rewards equal to ten metres of progress
 
 
 class Walking(BaseExperiment):
-    """Walks to `others.goal`; see `OTHERS` for what can be set there.
+    """Walks to `others.goal`; `OTHERS` lists the settings.
 
-    Actions are 0, to stand, and 1 to 8, to walk: towards the goal, or turned from there by multiples of 45 degrees.
-    The observation is float32 (1 + 4 n): the distance to the goal, and of each of the n nearest vehicles its place and
-    its velocity, in a frame whose first axis points to the goal.
+    Action 0 stands. Actions 1 to 8 walk towards the goal, or in a direction turned from it by multiples of 45 degrees.
+    The observation is float32 (1 + 4 n): the distance to the goal, and position and velocity of each of the n nearest
+    vehicles, in a frame whose first axis points to the goal.
     """
 
     def __init__(self, config: Settings | None = None) -> None:
@@ -60,20 +60,20 @@ class Walking(BaseExperiment):
         self.steps = 0
         self.collided = False
         self.distance: float | None = None  # to the goal [m]
-        self.nearer = 0.0  # by which the last decision has brought it [m]
+        self.progress = 0.0  # towards the goal in the last decision [m]
         self._bearing = 0.0
         self.info: Record = {}
 
     def place_hero(self, core: CarlaCore) -> None:
-        """Remember the world."""
+        """Keep the world for later."""
         self._core = core
 
     def get_action_space(self) -> spaces.Discrete:
-        """To stand, and eight directions."""
+        """Standing, and eight directions."""
         return spaces.Discrete(1 + DIRECTIONS)
 
     def get_observation_space(self) -> spaces.Box:
-        """As the class says."""
+        """As described for the class."""
         return spaces.Box(-np.inf, np.inf, (1 + 4 * self.others["others_seen"],), np.float32)
 
     def compute_action(self, action: int) -> carla.WalkerControl:  # type: ignore[override]
@@ -83,24 +83,24 @@ class Walking(BaseExperiment):
         return carla.WalkerControl(carla.Vector3D(math.cos(yaw), math.sin(yaw), 0.0), speed, False)
 
     def get_observation(self, sensor_data: Record) -> tuple[NDArray[np.float32], Record]:
-        """Where the goal is, and who comes."""
+        """The goal's distance, and the nearest vehicles."""
         assert self._core is not None
         sensors = self.config["hero"]["sensors"]
         self.collided = any(sensors[name]["type"] == "sensor.other.collision" for name in sensor_data)
         place = self._core.hero.get_location()
-        ahead, aside = self.goal.x - place.x, self.goal.y - place.y
-        distance = math.hypot(ahead, aside)
-        self.nearer = 0.0 if self.distance is None else self.distance - distance
-        self.distance, self._bearing = distance, math.atan2(aside, ahead)
+        x, y = self.goal.x - place.x, self.goal.y - place.y
+        distance = math.hypot(x, y)
+        self.progress = 0.0 if self.distance is None else self.distance - distance
+        self.distance, self._bearing = distance, math.atan2(y, x)
         seen = np.zeros((self.others["others_seen"], 4), np.float32)
-        seen[:, 0] = 1.0  # nobody, as far as one sees
+        seen[:, 0] = 1.0  # no vehicle within sight
         for row, entry in zip(seen, self._nearest(place)):
             row[:] = entry
         self.info = {"position": (place.x, place.y), "distance_to_goal": distance}
         return np.concatenate([[distance / SIGHT], seen.ravel()]).astype(np.float32), self.info
 
     def _nearest(self, place: carla.Location) -> list[tuple[float, float, float, float]]:
-        """Place and velocity of the vehicles within sight, each as shares of what is observed as 1; nearest first."""
+        """Scaled positions and velocities of the vehicles within sight, the nearest first."""
         assert self._core is not None
         c, s = math.cos(self._bearing), math.sin(self._bearing)
         found = []
@@ -113,21 +113,21 @@ class Walking(BaseExperiment):
         return sorted(found, key=lambda entry: math.hypot(*entry[:2]))[: self.others["others_seen"]]
 
     def get_done_status(self, observation: object, core: CarlaCore) -> bool:
-        """Whether it has been hit, or is there."""
+        """Whether the walker has been hit or has reached the goal."""
         self.steps += 1
-        there = self.distance is not None and self.distance < self.others["goal_distance"]
-        if self.collided or there:
+        is_reached = self.distance is not None and self.distance < self.others["goal_distance"]
+        if self.collided or is_reached:
             self.info["end"] = "collision" if self.collided else "goal"
-        return self.collided or there
+        return self.collided or is_reached
 
     def get_truncated_status(self, observation: object, core: CarlaCore) -> bool:
-        """Whether the time is over; the state in which it is still has a value."""
+        """Whether the time is up; the last state still has a value."""
         is_over = self.steps >= self.others["time_limit"]
         if is_over:
             self.info.setdefault("end", "time_limit")
         return is_over
 
     def compute_reward(self, observation: object, core: CarlaCore) -> dict[str, float]:
-        """Metres nearer to the goal, and what the end brings."""
+        """Metres of progress to the goal, and the reward of the end."""
         end = _COLLISION if self.collided else _GOAL if self.info.get("end") == "goal" else 0.0
-        return {"progress": self.nearer, "end": end}
+        return {"progress": self.progress, "end": end}

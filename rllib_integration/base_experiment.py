@@ -139,6 +139,20 @@ class BaseExperiment:
     def __init__(self, config: Settings | None = None) -> None:
         self.config = resolve_experiment_config(config)
 
+    def find_sensor(self, *types: str) -> str:
+        """The name of the hero's first sensor of one of these types, such as `sensor.birdview`.
+
+        Raises:
+            ConfigError: The hero has no such sensor.
+        """
+        for name, sensor in self.config["hero"]["sensors"].items():
+            if sensor["type"] in types:
+                return str(name)
+        raise ConfigError(
+            f"env_config.experiment.hero.sensors has no sensor of type {' or '.join(types)}, which "
+            f"{type(self).__name__} observes."
+        )
+
     def reset(self) -> None:
         """Forget the last episode. Called when the hero stands at its start, before the first observation."""
 

@@ -35,7 +35,7 @@ from rllib_integration.scenarios.settings import pinned_situations, resolve_scen
 from rllib_integration.servers import ServerError
 from rllib_integration.setup_check import check_setup
 from rllib_integration.step_check import action_guard, check_control, read_reward
-from rllib_integration.telemetry.replay import REPLAYS_FOLDER, default_replays
+from rllib_integration.telemetry.replay import replays_beside
 from rllib_integration.telemetry.reporter import Reporter
 from rllib_integration.user_code import (
     COMPUTE_ACTION,
@@ -206,9 +206,7 @@ class CarlaEnv(gymnasium.Env):
         self._last_observation = None
         if self._left_to_record > 0:
             self._left_to_record -= 1
-            live = self.config["carla"]["live_folder"]
-            folder = Path(live).parent / REPLAYS_FOLDER if live else default_replays()
-            self.record_next_episode(folder, "Evaluation")
+            self.record_next_episode(replays_beside(self.config["carla"]["live_folder"]), "Evaluation")
         while True:
             try:
                 observation, info = self._begin_episode(episode_config, episode_seed)

@@ -18,6 +18,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from rllib_integration.failures import is_users_file
@@ -105,18 +106,21 @@ class UserCode:
         self.thread = threading.get_ident()
         _NUMBER.pack_into(self.inside, _STEP_AT, step)
 
+    def call(self) -> tuple[int, int]:
+        """The index into `METHODS` of what runs, and the step."""
+        return self.inside[0], _NUMBER.unpack_from(self.inside, _STEP_AT)[0]
+
     def look(self, now: float) -> None:
         """Tell, once, if the same call has run since a look at least `STUCK_SECONDS` earlier."""
-        call = (self.inside[0], _NUMBER.unpack_from(self.inside, _STEP_AT)[0])
+        call = self.call()
         if call != self.seen or call[0] == 0:
             if self.seen_at == float("inf"):
                 _write(self.inside, "sentence", "")
             self.seen, self.seen_at = call, now
         elif now - self.seen_at >= STUCK_SECONDS:
-            line = _line_of(self.thread)
-            if line is None:
+            sentence = RunningCall(self, call).describe(now - self.seen_at)
+            if sentence is None:
                 return
-            sentence = f"{_place(self.inside)} has not returned for {now - self.seen_at:.0f} s.\n{line}"
             self.seen_at = float("inf")
             logger.warning("%s", sentence)
             _write(self.inside, "sentence", sentence)
@@ -128,6 +132,35 @@ class UserCode:
         if self._path is not None:
             self._path.unlink(missing_ok=True)
             self._path = None
+
+
+@dataclass(frozen=True)
+class RunningCall:
+    """A call of the user's code that runs in a thread of this process.
+
+    Attributes:
+        code: Whose.
+        call: As `code.call()` is while it runs.
+    """
+
+    code: UserCode
+    call: tuple[int, int]
+
+    def goes_on(self) -> bool:
+        """Whether it has not returned."""
+        return self.code.call() == self.call
+
+    def describe(self, seconds: float) -> str | None:
+        """Sentence and line of one that has run for `seconds`; None while it waits in this library."""
+        line = _line_of(self.code.thread)
+        return line and f"{_place(self.code.inside)} has not returned for {seconds:.0f} s.\n{line}"
+
+
+def running_call(thread: int) -> RunningCall | None:
+    """What of the user's code runs in a thread of this process, if anything does."""
+    with _watch_lock:
+        codes = list(_watched)
+    return next((RunningCall(code, code.call()) for code in codes if code.thread == thread and code.inside[0]), None)
 
 
 def last_place(folder: Path, pid: int) -> str:

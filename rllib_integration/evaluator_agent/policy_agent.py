@@ -52,6 +52,6 @@ class PolicyAgent(_interface.AutonomousAgent):  # type: ignore[misc]
         return self.driver.act(provider.get_world(), provider.get_hero_actor(), timestamp)
 
     def destroy(self) -> None:
-        """Let go of the hero."""
+        """Destroy the hero's sensors."""
         if hasattr(self, "driver"):
             self.driver.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 
@@ -15,7 +16,8 @@ _FIRST_WAIT = 0.005
 _LONGEST_WAIT = 0.25
 _QUESTION_SECONDS = 2.0
 _TOLD_AFTER = 5.0  # [s] after which the user is told what the server does
-_TOLD_AGAIN = 10.0  # [s] between two lines, at most
+_TOLD_AGAIN = 10.0  # [s] between two lines of the same
+_NUMBER = re.compile(r"[0-9.]+")
 _SILENT_SECONDS = 20.0  # after which a line tells that the server says nothing; CARLA itself is silent for long
 _LONGEST_STARTS = 5  # times start_timeout, for a server that is seen to work
 _NOTHING_LISTENS = "nothing listens there yet"
@@ -90,17 +92,21 @@ class _Patience:
                     f"({doing or reason}). {_advice(server)}"
                 )
             self._limit = limit = now + min(self.seconds, _LOOK_SECONDS)
-        news = doing if doing else "" if self._told else reason
-        if news not in ("", self._told) and now - self._begin > self._silence(bool(doing), is_closed):
-            self._told, self._tell_again_at = news, now + _TOLD_AGAIN
-            print(f"The {server.describe()} is not ready yet: {self._told}.", file=sys.stderr, flush=True)
-        elif self._told and now >= self._tell_again_at:
-            self._tell_again_at = now + _TOLD_AGAIN
-            which = f"{server.kind} CARLA server at {server.host}:{server.port}"
-            print(
-                f"The {which} is not ready after {now - self._begin:.0f} s: {self._told}.", file=sys.stderr, flush=True
-            )
+        self._tell(now, doing or (self._told or reason), self._silence(bool(doing), is_closed))
         return limit - now
+
+    def _tell(self, now: float, news: str, silence: float) -> None:
+        """Print what the server does: at once where it does something else, and every few seconds."""
+        is_other = _NUMBER.sub("", news) != _NUMBER.sub("", self._told)
+        if now - self._begin <= silence or not (is_other or now >= self._tell_again_at):
+            return
+        server = self._server
+        which, since = server.describe(), ""
+        if self._told:
+            which = f"{server.kind} CARLA server at {server.host}:{server.port}"
+            since = f", after {now - self._begin:.0f} s"
+        self._told, self._tell_again_at = news, now + _TOLD_AGAIN
+        print(f"The {which} is not ready yet: {news}{since}.", file=sys.stderr, flush=True)
 
     def _silence(self, has_said: bool, is_closed: bool) -> float:
         """Seconds before the user is told: few where the end is near."""

@@ -1,4 +1,8 @@
-"""Ctrl-C and SIGTERM during a run: the first asks for an orderly end, the second forces it."""
+"""Ctrl-C and SIGTERM during a run: the first asks for an orderly end, the second forces it.
+
+The orderly end comes between two training steps. A call of the user's code that never returns would keep it away for
+ever; so after the first signal such a call is ended from inside.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,24 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from types import FrameType
 
 from rllib_integration.failures import INTERRUPTED
+from rllib_integration.user_code import RunningCall, running_call
+
+STUCK_SECONDS = 5.0
+"""After the first signal, how long a call of the user's code may take."""
+
+_LOOKS = 20  # in that time
 
 
 class Terminated(KeyboardInterrupt):
     """A SIGTERM, raised as Ctrl-C is."""
+
+
+class EndedInside(KeyboardInterrupt):
+    """Raised in a call of the user's code that did not return after the first signal; the message says which."""
 
 
 class Interruption:
@@ -28,6 +43,8 @@ class Interruption:
         self.requested = threading.Event()
         self.status = INTERRUPTED
         self.patient = False
+        self._over = threading.Event()
+        self._stuck: tuple[RunningCall, str] | None = None
 
     def __enter__(self) -> Interruption:
         self._arrivals, tell = os.pipe()
@@ -39,6 +56,7 @@ class Interruption:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self._over.set()
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._told_before)
@@ -69,8 +87,27 @@ class Interruption:
                 raise KeyboardInterrupt from instead_of
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
+        stuck, self._stuck = self._stuck, None
+        if stuck is not None and self.patient:
+            call, sentence = stuck
+            if call.goes_on():
+                raise EndedInside(sentence)
+            return
         if self.requested.is_set() or not self.patient:
             raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
         self.status = 128 + number
         self.requested.set()
         print("\nStopping: saving a checkpoint (Ctrl-C again ends at once).", flush=True)
+        threading.Thread(target=self._end_stuck_calls, name="carla-interruption", daemon=True).start()
+
+    def _end_stuck_calls(self) -> None:
+        """Send this process a signal of its own when a call of the user's code in the main thread does not return."""
+        main = threading.main_thread().ident or 0
+        call, since = running_call(main), time.monotonic()
+        while not self._over.wait(STUCK_SECONDS / _LOOKS):
+            before, call, now = call, running_call(main), time.monotonic()
+            if call is None or call != before:
+                since = now
+            elif now - since >= STUCK_SECONDS and (sentence := call.describe(now - since)):
+                self._stuck, since = (call, sentence), now
+                signal.pthread_kill(main, signal.SIGINT)

@@ -29,7 +29,7 @@ from rllib_integration.training.checkpoints import (
     whole_checkpoint,
 )
 from rllib_integration.training.env_creator import make_env
-from rllib_integration.training.interruption import Interruption
+from rllib_integration.training.interruption import EndedInside, Interruption
 from rllib_integration.training.lost_runners import LostRunners
 from rllib_integration.training.machine import Machine, fit_resources
 from rllib_integration.training.options import TrainingOptions
@@ -237,6 +237,10 @@ class TrainingRun:
                     result = algorithm.train()
                 except CutShort as end:
                     reason = str(end)
+                    break
+                except EndedInside as end:
+                    print(end, flush=True)
+                    reason = "Interrupted."
                     break
                 tracking.log(log.add(result, evaluated=self._evaluated(algorithm)), steps_sampled(algorithm))
                 progress = meter.progress(result)

@@ -138,7 +138,7 @@ def test_the_settings_of_old_files_are_understood_and_wrong_ones_refused() -> No
         original(target_speed=8.0)
     with pytest.raises(ConfigError, match="original, fine or braking"):
         road(actions="fast")
-    with pytest.raises(ConfigError, match=r"sensor\.birdview, which is what DQNExperiment observes"):
+    with pytest.raises(ConfigError, match=r"sensor\.birdview, which DQNExperiment observes"):
         DQNExperiment({"hero": {"sensors": {}}})
 
 

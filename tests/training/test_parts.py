@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextvars import copy_context
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ import pytest
 
 from rllib_integration.driving.evaluation import evaluation_table, read_episodes
 from rllib_integration.driving.policies import find_policy
+from rllib_integration.training import interruption
 from rllib_integration.training.checkpoints import CheckpointKeeper
 from rllib_integration.training.env_creator import (
     _number_of_environment,
@@ -28,11 +30,12 @@ from rllib_integration.training.env_creator import (
     make_env,
     numbers_dealt,
 )
-from rllib_integration.training.interruption import Interruption, Terminated
+from rllib_integration.training.interruption import EndedInside, Interruption, Terminated
 from rllib_integration.training.progress import Figure, Meter, progress_line
 from rllib_integration.training.run_log import RunLog, flatten, git_state
 from rllib_integration.training.sampling_watch import why_no_steps
 from rllib_integration.training.stop_rules import Progress, StopRules, format_duration, parse_duration
+from rllib_integration.user_code import COMPUTE_REWARD, UserCode
 from rllib_integration.vector_env import CarlaProcessVectorEnv
 from tests.known import of_kind
 from tests.patience import PATIENCE
@@ -323,6 +326,35 @@ def test_a_run_is_terminated_whatever_rays_handler_makes_of_the_signal_while_ray
 
     with pytest.raises(Terminated):
         start()
+
+
+def test_the_first_signal_ends_a_call_of_the_users_code_that_never_returns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Task:
+        def compute_reward(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+            while True:
+                with contextlib.suppress(Exception):
+                    time.sleep(PATIENCE)
+
+    monkeypatch.setattr(interruption, "STUCK_SECONDS", 0.2)
+    code = UserCode(Task(), None)
+
+    def train() -> None:
+        with Interruption() as interrupted:
+            interrupted.patient = True
+            code.begin_episode()
+            code.begin_step(7)
+            code.inside[0] = COMPUTE_REWARD
+            Task().compute_reward()
+
+    with pytest.raises(EndedInside) as raised:
+        train()
+    code.close()
+    assert capsys.readouterr().out.startswith("\nStopping: ")
+    assert "Task.compute_reward, in step 7 of its episode, has not returned for" in str(raised.value)
+    assert f"{__file__}, line " in str(raised.value)
 
 
 def saved(keeper: CheckpointKeeper, iteration: int, score: float | None) -> None:
