@@ -15,7 +15,7 @@ from rllib_integration.cli.flags import add_configuration, positive_int, require
 from rllib_integration.config_file import load_config
 from rllib_integration.driving.policies import find_policy
 from rllib_integration.driving.trials import drive_settings
-from rllib_integration.failures import INTERRUPTED, report_failure
+from rllib_integration.failures import exit_status_of
 from rllib_integration.processes.cpus import available_cpus
 from rllib_integration.processes.guard import run_guarded
 
@@ -39,21 +39,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="of the first start")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE.json", help="write summaries and laps")
     arguments = parser.parse_args()
-    return run_guarded(lambda: _run(arguments))
+    return run_guarded(lambda: exit_status_of(lambda: _test(arguments)))
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    try:
-        require("ray", "torch")
-        _test(arguments)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except Exception as error:
-        return report_failure(error)
-    return 0
-
-
-def _test(arguments: argparse.Namespace) -> None:
+def _test(arguments: argparse.Namespace) -> int:
+    require("ray", "torch")
     from ppo_example.ppo_lap_test import drive_laps, drive_reference, lap_table, summarise_laps
 
     document = load_config(find_configuration(arguments.configuration), arguments.overrides)
@@ -74,6 +64,7 @@ def _test(arguments: argparse.Namespace) -> None:
     if arguments.output is not None:
         document = {"policies": policies, "summaries": summaries, "laps": laps, "reference": reference}
         arguments.output.expanduser().write_text(json.dumps(document), encoding="utf-8")
+    return 0
 
 
 if __name__ == "__main__":
