@@ -82,6 +82,7 @@ class EpisodeMetrics:
 
     def __init__(self, hero: carla.Actor, carla_map: carla.Map, interface: SensorInterface) -> None:
         self._hero = hero
+        self._drives = isinstance(hero, carla.Vehicle)
         self._world = hero.get_world()
         self._interface = interface
         self._lanes = LaneIndex.for_map(carla_map)
@@ -121,13 +122,15 @@ class EpisodeMetrics:
         x, y, z = transform.location.x, transform.location.y, transform.location.z
         yaw = math.radians(transform.rotation.yaw)
         now = self._world.get_snapshot().timestamp.elapsed_seconds
+        velocity = self._hero.get_velocity()
         front = (x + self._front * math.cos(yaw), y + self._front * math.sin(yaw))
         self._count_collisions(x, y, now)
         if self._interface.route is not None:
             self._interface.route.update(x, y)
         if self.track is not None:
             self.track.update(x, y, z, transform.rotation.yaw, now)
-        self._note_driving(transform, now)
+        if self._drives:
+            self._note_driving(transform, velocity, now)
         if self._last is not None and now > self._last[2]:
             elapsed = now - self._last[2]
             moved = math.hypot(x - self._last[0], y - self._last[1])
@@ -140,7 +143,6 @@ class EpisodeMetrics:
                     self._distance_off_lane += moved
         self._last = (x, y, now)
         self._last_front = front
-        velocity = self._hero.get_velocity()
         self._stood = math.hypot(velocity.x, velocity.y) < _STANDING
 
     def note(self, name: str, message: str) -> None:
@@ -171,11 +173,8 @@ class EpisodeMetrics:
             return table
         return np.delete(table, sorted(self._stopped_at), axis=0)
 
-    def _note_driving(self, transform: carla.Transform, now: float) -> None:
-        if not isinstance(self._hero, carla.Vehicle):
-            return
-        control, ahead = self._hero.get_control(), transform.get_forward_vector()
-        speed = self._hero.get_velocity().dot(ahead)
+    def _note_driving(self, transform: carla.Transform, velocity: carla.Vector3D, now: float) -> None:
+        control, speed = self._hero.get_control(), velocity.dot(transform.get_forward_vector())
         self.smoothness.update(now, control.throttle, control.brake, control.steer, speed, self._line(transform))
 
     def _line(self, transform: carla.Transform) -> Line | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from typing import NamedTuple
 
 import numpy as np
@@ -24,21 +25,15 @@ class Line(NamedTuple):
     bend: float
 
 
+_COLUMNS = ("time", "throttle", "brake", "steer", "speed", *Line._fields)
+_NO_LINE = Line(math.nan, 0.0)
+
+
 class Smoothness:
-    """Sums up one episode of one vehicle. Call `update` once for each decision, `summary` at the end."""
+    """Notes what one vehicle does in one episode. Call `update` once for each decision, `summary` at the end."""
 
     def __init__(self) -> None:
-        self._time: float | None = None
-        self._steer = self._speed = 0.0
-        self._acceleration: float | None = None
-        self._side = 0
-        self._duration = 0.0
-        self._sign_changes = 0
-        self._both_pedals = 0.0
-        self._jerk_squared = self._jerk_duration = 0.0
-        self._rate_squared = [0.0, 0.0]  # on straights, in bends
-        self._seconds = [0.0, 0.0]
-        self._offsets: list[float] = []
+        self._moments = array("d")
 
     def update(
         self, time: float, throttle: float, brake: float, steer: float, speed: float, line: Line | None = None
@@ -53,31 +48,7 @@ class Smoothness:
             speed: Along the vehicle's own axis, m/s.
             line: How the vehicle lies to its line; None without one, which counts as a straight.
         """
-        before, self._time = self._time, time
-        if before is not None and time > before:
-            elapsed = round(time - before, 9)  # the clock is a sum of steps: its last digits tell how long it has run
-            bends = line is not None and abs(line.bend) > STRAIGHT
-            self._rate_squared[bends] += ((steer - self._steer) / elapsed) ** 2 * elapsed
-            self._seconds[bends] += elapsed
-            self._duration += elapsed
-            self._both_pedals += elapsed * (throttle > _PRESSED and brake > _PRESSED)
-            self._note_acceleration((speed - self._speed) / elapsed, elapsed)
-        self._note_side(steer)
-        if line is not None:
-            self._offsets.append(abs(line.lateral))
-        self._steer, self._speed = steer, speed
-
-    def _note_acceleration(self, acceleration: float, elapsed: float) -> None:
-        if self._acceleration is not None:
-            self._jerk_squared += ((acceleration - self._acceleration) / elapsed) ** 2 * elapsed
-            self._jerk_duration += elapsed
-        self._acceleration = acceleration
-
-    def _note_side(self, steer: float) -> None:
-        side = 0 if abs(steer) <= _CENTRED else int(math.copysign(1.0, steer))
-        if side and self._side and side != self._side:
-            self._sign_changes += 1
-        self._side = side or self._side
+        self._moments.extend((time, throttle, brake, steer, speed, *(line or _NO_LINE)))
 
     def summary(self) -> dict[str, float]:
         """The episode in numbers.
@@ -89,18 +60,30 @@ class Smoothness:
             and, with a line, `offset_mean` and `offset_95` (m, the latter not exceeded in 95 % of the moments).
             Empty before two moments.
         """
-        if not self._duration:
+        moments = np.array(self._moments).reshape(-1, len(_COLUMNS))
+        later = np.diff(moments[:, 0], prepend=-math.inf) > 0.0  # a moment that is told twice counts once
+        time, throttle, brake, steer, speed, lateral, bend = moments[later].T
+        if len(time) < 2:
             return {}
+        # The clock is a sum of steps: its last digits tell how long it has run.
+        elapsed = np.diff(time).round(9)
+        duration = float(elapsed.sum())
+        rates = (np.diff(steer) / elapsed) ** 2 * elapsed
+        jerks = (np.diff(np.diff(speed) / elapsed) / elapsed[1:]) ** 2 * elapsed[1:]
+        sides = np.sign(steer[np.abs(steer) > _CENTRED])
+        pressed = (throttle > _PRESSED) & (brake > _PRESSED)
         figures = {
-            "steering_rate": math.sqrt(sum(self._rate_squared) / self._duration),
-            "steering_sign_changes": self._sign_changes / self._duration,
-            "jerk": math.sqrt(self._jerk_squared / self._jerk_duration) if self._jerk_duration else 0.0,
-            "both_pedals": self._both_pedals / self._duration,
+            "steering_rate": math.sqrt(rates.sum() / duration),
+            "steering_sign_changes": np.count_nonzero(np.diff(sides)) / duration,
+            "jerk": math.sqrt(jerks.sum() / elapsed[1:].sum()) if len(jerks) else 0.0,
+            "both_pedals": float(elapsed[pressed[1:]].sum()) / duration,
         }
-        if all(self._seconds):
-            for name, squared, seconds in zip(("straight", "bend"), self._rate_squared, self._seconds):
-                figures[f"steering_rate_{name}"] = math.sqrt(squared / seconds)
-        if self._offsets:
-            figures["offset_mean"] = float(np.mean(self._offsets))
-            figures["offset_95"] = float(np.quantile(self._offsets, 0.95))
+        bends = np.abs(bend[1:]) > STRAIGHT
+        if bends.any() and not bends.all():
+            for name, part in (("straight", ~bends), ("bend", bends)):
+                figures[f"steering_rate_{name}"] = math.sqrt(rates[part].sum() / elapsed[part].sum())
+        offsets = np.abs(lateral[~np.isnan(lateral)])
+        if len(offsets):
+            figures["offset_mean"] = float(np.mean(offsets))
+            figures["offset_95"] = float(np.quantile(offsets, 0.95))
         return figures

@@ -140,6 +140,7 @@ class SensorInterface:
         self.memory: Record = {}
         self._arrived = threading.Condition()
         self._mailboxes: dict[str, _Mailbox] = {}
+        self._awaited: list[_Mailbox] = []  # those that a step may have to wait for
         self._wanted: int | None = None
         self.ticks_per_step = 1
         self.has_streams = self.streams_between = False
@@ -177,11 +178,13 @@ class SensorInterface:
                 self._arrived.notify_all()
 
     def _note_streams(self) -> None:
-        streams = [mailbox.sensor for mailbox in self._waiting() if not mailbox.sensor.is_event_sensor()]
+        boxes = self._mailboxes.values()
+        self._awaited = [mailbox for mailbox in boxes if not isinstance(mailbox.sensor, PseudoSensor)]
+        streams = [mailbox.sensor for mailbox in self._awaited if not mailbox.sensor.is_event_sensor()]
         self.has_streams = bool(streams)
         self.streams_between = not all(sensor.sends_once_a_step for sensor in streams)
-        self.asks_server = any(mailbox.sensor.asks_server for mailbox in self._mailboxes.values())
-        self.hears_every_frame = any(mailbox.sensor.hears_every_frame for mailbox in self._mailboxes.values())
+        self.asks_server = any(mailbox.sensor.asks_server for mailbox in boxes)
+        self.hears_every_frame = any(mailbox.sensor.hears_every_frame for mailbox in boxes)
 
     def push(self, sensor: BaseSensor, frame: int, data: object) -> None:
         """Take a raw message from a sensor. Called by the client's threads; messages of sensors that have left
@@ -276,10 +279,6 @@ class SensorInterface:
         with self._arrived:
             self._arrived.notify_all()
 
-    def _waiting(self) -> list[_Mailbox]:
-        """Mailboxes of the sensors that a step may have to wait for."""
-        return [mailbox for mailbox in self._mailboxes.values() if not isinstance(mailbox.sensor, PseudoSensor)]
-
     def _current_frame(self) -> int:
         """The newest world frame that the client of the sensors' parents has received."""
         for sensor in self.sensors.values():
@@ -290,7 +289,7 @@ class SensorInterface:
         """Wait for the events that the server has announced with the newest frame."""
         behind = [
             (sensor, announced)
-            for mailbox in self._mailboxes.values()
+            for mailbox in self._awaited
             if isinstance(sensor := mailbox.sensor, EventSensor) and (announced := sensor.announced()) > sensor.heard
         ]
         if not behind:
@@ -307,7 +306,7 @@ class SensorInterface:
         """Wait until every sensor has its data of `frame`."""
 
         def complete(patient: bool) -> bool:
-            return not any(mailbox.lacks(frame, patient) for mailbox in self._waiting())
+            return not any(mailbox.lacks(frame, patient) for mailbox in self._awaited)
 
         if complete(patient=True):
             return
@@ -318,7 +317,7 @@ class SensorInterface:
                 self._arrived.wait_for(lambda: complete(patient=False), max(0.0, deadline - time.monotonic()))
         finally:
             self._wanted = None
-        late = [mailbox for mailbox in self._waiting() if mailbox.lacks(frame, patient=False)]
+        late = [mailbox for mailbox in self._awaited if mailbox.lacks(frame, patient=False)]
         off_beat = [mailbox for mailbox in late if mailbox.has_lost_the_beat(frame)]
         if off_beat:
             logger.warning("%s Cameras draw every tick from now on.", _complaint(off_beat[0], frame, timeout))
