@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicarla.town.lanes import BIDIRECTIONAL, DRIVABLE, Array, LaneTable, ReferenceLines, sample_lanes
-from minicarla.town.opendrive import parse_opendrive
+from minicarla.town.opendrive import RoadMark, RoadNetwork, parse_opendrive
 from minicarla.town.town import Signal
 
 Integers = NDArray[np.int32]
@@ -24,6 +24,7 @@ _NARROWEST = 1.5  # [m] Lanes that are nowhere wider begin or end there, and car
 _SAME_PLACE, _SAME_LEVEL = 0.8, 1.0  # [m] A lane follows on another whose end is so near to its begin
 _CELL = 2.0  # [m] of the grid in which it is looked for
 _SAME_HEADING = 0.7  # cosine
+_WIDE_ENOUGH = 2.5  # [m] width of a lane to which vehicles change
 _CROSSING_DISTANCE = 2.6  # [m] between the middles of two lanes that cross or run into each other
 _BEND_REACH = 3  # points before and behind, for the radius of a bend
 _SIDEWAYS = 3.5  # [m/s^2] in bends
@@ -38,6 +39,7 @@ class LaneGraph(NamedTuple):
         point: float64 (m, 3) [m], middles of the lanes in the direction of travel.
         bend_speed: float64 (m,) [m/s] that the bend at a point allows.
         lane: int32 (m,), the lane of a point.
+        left, right: int32 (m,), the lane beside a point to which vehicles may change there, or -1.
         start, size: int32 (n,), first point and number of points of each lane.
         spacing: float64 (n,) [m] between two points.
         length: float64 (n,) [m].
@@ -55,6 +57,8 @@ class LaneGraph(NamedTuple):
     point: Array
     bend_speed: Array
     lane: Integers
+    left: Integers
+    right: Integers
     start: Integers
     size: Integers
     spacing: Array
@@ -89,6 +93,8 @@ def build_lane_graph(opendrive: str, signals: Sequence[Signal]) -> LaneGraph:
         point=np.concatenate([np.zeros((0, 3)), *ways.points]),
         bend_speed=np.concatenate([np.zeros(0), *map(_bend_speeds, ways.points)]),
         lane=np.repeat(np.arange(len(size), dtype=np.int32), size),
+        left=ways.beside(network, -1),
+        right=ways.beside(network, 1),
         start=start,
         size=size,
         spacing=ways.length / np.maximum(size - 1, 1),
@@ -109,7 +115,8 @@ class _Ways:
     """The middles of the drivable lanes, in the direction of travel and evenly spaced."""
 
     def __init__(self, table: LaneTable) -> None:
-        rows, self.points, self.runs = [], [], []
+        self._table = table
+        rows, self.points, self.runs, self._stations = [], [], [], []
         lengths = []
         for row in np.flatnonzero(np.isin(table.type, _TYPES)).tolist():
             stations = table.stations(row)
@@ -121,7 +128,9 @@ class _Ways:
             at = np.linspace(0.0, run[-1], max(int(np.ceil(run[-1] / _SPACING)), 1) + 1)
             points = np.column_stack([np.interp(at, run, middle[:, axis]) for axis in range(3)])
             rows.append(row)
+            s = np.interp(at, run, table.s[stations])
             self.points.append(points if table.forward[row] else points[::-1])
+            self._stations.append(s if table.forward[row] else s[::-1])
             self.runs.append(run)
             lengths.append(run[-1])
         self.rows = np.array(rows, np.int64)
@@ -148,6 +157,36 @@ class _Ways:
             found.append(near[follows & (first[near] @ last[lane] > _SAME_HEADING)].tolist())
         return found
 
+    def beside(self, network: RoadNetwork, side: int) -> Integers:
+        """For each point the lane beside it that a vehicle may change to there, or -1.
+
+        Args:
+            network: It has the markings.
+            side: -1 for the left, 1 for the right.
+        """
+        table = self._table
+        keys = zip(table.road[self.rows].tolist(), table.section[self.rows].tolist(), table.lane_id[self.rows].tolist())
+        lanes = {key: lane for lane, key in enumerate(keys)}
+        found = [np.zeros(0, np.int32)]
+        for (road, section, own), lane in lanes.items():
+            other = own + (side if own > 0 else -side)
+            target = lanes.get((road, section, other), -1)  # none beyond the middle of the road, where the id is 0
+            s = self._stations[lane]
+            if target < 0 or self.junction[lane] >= 0:
+                found.append(np.full(len(s), -1, np.int32))
+                continue
+            between = network.roads[road].sections[section]
+            marks = between.lanes[min(own, other, key=abs)].marks
+            open_there = _may_change(marks, s - between.s, other > own) & (self._width(target, s) > _WIDE_ENOUGH)
+            found.append(np.where(open_there, target, -1).astype(np.int32))
+        return np.concatenate(found)
+
+    def _width(self, lane: int, s: Array) -> Array:
+        """Width of a lane [m] at places along its road."""
+        stations = self._table.stations(int(self.rows[lane]))
+        across = (self._table.outer[stations] - self._table.inner[stations])[:, :2]
+        return np.interp(s, self._table.s[stations], np.hypot(*across.T))
+
     def crossing(self) -> list[list[int]]:
         """The lanes of a junction that cross a lane of it; not those that begin where it does."""
         found: list[list[int]] = [[] for _ in self.points]
@@ -166,6 +205,21 @@ class _Ways:
         apart = self.points[one][:, None] - self.points[other][None]
         near = np.hypot(apart[..., 0], apart[..., 1]) < _CROSSING_DISTANCE
         return bool((near & (np.abs(apart[..., 2]) < 3.0)).any())
+
+
+def _may_change(marks: Sequence[RoadMark], s: Array, rises: bool) -> NDArray[np.bool_]:
+    """Where a marking lets vehicles change to the lane beyond, whose id is greater, or smaller; all may without one.
+
+    Args:
+        marks: The marking, from section to section.
+        s: Places, from the road section's start [m].
+        rises: Whether the id is greater.
+    """
+    allowed = ("both", "increase" if rises else "decrease")
+    may = np.ones(len(s), bool)
+    for mark in marks:
+        may[s >= mark.s - 1e-6] = mark.lane_change in allowed
+    return may
 
 
 def _bend_speeds(points: Array) -> Array:

@@ -52,12 +52,17 @@ class Geometry:
 
 @dataclass
 class RoadMark:
-    """A lane's outer marking from `s` [m, from the section's start] on."""
+    """A lane's outer marking from `s` [m, from the section's start] on.
+
+    `lane_change` says who may cross it: "both", "none", or those whose lane's id thereby
+    has an "increase" or a "decrease".
+    """
 
     s: float
     type: str
     color: str
     width: float
+    lane_change: str = "both"
 
 
 @dataclass
@@ -376,6 +381,7 @@ def _mark(element: ElementTree.Element) -> RoadMark:
         (element.get("type") or "none").strip().lower(),
         (element.get("color") or "standard").strip().lower(),
         _number(element, "width", 0.15) or 0.15,
+        (element.get("laneChange") or "both").strip().lower(),
     )
 
 

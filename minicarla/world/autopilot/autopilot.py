@@ -52,6 +52,8 @@ class Autopilot:
         self._rows: Integers = np.zeros(0, np.int64)
         self._drivers = np.zeros(len(actors), DRIVER)
         self._drivers["lane"] = -1
+        self._drivers["auto_lane_change"] = True
+        self._drivers["since_change"] = np.inf
         self._drivers["random"] = np.random.default_rng(seed).integers(1, 2**63, len(actors), np.uint64)
         self._speed_share, self._distance = speed_share, distance
         self._next_end = 0.0

@@ -29,15 +29,27 @@ DRIVER = np.dtype(
         ("ahead_count", np.int32),
         ("along", np.float64),
         ("random", np.uint64),
+        # its manners
+        ("auto_lane_change", np.uint8),
+        ("left_chance", np.float64),
+        ("right_chance", np.float64),
+        ("slow_lane_chance", np.float64),
+        # junctions
         ("held", np.int32, (MOST_HELD,)),
         ("held_count", np.int32),
         ("waiting", np.float64),
         ("insists", np.uint8),
+        # changing lanes
+        ("shift", np.float64),
+        ("shift_length", np.float64),
+        ("shift_left", np.float64),
+        ("since_change", np.float64),
         # what it sees in this tick
         ("speed", np.float64),
         ("offset", np.float64),
         ("gap", np.float64),
         ("gap_speed", np.float64),
+        ("gap_heading", np.float64),
         ("bend_speed", np.float64),
         ("entry_distance", np.float64),
         ("exit_distance", np.float64),
@@ -51,18 +63,27 @@ DRIVER = np.dtype(
 """A driver.
 
 Where it is: its `lane` (-1 for none), the lanes chosen `ahead`, and how far `along` the lane its middle is [m].
-`random` is the state of its random numbers. `held` are the lanes of junctions that are reserved for it, `waiting` is
+`random` is the state of its random numbers.
+
+Its manners: whether it drives round vehicles (`auto_lane_change`), and its chances in each tick to change lanes to the
+left or the right, or to the slower lane.
+
+Junctions: `held` are the lanes of junctions that are reserved for it, `waiting` is
 how long it has waited for some [s], and `insists` whether drivers that came later have to wait for it.
 
-What it sees: its `speed` [m/s]; its `offset` from the lane's middle [m]; the `gap` to the body ahead [m] and that
-body's speed; the speed that the next bend allows; the distances of its front to the next junction and to the line at
-which it has to stop, and of its middle to the junction's exit [m]; the lanes `needed` in that junction. `standing` is
-how long it has stood without a red light or a sign before it [s].
+Changing lanes: it began `shift` metres to the right of its new lane, of the `shift_length` metres that it takes
+`shift_left` are left, and it has driven `since_change` metres since it began.
+
+What it sees: its `speed` [m/s]; its `offset` from the middle of its way [m]; the `gap` to the body ahead [m], that
+body's speed, and the cosine between its heading and the way, 0 for walkers; the speed that the next bend allows; the
+distances of its front to the next junction and to the line at which it has to stop, and of its middle to the junction's
+exit [m]; the lanes `needed` in that junction. `standing` is how long it has stood without a red light or a sign before
+it [s].
 """
 
 
 @kernel
-def _draw(driver: Record) -> float:
+def draw(driver: Record) -> float:
     """A random number, 0 <= x < 1 (xorshift64*)."""
     x = driver.random
     x ^= x >> np.uint64(12)
@@ -95,6 +116,7 @@ def find_lane(graph: LaneGraph, driver: Record, vehicle: Record) -> bool:
     driver.along = (found - graph.start[driver.lane]) * graph.spacing[driver.lane]
     driver.ahead_count = 0
     driver.held_count = 0
+    driver.shift_left = 0.0
     return True
 
 
@@ -113,7 +135,7 @@ def choose_ahead(graph: LaneGraph, driver: Record, view: float) -> None:
             good += graph.goes_on[graph.next_lane[k]]
         if last == first:
             return
-        chosen = int(_draw(driver) * (good if good else last - first))
+        chosen = int(draw(driver) * (good if good else last - first))
         for k in range(first, last):
             if good and not graph.goes_on[graph.next_lane[k]]:
                 continue
@@ -124,6 +146,16 @@ def choose_ahead(graph: LaneGraph, driver: Record, view: float) -> None:
         driver.ahead[driver.ahead_count] = lane
         driver.ahead_count += 1
         length += graph.length[lane]
+
+
+@kernel
+def shift_at(driver: Record, along: float) -> float:
+    """How far beside the middle of its lane a driver's way is, `along` metres ahead: to the right [m]."""
+    left = driver.shift_left - along
+    if left <= 0.0:
+        return 0.0
+    share = min(left / driver.shift_length, 1.0)
+    return float(driver.shift * share * share * (3.0 - 2.0 * share))
 
 
 @kernel
@@ -169,4 +201,8 @@ def place_ahead(graph: LaneGraph, driver: Record, along: float, place: Floats) -
     for axis in range(3):
         a, b = graph.point[start + k, axis], graph.point[start + k + 1, axis]
         place[axis] = a + share * (b - a)
+    shift = shift_at(driver, along) / spacing
+    if shift != 0.0:
+        place[0] -= shift * (graph.point[start + k + 1, 1] - graph.point[start + k, 1])
+        place[1] += shift * (graph.point[start + k + 1, 0] - graph.point[start + k, 0])
     return int(lane)

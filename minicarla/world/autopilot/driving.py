@@ -10,8 +10,9 @@ from minicarla.physics.kernels import entry
 from minicarla.physics.state import Integers, Rows
 from minicarla.town.lane_graph import LaneGraph
 from minicarla.world.autopilot.control import safe_speed, set_pedals, steer
-from minicarla.world.autopilot.driver import BRAKING, advance, choose_ahead, find_lane, place_ahead
+from minicarla.world.autopilot.driver import BRAKING, advance, choose_ahead, find_lane, place_ahead, shift_at
 from minicarla.world.autopilot.junctions import holds_way, release_passed, share_junctions
+from minicarla.world.autopilot.lane_changes import change_lane
 from minicarla.world.autopilot.perception import STEP, note_gap, note_lanes, note_line
 
 _MOST_PLACES = 36  # of the way that are checked for bodies
@@ -50,20 +51,24 @@ def drive(
         distance: Kept to the vehicle ahead while standing [m].
     """
     count = drivers.shape[0]
-    is_driven = np.zeros(vehicles.shape[0], np.int64)
+    driver_of = np.zeros(vehicles.shape[0], np.int64)
     way = np.empty((_MOST_PLACES, 4))
     place = np.empty(3)
     for i in range(count):
-        is_driven[rows[i]] = 1
+        driver_of[rows[i]] = i + 1
     for i in range(count):
         driver, vehicle = drivers[i], vehicles[rows[i]]
         cosine, sine = math.cos(vehicle.yaw), math.sin(vehicle.yaw)
         driver.speed = max(vehicle.vx * cosine + vehicle.vy * sine, 0.0)
         if driver.lane >= 0:
+            driver.shift_left -= driver.speed * dt
+            driver.since_change += driver.speed * dt
             advance(graph, driver, vehicle)
+            driver.offset -= shift_at(driver, 0.0)
         if (driver.lane < 0 or abs(driver.offset) > _LOST) and not find_lane(graph, driver, vehicle):
             driver.lane = -1
             continue
+        change_lane(graph, drivers, i, rows, vehicles, driver_of)
         stop = 0.5 * driver.speed * driver.speed / BRAKING
         view = min(_NEAREST_VIEW + 1.5 * driver.speed + stop, STEP * (_MOST_PLACES - 1))
         choose_ahead(graph, driver, view + 30.0)
@@ -77,8 +82,8 @@ def drive(
             for axis in range(3):
                 way[k, axis] = place[axis]
         driver.gap, driver.gap_speed = np.inf, 0.0
-        note_gap(vehicles, rows[i], is_driven, driver, vehicle, way, places, False)
-        note_gap(walkers, -1, is_driven, driver, vehicle, way, places, True)
+        note_gap(vehicles, rows[i], driver_of, driver, vehicle, way, places, False)
+        note_gap(walkers, -1, driver_of, driver, vehicle, way, places, True)
     share_junctions(graph, drivers, rows, vehicles, dt)
     for i in range(count):
         driver, vehicle = drivers[i], vehicles[rows[i]]

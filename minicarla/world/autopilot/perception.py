@@ -104,7 +104,7 @@ def _covers(body: Record, length: float, width: float, x: float, y: float, cosin
 def note_gap(
     bodies: Rows,
     own: int,
-    is_driven: Integers,
+    driver_of: Integers,
     driver: Record,
     vehicle: Record,
     way: Floats,
@@ -129,7 +129,7 @@ def note_gap(
         cosine, sine = math.cos(body.yaw), math.sin(body.yaw)
         width = body.extent_y + margin
         length = max(body.extent_x + 0.2, STEP - body.extent_x)  # no body is missed between two places
-        if walk or not is_driven[j]:
+        if walk or not driver_of[j]:
             along = body.vx * cosine + body.vy * sine
             length += max(along, 0.0) * _FORESIGHT
         for k in range(count):
@@ -161,4 +161,5 @@ def note_gap(
             along = (body.vx * ahead_x + body.vy * ahead_y) / max(size, 1e-6)
             if gap < driver.gap:
                 driver.gap, driver.gap_speed = gap, max(along, 0.0)
+                driver.gap_heading = 0.0 if walk else (cosine * ahead_x + sine * ahead_y) / max(size, 1e-6)
             break

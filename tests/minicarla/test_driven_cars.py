@@ -1,0 +1,107 @@
+"""Cars that the server drives itself, one by one: how they change lanes, and what they stop for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import carla
+import pytest
+
+from rllib_integration.traffic.server_traffic import order_driving
+from tests.conftest import EmbeddedServer
+from tests.known import of_kind
+from tests.patience import PATIENCE
+
+_CAR = "vehicle.tesla.model3"
+
+
+class Scene:
+    """Minitown, synchronous and empty, with its avenue: 62 m with two lanes for each direction."""
+
+    def __init__(self, client: carla.Client) -> None:
+        self.client = client
+        self.world = client.load_world("Minitown", reset_settings=True)
+        settings = self.world.get_settings()
+        settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
+        self.world.apply_settings(settings)
+        self.map = self.world.get_map()
+        self.touched: list[carla.CollisionEvent] = []
+        self._sensors: list[carla.Sensor] = []
+
+    def avenue(self, lane: int, s: float) -> carla.Waypoint:
+        """A place on one of its eastern lanes, -1 or -2 (the right one)."""
+        place = self.map.get_waypoint_xodr(0, lane, s)
+        assert place is not None
+        return place
+
+    def park(self, place: carla.Waypoint) -> carla.Vehicle:
+        """A car that stands there."""
+        pose = place.transform
+        pose.location.z += 0.3
+        blueprint = self.world.get_blueprint_library().find(_CAR)
+        return of_kind(carla.Vehicle, self.world.spawn_actor(blueprint, pose))
+
+    def drive(self, place: carla.Waypoint) -> carla.Vehicle:
+        """A car that the server drives from there on."""
+        car = self.park(place)
+        blueprint = self.world.get_blueprint_library().find("sensor.other.collision")
+        sensor = of_kind(carla.Sensor, self.world.spawn_actor(blueprint, carla.Transform(), attach_to=car))
+        sensor.listen(self.touched.append)
+        self._sensors.append(sensor)
+        self.world.tick()
+        order_driving(self.client, [car.id], 1)
+        return car
+
+    def lane_of(self, car: carla.Vehicle) -> int:
+        """The lane under its middle."""
+        place = self.map.get_waypoint(car.get_location())
+        assert place is not None
+        return place.lane_id
+
+    def tick_until(self, happened: Callable[[], bool], ticks: int = 600) -> bool:
+        """Whether something happened within so many ticks; the world is ticked until it does."""
+        for _ in range(ticks):
+            self.world.tick()
+            if happened():
+                return True
+        return False
+
+    def close(self) -> None:
+        """End the sensors."""
+        for sensor in self._sensors:
+            sensor.stop()
+
+
+@pytest.fixture(scope="module")
+def client(start_server: Callable[..., EmbeddedServer]) -> Iterator[carla.Client]:
+    server = start_server("--skip-overtaken-frames")
+    client = carla.Client(*server.address, worker_threads=1)
+    client.set_timeout(PATIENCE)
+    yield client
+    server.stop()
+
+
+@pytest.fixture
+def scene(client: carla.Client) -> Iterator[Scene]:
+    scene = Scene(client)
+    yield scene
+    scene.close()
+
+
+@pytest.mark.parametrize(("own", "other"), [(-1, -2), (-2, -1)])
+def test_a_car_drives_round_one_that_stands_ahead(scene: Scene, own: int, other: int) -> None:
+    obstacle = scene.park(scene.avenue(own, 44.0))
+    car = scene.drive(scene.avenue(own, 4.0))
+    assert scene.tick_until(lambda: scene.lane_of(car) == other)
+    assert scene.tick_until(lambda: car.get_location().x > obstacle.get_location().x + 5.0)
+    assert scene.touched == []
+
+
+def test_a_car_waits_behind_one_that_stands_ahead_if_there_is_no_room_beside_it(scene: Scene) -> None:
+    obstacle = scene.park(scene.avenue(-1, 44.0))
+    scene.park(scene.avenue(-2, 34.0))
+    car = scene.drive(scene.avenue(-1, 4.0))
+    assert not scene.tick_until(lambda: scene.lane_of(car) != -1)
+    assert car.get_velocity().length() < 0.1
+    assert 5.0 < obstacle.get_location().x - car.get_location().x < 10.0
+    assert scene.touched == []
