@@ -82,7 +82,7 @@ class EpisodeMetrics:
 
     def __init__(self, hero: carla.Actor, carla_map: carla.Map, interface: SensorInterface) -> None:
         self._hero = hero
-        self._drives = isinstance(hero, carla.Vehicle)
+        self._vehicle = hero if isinstance(hero, carla.Vehicle) else None
         self._world = hero.get_world()
         self._interface = interface
         self._lanes = LaneIndex.for_map(carla_map)
@@ -129,8 +129,8 @@ class EpisodeMetrics:
             self._interface.route.update(x, y)
         if self.track is not None:
             self.track.update(x, y, z, transform.rotation.yaw, now)
-        if self._drives:
-            self._note_driving(transform, velocity, now)
+        if self._vehicle is not None:
+            self._note_driving(self._vehicle.get_control(), transform, velocity, now)
         if self._last is not None and now > self._last[2]:
             elapsed = now - self._last[2]
             moved = math.hypot(x - self._last[0], y - self._last[1])
@@ -173,8 +173,10 @@ class EpisodeMetrics:
             return table
         return np.delete(table, sorted(self._stopped_at), axis=0)
 
-    def _note_driving(self, transform: carla.Transform, velocity: carla.Vector3D, now: float) -> None:
-        control, speed = self._hero.get_control(), velocity.dot(transform.get_forward_vector())
+    def _note_driving(
+        self, control: carla.VehicleControl, transform: carla.Transform, velocity: carla.Vector3D, now: float
+    ) -> None:
+        speed = velocity.dot(transform.get_forward_vector())
         self.smoothness.update(now, control.throttle, control.brake, control.steer, speed, self._line(transform))
 
     def _line(self, transform: carla.Transform) -> Line | None:
