@@ -36,11 +36,14 @@ from minicarla.sensing.renderer import Renderer, Seen, camera_at, compile_poses,
 from minicarla.sensing.weather import stars
 from minicarla.startup_messages import AWAITS_ANOTHER, COMPILED, COMPILES, announce
 from minicarla.town import Town, TownError, generation, load_town
+from minicarla.town.detour import MOST_CORNERS
 from minicarla.town.lane_graph import build_lane_graph
 from minicarla.town.town import SIGNAL_ZONE, Signal
+from minicarla.town.walk_mesh import WalkMesh
 from minicarla.world.actors import VEHICLE_STATUS
 from minicarla.world.autopilot import DRIVER, drive
 from minicarla.world.episode import Episode
+from minicarla.world.pedestrians import PEDESTRIAN, begin, begin_search, walk
 from minicarla.world.settings import Weather
 from minicarla.world.spawning import is_free
 from minicarla.world.traffic_lights import LIGHT
@@ -140,6 +143,7 @@ def jobs(town: str, town_folder: str | None) -> list[tuple[str, Job]]:
         ("rays", _cast_rays),
         ("world", _compile_world),
         ("autopilot", _compile_autopilot),
+        ("pedestrians", _compile_pedestrians),
         ("walls", _compile_walls),
         ("labels", _draw_labels),
         ("physics", _compile_step),
@@ -263,6 +267,17 @@ def _compile_autopilot() -> None:
     driver, vehicles = np.zeros(1, DRIVER), np.zeros(1, VEHICLE)
     world = (vehicles, np.zeros(1, VEHICLE_STATUS), np.zeros(1, WALKER), np.zeros(1, LIGHT))
     _compile(drive, graph, driver, np.zeros(1, np.int64), *world, 0.05, 1.0, 2.5)
+
+
+def _compile_pedestrians() -> None:
+    whole = (np.zeros(1, np.int32) for _ in range(3))
+    count, area, light = whole
+    edges, triangle = np.zeros((1, MOST_CORNERS), np.int32), np.zeros((1, 2), np.int32)
+    mesh = WalkMesh(np.zeros((1, MOST_CORNERS, 3)), count, edges, area, light, triangle, np.ones(1))
+    pedestrians, rows, walkers = np.zeros(1, PEDESTRIAN), np.zeros(1, np.int64), np.zeros(1, WALKER)
+    _compile(begin, mesh, pedestrians, rows, walkers, _surface())
+    world = (walkers, np.zeros(1, VEHICLE), np.zeros(1, LIGHT), _surface())
+    _compile(walk, mesh, begin_search(1), pedestrians, rows, *world, 0.05)
 
 
 def _compile_walls() -> None:

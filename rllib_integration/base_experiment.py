@@ -26,7 +26,7 @@ BASE_EXPERIMENT_CONFIG: Record = {
         "n_vehicles": 0,  # on autopilot
         "n_walkers": 0,  # on the sidewalks
         "tm_hybrid_mode": True,  # cars far from the hero move without physics
-        "traffic": "manager",  # who drives: CARLA's Traffic Manager, or the embedded "server", which costs less
+        "traffic": "manager",  # who moves it: CARLA's Traffic Manager, or the embedded "server", which costs less
         "seed": None,  # the same traffic in every episode; None = drawn from the episode's seed
     },
     "town": "Town05_Opt",  # a name, a list of names, or "random": drawn for each episode

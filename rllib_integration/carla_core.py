@@ -609,12 +609,12 @@ class CarlaCore:
             hybrid: Move vehicles far from the hero without physics.
             seed: Decides all about them; None draws one.
             keep_clear: Further places, x and y in m, away from which vehicles begin.
-            in_server: Let the server drive the vehicles, if it is one that can; else the Traffic Manager does.
+            in_server: Let the server move them, if it is one that can; else the Traffic Manager and the client do.
         """
         if in_server and not self.connection.server.queues_ticks:
             in_server = False
             logger.warning(
-                "background_activity.traffic is 'server', but the %s drives no vehicles: the Traffic Manager does.",
+                "background_activity.traffic is 'server', but the %s moves no traffic: the Traffic Manager does.",
                 self.connection.server.describe(),
             )
         drawn = seed

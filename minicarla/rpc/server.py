@@ -45,6 +45,7 @@ from minicarla.rpc.traffic_managers import TrafficManagers
 from minicarla.world.actors import Actor
 from minicarla.world.autopilot import Autopilot
 from minicarla.world.clock import Clock
+from minicarla.world.pedestrians import Pedestrians
 from minicarla.world.recording.recordings import Recordings
 from minicarla.world.settings import EpisodeSettings
 from minicarla.world.simulation import Simulation
@@ -99,6 +100,7 @@ class Server:
         traffic_managers: Registry of the Traffic Managers that clients run.
         drawn_shapes: What clients have drawn with `world.debug`.
         autopilot: Drives the vehicles that a client has asked it to.
+        pedestrians: Walks the walkers that a client has asked it to.
         subscribing: Subscriptions that clients have begun.
         second_listens: Which clients have listened to which sensors.
         skips_overtaken_frames: Whether a tick that its client did not wait for, and has followed up with another one
@@ -125,7 +127,8 @@ class Server:
         self.traffic_managers = TrafficManagers()
         self.drawn_shapes = DrawnShapes()
         self.autopilot = Autopilot(simulation)
-        simulation.observers.append(self.autopilot)
+        self.pedestrians = Pedestrians(simulation)
+        simulation.observers += [self.autopilot, self.pedestrians]
         self.complaints = Complaints()
         self.idle_work: list[Callable[[], object]] = []
         self.skips_overtaken_frames = False

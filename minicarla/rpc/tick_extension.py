@@ -4,7 +4,8 @@ CARLA's client asks for one tick with each message, which takes it and the serve
 server with `--skip-overtaken-frames` takes several in one message, in a form that no other program sends by chance:
 a batch of a single `ApplyTargetVelocity` for actor 0, which nobody is. Its x says how many ticks follow.
 
-Where commands `SetAutopilot` come after it, the server itself drives their vehicles.
+Where commands `SetAutopilot` come after it, the server itself drives their vehicles; where commands
+`ApplyWalkerControl` do, it walks their walkers.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from minicarla.protocol.values import PackValue
 MOST_TICKS = 32
 """Of one message; also of one client before a frame is told although the next tick is there already."""
 
+_WALKER_CONTROL = 4
 _TARGET_VELOCITY = 8
 _AUTOPILOT = 16
 _NOBODY = 0  # no actor has this id
+_FASTEST = 10.0  # [m/s] of walkers
 
 
 Commands: TypeAlias = list[tuple[tuple[int, Sequence[PackValue]]]]
@@ -53,6 +56,41 @@ def driving_order(commands: Commands) -> DrivingOrder | None:
             if all(_is_autopilot(command) for command in rest):
                 vehicles = [int(payload[0]) for ((_, payload),) in rest]  # type: ignore[arg-type]
                 return DrivingOrder(vehicles, int(abs(seed)), min(max(share, 0.0), 3.0), min(max(distance, 0.0), 50.0))
+    return None
+
+
+class WalkingOrder(NamedTuple):
+    """Which walkers the server shall walk, and how.
+
+    Attributes:
+        walkers: Actor ids, each with its speed [m/s].
+        seed: Decides where they begin and go.
+        crossing_share: Of those that cross roads away from crossings, too.
+    """
+
+    walkers: list[tuple[int, float]]
+    seed: int
+    crossing_share: float
+
+
+def walking_order(commands: Commands) -> WalkingOrder | None:
+    """Whom a batch orders the server to walk; None for all other batches."""
+    match commands:
+        case [[[kind, [actor_id, [float(seed), float(share), float()]]]], *rest]:
+            if kind != _TARGET_VELOCITY or actor_id != _NOBODY or not rest or not math.isfinite(seed + share):
+                return None
+            walkers = [_walker(command) for command in rest]
+            if None not in walkers:
+                named = [walker for walker in walkers if walker is not None]
+                return WalkingOrder(named, int(abs(seed)), min(max(share, 0.0), 1.0))
+    return None
+
+
+def _walker(command: object) -> tuple[int, float] | None:
+    match command:
+        case [[kind, [int(walker), [_, float(speed), _]]]]:
+            if kind == _WALKER_CONTROL and math.isfinite(speed):
+                return walker, min(max(speed, 0.0), _FASTEST)
     return None
 
 

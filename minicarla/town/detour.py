@@ -6,6 +6,7 @@ Detour's axes are x, height, y. The layout of the file is CARLA's: a header "MSE
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,51 @@ _FLAGS = {SIDEWALK_AREA: 0x02, CROSSWALK_AREA: 0x04, ROAD_AREA: 0x08}
 MOST_POLYGONS, MOST_VERTICES = 0x7FFE, 0xFFFF
 """Neighbours are numbered in 15 bits, vertices in 16."""
 
-_MOST_CORNERS = 6
+MOST_CORNERS = 6
+"""Of a polygon."""
+
 _AGENT_HEIGHT, _AGENT_RADIUS, _AGENT_CLIMB = 1.8, 0.3, 0.6
 _CELL = 0.3
 _LINK_SIZE = 12
+_VERTICES_AT = 148  # behind the headers of the file and the tile
+_POLYGON = np.dtype(
+    [
+        ("first_link", "<u4"),
+        ("corner", "<u2", (MOST_CORNERS,)),
+        ("beyond", "<u2", (MOST_CORNERS,)),
+        ("flags", "<u2"),
+        ("count", "u1"),
+        ("area", "u1"),
+    ]
+)
+
+
+class Mesh(NamedTuple):
+    """A navigation mesh of n polygons, which have negative area in (x, y).
+
+    Attributes:
+        vertices: float64 (m, 3) [m], CARLA's frame.
+        corners: int32 (n, 6), rows of `vertices`; those from `size` on mean nothing.
+        beyond: int32 (n, 6), polygon beyond the edge that begins at a corner, or -1.
+        size: int32 (n,), corners of each polygon.
+        area: int32 (n,), SIDEWALK_AREA, CROSSWALK_AREA or ROAD_AREA.
+    """
+
+    vertices: NDArray[np.float64]
+    corners: NDArray[np.int32]
+    beyond: NDArray[np.int32]
+    size: NDArray[np.int32]
+    area: NDArray[np.int32]
+
+
+def decode(data: bytes) -> Mesh:
+    """Read what `encode` has written; nothing gives a mesh without polygons."""
+    polygon_count, vertex_count = struct.unpack_from("<2i", data, 48 + 24) if data else (0, 0)
+    vertices = np.frombuffer(data, "<f4", 3 * vertex_count, _VERTICES_AT if data else 0).reshape(-1, 3)
+    first = _VERTICES_AT + vertices.nbytes if data else 0
+    polygons = np.frombuffer(data, _POLYGON, polygon_count, first)
+    corners, beyond, size, area = (polygons[name].astype(np.int32) for name in ("corner", "beyond", "count", "area"))
+    return Mesh(vertices[:, [0, 2, 1]].astype(np.float64), corners, beyond - 1, size, area)
 
 
 def encode(vertices: NDArray[np.float64], polygons: list[list[int]], areas: list[int]) -> bytes:
@@ -97,7 +139,7 @@ def neighbours(polygons: list[list[int]]) -> list[list[int]]:
 
 
 def _polygon(corners: list[int], neighbours: list[int], area: int) -> bytes:
-    fill = [0] * (_MOST_CORNERS - len(corners))
+    fill = [0] * (MOST_CORNERS - len(corners))
     return struct.pack("<I6H6HHBB", 0xFFFFFFFF, *corners, *fill, *neighbours, *fill, _FLAGS[area], len(corners), area)
 
 

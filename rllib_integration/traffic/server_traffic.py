@@ -1,14 +1,16 @@
-"""Vehicles that the embedded server drives itself, without a Traffic Manager."""
+"""Vehicles and walkers that the embedded server moves itself, without a Traffic Manager or a client's navigation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import carla
 import numpy as np
 
-from rllib_integration.tick_extension import SEEDS, driving_order
+from rllib_integration.tick_extension import SEEDS, driving_order, walking_order
 from rllib_integration.traffic.vehicles import DrawnVehicles
+from rllib_integration.traffic.walkers import CROSSING_SHARE, DrawnWalkers, missing_walkers
 
 SPEED_SHARE = 1.0
 """Share of the speed limit; corresponds to the Traffic Manager's `global_percentage_speed_difference` of 0."""
@@ -16,29 +18,52 @@ SPEED_SHARE = 1.0
 DISTANCE = 2.5
 """Distance to the vehicle ahead at standstill [m]."""
 
+_HIGH_UP, _APART = 500.0, 2.0  # [m] where walkers wait for the order that puts them on sidewalks
 
-def spawn_driven(
-    client: carla.Client, number: int, keep_clear: Sequence[tuple[float, float]], seed: int
-) -> tuple[list[int], list[str]]:
-    """Spawn vehicles and have the server drive them (`docs/tick_extension.md`).
+
+class ServerTraffic(NamedTuple):
+    """What the server moves.
+
+    Attributes:
+        vehicles, walkers: Actor ids.
+        notes: Sentences about those that could not be spawned.
+    """
+
+    vehicles: list[int]
+    walkers: list[int]
+    notes: list[str]
+
+
+def spawn_in_server(
+    client: carla.Client, n_vehicles: int, n_walkers: int, keep_clear: Sequence[tuple[float, float]], seed: int
+) -> ServerTraffic:
+    """Spawn vehicles and walkers, and have the server move them (`docs/tick_extension.md`).
 
     Args:
         client: Client of an embedded server.
-        number: Number of vehicles.
+        n_vehicles: Number of vehicles.
+        n_walkers: Number of walkers.
         keep_clear: Places (x, y in metres) without vehicles within 8 m.
-        seed: Determines vehicles and places; a Traffic Manager's are the same for the same seed.
-
-    Returns:
-        Their ids, and sentences about vehicles that could not be spawned.
+        seed: Determines all about them; a Traffic Manager's vehicles are the same for the same seed.
     """
     rng = np.random.default_rng(seed)
-    turn_seed = int(rng.integers(2**31)) % SEEDS  # drawn first, as in the traffic's process
+    own_seed = int(rng.integers(2**31)) % SEEDS  # drawn first, as in the traffic's process
     world = client.get_world()
-    drawn = DrawnVehicles(world.get_map(), world.get_blueprint_library(), number, keep_clear, rng)
-    answers = client.apply_batch_sync(drawn.commands, True) if drawn.commands else []
-    vehicles, notes = drawn.spawned(answers)
-    order_driving(client, vehicles, turn_seed)
-    return vehicles, notes
+    library = world.get_blueprint_library()
+    drawn = DrawnVehicles(world.get_map(), library, n_vehicles, keep_clear, rng)
+    places = [carla.Location(_APART * number, 0.0, _HIGH_UP) for number in range(n_walkers)]
+    walkers = DrawnWalkers(library, places, rng)
+    answers = client.apply_batch_sync([*drawn.commands, *walkers.commands], False)
+    vehicle_ids, notes = drawn.spawned(answers[: len(drawn.commands)])
+    speeds = walkers.spawned(answers[len(drawn.commands) :])
+    if vehicle_ids:
+        order_driving(client, vehicle_ids, own_seed)
+    if speeds:
+        client.apply_batch(walking_order(speeds, own_seed, CROSSING_SHARE), False)
+    world.tick()
+    snapshot = world.get_snapshot()
+    walker_ids = [walker for walker in speeds if snapshot.find(walker) is not None]  # none in a town without sidewalks
+    return ServerTraffic(vehicle_ids, walker_ids, [*notes, *missing_walkers(len(walker_ids), n_walkers)])
 
 
 def order_driving(client: carla.Client, vehicles: Sequence[int], seed: int) -> None:

@@ -15,7 +15,7 @@ from rllib_integration.connection import Connection
 from rllib_integration.scenario import town_name
 from rllib_integration.servers import PortLease, lease_traffic_manager_port
 from rllib_integration.traffic.handle import Traffic
-from rllib_integration.traffic.server_traffic import spawn_driven
+from rllib_integration.traffic.server_traffic import ServerTraffic, spawn_in_server
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +40,13 @@ class TownTraffic:
 
     Attributes:
         process: The process that owns the traffic and ticks the world; None while there is none.
-        driven: Ids of the vehicles that the server itself drives.
+        in_server: What the server itself moves; None while that is nothing.
         port: Port of the Traffic Manager; 0 before the first.
     """
 
     def __init__(self, connection: Connection) -> None:
         self.process: Traffic | None = None
-        self.driven: list[int] = []
+        self.in_server: ServerTraffic | None = None
         self.port = 0
         self._connection = connection
         self._lease: PortLease | None = None
@@ -60,15 +60,17 @@ class TownTraffic:
     @property
     def actors(self) -> list[int]:
         """Ids of the vehicles and walkers."""
-        traffic = self.process
-        return [*self.driven, *([*traffic.vehicles, *traffic.walkers] if traffic is not None else [])]
+        return [
+            one
+            for traffic in (self.in_server, self.process)
+            if traffic
+            for one in (*traffic.vehicles, *traffic.walkers)
+        ]
 
     @property
     def all_actors(self) -> list[int]:
         """Ids of all spawned actors; controllers come before their walkers."""
-        traffic = self.process
-        others = [*traffic.controllers, *traffic.walkers, *traffic.vehicles] if traffic is not None else []
-        return [*others, *self.driven]
+        return [*(self.process.controllers if self.process is not None else ()), *self.actors]
 
     def spawn(
         self,
@@ -87,14 +89,14 @@ class TownTraffic:
             hybrid: Move vehicles far from the hero without physics.
             seed: Determines blueprints, places and behaviour.
             keep_clear: Places (x, y in metres) without vehicles within 8 m.
-            in_server: Let the embedded server drive the vehicles, not a Traffic Manager.
+            in_server: Let the embedded server move them, not a Traffic Manager and a client.
 
         Raises:
             ServerError: The server or the process failed.
         """
-        if in_server and n_vehicles:
-            self._spawn_driven(n_vehicles, keep_clear, seed)
-            n_vehicles = 0
+        if in_server and (n_vehicles or n_walkers):
+            self._spawn_in_server(n_vehicles, n_walkers, keep_clear, seed)
+            return
         if not (n_vehicles or n_walkers):
             if self._manager is None:  # a handle on the manager fails without its process
                 self.stop()
@@ -106,12 +108,16 @@ class TownTraffic:
         notes = self._connection.call(self.process.spawn, *settings, timeout=self._connection.settings.load_timeout)
         self._log(notes)
 
-    def _spawn_driven(self, number: int, keep_clear: Sequence[tuple[float, float]], seed: int) -> None:
+    def _spawn_in_server(
+        self, n_vehicles: int, n_walkers: int, keep_clear: Sequence[tuple[float, float]], seed: int
+    ) -> None:
         connection, client = self._connection, self._connection.client
         self.clear()
-        seconds = connection.settings.load_timeout
-        self.driven, notes = connection.call(spawn_driven, client, number, keep_clear, seed, timeout=seconds)
-        self._log(notes)
+        if self._manager is None:  # a handle on the manager fails without its process
+            self.stop()
+        wanted = (n_vehicles, n_walkers, keep_clear, seed)
+        self.in_server = connection.call(spawn_in_server, client, *wanted, timeout=connection.settings.load_timeout)
+        self._log(self.in_server.notes)
 
     def _log(self, notes: Sequence[str]) -> None:
         assert self._connection.map is not None
@@ -133,9 +139,10 @@ class TownTraffic:
         """
         if not self.actors:
             return False
-        if self.driven:
-            commands = [carla.command.DestroyActor(vehicle) for vehicle in self.driven]
-            self.driven = []
+        if self.in_server is not None:
+            doomed = (*self.in_server.vehicles, *self.in_server.walkers)
+            commands = [carla.command.DestroyActor(actor) for actor in doomed]
+            self.in_server = None
             assert self._connection.client is not None
             self._connection.call(self._connection.client.apply_batch_sync, commands, False)
         if self.process is not None:
@@ -167,7 +174,7 @@ class TownTraffic:
             ConfigError: The server drives the traffic.
             ServerError: The server failed.
         """
-        if self.driven:
+        if self.in_server is not None:
             raise ConfigError(
                 "There is no Traffic Manager: env_config.experiment.background_activity.traffic is 'server'."
             )
@@ -200,7 +207,7 @@ class TownTraffic:
         """Release a lost world, without calls to its server."""
         self.stop()
         self._manager = None
-        self.driven = []
+        self.in_server = None
 
     def close(self) -> None:
         """Give the port back; after `forget`."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import carla
 import numpy as np
+
+Answers: TypeAlias = Sequence[Any]
+"""A server's responses to the commands of a batch, which the client's types do not name."""
 
 _CLEARANCE = 8.0  # [m] of vehicles from the places of `keep_clear`
 
@@ -48,7 +51,7 @@ class DrawnVehicles:
             self.commands.append(carla.command.SpawnActor(blueprint, points[int(index)]))
         self._number, self._points = number, len(points)
 
-    def spawned(self, answers: Sequence[Any]) -> tuple[list[int], list[str]]:
+    def spawned(self, answers: Answers) -> tuple[list[int], list[str]]:
         """Ids of the vehicles in the server's responses, and a sentence if some are missing."""
         found = [answer.actor_id for answer in answers if not answer.error]
         if len(found) == self._number:

@@ -11,9 +11,8 @@ import numpy as np
 from rllib_integration.annotations import Record
 from rllib_integration.traffic.confinement import confine_listening_sockets
 from rllib_integration.traffic.vehicles import DrawnVehicles
+from rllib_integration.traffic.walkers import CROSSING_SHARE, DrawnWalkers, missing_walkers
 
-_RUNNING_SHARE = 0.1  # share of walkers that run
-_CROSSING_SHARE = 0.1  # share of walkers that may cross the road anywhere
 _WALKER_ATTEMPTS = 5  # draws of a place on the sidewalk for each walker
 _THE_SPAWNED: Any = carla.command.FutureActor  # the actor that the preceding `SpawnActor` spawns
 
@@ -96,29 +95,19 @@ class TrafficActors:
     def _spawn_walkers(self, number: int, rng: np.random.Generator) -> list[str]:
         if number == 0:
             return []
-        places = self._sidewalk_places(number)
-        blueprints = sorted(self._library.filter("walker.pedestrian.*"), key=lambda blueprint: blueprint.id)
-        commands, speeds = [], []
-        for place in places:
-            blueprint = blueprints[int(rng.integers(len(blueprints)))]
-            if blueprint.has_attribute("is_invincible"):
-                blueprint.set_attribute("is_invincible", "false")
-            speeds.append(_walking_speed(blueprint, rng))
-            commands.append(carla.command.SpawnActor(blueprint, carla.Transform(place)))
-        answers = self._client.apply_batch_sync(commands, True) if commands else []
-        spawned = [(answer.actor_id, speed) for answer, speed in zip(answers, speeds) if not answer.error]
-        self._walkers = [actor for actor, _ in spawned]
-        self._start_controllers([speed for _, speed in spawned])
-        if len(self._walkers) == number:
-            return []
-        return [f"Only {len(self._walkers)} of {number} walkers found a free place on the town's sidewalks."]
+        drawn = DrawnWalkers(self._library, self._sidewalk_places(number), rng)
+        answers = self._client.apply_batch_sync(drawn.commands, True) if drawn.commands else []
+        spawned = drawn.spawned(answers)
+        self._walkers = list(spawned)
+        self._start_controllers(list(spawned.values()))
+        return missing_walkers(len(spawned), number)
 
     def _start_controllers(self, speeds: Sequence[float]) -> None:
         blueprint = self._library.find("controller.ai.walker")
         commands = [carla.command.SpawnActor(blueprint, carla.Transform(), walker) for walker in self._walkers]
         answers = self._client.apply_batch_sync(commands, True) if commands else []
         self._controllers = [answer.actor_id for answer in answers if not answer.error]
-        self._world.set_pedestrians_cross_factor(_CROSSING_SHARE)
+        self._world.set_pedestrians_cross_factor(CROSSING_SHARE)
         by_id = {controller.id: controller for controller in self._present_controllers()}
         for answer, speed in zip(answers, speeds):
             controller = by_id.get(answer.actor_id)
@@ -142,12 +131,3 @@ class TrafficActors:
             if all(place.distance(other) > 1.0 for other in places):
                 places.append(cast(carla.Location, place + carla.Location(z=1.0)))
         return places
-
-
-def _walking_speed(blueprint: carla.ActorBlueprint, rng: np.random.Generator) -> float:
-    """Speed [m/s]; most walk, some run."""
-    if not blueprint.has_attribute("speed"):
-        return 1.4
-    values = [float(value) for value in blueprint.get_attribute("speed").recommended_values]
-    running = rng.random() < _RUNNING_SHARE
-    return values[2] if running and len(values) > 2 else values[1] if len(values) > 1 else 1.4

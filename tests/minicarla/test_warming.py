@@ -65,10 +65,11 @@ try:
     spawn(simulation, library.find("vehicle.tesla.model3"), {}, pose)
 except SpawnError:
     pass
-spawn(simulation, library.find("walker.pedestrian.0001"), {}, ((x + 10.0, y, z + 1.0), (0.0, 0.0, 0.0)))
+walker = spawn(simulation, library.find("walker.pedestrian.0001"), {}, ((x + 10.0, y, z + 1.0), (0.0, 0.0, 0.0)))
 spawn(simulation, library.find("static.prop.box01"), {}, ((x + 5.0, y, z + 1.0), (0.0, 0.0, 0.0)))
 spawn(simulation, library.find("static.trigger.friction"), {"friction": "1.0"}, pose)
 server.autopilot.take([car], seed=1, speed_share=1.0, distance=2.5)
+server.pedestrians.take([(walker, 1.4)], seed=1, crossing_share=0.1)
 
 def use(sensors):
     for sensor in sensors:

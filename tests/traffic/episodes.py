@@ -7,8 +7,8 @@ import numpy as np
 from rllib_integration.base_experiment import resolve_experiment_config
 
 
-def begin(core, episode_seed, **activity):
-    config = resolve_experiment_config({"town": "Minitown", "background_activity": activity})
+def begin(core, episode_seed, town="Minitown", **activity):
+    config = resolve_experiment_config({"town": town, "background_activity": activity})
     core.setup_experiment(config, episode_seed)
     core.reset_hero(config["hero"])
     core.tick(None)

@@ -1,4 +1,4 @@
-"""Vehicles that the embedded server drives: there, on their lanes, obedient, seeded, and without a second process."""
+"""Vehicles and walkers that the embedded server moves: there, on their ways, seeded, and without a second process."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_server_drives_without_a_second_process_and_in_several_ticks_at_once
 def test_the_servers_traffic_is_seeded_bit_for_bit(core):
     tracks = []
     for seed in (3, 4, 3):
-        begin(core, seed)
+        begin(core, seed, n_walkers=6)
         tracks.append(drive(core, 60))
     assert tracks[0].tobytes() == tracks[2].tobytes()
     assert tracks[0].tobytes() != tracks[1].tobytes()
@@ -54,17 +54,29 @@ def test_the_same_seed_gives_the_manager_and_the_server_the_same_vehicles(core):
     assert kinds["manager"] == kinds["server"]
 
 
-def test_walkers_walk_among_vehicles_of_the_server_and_all_end_with_the_episode(core):
-    begin(core, 1, n_vehicles=4, n_walkers=3)
+@pytest.mark.parametrize("n_vehicles", [0, 4])
+def test_the_server_walks_walkers_and_all_end_with_the_episode(core, n_vehicles):
+    begin(core, 1, n_vehicles=n_vehicles, n_walkers=3)
+    assert core.traffic.process is None
     kinds = [core.world.get_actor(actor).type_id.split(".")[0] for actor in core.actors]
-    assert kinds == ["vehicle"] * 4 + ["walker"] * 3
+    assert kinds == ["vehicle"] * n_vehicles + ["walker"] * 3
     track = drive(core, 100)
     moved = np.hypot(*(track[-1] - track[0])[:, :2].T)
-    assert (moved[4:] > 1.0).sum() >= 2
+    assert (moved[n_vehicles:] > 1.0).all()
+    for place in track[-1][n_vehicles:]:
+        x, y, z, _ = place.tolist()
+        sidewalk = core.map.get_waypoint(carla.Location(x, y, z), lane_type=carla.LaneType.Sidewalk)
+        assert sidewalk.transform.location.distance(carla.Location(x, y, z)) < 20.0
     begin(core, 2, n_vehicles=0)
     core.tick(None)
     actors = core.world.get_actors()
     assert [len(actors.filter(kind)) for kind in ("vehicle.*", "walker.*", "controller.*")] == [1, 0, 0]
+
+
+def test_a_town_without_sidewalks_has_no_walkers(core, caplog):
+    begin(core, 1, n_vehicles=0, n_walkers=2, town="Racetrack01")
+    assert core.actors == []
+    assert "Only 0 of 2 walkers found a free place" in caplog.text
 
 
 def test_there_is_no_traffic_manager_to_be_told_anything(core):

@@ -15,7 +15,7 @@ from minicarla.protocol.values import PackValue
 from minicarla.rpc.calls import actors, debug, pushes, traffic, vehicles, walkers
 from minicarla.rpc.errors import EXPECTED_ERRORS
 from minicarla.rpc.registry import RemoteError, Unfinished, bare
-from minicarla.rpc.tick_extension import DrivingOrder, driving_order, ticks_at_once
+from minicarla.rpc.tick_extension import DrivingOrder, WalkingOrder, driving_order, ticks_at_once, walking_order
 from minicarla.world.actors import Actor
 from minicarla.world.episode import family_of
 
@@ -54,6 +54,9 @@ def apply_batch(server: Server, commands: list[Command], do_tick: bool = False) 
     if is_extended and (order := driving_order(commands)) is not None:
         _drive(server, order)
         return []
+    if is_extended and (walks := walking_order(commands)) is not None:
+        _walk(server, walks)
+        return []
     ticks = ticks_at_once(commands) if is_extended else 1
     if ticks == 1:
         return Batch(server, commands, do_tick).go_on(LONGEST_AT_ONCE)
@@ -69,6 +72,15 @@ def _drive(server: Server, order: DrivingOrder) -> None:
     for actor in driven:
         episode.vehicles.companion["autopilot"][actor.row] = 1
     server.autopilot.take(driven, order.seed, order.speed_share, order.distance)
+
+
+def _walk(server: Server, order: WalkingOrder) -> None:
+    """Let the server walk those of the walkers that are there, and no others; they end where nobody can walk."""
+    episode = server.simulation.episode
+    found = [(episode.actors.get(number), speed) for number, speed in dict(order.walkers).items()]
+    walked = [(actor, speed) for actor, speed in found if actor is not None and actor.is_walker]
+    if not server.pedestrians.take(walked, order.seed, order.crossing_share):
+        server.simulation.destroy(*(actor for actor, _ in walked))
 
 
 class Batch(Unfinished):

@@ -10,8 +10,9 @@ import pytest
 
 from minicarla.labels import ROADS
 from minicarla.physics.ground import ground_at
-from minicarla.town import Town
+from minicarla.town import Town, detour
 from minicarla.town.detour import CROSSWALK_AREA, ROAD_AREA, SIDEWALK_AREA, encode
+from minicarla.town.walk_mesh import build_walk_mesh
 
 TOWNS = ["Minitown", "Town02", "Town05"]
 
@@ -115,3 +116,36 @@ def test_a_mesh_beyond_the_formats_numbers_is_refused() -> None:
     square = np.array([(0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (1.0, 1.0, 0.0), (0.0, 1.0, 0.0)])
     with pytest.raises(ValueError, match="40000 polygons"):
         encode(square, [[0, 1, 2, 3]] * 40000, [SIDEWALK_AREA] * 40000)
+
+
+@pytest.mark.parametrize("name", TOWNS)
+def test_the_servers_own_walkers_have_the_same_mesh(name: str, town_named: Callable[[str], Town]) -> None:
+    town = town_named(name)
+    vertices, polygons, neighbours, areas = decode(town.navigation_mesh()[1])
+    mesh = build_walk_mesh(town)
+    assert mesh.area.tolist() == areas
+    for row, (polygon, beyond) in enumerate(zip(polygons, neighbours)):
+        assert mesh.corner[row, : mesh.size[row]].tolist() == vertices[polygon].tolist()
+        assert mesh.beyond[row, : mesh.size[row]].tolist() == beyond
+    # Random places are on nearly all sidewalks, and on nothing else.
+    drawn = set(mesh.triangle[:, 0].tolist())
+    size = np.array([abs(_area(vertices[polygon])) for polygon in polygons])
+    sidewalks = {row for row, area in enumerate(areas) if area == SIDEWALK_AREA}
+    assert drawn <= sidewalks
+    assert size[list(drawn)].sum() > 0.95 * size[list(sidewalks)].sum()
+    assert mesh.share[-1] == pytest.approx(1.0)
+    assert (np.diff(mesh.share) >= 0.0).all()
+
+
+def test_crossings_before_traffic_lights_know_them(minitown: Town) -> None:
+    mesh = build_walk_mesh(minitown)
+    lights = sum(signal.is_traffic_light for signal in minitown.signals)
+    known = set(mesh.light[mesh.area == CROSSWALK_AREA].tolist()) - {-1}
+    assert known <= set(range(lights))
+    assert len(known) > 0.8 * lights  # not every arm has a crossing
+    assert (mesh.light[mesh.area == SIDEWALK_AREA] == -1).all()
+
+
+def test_nothing_is_a_mesh_without_polygons() -> None:
+    mesh = detour.decode(b"")
+    assert (len(mesh.vertices), len(mesh.area)) == (0, 0)
