@@ -15,6 +15,7 @@ import pytest
 from rllib_integration import CarlaEnv, carla_core
 from rllib_integration.servers import ServerGaveUpError
 from rllib_integration.servers.cleanup import await_ends
+from rllib_integration.telemetry.replay import read_about
 from tests.experiments import PoseExperiment
 from tests.known import present
 from tests.patience import PATIENCE
@@ -53,8 +54,9 @@ def step_until_lost(env, steps=50):
 
 
 @pytest.mark.parametrize("loss", [signal.SIGKILL, signal.SIGSTOP], ids=["dies", "hangs"])
-def test_a_lost_server_truncates_the_episode_and_reset_finds_a_new_one(make_env, loss):
+def test_a_lost_server_truncates_the_episode_and_reset_finds_a_new_one(make_env, loss, tmp_path):
     env = make_env()
+    env.record_next_episode(tmp_path, "Cut off")
     first, _ = env.reset(seed=3)
     lost = server_of(env)
     last = [env.step(1) for _ in range(5)][-1][0]
@@ -73,6 +75,8 @@ def test_a_lost_server_truncates_the_episode_and_reset_finds_a_new_one(make_env,
     assert info["server_recovery_seconds"] > 0.0
     assert env.step(1)[3] is False
     assert "server_recovery_seconds" not in env.reset()[1]
+    (recorded,) = (present(read_about(path)) for path in tmp_path.iterdir())
+    assert (recorded["end"], recorded["steps"] >= 6, len(recorded["way"]) >= 5) == ("server_lost", True, True)
 
 
 def test_a_server_that_dies_between_episodes_is_replaced_by_reset(make_env):

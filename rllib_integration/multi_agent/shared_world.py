@@ -351,14 +351,17 @@ class SharedWorld:
             except RuntimeError as error:
                 self._loss = self._give_up_server(error)
         lost = [life for life in self.heroes if life not in self._fresh]
-        self.heroes.clear()
-        return Step(
+        step = Step(
             {life: self._last[life] for life in lost},
             dict.fromkeys(lost, 0.0),
             dict.fromkeys(lost, False),
             dict.fromkeys(lost, True),
             {life: dict(self._loss) for life in lost},
         )
+        for life in lost:
+            self._report(life, step)
+        self.heroes.clear()
+        return step
 
     def _advance(self) -> Step:
         core = self.core

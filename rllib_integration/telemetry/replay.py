@@ -118,10 +118,12 @@ class EpisodeRecorder:
 
     Args:
         core: The world, at the beginning of the episode.
+        folder: Where the episode is written.
         about: What the episode is.
     """
 
-    def __init__(self, core: WatchedWorld, about: Settings) -> None:
+    def __init__(self, core: WatchedWorld, folder: Path, about: Settings) -> None:
+        self._folder = folder
         self._about = dict(about)
         mesh = read_town(core.world, core.map)
         self._frames = WorldFrames(core.world)
@@ -144,21 +146,23 @@ class EpisodeRecorder:
         ]
 
     def add(self, core: WatchedWorld, messages: Iterable[bytes] = ()) -> None:
-        """Record the newest frame, and what else is told of it; beyond the bound nothing."""
+        """Record the newest frame, if the server is still there, and what else is told; beyond the bound nothing."""
         if self.is_full:
             return
-        pose = core.hero.get_transform().location
-        self._way.append([round(pose.x, 1), round(pose.y, 1)])
-        for message in [*self._frames.read(core.world.get_snapshot()).messages, *messages]:
+        frame: list[bytes] = []
+        if core.world is not None:
+            pose = core.hero.get_transform().location
+            self._way.append([round(pose.x, 1), round(pose.y, 1)])
+            frame = self._frames.read(core.world.get_snapshot()).messages
+        for message in [*frame, *messages]:
             self._messages.append(message)
             self._bytes += len(message)
         self.is_full = self._bytes > _MOST_BYTES
 
-    def save(self, folder: Path, **facts: object) -> Path:
+    def save(self, **facts: object) -> Path:
         """Write the episode.
 
         Args:
-            folder: Where.
             facts: How it ended.
 
         Raises:
@@ -166,4 +170,4 @@ class EpisodeRecorder:
         """
         way = self._way[:: max(1, len(self._way) // _WAY_POINTS)]
         about = {**self._about, **facts, "way": way, "full": self.is_full}
-        return write_replay(folder, about, self._messages, by_itself=True)
+        return write_replay(self._folder, about, self._messages, by_itself=True)

@@ -3,7 +3,8 @@
 Every environment has a reporter. It announces where the environment's simulator is (`announcement`), and writes
 records into a ring (`ring`) while somebody watches; unwatched, a step costs two look-ups. Records:
 
-    episode  e number, n step, f frame, t simulated seconds, route float32 (n, 3) m, town, sensors name -> [id, type]
+    episode  e number, n step, f frame, t simulated seconds, route float32 (n, 3) m, town, sensors name -> [id, type],
+             hero its actor's id
     step     e, n, f, t, p [x, y, z m, yaw degrees], v m/s, a action, r reward, g return, parts, i figures of `info`,
              m counts of infractions, end why the episode has ended
     picture  name, f, shape, data uint8
@@ -178,10 +179,10 @@ class Reporter:
         self._wish = folder, dict(about)
 
     def _begin_recording(self, core: WatchedWorld) -> None:
-        self._recorder = None
-        if self._wish is not None:
+        wish, self._wish, self._recorder = self._wish, None, None
+        if wish is not None:
             with bounded_trouble("An episode can't be recorded"):
-                self._recorder = EpisodeRecorder(core, self._wish[1])
+                self._recorder = EpisodeRecorder(core, *wish)
                 self._record_messages(core, [self._episode_record(core)])
 
     def _record_messages(self, core: WatchedWorld, records: Iterable[Settings]) -> None:
@@ -191,12 +192,10 @@ class Reporter:
 
     def _end_recording(self, core: WatchedWorld, end: str) -> None:
         assert self._recorder is not None
-        assert self._wish is not None
         recorder, self._recorder = self._recorder, None
-        (folder, _), self._wish = self._wish, None
         metrics = {} if core.metrics is None else core.metrics.summary()
         facts = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
-        recorder.save(folder, end=end, steps=self._step, **{"return": _rounded(self._return)}, metrics=facts)
+        recorder.save(end=end, steps=self._step, **{"return": _rounded(self._return)}, metrics=facts)
 
     # What it does
 
@@ -226,7 +225,7 @@ class Reporter:
         """Hear of a decision and what came of it.
 
         Args:
-            core: The world.
+            core: The world; without its client, where the server was lost.
             action: What was decided.
             observation: What is seen now.
             reward: For it.
@@ -293,6 +292,7 @@ class Reporter:
             "town": core.town if core.map is not None else "",
             "route": points.tobytes(),
             "sensors": sensors,
+            "hero": core.hero.id if core.hero is not None else 0,
         }
 
     def _record(self, core: WatchedWorld, action: Action, reward: float, end: str | None, info: Settings) -> Record:
@@ -307,7 +307,7 @@ class Reporter:
             "i": dict(_figures(info)),
         }
         hero = core.hero
-        if hero is not None:
+        if hero is not None and core.world is not None:
             pose, velocity = hero.get_transform(), hero.get_velocity()
             place = pose.location
             record["t"] = _time(core)

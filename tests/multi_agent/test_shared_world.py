@@ -253,11 +253,12 @@ def test_agents_see_each_other_and_share_rewards(make_world):
     assert step.rewards["agent_0"] == pytest.approx(speed + step.observations["agent_1"][4], rel=1e-3)
 
 
-def test_a_lost_server_cuts_the_episode_off_and_the_next_finds_another(config):
+def test_a_lost_server_cuts_the_episode_off_and_the_next_finds_another(config, tmp_path):
     settings = config({"count": 2})
     settings["carla"] = {"seed": 1}
     world = SharedWorld(settings)
     try:
+        world.record_next_episode(tmp_path, "Cut off")
         first, _ = world.reset(seed=1)
         os.kill(present(present(world.core.server).pid), signal.SIGKILL)
         step = act(world, dict.fromkeys(first, BRAKE))
@@ -265,6 +266,12 @@ def test_a_lost_server_cuts_the_episode_off_and_the_next_finds_another(config):
         assert all(info["server_restarted"] for info in step.infos.values())
         _, infos = world.reset()
         assert infos["agent_0"]["server_recovery_seconds"] > 0.0
+        act(world, dict.fromkeys(first, BRAKE))
+        recorded = [present(read_about(path)) for path in tmp_path.iterdir()]
+        assert [(about["label"], about["end"]) for about in sorted(recorded, key=lambda about: about["agent"])] == [
+            ("Cut off, agent_0", "server_lost"),
+            ("Cut off, agent_1", "server_lost"),
+        ]
     finally:
         world.close()
 
