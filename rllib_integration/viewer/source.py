@@ -121,6 +121,7 @@ class Source:
         self._lead: deque[tuple[int, float, bytes]] = deque(maxlen=_LEAD)
         self._time = 0.0
         self._frame = 0
+        self._first_frame = 0  # of the clip: those of the episode before may come later than its news
         self._last_step: tuple[int, float] | None = None  # of the clip: frame, when it has to be there
         self._clip_ended_at = 0.0
         self._eager_until = 0.0
@@ -180,7 +181,8 @@ class Source:
         if self._link is not None:
             listens = sorted({number for viewer in self._viewers for number in viewer.listens_to})
             selected = sorted({number for viewer in self._viewers for number in viewer.selected})
-            self._link.wish(show=shows, listen=listens, select=selected)
+            hero = 0 if self._episode is None else head_of(self._episode).get("hero", 0)  # one of several agents'
+            self._link.wish(show=shows, listen=listens, select=selected, follow=hero)
 
     def command(self, command: Record) -> None:
         """Have the world's process do something."""
@@ -322,7 +324,7 @@ class Source:
     def _hear_frame(self, message: bytes) -> None:
         head = head_of(message)
         self._frame, self._time = head["f"], head["t"]
-        self._remember(message)
+        self._remember(message, self._first_frame <= self._frame)
         self._lead.append((self._frame, self._time, message))
         for viewer in self._viewers:
             if not viewer.follows:
@@ -339,9 +341,9 @@ class Source:
             if not viewer.follows or "arrays" not in head:
                 viewer.offer(key, message)
 
-    def _remember(self, message: bytes) -> None:
+    def _remember(self, message: bytes, is_of_episode: bool = True) -> None:
         self.recent.add(self._time, message)
-        if self.clip is not None and not self.clip.ended:
+        if self.clip is not None and not self.clip.ended and is_of_episode:
             self.clip.add(self._time, message)
             for viewer in self._viewers:
                 viewer.wake()
@@ -450,6 +452,7 @@ class Source:
         if self._is_capturing() and self.clip is not None and self.clip.number != record["e"]:
             self._end_clip()
         self._serve_followers(begins=record["n"] == 0)
+        self.note_wishes()
 
     def _hear_step(self, record: Record, message: bytes) -> None:
         self.step = record
@@ -503,9 +506,9 @@ class Source:
         for message in [*self.introduction(with_state=False), *self._shapes]:
             clip.add(self._time, message)
         clip.add(self._time, self._episode)
-        first = head_of(self._episode)["f"]
+        self._first_frame = head_of(self._episode)["f"]
         for number, moment, message in self._lead:
-            if number >= first:
+            if number >= self._first_frame:
                 clip.add(moment, message)
         self.note_wishes()
         return clip

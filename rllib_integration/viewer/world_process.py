@@ -257,8 +257,9 @@ class WorldProcess:
                 self._tell(pack(Kind.RUN, {"note": f"{error}"}))
             if "car" in command["control"]:
                 self._tell(pack(Kind.RUN, {"car": self._controls.car}))
-        if "select" in command:
-            self._frames.selected = command["select"]
+        if "select" in command or "follow" in command:
+            self._frames.selected = command.get("select", self._frames.selected)
+            self._frames.followed = command.get("follow", self._frames.followed)
             self._last_frame = -1  # sends it again, in a paused world, too
 
     def _show(self, shows: str) -> None:

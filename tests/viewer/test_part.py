@@ -11,6 +11,7 @@ import imageio.v3 as imageio
 import pytest
 
 from rllib_integration import CarlaEnv
+from rllib_integration.multi_agent.shared_world import SharedWorld
 from rllib_integration.telemetry.announcement import LIVE_FOLDER
 from rllib_integration.telemetry.messages import Kind, pack
 from rllib_integration.telemetry.replay import REPLAYS_FOLDER, write_replay
@@ -103,6 +104,45 @@ def test_a_person_drives_a_car_among_trained_agents(make_env, run, start_viewer,
     drive_until(env, page, f"{speed} < 0.3")
     page.page.click("#controls .pill:has-text('Leave the car')")
     drive_until(env, page, f"!viewer.world.actors.shown.has({car})")
+
+
+def test_the_tiles_and_recordings_of_agents_follow_their_own_heroes(embedded_server, run, start_viewer, open_page):
+    host, port = embedded_server
+    core = {"server": {"kind": "external", "host": host, "port": port}, "live_folder": str(run / LIVE_FOLDER)}
+    experiment = {"type": PoseExperiment, "town": "Minitown", "others": {"step_limit": STEPS}}
+    agents = {"heroes": {"first": None, "second": None}}
+    page = open_page(start_viewer(str(run)).url, width=900, height=500)
+    with contextlib.closing(SharedWorld({"carla": core, "experiment": experiment, "agents": agents})) as world:
+        world.record_next_episode(run / REPLAYS_FOLDER, "Together")
+        world.reset(seed=1)
+        recorded = {agent: view.hero.id for agent, view in world.heroes.items()}
+        for agent in recorded:
+            page.wait_for("document.querySelectorAll('#rail .tile').length === 2")
+            page.page.click(f"#rail .tile:has-text('{agent}')")
+            script = """(({isWhole, frames, episode, steps}) => ({
+              whole: isWhole && frames.length > 5, heroes: frames.map(({ f, hero }) => [f, hero]), episode, steps
+            }))(viewer.playhead.clip)"""
+            heroes: list[int] = []
+            deadline = time.monotonic() + PATIENCE
+            while not (seen := page.evaluate(script))["whole"]:
+                assert time.monotonic() < deadline, page.evaluate(STATE)
+                if not world.heroes:
+                    world.reset()
+                    heroes.append(world.heroes[agent].hero.id)
+                world.begin_step(dict.fromkeys(world.heroes, 1))
+                world.finish_step()
+            print(seen, heroes[-3:])
+            (hero,) = {hero for _, hero in seen["heroes"]}
+            assert hero in heroes
+            page.wait_for(f"viewer.hero === {hero}")
+    page.page.click("#tabs [data-page=replays]")
+    for agent, hero in recorded.items():
+        page.wait_for("document.querySelectorAll('.gallery .tile').length === 2")
+        page.page.click(f".gallery .tile:has-text('Together, {agent}')")
+        page.wait_for(f"viewer.replay && viewer.hero === {hero} && viewer.world.actors.shown.size === 2")
+        page.wait_for("viewer.playhead.clip.steps.at(-1).end === 'truncated' && viewer.world.pictures > 0")
+        page.wait_for("viewer.playhead.isAtEnd")
+        page.page.click("#tabs [data-page=replays]")
 
 
 def test_a_restored_run_goes_on_in_the_open_page(make_env, run, start_viewer, open_page):

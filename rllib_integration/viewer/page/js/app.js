@@ -276,7 +276,7 @@ export class App {
 
   onEpisode({ head, arrays: [route] }) {
     const clip = this.incoming;
-    clip.episode = { ...head, route: Array.from(route) };
+    clip.setEpisode({ ...head, route: Array.from(route) });
     if (head.n === 0) clip.offset = head.t;
     this.sensorNames = Object.fromEntries(Object.entries(head.sensors).map(([name, [id]]) => [id, name]));
     this.sensors = this.sensors.map((sensor) => ({ ...sensor, name: this.sensorNames[sensor.id] }));

@@ -55,11 +55,25 @@ export class Clip {
     }
     if (last && head.f < last.f) return null;
     const frame = { f: head.f, t: head.t, hero: head.hero, c: head.c, about: head.about, ids, places, turns, rows: null };
+    this.giveHero(frame);
     frame.lights = head.lights ?? last?.lights ?? "";
     this.frames.push(frame);
     if (this.frames.length === 1) this.offset = this.episode?.n === 0 ? this.episode.t : frame.t;
     if (isEndless) this.forget(frame.t - SECONDS_KEPT);
     return frame;
+  }
+
+  setEpisode(episode) {
+    this.episode = episode;
+    for (let n = this.frames.length - 1; n >= 0 && this.frames[n].f >= episode.f; n--) this.giveHero(this.frames[n]);
+  }
+
+  /** The world's process does not know at first which of several agents' heroes is this environment's. */
+  giveHero(frame) {
+    const own = this.episode?.hero;
+    if (!own || own === frame.hero || frame.f < this.episode.f) return;
+    frame.hero = own;
+    frame.c = undefined;
   }
 
   forget(before) {
