@@ -6,7 +6,7 @@ import argparse
 
 from rllib_integration.cli.configurations import find_configuration, name_of
 from rllib_integration.cli.flags import add_configuration, positive_int, require
-from rllib_integration.cli.view import add_view_flag, viewer_of
+from rllib_integration.cli.view import add_view_flag, is_viewed, viewer_of
 from rllib_integration.errors import IntegrationError
 from rllib_integration.failures import report_failure
 from rllib_integration.processes.guard import run_guarded
@@ -114,8 +114,8 @@ def run(arguments: argparse.Namespace, experiment: str | None = None) -> int:
 
     def work() -> int:
         try:
-            folder = RunStorage(options.directory, options.name).folder if arguments.view else None
-            with viewer_of(arguments, folder):
+            folder = RunStorage(options.directory, options.name).folder if is_viewed(arguments) else None
+            with viewer_of(arguments, folder, cluster=options.auto):
                 return run_training(configuration, options, experiment)
         except IntegrationError as error:
             return report_failure(error)

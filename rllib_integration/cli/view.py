@@ -20,6 +20,7 @@ EXAMPLES = """examples:
   carla-rllib view                                       all runs, and what runs on this machine now
   carla-rllib view quickstart                            one run, live or finished
   carla-rllib view --carla-port 2000                     a CARLA server, or minicarla
+  carla-rllib view quickstart --cluster                  a run of all nodes of a Ray cluster, from its head node
   carla-rllib view ~/ray_results/carla_rllib --port 8090"""
 
 _END_SECONDS = 5.0
@@ -34,6 +35,11 @@ def add_view_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--view-port", type=int, metavar="PORT", help="port of that page (default: 8081, or a free one)"
     )
+
+
+def is_viewed(arguments: argparse.Namespace) -> bool:
+    """Whether a command's worlds are to be watched; arguments are those of a parser with `add_view_flag`."""
+    return bool(arguments.view) or arguments.view_port is not None
 
 
 def add_record_flag(parser: argparse.ArgumentParser) -> None:
@@ -54,17 +60,18 @@ def replays_of(policy: str | Path | None = None) -> Path:
 
 
 @contextlib.contextmanager
-def viewer_of(arguments: argparse.Namespace, folder: Path | None = None) -> Iterator[None]:
+def viewer_of(arguments: argparse.Namespace, folder: Path | None = None, cluster: bool = False) -> Iterator[None]:
     """Have a viewer beside a command, where `--view` asks for one; it ends with the command.
 
     Args:
         arguments: Of a parser with `add_view_flag`.
         folder: Of the run that is shown, which may begin later; None shows what runs on this machine.
+        cluster: Show what runs on the other nodes of the Ray cluster, too.
 
     Raises:
         MissingPackageError: The viewer's package is not installed.
     """
-    if not (arguments.view or arguments.view_port is not None):
+    if not is_viewed(arguments):
         yield
         return
     if importlib.util.find_spec("aiohttp") is None:
@@ -72,6 +79,8 @@ def viewer_of(arguments: argparse.Namespace, folder: Path | None = None) -> Iter
     words = [sys.executable, "-m", "rllib_integration.viewer", f"--end-with={os.getpid()}"]
     if arguments.view_port is not None:
         words.append(f"--port={arguments.view_port}")
+    if cluster:
+        words.append("--cluster")
     if folder is not None:
         words.append(str(folder))
     search_path = os.pathsep.join([str(Path(__file__).resolve().parents[2]), *filter(None, sys.path)])

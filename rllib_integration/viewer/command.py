@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import errno
 import getpass
+import importlib.util
 import logging
 import os
 import signal
@@ -54,6 +55,10 @@ def add_viewer_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--controls", action="store_true", help="allow the page to change worlds: weather, pause, step, driving"
     )
+    parser.add_argument(
+        "--cluster", action="store_true",
+        help="show what runs on the other nodes of this Ray cluster, too; a viewer is started on each of them",
+    )  # fmt: skip
     parser.add_argument("--end-with", type=int, metavar="PID", help="end together with this parent process")
 
 
@@ -79,10 +84,13 @@ async def _serve(arguments: argparse.Namespace) -> None:
         from aiohttp import web
     except ImportError:
         raise ViewerError(_MISSING) from None
+    from rllib_integration.viewer.cluster import ClusterLink
     from rllib_integration.viewer.guards import Guards
     from rllib_integration.viewer.hub import Address, Hub
     from rllib_integration.viewer.web import ViewerApp
 
+    if arguments.cluster and importlib.util.find_spec("ray") is None:
+        raise ViewerError("--cluster needs Ray: pip install 'rllib-integration[train]'")
     may_be_missing = arguments.end_with is not None  # the parent makes its run's folder later
     runs = [Path(text) if may_be_missing else find_run(text) for text in arguments.runs]
     for port in arguments.carla_port:
@@ -96,12 +104,24 @@ async def _serve(arguments: argparse.Namespace) -> None:
     runner = web.AppRunner(ViewerApp(hub, guards).app, access_log=None, shutdown_timeout=2.0)
     listener = _listen(arguments.host, arguments.port)
     await runner.setup()
+    cluster = ClusterLink(_words_for_nodes(arguments, runs), hub.set_peers) if arguments.cluster else None
     try:
         await web.SockSite(runner, listener).start()
         _print_address(listener.getsockname()[1], arguments.host, guards.token if guards.needs_token else None)
+        if cluster is not None:
+            cluster.start()
         await _wait_for_signal()
     finally:
+        if cluster is not None:
+            await cluster.stop()
         await runner.cleanup()
+
+
+def _words_for_nodes(arguments: argparse.Namespace, runs: Sequence[Path]) -> list[str]:
+    """The command line of viewers that show the same on other nodes; runs have one path on all of them."""
+    words = [str(run.resolve()) for run in runs]
+    words += ["--hero", arguments.hero] if arguments.hero else []
+    return [*words, "--controls"] if arguments.controls else words
 
 
 def find_run(text: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from rllib_integration.telemetry.announcement import (
 )
 from rllib_integration.telemetry.messages import Kind, pack
 from rllib_integration.telemetry.replay import default_replays
+from rllib_integration.telemetry.town_mesh import is_key, load_town
+from rllib_integration.viewer.peer import SPACING, Peer, PeerAddress
 from rllib_integration.viewer.replays import Replays
 from rllib_integration.viewer.run_record import RunRecords
 from rllib_integration.viewer.session import Session
@@ -53,6 +56,9 @@ class Hub:
         folders: Runs, and folders of runs, also of such that begin later.
         hero_roles: Role names of the vehicle to follow.
         everything: Whether environments that belong to no run are shown, too.
+
+    Attributes:
+        peers: Viewers of other machines, by the machine's name.
     """
 
     def __init__(
@@ -61,12 +67,14 @@ class Hub:
         self._places = list(folders)
         self.runs = runs_in(folders)
         self.sessions: set[Session] = set()
+        self.peers: dict[str, Peer] = {}
         self.replays = Replays(default_replays())
         self.records = RunRecords()
         self._roles = hero_roles
         self._everything = everything
         self._compares = not everything and len(self.runs) > 1
         self._numbers = itertools.count()
+        self._peer_numbers = itertools.count(1)
         self._by_address: dict[Address, Source] = {}
         self._by_file: dict[Path, Source] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -87,6 +95,45 @@ class Hub:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for source in self.sources:
             await source.close()
+        await self.set_peers(())
+
+    async def set_peers(self, addresses: Iterable[PeerAddress]) -> None:
+        """Show what the viewers of other machines show."""
+        wanted = {address.node: address for address in addresses}
+        for node, peer in list(self.peers.items()):
+            if wanted.get(node) != peer.address:
+                await self.peers.pop(node).close()
+        for node in wanted.keys() - self.peers.keys():
+            self.peers[node] = Peer(next(self._peer_numbers), wanted[node], lambda: self.tell_all(self.hello()))
+        self.tell_all(self.hello())
+
+    def peer(self, number: int) -> Peer | None:
+        """The viewer of another machine that a world or an episode of this number belongs to."""
+        return next((peer for peer in self.peers.values() if peer.number == number // SPACING), None)
+
+    async def fetch_town(self, key: str) -> bytes | None:
+        """The compressed mesh of a town that was met here or on another machine."""
+        body = load_town(key)
+        if body is None and is_key(key):
+            found = await asyncio.gather(*(peer.fetch(f"/town/{key}") for peer in self.peers.values()))
+            body = next(filter(None, found), None)
+        return body
+
+    async def list_replays(self) -> list[Record]:
+        """The recorded episodes of here and of other machines, the newest first; see `Replays.listed`."""
+        await asyncio.to_thread(self.replays.look, self.runs)
+        rows = {row["file"]: row for row in self.replays.listed()}
+        for peer in self.peers.values():
+            for row in json.loads(await peer.fetch("/replays") or b"[]"):
+                rows.setdefault(row["file"], {**row, "number": peer.number * SPACING + row["number"]})
+        return sorted(rows.values(), key=lambda row: -row["saved"])
+
+    async def fetch_replay(self, number: int) -> bytes | None:
+        """The gzip file of a recorded episode; None if there is none."""
+        if number < SPACING:
+            return await asyncio.to_thread(self.replays.read, number)
+        peer = self.peer(number)
+        return None if peer is None else await peer.fetch(f"/replay/{number % SPACING}")
 
     @property
     def sources(self) -> list[Source]:
@@ -184,9 +231,11 @@ class Hub:
 
     async def _tell_tiles(self) -> None:
         watchers = [session for session in self.sessions if session.shows_tiles]
+        for peer in self.peers.values():
+            await peer.show_tiles(bool(watchers))
         if not watchers:
             return
-        tiles = []
+        tiles = [tile for peer in self.peers.values() for tile in peer.tiles]
         for source in self.sources:
             if source.has_env and not source.is_watched:
                 source.poll()
@@ -200,9 +249,11 @@ class Hub:
 
     def hello(self) -> bytes:
         """What there is."""
-        return pack(
-            Kind.HELLO, {"sources": [self._description(source) for source in self.sources], **self.more_to_say()}
-        )
+        own = [self._description(source) for source in self.sources]
+        sources = [source for source in own if not (source["away"] and source["node"] in self.peers)]
+        for peer in self.peers.values():
+            sources += peer.sources
+        return pack(Kind.HELLO, {"sources": sources, **self.more_to_say()})
 
     def _description(self, source: Source) -> Record:
         announcement = source.announcement
@@ -213,6 +264,7 @@ class Hub:
             "env": source.has_env,
             "present": source.present,
             "node": announcement.node if announcement is not None and source.is_elsewhere else "",
+            "away": source.is_elsewhere,
             "host": source.host,
             "port": source.port,
             "server": announcement.server if announcement is not None else "",

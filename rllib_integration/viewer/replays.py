@@ -49,9 +49,9 @@ class Replays:
             yield from sorted(folder.glob(f"[!.]*{SUFFIX}"))
 
     def listed(self) -> list[dict[str, Any]]:
-        """The episodes, newest first: `number`, `run`, `saved` (s since 1970) and the description of each."""
+        """The episodes, newest first: `number`, `file`, `run`, `saved` (s since 1970), the description of each."""
         rows = [
-            {**about, "number": self._numbers[path], "run": self._run_of(path), "saved": stamp / 1e9}
+            {**about, "number": self._numbers[path], "file": path.name, "run": self._run_of(path), "saved": stamp / 1e9}
             for path, (stamp, about) in self._about.items()
             if about is not None
         ]

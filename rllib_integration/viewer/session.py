@@ -111,6 +111,11 @@ class Session:
         if self.source is not None:
             self.source.note_wishes()
 
+    def wishes(self) -> Record:
+        """What the browser has selected, as the command that `note` takes."""
+        selected = {"listen": sorted(self.listens_to), "select": sorted(self.selected)}
+        return {"do": "note", **selected, "pictures": sorted(self.pictures)}
+
     def ask_next(self, seen: int) -> None:
         """Request another episode than the one just seen."""
         if self.source is not None and self.follows:

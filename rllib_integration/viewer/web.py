@@ -17,9 +17,9 @@ from aiohttp import web
 
 from rllib_integration.annotations import Record
 from rllib_integration.telemetry.messages import Kind, pack
-from rllib_integration.telemetry.town_mesh import load_town
 from rllib_integration.viewer.guards import Guards
 from rllib_integration.viewer.hub import Hub
+from rllib_integration.viewer.peer import Relay
 from rllib_integration.viewer.run_record import describe_run
 from rllib_integration.viewer.session import Session, read_commands
 
@@ -71,6 +71,7 @@ class ViewerApp:
     def __init__(self, hub: Hub, guards: Guards) -> None:
         self.hub, self.guards = hub, guards
         self._files = page_files()
+        self._relays: dict[Session, Relay] = {}
         self._commands: dict[str, Command] = {
             "watch": self._watch,
             "note": self._note,
@@ -111,7 +112,7 @@ class ViewerApp:
 
     async def _town(self, request: web.Request) -> web.Response:
         self.guards.check_token(request)
-        body = load_town(request.match_info["key"])
+        body = await self.hub.fetch_town(request.match_info["key"])
         if body is None:
             raise web.HTTPNotFound(text="There is no such town.")
         headers = {**_IMMUTABLE, "Content-Encoding": "deflate"}
@@ -133,12 +134,11 @@ class ViewerApp:
 
     async def _replays(self, request: web.Request) -> web.Response:
         self.guards.check_token(request)
-        await asyncio.to_thread(self.hub.replays.look, self.hub.runs)
-        return web.json_response(self.hub.replays.listed(), headers=_FRESH)
+        return web.json_response(await self.hub.list_replays(), headers=_FRESH)
 
     async def _replay(self, request: web.Request) -> web.Response:
         self.guards.check_token(request)
-        body = await asyncio.to_thread(self.hub.replays.read, int(request.match_info["number"]))
+        body = await self.hub.fetch_replay(int(request.match_info["number"]))
         if body is None:
             raise web.HTTPNotFound(text="This episode no longer exists.")
         headers = {**_FRESH, "Content-Encoding": "gzip"}
@@ -176,17 +176,30 @@ class ViewerApp:
         finally:
             self.hub.sessions.discard(session)
             session.watch(None, False)
+            await self._end_relay(session)
             sender.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                 await sender
 
     async def _obey(self, session: Session, command: Record) -> None:
         await self._commands[command["do"]](session, command)
+        relay = self._relays.get(session)
+        if relay is not None and command["do"] != "watch" and (command["do"] != "control" or session.may_control):
+            await relay.send(command)
 
     async def _watch(self, session: Session, command: Record) -> None:
-        number = command.get("source")
-        source = None if number is None else self.hub.source(int(number))
-        session.watch(source, bool(command.get("follow")))
+        await self._end_relay(session)
+        follow = bool(command.get("follow"))
+        number = -1 if command.get("source") is None else int(command["source"])
+        session.watch(self.hub.source(number), follow)
+        peer = self.hub.peer(number)
+        if peer is not None:
+            self._relays[session] = Relay(peer, session, number, follow)
+
+    async def _end_relay(self, session: Session) -> None:
+        relay = self._relays.pop(session, None)
+        if relay is not None:
+            await relay.close()
 
     async def _note(self, session: Session, command: Record) -> None:
         session.note(command)

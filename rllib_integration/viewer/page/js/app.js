@@ -127,7 +127,7 @@ export class App {
     this.hooks.hello.forEach((hook) => hook(head));
     const own = this.sources.find((source) => source.id === (this.source?.id ?? this.wanted));
     if (this.source) this.source = own ?? this.source;
-    else if (this.sources.length) this.watch((own ?? this.sources.find((source) => source.present && !source.node) ?? this.sources[0]).id);
+    else if (this.sources.length) this.watch((own ?? this.sources.find((source) => source.present && !source.away) ?? this.sources[0]).id);
     else this.setState("none", head.nothing ?? "Nothing runs here now. Start a training, or a simulator, and it appears.");
   }
 
@@ -338,7 +338,7 @@ export class App {
   succeed() {
     if (this.replay || this.plays || !this.source?.env) return;
     const own = this.sources.find((source) => source.id === this.source.id);
-    const other = own?.present ? null : this.sources.find((source) => source.present && !source.node && source.env && source.run === this.source.run);
+    const other = own?.present ? null : this.sources.find((source) => source.present && !source.away && source.env && source.run === this.source.run);
     if (other) this.watch(other.id);
   }
 

@@ -18,7 +18,7 @@ export class Tiles {
   /** Takes over what there is. */
   setSources(sources) {
     const listed = sources.filter((source) => source.env || sources.length > 1);
-    const key = JSON.stringify(listed.map(({ id, label, run, present }) => [id, label, run, present]));
+    const key = JSON.stringify(listed.map(({ id, label, run, present, node }) => [id, label, run, present, node]));
     this.element.hidden = listed.length < 2;
     if (key === this.known) return;
     this.known = key;
@@ -42,7 +42,8 @@ export class Tiles {
     tile.source = source;
     setText(tile.name, source.label);
     tile.element.classList.toggle("gone", !source.present);
-    setText(tile.detail, source.node ? `on ${source.node}` : source.present ? `port ${source.port}` : "ended");
+    tile.element.title = source.node ? `on ${source.node}` : "";
+    setText(tile.detail, !source.present ? "ended" : source.node ? `on ${source.node}` : `port ${source.port}`);
     return tile;
   }
 
