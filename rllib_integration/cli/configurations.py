@@ -61,6 +61,15 @@ def find_configuration(text: str) -> Path:
     )
 
 
+def find_space(text: str) -> Path:
+    """The YAML file of a search's space that a user means: a path, or a shipped one by its name or path."""
+    given = Path(text).expanduser()
+    if given.is_file() or given.parent.parts[:1] not in ((), *((example,) for example in EXAMPLES)):
+        return given
+    shipped = (file for folder in _folders() for file in folder.glob("spaces/*.yaml") if file.stem == given.stem)
+    return next(shipped, given)
+
+
 def name_of(configuration: Path) -> str:
     """The name of a configuration, which its runs have by default: `quickstart` of `dqn_quickstart.yaml`."""
     if configuration.name == "config.yaml":  # of a run

@@ -8,7 +8,7 @@ import importlib.util
 import os
 from pathlib import Path
 
-from rllib_integration.cli.configurations import find_configuration
+from rllib_integration.cli.configurations import find_configuration, find_space
 from rllib_integration.cli.flags import add_overrides, positive_int
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.config_file import load_config
@@ -18,7 +18,7 @@ from rllib_integration.processes.ray_setup import prepare_for_ray, quiet_ray
 
 SUMMARY = "search for settings that learn better, with Optuna, ASHA or population based training"
 EXAMPLES = """examples:
-  carla-rllib tune rl_example/configs/a2c.yaml --space rl_example/configs/space.yaml --trials 8 --steps 10000
+  carla-rllib tune rl_example/configs/a2c.yaml --space rl_example/spaces/a2c.yaml --trials 8 --steps 10000
   carla-rllib tune rl_example/configs/ppo.yaml --space space.yaml --scheduler pbt --parallel 4
   carla-rllib train ~/ray_results/carla_rllib/search/best.yaml"""
 
@@ -26,7 +26,12 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("configuration", help="YAML file, or the name of a shipped configuration")
-    parser.add_argument("--space", required=True, metavar="FILE", help="YAML file: which settings, and their values")
+    parser.add_argument(
+        "--space",
+        required=True,
+        metavar="FILE",
+        help="YAML file, or the name of a shipped one: which settings, and their values",
+    )
     parser.add_argument(
         "-d", "--directory", default="~/ray_results/carla_rllib", metavar="DIR",
         help="folder of runs (default: %(default)s)",
@@ -68,7 +73,7 @@ def _search(arguments: argparse.Namespace) -> int:
     if importlib.util.find_spec("optuna") is None:
         raise ConfigError("carla-rllib tune needs Optuna: pip install optuna")
     document = load_config(find_configuration(arguments.configuration), arguments.overrides)
-    space = read_space(arguments.space)
+    space = read_space(find_space(arguments.space))
     folder = Path(arguments.directory).expanduser().resolve() / arguments.name
     if not arguments.restore and folder.is_dir() and any(folder.iterdir()):
         raise ConfigError(f"{folder} is in use: give another --name, or --restore to go on with that search.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,16 +64,16 @@ def run_search(document: Settings, space: Space, options: SearchOptions, machine
         ConfigError: The machine is too small for one trial, or there is no search to continue.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    resources = _resources(document)
-    needed = sum(bundle["CPU"] for bundle in resources.bundles)
+    needed = _processors(document)
     if needed > machine.cpus:
         raise ConfigError(
             f"A trial takes {needed:g} processors (env_runners and one that learns), but {machine.name} has "
             f"{machine.cpus}; lower env_runners.num_env_runners, for example with --set."
         )
-    parallel = min(options.parallel or machine.cpus, max(1, int(machine.cpus // needed)))
+    parallel = min(options.parallel or options.trials, options.trials, int(machine.cpus // needed))
+    document = share_gpus(document, machine, parallel)
     trainable = tune.with_resources(
-        tune.with_parameters(Trial, document=dict(document), max_steps=options.steps), resources
+        tune.with_parameters(Trial, document=document, max_steps=options.steps), _resources(document)
     )
     if options.restore:
         path = str(options.folder)
@@ -102,11 +103,41 @@ def run_search(document: Settings, space: Space, options: SearchOptions, machine
     return list(tuner.fit())
 
 
+def _processors(document: Settings) -> float:
+    """Those of a trial: one that learns, and those of the env runners."""
+    runners = document.get("env_runners") or {}
+    return 1.0 + int(runners.get("num_env_runners") or 0) * float(runners.get("num_cpus_per_env_runner") or 1)
+
+
+def share_gpus(document: Settings, machine: Machine, parallel: int) -> Record:
+    """A copy of a configuration whose trials share the GPUs.
+
+    Args:
+        document: The configuration. Where `learners.num_gpus_per_learner` is a number, each trial gets as much.
+        machine: The machine's resources.
+        parallel: Trials at the same time. `auto` gives each as large a part of a GPU as all of them can have.
+
+    Raises:
+        ConfigError: A trial asks for more GPUs than there are.
+    """
+    learners = document.get("learners") or {}
+    asked = learners.get("num_gpus_per_learner") or 0
+    if asked == "auto":
+        asked = 1.0 / math.ceil(parallel / machine.gpus) if machine.gpus else 0
+    if asked > machine.gpus:
+        raise ConfigError(
+            f"A trial asks for {asked:g} GPUs (learners.num_gpus_per_learner), but {machine.name} has {machine.gpus}; "
+            "set it to auto."
+        )
+    return {**document, "learners": {**learners, "num_gpus_per_learner": asked}} if learners else dict(document)
+
+
 def _resources(document: Settings) -> tune.PlacementGroupFactory:
-    """One processor for the learner, and those of the env runners."""
+    """A processor for what learns, with its GPU, and those of the env runners."""
     runners = document.get("env_runners") or {}
     each = {"CPU": float(runners.get("num_cpus_per_env_runner") or 1)}
-    return tune.PlacementGroupFactory([{"CPU": 1.0}, *[each] * int(runners.get("num_env_runners") or 0)])
+    learner = {"CPU": 1.0, "GPU": float((document.get("learners") or {}).get("num_gpus_per_learner") or 0)}
+    return tune.PlacementGroupFactory([learner, *[each] * int(runners.get("num_env_runners") or 0)])
 
 
 def _scheduler(space: Space, options: SearchOptions) -> TrialScheduler | None:

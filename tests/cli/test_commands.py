@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from rllib_integration import __version__
 from rllib_integration.cli.configurations import (
     EXAMPLES,
     find_configuration,
+    find_space,
     name_of,
     policy_path,
     shipped_configurations,
@@ -48,6 +50,20 @@ def test_a_path_of_the_repository_is_found_from_other_folders(tmp_path: Path, mo
     own = tmp_path / "dqn_example" / "dqn_quickstart.yaml"
     shutil.copy(shipped_configurations()["quickstart"], own)
     assert find_configuration("dqn_example/dqn_quickstart.yaml").samefile(own)
+
+
+def test_a_shipped_space_is_found_by_name_and_from_other_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_space("a2c") == find_space("rl_example/spaces/a2c.yaml") == ROOT / "rl_example" / "spaces" / "a2c.yaml"
+    assert find_space("own/a2c.yaml") == Path("own/a2c.yaml")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_files_of_the_repository_that_a_help_names_are_there(name: str) -> None:
+    named = re.findall(rf"(?:{'|'.join(EXAMPLES)})/[\w/]+\.\w+", COMMANDS[name].examples)
+    assert [file for file in named if not (ROOT / file).is_file()] == []
 
 
 def test_a_runs_folder_stands_for_its_configuration(tmp_path: Path) -> None:

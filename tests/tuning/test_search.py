@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from rllib_integration.config.merging import ConfigError
+from rllib_integration.training.machine import Machine
+
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import argparse, sys
@@ -67,3 +70,21 @@ def test_a_setting_that_does_not_exist_is_told_before_ray_starts(tmp_path: Path)
     assert done.returncode == 1
     assert "learning_rat" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "parallel", "given"),
+    [("auto", 0, 4, 0), ("auto", 1, 4, 0.25), ("auto", 2, 3, 0.5), ("auto", 8, 4, 1.0), (0.5, 1, 2, 0.5), (0, 1, 2, 0)],
+)
+def test_trials_share_the_graphics_cards(asked: float | str, gpus: int, parallel: int, given: float) -> None:
+    from rllib_integration.tuning.search import share_gpus
+
+    shared = share_gpus({"learners": {"num_gpus_per_learner": asked}}, Machine(cpus=16, gpus=gpus), parallel)
+    assert shared["learners"]["num_gpus_per_learner"] == given
+
+
+def test_a_trial_that_asks_for_more_graphics_cards_than_there_are_is_refused() -> None:
+    from rllib_integration.tuning.search import share_gpus
+
+    with pytest.raises(ConfigError, match=r"asks for 1 GPUs .* has 0; set it to auto"):
+        share_gpus({"learners": {"num_gpus_per_learner": 1}}, Machine(cpus=16, gpus=0), parallel=2)
