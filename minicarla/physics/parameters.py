@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,7 +16,7 @@ import numpy as np
 
 from minicarla.physics import control_values as carla_values
 from minicarla.physics.control_values import ControlValues, control_values
-from minicarla.physics.state import GRAVITY, MAX_GEARS, MAX_STEERING_POINTS, MAX_TORQUE_POINTS, WHEELS
+from minicarla.physics.state import GRAVITY, MAX_GEARS, MAX_STEERING_POINTS, MAX_TORQUE_POINTS, VEHICLE, WHEELS
 from minicarla.physics.tyres import HOLD_RATE
 from minicarla.physics.vehicle_specs import VehicleSpec, vehicle_spec
 
@@ -131,9 +132,17 @@ def init_vehicle(row: np.void, blueprint_id: str, base_type: str = "car") -> Non
         base_type: The blueprint's attribute: car, van, truck, bus, motorcycle or bicycle; decides for vehicles that
             `vehicle_specs` does not know.
     """
-    kept = {name: row[name] for name in _KEPT}
-    _clear(row)
-    for name, value in kept.items():
+    place = [row[name] for name in _PLACE]
+    row.setfield(_new_row(blueprint_id, base_type, tuple(float(row[name]) for name in _SIZE)), row.dtype)
+    for name, value in zip(_PLACE, place):
+        row[name] = value
+
+
+@functools.lru_cache(maxsize=256)
+def _new_row(blueprint_id: str, base_type: str, size: tuple[float, ...]) -> np.void:
+    """A new vehicle's row, with what `size` says of `_SIZE`; episodes spawn the same vehicles again and again."""
+    row: np.void = np.zeros(1, VEHICLE)[0]
+    for name, value in zip(_SIZE, size):
         row[name] = value
     spec = vehicle_spec(blueprint_id, base_type)
     if row["extent_x"] <= 0.0:
@@ -151,6 +160,7 @@ def init_vehicle(row: np.void, blueprint_id: str, base_type: str = "car") -> Non
     _fill_engine(row, values)
     _fill_steering_curve(row, STEERING_CURVE)
     set_mass(row, values.mass)
+    return row
 
 
 def rest_drivetrain(row: np.void) -> None:
@@ -163,15 +173,8 @@ def rest_drivetrain(row: np.void) -> None:
         row[name] = 0
 
 
-_KEPT = (
-    "id", "x", "y", "z", "roll", "pitch", "yaw",
-    "extent_x", "extent_y", "extent_z", "box_x", "box_y", "box_z",
-)  # fmt: skip
-
-
-def _clear(row: np.void) -> None:
-    for name in row.dtype.names or ():
-        row[name] = 0
+_PLACE = ("id", "x", "y", "z", "roll", "pitch", "yaw")
+_SIZE = ("extent_x", "extent_y", "extent_z", "box_x", "box_y", "box_z")
 
 
 def _fill_body(row: np.void, spec: VehicleSpec, values: ControlValues) -> None:

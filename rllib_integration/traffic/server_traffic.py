@@ -35,12 +35,18 @@ class ServerTraffic(NamedTuple):
 
 
 def spawn_in_server(
-    client: carla.Client, n_vehicles: int, n_walkers: int, keep_clear: Sequence[tuple[float, float]], seed: int
+    client: carla.Client,
+    library: carla.BlueprintLibrary,
+    n_vehicles: int,
+    n_walkers: int,
+    keep_clear: Sequence[tuple[float, float]],
+    seed: int,
 ) -> ServerTraffic:
     """Spawn vehicles and walkers, and have the server move them (`docs/tick_extension.md`).
 
     Args:
         client: Client of an embedded server.
+        library: The server's blueprints.
         n_vehicles: Number of vehicles.
         n_walkers: Number of walkers.
         keep_clear: Places (x, y in metres) without vehicles within 8 m.
@@ -49,7 +55,6 @@ def spawn_in_server(
     rng = np.random.default_rng(seed)
     own_seed = int(rng.integers(2**31)) % SEEDS  # drawn first, as in the traffic's process
     world = client.get_world()
-    library = world.get_blueprint_library()
     drawn = DrawnVehicles(world.get_map(), library, n_vehicles, keep_clear, rng)
     places = [carla.Location(_APART * number, 0.0, _HIGH_UP) for number in range(n_walkers)]
     walkers = DrawnWalkers(library, places, rng)

@@ -115,7 +115,7 @@ class TownTraffic:
         self.clear()
         if self._manager is None:  # a handle on the manager fails without its process
             self.stop()
-        wanted = (n_vehicles, n_walkers, keep_clear, seed)
+        wanted = (connection.blueprints, n_vehicles, n_walkers, keep_clear, seed)
         self.in_server = connection.call(spawn_in_server, client, *wanted, timeout=connection.settings.load_timeout)
         self._log(self.in_server.notes)
 
