@@ -40,6 +40,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import carla
 import numpy as np
 
+from rllib_integration.traffic.manners import draw_manners
 from rllib_integration.traffic.server_traffic import order_driving
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
@@ -50,6 +51,7 @@ _TIMEOUT = 120.0
 # In a command after `SpawnActor`: the actor that it has spawned.
 _THE_SPAWNED: Any = carla.command.FutureActor
 _STOP_LINE_AHEAD = 1.0  # of a stop waypoint [m]
+_DISTANCE = 2.5  # to the vehicle ahead while standing, as in CARLA's traffic generator [m]
 _SPEEDING = 1.1  # times the limit
 _COLUMNS = (
     "town",
@@ -233,7 +235,7 @@ class Measurement:
             self.manager = client.get_trafficmanager(_free_port())
             self.manager.set_synchronous_mode(True)
             self.manager.set_random_device_seed(seed)
-            self.manager.set_global_distance_to_leading_vehicle(2.5)
+            self.manager.set_global_distance_to_leading_vehicle(_DISTANCE)
         blueprints = [
             one
             for one in self.world.get_blueprint_library().filter(only)
@@ -241,7 +243,8 @@ class Measurement:
         ]
         self.cars = {car.id: car for car in self._spawn(count, seed, sorted(blueprints, key=lambda one: one.id))}
         if self.manager is None:
-            order_driving(client, list(self.cars), seed)
+            manners = draw_manners({"distance_to_leading_vehicle": _DISTANCE}, len(self.cars), seed)
+            order_driving(client, dict(zip(self.cars, manners)), seed)
         self.traffic.cars = len(self.cars)
         self._boxes = {number: car.bounding_box for number, car in self.cars.items()}
         self._stood = dict.fromkeys(self.cars, 0.0)

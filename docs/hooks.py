@@ -163,6 +163,8 @@ def _settings(node: ast.Dict, source: str, below: str = "") -> Iterator[Setting]
     comments, lines = _comments(source), source.splitlines()
     for key, value in zip(node.keys, node.values, strict=True):
         if not isinstance(key, ast.Constant):  # **another dictionary
+            whole = _inner(value, source)
+            yield from _settings(*whole, below) if whole is not None else ()
             continue
         path = f"{below}.{key.value}" if below else str(key.value)
         inner = _inner(value, source)

@@ -266,7 +266,7 @@ def _compile_autopilot() -> None:
     graph = build_lane_graph(_ROAD_TEXT, [])
     driver, vehicles = np.zeros(1, DRIVER), np.zeros(1, VEHICLE)
     world = (vehicles, np.zeros(1, VEHICLE_STATUS), np.zeros(1, WALKER), np.zeros(1, LIGHT))
-    _compile(drive, graph, driver, np.zeros(1, np.int64), *world, 0.05, 1.0, 2.5)
+    _compile(drive, graph, driver, np.zeros(1, np.int64), *world, 0.05)
 
 
 def _compile_pedestrians() -> None:

@@ -9,6 +9,8 @@ from rllib_integration.annotations import Action, Observation, Record, Rewards, 
 from rllib_integration.config.merging import ConfigError, Rule, merge, overlay
 from rllib_integration.dynamics import DYNAMICS_RANDOMISATION, RULES
 from rllib_integration.scenarios.settings import SCENARIOS_CONFIG, resolve_scenarios
+from rllib_integration.traffic import manners
+from rllib_integration.traffic.manners import TRAFFIC_MANNERS
 
 if TYPE_CHECKING:
     import carla
@@ -28,6 +30,7 @@ BASE_EXPERIMENT_CONFIG: Record = {
         "tm_hybrid_mode": True,  # cars far from the hero move without physics
         "traffic": "manager",  # who moves it: CARLA's Traffic Manager, or the embedded "server", which costs less
         "seed": None,  # the same traffic in every episode; None = drawn from the episode's seed
+        **TRAFFIC_MANNERS,  # how vehicles drive
     },
     "town": "Town05_Opt",  # a name, a list of names, or "random": drawn for each episode
     "weather": "ClearNoon",  # a preset of carla.WeatherParameters, a list of them, "random", or {parameter: value}
@@ -72,6 +75,7 @@ _EXPERIMENT_RULES = {
     "background_activity.seed": Rule(
         int, type(None), accepts=lambda seed: seed is None or seed >= 0, expected="a whole number, 0 or more, or null"
     ),
+    **{f"background_activity.{name}": rule for name, rule in manners.RULES.items()},
     "town": Rule(str, list, accepts=bool, expected="a town's name, a list of names, or 'random'"),
     "weather": Rule(
         str, list, dict, accepts=bool, expected="a preset's name, a list of names, 'random', or {parameter: value}"

@@ -48,6 +48,7 @@ from rllib_integration.setup_check import check_rendering
 from rllib_integration.telemetry.painter import Painter
 from rllib_integration.ticking.clock import WorldClock
 from rllib_integration.tracks.racetracks import RACETRACKS
+from rllib_integration.traffic.manners import TRAFFIC_MANNERS
 from rllib_integration.traffic.town_traffic import TownTraffic
 from rllib_integration.world_views import WorldViews
 
@@ -314,6 +315,7 @@ class CarlaCore:
             *(activity["n_vehicles"], activity["n_walkers"], activity["tm_hybrid_mode"], traffic_seed),
             keep_clear=_places_of_scenarios(experiment_config),
             in_server=activity["traffic"] == "server",
+            manners=activity,
         )
         return experiment_config
 
@@ -600,6 +602,7 @@ class CarlaCore:
         seed: int | None = None,
         keep_clear: Sequence[tuple[float, float]] = (),
         in_server: bool = False,
+        manners: Settings | None = None,
     ) -> None:
         """Replace the traffic.
 
@@ -610,6 +613,8 @@ class CarlaCore:
             seed: Decides all about them; None draws one.
             keep_clear: Further places, x and y in m, away from which vehicles begin.
             in_server: Let the server move them, if it is one that can; else the Traffic Manager and the client do.
+            manners: How the vehicles drive: some of the settings of `background_activity` that are named as methods of
+                the Traffic Manager.
         """
         if in_server and not self.connection.server.queues_ticks:
             in_server = False
@@ -621,7 +626,8 @@ class CarlaCore:
         if drawn is None:
             drawn = int(self.rng.integers(2**31)) if n_vehicles or n_walkers else 0
         places = [*((pose.location.x, pose.location.y) for pose in self._start_poses[:1]), *keep_clear]
-        self.traffic.spawn(n_vehicles, n_walkers, hybrid, drawn, places, in_server)
+        own = {name: value for name, value in (manners or {}).items() if name in TRAFFIC_MANNERS}
+        self.traffic.spawn(n_vehicles, n_walkers, hybrid, drawn, places, own, in_server)
         self._note_actors()
 
     @property

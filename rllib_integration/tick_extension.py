@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import carla
+
+Commands: TypeAlias = list[Any]
+"""Of a batch; CARLA's types have no name for them all."""
 
 MOST_TICKS = 32
 """That the server takes in one message."""
@@ -22,7 +25,7 @@ _NO_ACTOR = 0
 
 
 @functools.cache
-def ticks_at_once(count: int) -> list[Any]:
+def ticks_at_once(count: int) -> Commands:
     """The commands of a batch that so many ticks follow; none for one tick.
 
     Messages that ask for one tick each would cost client and server nearly half as much as the ticks.
@@ -30,20 +33,26 @@ def ticks_at_once(count: int) -> list[Any]:
     return [carla.command.ApplyTargetVelocity(_NO_ACTOR, carla.Vector3D(x=count))] if count > 1 else []
 
 
-def driving_order(vehicles: Sequence[int], seed: int, speed_share: float, distance: float) -> list[Any]:
+def driving_order(vehicles: Mapping[int, Sequence[float]], seed: int) -> Commands:
     """The commands of a batch that lets the server drive vehicles, and no others.
 
     Args:
-        vehicles: Their ids.
+        vehicles: Their ids, with the ten figures of how each of them drives.
         seed: Decides where they turn, 0 <= seed < `SEEDS`.
-        speed_share: Of the speed limit.
-        distance: To the vehicle ahead while standing [m].
     """
-    manners = carla.command.ApplyTargetVelocity(_NO_ACTOR, carla.Vector3D(seed, speed_share, distance))
-    return [manners, *(carla.command.SetAutopilot(vehicle, True) for vehicle in vehicles)]
+    commands: Commands = []
+    last: Sequence[float] | None = None
+    for vehicle, manners in vehicles.items():
+        if manners != last:
+            figures = [float(seed), *map(float, manners), 0.0]
+            places = [carla.Vector3D(*figures[first : first + 3]) for first in range(0, len(figures), 3)]
+            commands += [carla.command.ApplyTargetVelocity(_NO_ACTOR, place) for place in places]
+        commands.append(carla.command.SetAutopilot(vehicle, True))
+        last = manners
+    return commands
 
 
-def walking_order(walkers: Mapping[int, float], seed: int, crossing_share: float) -> list[Any]:
+def walking_order(walkers: Mapping[int, float], seed: int, crossing_share: float) -> Commands:
     """The commands of a batch that lets the server put walkers on sidewalks and walk them, and no others.
 
     Args:

@@ -4,8 +4,8 @@ CARLA's client asks for one tick with each message, which takes it and the serve
 server with `--skip-overtaken-frames` takes several in one message, in a form that no other program sends by chance:
 a batch of a single `ApplyTargetVelocity` for actor 0, which nobody is. Its x says how many ticks follow.
 
-Where commands `SetAutopilot` come after it, the server itself drives their vehicles; where commands
-`ApplyWalkerControl` do, it walks their walkers.
+Where three more of these and commands `SetAutopilot` come after it, the server itself drives their vehicles; where
+commands `ApplyWalkerControl` do, it walks their walkers.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 from minicarla.protocol.values import PackValue
+from minicarla.world.autopilot import Manners
 
 MOST_TICKS = 32
 """Of one message; also of one client before a frame is told although the next tick is there already."""
@@ -24,6 +25,7 @@ _TARGET_VELOCITY = 8
 _AUTOPILOT = 16
 _NOBODY = 0  # no actor has this id
 _FASTEST = 10.0  # [m/s] of walkers
+_FIGURES = 12  # the seed, a driver's manners and a zero, in velocities of three
 
 
 Commands: TypeAlias = list[tuple[tuple[int, Sequence[PackValue]]]]
@@ -34,28 +36,32 @@ class DrivingOrder(NamedTuple):
     """Which vehicles the server shall drive, and how.
 
     Attributes:
-        vehicles: Actor ids.
         seed: Decides where they turn.
-        speed_share: Of the speed limit.
-        distance: To the vehicle ahead while standing [m].
+        vehicles: Actor ids, with each one's manners.
     """
 
-    vehicles: list[int]
     seed: int
-    speed_share: float
-    distance: float
+    vehicles: dict[int, Manners]
 
 
 def driving_order(commands: Commands) -> DrivingOrder | None:
     """What a batch orders the server to drive; None for all other batches."""
-    match commands:
-        case [[[kind, [actor_id, [float(seed), float(share), float(distance)]]]], *rest]:
-            figures = (seed, share, distance)
-            if kind != _TARGET_VELOCITY or actor_id != _NOBODY or not rest or not all(map(math.isfinite, figures)):
-                return None
-            if all(_is_autopilot(command) for command in rest):
-                vehicles = [int(payload[0]) for ((_, payload),) in rest]  # type: ignore[arg-type]
-                return DrivingOrder(vehicles, int(abs(seed)), min(max(share, 0.0), 3.0), min(max(distance, 0.0), 50.0))
+    vehicles: dict[int, Manners] = {}
+    figures: list[float] = []
+    for command in commands:
+        if (three := _velocity_of_nobody(command)) is not None:
+            figures = [*(figures if len(figures) < _FIGURES else []), *three]
+        elif len(figures) == _FIGURES and (vehicle := _switched_on(command)) is not None:
+            vehicles[vehicle] = Manners(*figures[1 : 1 + len(Manners._fields)])
+        else:
+            return None
+    return DrivingOrder(int(abs(figures[0])), vehicles) if vehicles else None
+
+
+def _velocity_of_nobody(command: object) -> list[float] | None:
+    match command:
+        case [[kind, [actor_id, [float(x), float(y), float(z)]]]] if kind == _TARGET_VELOCITY and actor_id == _NOBODY:
+            return [x, y, z] if all(map(math.isfinite, (x, y, z))) else None
     return None
 
 
@@ -94,11 +100,12 @@ def _walker(command: object) -> tuple[int, float] | None:
     return None
 
 
-def _is_autopilot(command: object) -> bool:
+def _switched_on(command: object) -> int | None:
+    """The vehicle whose autopilot a command switches on."""
     match command:
-        case [[kind, [int(), bool(enabled), *_]]]:
-            return kind == _AUTOPILOT and enabled
-    return False
+        case [[kind, [int(vehicle), bool(enabled), *_]]] if kind == _AUTOPILOT and enabled:
+            return vehicle
+    return None
 
 
 def ticks_at_once(commands: Commands) -> int:

@@ -226,7 +226,7 @@ class SharedWorld:
         first = [(starts[0].location.x, starts[0].location.y) for starts in poses.values()]
         numbers = (activity["n_vehicles"], activity["n_walkers"], activity["tm_hybrid_mode"])
         in_server = activity["traffic"] == "server"
-        core.spawn_npcs(*numbers, seed=traffic_seed, keep_clear=first, in_server=in_server)
+        core.spawn_npcs(*numbers, seed=traffic_seed, keep_clear=first, in_server=in_server, manners=activity)
         for name, view in self.heroes.items():
             agent = self._agents[name]
             agent.experiment.prepare_world(_as_core(view), agent.config)

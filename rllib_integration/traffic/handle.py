@@ -13,8 +13,9 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
-from rllib_integration.annotations import Record
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.processes.helper_process import HelperError, HelperProcess, HelperSilentError, Owner
 from rllib_integration.servers import ServerError, ServerHangError
 
@@ -79,6 +80,7 @@ class Traffic:
         n_walkers: int,
         hybrid: bool,
         keep_clear: Sequence[tuple[float, float]] = (),
+        manners: Settings = MappingProxyType({}),
     ) -> list[str]:
         """Replace all traffic.
 
@@ -88,6 +90,7 @@ class Traffic:
             n_walkers: Walkers on the town's sidewalks.
             hybrid: Move cars far from the hero without physics.
             keep_clear: Places (x, y in metres) without vehicles within 8 m.
+            manners: How the vehicles drive, some of `TRAFFIC_MANNERS`, as numbers or ranges.
 
         Returns:
             Sentences about vehicles and walkers that could not be spawned.
@@ -100,6 +103,7 @@ class Traffic:
             n_walkers=n_walkers,
             hybrid=hybrid,
             keep_clear=[list(place) for place in keep_clear],
+            manners=dict(manners),
         )
         self.vehicles, self.walkers = answer["vehicles"], answer["walkers"]
         self.controllers = answer["controllers"]

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import carla
 import numpy as np
 
+from rllib_integration.annotations import Settings
 from rllib_integration.tick_extension import SEEDS, driving_order, walking_order
+from rllib_integration.traffic.manners import TRAFFIC_MANNERS, Manners, draw_manners
 from rllib_integration.traffic.vehicles import DrawnVehicles
 from rllib_integration.traffic.walkers import CROSSING_SHARE, DrawnWalkers, missing_walkers
-
-SPEED_SHARE = 1.0
-"""Share of the speed limit; corresponds to the Traffic Manager's `global_percentage_speed_difference` of 0."""
-
-DISTANCE = 2.5
-"""Distance to the vehicle ahead at standstill [m]."""
 
 _HIGH_UP, _APART = 500.0, 2.0  # [m] where walkers wait for the order that puts them on sidewalks
 
@@ -41,6 +37,7 @@ def spawn_in_server(
     n_walkers: int,
     keep_clear: Sequence[tuple[float, float]],
     seed: int,
+    manners: Settings,
 ) -> ServerTraffic:
     """Spawn vehicles and walkers, and have the server move them (`docs/tick_extension.md`).
 
@@ -51,6 +48,7 @@ def spawn_in_server(
         n_walkers: Number of walkers.
         keep_clear: Places (x, y in metres) without vehicles within 8 m.
         seed: Determines all about them; a Traffic Manager's vehicles are the same for the same seed.
+        manners: How the vehicles drive, some of `TRAFFIC_MANNERS`, as numbers or ranges.
     """
     rng = np.random.default_rng(seed)
     own_seed = int(rng.integers(2**31)) % SEEDS  # drawn first, as in the traffic's process
@@ -62,7 +60,7 @@ def spawn_in_server(
     vehicle_ids, notes = drawn.spawned(answers[: len(drawn.commands)])
     speeds = walkers.spawned(answers[len(drawn.commands) :])
     if vehicle_ids:
-        order_driving(client, vehicle_ids, own_seed)
+        order_driving(client, dict(zip(vehicle_ids, draw_manners(manners, len(vehicle_ids), seed))), own_seed)
     if speeds:
         client.apply_batch(walking_order(speeds, own_seed, CROSSING_SHARE), False)
     world.tick()
@@ -71,13 +69,14 @@ def spawn_in_server(
     return ServerTraffic(vehicle_ids, walker_ids, [*notes, *missing_walkers(len(walker_ids), n_walkers)])
 
 
-def order_driving(client: carla.Client, vehicles: Sequence[int], seed: int) -> None:
+def order_driving(client: carla.Client, vehicles: Mapping[int, Manners], seed: int) -> None:
     """Let the server drive these vehicles, and no others.
 
     Args:
         client: Client of an embedded server that was started with `--skip-overtaken-frames`.
-        vehicles: Their ids.
+        vehicles: Their ids, with each one's manners.
         seed: Determines where they turn, 0 <= seed < `tick_extension.SEEDS`.
     """
     # apply_batch_sync would register the vehicles with a Traffic Manager.
-    client.apply_batch(driving_order(vehicles, seed, SPEED_SHARE, DISTANCE), False)
+    figures = {vehicle: [manners[name] for name in TRAFFIC_MANNERS] for vehicle, manners in vehicles.items()}
+    client.apply_batch(driving_order(figures, seed), False)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import carla
 import numpy as np
 
+from rllib_integration.annotations import Settings
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.connection import Connection
 from rllib_integration.scenario import town_name
@@ -79,6 +80,7 @@ class TownTraffic:
         hybrid: bool,
         seed: int,
         keep_clear: Sequence[tuple[float, float]],
+        manners: Settings,
         in_server: bool = False,
     ) -> None:
         """Replace all traffic.
@@ -89,13 +91,14 @@ class TownTraffic:
             hybrid: Move vehicles far from the hero without physics.
             seed: Determines blueprints, places and behaviour.
             keep_clear: Places (x, y in metres) without vehicles within 8 m.
+            manners: How the vehicles drive, some of `TRAFFIC_MANNERS`, as numbers or ranges.
             in_server: Let the embedded server move them, not a Traffic Manager and a client.
 
         Raises:
             ServerError: The server or the process failed.
         """
         if in_server and (n_vehicles or n_walkers):
-            self._spawn_in_server(n_vehicles, n_walkers, keep_clear, seed)
+            self._spawn_in_server(n_vehicles, n_walkers, keep_clear, seed, manners)
             return
         if not (n_vehicles or n_walkers):
             if self._manager is None:  # a handle on the manager fails without its process
@@ -104,18 +107,18 @@ class TownTraffic:
         if self.process is None:
             self._start()
         assert self.process is not None
-        settings = (seed, n_vehicles, n_walkers, hybrid, keep_clear)
+        settings = (seed, n_vehicles, n_walkers, hybrid, keep_clear, manners)
         notes = self._connection.call(self.process.spawn, *settings, timeout=self._connection.settings.load_timeout)
         self._log(notes)
 
     def _spawn_in_server(
-        self, n_vehicles: int, n_walkers: int, keep_clear: Sequence[tuple[float, float]], seed: int
+        self, n_vehicles: int, n_walkers: int, keep_clear: Sequence[tuple[float, float]], seed: int, manners: Settings
     ) -> None:
         connection, client = self._connection, self._connection.client
         self.clear()
         if self._manager is None:  # a handle on the manager fails without its process
             self.stop()
-        wanted = (connection.blueprints, n_vehicles, n_walkers, keep_clear, seed)
+        wanted = (connection.blueprints, n_vehicles, n_walkers, keep_clear, seed, manners)
         self.in_server = connection.call(spawn_in_server, client, *wanted, timeout=connection.settings.load_timeout)
         self._log(self.in_server.notes)
 

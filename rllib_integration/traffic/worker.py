@@ -8,8 +8,9 @@ from typing import Any, cast
 import carla
 import numpy as np
 
-from rllib_integration.annotations import Record
+from rllib_integration.annotations import Record, Settings
 from rllib_integration.traffic.confinement import confine_listening_sockets
+from rllib_integration.traffic.manners import TRAFFIC_MANNERS, Manners, draw_manners
 from rllib_integration.traffic.vehicles import DrawnVehicles
 from rllib_integration.traffic.walkers import CROSSING_SHARE, DrawnWalkers, missing_walkers
 
@@ -52,7 +53,13 @@ class TrafficActors:
         return {}
 
     def spawn(
-        self, seed: int, n_vehicles: int, n_walkers: int, hybrid: bool, keep_clear: Sequence[Sequence[float]]
+        self,
+        seed: int,
+        n_vehicles: int,
+        n_walkers: int,
+        hybrid: bool,
+        keep_clear: Sequence[Sequence[float]],
+        manners: Settings,
     ) -> Record:
         """Replace all traffic; the seed determines the new."""
         if self._vehicles or self._walkers:
@@ -62,7 +69,9 @@ class TrafficActors:
         client_seed = int(rng.integers(2**31))
         notes = self._direct_vehicles(client_seed, hybrid) if n_vehicles > 0 else []
         self._world.set_pedestrians_seed(client_seed)
-        notes += self._spawn_vehicles(n_vehicles, keep_clear, rng) + self._spawn_walkers(n_walkers, rng)
+        notes += self._spawn_vehicles(n_vehicles, keep_clear, rng)
+        self._teach(draw_manners(manners, len(self._vehicles), seed))
+        notes += self._spawn_walkers(n_walkers, rng)
         actors = {"vehicles": self._vehicles, "walkers": self._walkers, "controllers": self._controllers}
         return {**actors, "notes": notes}
 
@@ -91,6 +100,16 @@ class TrafficActors:
         answers = self._client.apply_batch_sync(commands, True) if commands else []
         self._vehicles, notes = drawn.spawned(answers)
         return notes
+
+    def _teach(self, manners: Sequence[Manners]) -> None:
+        """Tell the Traffic Manager how the vehicles drive, where it does not drive them so anyway."""
+        if all(own == TRAFFIC_MANNERS for own in manners):
+            return
+        cars = {car.id: car for car in cast("list[carla.Actor]", self._world.get_actors(self._vehicles))}
+        for vehicle, own in zip(self._vehicles, manners):
+            for name, value in own.items():
+                if value != TRAFFIC_MANNERS[name]:
+                    getattr(self._manager, name)(cars[vehicle], value)
 
     def _spawn_walkers(self, number: int, rng: np.random.Generator) -> list[str]:
         if number == 0:

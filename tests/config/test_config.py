@@ -22,6 +22,7 @@ from rllib_integration.config.merging import (
 )
 from rllib_integration.config_file import load_config, resolve_env_config
 from rllib_integration.servers import ServerSettingsError
+from rllib_integration.traffic.manners import TRAFFIC_MANNERS
 
 DOCUMENT = """
 algorithm: DQN
@@ -72,6 +73,7 @@ def test_the_documented_defaults_are_the_contract():
             "tm_hybrid_mode": True,
             "traffic": "manager",
             "seed": None,
+            **TRAFFIC_MANNERS,
         },
         "town": "Town05_Opt",
         "weather": "ClearNoon",
@@ -140,6 +142,20 @@ def test_a_mistyped_key_names_the_nearest_right_one(carla, experiment, expected)
         ({}, {"hero": "car"}, "env_config.experiment.hero is 'car', but it has to be a mapping of settings"),
         ({}, {"hero": {"spawn_points": "here"}}, "'x,y,z' or 'x,y,z,roll,pitch,yaw'"),
         ({}, {"background_activity": {"n_vehicles": "many"}}, "n_vehicles is 'many'"),
+        (
+            {},
+            {"background_activity": {"ignore_lights_percentage": 101}},
+            "ignore_lights_percentage is 101, but it has to be a number of percent from 0 to 100, "
+            "or a range [least, most] of them.",
+        ),
+        ({}, {"background_activity": {"distance_to_leading_vehicle": [3, 2]}}, "a number of metres from 0 to 50"),
+        ({}, {"background_activity": {"vehicle_percentage_speed_difference": ["0", 9]}}, "from -200 to 100"),
+        (
+            {},
+            {"background_activity": {"auto_lane_change": 1}},
+            "auto_lane_change is 1, but it has to be true or false.",
+        ),
+        ({}, {"background_activity": {"ignore_light_percentage": 5}}, "did you mean"),
         (
             {},
             {"route": {"lenght": 3}},

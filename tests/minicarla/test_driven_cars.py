@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 import carla
 import pytest
 
+from rllib_integration.traffic.manners import TRAFFIC_MANNERS
 from rllib_integration.traffic.server_traffic import order_driving
 from tests.conftest import EmbeddedServer
-from tests.known import of_kind
+from tests.known import of_kind, present
 from tests.patience import PATIENCE
 
 _CAR = "vehicle.tesla.model3"
@@ -30,9 +31,7 @@ class Scene:
 
     def avenue(self, lane: int, s: float) -> carla.Waypoint:
         """A place on one of its eastern lanes, -1 or -2 (the right one)."""
-        place = self.map.get_waypoint_xodr(0, lane, s)
-        assert place is not None
-        return place
+        return present(self.map.get_waypoint_xodr(0, lane, s))
 
     def park(self, place: carla.Waypoint) -> carla.Vehicle:
         """A car that stands there."""
@@ -41,22 +40,20 @@ class Scene:
         blueprint = self.world.get_blueprint_library().find(_CAR)
         return of_kind(carla.Vehicle, self.world.spawn_actor(blueprint, pose))
 
-    def drive(self, place: carla.Waypoint) -> carla.Vehicle:
-        """A car that the server drives from there on."""
+    def drive(self, place: carla.Waypoint, **manners: float) -> carla.Vehicle:
+        """A car that the server drives from there on, like the Traffic Manager's but for these manners."""
         car = self.park(place)
         blueprint = self.world.get_blueprint_library().find("sensor.other.collision")
         sensor = of_kind(carla.Sensor, self.world.spawn_actor(blueprint, carla.Transform(), attach_to=car))
         sensor.listen(self.touched.append)
         self._sensors.append(sensor)
         self.world.tick()
-        order_driving(self.client, [car.id], 1)
+        order_driving(self.client, {car.id: {**TRAFFIC_MANNERS, **manners}}, 1)
         return car
 
     def lane_of(self, car: carla.Vehicle) -> int:
         """The lane under its middle."""
-        place = self.map.get_waypoint(car.get_location())
-        assert place is not None
-        return place.lane_id
+        return present(self.map.get_waypoint(car.get_location())).lane_id
 
     def tick_until(self, happened: Callable[[], bool], ticks: int = 600) -> bool:
         """Whether something happened within so many ticks; the world is ticked until it does."""
@@ -105,3 +102,51 @@ def test_a_car_waits_behind_one_that_stands_ahead_if_there_is_no_room_beside_it(
     assert car.get_velocity().length() < 0.1
     assert 5.0 < obstacle.get_location().x - car.get_location().x < 10.0
     assert scene.touched == []
+
+
+@pytest.mark.parametrize("distance", [1.0, 6.0])
+def test_a_car_that_changes_no_lanes_waits_behind_one_that_stands_ahead(scene: Scene, distance: float) -> None:
+    obstacle = scene.park(scene.avenue(-1, 44.0))
+    car = scene.drive(scene.avenue(-1, 4.0), auto_lane_change=False, distance_to_leading_vehicle=distance)
+    assert not scene.tick_until(lambda: scene.lane_of(car) != -1, 400)
+    assert car.get_velocity().length() < 0.1
+    between = obstacle.get_location().x - car.get_location().x - 2.0 * car.bounding_box.extent.x
+    assert between == pytest.approx(distance, abs=0.7)
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "manners"),
+    [
+        (-1, -2, {"random_right_lanechange_percentage": 100.0}),
+        (-1, -2, {"keep_slow_lane_rule_percentage": 100.0}),
+        (-2, -1, {"random_left_lanechange_percentage": 100.0}),
+        (-1, -1, {"random_left_lanechange_percentage": 100.0}),
+        (-2, -2, {"random_right_lanechange_percentage": 100.0}),
+        (-1, -1, {}),
+    ],
+)
+def test_a_car_changes_lanes_as_often_as_it_was_told_to(
+    scene: Scene, own: int, other: int, manners: dict[str, float]
+) -> None:
+    car = scene.drive(scene.avenue(own, 4.0), **manners)
+    end = scene.avenue(own, 58.0).transform.location.x
+    assert scene.tick_until(lambda: car.get_location().x > end)
+    assert scene.lane_of(car) == other
+
+
+@pytest.mark.parametrize(("difference", "share"), [(0.0, 1.0), (50.0, 0.5), (-20.0, 1.2)])
+def test_a_car_keeps_to_its_share_of_the_speed_limit(scene: Scene, difference: float, share: float) -> None:
+    car = scene.drive(scene.avenue(-1, 2.0), vehicle_percentage_speed_difference=difference)
+    end = scene.avenue(-1, 50.0).transform.location.x
+    speeds = []
+    while car.get_location().x < end:
+        scene.world.tick()
+        speeds.append(3.6 * car.get_velocity().length() / car.get_speed_limit())
+    assert max(speeds) == pytest.approx(share, abs=0.1)
+
+
+def test_a_car_hits_what_it_was_told_to_ignore(scene: Scene) -> None:
+    obstacle = scene.park(scene.avenue(-1, 44.0))
+    scene.drive(scene.avenue(-1, 4.0), auto_lane_change=False, ignore_vehicles_percentage=100.0)
+    assert scene.tick_until(lambda: scene.touched != [])
+    assert scene.touched[0].other_actor.id == obstacle.id

@@ -30,6 +30,7 @@ from minicarla import warming
 from minicarla.protocol.stream_framing import WORLD_STREAM_ID
 from minicarla.protocol.connection import bind_port, open_port
 from minicarla.rpc.server import Server
+from minicarla.world.autopilot import Manners
 from minicarla.sensing import SENSORS
 from minicarla.world.clock import Clock
 from minicarla.world.settings import Weather
@@ -68,7 +69,7 @@ except SpawnError:
 walker = spawn(simulation, library.find("walker.pedestrian.0001"), {}, ((x + 10.0, y, z + 1.0), (0.0, 0.0, 0.0)))
 spawn(simulation, library.find("static.prop.box01"), {}, ((x + 5.0, y, z + 1.0), (0.0, 0.0, 0.0)))
 spawn(simulation, library.find("static.trigger.friction"), {"friction": "1.0"}, pose)
-server.autopilot.take([car], seed=1, speed_share=1.0, distance=2.5)
+server.autopilot.take([car], seed=1, manners=[Manners()])
 server.pedestrians.take([(walker, 1.4)], seed=1, crossing_share=0.1)
 
 def use(sensors):

@@ -67,11 +67,11 @@ def apply_batch(server: Server, commands: list[Command], do_tick: bool = False) 
 def _drive(server: Server, order: DrivingOrder) -> None:
     """Let the server drive those of the vehicles that are there, and no others."""
     episode = server.simulation.episode
-    found = [episode.actors.get(number) for number in dict.fromkeys(order.vehicles)]
-    driven = [actor for actor in found if actor is not None and actor.is_vehicle]
+    found = {episode.actors.get(number): manners for number, manners in order.vehicles.items()}
+    driven = {actor: manners for actor, manners in found.items() if actor is not None and actor.is_vehicle}
     for actor in driven:
         episode.vehicles.companion["autopilot"][actor.row] = 1
-    server.autopilot.take(driven, order.seed, order.speed_share, order.distance)
+    server.autopilot.take(list(driven), order.seed, list(driven.values()))
 
 
 def _walk(server: Server, order: WalkingOrder) -> None:

@@ -11,5 +11,6 @@ passed, no other driver gets a lane that crosses it. Of several that wait, the f
 from minicarla.world.autopilot.autopilot import Autopilot
 from minicarla.world.autopilot.driver import DRIVER
 from minicarla.world.autopilot.driving import drive
+from minicarla.world.autopilot.manners import Manners
 
-__all__ = ["DRIVER", "Autopilot", "drive"]
+__all__ = ["DRIVER", "Autopilot", "Manners", "drive"]

@@ -12,6 +12,7 @@ from minicarla.physics.state import Integers, Rows
 from minicarla.town.lane_graph import LaneGraph, build_lane_graph
 from minicarla.world.autopilot.driver import DRIVER
 from minicarla.world.autopilot.driving import drive
+from minicarla.world.autopilot.manners import Manners, write_manners
 
 if TYPE_CHECKING:
     from minicarla.town import Town
@@ -35,14 +36,13 @@ class Autopilot:
         self._graph: LaneGraph
         self.episode_ends()
 
-    def take(self, actors: Sequence[Actor], seed: int, speed_share: float, distance: float) -> None:
+    def take(self, actors: Sequence[Actor], seed: int, manners: Sequence[Manners]) -> None:
         """Drive these vehicles from now on, and no others.
 
         Args:
             actors: The vehicles.
-            seed: Of their turns.
-            speed_share: Of the speed limit.
-            distance: Kept to the vehicle ahead while standing [m].
+            seed: Of their turns, and of all else that they do at random.
+            manners: Of each of them.
         """
         self._actors = list(actors)
         town = self._simulation.full_town if actors else self._town
@@ -52,10 +52,9 @@ class Autopilot:
         self._rows: Integers = np.zeros(0, np.int64)
         self._drivers = np.zeros(len(actors), DRIVER)
         self._drivers["lane"] = -1
-        self._drivers["auto_lane_change"] = True
         self._drivers["since_change"] = np.inf
+        write_manners(self._drivers, manners)
         self._drivers["random"] = np.random.default_rng(seed).integers(1, 2**63, len(actors), np.uint64)
-        self._speed_share, self._distance = speed_share, distance
         self._next_end = 0.0
 
     def before_tick(self, dt: float) -> None:
@@ -66,7 +65,7 @@ class Autopilot:
         episode = self._simulation.episode
         vehicles = episode.vehicles
         bodies = (vehicles.rows, vehicles.companion, episode.walkers.rows, episode.lights.rows)
-        self._drive((self._graph, self._drivers, self._rows, *bodies), dt, self._speed_share, self._distance)
+        self._drive((self._graph, self._drivers, self._rows, *bodies), dt)
 
     def _forget_ended(self) -> None:
         """Drop vehicles that have ended, and find the rows of the others, which change with them."""
@@ -92,4 +91,4 @@ class Autopilot:
 
     def episode_ends(self) -> None:
         """Forget all vehicles."""
-        self.take([], seed=0, speed_share=1.0, distance=0.0)
+        self.take([], seed=0, manners=[])

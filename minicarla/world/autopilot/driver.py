@@ -9,6 +9,7 @@ import numpy as np
 from minicarla.physics.kernels import Record, kernel
 from minicarla.physics.state import Floats
 from minicarla.town.lane_graph import LaneGraph
+from minicarla.world.autopilot.manners import CHANCES
 
 MOST_AHEAD = 16
 """Lanes that a driver has chosen beyond its own, at most."""
@@ -30,10 +31,10 @@ DRIVER = np.dtype(
         ("along", np.float64),
         ("random", np.uint64),
         # its manners
+        ("speed_share", np.float64),
+        ("distance", np.float64),
         ("auto_lane_change", np.uint8),
-        ("left_chance", np.float64),
-        ("right_chance", np.float64),
-        ("slow_lane_chance", np.float64),
+        *((chance, np.float64) for chance in CHANCES),
         # junctions
         ("held", np.int32, (MOST_HELD,)),
         ("held_count", np.int32),
@@ -47,6 +48,7 @@ DRIVER = np.dtype(
         # what it sees in this tick
         ("speed", np.float64),
         ("offset", np.float64),
+        ("sees_vehicles", np.uint8),
         ("gap", np.float64),
         ("gap_speed", np.float64),
         ("gap_heading", np.float64),
@@ -65,8 +67,9 @@ DRIVER = np.dtype(
 Where it is: its `lane` (-1 for none), the lanes chosen `ahead`, and how far `along` the lane its middle is [m].
 `random` is the state of its random numbers.
 
-Its manners: whether it drives round vehicles (`auto_lane_change`), and its chances in each tick to change lanes to the
-left or the right, or to the slower lane.
+Its manners: its `speed_share` of the speed limit, the `distance` to the vehicle ahead while standing [m], whether it
+drives round vehicles (`auto_lane_change`), and its chances in each tick to want to change to the lane to the left, to
+the right, or to the slower lane, and to see no lights, signs, vehicles or walkers.
 
 Junctions: `held` are the lanes of junctions that are reserved for it, `waiting` is
 how long it has waited for some [s], and `insists` whether drivers that came later have to wait for it.
@@ -74,11 +77,11 @@ how long it has waited for some [s], and `insists` whether drivers that came lat
 Changing lanes: it began `shift` metres to the right of its new lane, of the `shift_length` metres that it takes
 `shift_left` are left, and it has driven `since_change` metres since it began.
 
-What it sees: its `speed` [m/s]; its `offset` from the middle of its way [m]; the `gap` to the body ahead [m], that
-body's speed, and the cosine between its heading and the way, 0 for walkers; the speed that the next bend allows; the
-distances of its front to the next junction and to the line at which it has to stop, and of its middle to the junction's
-exit [m]; the lanes `needed` in that junction. `standing` is how long it has stood without a red light or a sign before
-it [s].
+What it sees: whether it `sees_vehicles` in this tick; its `speed` [m/s]; its `offset` from the middle of its way [m];
+the `gap` to the body ahead [m], that body's speed, and the cosine between its heading and the way, 0 for walkers; the
+speed that the next bend allows; the distances of its front to the next junction and to the line at which it has to
+stop, and of its middle to the junction's exit [m]; the lanes `needed` in that junction. `standing` is how long it has
+stood without a red light or a sign before it [s].
 """
 
 
@@ -91,6 +94,12 @@ def draw(driver: Record) -> float:
     x ^= x >> np.uint64(27)
     driver.random = x
     return float((x * np.uint64(0x2545F4914F6CDD1D)) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+
+
+@kernel
+def happens(driver: Record, chance: float) -> bool:
+    """Whether something happens whose chance is known; nothing is drawn for what never does."""
+    return chance > 0.0 and draw(driver) < chance
 
 
 @kernel

@@ -10,7 +10,7 @@ from minicarla.physics.kernels import entry
 from minicarla.physics.state import Integers, Rows
 from minicarla.town.lane_graph import LaneGraph
 from minicarla.world.autopilot.control import safe_speed, set_pedals, steer
-from minicarla.world.autopilot.driver import BRAKING, advance, choose_ahead, find_lane, place_ahead, shift_at
+from minicarla.world.autopilot.driver import BRAKING, advance, choose_ahead, find_lane, happens, place_ahead, shift_at
 from minicarla.world.autopilot.junctions import holds_way, release_passed, share_junctions
 from minicarla.world.autopilot.lane_changes import change_lane
 from minicarla.world.autopilot.perception import STEP, note_gap, note_lanes, note_line
@@ -33,8 +33,6 @@ def drive(
     walkers: Rows,
     lights: Rows,
     dt: float,
-    speed_share: float,
-    distance: float,
 ) -> None:
     """Set pedals and wheels of all vehicles for the next tick.
 
@@ -47,8 +45,6 @@ def drive(
         walkers: Rows of `physics.state.WALKER`.
         lights: Rows of `traffic_lights.LIGHT`.
         dt: Length of the tick [s].
-        speed_share: Of the speed limit.
-        distance: Kept to the vehicle ahead while standing [m].
     """
     count = drivers.shape[0]
     driver_of = np.zeros(vehicles.shape[0], np.int64)
@@ -82,20 +78,23 @@ def drive(
             for axis in range(3):
                 way[k, axis] = place[axis]
         driver.gap, driver.gap_speed = np.inf, 0.0
-        note_gap(vehicles, rows[i], driver_of, driver, vehicle, way, places, False)
-        note_gap(walkers, -1, driver_of, driver, vehicle, way, places, True)
+        driver.sees_vehicles = not happens(driver, driver.vehicles_chance)
+        if driver.sees_vehicles:
+            note_gap(vehicles, rows[i], driver_of, driver, vehicle, way, places, False)
+        if not happens(driver, driver.walkers_chance):
+            note_gap(walkers, -1, driver_of, driver, vehicle, way, places, True)
     share_junctions(graph, drivers, rows, vehicles, dt)
     for i in range(count):
         driver, vehicle = drivers[i], vehicles[rows[i]]
         if driver.lane < 0:
             set_pedals(vehicle, driver.speed, 0.0)
             continue
-        wanted = min(speed_share * status[rows[i]].speed_limit / 3.6, driver.bend_speed)
+        wanted = min(driver.speed_share * status[rows[i]].speed_limit / 3.6, driver.bend_speed)
         if driver.gap < np.inf:
-            room = driver.gap - distance - _HEADWAY * min(driver.speed, driver.gap_speed)
+            room = driver.gap - driver.distance - _HEADWAY * min(driver.speed, driver.gap_speed)
             wanted = min(wanted, safe_speed(room, driver.gap_speed))
         stop = driver.line_distance
-        if driver.entry_distance < np.inf and not holds_way(driver):
+        if driver.entry_distance < np.inf and driver.sees_vehicles and not holds_way(driver):
             stop = min(stop, driver.entry_distance - _ENTRY_DISTANCE)
         if driver.ahead_count == 0:
             stop = min(stop, graph.length[driver.lane] - driver.along - vehicle.extent_x)

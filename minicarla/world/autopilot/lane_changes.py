@@ -15,7 +15,7 @@ import numpy as np
 from minicarla.physics.kernels import Record, kernel
 from minicarla.physics.state import Integers, Rows
 from minicarla.town.lane_graph import LaneGraph
-from minicarla.world.autopilot.driver import LEVEL, draw
+from minicarla.world.autopilot.driver import LEVEL, draw, happens
 
 _NEAREST_OBSTACLE, _FARTHEST_OBSTACLE = 20.0, 50.0  # [m] from middle to middle
 _OBSTACLE_HEADING = 0.6  # cosine
@@ -72,9 +72,9 @@ def _wishes(graph: LaneGraph, driver: Record, vehicle: Record) -> int:
     if not graph.goes_on[driver.lane]:
         return _LEFT + _RIGHT
     if driver.speed > _LEAST_SPEED:
-        keeps_slow = driver.slow_lane_chance > 0.0 and draw(driver) < driver.slow_lane_chance
-        right = driver.right_chance > 0.0 and draw(driver) < driver.right_chance
-        left = driver.left_chance > 0.0 and draw(driver) < driver.left_chance
+        keeps_slow = happens(driver, driver.slow_lane_chance)
+        right = happens(driver, driver.right_chance)
+        left = happens(driver, driver.left_chance)
         if left and (keeps_slow or right):
             return _LEFT if draw(driver) < 0.5 else _RIGHT
         if left or keeps_slow or right:

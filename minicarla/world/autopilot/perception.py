@@ -9,7 +9,7 @@ import numpy as np
 from minicarla.physics.kernels import Record, kernel
 from minicarla.physics.state import Floats, Integers, Rows
 from minicarla.town.lane_graph import LIGHT_LINE, NO_LINE, STOP_LINE, LaneGraph
-from minicarla.world.autopilot.driver import LEVEL, MOST_HELD
+from minicarla.world.autopilot.driver import LEVEL, MOST_HELD, happens
 from minicarla.world.autopilot.junctions import holds_way
 from minicarla.world.traffic_lights import RED, YELLOW
 
@@ -63,12 +63,13 @@ def note_lanes(graph: LaneGraph, driver: Record, view: float, half_length: float
 @kernel
 def note_line(graph: LaneGraph, driver: Record, lights: Rows, status: Record, half_length: float) -> None:
     """Note the distance from the front to the next line at which the vehicle has to stop."""
+    sees_lights, sees_signs = not happens(driver, driver.lights_chance), not happens(driver, driver.signs_chance)
     lane, before = driver.lane, -driver.along
     for number in range(-1, driver.ahead_count):
         if number >= 0:
             before += graph.length[lane]
             lane = driver.ahead[number]
-        if graph.line[lane] == NO_LINE:
+        if graph.line[lane] == NO_LINE or not (sees_lights if graph.line[lane] == LIGHT_LINE else sees_signs):
             continue
         way = before + graph.line_at[lane] - half_length
         if way < -1.2:
