@@ -204,7 +204,7 @@ class BaseExperiment:
         raise NotImplementedError(f"{type(self).__name__} has to override get_observation(sensor_data).")
 
     def get_done_status(self, observation: Observation, core: CarlaCore) -> bool:
-        """Whether the episode has ended for good, in a state that has no future: crashed, fallen, arrived."""
+        """Whether the episode has ended for good: the hero has crashed, fallen or arrived."""
         raise NotImplementedError(f"{type(self).__name__} has to override get_done_status(observation, core).")
 
     def get_truncated_status(self, observation: Observation, core: CarlaCore) -> bool:

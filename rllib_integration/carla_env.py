@@ -272,7 +272,7 @@ class CarlaEnv(gymnasium.Env):
             action: One of the action space.
 
         Returns:
-            Observation, reward, whether the episode has ended in a state without future, whether it was cut
+            Observation, reward, whether the episode has ended for good, whether it was cut
             off, and further information: the experiment's own; `reward_parts`, where it names them; `scenarios`
             at the end of an episode that has any (see `Outcome`); `leaderboard`, its record (see `route_record`), where
             `scenarios.leaderboard` is set; `episode_metrics` at the episode's end (see

@@ -106,6 +106,17 @@ class UserCode:
         self.thread = threading.get_ident()
         _NUMBER.pack_into(self.inside, _STEP_AT, step)
 
+    def within(self, method: int) -> UserCode:
+        """Note that a method runs, until the end of the `with` block that this begins."""
+        self.inside[0] = method
+        return self
+
+    def __enter__(self) -> UserCode:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.inside[0] = 0
+
     def call(self) -> tuple[int, int]:
         """The index into `METHODS` of what runs, and the step."""
         return self.inside[0], _NUMBER.unpack_from(self.inside, _STEP_AT)[0]
@@ -156,11 +167,11 @@ class RunningCall:
         return line and f"{_place(self.code.inside)} has not returned for {seconds:.0f} s.\n{line}"
 
 
-def running_call(thread: int) -> RunningCall | None:
-    """What of the user's code runs in a thread of this process, if anything does."""
+def running_call(thread: int | None = None) -> RunningCall | None:
+    """What of the user's code runs in a thread of this process (None: in any), if anything does."""
     with _watch_lock:
-        codes = list(_watched)
-    return next((RunningCall(code, code.call()) for code in codes if code.thread == thread and code.inside[0]), None)
+        codes = [code for code in _watched if thread is None or code.thread == thread]
+    return next((RunningCall(code, code.call()) for code in codes if code.inside[0]), None)
 
 
 def last_place(folder: Path, pid: int) -> str:

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import signal
+import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from copy import deepcopy
 from functools import partial
 from typing import Any
@@ -24,8 +27,12 @@ from rllib_integration.annotations import Action, Observation, Record, Settings
 from rllib_integration.carla_env import CarlaEnv, seeded_apart
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.processes.workers import end_with_parent
+from rllib_integration.user_code import running_call
+
+logger = logging.getLogger(__name__)
 
 Flags = NDArray[np.bool_]
+_STUCK_SECONDS = 5.0  # after which a closing vector no longer waits for a call of the user's code
 
 
 class CarlaVectorEnv(SyncVectorEnv):
@@ -65,8 +72,8 @@ class CarlaVectorEnv(SyncVectorEnv):
             carla = seeded_apart(sections.get("carla") or {}, number=number)
             return CarlaEnv({**sections, "carla": carla}, render_mode)
 
+        self._resets: list[threading.Thread] = []
         super().__init__([partial(make or make_default, number) for number in range(num_envs)])
-        self._threads = ThreadPoolExecutor(num_envs, thread_name_prefix="carla-reset")
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: Record | None = None
@@ -138,11 +145,28 @@ class CarlaVectorEnv(SyncVectorEnv):
             self._env_obs[number], info = self.envs[number].reset(seed=seed, options=options)
             return info
 
+        for thread in self._resets:  # of a reset that Ctrl-C has left
+            thread.join()
         numbers = np.flatnonzero(chosen).tolist()
         # A window belongs to the thread that opened it.
         is_single = len(numbers) == 1 or self.render_mode == "human"
-        infos = list(map(begin, numbers) if is_single else self._threads.map(begin, numbers))
+        infos = list(map(begin, numbers)) if is_single else self._side_by_side(begin, numbers)
         return dict(zip(numbers, infos))
+
+    def _side_by_side(self, begin: Callable[[int], Record], numbers: Sequence[int]) -> list[Record]:
+        """Call `begin` with each number in a thread of its own; return what each call returns.
+
+        The threads are daemons: a program may end while an experiment's method in one of them never returns.
+        """
+        outcomes: list[Future[Record]] = [Future() for _ in numbers]
+        self._resets = [
+            threading.Thread(target=_settle, args=(outcome, begin, number), name="carla-reset", daemon=True)
+            for outcome, number in zip(outcomes, numbers)
+        ]
+        for thread in self._resets:
+            thread.start()
+        wait(outcomes)
+        return [outcome.result() for outcome in outcomes]
 
     def _batch(self) -> Observation:
         space = self.single_observation_space
@@ -150,13 +174,33 @@ class CarlaVectorEnv(SyncVectorEnv):
 
     def close_extras(self, **kwargs: object) -> None:
         """Close every environment."""
-        self._threads.shutdown()
+        _await_ends(self._resets)
         super().close_extras(**kwargs)
 
     def __del__(self) -> None:
         """End the servers of one that is forgotten, as Gymnasium before 1.4 does by itself."""
         if not getattr(self, "closed", True):
             self.close()
+
+
+def _settle(outcome: Future[Record], begin: Callable[[int], Record], number: int) -> None:
+    try:
+        outcome.set_result(begin(number))
+    except BaseException as error:
+        outcome.set_exception(error)
+
+
+def _await_ends(threads: Sequence[threading.Thread]) -> None:
+    """Wait for threads, but not for those in which a call of the user's code does not return."""
+    while threads := [thread for thread in threads if thread.is_alive()]:
+        calls = [running_call(thread.ident) for thread in threads]
+        until = time.monotonic() + _STUCK_SECONDS
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        stuck = [call is not None and call.goes_on() and call.describe(_STUCK_SECONDS) for call in calls]
+        for sentence in filter(None, stuck):
+            logger.warning("%s", sentence)
+        threads = [thread for thread, sentence in zip(threads, stuck) if not sentence]
 
 
 class CarlaProcessVectorEnv(AsyncVectorEnv):

@@ -76,7 +76,7 @@ class Rollout:
         off_road: Decisions off every lane.
         track: Places on the way, x and y [m].
         info: Of the last decision.
-        terminated: Whether it has ended in a state without future.
+        terminated: Whether it has ended for good, as in a crash.
         truncated: Whether it was cut off.
     """
 

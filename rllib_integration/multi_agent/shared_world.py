@@ -30,6 +30,17 @@ from rllib_integration.setup_check import check_setup
 from rllib_integration.step_check import action_guard, check_control, read_reward
 from rllib_integration.telemetry.replay import replays_beside
 from rllib_integration.telemetry.reporter import Reporter
+from rllib_integration.user_code import (
+    COMPUTE_ACTION,
+    COMPUTE_REWARD,
+    GET_DONE,
+    GET_OBSERVATION,
+    GET_TRUNCATED,
+    PLACE_HERO,
+    PREPARE_WORLD,
+    RESET,
+    UserCode,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +75,7 @@ class _Agent:
     check_action: Check
     check_observation: Check
     reporter: Reporter
+    code: UserCode
     life: int = 0
     dynamics: Dynamics | None = None
     config: Record = field(default_factory=dict)  # of this episode
@@ -100,9 +112,9 @@ class SharedWorld:
         core_config = resolve_core_config(sections["carla"])
         settings = resolve_agents(sections["agents"])
         shared = resolve_experiment_config(sections["experiment"])
-        make_reporter = _reporters(core_config, getattr(config, "worker_index", 0))
+        runner = getattr(config, "worker_index", 0)
         self._agents = {
-            name: _make_agent(name, own, make_reporter) for name, own in experiments_of(settings, shared).items()
+            name: _make_agent(name, own, core_config, runner) for name, own in experiments_of(settings, shared).items()
         }
         if shared["scenarios"] != resolve_scenarios(None):
             raise ConfigError(
@@ -130,6 +142,7 @@ class SharedWorld:
         self._last: Record = {}
         self._actions: Record = {}
         self._loss: Record | None = None
+        self._steps = 0
         self._left_to_record = 0
         self._wish: tuple[Path, str, Record] | None = None  # how the next episode is to be recorded
         self._recording: tuple[Path, str, Record] | None = None  # how this one is
@@ -210,13 +223,14 @@ class SharedWorld:
     def _begin(self, seed: int, options: Settings | None) -> tuple[Record, dict[str, Record]]:
         core = self.core
         self.heroes.clear()
-        self._wrecks, self._fresh = [], []
+        self._wrecks, self._fresh, self._steps = [], [], 0
         shared = _with_options(self.config["experiment"], options)
         activity = shared["background_activity"]
         core.setup_experiment({**shared, "background_activity": {**activity, "n_vehicles": 0, "n_walkers": 0}}, seed)
         streams = np.random.SeedSequence(seed).spawn(len(self._agents) + 1)
         for agent, stream in zip(self._agents.values(), streams):
             agent.life = 1
+            agent.code.begin_episode()
             agent.config = copy_settings(_with_options(agent.experiment.config, options))
             self.heroes[agent.name] = HeroView(core, agent.name, self.heroes, np.random.default_rng(stream))
         poses = self._draw_starts()
@@ -229,7 +243,8 @@ class SharedWorld:
         core.spawn_npcs(*numbers, seed=traffic_seed, keep_clear=first, in_server=in_server, manners=activity)
         for name, view in self.heroes.items():
             agent = self._agents[name]
-            agent.experiment.prepare_world(_as_core(view), agent.config)
+            with agent.code.within(PREPARE_WORLD):
+                agent.experiment.prepare_world(_as_core(view), agent.config)
         sensors = [agent.config["hero"]["sensors"] for agent in self._agents.values()]
         core.choose_rendering(sensors)
         core.prepare_sensors(sensors)
@@ -239,13 +254,12 @@ class SharedWorld:
         core.tick_world()  # makes the heroes' poses known to the client
         for name, view in self.heroes.items():
             self._equip(self._agents[name], view)
-            self._agents[name].experiment.place_hero(_as_core(view))
+            self._place(self._agents[name], view)
             core.tick_world()  # makes the hero's place known to the next one
         core.start_heroes([(view.hero, *view.start) for view in self.heroes.values() if view.start is not None])
         core.tick_world()
         for name, view in self.heroes.items():
-            view.set_route(self._agents[name].config["route"])
-            self._agents[name].experiment.reset()
+            self._set_out(self._agents[name], view)
         return self._observe(core.tick(None), list(self.heroes))
 
     def _draw_starts(self) -> dict[str, list[carla.Transform]]:
@@ -278,6 +292,16 @@ class SharedWorld:
             physics = core.connection.ask(view.hero.get_physics_control)
             core.connection.call(view.hero.apply_physics_control, agent.dynamics.change(physics))
 
+    def _place(self, agent: _Agent, view: HeroView) -> None:
+        with agent.code.within(PLACE_HERO):
+            agent.experiment.place_hero(_as_core(view))
+
+    def _set_out(self, agent: _Agent, view: HeroView) -> None:
+        """Give a hero that has its place a route, and have its experiment forget the last life."""
+        view.set_route(agent.config["route"])
+        with agent.code.within(RESET):
+            agent.experiment.reset()
+
     def _observe(self, data: Mapping[str, Reading], agents: list[str]) -> tuple[Record, dict[str, Record]]:
         """Observations and further information of some lives."""
         observations: Record = {}
@@ -287,7 +311,8 @@ class SharedWorld:
             readings = view.sensor_interface.take(data)
             assert view.metrics is not None
             view.metrics.update()
-            observation, info = agent.experiment.get_observation(readings)
+            with agent.code.within(GET_OBSERVATION):
+                observation, info = agent.experiment.get_observation(readings)
             agent.check_observation(observation)
             observations[life], infos[life] = observation, info
             if life not in self._last:
@@ -330,11 +355,14 @@ class SharedWorld:
             )
         self._loss = None
         self._actions = dict(actions)
+        self._steps += 1
         try:
             for life in deciding:
                 agent, view = self._agents[name_of_life(life)], self.heroes[life]
                 agent.check_action(actions[life])
-                control = agent.experiment.compute_action(actions[life])
+                agent.code.begin_step(self._steps)
+                with agent.code.within(COMPUTE_ACTION):
+                    control = agent.experiment.compute_action(actions[life])
                 check_control(control, agent.experiment, view.hero)
                 if agent.dynamics is not None and isinstance(control, carla.VehicleControl):
                     control = agent.dynamics.act(control)
@@ -369,8 +397,7 @@ class SharedWorld:
         fresh, self._fresh = self._fresh, []
         deciding = [life for life in self.heroes if life not in fresh]
         for life in fresh:
-            self.heroes[life].set_route(self._agents[name_of_life(life)].config["route"])
-            self._agents[name_of_life(life)].experiment.reset()
+            self._set_out(self._agents[name_of_life(life)], self.heroes[life])
         observations, infos = self._observe(data, deciding)
         step = Step(observations, {}, {}, {}, dict(infos))
         for life in deciding:
@@ -391,9 +418,13 @@ class SharedWorld:
     def _judge(self, life: str, step: Step) -> None:
         agent, view = self._agents[name_of_life(life)], self.heroes[life]
         experiment, core, observation = agent.experiment, _as_core(view), step.observations[life]
-        step.terminated[life] = bool(experiment.get_done_status(observation, core))
-        step.truncated[life] = bool(experiment.get_truncated_status(observation, core))
-        reward, parts = read_reward(experiment.compute_reward(observation, core), experiment)
+        with agent.code.within(GET_DONE):
+            step.terminated[life] = bool(experiment.get_done_status(observation, core))
+        with agent.code.within(GET_TRUNCATED):
+            step.truncated[life] = bool(experiment.get_truncated_status(observation, core))
+        with agent.code.within(COMPUTE_REWARD):
+            rewards = experiment.compute_reward(observation, core)
+        reward, parts = read_reward(rewards, experiment)
         step.rewards[life] = reward
         step.infos.update(self._own_infos({life: step.infos[life]}))
         if parts is not None:
@@ -457,7 +488,7 @@ class SharedWorld:
         self.heroes[name] = view
         self._fresh.append(name)
         self._equip(agent, view)
-        agent.experiment.place_hero(_as_core(view))
+        self._place(agent, view)
         if view.start is not None:
             push_hero(view.hero, *view.start)
 
@@ -472,19 +503,13 @@ class SharedWorld:
         self.heroes.clear()
         for agent in self._agents.values():
             agent.reporter.close()
+            agent.code.close()
         core, self._core = self._core, None
         if core is not None:
             core.close()
 
 
-def _reporters(core_config: Settings, runner: int) -> Callable[[str, gymnasium.Space], Reporter]:
-    """Makes an agent's `Reporter` from its name and its observation space."""
-    live, step_seconds = core_config["live_folder"], core_config["timestep"] * core_config["ticks_per_step"]
-    folder = Path(live) if live else None
-    return lambda name, space: Reporter(folder, runner, step_seconds, space, name)
-
-
-def _make_agent(name: str, config: Settings, make_reporter: Callable[[str, gymnasium.Space], Reporter]) -> _Agent:
+def _make_agent(name: str, config: Settings, core_config: Settings, runner: int) -> _Agent:
     if "type" not in config:
         raise ConfigError(
             f"The experiment of {name} is missing: name its class, as env_config.experiment.type or "
@@ -492,8 +517,16 @@ def _make_agent(name: str, config: Settings, make_reporter: Callable[[str, gymna
         )
     experiment: BaseExperiment = load_class(config["type"], BaseExperiment, "env_config.experiment.type")(config)
     observations, actions = experiment.get_observation_space(), experiment.get_action_space()
-    guards = action_guard(actions), observation_guard(observations)
-    return _Agent(name, experiment, *guards, make_reporter(name, observations))
+    live, step_seconds = core_config["live_folder"], core_config["timestep"] * core_config["ticks_per_step"]
+    folder = Path(live) if live else None
+    return _Agent(
+        name,
+        experiment,
+        action_guard(actions),
+        observation_guard(observations),
+        Reporter(folder, runner, step_seconds, observations, name),
+        UserCode(experiment, folder),
+    )
 
 
 def _load_function(reference: str | None) -> ShareRewards | None:

@@ -101,11 +101,14 @@ class Interruption:
         threading.Thread(target=self._end_stuck_calls, name="carla-interruption", daemon=True).start()
 
     def _end_stuck_calls(self) -> None:
-        """Send this process a signal of its own when a call of the user's code in the main thread does not return."""
+        """Send this process a signal of its own when a call of the user's code does not return.
+
+        Where it runs in another thread, as episodes that begin side by side do, the main thread waits for it.
+        """
         main = threading.main_thread().ident or 0
-        call, since = running_call(main), time.monotonic()
+        call, since = running_call(), time.monotonic()
         while not self._over.wait(STUCK_SECONDS / _LOOKS):
-            before, call, now = call, running_call(main), time.monotonic()
+            before, call, now = call, running_call(), time.monotonic()
             if call is None or call != before:
                 since = now
             elif now - since >= STUCK_SECONDS and (sentence := call.describe(now - since)):

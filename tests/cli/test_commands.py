@@ -101,6 +101,8 @@ def test_the_list_of_configurations_says_what_each_is_and_prints_one(capsys: pyt
     assert main(["configs"]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in shipped_configurations())
+    said = [line.removesuffix(" (a trained policy is shipped)") for line in listed.splitlines()]
+    assert all(line.endswith(".") for line in said if not line.startswith("Their files are in "))
     assert "Learns to follow the road" in listed
     assert main(["configs", "quickstart"]) == 0
     assert capsys.readouterr().out == shipped_configurations()["quickstart"].read_text()

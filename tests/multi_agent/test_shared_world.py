@@ -20,6 +20,7 @@ from rllib_integration.multi_agent.shared_world import SharedWorld
 from rllib_integration.scenario import SpawnError
 from rllib_integration.telemetry.messages import Kind, kind_of, unpack
 from rllib_integration.telemetry.replay import read_about
+from rllib_integration.user_code import COMPUTE_REWARD, running_call
 from tests.experiments import PoseExperiment
 from tests.known import present
 
@@ -31,6 +32,18 @@ class Neighbour(PoseExperiment):
 
     def compute_reward(self, observation, core):
         return float(observation[4]) + sum(view.hero.get_velocity().length() for view in core.others.values())
+
+
+class Asking(PoseExperiment):
+    """Asks which call of an experiment runs."""
+
+    def compute_reward(self, observation, core):
+        self.running = running_call()
+        return 0.0
+
+    def get_observation(self, sensor_data):
+        observation, _ = super().get_observation(sensor_data)
+        return observation, {"running": getattr(self, "running", None)}
 
 
 class Stroller(PoseExperiment):
@@ -104,6 +117,17 @@ def test_one_tick_serves_all_and_each_drives_for_itself(make_world):
     assert world.heroes == {}
     with pytest.raises(gymnasium.error.ResetNeeded):
         world.begin_step({})
+
+
+def test_which_method_of_an_agents_experiment_runs_is_known(make_world):
+    world = make_world({"count": 1}, type=Asking)
+    world.reset(seed=3)
+    for _ in range(2):
+        step = act(world, {"agent_0": BRAKE})
+    running = step.infos["agent_0"]["running"]
+    assert running.code.name == "Asking"
+    assert running.call == (COMPUTE_REWARD, 1)
+    assert running_call() is None
 
 
 def test_a_seed_repeats_an_episode(make_world):

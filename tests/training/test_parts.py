@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextvars import copy_context
 from pathlib import Path
@@ -35,7 +36,7 @@ from rllib_integration.training.progress import Figure, Meter, progress_line
 from rllib_integration.training.run_log import RunLog, flatten, git_state
 from rllib_integration.training.sampling_watch import why_no_steps
 from rllib_integration.training.stop_rules import Progress, StopRules, format_duration, parse_duration
-from rllib_integration.user_code import COMPUTE_REWARD, UserCode
+from rllib_integration.user_code import COMPUTE_REWARD, RESET, UserCode
 from rllib_integration.vector_env import CarlaProcessVectorEnv
 from tests.known import of_kind
 from tests.patience import PATIENCE
@@ -355,6 +356,38 @@ def test_the_first_signal_ends_a_call_of_the_users_code_that_never_returns(
     assert capsys.readouterr().out.startswith("\nStopping: ")
     assert "Task.compute_reward, in step 7 of its episode, has not returned for" in str(raised.value)
     assert f"{__file__}, line " in str(raised.value)
+
+
+def test_the_first_signal_ends_a_run_that_waits_for_a_call_in_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on, is_inside = threading.Event(), threading.Event()
+
+    class Task:
+        def reset(self) -> None:
+            is_inside.set()
+            goes_on.wait()
+
+    monkeypatch.setattr(interruption, "STUCK_SECONDS", 0.2)
+    code = UserCode(Task(), None)
+
+    def begin() -> None:
+        code.begin_episode()
+        with code.within(RESET):
+            Task().reset()
+
+    def train() -> None:
+        with Interruption() as interrupted:
+            interrupted.patient = True
+            thread.start()
+            is_inside.wait()
+            signal.raise_signal(signal.SIGINT)
+            thread.join()
+
+    thread = threading.Thread(target=begin)
+    with pytest.raises(EndedInside, match=r"Task\.reset, as an episode began, has not returned for"):
+        train()
+    goes_on.set()
+    thread.join()
+    code.close()
 
 
 def saved(keeper: CheckpointKeeper, iteration: int, score: float | None) -> None:
