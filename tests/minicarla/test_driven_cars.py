@@ -10,7 +10,7 @@ import pytest
 from rllib_integration.traffic.manners import TRAFFIC_MANNERS
 from rllib_integration.traffic.server_traffic import order_driving
 from tests.conftest import EmbeddedServer
-from tests.known import of_kind, present
+from tests.known import actors_of, of_kind, present
 from tests.patience import PATIENCE
 
 _CAR = "vehicle.tesla.model3"
@@ -150,3 +150,51 @@ def test_a_car_hits_what_it_was_told_to_ignore(scene: Scene) -> None:
     scene.drive(scene.avenue(-1, 4.0), auto_lane_change=False, ignore_vehicles_percentage=100.0)
     assert scene.tick_until(lambda: scene.touched != [])
     assert scene.touched[0].other_actor.id == obstacle.id
+
+
+def _approach(scene: Scene, sign: carla.TrafficSign, **manners: float) -> tuple[carla.Vehicle, Callable[[], float]]:
+    """A car that comes to a sign, and how far its middle is beyond the sign's place on the road [m]."""
+    place = scene.map.get_waypoint(sign.get_transform().transform(sign.trigger_volume.location))
+    line, ahead = present(place).transform.location, present(place).transform.get_forward_vector()
+    car = scene.drive(present(place).previous(25.0)[0], **manners)
+    return car, lambda: (car.get_location() - line).dot(ahead)
+
+
+def _slowest(scene: Scene, car: carla.Vehicle, beyond: Callable[[], float]) -> float:
+    """The least speed [m/s] of a car from 20 m before a sign until it has passed it."""
+    speeds = [float("inf")]
+    for _ in range(600):
+        scene.world.tick()
+        if beyond() > 6.0:
+            return min(speeds)
+        if beyond() > -20.0:
+            speeds.append(car.get_velocity().length())
+    raise AssertionError(f"the car stands {beyond():.1f} m beyond the sign")
+
+
+@pytest.mark.parametrize(("ignored", "stops"), [(0.0, True), (100.0, False)])
+def test_a_car_stops_at_every_stop_sign_unless_it_was_told_otherwise(scene: Scene, ignored: float, stops: bool) -> None:
+    for sign in actors_of(scene.world, "traffic.stop"):
+        car, beyond = _approach(scene, sign, ignore_signs_percentage=ignored)
+        slowest = _slowest(scene, car, beyond)
+        assert slowest < 0.1 if stops else slowest > 1.0, (sign.get_location(), slowest)
+        car.destroy()
+
+
+def test_a_car_passes_a_yield_sign_without_a_stop_where_nobody_comes(scene: Scene) -> None:
+    for sign in actors_of(scene.world, "traffic.yield"):
+        car, beyond = _approach(scene, sign)
+        assert _slowest(scene, car, beyond) > 1.0
+        car.destroy()
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_car_waits_at_a_yield_sign_for_one_that_is_on_the_road_ahead(scene: Scene, number: int) -> None:
+    sign = actors_of(scene.world, "traffic.yield")[number]
+    place = present(scene.map.get_waypoint(sign.get_transform().transform(sign.trigger_volume.location)))
+    obstacle = scene.park(place.next(12.0)[0])
+    car, beyond = _approach(scene, sign)
+    assert not scene.tick_until(lambda: beyond() > 3.0, 300)
+    assert car.get_velocity().length() < 0.1
+    obstacle.destroy()
+    assert scene.tick_until(lambda: beyond() > 6.0)
