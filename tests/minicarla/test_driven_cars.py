@@ -152,11 +152,17 @@ def test_a_car_hits_what_it_was_told_to_ignore(scene: Scene) -> None:
     assert scene.touched[0].other_actor.id == obstacle.id
 
 
+def _place_of(scene: Scene, sign: carla.TrafficSign) -> carla.Waypoint:
+    """Where on the road a sign holds."""
+    centre = sign.get_transform().transform(sign.trigger_volume.location)
+    return present(scene.map.get_waypoint(of_kind(carla.Location, centre)))
+
+
 def _approach(scene: Scene, sign: carla.TrafficSign, **manners: float) -> tuple[carla.Vehicle, Callable[[], float]]:
     """A car that comes to a sign, and how far its middle is beyond the sign's place on the road [m]."""
-    place = scene.map.get_waypoint(sign.get_transform().transform(sign.trigger_volume.location))
-    line, ahead = present(place).transform.location, present(place).transform.get_forward_vector()
-    car = scene.drive(present(place).previous(25.0)[0], **manners)
+    place = _place_of(scene, sign)
+    line, ahead = place.transform.location, place.transform.get_forward_vector()
+    car = scene.drive(place.previous(25.0)[0], **manners)
     return car, lambda: (car.get_location() - line).dot(ahead)
 
 
@@ -191,8 +197,7 @@ def test_a_car_passes_a_yield_sign_without_a_stop_where_nobody_comes(scene: Scen
 @pytest.mark.parametrize("number", range(3))
 def test_a_car_waits_at_a_yield_sign_for_one_that_is_on_the_road_ahead(scene: Scene, number: int) -> None:
     sign = actors_of(scene.world, "traffic.yield")[number]
-    place = present(scene.map.get_waypoint(sign.get_transform().transform(sign.trigger_volume.location)))
-    obstacle = scene.park(place.next(12.0)[0])
+    obstacle = scene.park(_place_of(scene, sign).next(12.0)[0])
     car, beyond = _approach(scene, sign)
     assert not scene.tick_until(lambda: beyond() > 3.0, 300)
     assert car.get_velocity().length() < 0.1
