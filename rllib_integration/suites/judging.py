@@ -40,6 +40,7 @@ class JudgedExperiment(BaseExperiment):
         self.rules = Rules(0.0, 0.0)
         self._seconds = self._stood = 0.0
         self._end: str | None = None
+        self._info: Record = {}  # of the present step
 
     def reset(self) -> None:
         """Forget the last episode."""
@@ -74,7 +75,8 @@ class JudgedExperiment(BaseExperiment):
 
     def get_observation(self, sensor_data: Record) -> tuple[Observation, Record]:
         """Same as the inner experiment's."""
-        return self.inner.get_observation(sensor_data)
+        observation, self._info = self.inner.get_observation(sensor_data)
+        return observation, self._info
 
     def get_done_status(self, observation: object, core: CarlaCore) -> bool:
         """Whether the suite's rules end the episode; the inner experiment keeps its state up to date."""
@@ -86,6 +88,8 @@ class JudgedExperiment(BaseExperiment):
         velocity = core.hero.get_velocity()
         self._stood = self._stood + elapsed if math.hypot(velocity.x, velocity.y) < STANDING else 0.0
         self._end = self._reason_to_end(core)
+        if self._end is not None:
+            self._info["end"] = self._end  # what recordings and viewers say of it
         return self._end is not None
 
     def _reason_to_end(self, core: CarlaCore) -> str | None:

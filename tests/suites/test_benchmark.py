@@ -12,6 +12,8 @@ import pytest
 from rllib_integration.cli import benchmark
 from rllib_integration.failures import exit_status_of
 from rllib_integration.roads.routes import RoutePlanner
+from rllib_integration.telemetry.replay import read_about
+from tests.known import present
 
 
 @pytest.fixture
@@ -52,14 +54,17 @@ def run(*words: str) -> int:
 
 
 def test_a_rule_drives_the_routes_and_the_same_command_goes_on(
-    routes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    routes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     folder = tmp_path / "result"
-    words = [str(routes), "rule", "--workers", "1", "--output", str(folder)]
+    words = [str(routes), "rule", "--workers", "1", "--output", str(folder), "--record-episodes", "1"]
     words += ["--set", "env_config.carla.server=embedded"]
     assert run(*words) == 0
     records = [json.loads(line) for line in (folder / "episodes.jsonl").read_text().splitlines()]
     assert [record["end"] for record in records] == ["goal", "goal"]
+    (recorded,) = (tmp_path / "data").rglob("*.replay")
+    assert present(read_about(recorded))["end"] == "goal"
     (summary,) = json.loads((folder / "results.json").read_text())["summaries"]
     assert summary["success"] == 100.0
     assert summary["route_completion"] > 95.0
