@@ -31,11 +31,13 @@ SUFFIX = ".replay"
 MOST_KEPT = 100
 """Recorded episodes of a folder, beyond which the oldest of those that recorded themselves are removed."""
 
+WAY_POINTS = 240
+"""Places kept of an episode's way, for its tile: one in 20 m of a drive of 5 km."""
+
 _LENGTH = struct.Struct("<I")
 _BY_ITSELF = "auto"
 _MOST_BYTES = 64 << 20
 _HEAD_BYTES = 1 << 16
-_WAY_POINTS = 80  # of an episode's way, for its tile
 _numbers = itertools.count(1)
 
 
@@ -168,6 +170,6 @@ class EpisodeRecorder:
         Raises:
             OSError: It can't be written.
         """
-        way = self._way[:: max(1, len(self._way) // _WAY_POINTS)]
+        way = self._way[:: max(1, len(self._way) // WAY_POINTS)]
         about = {**self._about, **facts, "way": way, "full": self.is_full}
         return write_replay(self._folder, about, self._messages, by_itself=True)

@@ -16,6 +16,7 @@ from aiohttp import WSMsgType, web
 
 from rllib_integration.annotations import Record
 from rllib_integration.telemetry.messages import Kind, head_of, kind_of, pack
+from rllib_integration.telemetry.replay import WAY_POINTS
 from rllib_integration.viewer.clip import Clip
 from rllib_integration.viewer.source import Source
 
@@ -23,7 +24,6 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_QUEUE = 4000
 _MOST_WISHES = 32
-_TRACK_POINTS = 80  # of an episode's track, for its tile
 
 
 class Session:
@@ -190,7 +190,7 @@ def outcome_of(messages: Iterable[bytes]) -> dict[str, Any]:
             about |= {"end": step.get("end", ""), "steps": step["n"], "return": step["g"], "metrics": step.get("m", {})}
             if "p" in step:
                 way.append(step["p"][:2])
-    every = max(1, len(way) // _TRACK_POINTS)
+    every = max(1, len(way) // WAY_POINTS)
     return {**about, "way": way[::every]}
 
 

@@ -6,7 +6,7 @@ import { theme } from "./palette.js";
 import { segmented } from "./timebar.js";
 
 const WEIGHTS = { collisions_pedestrian: 5, collisions_vehicle: 4, collisions_static: 3, red_lights_run: 2, stop_signs_run: 1 };
-const BAD_ENDS = /left|collision|fell|idle|red_light|lost/;
+const BAD_ENDS = /left|collision|fell|idle|red_light|lost|timeout|blocked/;
 const GOOD_ENDS = /goal|route_done|distance_limit|finished/;
 
 export class Gallery {

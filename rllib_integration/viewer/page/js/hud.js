@@ -29,7 +29,7 @@ export class Hud {
     fill(this.meters.brake, 0, brake);
     fill(this.meters.steer, Math.min(0.5, 0.5 + steer / 2), Math.max(0.5, 0.5 + steer / 2));
     const shown = step
-      ? [["Action", action(step.a)], ["Reward", number(step.r, 2)], ["Return", number(step.g, 1)], ["Step", number(step.n, 0)]]
+      ? [["Reward", number(step.r, 2)], ["Return", number(step.g, 1)], ["Step", number(step.n, 0)], ["Action", action(step.a)]]
       : [];
     for (const [name, text] of shown) {
       if (!this.values.has(name)) {

@@ -136,6 +136,7 @@ const PAGES = [["world", "World"]];
 app.showPage = (name) => {
   for (const [other] of PAGES) toggle($(`#page-${other}`), other === name);
   for (const tab of $$("#tabs button")) tab.setAttribute("aria-selected", String(tab.dataset.page === name));
+  for (const button of ["#button-layers", "#button-side"]) toggle($(button), name === "world");
   app.page = name;
   app.pages.get(name)?.open?.();
 };

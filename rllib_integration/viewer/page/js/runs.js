@@ -1,7 +1,7 @@
 // Runs beside the world: learning curves of several, and what one run's folder holds.
 
 import { Chart } from "./curves.js";
-import { chosen, el, number, setText, words } from "./dom.js";
+import { chosen, el, number, setText, toggle, words } from "./dom.js";
 import { DriveMap, isGood } from "./maps.js";
 
 const WANTED = [
@@ -128,6 +128,7 @@ export class RunPage {
       this.runs = runs;
       if (runs.length) this.run ??= (runs.find((one) => one.name === app.source?.run) ?? runs.at(-1)).number;
       this.menu.replaceChildren(...runs.map((one) => el("option", { value: one.number, selected: one.number === this.run }, one.name)));
+      toggle(this.menu, runs.length > 1);
       if (app.page === "run") this.open();
     });
     app.hooks.run.push(({ changed }) => changed?.includes(this.run) && app.page === "run" && this.open());

@@ -64,7 +64,7 @@ export class Tiles {
       if (!last || Math.hypot(p[0] - last[0], p[1] - last[1]) > 0.8) tile.way.push([p[0], p[1]]);
       if (tile.way.length > WAY) tile.way.shift();
       setText(tile.figure, number(g, 1));
-      setText(tile.detail, end ? end.replaceAll("_", " ") : `episode ${e}, step ${n}`);
+      setText(tile.detail, end ? end.replaceAll("_", " ") : `episode ${e} · ${n}`);
       setText(tile.right, `${Math.round((v ?? 0) * 3.6)} km/h`);
       tile.place = p;
       tile.town = this.app.townKeys.get(town);
