@@ -155,7 +155,7 @@ def test_a_car_hits_what_it_was_told_to_ignore(scene: Scene) -> None:
 def _place_of(scene: Scene, sign: carla.TrafficSign) -> carla.Waypoint:
     """Where on the road a sign holds."""
     centre = sign.get_transform().transform(sign.trigger_volume.location)
-    return present(scene.map.get_waypoint(of_kind(carla.Location, centre)))
+    return present(scene.map.get_waypoint(carla.Location(centre.x, centre.y, centre.z)))
 
 
 def _approach(scene: Scene, sign: carla.TrafficSign, **manners: float) -> tuple[carla.Vehicle, Callable[[], float]]:
