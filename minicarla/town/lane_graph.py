@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +52,8 @@ class LaneGraph(NamedTuple):
         line: int32 (n,), `NO_LINE`, `LIGHT_LINE`, `STOP_LINE` or `YIELD_LINE`.
         line_at: float64 (n,) [m] along the lane where the front stops, inf without a line.
         light: int32 (n,), row of the traffic light, or -1.
+        limit: float64 (n,) [m/s], the speed limit that begins on the lane, inf without one.
+        limit_at: float64 (n,) [m] along the lane where it begins, inf without one.
     """
 
     point: Array
@@ -72,6 +74,8 @@ class LaneGraph(NamedTuple):
     line: Integers
     line_at: Array
     light: Integers
+    limit: Array
+    limit_at: Array
 
 
 def build_lane_graph(opendrive: str, signals: Sequence[Signal]) -> LaneGraph:
@@ -88,7 +92,8 @@ def build_lane_graph(opendrive: str, signals: Sequence[Signal]) -> LaneGraph:
     start = (np.cumsum(size) - size).astype(np.int32)
     following = ways.following()
     crossing = ways.crossing()
-    line, line_at, light = _lines(table, ways, signals)
+    line, line_at, light = _lines(ways, signals)
+    limit, limit_at = _limits(ways, signals)
     return LaneGraph(
         point=np.concatenate([np.zeros((0, 3)), *ways.points]),
         bend_speed=np.concatenate([np.zeros(0), *map(_bend_speeds, ways.points)]),
@@ -108,6 +113,8 @@ def build_lane_graph(opendrive: str, signals: Sequence[Signal]) -> LaneGraph:
         line=line,
         line_at=line_at,
         light=light,
+        limit=limit,
+        limit_at=limit_at,
     )
 
 
@@ -136,6 +143,9 @@ class _Ways:
         self.rows = np.array(rows, np.int64)
         self.length = np.array(lengths)
         self.junction = table.junction[self.rows]
+        self._numbers = defaultdict(list)
+        for lane, row in enumerate(self.rows):
+            self._numbers[int(table.road_id[row]), int(table.lane_id[row])].append(lane)
         self.begin = np.array([points[0] for points in self.points]).reshape(-1, 3)
         self.end = np.array([points[-1] for points in self.points]).reshape(-1, 3)
 
@@ -186,6 +196,16 @@ class _Ways:
         stations = self._table.stations(int(self.rows[lane]))
         across = (self._table.outer[stations] - self._table.inner[stations])[:, :2]
         return np.interp(s, self._table.s[stations], np.hypot(*across.T))
+
+    def places(self, signal: Signal) -> Iterator[tuple[int, float]]:
+        """The lanes on which vehicles come to a signal, and how far along each [m]."""
+        table = self._table
+        for road_id, lane_id, s in signal.stop_lanes:
+            for lane in self._numbers.get((road_id, lane_id), ()):
+                along = table.s[table.stations(int(self.rows[lane]))]
+                if along[0] - 0.01 <= s <= along[-1] + 0.01:
+                    run = float(np.interp(s, along, self.runs[lane]))
+                    yield lane, run if table.forward[self.rows[lane]] else self.length[lane] - run
 
     def crossing(self) -> list[list[int]]:
         """The lanes of a junction that cross a lane of it; not those that begin where it does."""
@@ -243,25 +263,29 @@ def _without_dead_ends(following: list[list[int]]) -> NDArray[np.bool_]:
     return goes_on
 
 
-def _lines(table: LaneTable, ways: _Ways, signals: Sequence[Signal]) -> tuple[Integers, Array, Integers]:
+def _lines(ways: _Ways, signals: Sequence[Signal]) -> tuple[Integers, Array, Integers]:
     """For each lane what stands at its line, how far along it the line is, and the row of the light."""
-    by_lane: dict[tuple[int, int], list[int]] = {}
-    for lane, row in enumerate(ways.rows):
-        by_lane.setdefault((int(table.road_id[row]), int(table.lane_id[row])), []).append(lane)
     line, light = np.zeros(len(ways.rows), np.int32), np.full(len(ways.rows), -1, np.int32)
     line_at = np.full(len(ways.rows), np.inf)
     lights = 0
     for signal in signals:
         kind = LIGHT_LINE if signal.is_traffic_light else _LINES.get(signal.type_id, NO_LINE)
-        for road_id, lane_id, s in signal.stop_lanes if kind else ():
-            for lane in by_lane.get((road_id, lane_id), ()):
-                along = table.s[table.stations(int(ways.rows[lane]))]
-                if along[0] - 0.01 <= s <= along[-1] + 0.01 and line[lane] != LIGHT_LINE:
-                    run = float(np.interp(s, along, ways.runs[lane]))
-                    line[lane], light[lane] = kind, lights if signal.is_traffic_light else -1
-                    line_at[lane] = run if table.forward[ways.rows[lane]] else ways.length[lane] - run
+        for lane, along in ways.places(signal) if kind else ():
+            if line[lane] != LIGHT_LINE:
+                line[lane], light[lane] = kind, lights if signal.is_traffic_light else -1
+                line_at[lane] = along
         lights += signal.is_traffic_light
     return line, line_at, light
+
+
+def _limits(ways: _Ways, signals: Sequence[Signal]) -> tuple[Array, Array]:
+    """For each lane the speed limit that begins on it [m/s], the lowest if there are several, and how far along."""
+    limit, limit_at = np.full(len(ways.rows), np.inf), np.full(len(ways.rows), np.inf)
+    for signal in signals:
+        for lane, along in ways.places(signal) if signal.value > 0.0 and not signal.is_traffic_light else ():
+            if signal.value / 3.6 < limit[lane]:
+                limit[lane], limit_at[lane] = signal.value / 3.6, along
+    return limit, limit_at
 
 
 def _starts(groups: list[list[int]]) -> Integers:

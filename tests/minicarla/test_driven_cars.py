@@ -203,3 +203,14 @@ def test_a_car_waits_at_a_yield_sign_for_one_that_is_on_the_road_ahead(scene: Sc
     assert car.get_velocity().length() < 0.1
     obstacle.destroy()
     assert scene.tick_until(lambda: beyond() > 6.0)
+
+
+def test_a_car_slows_down_before_a_lower_limit_begins(scene: Scene) -> None:
+    car, _ = _approach(scene, actors_of(scene.world, "traffic.speed_limit.90")[0])
+    assert scene.tick_until(lambda: car.get_speed_limit() == 90.0)
+    fastest = 0.0
+    while car.get_speed_limit() == 90.0:
+        scene.world.tick()
+        fastest = max(fastest, 3.6 * car.get_velocity().length())
+    assert car.get_speed_limit() < 0.7 * fastest
+    assert 3.6 * car.get_velocity().length() < 1.1 * car.get_speed_limit()

@@ -13,7 +13,7 @@ from minicarla.world.autopilot.control import safe_speed, set_pedals, steer
 from minicarla.world.autopilot.driver import BRAKING, advance, choose_ahead, find_lane, happens, place_ahead, shift_at
 from minicarla.world.autopilot.junctions import holds_way, release_passed, share_junctions
 from minicarla.world.autopilot.lane_changes import change_lane
-from minicarla.world.autopilot.perception import STEP, note_gap, note_lanes, note_line
+from minicarla.world.autopilot.perception import STEP, allowed_speed, note_gap, note_lanes, note_line
 
 _MOST_PLACES = 36  # of the way that are checked for bodies
 _NEAREST_VIEW = 24.0  # [m]
@@ -89,7 +89,8 @@ def drive(
         if driver.lane < 0:
             set_pedals(vehicle, driver.speed, 0.0)
             continue
-        wanted = min(driver.speed_share * status[rows[i]].speed_limit / 3.6, driver.bend_speed)
+        wanted = allowed_speed(graph, driver, driver.speed_share * status[rows[i]].speed_limit / 3.6)
+        wanted = min(wanted, driver.bend_speed)
         if driver.gap < np.inf:
             room = driver.gap - driver.distance - _HEADWAY * min(driver.speed, driver.gap_speed)
             wanted = min(wanted, safe_speed(room, driver.gap_speed))

@@ -20,6 +20,8 @@ _HARD_BRAKING = 4.5  # [m/s^2] below which it still stops for a light that has b
 _TOO_LATE = 6.0  # [m/s^2] above which it drives on at a light that is red
 _LIGHT_DISTANCE = 5.0  # [m] from the front to a light's stop waypoint: long vehicles that turn left need the room
 _SIGN_DISTANCE = 0.4  # [m] the same of signs, whose zones are short
+_SLOWING = 3.5  # [s] at the wanted speed, before lights and signs
+_AT_LIGHTS, _AT_SIGNS = 15.0 / 3.6, 10.0 / 3.6  # [m/s]
 _SIDE_ROOM = 0.25  # [m] kept free beside a vehicle
 _FORESIGHT = 1.2  # [s] for which bodies that are not driven from here are assumed to go straight on
 
@@ -90,6 +92,37 @@ def note_line(graph: LaneGraph, driver: Record, lights: Rows, status: Record, ha
             return
         if kind != LIGHT_LINE:
             return
+
+
+@kernel
+def allowed_speed(graph: LaneGraph, driver: Record, most: float) -> float:
+    """The speed at which the Traffic Manager comes to the lights and signs ahead, and to a lower limit [m/s].
+
+    It falls evenly with the distance, over the last seconds before them, whatever a light shows.
+
+    Args:
+        graph: The lanes.
+        driver: The driver.
+        most: The speed that it wants to drive here [m/s].
+    """
+    reach = _SLOWING * most
+    allowed, lane, before = most, driver.lane, -driver.along
+    for number in range(-1, driver.ahead_count):
+        if number >= 0:
+            before += graph.length[lane]
+            lane = driver.ahead[number]
+        if before > reach:
+            break
+        kind = graph.line[lane]
+        way = before + graph.line_at[lane]
+        if kind != NO_LINE and 0.0 < way < reach:
+            slowest = min(_AT_LIGHTS if kind == LIGHT_LINE else _AT_SIGNS, most)
+            allowed = min(allowed, slowest + (most - slowest) * way / reach)
+        way = before + graph.limit_at[lane]
+        if 0.0 < way < reach:
+            slowest = min(driver.speed_share * graph.limit[lane], most)
+            allowed = min(allowed, slowest + (most - slowest) * way / reach)
+    return float(allowed)
 
 
 @kernel
