@@ -108,7 +108,7 @@ def draw_ribbon(
     """Draw a line of some width (m) through points `(n, 2)` (m). No pixel is blended twice."""
     height, width = picture.shape[0], picture.shape[1]
     half = half_width * view[3]
-    reach = half + 1.0
+    reach, farthest = half + 1.0, (half + 0.5) ** 2
     share = np.zeros((height, width), np.float32)
     for n in range(points.shape[0] - 1):
         ax, ay = _to_picture(view, points[n, 0], points[n, 1])
@@ -119,8 +119,9 @@ def draw_ribbon(
             for j in range(max(int(min(ax, bx) - reach), 0), min(int(max(ax, bx) + reach) + 1, width)):
                 x, y = j + 0.5 - ax, i + 0.5 - ay
                 along = min(1.0, max(0.0, (x * dx + y * dy) / square)) if square > 0.0 else 0.0
-                distance = math.hypot(x - along * dx, y - along * dy)
-                share[i, j] = max(share[i, j], min(1.0, max(0.0, half - distance + 0.5)))
+                square_apart = (x - along * dx) ** 2 + (y - along * dy) ** 2
+                if square_apart < farthest and share[i, j] < 1.0:
+                    share[i, j] = max(share[i, j], min(1.0, half - math.sqrt(square_apart) + 0.5))
     for i in range(height):
         for j in range(width):
             if share[i, j] > 0.0:
