@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,13 +21,19 @@ WHOLE = "(({isWhole, ended, frames, steps}) => isWhole && ended && frames.length
 
 
 @pytest.fixture
-def cluster(monkeypatch, tmp_path):
+def session():
+    """A folder with a short path: those of Ray's sockets may have no more than 107 characters."""
+    with tempfile.TemporaryDirectory(prefix="rv", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        yield folder
+
+
+@pytest.fixture
+def cluster(session, monkeypatch, tmp_path):
     """A head, and a node that takes itself for another machine and has folders of its own."""
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     (tmp_path / "sitecustomize.py").write_text(OTHER_NAME)
-    session = tempfile.mkdtemp(prefix="rv", dir="/tmp")  # its paths may have no more than 107 characters
     monkeypatch.setenv("RAY_TMPDIR", session)
     (Path(session) / "ray").mkdir()  # where Ray notes the cluster's address
     cluster = Cluster(
@@ -39,7 +44,6 @@ def cluster(monkeypatch, tmp_path):
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     yield cluster
     cluster.shutdown()
-    shutil.rmtree(session, ignore_errors=True)
 
 
 @pytest.fixture
@@ -68,6 +72,7 @@ def test_worlds_of_another_node_are_watched_through_the_viewer_of_the_head(drive
     viewer = start_viewer(str(driven), "--cluster", "--controls")
     page = open_page(viewer.url, width=900, height=500)
     page.wait_for("viewer.sources.length === 1 && viewer.source?.node === 'far-away' && !viewer.source.away")
+    assert page.evaluate("document.querySelector('#rail h2').textContent") == "run on far-away"
     page.wait_for("viewer.isFollowing && viewer.state === 'watching'")
     page.wait_for(f"{WHOLE}(viewer.playhead.clip) && viewer.world.town && viewer.world.pictures > 0")
     page.page.keyboard.press("f")  # what happens now

@@ -22,11 +22,14 @@ export class Tiles {
     this.element.hidden = listed.length < 2;
     if (key === this.known) return;
     this.known = key;
-    const runs = new Map();
-    for (const source of listed) (runs.get(source.run) ?? runs.set(source.run, []).get(source.run)).push(source);
+    const groups = new Map();
+    for (const source of listed) {
+      const name = source.node ? `${source.run ?? ""} on ${source.node}`.trim() : source.run;
+      (groups.get(name) ?? groups.set(name, []).get(name)).push(source);
+    }
     this.element.replaceChildren();
-    for (const [run, members] of runs) {
-      if (runs.size > 1 || run) this.element.append(el("h2", {}, run ?? "This machine"));
+    for (const [name, members] of groups) {
+      if (groups.size > 1 || name) this.element.append(el("h2", {}, name ?? "This machine"));
       for (const source of members) this.element.append(this.tile(source).element);
     }
   }
@@ -42,7 +45,6 @@ export class Tiles {
     tile.source = source;
     setText(tile.name, source.label);
     tile.element.classList.toggle("gone", !source.present);
-    tile.element.title = source.node ? `on ${source.node}` : "";
     setText(tile.detail, !source.present ? "ended" : source.node ? `on ${source.node}` : `port ${source.port}`);
     return tile;
   }
