@@ -182,6 +182,24 @@ def test_they_let_a_car_pass_before_they_step_on_the_road():
     assert world.own["polygon"][0] == crossing
 
 
+def test_who_finds_a_standing_car_on_the_crossing_soon_takes_another_way():
+    world = World(1)
+    start, end = world.send_over(_crossing(world, with_light=False), back=0.4)
+    world.tick(2.5)
+    goal = world.own["goal_x"][0]
+    ahead = (end - start) / np.linalg.norm(end - start)
+    x, y, _ = (np.append(world.places[0], 0.0) + 3.5 * ahead).tolist()
+    # Across its way, so long that it cannot be passed within the crossing's width.
+    world.car(x, y, start[2] + 0.3, float(np.degrees(np.arctan2(ahead[0], -ahead[1]))), "vehicle.carlamotors.firetruck")
+    world.tick(8.0)
+    assert world.own["goal_x"][0] == goal
+    before = world.places[0]
+    assert world.own["waiting"][0] > 5.0
+    world.tick(20.0)
+    assert world.own["goal_x"][0] != goal
+    assert np.dot(world.places[0] - before, ahead[:2]) < 1.0  # not through the car
+
+
 def test_two_who_meet_pass_each_other():
     world = World(2)
     crossing = _crossing(world, with_light=False)

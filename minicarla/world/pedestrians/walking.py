@@ -16,7 +16,8 @@ from minicarla.world.pedestrians.perception import avoid, is_free, is_held_up
 from minicarla.world.pedestrians.ways import Search, find_way
 
 _NO_WAY = -1
-_PATIENCE = 60.0  # [s] after which it goes elsewhere, as in CARLA's navigation
+_PATIENCE = 60.0  # [s] before a road, after which it goes elsewhere, as in CARLA's navigation
+_PATIENCE_ON_ROAD = 10.0  # [s] before a vehicle that stands on the crossing
 _ARRIVED, _KERB = 0.5, 0.5  # [m] from the goal; from the edge of the road where it stops and looks
 _ACCELERATION, _TURN_RATE = 4.0, 6.0  # [m/s^2], [rad/s]
 _DISPLACED = 1.0  # [m] beside where it was led
@@ -92,7 +93,8 @@ def walk(
             speed = _pace(mesh, pedestrian, walkers, rows[i], vehicles, lights, way, distance)
             pedestrian.waiting = pedestrian.waiting + dt if speed == 0.0 else 0.0
             is_there = pedestrian.ahead_at == pedestrian.ahead_count and distance < _ARRIVED
-            if is_there or pedestrian.waiting > _PATIENCE:
+            patience = _PATIENCE if mesh.area[pedestrian.polygon] == SIDEWALK_AREA else _PATIENCE_ON_ROAD
+            if is_there or pedestrian.waiting > patience:
                 pedestrian.ahead_count, pedestrian.waiting, pedestrian.looked = _NO_WAY, 0.0, 0
         _step(walker, way, speed, dt)
         _stay_on_mesh(mesh, pedestrian, walker)
