@@ -30,6 +30,8 @@ END_COLOURS = {
     "time_limit": "#4e9a06",
     "distance_limit": "#3465a4",
     "route_done": "#73d216",
+    "terminated": "#8f5902",  # what an end is called whose experiment does not name it
+    "truncated": "#729fcf",
 }
 OTHER_END = "#888a85"
 """Colours of the pictures for the ways in which episodes end, and for one that is not among them."""

@@ -24,8 +24,8 @@ class DrivenEpisode:
         number: From 1.
         steps: Decisions made.
         total_reward: The undiscounted return.
-        distance: As the experiment tells it [m]; None if it does not.
-        mean_speed: [km/h]; None if the experiment does not tell speeds.
+        distance: As the experiment tells it, or else what the library has measured [m]; None after the server's loss.
+        mean_speed: As above [km/h].
         end: Why it ended.
         town: Where it was.
         agent: Whose it was, where several drive.
@@ -107,7 +107,13 @@ def _drive_one(
             speeds.append(float(info["speed"]))
         if video is not None:
             video.add(env.render())
-    episode.mean_speed = float(np.mean(speeds)) if speeds else None
+    metrics = info.get("episode_metrics") or env.episode_metrics
+    if episode.distance is None and "distance" in metrics:
+        episode.distance = float(metrics["distance"])
+    if speeds:
+        episode.mean_speed = float(np.mean(speeds))
+    elif "mean_speed" in metrics:
+        episode.mean_speed = 3.6 * float(metrics["mean_speed"])
     episode.town = str(info.get("town") or env.core.map.name.rsplit("/", 1)[-1])
     if info.get("server_restarted"):
         episode.end = "the server was lost"

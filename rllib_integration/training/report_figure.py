@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from rllib_integration.annotations import Settings
 from rllib_integration.driving.evaluation import END_COLOURS, INFRACTIONS, OTHER_END, by_iteration, summarise
 from rllib_integration.training.run_record import Groups, Run
 
@@ -82,7 +83,7 @@ def _panels(groups: Groups) -> list[Callable[[Axes], None]]:
         if _reward_parts(group):
             panels.append(partial(_draw_reward_parts, name=name, runs=group))
         panels.append(partial(_draw_ends, name=name, runs=group))
-    for town in sorted({str(episode.get("town")) for run in runs for episode in run.episodes}):
+    for town in sorted({str(episode.get("town")) for run in runs for episode in run.episodes if _has_place(episode)}):
         panels.append(partial(_draw_map, runs=runs, town=town))
     return panels
 
@@ -205,12 +206,17 @@ def _draw_ends(axis: Axes, name: str, runs: Sequence[Run]) -> None:
     axis.legend(fontsize=7, loc="center left")
 
 
+def _has_place(episode: Settings) -> bool:
+    """Whether it is known where an episode ended: an experiment may say so, as `info["position"]`."""
+    return len(episode.get("position") or ()) == 2
+
+
 def _draw_map(axis: Axes, runs: Sequence[Run], town: str) -> None:
     """Where the newest episodes of a town ended; CARLA's y axis points down, as on its maps."""
     ends: dict[str, list[Sequence[float]]] = {}
     for run in runs:
         for episode in [episode for episode in run.episodes if str(episode.get("town")) == town][-NEWEST:]:
-            if len(episode.get("position") or ()) == 2:
+            if _has_place(episode):
                 ends.setdefault(str(episode.get("end")), []).append(episode["position"])
     for reason, places in sorted(ends.items()):
         points = np.array(places)

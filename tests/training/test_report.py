@@ -16,7 +16,9 @@ from rllib_integration.training.run_log import RunLog
 from rllib_integration.training.run_record import group_runs, read_run
 
 
-def write_run(folder: Path, seed: int, rate: float = 0.001, iterations: int = 10) -> Path:
+def write_run(
+    folder: Path, seed: int, rate: float = 0.001, iterations: int = 10, place: tuple[float, ...] = (1.0, -5.0)
+) -> Path:
     """A run whose episodes get longer at a known pace; half of it they end by leaving the lane, then by the time."""
     log = RunLog(folder)
     git = {"commit": "0123456789abcdef", "changed_files": ["README.md"]}
@@ -25,7 +27,7 @@ def write_run(folder: Path, seed: int, rate: float = 0.001, iterations: int = 10
         episode = {"distance": 10.0 * iteration + seed, "return": float(iteration), "speed": 20.0, "town": "Town05"}
         episode |= {"drive_distance": 500.0, "drive_collisions_vehicle": float(iteration == 10), "reward_speed": 2.0}
         end = "left_lane" if iteration <= 5 else "time_limit"
-        episode |= {"heading_deviation": 0.1, "end": end, "position": [float(iteration), -5.0]}
+        episode |= {"heading_deviation": 0.1, "end": end, "position": [iteration * number for number in place]}
         runners = {"episodes": [json.dumps(episode)]}
         result = {"training_iteration": iteration, "num_env_steps_sampled_lifetime": 1000 * iteration}
         evaluation = {"evaluation": {"env_runners": runners}} if iteration == 10 else {}
@@ -84,6 +86,11 @@ def test_the_newest_ends_are_shown_in_time_and_place(tmp_path: Path, monkeypatch
     left_lane = np.asarray(shown["a: how episodes ended"].collections[0].get_paths()[0].vertices)
     assert left_lane[left_lane[:, 0] == 3000.0, 1].max() == 1.0
     assert left_lane[left_lane[:, 0] == 8000.0, 1].max() == 0.0
+
+
+def test_no_map_is_drawn_of_a_task_that_tells_no_places(tmp_path: Path) -> None:
+    figure = draw(group_runs([read_run(write_run(tmp_path / "a", 0, place=()))]))
+    assert [axis.get_title() for axis in figure.axes if "where" in axis.get_title()] == []
 
 
 def test_the_table_is_of_the_newest_episodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
