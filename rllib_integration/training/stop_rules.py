@@ -47,7 +47,8 @@ class StopRules:
     def reason(self, progress: Progress) -> str | None:
         """The sentence that says why the run ends now, or None."""
         if self.iterations is not None and progress.iteration >= self.iterations:
-            return f"{progress.iteration} iterations are done (--stop-iterations)."
+            done = "1 iteration is" if progress.iteration == 1 else f"{progress.iteration} iterations are"
+            return f"{done} done (--stop-iterations)."
         if self.timesteps is not None and progress.timesteps >= self.timesteps:
             return f"{progress.timesteps:,} steps are done (--stop-timesteps)."
         if self.seconds is not None and progress.seconds >= self.seconds:
