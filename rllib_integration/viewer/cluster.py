@@ -18,13 +18,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from rllib_integration.annotations import Record
 from rllib_integration.processes.helper_process import HelperProcess, Owner, package_environment
 from rllib_integration.processes.ray_setup import prepare_for_ray, quiet_ray
 from rllib_integration.telemetry.announcement import this_node
-from rllib_integration.viewer.peer import PeerAddress
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -37,7 +36,20 @@ _LOOK_SECONDS = 5.0  # between two looks at the cluster's nodes, which Ray tells
 _PAUSE_SECONDS = 10.0  # before a cluster that has gone is looked for again
 _NO_CLUSTER = "--cluster: no Ray cluster runs here yet; it is joined when one does. (`ray start --head` begins one.)"
 
-Addresses: TypeAlias = "list[PeerAddress]"
+
+class PeerAddress(NamedTuple):
+    """Where a viewer of another machine is.
+
+    Attributes:
+        node: Name of the machine.
+        url: Of its page, with the token as fragment.
+    """
+
+    node: str
+    url: str
+
+
+Addresses: TypeAlias = list[PeerAddress]
 
 
 class ClusterLink:
@@ -131,7 +143,8 @@ class _Nodes:
 
     def __init__(self, words: list[str]) -> None:
         self._words = words
-        self._actors: dict[str, ActorHandle] = {}  # by the node's id
+        self._names: dict[str, str] = {}  # of the nodes, by their ids, as below
+        self._actors: dict[str, ActorHandle] = {}
         self._waits_for: dict[ObjectRef, str] = {}  # Ray's references -> the node's id
         self._viewers: dict[str, PeerAddress] = {}
 
@@ -142,8 +155,8 @@ class _Nodes:
 
         own = ray.get_runtime_context().get_node_id()
         while True:
-            present = {node["NodeID"] for node in ray.nodes() if node["Alive"]} - {own}
-            for node in present - self._actors.keys():
+            self._names = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
+            for node in self._names.keys() - self._actors.keys() - {own}:
                 self._begin(node)
             if not self._waits_for:
                 time.sleep(_LOOK_SECONDS)
@@ -154,8 +167,8 @@ class _Nodes:
                 try:
                     outcome = ray.get(reference)
                 except RayError as error:
-                    outcome = None
-                    logger.info("The viewer of node %s has ended: %s", node, error)
+                    trouble = f"{error}".strip().splitlines()[-1]
+                    outcome = {"node": self._names.get(node, node), "url": "", "trouble": trouble}
                 yield from self._note(node, outcome)
 
     def _begin(self, node: str) -> None:
@@ -167,11 +180,10 @@ class _Nodes:
         self._actors[node] = actor
         self._waits_for[actor.outcome.remote()] = node
 
-    def _note(self, node: str, outcome: dict[str, str] | None) -> Iterator[Record]:
+    def _note(self, node: str, outcome: dict[str, str]) -> Iterator[Record]:
         """Take in that a viewer has started, or has not, or has ended."""
-        if outcome is None:  # with its node, or without: then another one is started
-            del self._actors[node]
-            self._viewers.pop(node, None)
+        if node in self._viewers:  # it has ended, with its node, or without: then another one is started
+            del self._actors[node], self._viewers[node]
             yield {"viewers": list(self._viewers.values())}
         elif outcome["url"]:
             self._viewers[node] = PeerAddress(outcome["node"], outcome["url"])

@@ -22,7 +22,8 @@ from rllib_integration.telemetry.announcement import (
 from rllib_integration.telemetry.messages import Kind, pack
 from rllib_integration.telemetry.replay import default_replays
 from rllib_integration.telemetry.town_mesh import is_key, load_town
-from rllib_integration.viewer.peer import SPACING, Peer, PeerAddress
+from rllib_integration.viewer.cluster import PeerAddress
+from rllib_integration.viewer.peer import SPACING, Peer
 from rllib_integration.viewer.replays import Replays
 from rllib_integration.viewer.run_record import RunRecords
 from rllib_integration.viewer.session import Session

@@ -11,13 +11,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from rllib_integration.annotations import Record
 from rllib_integration.telemetry.messages import Kind, head_of, kind_of, pack
+from rllib_integration.viewer.cluster import PeerAddress
 from rllib_integration.viewer.session import Session
 
 logger = logging.getLogger(__name__)
@@ -27,18 +27,6 @@ _PAUSE_SECONDS = 1.0  # before a lost connection is tried again
 _HEARTBEAT_SECONDS = 20.0
 _PASSED_NEWS = {"note", "car", "kept", "replays"}  # of `Kind.RUN`; the others are about the other viewer's own runs
 _LOST = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
-
-
-class PeerAddress(NamedTuple):
-    """Where a viewer of another machine is.
-
-    Attributes:
-        node: Name of the machine.
-        url: Of its page, with the token as fragment.
-    """
-
-    node: str
-    url: str
 
 
 class Peer:
