@@ -1,4 +1,4 @@
-"""How traffic drives: collisions, red lights run, cars that stand, speeds against the limits, gaps, time at lights.
+"""How traffic drives: collisions, red lights run, cars that stand, speeds, gaps, time at lights, lane changes.
 
     python benchmarks/traffic.py [--towns Town01,...] [--seeds 1,...] [--cars 50] [--minutes 10] [--processes 1]
     python benchmarks/traffic.py --summary FILE...
@@ -66,6 +66,7 @@ _COLUMNS = (
     "km/h",
     "gap m",
     "at lights %",
+    "lane changes/h",
 )
 _GAP_TICKS, _LONGEST_GAP, _GAP_WIDTH, _MOVING = 10, 30.0, 1.5, 3.0
 
@@ -84,6 +85,9 @@ class Traffic:
         lost: Ids of those that the Traffic Manager took away.
         speeding: Share of the time in which a car was too fast.
         speed: Mean, km/h.
+        gap: Mean, m, of so many `gaps` that were looked at.
+        at_lights: Share of the time in which a car stood at a light.
+        lane_changes: How often a car came to another lane of its road.
         ticks_per_second: Of wall time.
         processor_seconds: Of this process and its server.
         events: Collisions, red lights and losses.
@@ -101,6 +105,7 @@ class Traffic:
     gap: float = 0.0
     gaps: int = 0
     at_lights: float = 0.0
+    lane_changes: int = 0
     ticks_per_second: float = 0.0
     processor_seconds: float = 0.0
     events: list[dict] = field(default_factory=list)
@@ -133,6 +138,7 @@ def row(name: str, drives: Sequence[Traffic]) -> tuple[str, ...]:
         f"{speed:.1f}",
         f"{gap:.1f}",
         f"{100.0 * at_lights:.1f}",
+        f"{sum(drive.lane_changes for drive in drives) / max(hours, 1e-9):.1f}",
     )
 
 
@@ -248,6 +254,8 @@ class Measurement:
         self.traffic.cars = len(self.cars)
         self._boxes = {number: car.bounding_box for number, car in self.cars.items()}
         self._stood = dict.fromkeys(self.cars, 0.0)
+        self._map = self.world.get_map()
+        self._lanes: dict[int, tuple[int, int, int]] = {}
         self._before = State([], np.zeros((0, 3)), np.zeros((0, 2)), np.zeros(0), np.zeros(0))
         self._lines = StopLines(self.world)
         self._touches = Touches()
@@ -312,11 +320,24 @@ class Measurement:
             gaps = _gaps(state)
             traffic.gap += sum(gaps)
             traffic.gaps += len(gaps)
+            traffic.lane_changes += self._lane_changes(state)
         for number in self._lines.crossed_at_red(state):
             traffic.red_lights_run += 1
             traffic.events.append(self._event("red light", snapshot.frame, number, state))
         traffic.events += self._touches.new
         self._touches.new = []
+
+    def _lane_changes(self, state: State) -> int:
+        """How many cars are on another lane of the same stretch of road than when they were looked at last."""
+        changes = 0
+        for number, (x, y, z) in zip(state.ids, state.front.tolist()):
+            place = self._map.get_waypoint(carla.Location(x, y, z))
+            assert place is not None
+            lane = place.road_id, place.section_id, place.lane_id
+            before = self._lanes.get(number, lane)
+            changes += not place.is_junction and before[:2] == lane[:2] and before[2] * lane[2] > 0 and before != lane
+            self._lanes[number] = lane
+        return changes
 
     def _event(self, what: str, frame: int, number: int, state: State) -> dict:
         place = state.front[state.ids.index(number)].round(1).tolist() if number in state.ids else None

@@ -67,4 +67,5 @@ def test_drives_of_several_processes_are_shown_together(tmp_path: Path) -> None:
         (tmp_path / f"{drive.seed}.jsonl").write_text(json.dumps(asdict(drive), default=sorted) + "\n")
     read = read_drives(sorted(tmp_path.iterdir()))
     assert read == drives
-    assert row("all", read) == (*("all", "2", "100", "4.00", "0.25", "0", "1.0", "1", "0.00", "17.5"), "0.0", "0.0")
+    assert row("all", read)[:10] == ("all", "2", "100", "4.00", "0.25", "0", "1.0", "1", "0.00", "17.5")
+    assert row("all", read)[10:] == ("0.0", "0.0", "0.0")
