@@ -1,1 +1,1 @@
-"""Background traffic, driven by CARLA's Traffic Manager in a process of its own."""
+"""Background traffic: of CARLA's Traffic Manager in a process of its own, or of the embedded server."""
