@@ -17,7 +17,7 @@ import numpy as np
 from rllib_integration.annotations import Reading, Record, Settings
 from rllib_integration.base_experiment import BaseExperiment, override_experiment_config, resolve_experiment_config
 from rllib_integration.carla_core import CarlaCore, push_hero, resolve_core_config
-from rllib_integration.carla_env import use_one_opencv_thread
+from rllib_integration.carla_env import seeded_apart, use_one_opencv_thread
 from rllib_integration.config.merging import ConfigError, copy_settings, load_class, merge
 from rllib_integration.dynamics import Dynamics
 from rllib_integration.metrics import EpisodeMetrics
@@ -136,7 +136,7 @@ class SharedWorld:
         self.action_spaces = {life: spaces[name_of_life(life)][1] for life in lives}
         self.heroes: dict[str, HeroView] = {}
         self._core: CarlaCore | None = None
-        self._rng = np.random.default_rng(core_config["seed"])
+        self._rng = np.random.default_rng(seeded_apart(core_config, runner)["seed"])
         self._fresh: list[str] = []
         self._wrecks: list[tuple[float, HeroView]] = []
         self._last: Record = {}

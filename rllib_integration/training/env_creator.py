@@ -31,7 +31,7 @@ def make_env(context: Settings, live_folder: str | None = None) -> CarlaEnv | Ca
     if context.get("agents"):
         from rllib_integration.multi_agent.rllib_env import CarlaMultiAgentEnv
 
-        return CarlaMultiAgentEnv({**_next_config(context, live_folder), "agents": context["agents"]})
+        return CarlaMultiAgentEnv(_next_config(context, live_folder))
     from rllib_integration.carla_env import CarlaEnv
 
     if "num_envs" not in context:
@@ -71,14 +71,29 @@ def check_environment(env_config: Settings) -> dict[str, gymnasium.Space]:
     return {"": env.observation_space}
 
 
-def _next_config(context: Settings, live_folder: str | None = None) -> Record:
+class RunnerConfig(Record):
+    """What an environment takes, with the number of the env runner that makes it, as RLlib's `EnvContext` has it.
+
+    Args:
+        config: The configuration.
+        worker_index: The number. Environments of other runners see other episodes.
+    """
+
+    def __init__(self, config: Settings, worker_index: int) -> None:
+        super().__init__(config)
+        self.worker_index = worker_index
+
+
+def _next_config(context: Settings, live_folder: str | None = None) -> RunnerConfig:
     """What the next environment of this process takes: its own seed and town."""
     from rllib_integration.carla_env import seeded_apart
 
     runner = getattr(context, "worker_index", None) or worker_index.get()
     number = _number_of_environment(runner)
-    config = {"carla": dict(context.get("carla") or {}), "experiment": dict(context.get("experiment") or {})}
-    config["carla"] = seeded_apart(config["carla"], runner, number)
+    config = RunnerConfig({key: dict(context.get(key) or {}) for key in ("carla", "experiment")}, runner)
+    if context.get("agents"):
+        config["agents"] = context["agents"]
+    config["carla"] = seeded_apart(config["carla"], number=number)
     config["carla"]["live_folder"] = config["carla"].get("live_folder") or live_folder
     town = config["experiment"].get("town")
     if isinstance(town, (list, tuple)) and town:

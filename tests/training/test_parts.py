@@ -20,6 +20,7 @@ import numpy as np
 import psutil
 import pytest
 
+from rllib_integration.annotations import Record
 from rllib_integration.driving.evaluation import evaluation_table, read_episodes
 from rllib_integration.driving.policies import find_policy
 from rllib_integration.training import interruption
@@ -30,6 +31,7 @@ from rllib_integration.training.env_creator import (
     in_processes,
     make_env,
     numbers_dealt,
+    worker_index,
 )
 from rllib_integration.training.interruption import EndedInside, Interruption, Terminated
 from rllib_integration.training.progress import Figure, Meter, progress_line
@@ -236,6 +238,19 @@ def test_environments_in_processes_have_seeds_and_towns_of_their_own(monkeypatch
         environments.close()
     assert [one["experiment"]["town"] for one in made] == ["Town01", "Town02"]
     assert [one["carla"]["seed"] for one in made] == [5, 6]
+
+
+@pytest.mark.parametrize("agents", [{}, {"agents": {"count": 2}}])
+def test_an_environment_knows_the_runner_that_makes_it(agents: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[Any] = []
+    monkeypatch.setattr("rllib_integration.carla_env.CarlaEnv", taken.append)
+    monkeypatch.setattr("rllib_integration.multi_agent.rllib_env.CarlaMultiAgentEnv", taken.append)
+    for runner in (1, 2):
+        context = copy_context()
+        context.run(worker_index.set, runner)
+        context.run(make_env, {"carla": {"seed": 5}, "experiment": {"town": "Town01"}, **agents})
+    assert [config.worker_index for config in taken] == [1, 2]
+    assert [config.get("agents") for config in taken] == [agents.get("agents")] * 2
 
 
 @pytest.mark.parametrize(
