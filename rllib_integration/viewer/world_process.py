@@ -78,7 +78,11 @@ class WorldProcess:
         self._debug_feed: DebugFeed | None = None
 
     def run(self) -> None:
-        """Work until the viewer, the server or the world ends."""
+        """Work until the server or the world ends.
+
+        Raises:
+            OSError: The viewer has gone.
+        """
         self._tell_state("connecting")
         self._await_port()
         try:
@@ -227,11 +231,8 @@ class WorldProcess:
                 return
             break
         received = self._connection.recv(1 << 16)
-        if not received:  # the viewer has gone
-            if hasattr(self, "_controls"):
-                with contextlib.suppress(RuntimeError):
-                    self._controls.leave()
-            _leave(0)
+        if not received:
+            raise ConnectionError("It has hung up.")
         self._received += received
         while len(self._received) >= LENGTH.size:
             (length,) = LENGTH.unpack_from(self._received)
@@ -281,9 +282,17 @@ class WorldProcess:
     def _tell_frame_of_thread(self, snapshot: carla.WorldSnapshot) -> None:
         try:
             self._tell_frame(snapshot)
-        except (RuntimeError, OSError) as error:
+        except OSError as error:
+            logger.info("The viewer has gone, as the main thread will find: %s", error)
+        except RuntimeError as error:
             logger.warning("A frame could not be sent: %s", error)
             _leave(1)
+
+    def leave_world(self) -> None:
+        """Take along what the viewer's controls brought into the world."""
+        if hasattr(self, "_controls"):
+            with contextlib.suppress(RuntimeError):
+                self._controls.leave()
 
 
 def _leave(status: int) -> NoReturn:
@@ -299,8 +308,10 @@ def main(arguments: Sequence[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the terminal is for the viewer, which closes the socket
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     options = json.loads(owner.arguments[0])
+    process = WorldProcess(owner.connection, options["host"], options["port"], options["hero_roles"])
     try:
-        WorldProcess(owner.connection, options["host"], options["port"], options["hero_roles"]).run()
+        process.run()
     except OSError as error:
         logger.info("The viewer has gone: %s", error)
+        process.leave_world()
     _leave(0)
