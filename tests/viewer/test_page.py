@@ -212,6 +212,28 @@ def test_another_world_forgets_what_was_shown_of_the_last_one(open_world, carla_
     page.wait_for(f"viewer.hero === {other.id}")
 
 
+def test_the_last_frame_is_shown_however_slowly_they_come(open_world):
+    """The moment that is shown moves towards the newest frame, and gets there."""
+    page = open_world()
+    left = page.evaluate(
+        """async (gaps) => {
+          const { Clip, Playhead } = await import("/js/timeline.js");
+          return gaps.map((gap) => {
+            const [playhead, clip] = [new Playhead(), new Clip()];
+            playhead.show(clip, { live: true });
+            for (const n of [0, 1]) {
+              clip.frames.push({ f: n, t: n * 0.05 });
+              playhead.noteArrival(clip.frames.at(-1), n * gap);
+            }
+            for (let picture = 0; picture < 600; picture++) playhead.advance(1 / 60, gap + picture / 60);
+            return clip.end - playhead.t;
+          });
+        }""",
+        [0.05, 0.5, 1.0, 5.0],
+    )
+    assert left == [0, 0, 0, 0]
+
+
 def test_a_server_that_is_killed_and_comes_back_is_found_again(start_server, start_viewer, open_page):
     port = free_port_pair()
     server = start_server(f"-carla-rpc-port={port}")

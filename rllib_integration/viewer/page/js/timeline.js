@@ -6,6 +6,7 @@ const MOST_PICTURES = 900;
 const PICTURE_BYTES = 24e6;
 const LAG = 0.12; // [s] of life by which a moving world is shown late, so that there is a frame to move towards
 const STILL = 0.35; // [s] of life without a frame after which a world stands still
+const NEAR = 1e-3; // [s] from its goal, at which a moment is there: halving what is left would never end
 
 /** Index of the last element of a sorted list whose key is not above a value; -1 if there is none. */
 export function lastAt(list, value, key) {
@@ -191,12 +192,12 @@ export class Playhead {
       const goal = isStill ? clip.end : clip.end - LAG * this.rate;
       this.t += isStill ? 0 : seconds * this.rate;
       const off = goal - this.t;
-      this.t = Math.abs(off) > Math.max(0.6, this.rate) ? goal : this.t + off * Math.min(1, seconds * (isStill ? 12 : 3));
+      const isFar = Math.abs(off) > Math.max(0.6, this.rate);
+      this.t = isFar || Math.abs(off) < NEAR ? goal : this.t + off * Math.min(1, seconds * (isStill ? 12 : 3));
     } else {
       this.t += seconds * this.speed;
     }
     this.t = Math.min(Math.max(this.t, clip.start), clip.end);
-    if (Math.abs(this.t - before) < 1e-5) this.t = before;
     return this.t !== before;
   }
 
