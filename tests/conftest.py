@@ -52,8 +52,23 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell's background job ignores Ctrl-C, and `nohup` the terminal's end: what the tests start would, too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if not hasattr(config, "workerinput"):  # a process of pytest-xdist reports to the one that started it
+        config.pluginmanager.register(_FailuresAtOnce(config))
     if hasattr(config.option, "loadscopereorder"):  # by a file's number of tests, which says little of their time
         config.option.loadscopereorder = False
+
+
+class _FailuresAtOnce:
+    """Names failures as they come, for who reads along, and for a run that is cut off before its summary."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and terminal is not None:
+            reasons = report.longreprtext.strip().splitlines()
+            terminal.write_line(f"\n{report.nodeid} ({report.when}): {reasons[-1] if reasons else ''}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
