@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ray.cluster_utils import Cluster
 
 from tests.aws.conftest import ROOT
+from tests.obedient import Obedient
 from tests.small_training import QUICKSTART, SMALL, words_of
 
 SETTINGS = SMALL | {
@@ -28,19 +28,15 @@ SETTINGS = SMALL | {
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """A head and a worker with one processor each, so that each gets one of two env runners."""
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Obedient]:
+    """Two nodes, so that each gets one of two env runners."""
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     # A short folder: Ray's socket files lie in it, and their paths may have 107 characters.
     session = tempfile.mkdtemp(prefix="rt", dir="/tmp")
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 1, "temp_dir": session, "include_dashboard": False},
-    )
-    cluster.add_node(num_cpus=1)
-    yield cluster
-    cluster.shutdown()
+    nodes = Obedient("tests.aws.ray_nodes", session)
+    yield nodes
+    nodes.close()
     shutil.rmtree(session, ignore_errors=True)
 
 
@@ -88,20 +84,19 @@ class Training:
 
 
 @pytest.fixture
-def training(cluster: Cluster, tmp_path: Path) -> Iterator[Training]:
-    training = Training(cluster.address, tmp_path)
+def training(cluster: Obedient, tmp_path: Path) -> Iterator[Training]:
+    training = Training(cluster.do("address"), tmp_path)
     yield training
     training.process.kill()
     training.process.wait()
 
 
-def test_a_node_dies_and_the_run_goes_on(cluster: Cluster, training: Training) -> None:
+def test_a_node_dies_and_the_run_goes_on(cluster: Obedient, training: Training) -> None:
     training.wait_for_iteration(1, 300)
-    worker = next(iter(cluster.worker_nodes))
-    cluster.remove_node(worker, allow_graceful=False)
+    cluster.do("kill")
     seen = len(training.lines)
     training.wait_for_iteration(1 + 2, 300)
-    cluster.add_node(num_cpus=1)
+    cluster.do("add")
     training.wait_for_iteration(1 + 4, 300)
     assert len(training.lines) >= seen + 3
     assert training.stop() == 130

@@ -1,8 +1,4 @@
-"""A driver of Ray with actors that have servers; it obeys the lines of its standard input.
-
-It is a process of its own, as Ray's threads stay in a driver's process when its cluster has ended. If one of them still
-has something to ask the cluster, it ends the process a minute later.
-"""
+"""A driver of Ray with actors that have servers."""
 
 from __future__ import annotations
 
@@ -13,10 +9,8 @@ from typing import Any
 
 import ray
 
+from tests.obedient import obey
 from tests.servers.stand_ins import supervisor_of
-
-ANSWER = "answer: "
-"""Begins the lines that answer a command."""
 
 
 class Runner:
@@ -35,7 +29,7 @@ class Runner:
 
 
 def main(carla_root: str) -> None:
-    """Answer each line: `new` with the ids of an actor's processes, the others when they are done."""
+    """Make actors, end the newest of them, or end Ray."""
     environment = {"env_vars": {"PYTHONPATH": str(Path(__file__).parents[2])}}
     ray.init(
         num_cpus=4,
@@ -46,20 +40,19 @@ def main(carla_root: str) -> None:
         runtime_env=environment,
     )
     actors: list[Any] = []
-    for line in sys.stdin:
-        command = line.strip()
-        answer = "done"
-        if command == "new":
-            actors.append(ray.remote(Runner).options(num_cpus=1).remote(carla_root))
-            pid, supervisor = ray.get(actors[-1].processes.remote(), timeout=60)
-            answer = f"{pid} {supervisor}"
-        elif command == "kill":
-            ray.kill(actors.pop())
-        elif command == "forget":
-            actors.pop()
-        elif command == "shutdown":
-            ray.shutdown()
-        print(ANSWER + answer, flush=True)
+
+    def new() -> str:
+        actors.append(ray.remote(Runner).options(num_cpus=1).remote(carla_root))
+        pid, supervisor = ray.get(actors[-1].processes.remote(), timeout=60)
+        return f"{pid} {supervisor}"
+
+    def kill() -> None:
+        ray.kill(actors.pop())
+
+    def forget() -> None:
+        actors.pop()
+
+    obey({"new": new, "kill": kill, "forget": forget, "shutdown": ray.shutdown})
 
 
 if __name__ == "__main__":
