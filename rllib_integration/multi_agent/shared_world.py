@@ -410,6 +410,10 @@ class SharedWorld:
         for life in ended:
             self._end(life, step.infos[life])
         self._clear_wrecks()
+        if len(ended) == len(deciding):  # the episode, too: for RLlib it ends with the last that has decided in it
+            for life in fresh:
+                self._remove(life)
+            return step
         for life in ended:
             self._begin_next_life(life)
         began, more = self._observe(data, fresh) if fresh else ({}, {})
@@ -451,9 +455,14 @@ class SharedWorld:
 
     def _end(self, life: str, info: Record) -> None:
         """Remove an agent whose life has ended."""
+        metrics = self.heroes[life].metrics
+        assert metrics is not None
+        info["episode_metrics"] = metrics.summary(str(info.get("end", "")))
+        self._remove(life)
+
+    def _remove(self, life: str) -> None:
+        """Take a hero out of the world, or leave its body there for a while."""
         view = self.heroes.pop(life)
-        assert view.metrics is not None
-        info["episode_metrics"] = view.metrics.summary(str(info.get("end", "")))
         self.core.connection.call(view.sensor_interface.destroy)
         if self._settings["ended"] == "stop" and self.heroes:
             if isinstance(view.hero, carla.Vehicle):
@@ -474,7 +483,7 @@ class SharedWorld:
     def _begin_next_life(self, life: str) -> None:
         """Begin an agent's next life, if it has one and there is room; its first observation is in the next step."""
         agent = self._agents[name_of_life(life)]
-        if agent.life >= self._settings["lives"] or not self.heroes:
+        if agent.life >= self._settings["lives"]:
             return
         agent.life += 1
         name = life_name(agent.name, agent.life)

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from pettingzoo.test import parallel_api_test
+from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
 from rl_example.walking import Walking
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.multi_agent.parallel_env import CarlaParallelEnv
+from rllib_integration.multi_agent.rllib_env import ALL, CarlaMultiAgentEnv
 from rllib_integration.multi_agent.shared_world import SharedWorld
 from rllib_integration.scenario import SpawnError
 from rllib_integration.telemetry.messages import Kind, kind_of, unpack
@@ -201,6 +203,26 @@ def test_the_dead_leave_and_begin_again_under_another_name(make_world):
     step = act(world, {"long": BRAKE, "short.2": BRAKE})
     assert step.terminated["short.2"]
     assert list(world.heroes) == ["long"]
+
+
+def test_the_episode_ends_with_the_last_that_has_decided_as_rllib_sees_it(config):
+    experiment = {"short": {"others": {"last_step": 2}}, "long": {"others": {"last_step": 3}}}
+    env = CarlaMultiAgentEnv(config({"heroes": experiment, "lives": 3}, others={"step_limit": 100}))
+    episode = MultiAgentEpisode(agent_to_module_mapping_fn=lambda *_: "shared")
+    observations, infos = env.reset(seed=1)
+    episode.add_env_reset(observations=observations, infos=infos)
+    seen, lives = set(observations), set(observations)
+    while not episode.is_done:
+        actions = dict.fromkeys(seen & set(env.agents), BRAKE)
+        observations, rewards, terminated, truncated, infos = env.step(actions)
+        episode.add_env_step(observations, actions, rewards, infos, terminateds=terminated, truncateds=truncated)
+        assert episode.is_done == (terminated[ALL] or truncated[ALL]) == (not env.agents)
+        seen = set(observations)
+        lives |= seen
+    assert lives == {"short", "long"}  # the second life of the short one would have begun with the end of the long one
+    env.reset(seed=1)
+    assert len(env.world.core.find_actors("vehicle.*")) == 2
+    env.close()
 
 
 def read_messages(path):
