@@ -15,7 +15,7 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
 from rllib_integration.training.episode_sums import EpisodeSums
-from rllib_integration.training.progress import Figure
+from rllib_integration.training.progress import RETURN_OF_A_LIFE, Figure
 
 Episode: TypeAlias = SingleAgentEpisode | MultiAgentEpisode
 SMOOTHING = 100  # episodes that a mean is taken over
@@ -34,6 +34,7 @@ class EpisodeCallbacks(RLlibCallback):
         reward_<part>: Each part of the reward, summed over the episode.
         drive_<figure>: The library's own figures of the episode, see `EpisodeMetrics.summary`.
         end_<reason>: Share of the episodes that ended so, as `info["end"]` says.
+        life_return_mean: Of several agents, the return of a life.
         servers_lost: Since the start of the run, not averaged.
         server_recovery_seconds: From the loss of a server to the next episode [s].
 
@@ -77,6 +78,8 @@ class EpisodeCallbacks(RLlibCallback):
         for name, value in sums.figures(info).items():
             metrics_logger.log_value(name, value, reduce="mean", window=SMOOTHING)
         record = sums.record(info, life.is_terminated) | ({"agent": agent} if agent else {})
+        if agent:
+            metrics_logger.log_value(RETURN_OF_A_LIFE.metric, record["return"], reduce="mean", window=SMOOTHING)
         metrics_logger.log_value("servers_lost", int(bool(info.get("server_restarted"))), reduce="lifetime_sum")
         self._log_end(record["end"], metrics_logger)
         metrics_logger.log_value("episodes", json.dumps(record), reduce="item_series")

@@ -39,8 +39,10 @@ class Figure:
 
 
 RETURN = Figure("return", "episode_return_mean", digits=2)
+RETURN_OF_A_LIFE = Figure("return", "life_return_mean", digits=2)
+"""Of several agents. The sum of their returns would grow with each that dies and begins again."""
 LENGTH = Figure("length", "episode_len_mean")
-_WIDTHS = {RETURN: 8}
+_WIDTHS = {RETURN: 8, RETURN_OF_A_LIFE: 8}
 _WIDTH = 6
 
 
@@ -60,7 +62,7 @@ def progress_line(
         f"iteration {progress.iteration:>4}",
         f"{progress.timesteps:>8,} steps",
         f"{progress.steps_per_second:5.0f} steps/s",
-        *(_show(figure, metrics) for figure in (RETURN, LENGTH, *figures)),
+        *(_show(figure, metrics) for figure in (_return_in(metrics), LENGTH, *figures)),
     ]
     if seconds_left is not None:
         parts.append(f"{format_duration(seconds_left)} left")
@@ -84,8 +86,13 @@ def number_in(metrics: Settings, name: str) -> float | None:
 
 
 def mean_return(result: Settings) -> float | None:
-    """The mean return of the newest episodes; None before the first has ended."""
-    return number_in(result.get("env_runners") or {}, RETURN.metric)
+    """The mean return of the newest episodes, or of the agents' newest lives; None before the first has ended."""
+    metrics = result.get("env_runners") or {}
+    return number_in(metrics, _return_in(metrics).metric)
+
+
+def _return_in(metrics: Settings) -> Figure:
+    return RETURN_OF_A_LIFE if RETURN_OF_A_LIFE.metric in metrics else RETURN
 
 
 def steps_sampled(algorithm: Algorithm) -> int:

@@ -162,6 +162,9 @@ def test_several_agents_train_and_drive_by_the_same_commands(warm_commands, tmp_
     lines = (tmp_path / "two" / "episodes.jsonl").read_text()
     assert '"agent": "bike"' in lines
     assert '"agent": "car"' in lines
+    returns = [json.loads(line)["return"] for line in lines.splitlines()]
+    result = json.loads((tmp_path / "two" / "result.json").read_text().splitlines()[-1])
+    assert result["env_runners/life_return_mean"] == pytest.approx(sum(returns) / len(returns), rel=1e-4)
     cars, newest, first = (weights_in(tmp_path / "two", name) for name in ("cars", "past_0", "past_1"))
     assert all(np.array_equal(cars[name], newest[name]) for name in cars)
     assert not all(np.array_equal(cars[name], first[name]) for name in cars)

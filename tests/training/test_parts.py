@@ -110,6 +110,8 @@ def test_the_progress_line_has_its_figures_and_marks_what_is_not_known() -> None
     for figure in ("iteration    4", "4,000 steps", "33 steps/s", "12.50", "80.0", "101.0 m", "4:10 left"):
         assert figure in line
     assert "heading      - deg" in line
+    several = {"env_runners": {"episode_return_mean": 96.0, "life_return_mean": 12.0}}
+    assert "return    12.00" in progress_line(several, progress(), None)
     unknown = progress_line({"env_runners": {"episode_return_mean": float("nan")}}, progress(), None)
     assert "return        -" in unknown
     assert "left" not in unknown

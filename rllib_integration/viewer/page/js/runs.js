@@ -5,7 +5,8 @@ import { chosen, el, number, setText, toggle, words } from "./dom.js";
 import { DriveMap, isGood } from "./maps.js";
 
 const WANTED = [
-  /^env_runners\/episode_return_mean$/, /^evaluation\/env_runners\/episode_return_mean$/, /^env_runners\/episode_len_mean$/,
+  /^env_runners\/(life|episode)_return_mean$/, /^evaluation\/env_runners\/(life|episode)_return_mean$/,
+  /^env_runners\/episode_len_mean$/,
   /^env_runners\/(distance|speed|heading|end_goal|success|route_completion)/, /(total_loss|td_error_mean|policy_loss|vf_loss)$/,
   /entropy$/, /num_env_steps_sampled_lifetime_throughput$/,
 ];
