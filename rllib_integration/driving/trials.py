@@ -229,12 +229,12 @@ def _drive_tasks(
     """Drive a worker's tasks, one after another."""
     from rllib_integration.carla_env import CarlaEnv
 
-    loaded: dict[str, DrivingPolicy] = {}
     env = CarlaEnv({**env_config, "experiment": {**env_config["experiment"], "town": tasks[0].town}})
     try:
+        loaded = {name: load_policy(policies[name]) for name in dict.fromkeys(task.policy for task in tasks)}
+        for policy in loaded.values():
+            policy.act(env.observation_space.sample())  # one that does not fit ends the test before any has driven
         for task in tasks:
-            if task.policy not in loaded:
-                loaded[task.policy] = load_policy(policies[task.policy])
             yield drive_episode(env, loaded[task.policy], task, gamma)
     finally:
         env.close()

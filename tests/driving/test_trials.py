@@ -15,6 +15,7 @@ from rllib_integration.cli.evaluate import _checkpoints, _name_policies
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.driving.evaluation import INFRACTIONS, best_policy, driving_summary, driving_table, worst_tenth
 from rllib_integration.driving.trials import Task, _share_out, drive_tasks, expected_and_realised
+from tests.experiments import PoseExperiment
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = "evaluation.evaluation_config.env_config.experiment.others"
@@ -42,6 +43,28 @@ def test_a_worker_that_fails_ends_the_test_with_its_sentence() -> None:
     load: Any = str  # no policy: the environment fails first
     with pytest.raises(RuntimeError, match=r"tests\.nowhere"):
         list(drive_tasks(settings, {"a": ""}, load, [Task("a", "Minitown", 0)], workers=1, gamma=0.9))
+
+
+class Driver:
+    """A policy that fits, or one that does not."""
+
+    def __init__(self, path: str) -> None:
+        self.fits = path == "fits"
+
+    def act(self, observation: object) -> tuple[int, float]:
+        if not self.fits:
+            raise ConfigError("The policy was trained on other observations.")
+        return 1, 0.0
+
+
+def test_a_policy_that_does_not_fit_is_told_before_another_has_driven() -> None:
+    settings = {"experiment": {"type": PoseExperiment, "town": "Minitown", "others": {"step_limit": 2}}}
+    tasks = [Task(name, "Minitown", 0) for name in ("first", "second")]
+    both = {"first": "fits", "second": "fits"}
+    driven = list(drive_tasks(settings, both, Driver, tasks, workers=1, gamma=0.9))
+    assert [(record["policy"], record["steps"]) for record in driven] == [("first", 2), ("second", 2)]
+    with pytest.raises(RuntimeError, match="trained on other observations"):
+        next(drive_tasks(settings, both | {"second": "unfit"}, Driver, tasks, workers=1, gamma=0.9))
 
 
 def test_policies_have_short_names_of_their_own(tmp_path: Path) -> None:
