@@ -20,7 +20,7 @@ from rllib_integration.config.merging import ConfigError, nearest_sentence
 State = Settings
 RewardFunction = Callable[[Record], "float | Mapping[str, float]"]
 
-FAST = 12.0  # [m/s] along the track at which `metres` is highest
+FAST, CALM = 12.0, 8.0  # [m/s] along the track at which `metres` and `calm_metres` are highest
 _FULL_STEERING = 30.0  # [degrees] of AWS DeepRacer's cars
 
 
@@ -30,9 +30,18 @@ def metres(state: State) -> dict[str, float]:
     As each metre pays the same, the return is highest for the fastest drive that stays on the track. Turning the wheel
     costs a little, so that the smoother of two equally fast drives is better.
     """
+    return _pay_metres(state, FAST)
+
+
+def calm_metres(state: State) -> dict[str, float]:
+    """As `metres`, but highest at 8 m/s: a faster drive is no better, and one that stays on the track is."""
+    return _pay_metres(state, CALM)
+
+
+def _pay_metres(state: State, fast: float) -> dict[str, float]:
     if is_bad_end(state):
         return {"progress": 0.0, "steering": 0.0, "end": -1.0}
-    share = state["metres"] / (FAST * max(state["seconds"], 1e-6))
+    share = state["metres"] / (fast * max(state["seconds"], 1e-6))
     rate = state["steering_change"] / _FULL_STEERING
     return {"progress": min(1.0, max(-1.0, share)), "steering": -0.1 * min(1.0, rate * rate), "end": 0.0}
 
@@ -108,7 +117,7 @@ def deepracer_reward_v2(state: State) -> float:
 
 REWARDS: dict[str, RewardFunction] = {
     function.__name__: function
-    for function in (metres, basic, no_zigzag, no_zigzag_speed, from_2d, deepracer_reward_v2)
+    for function in (metres, calm_metres, basic, no_zigzag, no_zigzag_speed, from_2d, deepracer_reward_v2)
 }
 
 

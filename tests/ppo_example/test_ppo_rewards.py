@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ppo_example.ppo_rewards import FAST, REWARDS, find_reward
+from ppo_example.ppo_rewards import CALM, FAST, REWARDS, find_reward
 from ppo_example.ppo_state import sample_state
 from rllib_integration.carla_env import CarlaEnv
 from rllib_integration.config.merging import ConfigError
@@ -37,6 +37,7 @@ STATES = st.fixed_dictionaries(
 )
 BOUNDS = {
     "metres": (-1.1, 1.0),
+    "calm_metres": (-1.1, 1.0),
     "basic": (-20.0, 2.0),
     "no_zigzag": (0.0, 1.0),
     "no_zigzag_speed": (0.0, 1.0),
@@ -67,6 +68,12 @@ def test_the_default_pays_for_metres_up_to_a_speed_and_takes_one_for_a_bad_end()
     assert total("metres", metres=-0.6, seconds=0.2) == pytest.approx(-3.0 / FAST)
     for flag in ("is_offtrack", "is_crashed", "is_stuck"):
         assert total("metres", **{flag: True}) == -1.0
+
+
+def test_the_calm_reward_gains_nothing_from_more_than_its_speed() -> None:
+    paid = [total("calm_metres", metres=speed * 0.1, seconds=0.1) for speed in (0.5 * CALM, CALM, 2.0 * CALM)]
+    assert paid == pytest.approx([0.5, 1.0, 1.0])
+    assert total("calm_metres", is_offtrack=True) == -1.0
 
 
 def test_of_two_drives_as_fast_the_calmer_one_is_better() -> None:
