@@ -54,6 +54,13 @@ class PoseExperiment(BaseExperiment):
         return {"speed": float(observation[4]), "time": -0.1}
 
 
+class MisspeltExperiment(PoseExperiment):
+    """Fails after a few steps."""
+
+    def compute_reward(self, observation, core):
+        return self.rewards if self.steps > 5 else 0.0
+
+
 class PedalAndWheelExperiment(FollowRoad):
     """The quickstart's task with two continuous actions: throttle or brake, and steering, each -1..1."""
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
-from ray.rllib.env.multi_agent_env_runner import MultiAgentEnvRunner
-from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 from ray.rllib.env.vector.sync_vector_multi_agent_env import SyncVectorMultiAgentEnv
 
 from rllib_integration.annotations import Record, Settings
@@ -120,20 +118,3 @@ class CarlaVectorMultiAgentEnv(SyncVectorMultiAgentEnv):
 def _begun(observations: Record, infos: dict[str, Record]) -> Outcome:
     """The outcome of the step in which an episode begins."""
     return observations, {}, {ALL: False}, {ALL: False}, infos
-
-
-class CarlaMultiAgentEnvRunner(MultiAgentEnvRunner):
-    """RLlib's env runner, with simulators that run in parallel."""
-
-    env: CarlaVectorMultiAgentEnv
-
-    def sample(self, **kwargs: object) -> list[MultiAgentEpisode]:
-        """Sample as RLlib does; the first world of an evaluation is told that it begins."""
-        if self.config.in_evaluation and (self.worker_index or 0) <= 1:
-            self.env.envs[0].unwrapped.world.begin_evaluation()
-        return super().sample(**kwargs)
-
-    def make_env(self) -> None:
-        """Make the vector environment."""
-        super().make_env()
-        self.env = CarlaVectorMultiAgentEnv(self.env.envs)

@@ -8,14 +8,13 @@ from typing import Any
 import torch
 from gymnasium import VectorizeMode
 from gymnasium.wrappers.vector import DictInfoToList
-from ray.actor import exit_actor
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
 from rllib_integration.annotations import Record
 from rllib_integration.training.env_creator import in_processes, numbers_dealt, worker_index
-from rllib_integration.training.runner_failures import tell_run
+from rllib_integration.training.runner_failures import ending_the_run
 from rllib_integration.training.short_connectors import ShortEnvToModule, ShortModuleToEnv, shorten
 from rllib_integration.vector_env import CarlaProcessVectorEnv, CarlaVectorEnv, ListedInfos
 
@@ -43,19 +42,12 @@ class CarlaEnvRunner(SingleAgentEnvRunner):
 
     @torch.no_grad()
     def sample(self, **kwargs: object) -> list[SingleAgentEpisode]:
-        """Sample as RLlib does; networks that keep what a gradient needs, such as DQN's, needn't while they do.
-
-        A mistake in the user's code ends the run, and not this process alone, which Ray would start again.
-        """
+        """Sample as RLlib does; networks that keep what a gradient needs, such as DQN's, needn't while they do."""
         vector = self.env.unwrapped
         if self.config.in_evaluation and isinstance(vector, CarlaVectorEnv) and (self.worker_index or 0) <= 1:
             vector.envs[0].begin_evaluation()
-        try:
+        with ending_the_run(self.worker_index):
             return super().sample(**kwargs)
-        except Exception as error:
-            if self.worker_index and tell_run(error):
-                exit_actor()
-            raise
 
     def make_env(self) -> None:
         """Make the vector environment."""
@@ -77,7 +69,7 @@ def step_together(config: AlgorithmConfig, env_runners: Record | None) -> None:
         env_runners: The user's section of that name; a `gym_env_vectorize_mode` in it stays.
     """
     if config.is_multi_agent:
-        from rllib_integration.multi_agent.rllib_env import CarlaMultiAgentEnvRunner
+        from rllib_integration.training.multi_agent_env_runner import CarlaMultiAgentEnvRunner
 
         config.env_runners(env_runner_cls=CarlaMultiAgentEnvRunner, gym_env_vectorize_mode="sync")
     elif config.env_runner_cls is None or config.env_runner_cls is SingleAgentEnvRunner:

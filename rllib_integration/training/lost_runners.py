@@ -12,6 +12,7 @@ from rllib_integration.user_code import last_place
 
 _ROLE = re.compile(r"^:actor_name:(\w*EnvRunner\w*)$", re.MULTILINE)
 _SIGNAL = re.compile(r"\*\*\* (SIG\w+) received")
+_FAILED = re.compile(r"^.*Worker exception caught during .*\nTraceback .*\n(?:[ ].*\n)+(\S.*)$", re.MULTILINE)
 _OUT_OF_MEMORY = re.compile(
     r"OOM kill reason: Memory usage (\d+)B exceeded threshold of (\d+)B.*?[( ]pid=(\d+)\b", re.DOTALL
 )
@@ -26,7 +27,7 @@ class LostRunner:
 
     Attributes:
         pid: its process id.
-        cause: a phrase, such as "it crashed (SIGSEGV)".
+        cause: a phrase, such as "it crashed (SIGSEGV)" or "it failed, ValueError: too small".
         log: file with its last words; None if it said nothing.
         place: where in the experiment's own code it was; empty if elsewhere.
     """
@@ -88,6 +89,9 @@ class LostRunners:
                     f"Ray ended it, because {int(used) / _GIGABYTE:.1f} GB of the machine's memory were in use, more "
                     f"than the {int(allowed) / _GIGABYTE:.1f} GB that RAY_memory_usage_threshold allows"
                 )
+        failure = _FAILED.search(words)
+        if failure:  # Ray may let such a process end by a signal
+            return f"it failed, {failure.group(1)}"
         crash = _SIGNAL.search(words)
         if crash:
             return f"it crashed ({crash.group(1)})"

@@ -6,7 +6,11 @@ mistake, and keeps the reason to itself.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import ray
+from ray.actor import exit_actor
 from ray.experimental import internal_kv
 
 from rllib_integration.errors import IntegrationError
@@ -15,6 +19,21 @@ from rllib_integration.sensors import SensorTimeoutError
 from rllib_integration.servers import ServerError
 
 _RECOVERABLE = (ServerError, SensorTimeoutError)  # with another simulator it may go better
+
+
+@contextmanager
+def ending_the_run(worker_index: int | None) -> Iterator[None]:
+    """Within it, a mistake in the user's code ends the run, and not this process alone, which Ray would start again.
+
+    Args:
+        worker_index: The env runner's; 0 or None is the one in the run's own process, where an exception ends the run.
+    """
+    try:
+        yield
+    except Exception as error:
+        if worker_index and tell_run(error):
+            exit_actor()
+        raise
 
 
 def tell_run(error: Exception) -> bool:

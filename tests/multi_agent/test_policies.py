@@ -182,6 +182,18 @@ def test_several_agents_train_and_drive_by_the_same_commands(warm_commands, tmp_
     assert [group["lives"] for group in agents.values()] == [6, *6 * [2]]
 
 
+def test_a_mistake_in_an_agents_experiment_ends_the_run_with_its_line(warm_commands, tmp_path):
+    file = tmp_path / "two.yaml"
+    file.write_text(CONFIG.replace("PoseExperiment", "MisspeltExperiment").replace("runners: 0", "runners: 1"))
+    words = ["train", str(file), "--name", "two", "--directory", str(tmp_path), "--tboff", "--stop-iterations", "2"]
+    done = warm_commands.run("-m", "rllib_integration", *words)
+    assert done.returncode == 1, done.stdout
+    said = done.stdout + done.stderr
+    assert "Error: AttributeError: 'MisspeltExperiment' object has no attribute 'rewards'" in said
+    assert "experiments.py, line " in said
+    assert "in compute_reward" in said
+
+
 def test_collisions_are_counted_by_the_kilometre_of_all_agents_together():
     lives = [
         {"agent": agent, "end": end, "metrics": {"distance": 500.0, "duration": 100.0, "collisions_vehicle": hits}}

@@ -56,6 +56,25 @@ def test_one_that_ray_ended_for_lack_of_memory_says_so(runner, tmp_path: Path) -
     assert "24.1 GB of the machine's memory were in use, more than the 24.0 GB" in str(lost)
 
 
+def test_one_that_failed_with_an_exception_says_which_and_not_how_ray_ended_it(runner, tmp_path: Path) -> None:
+    (tmp_path / f"worker-ab12-01000000-{runner.pid}.err").write_text(
+        "2026-11-23 14:32:15,621\tERROR actor_manager.py:201 -- Worker exception caught during `apply()`: \n"
+        "Traceback (most recent call last):\n"
+        '  File "env_runner.py", line 261, in _try_env_step\n'
+        "    results = self.env.step(actions)\n"
+        "ValueError: There are actions for [].\n"
+        "\n"
+        "The above exception was the direct cause of the following exception:\n"
+        "\n"
+        "RuntimeError\n"
+        "*** SIGABRT received at time=1 on cpu 1 ***\n"
+    )
+    end(runner)
+    (lost,) = LostRunners(tmp_path, tmp_path).new()
+    assert "was lost: it failed, ValueError: There are actions for []." in str(lost)
+    assert "SIGABRT" not in str(lost)
+
+
 def test_workers_of_another_kind_may_end(runner, tmp_path: Path) -> None:
     (tmp_path / f"worker-ab12-01000000-{runner.pid}.out").write_text(":job_id:01000000\n")
     end(runner)
