@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -22,7 +23,9 @@ ROOT = Path(__file__).resolve().parents[1]
 STARTED_IN = "TEST_STARTED_IN"  # environment variable that processes inherit
 
 TASKS = """
+import os
 import time
+from pathlib import Path
 
 from tests.experiments import PoseExperiment
 
@@ -40,6 +43,20 @@ class Driver(PoseExperiment):
         if self.steps == 3:
             print("inside", flush=True)
         return 1.0
+
+
+class EndlessStart(PoseExperiment):
+    def place_hero(self, core):
+        Path(os.environ["TEST_STARTED_IN"], "inside").touch()
+        while True:
+            time.sleep(0.01)
+
+
+class EndlessStep(PoseExperiment):
+    def compute_action(self, action):
+        Path(os.environ["TEST_STARTED_IN"], "inside").touch()
+        while True:
+            time.sleep(0.01)
 
 
 class Broken(PoseExperiment):
@@ -81,19 +98,39 @@ AGENTS_STEP = "environments.step({agent: 1 for agent in environments.agents})"
 IN_THREADS, IN_PROCESSES = VECTOR.format(mode="None"), VECTOR.format(mode='"async"')
 
 
-@contextmanager
-def program(folder: Path, task: str, make: str, step: str) -> Iterator[subprocess.Popen[str]]:
-    """The program, in a session of its own: a Ctrl-C reaches its whole process group, as in a terminal."""
-    (folder / "tasks.py").write_text(TASKS)
+TRAINING = """
+algorithm: PPO
+env_config: {{experiment: {{type: "tasks:{task}", town: Minitown, others: {{step_limit: 8}}}}}}
+env_runners: {{num_env_runners: 1}}
+training: {{train_batch_size_per_learner: 32, minibatch_size: 32, num_epochs: 1}}
+"""
+
+
+def program(folder: Path, task: str, make: str, step: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    """A program of one's own."""
     (folder / "drive.py").write_text(PROGRAM.format(task=task, make=make, step=step))
+    return started(folder, str(folder / "drive.py"))
+
+
+def training(folder: Path, task: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    """A training run with an env runner."""
+    (folder / "task.yaml").write_text(TRAINING.format(task=task))
+    words = ["train", str(folder / "task.yaml"), "--directory", str(folder / "runs"), "--tboff"]
+    return started(folder, "-m", "rllib_integration", *words)
+
+
+@contextmanager
+def started(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """What `python` runs with these words, in a session of its own: a Ctrl-C reaches its whole process group."""
+    (folder / "tasks.py").write_text(TASKS)
     with (folder / "errors").open("w") as errors:
         process = subprocess.Popen(
-            [sys.executable, str(folder / "drive.py")],
+            [sys.executable, *words],
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT), STARTED_IN: str(folder)},
+            env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", STARTED_IN: str(folder)},
         )
     with process:
         try:
@@ -136,6 +173,32 @@ def test_ctrl_c_ends_a_program_and_all_that_it_has_started(tmp_path: Path, task:
     assert "KeyboardInterrupt" in errors
     if task == "EndlessReset":
         assert f"{tmp_path / 'tasks.py'}" in errors
+
+
+def await_marker(folder: Path, process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + 2 * PATIENCE
+    while not (folder / "inside").exists():
+        assert process.poll() is None, (folder / "errors").read_text()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_ctrl_c_ends_a_training_whose_first_episode_never_begins(tmp_path: Path) -> None:
+    with training(tmp_path, "EndlessStart") as process:
+        await_marker(tmp_path, process)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(PATIENCE) == 130
+    assert await_ends(list(started_in(tmp_path)), PATIENCE) == []
+
+
+def test_a_second_ctrl_c_ends_a_training_whose_env_runner_never_returns(tmp_path: Path) -> None:
+    with training(tmp_path, "EndlessStep") as process:
+        await_marker(tmp_path, process)
+        os.killpg(process.pid, signal.SIGINT)
+        assert any("Ctrl-C again ends at once" in line for line in present(process.stdout))
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(PATIENCE) == 130
+    assert await_ends(list(started_in(tmp_path)), PATIENCE) == []
 
 
 @pytest.mark.parametrize(("make", "step"), [(IN_PROCESSES, ALL_STEP), (IN_THREADS, ALL_STEP), (AGENTS, AGENTS_STEP)])

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ from rllib_integration.training.options import TrainingOptions
 from rllib_integration.training.progress import Figure, Meter, mean_return, progress_line, steps_sampled
 from rllib_integration.training.ray_session import log_folder_elsewhere, native_output_in, ray_session
 from rllib_integration.training.run_storage import RunStorage, StorageError
-from rllib_integration.training.sampling_watch import SamplingWatch, tell_losses, why_no_steps
+from rllib_integration.training.sampling_watch import SamplingWatch, end_env_runners, tell_losses, why_no_steps
 from rllib_integration.training.stop_rules import StopRules
 from rllib_integration.training.tensorboard import TensorBoard, TensorBoardError, launch_tensorboard
 from rllib_integration.user_code import remove_stale_calls
@@ -129,6 +130,9 @@ class TrainingRun:
                 if checkpoint is not None:
                     self._restore(algorithm, checkpoint)
                 return self._iterate(algorithm, interruption, lost)
+            except KeyboardInterrupt:
+                end_env_runners(algorithm)
+                raise
             finally:
                 interruption.patient = False
                 self._end_state_log(algorithm)
@@ -136,7 +140,7 @@ class TrainingRun:
 
     def _start(self, stack: contextlib.ExitStack, interruption: Interruption) -> tuple[Any, LostRunners | None]:
         """Bring up Ray, for as long as `stack` is open; returns the algorithm, and what tells of lost env runners."""
-        trial = stack.enter_context(ThreadPoolExecutor(1)).submit(self._try_environment)
+        trial = stack.enter_context(_beside(self._try_environment))
         machine = stack.enter_context(ray_session(self.options.auto))
         interruption.take_signals()
         self._fit(machine)
@@ -366,6 +370,19 @@ class TrainingRun:
     def _evaluated(self, algorithm: Algorithm) -> bool:
         """Whether the iteration that has just ended was followed by an evaluation."""
         return self._evaluates() and algorithm.iteration % self.document["evaluation"]["evaluation_interval"] == 0
+
+
+@contextlib.contextmanager
+def _beside(work: Callable[[], None]) -> Iterator[Future[None]]:
+    """Do work in a thread. The end of the block awaits it, but not after Ctrl-C, as it may be in an endless loop."""
+    pool, is_awaited = ThreadPoolExecutor(1), True
+    try:
+        yield pool.submit(work)
+    except KeyboardInterrupt:
+        is_awaited = False
+        raise
+    finally:
+        pool.shutdown(wait=is_awaited)
 
 
 def as_written(document: Settings) -> Record:

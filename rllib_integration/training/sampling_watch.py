@@ -142,11 +142,12 @@ def why_no_restart(algorithm: Algorithm) -> str:
 
 
 def end_env_runners(algorithm: Algorithm) -> None:
-    """End the processes of env runners that do nothing: RLlib would wait for them before it stops."""
+    """End the env runners' processes, whatever they do: RLlib would wait for them before it stops."""
     import ray
 
-    for runner in algorithm.env_runner_group._worker_manager.actors().values():
-        ray.kill(runner)
+    for group in (algorithm.env_runner_group, algorithm.eval_env_runner_group):
+        for runner in group._worker_manager.actors().values() if group is not None else ():
+            ray.kill(runner)
 
 
 def tell_losses(lost: LostRunners | None) -> None:
