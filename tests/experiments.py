@@ -54,11 +54,11 @@ class PoseExperiment(BaseExperiment):
         return {"speed": float(observation[4]), "time": -0.1}
 
 
-class MisspeltExperiment(PoseExperiment):
-    """Fails after a few steps."""
+class FailingExperiment(PoseExperiment):
+    """Fails in its sixth step."""
 
     def compute_reward(self, observation, core):
-        return self.rewards if self.steps > 5 else 0.0
+        return 1.0 / (6 - self.steps)
 
 
 class PedalAndWheelExperiment(FollowRoad):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from rllib_integration.tuning.space import Space, to_tune, with_values
 from rllib_integration.tuning.trial import NO_SCORE, SCORE, Trial
 
 TABLE_FILE, PICTURE_FILE, BEST_FILE = "trials.csv", "search.png", "best.yaml"
+_LABEL_WIDTH = 16  # characters in a line below a panel
 
 
 @dataclass(frozen=True)
@@ -245,9 +247,14 @@ def draw_search(rows: Sequence[Settings], results: Sequence[tune.Result], file: 
         shown = [row for row in rows if row["score"] > NO_SCORE and path in row["values"]]
         values = [row["values"][path] for row in shown]
         if not all(isinstance(value, (int, float)) for value in values):
-            values = [str(value) for value in values]
+            values = [textwrap.fill(str(value), _LABEL_WIDTH) for value in values]
+            axis.tick_params(axis="x", labelsize="x-small")
+            axis.margins(x=0.2)
+        else:
+            axis.locator_params(axis="x", nbins=4)
         axis.plot(values, [row["score"] for row in shown], "o", markersize=4.0)
         if all(isinstance(value, float) and value > 0.0 for value in values) and max(values) > 20.0 * min(values):
             axis.set_xscale("log")
-        axis.set(xlabel=path, ylabel="mean return at the end")
+        axis.set(xlabel=path)
+    axes[1].set(ylabel="mean return at the end")
     figure.savefig(file, dpi=100)

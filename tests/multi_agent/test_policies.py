@@ -184,12 +184,12 @@ def test_several_agents_train_and_drive_by_the_same_commands(warm_commands, tmp_
 
 def test_a_mistake_in_an_agents_experiment_ends_the_run_with_its_line(warm_commands, tmp_path):
     file = tmp_path / "two.yaml"
-    file.write_text(CONFIG.replace("PoseExperiment", "MisspeltExperiment").replace("runners: 0", "runners: 1"))
+    file.write_text(CONFIG.replace("PoseExperiment", "FailingExperiment").replace("runners: 0", "runners: 1"))
     words = ["train", str(file), "--name", "two", "--directory", str(tmp_path), "--tboff", "--stop-iterations", "2"]
     done = warm_commands.run("-m", "rllib_integration", *words)
     assert done.returncode == 1, done.stdout
     said = done.stdout + done.stderr
-    assert "Error: AttributeError: 'MisspeltExperiment' object has no attribute 'rewards'" in said
+    assert "Error: ZeroDivisionError: float division by zero" in said
     assert "experiments.py, line " in said
     assert "in compute_reward" in said
 
