@@ -204,8 +204,9 @@ def test_props_are_put_wherever_they_are_asked_for(fresh_world, spawn, spawn_poi
         fresh_world.tick()
         assert prop.get_location().distance(spawn_points[1].location) < 1.0
     low = carla.Transform(carla.Location(spawn_points[0].location.x, spawn_points[0].location.y, 0.0))
-    assert spawn("static.prop.mesh", low, mesh_path="/Game/Carla/Static/Static/SM_Bench.SM_Bench").is_alive
-    fresh_world.tick()
+    bench = spawn("static.prop.mesh", low, mesh_path="/Game/Carla/Static/Static/SM_Bench.SM_Bench")
+    fresh_world.tick()  # before, the client does not know whether it is alive, and says either
+    assert bench.is_alive
     assert car.get_velocity().length() < 20.0
 
 
