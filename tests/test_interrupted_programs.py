@@ -210,5 +210,6 @@ def test_an_exception_of_an_experiment_is_shown_with_its_line_and_leaves_nothing
         assert process.returncode == 1
     assert await_ends(list(started_in(tmp_path)), PATIENCE) == []
     errors = (tmp_path / "errors").read_text()
-    assert f'{tmp_path / "tasks.py"}", line 2' in errors
+    line = TASKS.splitlines().index("        return self.speeed") + 1
+    assert f'{tmp_path / "tasks.py"}", line {line},' in errors
     assert "AttributeError: 'Broken' object has no attribute 'speeed'" in errors

@@ -32,6 +32,7 @@ def algorithm_with(**runners: Any) -> Any:
             num_healthy_remote_workers=lambda: runners.get("healthy", 1),
             _worker_manager=SimpleNamespace(actors=lambda: {1: runner}),
         ),
+        eval_env_runner_group=None,
     )
 
 
