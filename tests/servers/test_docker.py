@@ -63,6 +63,10 @@ class Docker:
         """Everything that runs in containers."""
         return psutil.Process(self._daemon.pid).children(recursive=True)
 
+    def left(self) -> list[psutil.Process]:
+        """Those that do not end, although their containers have been removed."""
+        return await_ends(self.processes(), PATIENCE)
+
 
 @pytest.fixture
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Docker]:
@@ -84,7 +88,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Docker]:
     assert present(daemon.stdout).readline() == "ready\n"
     docker = Docker(tmp_path, daemon)
     yield docker
-    leftover = docker.processes()
+    leftover = docker.left()
     for process in leftover:
         process.kill()
     daemon.kill()
@@ -107,7 +111,7 @@ def test_a_container_answers_on_a_loopback_port_and_is_removed_by_name(
     assert "-RenderOffScreen" in run
     assert server.memory() > 1e6
     server.stop()
-    assert docker.processes() == []
+    assert docker.left() == []
     name = run[run.index("--name") + 1]
     assert docker.calls("rm") == [["rm", "--force", name]]
 

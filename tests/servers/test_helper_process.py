@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 
 import psutil
 import pytest
 
 from rllib_integration.processes.helper_process import HelperError, HelperProcess, HelperSilentError, Owner
+from rllib_integration.servers.cleanup import await_ends
 from tests.patience import PATIENCE
 
 
@@ -73,7 +73,4 @@ def test_a_helper_ends_when_its_owner_is_killed() -> None:
         assert owner.stdout is not None
         helper = psutil.Process(int(owner.stdout.readline()))
         owner.kill()
-    deadline = time.monotonic() + PATIENCE
-    while helper.is_running() and helper.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not helper.is_running() or helper.status() == psutil.STATUS_ZOMBIE
+    assert await_ends([helper], PATIENCE) == []
