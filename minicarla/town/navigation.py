@@ -39,7 +39,10 @@ JOIN_REACH = 9.0
 """[m] Ends of sidewalks this close, without a road between them, are joined."""
 
 WIDEST_CROSSING = 45.0
-ARM_SETBACK = 3.0
+ARM_BEYOND = 1.5
+"""[m] Middle of a crossing beyond the end of its road: vehicles that stop before the junction stand clear of it. Who
+touches a standing vehicle can't walk on, in CARLA's navigation."""
+
 ROAD_CROSSING_SPACING, WIDEST_ROAD_CROSSING = 40.0, 25.0
 """[m] Ways over a road away from junctions and crosswalks."""
 _GRID = 10.0
@@ -194,16 +197,16 @@ def _crosswalk_ends(polygon: Array) -> tuple[Array, Array, float]:
 
 
 def _arm_crossings(network: RoadNetwork, lanes: LaneTable, crosswalks: list[Array]) -> list[tuple[Array, Array, float]]:
-    """Crossings just before junctions, on roads with sidewalks on both sides and no crosswalk nearby."""
+    """Crossings where roads with sidewalks on both sides meet junctions, if no crosswalk is nearby."""
     painted = np.array([polygon.mean(axis=0) for polygon in crosswalks]).reshape(-1, 3)
     crossings = []
     for (road_index, section), rows in _between_sidewalks(lanes).items():
         road = network.roads[road_index]
-        for link, s in ((road.predecessor, ARM_SETBACK), (road.successor, road.length - ARM_SETBACK)):
-            last = section == len(road.sections) - 1
-            if link is None or link.kind != "junction" or not (last if s > 0.5 * road.length else section == 0):
+        begins, is_last = section == 0, section == len(road.sections) - 1
+        for link, is_there, s in ((road.predecessor, begins, 0.0), (road.successor, is_last, road.length)):
+            if link is None or link.kind != "junction" or not is_there:
                 continue
-            ends = [_at(lanes, row, s) for row in rows]
+            ends = [_beyond(lanes, row, s, ARM_BEYOND) for row in rows]
             middle = 0.5 * (ends[0] + ends[1])
             if len(painted) == 0 or np.linalg.norm(painted - middle, axis=1).min() > 15.0:
                 crossings.append((ends[0], ends[1], CROSSING_WIDTH))
@@ -234,6 +237,12 @@ def _road_crossings(lanes: LaneTable) -> list[tuple[Array, Array]]:
 def _at(lanes: LaneTable, row: int, s: float) -> Array:
     stations = lanes.stations(row)
     return np.array([np.interp(s, lanes.s[stations], lanes.inner[stations][:, k]) for k in range(3)])
+
+
+def _beyond(lanes: LaneTable, row: int, s: float, distance: float) -> Array:
+    """The point at a distance [m] behind an end of a lane, straight on."""
+    end, before = _at(lanes, row, s), _at(lanes, row, s - 1.0 if s > 0.0 else 1.0)
+    return end + (end - before) * (distance / max(float(np.hypot(*(end - before)[:2])), 0.1))
 
 
 class _Mesh:

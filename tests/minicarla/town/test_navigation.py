@@ -12,6 +12,7 @@ from minicarla.labels import ROADS
 from minicarla.physics.ground import ground_at
 from minicarla.town import Town, detour
 from minicarla.town.detour import CROSSWALK_AREA, ROAD_AREA, SIDEWALK_AREA, encode
+from minicarla.town.town import STOP_ZONE_BEYOND
 from minicarla.town.walk_mesh import build_walk_mesh
 
 TOWNS = ["Minitown", "Town02", "Town05"]
@@ -144,6 +145,21 @@ def test_crossings_before_traffic_lights_know_them(minitown: Town) -> None:
     assert known <= set(range(lights))
     assert len(known) > 0.8 * lights  # not every arm has a crossing
     assert (mesh.light[mesh.area == SIDEWALK_AREA] == -1).all()
+
+
+def test_vehicles_stop_before_the_crossings(town_named: Callable[[str], Town]) -> None:
+    town = town_named("Town02")  # whose OpenDRIVE text has no crosswalk
+    vertices, polygons, _, areas = decode(town.navigation_mesh()[1])
+    crossings = [vertices[polygon, :2] for polygon, area in zip(polygons, areas) if area == CROSSWALK_AREA]
+    lights = [zone for zone in town.signal_zones if town.signals[zone["signal"]].is_traffic_light]
+    assert len(lights) >= 24
+    for zone in lights:
+        ahead = np.array([np.cos(zone["yaw"]), np.sin(zone["yaw"])])
+        line = np.array([zone["x"], zone["y"]]) + (zone["extent_x"] - STOP_ZONE_BEYOND) * ahead
+        offsets = [corners - line for corners in crossings]
+        on_lane = [corners for corners in offsets if np.ptp(np.sign(corners @ [-ahead[1], ahead[0]])) == 2.0]
+        nearest = min((corners @ ahead for corners in on_lane), key=lambda along: abs(along.mean()))
+        assert -0.01 < nearest.min() < nearest.max() < 5.0
 
 
 def test_nothing_is_a_mesh_without_polygons() -> None:
