@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rllib_integration.annotations import Action, Observation, Record, Settings
 from rllib_integration.driving.inference import DrivenEpisode
 from rllib_integration.driving.policies import load_policy
+from rllib_integration.driving.policy_files import DESCRIPTION_FILE
 from rllib_integration.driving.trials import Rollout, Task, run_tasks
 from rllib_integration.multi_agent.settings import name_of_life
 
@@ -177,7 +178,7 @@ def load_agents(path: Path, names: Sequence[str], device: str | None = "cpu") ->
     """The policies of a checkpoint, by name.
 
     Args:
-        path: A checkpoint of several agents, or one of a single hero, whose policy drives all of them.
+        path: A checkpoint of several agents, or one that holds a single policy, which drives all of them.
         names: Of the policies.
         device: For torch, where RLlib's own network is not needed.
 
@@ -190,7 +191,7 @@ def load_agents(path: Path, names: Sequence[str], device: str | None = "cpu") ->
 
     torch.set_num_threads(1)  # one picture at a time: more threads only wait for each other
     known = policies_of(path) if path.is_dir() else []
-    if not known or known == ["default_policy"]:
+    if not known or known == ["default_policy"] or (path / DESCRIPTION_FILE).is_file():
         single = load_policy(path, device)
         return dict.fromkeys(names, single)
     return {name: AgentPolicy(path, name) for name in names}

@@ -1,8 +1,8 @@
 """Trained networks without Ray: torch alone builds them from a checkpoint's description and weights.
 
 Checkpoints of DQN, and those of PPO, A2C and ACKTR with one chain of layers, hold `network.json`, written layer by
-layer from the trained network itself, and `weights.pth`. The network is rebuilt from the two, so that it can't drift
-from what was trained.
+layer from the trained network itself, and `weights.pth`. So do those of several agents that share one such policy. The
+network is rebuilt from the two, so that it can't drift from what was trained.
 """
 
 from __future__ import annotations
@@ -254,15 +254,16 @@ def describe_policy(module: Any) -> Record | None:
     Returns:
         None where they are no chain of layers from a Box to a Discrete or a bounded Box.
     """
-    encoder = getattr(getattr(module, "encoder", None), "actor_encoder", None)
+    encoder = _actor_encoder(module)
     observations, actions = module.observation_space, module.action_space
     is_box = isinstance(actions, spaces.Box) and actions.is_bounded() and len(actions.shape) == 1
     if encoder is None or not isinstance(observations, spaces.Box) or module.is_stateful():
         return None
     if not (is_box or isinstance(actions, spaces.Discrete)):
         return None
+    parts = (module.get_submodule(encoder), module.pi)
     try:
-        layers = [[_describe_layer(layer) for layer in _layers(part)] for part in (encoder, module.pi)]
+        layers = [[_describe_layer(layer) for layer in _layers(part)] for part in parts]
     except InferenceModelError:
         return None
     return {
@@ -280,7 +281,17 @@ def extract_policy_weights(module: torch.nn.Module, state: Record) -> dict[str, 
         module: As for `describe_policy`; only its structure is read.
         state: Its state dictionary, of tensors or arrays, by RLlib's names.
     """
-    return _weights(module, state, {"encoder.actor_encoder": "encoder", "pi": "policy"})
+    encoder = _actor_encoder(module)
+    assert encoder is not None
+    return _weights(module, state, {encoder: "encoder", "pi": "policy"})
+
+
+def _actor_encoder(module: torch.nn.Module) -> str | None:
+    """Name of the part whose features the actions are chosen by: the actor's own, or the one shared with the values."""
+    for name in ("actor_encoder", "encoder"):
+        if isinstance(getattr(getattr(module, "encoder", None), name, None), nn.Module):
+            return f"encoder.{name}"
+    return None
 
 
 def _weights(module: torch.nn.Module, state: Record, parts: dict[str, str]) -> dict[str, torch.Tensor]:

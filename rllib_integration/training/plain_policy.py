@@ -25,21 +25,22 @@ def save_with_policy(algorithm: Algorithm, folder: str) -> None:
     algorithm.save(folder)
     config = algorithm.config
     # A network or connector of the user's may do more than its layers tell.
-    if config.is_multi_agent or config._env_to_module_connector or config._module_to_env_connector:
+    if len(config.policies) > 1 or config._env_to_module_connector or config._module_to_env_connector:
         return
-    module = algorithm.get_module(DEFAULT_MODULE_ID)
+    (name,) = config.policies  # of a single hero, or shared by all agents
+    module = algorithm.get_module(name)
     if type(module) is not PicturePPOModule or not config.normalize_actions:
         return
     description = describe_policy(module)
     if description is None:
         return
-    weights = extract_policy_weights(module, learnt_weights(algorithm))
+    weights = extract_policy_weights(module, learnt_weights(algorithm, name))
     Path(folder, DESCRIPTION_FILE).write_text(json.dumps(description, indent=1), encoding="utf-8")
     torch.save(weights, Path(folder, WEIGHTS_FILE))
 
 
-def learnt_weights(algorithm: Algorithm) -> Record:
-    """The weights that the learner has, of the only network."""
+def learnt_weights(algorithm: Algorithm, name: str = DEFAULT_MODULE_ID) -> Record:
+    """The weights that the learner has, of the network of a policy."""
     part = f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}"
     state = algorithm.learner_group.get_state(components=part, inference_only=True)
-    return state[COMPONENT_LEARNER][COMPONENT_RL_MODULE][DEFAULT_MODULE_ID]
+    return state[COMPONENT_LEARNER][COMPONENT_RL_MODULE][name]

@@ -13,7 +13,10 @@ import yaml
 from ray.rllib.env.multi_agent_episode import MultiAgentEpisode
 
 from rllib_integration.config.merging import ConfigError
+from rllib_integration.driving.agents import load_agents
 from rllib_integration.driving.evaluation import agents_summary, agents_table, by_agent
+from rllib_integration.driving.rllib_policy import AgentPolicy
+from rllib_integration.driving.torch_policy import GreedyPolicy
 from rllib_integration.multi_agent.rllib_env import ALL, flags_of
 from rllib_integration.multi_agent.shared_world import Step
 from rllib_integration.telemetry.replay import REPLAYS_FOLDER, read_about
@@ -180,6 +183,25 @@ def test_several_agents_train_and_drive_by_the_same_commands(warm_commands, tmp_
     assert sorted(recorded) == sorted(f"{label}, {agent}" for label in labels for agent in ("car", "rival", "bike"))
     agents = json.loads(result.with_suffix(".json").read_text())["agents"]
     assert [group["lives"] for group in agents.values()] == [6, *6 * [2]]
+
+
+@pytest.mark.parametrize("shares_layers", [True, False])
+def test_torch_alone_chooses_the_same_for_agents_that_share_a_policy(shares_layers, warm_commands, tmp_path):
+    settings = yaml.safe_load(CONFIG)
+    del settings["policies"], settings["policy_mapping"]
+    file = tmp_path / "two.yaml"
+    file.write_text(yaml.safe_dump(settings | {"model": {"vf_share_layers": shares_layers}}))
+    words = ["train", str(file), "--name", "two", "--directory", str(tmp_path), "--tboff", "--stop-iterations", "1"]
+    done = warm_commands.run("-m", "rllib_integration", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    checkpoint = tmp_path / "two" / "checkpoint_000001"
+    with_rllib, with_torch = AgentPolicy(checkpoint, "shared"), GreedyPolicy(checkpoint, "cpu")
+    observations = np.random.default_rng(0).uniform(-100.0, 100.0, (50, 5)).astype(np.float32)
+    chosen = [with_rllib.act(observation)[0] for observation in observations]
+    assert chosen == [with_torch.act(observation)[0] for observation in observations]
+    assert len(set(map(int, chosen))) > 1
+    agents = load_agents(checkpoint, ["shared", "cars"])
+    assert {type(policy) for policy in agents.values()} == {GreedyPolicy}
 
 
 def test_a_mistake_in_an_agents_experiment_ends_the_run_with_its_line(warm_commands, tmp_path):
