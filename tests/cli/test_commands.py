@@ -38,7 +38,7 @@ def test_the_shipped_configurations_are_found_by_name_and_can_be_read() -> None:
         assert find_configuration(name) == find_configuration(file.stem) == file
         assert name_of(file) == name
         assert load_config(file)["env_config"]["experiment"].get("type", "").partition(".")[0] in ("", *EXAMPLES)
-    assert set(shipped_policies()) == {"drive", "ppo_camera_config", "ppo_vlidar_config", "traffic"}
+    assert set(shipped_policies()) == {"drive", "ppo_agents", "ppo_camera_config", "ppo_vlidar_config", "traffic"}
     assert policy_path("drive") == shipped_policies()["drive"]
 
 
