@@ -7,6 +7,7 @@ and n-step returns are summed up when an episode's steps arrive.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -14,6 +15,11 @@ import torch
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
 from rllib_integration.config.merging import ConfigError
+from rllib_integration.processes.memory import available_memory
+
+logger = logging.getLogger(__name__)
+
+_MOST_OF_MEMORY = 0.8  # of what is free when the first steps arrive, which simulators and env runners have theirs of
 
 
 class RingReplayBuffer:
@@ -23,7 +29,7 @@ class RingReplayBuffer:
     never wraps around the ring's end, so that row + n is always the observation n steps later.
 
     Args:
-        capacity: Number of rows, that is, of observations kept.
+        capacity: Number of rows, that is, of observations kept; fewer where the device has no memory for so many.
         device: Where the ring lies, such as "cuda:0". Its pictures take capacity x their bytes of it.
     """
 
@@ -109,6 +115,7 @@ class RingReplayBuffer:
     def _allocate(self, observations: np.ndarray, actions: np.ndarray) -> None:
         if self._observations is not None:
             return
+        self._fit(observations)
 
         def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
             return torch.zeros((self.capacity, *shape), dtype=dtype, device=self.device)
@@ -118,6 +125,19 @@ class RingReplayBuffer:
         self._rewards, self._terminated = zeros(), zeros()
         self._steps = zeros(dtype=torch.int64)
         self._valid = zeros(dtype=torch.bool)
+
+    def _fit(self, observations: np.ndarray) -> None:
+        """Lower the capacity to what the device has memory for, but not below these observations (T + 1, ...)."""
+        is_cuda = self.device.type == "cuda"
+        free = torch.cuda.mem_get_info(self.device)[0] if is_cuda else available_memory()
+        fits = max(int(_MOST_OF_MEMORY * free) // observations[0].nbytes, len(observations))
+        if fits < self.capacity:
+            logger.warning(
+                "training.replay_buffer_config.capacity: %d instead of %d, because %.1f GB of %s are free and an "
+                "observation takes %d bytes.",
+                *(fits, self.capacity, free / 1e9, "the GPU's memory" if is_cuda else "memory", observations[0].nbytes),
+            )
+            self.capacity = fits
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, non_blocking=True)

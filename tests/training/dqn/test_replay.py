@@ -10,6 +10,7 @@ import pytest
 import torch
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
+from rllib_integration.training.dqn import replay
 from rllib_integration.training.dqn.replay import RingReplayBuffer, n_step_returns
 
 SHAPE = (4, 4, 2)
@@ -96,6 +97,20 @@ def test_the_content_survives_a_checkpoint() -> None:
         assert all(torch.equal(sample[name], theirs[action][name]) for name in sample)
     restored.add([chunk(100, 3)], n_step=2, gamma=GAMMA)
     assert {100, 101, 102} <= set(by_action(restored))
+
+
+def test_a_ring_is_no_larger_than_memory(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(replay, "available_memory", lambda: 800)  # 0.8 of it are 20 observations of 32 bytes
+    buffer = RingReplayBuffer(50)
+    buffer.add([chunk(0, 15), chunk(20, 15)], n_step=1, gamma=GAMMA)
+    assert set(by_action(buffer)) == set(range(20, 35))
+    assert "capacity: 20 instead of 50, because 0.0 GB of memory are free" in caplog.text
+    small = RingReplayBuffer(50)
+    small.add([chunk(0, 30)], n_step=1, gamma=GAMMA)  # what is to be kept at once needs its rows
+    assert small.capacity == 31
+    plenty = RingReplayBuffer(20)
+    plenty.add([chunk(0, 15)], n_step=1, gamma=GAMMA)
+    assert plenty.capacity == 20
 
 
 def test_content_that_does_not_fit_is_refused(tmp_path: Path) -> None:
