@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 
@@ -46,11 +47,7 @@ def test_idle_work_waits_for_clients_to_leave_and_survives_its_own_faults(server
             assert not second.wait(1.0)
         assert second.wait(_TIMEOUT)
     finally:
-        with socket.create_connection(("127.0.0.1", server.port)) as client:
-            server.loop.stop()
-            client.sendall(msgpack.packb([0, 2, "version", [[False]]]))
-            thread.join(_TIMEOUT)
-    assert not thread.is_alive()
+        end(server, thread)
 
 
 @pytest.mark.parametrize("synchronous", [False, True])
@@ -65,10 +62,7 @@ def test_idle_work_is_done_between_the_calls_of_a_client_with_a_camera(server, s
         client.sendall(msgpack.packb([0, 1, "version", [[False]]]))
         assert client.recv(4096)
         assert done.wait(_TIMEOUT)
-        server.loop.stop()
-        client.sendall(msgpack.packb([0, 2, "version", [[False]]]))
-        thread.join(_TIMEOUT)
-    assert not thread.is_alive()
+        end(server, thread)
 
 
 def test_a_camera_is_silent_until_it_is_ready_where_no_tick_waits_for_it(server):
@@ -82,6 +76,14 @@ def test_a_camera_is_silent_until_it_is_ready_where_no_tick_waits_for_it(server)
     server.simulation.apply_settings(EpisodeSettings(synchronous_mode=True, fixed_delta_seconds=0.05))
     server.ticking.tick(0.05)
     assert sent == [sensor.stream_id]
+
+
+def end(server, thread):
+    server.loop.stop()
+    with contextlib.suppress(ConnectionError):  # it may have stopped already
+        socket.create_connection(("127.0.0.1", server.port)).close()  # wakes it, if it sleeps
+    thread.join(_TIMEOUT)
+    assert not thread.is_alive()
 
 
 def spawn_sensor(server, type_id):
