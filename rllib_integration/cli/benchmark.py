@@ -12,10 +12,10 @@ from rllib_integration.annotations import Record
 from rllib_integration.cli.configurations import find_configuration, policy_path, shipped_policies
 from rllib_integration.cli.flags import add_output, add_overrides, names, positive_int
 from rllib_integration.cli.view import add_record_flag, add_view_flag, replays_of, viewer_of
+from rllib_integration.cli.workers import add_workers, count_workers
 from rllib_integration.config.merging import ConfigError, apply_override
 from rllib_integration.config_file import load_config, resolve_env_config
 from rllib_integration.failures import exit_status_of
-from rllib_integration.processes.cpus import available_cpus
 from rllib_integration.processes.guard import run_guarded
 
 SUMMARY = "drive a policy through a benchmark suite: CoRL2017, NoCrash or long routes"
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--routes", type=positive_int, metavar="N", help="the first N routes of each (default: all)")
     parser.add_argument("--weathers", type=names, default=(), metavar="A,B", help="such as ClearNoon (default: all)")
     parser.add_argument("--seeds", type=positive_int, default=1, metavar="N", help="drive each N times (default: 1)")
-    parser.add_argument("--workers", type=positive_int, metavar="N", help="processes (default: one for each processor)")
+    add_workers(parser)
     add_output(parser, "FOLDER", "default: benchmarks/SUITE-POLICY")
     add_view_flag(parser)
     add_record_flag(parser)
@@ -89,7 +89,7 @@ def _benchmark(arguments: argparse.Namespace) -> int:
     left = [replace(drive, replays=replays) for drive in left[: arguments.record_episodes]] + left[
         arguments.record_episodes :
     ]
-    workers = min(arguments.workers or available_cpus(), max(len(left), 1))
+    workers = count_workers(arguments.workers, len(left), config["carla"])
     known = f", {len(drives) - len(left)} are known already" if len(left) < len(drives) else ""
     print(f"{len(drives)} episodes of {suite} by {agent.name}{known}; {workers} workers", flush=True)
     for number, record in enumerate(drive_all(config, agent, left, workers) if left else (), 1):

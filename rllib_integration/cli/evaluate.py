@@ -14,6 +14,7 @@ from rllib_integration.annotations import Record, Settings
 from rllib_integration.cli.configurations import find_configuration, policy_path
 from rllib_integration.cli.flags import add_configuration, add_output, names, positive_int, require
 from rllib_integration.cli.view import add_record_flag, add_view_flag, replays_of, viewer_of
+from rllib_integration.cli.workers import add_workers, count_workers
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.config_file import load_config
 from rllib_integration.driving.evaluation import (
@@ -27,7 +28,6 @@ from rllib_integration.driving.evaluation import (
 from rllib_integration.driving.policies import DrivingPolicy, find_policy, load_policy
 from rllib_integration.driving.trials import Task, drive_settings, drive_tasks
 from rllib_integration.failures import exit_status_of
-from rllib_integration.processes.cpus import available_cpus
 from rllib_integration.processes.guard import run_guarded
 from rllib_integration.processes.ray_setup import prepare_for_ray
 from rllib_integration.servers import EMBEDDED_CHOSEN, ServerSettings
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--episodes", type=positive_int, default=50, metavar="N", help="in each town (default: 50)")
     parser.add_argument("--towns", type=names, default=(), metavar="A,B", help="instead of the configuration's")
-    parser.add_argument("--workers", type=positive_int, metavar="N", help="processes (default: one for each processor)")
+    add_workers(parser)
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="of the first start in each town")
     add_output(parser, "NAME", "write NAME.json and NAME.png")
     add_view_flag(parser)
@@ -87,7 +87,7 @@ def _test(arguments: argparse.Namespace, experiment: str | None) -> int:
     policies = _name_policies(_checkpoints(given) if arguments.all_checkpoints else given)
     seeds = range(arguments.seed, arguments.seed + arguments.episodes)
     tasks = [Task(policy, town, seed) for policy in policies for town in towns for seed in seeds]
-    workers = min(arguments.workers or available_cpus(), len(tasks))
+    workers = count_workers(arguments.workers, len(tasks), env_config.get("carla") or {})
     env_config = settle_server(env_config)
     print(f"{len(tasks)} episodes on {workers} workers", flush=True)
     gamma = float((document.get("training") or {}).get("gamma") or 0.99)

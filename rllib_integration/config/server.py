@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Annotated, get_type_hints
 from rllib_integration.annotations import Settings
 from rllib_integration.config.merging import ConfigError, Rule, merge, one_of, positive
 
+_ADDRESS = re.compile(r"[^:/\s]+:[1-9]\d{0,4}")
 KINDS = ("auto", "embedded", "packaged", "docker", "external")
 
 
@@ -35,6 +37,14 @@ Host = Annotated[
     ),
 ]
 Port = Annotated[int, Rule(int, accepts=lambda port: 0 < port < 65536, expected="a port, 1 to 65535")]
+Addresses = Annotated[
+    tuple[str, ...],
+    Rule(
+        list,
+        accepts=lambda names: all(isinstance(name, str) and _ADDRESS.fullmatch(name) for name in names),
+        expected="a list of hosts with their RPC ports, such as [carla-1:2000, carla-2:2000]",
+    ),
+]
 Gpu = Annotated[
     int | str | None,
     Rule(
@@ -89,6 +99,8 @@ class ServerSettings:
         kind: `auto` (packaged if `CARLA_ROOT` is set, else embedded), `embedded`, `packaged`, `docker`, `external`.
         host: external: where the server runs; the others listen on loopback.
         port: external: its RPC port.
+        addresses: external: instead of these two, servers such as `carla-1:2000`. Each environment takes one that no
+            other on its machine has. A name that stands for several machines is that many servers.
         carla_root: packaged: the CARLA installation; None takes the variable `CARLA_ROOT`.
         image: docker: the image; None means `carlasim/carla` of the installed client's release.
         gpu: index of the GPU that renders, `auto` for the least loaded of several, None to leave it to CARLA.
@@ -116,6 +128,7 @@ class ServerSettings:
     kind: Kind = "auto"
     host: Host = "127.0.0.1"
     port: Port = 2000
+    addresses: Addresses = ()
     carla_root: Installation = None
     image: Image = None
     gpu: Gpu = "auto"
@@ -157,14 +170,20 @@ class ServerSettings:
                 "with the key 'kind'."
             )
         section = dict(section)
-        if "port" in section:
+        if "port" in section or "addresses" in section:
             section.setdefault("kind", "external")
+        if section.get("addresses") and ("port" in section or "host" in section):
+            raise ServerSettingsError(
+                "env_config.carla.server has addresses as well as host or port. Name the one server by host and port, "
+                "or all of them in addresses."
+            )
         if section.get("kind") == "external" and "host" in core_config:
             section.setdefault("host", core_config["host"])
         try:
             values = merge(_DEFAULTS, section, "env_config.carla.server", rules=_RULES)
         except ConfigError as error:
             raise ServerSettingsError(str(error)) from None
+        values["addresses"] = tuple(values["addresses"])
         values["extra_arguments"] = tuple(str(word) for word in values["extra_arguments"])
         if values["log_folder"] is not None:
             values["log_folder"] = Path(values["log_folder"]).expanduser()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rllib_integration.annotations import Settings
 from rllib_integration.config.server import ServerSettings
+from rllib_integration.servers.addresses import count_servers
 from rllib_integration.servers.bounded_calls import BoundedCalls
 from rllib_integration.servers.carla_server import CarlaServer
 from rllib_integration.servers.cleanup import kill_all_servers
@@ -77,6 +78,7 @@ __all__ = [
     "ServerStartError",
     "ServerVersionError",
     "check_server",
+    "count_servers",
     "create_pool",
     "create_server",
     "is_port_free",

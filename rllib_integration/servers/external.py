@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import carla
 
 from rllib_integration.config.server import ServerSettings
+from rllib_integration.servers.addresses import Address, lease_address
 from rllib_integration.servers.carla_server import CarlaServer
+from rllib_integration.servers.errors import ServerError
 from rllib_integration.servers.external_cleanup import ExternalCleanup
 from rllib_integration.servers.starting import wait_until_ready
 
@@ -19,7 +21,7 @@ _found: dict[tuple[str, int], tuple[carla.WorldSettings, ExternalCleanup]] = {}
 
 
 class ExternalServer(CarlaServer):
-    """The server at `host` and `port`. Its end can't be seen, only that it no longer answers."""
+    """The server at `host` and `port`, or one of `addresses`. Its end can't be seen, only that it no longer answers."""
 
     kind = "external"
     started_here = False
@@ -28,9 +30,17 @@ class ExternalServer(CarlaServer):
         super().__init__(settings)
         self.host = settings.host
         self.port = settings.port
+        self._leased: Address | None = None
 
     def start(self) -> None:
-        self.version = wait_until_ready(self)
+        if self.settings.addresses and self._leased is None:
+            self._leased = lease_address(self.settings.addresses)
+            self.host, self.port = self._leased.host, self._leased.port
+        try:
+            self.version = wait_until_ready(self)
+        except ServerError:
+            self._release()
+            raise
         address = self.host, self.port
         if address not in _found:
             settings = self._client().get_world().get_settings()
@@ -42,6 +52,15 @@ class ExternalServer(CarlaServer):
 
     def stop(self, grace: float = 0.0) -> None:
         """Give the server back the world settings that the first `start` found, if it still answers."""
+        self._restore_settings()
+        self._release()
+
+    def _release(self) -> None:
+        if self._leased is not None:
+            self._leased.release()
+            self._leased = None
+
+    def _restore_settings(self) -> None:
         address = self.host, self.port
         if address not in _found or not self.answers(_QUESTION_SECONDS):
             return

@@ -24,6 +24,8 @@ class Machine:
         name: How a message calls it.
         own_gpus: Those of the machine that this process runs on, for a learner inside it; None means all.
         ray_logs: Where Ray's processes write what they say; None where others look after that.
+        servers: CARLA servers that are run elsewhere, of which each environment needs one; None means that environments
+            start their own.
     """
 
     cpus: int
@@ -31,6 +33,7 @@ class Machine:
     name: str = "this machine"
     own_gpus: int | None = None
     ray_logs: Path | None = None
+    servers: int | None = None
 
 
 def this_machine() -> Machine:
@@ -54,11 +57,12 @@ def fit_resources(document: Record, machine: Machine, *, strict: bool = False) -
         The fitted document, and one line for each value that was lowered.
 
     Raises:
-        ResourceError: when `strict` and something had to be lowered.
+        ResourceError: when `strict` and something had to be lowered, or there is no server for the evaluation.
     """
     fitting = _Fitting(document, machine)
     fitting.fit_learners()
     fitting.fit_env_runners()
+    fitting.fit_environments()
     if strict and fitting.notes:
         raise ResourceError(
             f"--strict-resources: {machine.name} has {machine.cpus} CPUs and {machine.gpus} GPUs, "
@@ -81,7 +85,7 @@ class _Fitting:
 
     def lower(self, section: str, key: str, asked: float, given: float, what: str) -> None:
         self.set(section, key, given)
-        have = self.machine.gpus if "gpu" in key else self.machine.cpus
+        have = {"CPUs": self.machine.cpus, "GPUs": self.machine.gpus, "CARLA servers": self.machine.servers}[what]
         self.notes.append(
             f"{section}.{key}: {given:g} instead of {asked:g}, because {self.machine.name} has {have} {what}."
         )
@@ -128,6 +132,27 @@ class _Fitting:
                 runners = given
         if evaluators and each * (runners + evaluators) > self.cpus:
             self.lower("evaluation", "evaluation_num_env_runners", evaluators, 0, "CPUs")
+
+    def fit_environments(self) -> None:
+        """As many environments as servers: first fewer of them a runner, then fewer runners."""
+        servers = self.machine.servers
+        if servers is None:
+            return
+        runners = int(self.get("env_runners", "num_env_runners", 0))
+        each = int(self.get("env_runners", "num_envs_per_env_runner", 1))
+        evaluates = bool(self.get("evaluation", "evaluation_interval", 0))
+        evaluators = max(int(self.get("evaluation", "evaluation_num_env_runners", 0)), 1) if evaluates else 0
+        if servers < 1 + evaluators:
+            raise ResourceError(
+                f"env_config.carla.server names fewer CARLA servers ({servers}) than training and the evaluation need "
+                f"({1 + evaluators}). Name more in env_config.carla.server.addresses, or train without "
+                "--evaluation-interval."
+            )
+        given = max(1, min(each, servers // (max(runners, 1) + evaluators)))
+        if given < each:
+            self.lower("env_runners", "num_envs_per_env_runner", each, given, "CARLA servers")
+        if (max(runners, 1) + evaluators) * given > servers:
+            self.lower("env_runners", "num_env_runners", runners, servers // given - evaluators, "CARLA servers")
 
     def _fit_runner_gpus(self, total: int) -> None:
         asked = self.get("env_runners", "num_gpus_per_env_runner", 0)

@@ -11,6 +11,7 @@ import contextlib
 import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from rllib_integration.config.merging import overlay, save_config
 from rllib_integration.errors import IntegrationError
 from rllib_integration.processes.cpus import available_cpus
 from rllib_integration.processes.ray_setup import quiet_ray
+from rllib_integration.servers import ServerSettings, count_servers
 from rllib_integration.state_log.files import FOLDER as STATE_LOG
 from rllib_integration.telemetry.announcement import LIVE_FOLDER
 from rllib_integration.tracking.run_tracking import RunTracking, make_trackers
@@ -149,6 +151,9 @@ class TrainingRun:
         return self._build(), lost
 
     def _fit(self, machine: Machine) -> None:
+        if not self.options.auto:  # else each of the cluster's machines may have servers of its own
+            core = self.document["environment"]["env_config"]["carla"]
+            machine = replace(machine, servers=count_servers(ServerSettings.from_core_config(core)))
         self.document, lowered = fit_resources(self.document, machine, strict=self.options.strict_resources)
         for note in [*self.notes, *lowered]:
             print(f"Configuration: {note}", flush=True)

@@ -278,6 +278,35 @@ def test_a_learner_in_this_process_gets_no_gpu_of_another_machine() -> None:
     assert fitted["learners"]["num_gpus_per_learner"] == 1
 
 
+@pytest.mark.parametrize(
+    ("servers", "runners", "each", "evaluators", "fitted"),
+    [
+        (8, 2, 4, None, (2, 4)),
+        (4, 2, 4, None, (2, 2)),
+        (3, 4, 4, None, (3, 1)),
+        (1, 0, 4, None, (0, 1)),
+        (4, 2, 4, 0, (2, 1)),  # the evaluation in the main process needs one as well
+        (4, 4, 1, 2, (2, 1)),
+    ],
+)
+def test_environments_are_no_more_than_the_servers_that_are_run_elsewhere(
+    servers: int, runners: int, each: int, evaluators: int | None, fitted: tuple[int, int]
+) -> None:
+    document = {"env_runners": {"num_env_runners": runners, "num_envs_per_env_runner": each}}
+    if evaluators is not None:
+        document["evaluation"] = {"evaluation_interval": 1, "evaluation_num_env_runners": evaluators}
+    document, notes = fit_resources(document, Machine(16, 0, servers=servers))
+    assert tuple(document["env_runners"].values()) == fitted
+    assert len(notes) == sum(given != asked for given, asked in zip(fitted, (runners, each), strict=True))
+    assert all(note.endswith(f"because this machine has {servers} CARLA servers.") for note in notes)
+
+
+def test_an_evaluation_without_a_server_of_its_own_is_refused() -> None:
+    document = {"env_runners": {"num_env_runners": 1}, "evaluation": {"evaluation_interval": 1}}
+    with pytest.raises(ResourceError, match=r"fewer CARLA servers \(1\) than training and the evaluation need \(2\)"):
+        fit_resources(document, Machine(16, 0, servers=1))
+
+
 def test_strict_resources_refuse_instead_of_lowering() -> None:
     with pytest.raises(ResourceError, match="--strict-resources: this machine has 2 CPUs and 0 GPUs"):
         fit_resources({"env_runners": {"num_env_runners": 3}}, Machine(2, 0), strict=True)
