@@ -47,7 +47,7 @@ def wait_for_frame(page, frame):
 def test_the_picture_shows_a_world(open_world, world, hero):
     page = open_world()
     wait_for_frame(page, world.tick())
-    page.wait_for("viewer.world.town !== null && viewer.stats.firstPicture > 0")
+    page.wait_for("viewer.world.town !== null && !viewer.world.isDirty")  # until it has been drawn with the town
     shades = page.evaluate(
         """() => {
           viewer.world.renderer.render(viewer.world.scene, viewer.world.cameras.camera);
