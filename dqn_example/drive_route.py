@@ -10,6 +10,7 @@ from dqn_example.dqn_state import HeroState, route_pose
 from dqn_example.follow_road import FASTEST_SHOWN, WHERE, FollowRoad
 from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError, Rule
+from rllib_integration.metrics import COLLISIONS
 from rllib_integration.planes import Picture, plane_of
 from rllib_integration.road_ahead import NOTHING, SIGHT, Ahead, RoadAhead
 from rllib_integration.sensors.bird_view_manager import read_planes
@@ -135,9 +136,14 @@ class DriveInTraffic(DriveRoute):
             self.idle_steps = 0  # waiting for a light or for traffic is not idling
 
     def bad_ends(self, state: HeroState, core: CarlaCore) -> dict[str, bool]:
-        """Whether each of `ENDS` holds for the hero's state."""
-        ran_red = core.metrics is not None and core.metrics.counts["red_lights_run"] > 0
-        return {**super().bad_ends(state, core), "red_light": ran_red}
+        """Whether each of `ENDS` holds for the hero's state.
+
+        As in the Leaderboard, a hero that stands is not at fault when others drive into it: the episode goes on.
+        """
+        assert core.metrics is not None
+        counts = core.metrics.counts
+        collided = any(counts[kind] > 0 for kind in COLLISIONS)
+        return {**super().bad_ends(state, core), "collision": collided, "red_light": counts["red_lights_run"] > 0}
 
     def compute_reward(self, observation: Picture, core: CarlaCore) -> dict[str, float]:
         """The step's reward in named parts."""

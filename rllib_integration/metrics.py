@@ -25,6 +25,9 @@ from rllib_integration.tracks.track import TrackProgress
 PENALTIES = SCORE_2_0.weights
 """Factor on the driving score for each occurrence."""
 
+COLLISIONS = ("collisions_pedestrian", "collisions_vehicle", "collisions_static")
+"""Those of `PENALTIES` that are collisions, by what was hit."""
+
 COLLISION_SENSOR = "_collision"
 """Name of the sensor that the metrics bring along where the hero has no collision sensor of its own."""
 

@@ -10,14 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rllib_integration.annotations import Record, Settings
+from rllib_integration.metrics import COLLISIONS
 
-INFRACTIONS = (
-    "collisions_pedestrian",
-    "collisions_vehicle",
-    "collisions_static",
-    "red_lights_run",
-    "stop_signs_run",
-)
+INFRACTIONS = (*COLLISIONS, "red_lights_run", "stop_signs_run")
 """Those that the library's figures of an episode count, by name."""
 
 END_COLOURS = {

@@ -18,6 +18,7 @@ from dqn_example.drive_route import DriveInTraffic, DriveRoute, shown_ahead
 from dqn_example.follow_road import FollowRoad
 from rllib_integration.carla_env import CarlaEnv
 from rllib_integration.config.merging import ConfigError
+from rllib_integration.metrics import COLLISIONS, PENALTIES
 from rllib_integration.road_ahead import NOTHING, SIGHT
 from rllib_integration.roads.lanes import LanePosition
 from tests.known import present
@@ -161,7 +162,7 @@ class Drive:
         self.core: Any = SimpleNamespace(
             map=SimpleNamespace(name="Carla/Maps/Town05"),
             sensor_interface=SimpleNamespace(route=None),
-            metrics=SimpleNamespace(counts={"red_lights_run": 0}),
+            metrics=SimpleNamespace(counts=dict.fromkeys(PENALTIES, 0)),
         )
         monkeypatch.setattr(self.task, "read_state", lambda core: self.states.pop(0))
 
@@ -317,6 +318,16 @@ def test_leaving_the_route_and_a_red_light_end_the_episode(monkeypatch: pytest.M
         drive.core.metrics.counts["red_lights_run"] = 1
         done, _, _, info = drive.step(state(route=on_route()))
         assert (done, info.get("end")) == (ended, "red_light" if ended else None)
+
+
+def test_in_traffic_only_a_collision_of_the_heros_own_ends_the_episode(monkeypatch: pytest.MonkeyPatch) -> None:
+    hit_while_standing = Drive(monkeypatch, traffic()).step(state(route=on_route()), collided=True)
+    assert not hit_while_standing[0]
+    for kind in COLLISIONS:
+        drive = Drive(monkeypatch, traffic())
+        drive.core.metrics.counts[kind] = 1
+        done, _, _, info = drive.step(state(route=on_route()), collided=True)
+        assert (done, info["end"]) == (True, "collision")
 
 
 def test_masks_of_what_moves_are_shown_as_they_were_before() -> None:
