@@ -30,6 +30,7 @@ BASE_EXPERIMENT_CONFIG: Record = {
         "tm_hybrid_mode": True,  # cars far from the hero move without physics
         "traffic": "manager",  # who moves it: CARLA's Traffic Manager, or the embedded "server", which costs less
         "seed": None,  # the same traffic in every episode; None = drawn from the episode's seed
+        "pedestrians_cross_factor": 0.1,  # share of the walkers that may cross roads anywhere, from 0 to 1
         **TRAFFIC_MANNERS,  # how vehicles drive
     },
     "town": "Town05_Opt",  # a name, a list of names, or "random": drawn for each episode
@@ -74,6 +75,9 @@ _EXPERIMENT_RULES = {
     ),
     "background_activity.seed": Rule(
         int, type(None), accepts=lambda seed: seed is None or seed >= 0, expected="a whole number, 0 or more, or null"
+    ),
+    "background_activity.pedestrians_cross_factor": Rule(
+        float, accepts=lambda share: 0.0 <= share <= 1.0, expected="a share from 0 to 1"
     ),
     **{f"background_activity.{name}": rule for name, rule in manners.RULES.items()},
     "town": Rule(str, list, accepts=bool, expected="a town's name, a list of names, or 'random'"),

@@ -49,6 +49,7 @@ from rllib_integration.telemetry.painter import Painter
 from rllib_integration.ticking.clock import WorldClock
 from rllib_integration.tracks.racetracks import RACETRACKS
 from rllib_integration.traffic.manners import TRAFFIC_MANNERS
+from rllib_integration.traffic.plan import TrafficPlan
 from rllib_integration.traffic.town_traffic import TownTraffic
 from rllib_integration.world_views import WorldViews
 
@@ -316,6 +317,7 @@ class CarlaCore:
             keep_clear=_places_of_scenarios(experiment_config),
             in_server=activity["traffic"] == "server",
             manners=activity,
+            pedestrians_cross_factor=activity["pedestrians_cross_factor"],
         )
         return experiment_config
 
@@ -603,6 +605,7 @@ class CarlaCore:
         keep_clear: Sequence[tuple[float, float]] = (),
         in_server: bool = False,
         manners: Settings | None = None,
+        pedestrians_cross_factor: float = 0.1,
     ) -> None:
         """Replace the traffic.
 
@@ -615,6 +618,7 @@ class CarlaCore:
             in_server: Let the server move them, if it is one that can; else the Traffic Manager and the client do.
             manners: How the vehicles drive: some of the settings of `background_activity` that are named as methods of
                 the Traffic Manager.
+            pedestrians_cross_factor: Share of the walkers that may cross roads anywhere, from 0 to 1.
         """
         if in_server and not self.connection.server.queues_ticks:
             in_server = False
@@ -627,7 +631,8 @@ class CarlaCore:
             drawn = int(self.rng.integers(2**31)) if n_vehicles or n_walkers else 0
         places = [*((pose.location.x, pose.location.y) for pose in self._start_poses[:1]), *keep_clear]
         own = {name: value for name, value in (manners or {}).items() if name in TRAFFIC_MANNERS}
-        self.traffic.spawn(n_vehicles, n_walkers, hybrid, drawn, places, own, in_server)
+        plan = TrafficPlan(n_vehicles, n_walkers, hybrid, drawn, places, own, pedestrians_cross_factor)
+        self.traffic.spawn(plan, in_server)
         self._note_actors()
 
     @property

@@ -13,11 +13,11 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import MappingProxyType
 
-from rllib_integration.annotations import Record, Settings
+from rllib_integration.annotations import Record
 from rllib_integration.processes.helper_process import HelperError, HelperProcess, HelperSilentError, Owner
 from rllib_integration.servers import ServerError, ServerHangError
+from rllib_integration.traffic.plan import TrafficPlan
 
 _START_SECONDS = 30.0  # importing carla on a busy machine, connecting
 _SPARE_SECONDS = 1.0  # so that the process's own time-outs come first, with their messages
@@ -73,38 +73,16 @@ class Traffic:
             self.stop()
             raise
 
-    def spawn(
-        self,
-        seed: int,
-        n_vehicles: int,
-        n_walkers: int,
-        hybrid: bool,
-        keep_clear: Sequence[tuple[float, float]] = (),
-        manners: Settings = MappingProxyType({}),
-    ) -> list[str]:
+    def spawn(self, plan: TrafficPlan) -> list[str]:
         """Replace all traffic.
 
         Args:
-            seed: Determines blueprints, places and the Traffic Manager's behaviour.
-            n_vehicles: Vehicles on autopilot.
-            n_walkers: Walkers on the town's sidewalks.
-            hybrid: Move cars far from the hero without physics.
-            keep_clear: Places (x, y in metres) without vehicles within 8 m.
-            manners: How the vehicles drive, some of `TRAFFIC_MANNERS`, as numbers or ranges.
+            plan: What traffic.
 
         Returns:
             Sentences about vehicles and walkers that could not be spawned.
         """
-        answer = self._ask(
-            "spawn",
-            max(60.0, self._timeout * 6),
-            seed=seed,
-            n_vehicles=n_vehicles,
-            n_walkers=n_walkers,
-            hybrid=hybrid,
-            keep_clear=[list(place) for place in keep_clear],
-            manners=dict(manners),
-        )
+        answer = self._ask("spawn", max(60.0, self._timeout * 6), **plan._asdict())
         self.vehicles, self.walkers = answer["vehicles"], answer["walkers"]
         self.controllers = answer["controllers"]
         return answer["notes"]

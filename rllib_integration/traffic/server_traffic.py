@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import carla
 import numpy as np
 
-from rllib_integration.annotations import Settings
 from rllib_integration.tick_extension import SEEDS, driving_order, walking_order
 from rllib_integration.traffic.manners import TRAFFIC_MANNERS, Manners, draw_manners
+from rllib_integration.traffic.plan import TrafficPlan
 from rllib_integration.traffic.vehicles import DrawnVehicles
-from rllib_integration.traffic.walkers import CROSSING_SHARE, DrawnWalkers, missing_walkers
+from rllib_integration.traffic.walkers import DrawnWalkers, missing_walkers
 
 _HIGH_UP, _APART = 500.0, 2.0  # [m] where walkers wait for the order that puts them on sidewalks
 
@@ -30,43 +30,32 @@ class ServerTraffic(NamedTuple):
     notes: list[str]
 
 
-def spawn_in_server(
-    client: carla.Client,
-    library: carla.BlueprintLibrary,
-    n_vehicles: int,
-    n_walkers: int,
-    keep_clear: Sequence[tuple[float, float]],
-    seed: int,
-    manners: Settings,
-) -> ServerTraffic:
+def spawn_in_server(client: carla.Client, library: carla.BlueprintLibrary, plan: TrafficPlan) -> ServerTraffic:
     """Spawn vehicles and walkers, and have the server move them (`docs/tick_extension.md`).
 
     Args:
         client: Client of an embedded server.
         library: The server's blueprints.
-        n_vehicles: Number of vehicles.
-        n_walkers: Number of walkers.
-        keep_clear: Places (x, y in metres) without vehicles within 8 m.
-        seed: Determines all about them; a Traffic Manager's vehicles are the same for the same seed.
-        manners: How the vehicles drive, some of `TRAFFIC_MANNERS`, as numbers or ranges.
+        plan: What traffic; a Traffic Manager's vehicles are the same for the same plan.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(plan.seed)
     own_seed = int(rng.integers(2**31)) % SEEDS  # drawn first, as in the traffic's process
     world = client.get_world()
-    drawn = DrawnVehicles(world.get_map(), library, n_vehicles, keep_clear, rng)
-    places = [carla.Location(_APART * number, 0.0, _HIGH_UP) for number in range(n_walkers)]
+    drawn = DrawnVehicles(world.get_map(), library, plan.n_vehicles, plan.keep_clear, rng)
+    places = [carla.Location(_APART * number, 0.0, _HIGH_UP) for number in range(plan.n_walkers)]
     walkers = DrawnWalkers(library, places, rng)
     answers = client.apply_batch_sync([*drawn.commands, *walkers.commands], False)
     vehicle_ids, notes = drawn.spawned(answers[: len(drawn.commands)])
     speeds = walkers.spawned(answers[len(drawn.commands) :])
     if vehicle_ids:
-        order_driving(client, dict(zip(vehicle_ids, draw_manners(manners, len(vehicle_ids), seed))), own_seed)
+        manners = draw_manners(plan.manners, len(vehicle_ids), plan.seed)
+        order_driving(client, dict(zip(vehicle_ids, manners)), own_seed)
     if speeds:
-        client.apply_batch(walking_order(speeds, own_seed, CROSSING_SHARE), False)
+        client.apply_batch(walking_order(speeds, own_seed, plan.pedestrians_cross_factor), False)
     world.tick()
     snapshot = world.get_snapshot()
     walker_ids = [walker for walker in speeds if snapshot.find(walker) is not None]  # none in a town without sidewalks
-    return ServerTraffic(vehicle_ids, walker_ids, [*notes, *missing_walkers(len(walker_ids), n_walkers)])
+    return ServerTraffic(vehicle_ids, walker_ids, [*notes, *missing_walkers(len(walker_ids), plan.n_walkers)])
 
 
 def order_driving(client: carla.Client, vehicles: Mapping[int, Manners], seed: int) -> None:

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import carla
 import numpy as np
 
-from rllib_integration.annotations import Settings
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.connection import Connection
 from rllib_integration.scenario import town_name
 from rllib_integration.servers import PortLease, lease_traffic_manager_port
 from rllib_integration.traffic.handle import Traffic
+from rllib_integration.traffic.plan import TrafficPlan
 from rllib_integration.traffic.server_traffic import ServerTraffic, spawn_in_server
 
 logger = logging.getLogger(__name__)
@@ -73,53 +73,37 @@ class TownTraffic:
         """Ids of all spawned actors; controllers come before their walkers."""
         return [*(self.process.controllers if self.process is not None else ()), *self.actors]
 
-    def spawn(
-        self,
-        n_vehicles: int,
-        n_walkers: int,
-        hybrid: bool,
-        seed: int,
-        keep_clear: Sequence[tuple[float, float]],
-        manners: Settings,
-        in_server: bool = False,
-    ) -> None:
+    def spawn(self, plan: TrafficPlan, in_server: bool = False) -> None:
         """Replace all traffic.
 
         Args:
-            n_vehicles: Vehicles on autopilot.
-            n_walkers: Walkers on the sidewalks.
-            hybrid: Move vehicles far from the hero without physics.
-            seed: Determines blueprints, places and behaviour.
-            keep_clear: Places (x, y in metres) without vehicles within 8 m.
-            manners: How the vehicles drive, some of `TRAFFIC_MANNERS`, as numbers or ranges.
+            plan: What traffic.
             in_server: Let the embedded server move them, not a Traffic Manager and a client.
 
         Raises:
             ServerError: The server or the process failed.
         """
-        if in_server and (n_vehicles or n_walkers):
-            self._spawn_in_server(n_vehicles, n_walkers, keep_clear, seed, manners)
+        wanted = bool(plan.n_vehicles or plan.n_walkers)
+        if in_server and wanted:
+            self._spawn_in_server(plan)
             return
-        if not (n_vehicles or n_walkers):
+        if not wanted:
             if self._manager is None:  # a handle on the manager fails without its process
                 self.stop()
             return
         if self.process is None:
             self._start()
         assert self.process is not None
-        settings = (seed, n_vehicles, n_walkers, hybrid, keep_clear, manners)
-        notes = self._connection.call(self.process.spawn, *settings, timeout=self._connection.settings.load_timeout)
+        notes = self._connection.call(self.process.spawn, plan, timeout=self._connection.settings.load_timeout)
         self._log(notes)
 
-    def _spawn_in_server(
-        self, n_vehicles: int, n_walkers: int, keep_clear: Sequence[tuple[float, float]], seed: int, manners: Settings
-    ) -> None:
+    def _spawn_in_server(self, plan: TrafficPlan) -> None:
         connection, client = self._connection, self._connection.client
         self.clear()
         if self._manager is None:  # a handle on the manager fails without its process
             self.stop()
-        wanted = (connection.blueprints, n_vehicles, n_walkers, keep_clear, seed, manners)
-        self.in_server = connection.call(spawn_in_server, client, *wanted, timeout=connection.settings.load_timeout)
+        arguments = (client, connection.blueprints, plan)
+        self.in_server = connection.call(spawn_in_server, *arguments, timeout=connection.settings.load_timeout)
         self._log(self.in_server.notes)
 
     def _log(self, notes: Sequence[str]) -> None:

@@ -9,9 +9,6 @@ import numpy as np
 
 from rllib_integration.traffic.vehicles import Answers
 
-CROSSING_SHARE = 0.1
-"""Of the walkers that may cross the road anywhere."""
-
 _RUNNING_SHARE = 0.1  # of the walkers that run
 
 

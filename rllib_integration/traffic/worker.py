@@ -8,11 +8,12 @@ from typing import Any, cast
 import carla
 import numpy as np
 
-from rllib_integration.annotations import Record, Settings
+from rllib_integration.annotations import Record
 from rllib_integration.traffic.confinement import confine_listening_sockets
 from rllib_integration.traffic.manners import TRAFFIC_MANNERS, Manners, draw_manners
+from rllib_integration.traffic.plan import TrafficPlan
 from rllib_integration.traffic.vehicles import DrawnVehicles
-from rllib_integration.traffic.walkers import CROSSING_SHARE, DrawnWalkers, missing_walkers
+from rllib_integration.traffic.walkers import DrawnWalkers, missing_walkers
 
 _WALKER_ATTEMPTS = 5  # draws of a place on the sidewalk for each walker
 _THE_SPAWNED: Any = carla.command.FutureActor  # the actor that the preceding `SpawnActor` spawns
@@ -52,26 +53,19 @@ class TrafficActors:
         self._vehicles, self._walkers, self._controllers = [], [], []
         return {}
 
-    def spawn(
-        self,
-        seed: int,
-        n_vehicles: int,
-        n_walkers: int,
-        hybrid: bool,
-        keep_clear: Sequence[Sequence[float]],
-        manners: Settings,
-    ) -> Record:
-        """Replace all traffic; the seed determines the new."""
+    def spawn(self, **planned: Any) -> Record:
+        """Replace all traffic by that of a `TrafficPlan`, whose fields are given."""
+        plan = TrafficPlan(**planned)
         if self._vehicles or self._walkers:
             self.clear()
             self._world.tick(self._timeout)
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(plan.seed)
         client_seed = int(rng.integers(2**31))
-        notes = self._direct_vehicles(client_seed, hybrid) if n_vehicles > 0 else []
+        notes = self._direct_vehicles(client_seed, plan.hybrid) if plan.n_vehicles > 0 else []
         self._world.set_pedestrians_seed(client_seed)
-        notes += self._spawn_vehicles(n_vehicles, keep_clear, rng)
-        self._teach(draw_manners(manners, len(self._vehicles), seed))
-        notes += self._spawn_walkers(n_walkers, rng)
+        notes += self._spawn_vehicles(plan.n_vehicles, plan.keep_clear, rng)
+        self._teach(draw_manners(plan.manners, len(self._vehicles), plan.seed))
+        notes += self._spawn_walkers(plan.n_walkers, plan.pedestrians_cross_factor, rng)
         actors = {"vehicles": self._vehicles, "walkers": self._walkers, "controllers": self._controllers}
         return {**actors, "notes": notes}
 
@@ -111,22 +105,22 @@ class TrafficActors:
                 if value != TRAFFIC_MANNERS[name]:
                     getattr(self._manager, name)(cars[vehicle], value)
 
-    def _spawn_walkers(self, number: int, rng: np.random.Generator) -> list[str]:
+    def _spawn_walkers(self, number: int, cross_factor: float, rng: np.random.Generator) -> list[str]:
         if number == 0:
             return []
         drawn = DrawnWalkers(self._library, self._sidewalk_places(number), rng)
         answers = self._client.apply_batch_sync(drawn.commands, True) if drawn.commands else []
         spawned = drawn.spawned(answers)
         self._walkers = list(spawned)
-        self._start_controllers(list(spawned.values()))
+        self._start_controllers(list(spawned.values()), cross_factor)
         return missing_walkers(len(spawned), number)
 
-    def _start_controllers(self, speeds: Sequence[float]) -> None:
+    def _start_controllers(self, speeds: Sequence[float], cross_factor: float) -> None:
         blueprint = self._library.find("controller.ai.walker")
         commands = [carla.command.SpawnActor(blueprint, carla.Transform(), walker) for walker in self._walkers]
         answers = self._client.apply_batch_sync(commands, True) if commands else []
         self._controllers = [answer.actor_id for answer in answers if not answer.error]
-        self._world.set_pedestrians_cross_factor(CROSSING_SHARE)
+        self._world.set_pedestrians_cross_factor(cross_factor)
         by_id = {controller.id: controller for controller in self._present_controllers()}
         for answer, speed in zip(answers, speeds):
             controller = by_id.get(answer.actor_id)

@@ -73,6 +73,7 @@ def test_the_documented_defaults_are_the_contract():
             "tm_hybrid_mode": True,
             "traffic": "manager",
             "seed": None,
+            "pedestrians_cross_factor": 0.1,
             **TRAFFIC_MANNERS,
         },
         "town": "Town05_Opt",
@@ -148,6 +149,12 @@ def test_a_mistyped_key_names_the_nearest_right_one(carla, experiment, expected)
             "ignore_lights_percentage is 101, but it has to be a number of percent from 0 to 100, "
             "or a range [least, most] of them.",
         ),
+        (
+            {},
+            {"background_activity": {"pedestrians_cross_factor": 10}},
+            "pedestrians_cross_factor is 10, but it has to be a share from 0 to 1.",
+        ),
+        ({}, {"background_activity": {"pedestrians_cross_factor": True}}, "a share from 0 to 1"),
         ({}, {"background_activity": {"distance_to_leading_vehicle": [3, 2]}}, "a number of metres from 0 to 50"),
         ({}, {"background_activity": {"vehicle_percentage_speed_difference": ["0", 9]}}, "from -200 to 100"),
         (

@@ -17,6 +17,7 @@ from rllib_integration.servers import BoundedCalls, ServerGaveUpError, ServerHan
 from rllib_integration.servers.errors import ServerStartError, ServerVersionError
 from rllib_integration.servers.probe import client_version
 from rllib_integration.traffic.handle import Traffic
+from rllib_integration.traffic.plan import TrafficPlan
 from tests.experiments import PoseExperiment
 from tests.known import actors_of
 from tests.patience import PATIENCE
@@ -142,7 +143,7 @@ def test_traffic_is_removed_from_it_when_its_worker_is_gone(
     section: dict[str, Any], carla_client: carla.Client
 ) -> None:
     traffic = Traffic(section["host"], section["port"], free_port_pair(), 20.0, outlives=PATIENCE)
-    traffic.spawn(seed=1, n_vehicles=3, n_walkers=2, hybrid=False)
+    traffic.spawn(TrafficPlan(3, 2, False, 1, (), {}, 0.1))
     world = carla_client.get_world()
     world.tick()
     assert len(world.get_actors().filter("vehicle.*")) == 3
@@ -155,7 +156,7 @@ def test_traffic_is_removed_from_it_when_its_worker_is_gone(
 def test_traffic_that_cannot_be_removed_ends_all_the_same(start_server: Callable[..., Any]) -> None:
     running = start_server()
     traffic = Traffic(running.host, running.port, free_port_pair(), 20.0, outlives=0.5)
-    traffic.spawn(seed=1, n_vehicles=1, n_walkers=0, hybrid=False)
+    traffic.spawn(TrafficPlan(1, 0, False, 1, (), {}, 0.1))
     running.process.send_signal(signal.SIGSTOP)
     traffic.helper.connection.close()
     assert traffic.helper.wait(PATIENCE) == -signal.SIGALRM
