@@ -12,6 +12,8 @@ import pytest
 from rllib_integration.cli import benchmark
 from rllib_integration.failures import exit_status_of
 from rllib_integration.roads.routes import RoutePlanner
+from rllib_integration.suites.agents import Agent
+from rllib_integration.suites.runner import judged_config
 from rllib_integration.telemetry.replay import read_about
 from tests.known import present
 
@@ -96,3 +98,11 @@ def test_mistakes_are_told_before_anything_starts(
 ) -> None:
     assert run(*words) == 1
     assert message in capsys.readouterr().err
+
+
+def test_a_suites_traffic_is_not_that_of_the_policys_training() -> None:
+    trained = {"n_vehicles": 30, "traffic": "server", "ignore_lights_percentage": 50.0}
+    task = {"type": "dqn_example.drive_route:DriveInTraffic", "background_activity": trained}
+    judged = judged_config({"experiment": task}, Agent("mine", Path("mine")))["experiment"]
+    assert "background_activity" not in judged
+    assert task["background_activity"] is trained
