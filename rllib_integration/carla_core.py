@@ -312,13 +312,7 @@ class CarlaCore:
         activity = experiment_config["background_activity"]
         own_seed = activity["seed"]
         traffic_seed = int(for_traffic.integers(2**31)) if own_seed is None else own_seed
-        self.spawn_npcs(
-            *(activity["n_vehicles"], activity["n_walkers"], activity["tm_hybrid_mode"], traffic_seed),
-            keep_clear=_places_of_scenarios(experiment_config),
-            in_server=activity["traffic"] == "server",
-            manners=activity,
-            pedestrians_cross_factor=activity["pedestrians_cross_factor"],
-        )
+        self.spawn_background_activity(activity, traffic_seed, _places_of_scenarios(experiment_config))
         return experiment_config
 
     def _renew_client(self) -> None:
@@ -595,6 +589,27 @@ class CarlaCore:
     def tm_port(self) -> int:
         """Port of the Traffic Manager; 0 before the first."""
         return self.traffic.port
+
+    def spawn_background_activity(
+        self, activity: Settings, seed: int, keep_clear: Sequence[tuple[float, float]] = ()
+    ) -> None:
+        """Replace the traffic by that of `background_activity`.
+
+        Args:
+            activity: The section of the experiment's configuration, complete.
+            seed: Decides all about the traffic.
+            keep_clear: Places, x and y in m, away from which vehicles begin.
+        """
+        self.spawn_npcs(
+            activity["n_vehicles"],
+            activity["n_walkers"],
+            activity["tm_hybrid_mode"],
+            seed,
+            keep_clear,
+            in_server=activity["traffic"] == "server",
+            manners=activity,
+            pedestrians_cross_factor=activity["pedestrians_cross_factor"],
+        )
 
     def spawn_npcs(
         self,

@@ -238,14 +238,7 @@ class SharedWorld:
         if traffic_seed is None:
             traffic_seed = int(np.random.default_rng(streams[-1]).integers(2**31))
         first = [(starts[0].location.x, starts[0].location.y) for starts in poses.values()]
-        numbers = (activity["n_vehicles"], activity["n_walkers"], activity["tm_hybrid_mode"])
-        core.spawn_npcs(
-            *(*numbers, traffic_seed),
-            keep_clear=first,
-            in_server=activity["traffic"] == "server",
-            manners=activity,
-            pedestrians_cross_factor=activity["pedestrians_cross_factor"],
-        )
+        core.spawn_background_activity(activity, traffic_seed, first)
         for name, view in self.heroes.items():
             agent = self._agents[name]
             with agent.code.within(PREPARE_WORLD):

@@ -57,7 +57,8 @@ def judged_config(env_config: Settings, agent: Agent) -> Record:
         experiment = {"type": "rllib_integration.suites.rule_driver:RuleDriving"}
     inner = {"type": experiment.pop("type"), "others": experiment.pop("others", {})}
     experiment.update(type="rllib_integration.suites.judging:JudgedExperiment", others={"experiment": inner})
-    experiment.pop("background_activity", None)  # a suite's traffic is CARLA's, as each episode tells; never training's
+    # Each episode brings its own traffic, moved by CARLA's Traffic Manager, whatever the policy was trained among.
+    experiment.pop("background_activity", None)
     # Some experiments need a route when they are created; each episode replaces it.
     experiment["route"] = experiment.get("route") or {"length": 100}
     return {**env_config, "experiment": experiment}

@@ -77,7 +77,7 @@ class Traffic:
         """Replace all traffic.
 
         Args:
-            plan: What traffic.
+            plan: Numbers, manners and seed of the new.
 
         Returns:
             Sentences about vehicles and walkers that could not be spawned.

@@ -1,4 +1,4 @@
-"""What traffic an episode has, whoever moves it."""
+"""The traffic of an episode, whoever moves it: how many, where, and how they behave."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def spawn_in_server(client: carla.Client, library: carla.BlueprintLibrary, plan:
     Args:
         client: Client of an embedded server.
         library: The server's blueprints.
-        plan: What traffic; a Traffic Manager's vehicles are the same for the same plan.
+        plan: Numbers, manners and seed; a Traffic Manager's vehicles are the same for the same plan.
     """
     rng = np.random.default_rng(plan.seed)
     own_seed = int(rng.integers(2**31)) % SEEDS  # drawn first, as in the traffic's process

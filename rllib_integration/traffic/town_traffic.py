@@ -77,7 +77,7 @@ class TownTraffic:
         """Replace all traffic.
 
         Args:
-            plan: What traffic.
+            plan: Numbers, manners and seed of the new.
             in_server: Let the embedded server move them, not a Traffic Manager and a client.
 
         Raises:

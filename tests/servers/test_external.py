@@ -139,11 +139,17 @@ def test_a_killed_worker_leaves_it_as_it_was_found(section: dict[str, Any], carl
     theirs.destroy()
 
 
+def plan(n_vehicles: int, n_walkers: int) -> TrafficPlan:
+    return TrafficPlan(
+        n_vehicles, n_walkers, hybrid=False, seed=1, keep_clear=(), manners={}, pedestrians_cross_factor=0.1
+    )
+
+
 def test_traffic_is_removed_from_it_when_its_worker_is_gone(
     section: dict[str, Any], carla_client: carla.Client
 ) -> None:
     traffic = Traffic(section["host"], section["port"], free_port_pair(), 20.0, outlives=PATIENCE)
-    traffic.spawn(TrafficPlan(3, 2, False, 1, (), {}, 0.1))
+    traffic.spawn(plan(n_vehicles=3, n_walkers=2))
     world = carla_client.get_world()
     world.tick()
     assert len(world.get_actors().filter("vehicle.*")) == 3
@@ -156,7 +162,7 @@ def test_traffic_is_removed_from_it_when_its_worker_is_gone(
 def test_traffic_that_cannot_be_removed_ends_all_the_same(start_server: Callable[..., Any]) -> None:
     running = start_server()
     traffic = Traffic(running.host, running.port, free_port_pair(), 20.0, outlives=0.5)
-    traffic.spawn(TrafficPlan(1, 0, False, 1, (), {}, 0.1))
+    traffic.spawn(plan(n_vehicles=1, n_walkers=0))
     running.process.send_signal(signal.SIGSTOP)
     traffic.helper.connection.close()
     assert traffic.helper.wait(PATIENCE) == -signal.SIGALRM
