@@ -127,7 +127,9 @@ _WORKER = """
 from rllib_integration.carla_env import CarlaEnv
 
 experiment = {"type": "tests.experiments:PoseExperiment", "town": "Minitown", "background_activity": {"n_vehicles": 2}}
-env = CarlaEnv({"carla": {"server": {"kind": "embedded", "hang_after": 1.0}}, "experiment": experiment})
+# A spare server that is stopped before it runs its first line could not end with the worker.
+server = {"kind": "embedded", "hang_after": 1.0, "spare": False}
+env = CarlaEnv({"carla": {"server": server}, "experiment": experiment})
 env.reset(seed=1)
 while True:
     print("drives", flush=True)
