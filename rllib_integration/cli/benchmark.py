@@ -58,10 +58,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _benchmark(arguments: argparse.Namespace) -> int:
+    from rllib_integration.scenarios.leaderboard_results import results, write_results
     from rllib_integration.suites.agents import find_agent
     from rllib_integration.suites.definitions import hash_of
     from rllib_integration.suites.evidence import Evidence, hash_of_settings
-    from rllib_integration.suites.results import summarise, table
+    from rllib_integration.suites.results import scenario_summary, scenario_table, summarise, table
     from rllib_integration.suites.runner import Drive, drive_all, judged_config
 
     started = time.monotonic()
@@ -100,11 +101,15 @@ def _benchmark(arguments: argparse.Namespace) -> int:
             f"{record['weather']} | {record['end']} | {seconds / number * (len(left) - number) / 60.0:.0f} min left",
             flush=True,
         )
-    order = [drive.key for drive in drives]
-    summaries = summarise(evidence.episodes[key] for key in order)
-    text = table(summaries, agent.name)
+    driven = [evidence.episodes[drive.key] for drive in drives]
+    summaries, outcomes = summarise(driven), scenario_summary(driven)
+    text = "\n".join(filter(None, [table(summaries, agent.name), scenario_table(outcomes)]))
     print(f"Driven in {time.monotonic() - started:.0f} s:\n{text}", flush=True)
-    for file in evidence.write_results({"facts": facts, "summaries": summaries}, text):
+    files = evidence.write_results({"facts": facts, "summaries": summaries, "scenarios": outcomes}, text)
+    records = [{"index": n, **record["leaderboard"]} for n, record in enumerate(driven) if "leaderboard" in record]
+    if records:
+        files.append(write_results(evidence.folder / "simulation_results.json", results(records, len(drives))))
+    for file in files:
         print(file)
     return 0
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError, nearest_sentence
+from rllib_integration.scenarios.route_file import RouteEntry, read_routes
 
 _FOLDER = Path(__file__).parent
 TRAINING_WEATHERS = ("ClearNoon", "WetNoon", "HardRainNoon", "ClearSunset")
@@ -33,7 +33,7 @@ class Rules:
         collision_fails: Whether a collision ends the episode.
         blocked_seconds: Standing time that ends the episode; 0 = none.
         farthest_off: Distance from the route that ends the episode [m]; 0 = none.
-        goal_distance: Distance within which the goal counts as reached [m].
+        goal_distance: Distance within which the goal counts as reached [m]; 0 = the route's end has to be reached.
     """
 
     speed: float
@@ -54,13 +54,15 @@ class Scenario:
 
     Attributes:
         suite, task, split: Table, line and column of its result.
-        number: Number of its route, from 0.
+        number: Number of its route in the town, from 0.
         town: Its town.
         weather: Name of its weather.
         start: x, y, z [m], yaw [degrees].
         points: Points of the route, x, y, z [m]; the last is the goal.
         vehicles, walkers: Numbers of the traffic.
         rules: Rules of the suite.
+        route: The route of a file, with weather and scenarios; in place of `start` and `points`.
+        file: Its file.
     """
 
     suite: str
@@ -74,6 +76,8 @@ class Scenario:
     vehicles: int
     walkers: int
     rules: Rules
+    route: RouteEntry | None = None
+    file: Path | None = field(default=None, compare=False)
 
     def key(self, seed: int) -> str:
         """A unique name of the episode in a run."""
@@ -81,19 +85,24 @@ class Scenario:
 
     def options(self, weathers: Settings) -> Record:
         """The options of `CarlaEnv.reset` for this episode."""
+        traffic = {"n_vehicles": self.vehicles, "n_walkers": self.walkers}
+        if self.route is not None:
+            chosen = {"file": str(self.file), "routes": [self.route.route_id], "leaderboard": True}
+            return {"town": self.town, "background_activity": traffic, "scenarios": chosen}
         x, y, z, yaw = self.start
         return {
             "town": self.town,
             "weather": dict(weathers[self.weather]),
             "hero": {"spawn_points": [f"{x},{y},{z},0,0,{yaw}"]},
             "route": {"via": [",".join(map(str, point[:3])) for point in self.points]},
-            "background_activity": {"n_vehicles": self.vehicles, "n_walkers": self.walkers},
+            "background_activity": traffic,
         }
 
 
 CORL2017 = Rules(speed=10.0, extra_seconds=10.0)
 NOCRASH = Rules(speed=5.0, extra_seconds=20.0, collision_fails=True)
 LONG = Rules(speed=0.0, extra_seconds=0.0, blocked_seconds=90.0, farthest_off=30.0)
+LEADERBOARD = Rules(speed=0.0, extra_seconds=0.0, goal_distance=0.0)  # its own criteria end a route beside the goal
 
 _SPLITS = {  # town, weathers
     "train": ("Town01", TRAINING_WEATHERS),
@@ -107,6 +116,8 @@ _TRAFFIC = {  # task -> town -> vehicles, walkers
     "regular": {"Town01": (20, 50), "Town02": (15, 50)},
     "dense": {"Town01": (100, 250), "Town02": (70, 150)},
 }
+_SCENARIO_VEHICLES = 30  # in the town, beside those of the scenarios
+_OF_FILE = "of the file"  # in place of a weather's name
 _LONG_VEHICLES = {"Town01": 120, "Town02": 70, "Town03": 70, "Town04": 150, "Town05": 120, "Town06": 120}
 
 
@@ -174,36 +185,20 @@ def find_suite(name: str) -> list[Scenario]:
     file = Path(name).expanduser()
     if not file.is_file():
         raise ConfigError(f"There is no suite {name!r}, and no file of that name. {nearest_sentence(name, SUITES)}")
-    return _read_leaderboard(file)
+    routes = read_routes(file)
+    towns = [route.town for route in routes]
+    return [_of_route(file, towns[:place].count(route.town), route) for place, route in enumerate(routes)]
 
 
-def _read_leaderboard(file: Path) -> list[Scenario]:
-    """Routes of a file in the format of CARLA's Leaderboard, with the rules of long routes."""
-    try:
-        root = ElementTree.parse(file).getroot()
-        return [_leaderboard_route(file.stem, element) for element in root.iter("route")]
-    except (ElementTree.ParseError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(
-            f"{file} is not a file of routes as CARLA's Leaderboard has them, <routes><route id= town=><waypoint x= y= "
-            f"z= yaw=/>...: {error!r}."
-        ) from error
-
-
-def _leaderboard_route(suite: str, element: ElementTree.Element) -> Scenario:
-    places = [*element.iter("waypoint"), *element.iter("position")]
-    if len(places) < 2:
-        raise ValueError(f"route {element.get('id')} has {len(places)} way points, but a start and a goal are needed")
-    points = [tuple(float(place.attrib[name]) for name in ("x", "y", "z")) for place in places]
-    town = element.attrib["town"]
-    x, y, z = points[0]
-    start = (x, y, z + 0.5, float(places[0].get("yaw", "nan")))
-    number = int(element.attrib["id"])
-    return Scenario(
-        suite, "routes", town, number, town, "ClearNoon", start, tuple(points[1:]), _LONG_VEHICLES.get(town, 0), 0, LONG
-    )
+def _of_route(file: Path, number: int, route: RouteEntry) -> Scenario:
+    vehicles = _SCENARIO_VEHICLES if route.situations else _LONG_VEHICLES.get(route.town, 0)
+    facts = (file.stem, "routes", route.town, number, route.town, _OF_FILE)
+    return Scenario(*facts, (), (), vehicles, 0, LEADERBOARD, route, file.resolve())
 
 
 def hash_of(scenarios: Sequence[Scenario]) -> str:
     """SHA-256 of the scenarios and weathers."""
-    facts = {"scenarios": [asdict(one) for one in scenarios], "weathers": weathers()}
+    told = [asdict(one).items() for one in scenarios]
+    found = [{name: fact for name, fact in one if fact is not None and name != "file"} for one in told]
+    facts = {"scenarios": found, "weathers": weathers()}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from rllib_integration.annotations import Record, Settings
 from rllib_integration.metrics import PENALTIES
 
+_RESULTS = ("passed", "failed", "timeout", "unfinished", "missed")
 PUBLISHED: dict[tuple[str, str], dict[str, dict[str, float]]] = {
     ("corl2017", "imitation"): {
         "straight": {"train": 95, "new town": 97},
@@ -68,6 +69,41 @@ def _summary(suite: str, task: str, split: str, records: Sequence[Settings]) -> 
     figures["distance"] = kilometres
     figures["ends"] = {end: ends.count(end) / len(ends) for end in sorted(set(ends))}
     return figures
+
+
+def scenario_summary(records: Iterable[Settings]) -> list[Record]:
+    """How the scenarios of the records' routes came out, by type.
+
+    Returns:
+        For each type, in alphabetical order: `type`, `number` of those that took place or were not reached, and
+        `passed`, `failed`, `timeout`, `unfinished`, `missed` (see `Outcome`): shares of these [%].
+    """
+    groups: dict[str, list[str]] = {}
+    for record in records:
+        for outcome in record.get("scenarios", ()):
+            if outcome["result"] != "skipped":
+                groups.setdefault(outcome["type"], []).append(outcome["result"])
+    return [
+        {
+            "type": kind,
+            "number": len(found),
+            **{result: 100.0 * found.count(result) / len(found) for result in _RESULTS},
+        }
+        for kind, found in sorted(groups.items())
+    ]
+
+
+def scenario_table(summaries: Sequence[Settings]) -> str:
+    """The outcomes by type as lines of text, with the mean over the types; empty without scenarios."""
+    if not summaries:
+        return ""
+    mean = {name: statistics.fmean(one[name] for one in summaries) for name in _RESULTS}
+    last = {"type": "mean of the types", "number": sum(one["number"] for one in summaries), **mean}
+    lines = [f"{'scenario':<31} {'driven':>8} {'passed %':>11}  otherwise, %"]
+    for one in [*summaries, last]:
+        rest = ", ".join(f"{name} {one[name]:.0f}" for name in _RESULTS[1:] if one[name] > 0.0) or "-"
+        lines.append(f"{one['type']:<31} {one['number']:>8} {one['passed']:>11.1f}  {rest}")
+    return "\n".join(lines)
 
 
 def table(summaries: Sequence[Settings], policy: str) -> str:

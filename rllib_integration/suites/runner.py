@@ -57,8 +57,10 @@ def judged_config(env_config: Settings, agent: Agent) -> Record:
         experiment = {"type": "rllib_integration.suites.rule_driver:RuleDriving"}
     inner = {"type": experiment.pop("type"), "others": experiment.pop("others", {})}
     experiment.update(type="rllib_integration.suites.judging:JudgedExperiment", others={"experiment": inner})
-    # Each episode brings its own traffic, moved by CARLA's Traffic Manager, whatever the policy was trained among.
+    # Each episode brings its own traffic, moved by CARLA's Traffic Manager, and scenarios, whatever the policy was
+    # trained among.
     experiment.pop("background_activity", None)
+    experiment.pop("scenarios", None)
     # Some experiments need a route when they are created; each episode replaces it.
     experiment["route"] = experiment.get("route") or {"length": 100}
     return {**env_config, "experiment": experiment}
@@ -119,7 +121,7 @@ def drive_one(env: CarlaEnv, act: Act, drive: Drive) -> Record:
             ended = terminated or truncated
         if info.get("server_restarted"):
             continue
-        end = env.experiment.end  # type: ignore[attr-defined]
+        end = info["end"]
         return {
             "key": drive.key,
             "suite": scenario.suite,
@@ -133,5 +135,15 @@ def drive_one(env: CarlaEnv, act: Act, drive: Drive) -> Record:
             "end": end,
             "success": end == "goal",
             "metrics": {name: value for name, value in info["episode_metrics"].items() if name != "end_reason"},
+            **_of_leaderboard(scenario, drive.seed, info),
         }
     raise BenchmarkError(f"The server was lost {ATTEMPTS} times while {drive.key} was driven.")
+
+
+def _of_leaderboard(scenario: Scenario, seed: int, info: Record) -> Record:
+    """For the route of a file: the outcomes of its scenarios, and its record in the Leaderboard's form."""
+    if scenario.route is None:
+        return {}
+    name = f"RouteScenario_{scenario.route.route_id}_rep{seed}"
+    record = {"route_id": name, "town_name": scenario.town, **info["leaderboard"]}
+    return {"scenarios": info.get("scenarios", []), "leaderboard": record}

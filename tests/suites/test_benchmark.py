@@ -85,6 +85,34 @@ def test_a_rule_drives_the_routes_and_the_same_command_goes_on(
     assert "another suite (its hash differs)" in capsys.readouterr().err
 
 
+SCENARIO = """<scenarios><scenario name="Brake" type="HardBreakRoute">
+<trigger_point x="172.98" y="1.38" z="0" yaw="351.5"/><gap value="14"/></scenario></scenarios>"""
+
+
+def test_a_files_scenarios_take_place_and_its_results_have_the_leaderboards_form(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = ((118.0, 1.75), (172.98, 1.38), (190.77, -7.1), (200.8, -24.06), (201.75, -80.99))
+    points = "".join(f"<position x='{x}' y='{y}' z='0'/>" for x, y in places)
+    weather = "<weathers><weather route_percentage='0' sun_altitude_angle='20'/></weathers>"
+    file, folder = tmp_path / "brake.xml", tmp_path / "result"
+    route = f"<route id='1773' town='Minitown'>{weather}<waypoints>{points}</waypoints>{SCENARIO}</route>"
+    file.write_text(f"<routes>{route}</routes>")
+    words = [str(file), "rule", "--workers", "1", "--output", str(folder), "--set", "env_config.carla.server=embedded"]
+    assert run(*words) == 0
+    (driven,) = [json.loads(line) for line in (folder / "episodes.jsonl").read_text().splitlines()]
+    (outcome,) = driven["scenarios"]
+    assert (driven["end"], outcome["type"], outcome["result"]) == ("goal", "HardBreakRoute", "passed")
+    (summary,) = json.loads((folder / "results.json").read_text())["scenarios"]
+    assert (summary["type"], summary["number"], summary["passed"]) == ("HardBreakRoute", 1, 100.0)
+    assert "HardBreakRoute" in capsys.readouterr().out
+    checkpoint = json.loads((folder / "simulation_results.json").read_text())["_checkpoint"]
+    (record,) = checkpoint["records"]
+    assert (record["index"], record["route_id"], record["town_name"]) == (0, "RouteScenario_1773_rep0", "Minitown")
+    assert record["scores"]["score_route"] == 100.0
+    assert checkpoint["progress"] == [1, 1]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -100,9 +128,13 @@ def test_mistakes_are_told_before_anything_starts(
     assert message in capsys.readouterr().err
 
 
-def test_a_suites_traffic_is_not_that_of_the_policys_training() -> None:
+def test_a_suites_traffic_and_scenarios_are_not_those_of_the_policys_training() -> None:
     trained = {"n_vehicles": 30, "traffic": "server", "ignore_lights_percentage": 50.0}
-    task = {"type": "dqn_example.drive_route:DriveInTraffic", "background_activity": trained}
+    task = {
+        "type": "dqn_example.drive_route:DriveInTraffic",
+        "background_activity": trained,
+        "scenarios": {"types": "all"},
+    }
     judged = judged_config({"experiment": task}, Agent("mine", Path("mine")))["experiment"]
-    assert "background_activity" not in judged
+    assert judged.keys() == {"type", "others", "route"}
     assert task["background_activity"] is trained

@@ -18,7 +18,7 @@ from rllib_integration.suites.definitions import (
     hash_of,
     weathers,
 )
-from rllib_integration.suites.results import summarise, table
+from rllib_integration.suites.results import scenario_summary, scenario_table, summarise, table
 
 
 def test_corl2017_has_four_tasks_in_two_towns_and_six_weathers() -> None:
@@ -73,9 +73,12 @@ def test_the_hash_of_a_suite_tells_the_smallest_change() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("<routes><route id='1' town='Town01'><waypoint x='1' y='2' z='0' yaw='0'/></route></routes>", "1 way points"),
+        (
+            "<routes><route id='1' town='Town01'><waypoint x='1' y='2' z='0' yaw='0'/></route></routes>",
+            "two positions or more",
+        ),
         ("<routes><route id='1'><waypoint x='1' y='2' z='0'/><waypoint x='3' y='2' z='0'/></route></routes>", "town"),
-        ("nothing", "not a file of routes"),
+        ("<routes>\n<route id='1' town='Town01'>\n</routes>", "line 3: this is no valid XML"),
     ],
 )
 def test_a_file_that_holds_no_routes_is_told(text: str, message: str, tmp_path: Path) -> None:
@@ -94,6 +97,21 @@ def record(seed: int, success: bool, **metrics: float) -> dict:
     facts = {"suite": "nocrash", "task": "dense", "split": "train", "seed": seed}
     figures = {"distance": 500.0, "driving_score": 80.0, "route_completion": 90.0, **metrics}
     return {**facts, "success": success, "end": "goal" if success else "collision", "metrics": figures}
+
+
+def test_scenarios_are_summed_up_by_type_without_those_that_had_no_room() -> None:
+    results = {"HardBreakRoute": ["passed", "failed", "skipped", "passed"], "Accident": ["timeout"]}
+    outcomes = [{"type": kind, "result": result} for kind, found in results.items() for result in found]
+    accident, brake = scenario_summary([{"scenarios": outcomes}, {"key": "a suite without scenarios"}])
+    assert (accident["type"], accident["number"], accident["passed"], accident["timeout"]) == (
+        "Accident",
+        1,
+        0.0,
+        100.0,
+    )
+    assert (brake["number"], brake["passed"], brake["failed"]) == (3, pytest.approx(200 / 3), pytest.approx(100 / 3))
+    assert scenario_table([accident, brake]).splitlines()[-1].split()[:5] == ["mean", "of", "the", "types", "4"]
+    assert scenario_table([]) == ""
 
 
 def test_success_is_averaged_over_seeds_and_infractions_over_kilometres() -> None:
