@@ -10,6 +10,7 @@ from dqn_example.dqn_state import HeroState, route_pose
 from dqn_example.follow_road import FASTEST_SHOWN, WHERE, FollowRoad
 from rllib_integration.annotations import Record, Settings
 from rllib_integration.config.merging import ConfigError, Rule
+from rllib_integration.detours import Detours
 from rllib_integration.metrics import COLLISIONS
 from rllib_integration.planes import Picture, plane_of
 from rllib_integration.road_ahead import NOTHING, SIGHT, Ahead, RoadAhead
@@ -83,6 +84,7 @@ class DriveInTraffic(DriveRoute):
         "actions": "braking",
         "target_speed": 7.0,
         "previous_planes": ["vehicles", "two_wheelers", "walkers"],
+        "detours": False,  # lead the route around what stands at the edge of the lane, once the way past is free
     }
 
     def __init__(self, config: Settings | None = None) -> None:
@@ -104,6 +106,7 @@ class DriveInTraffic(DriveRoute):
         super().reset()
         self._last_picture: Picture | None = None
         self._road_ahead: RoadAhead | None = None
+        self._detours: Detours | None = None
         self.ahead = NOTHING
 
     def planes(self, picture: Picture) -> list[Picture]:
@@ -122,7 +125,9 @@ class DriveInTraffic(DriveRoute):
         if self._road_ahead is None:
             assert core.metrics is not None
             self._road_ahead = RoadAhead(core.hero, core.sensor_interface, core.metrics)
-        self.ahead = self._road_ahead.look()
+            self._detours = Detours(core.hero, core.sensor_interface, core.map) if self.others["detours"] else None
+        hold = SIGHT if self._detours is None else self._detours.look()
+        self.ahead = self._road_ahead.look().stopping_at(hold)
 
     def read_state(self, core: CarlaCore) -> HeroState:
         """The hero after the tick, its pose relative to the route, and the road ahead."""

@@ -49,6 +49,10 @@ class Ahead(NamedTuple):
     crossing: float
     line: float
 
+    def stopping_at(self, line: float) -> Ahead:
+        """The same with another place to stop at, if that is nearer (m)."""
+        return self._replace(line=min(self.line, line))
+
     def safe_speed(self, braking: float, headway: float = 0.0) -> float:
         """The speed [m/s] that is safe with what is ahead, infinite if nothing is.
 

@@ -69,7 +69,7 @@ class Route:
     def __init__(self, points: NDArray[np.float64], options: NDArray[np.int8]) -> None:
         if len(points) < 2:
             raise RouteError("A route needs two points or more: start and goal are the same place.")
-        self.points = points
+        self.points = self._planned = points
         self.options = options
         steps = np.hypot(np.diff(points[:, 0]), np.diff(points[:, 1]))
         self._distance = np.r_[0.0, np.cumsum(steps)]
@@ -142,15 +142,42 @@ class Route:
         turns = [abs((after - before + math.pi) % (2.0 * math.pi) - math.pi) for before, after in pairwise(yaws)]
         return max(turns) / over
 
+    def lead_aside(self, begin: float, aside: float, back: float, end: float, metres: float) -> None:
+        """Lead a part of the route beside where it was planned. Its length stays, as distances along it do.
+
+        Args:
+            begin: Where it begins to lead aside (m along the route).
+            aside: Where it is fully aside (m).
+            back: Where it begins to lead back (m).
+            end: Where it is back (m).
+            metres: How far to the right it leads.
+        """
+        share = np.interp(self._distance, [begin, aside, back, end], [0.0, 1.0, 1.0, 0.0])
+        lateral = metres * share * share * (3.0 - 2.0 * share)  # without a kink at either end
+        yaw = self._planned[:, 3]
+        self.points = self._planned.copy()
+        self.points[:, 0] -= lateral * np.sin(yaw)
+        self.points[:, 1] += lateral * np.cos(yaw)
+        self.points[:, 3] = yaw + np.arctan(np.gradient(lateral, self._distance))
+        self._yaws = self.points[:, 3].tolist()
+
     def stretch(self, behind: float, ahead: float) -> NDArray[np.float64]:
         """`float64 (n, 2)` points x, y from some metres behind the hero to some ahead of it."""
         return self.piece(behind, ahead)[0][:, :2]
 
     def piece(self, behind: float, ahead: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Points `float64 (n, 4)` around the hero, and how far along the route each lies `float64 (n,)` (m)."""
+        rows = self._rows(behind, ahead)
+        return self.points[rows], self._distance[rows]
+
+    def planned_piece(self, behind: float, ahead: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """As `piece`, where the route was planned, even if it has been led aside there."""
+        rows = self._rows(behind, ahead)
+        return self._planned[rows], self._distance[rows]
+
+    def _rows(self, behind: float, ahead: float) -> slice:
         first = bisect_left(self._distances, self._travelled - behind)
-        last = bisect_right(self._distances, self._travelled + ahead)
-        return self.points[first:last], self._distance[first:last]
+        return slice(first, bisect_right(self._distances, self._travelled + ahead))
 
     def next_points(self, transform: carla.Transform, count: int, spacing: float = 2.0) -> NDArray[np.float32]:
         """Points of the route ahead, in the hero's frame.

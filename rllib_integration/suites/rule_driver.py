@@ -11,6 +11,7 @@ from gymnasium import spaces
 
 from rllib_integration.annotations import Action, Record, Settings
 from rllib_integration.base_experiment import BaseExperiment
+from rllib_integration.detours import Detours
 from rllib_integration.road_ahead import RoadAhead
 
 if TYPE_CHECKING:
@@ -38,10 +39,11 @@ class RuleDriving(BaseExperiment):
         super().__init__(config)
         self._core: CarlaCore | None = None
         self._ahead: RoadAhead | None = None
+        self._detours: Detours | None = None
 
     def reset(self) -> None:
         """Forget the last episode."""
-        self._ahead = None
+        self._ahead = self._detours = None
 
     def place_hero(self, core: CarlaCore) -> None:
         """Keep the world for later."""
@@ -67,17 +69,20 @@ class RuleDriving(BaseExperiment):
         route = core.sensor_interface.route
         if route is None:
             return np.array([0.0, 1.0, 0.0], np.float32), {}
-        if self._ahead is None:
+        if self._ahead is None or self._detours is None:
             self._ahead = RoadAhead(core.hero, core.sensor_interface, core.metrics)
+            self._detours = Detours(core.hero, core.sensor_interface, core.map)
         transform, velocity = core.hero.get_transform(), core.hero.get_velocity()
         route.update(transform.location.x, transform.location.y)
         speed = velocity.dot(transform.get_forward_vector())
+        hold = self._detours.look()
         distance = max(LEAST_LOOK_AHEAD, LOOK_AHEAD * speed)
         forward, right = (float(number) for number in route.next_points(transform, 1, distance)[0])
         curvature = 2.0 * right / max(forward * forward + right * right, 1.0)
         steer = math.atan(WHEELBASE * curvature) / LARGEST_ANGLE
         in_bend = math.sqrt(LATERAL_ACCELERATION / max(route.bend(BEND_AHEAD), 1e-6))
-        wanted = min(TARGET_SPEED, in_bend, self._ahead.look().safe_speed(BRAKING, HEADWAY))
+        ahead = self._ahead.look().stopping_at(hold)
+        wanted = min(TARGET_SPEED, in_bend, ahead.safe_speed(BRAKING, HEADWAY))
         pedal = SPEED_GAIN * (wanted - speed) if wanted > 0.1 else -1.0
         control = [min(max(pedal, 0.0), 0.8), min(max(-pedal, 0.0), 1.0), steer]
         return np.clip(np.array(control, np.float32), [0, 0, -1], 1).astype(np.float32), {}

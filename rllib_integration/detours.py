@@ -1,0 +1,226 @@
+"""Leads the hero's route around what stands or crawls at the edge of its lane, once the way past is free.
+
+Cars that stand in the middle of a lane wait for something, and are waited for. What stands at a lane's edge is parked,
+and is passed with all who wait right behind it, as are cones, and cyclists who ride there: on a lane of the hero's
+direction if there is one beside, else on the lane of oncoming traffic. Until nobody comes there, the hero has to wait
+at a distance from which it can steer around.
+
+All of it is read from what the client already holds.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import carla
+import numpy as np
+from numpy.typing import NDArray
+
+from rllib_integration.road_ahead import SIGHT
+from rllib_integration.roads.routes import Route
+from rllib_integration.sensors import SensorInterface
+from rllib_integration.sensors.actor_roster import PROP, WALKER, ActorRoster
+
+_FAR = 130.0  # [m] within which oncoming traffic is looked for
+_EDGE = 0.45  # [m] from the route to the middle of what counts as standing at the edge
+_CRAWLING, _STANDING = 3.5, 0.3  # [m/s] below which it is passed; below which others who wait behind it are, too
+_TOGETHER = 15.0  # [m] between two obstacles that are passed in one go
+_MARGIN, _CLEARANCE = 0.3, 0.7  # [m] to the side: below it something is in the way; kept when passing
+_RAMP, _SHORTEST_RAMP = 12.0, 6.0  # [m] of the route over which the hero steers aside
+_KEPT = 1.5  # [m] before and behind the obstacle at full distance to the side
+_PASSING_SPEED = 6.0  # [m/s] that the hero is expected to drive at
+_STARTING = 2.0  # [s] that it loses by starting from rest
+_EARLY = 20.0  # [m] before a way leads aside, where it is chosen
+_ONCOMING_KEPT = 15.0  # [m] to who comes towards it, when it is past
+_BEHIND = 8.0  # [m] behind the hero that have to be free on a lane of its direction
+_BEHIND_SECONDS = 4.0  # [s] in which who is faster must not reach it
+_SAME_LANE = 1.8  # [m] to the side of a lane's middle within which others drive on it
+
+
+class _Others(NamedTuple):
+    """Who is around, by row.
+
+    Attributes:
+        at, right: Of the middle, along the route and to its right (m).
+        length, width: Half sizes along and across the route (m).
+        speed: Along the route [m/s].
+        heading: Cosine of the angle to the route's direction.
+        kinds: `VEHICLE`, `TWO_WHEELER`, `WALKER` or `PROP`.
+    """
+
+    at: NDArray[np.float64]
+    right: NDArray[np.float64]
+    length: NDArray[np.float64]
+    width: NDArray[np.float64]
+    speed: NDArray[np.float64]
+    heading: NDArray[np.float64]
+    kinds: NDArray[np.int64]
+
+
+class _Way(NamedTuple):
+    """A way past obstacles.
+
+    Attributes:
+        begin, aside, back, end: Where it begins to lead aside, is fully aside, begins to lead back, and is back along
+            the route (m).
+        right: How far to the right it leads (m).
+        is_opposite: Whether oncoming traffic drives there.
+    """
+
+    begin: float
+    aside: float
+    back: float
+    end: float
+    right: float
+    is_opposite: bool
+
+
+class Detours:
+    """Changes the hero's route. Make it for each hero, once it has its sensors and its route.
+
+    Args:
+        hero: The vehicle.
+        interface: Its sensors, with its route.
+        carla_map: The town.
+    """
+
+    def __init__(self, hero: carla.Vehicle, interface: SensorInterface, carla_map: carla.Map) -> None:
+        self._hero = hero
+        self._interface = interface
+        self._map = carla_map
+        self._roster = ActorRoster(hero.get_world(), hero, interface.memory, interface.ask)
+        self._way: _Way | None = None  # that the route was led over last
+
+    def look(self) -> float:
+        """Lead the route around an obstacle if the way is free.
+
+        Returns:
+            Distance from the hero's front to where it has to wait until that is so (m); `SIGHT` where there is nothing
+            to wait for.
+        """
+        route = self._interface.route
+        if route is None:
+            return SIGHT
+        others = self._look_around(route, SIGHT)
+        rows = self._in_the_way(others, route.travelled)
+        way = self._past(route, others, rows) if len(rows) else None
+        if self._way is not None and route.travelled < self._way.end:
+            if way is not None and route.travelled < self._way.back < way.back:  # more of it has come into sight
+                self._lead(route, self._way._replace(back=way.back, end=way.end))
+            return SIGHT
+        if way is None:
+            return SIGHT
+        begin = max(way.begin, route.travelled)
+        if way.aside - begin >= _SHORTEST_RAMP and way.begin < route.travelled + _EARLY and self._is_free(route, way):
+            self._lead(route, way._replace(begin=begin))
+            return SIGHT
+        return max(way.begin - route.travelled, 0.0)
+
+    def _lead(self, route: Route, way: _Way) -> None:
+        route.lead_aside(way.begin, way.aside, way.back, way.end, way.right)
+        self._way = way
+
+    def _look_around(self, route: Route, reach: float) -> _Others:
+        """Who is within reach (m), relative to where the route was planned."""
+        place = self._hero.get_location()
+        found = self._roster.read(place.x, place.y, reach)
+        velocities = self._roster.velocities()
+        points, distances = route.planned_piece(_BEHIND + _RAMP, reach)
+        if len(points) < 2 or not len(found.poses):
+            return _Others(*(np.zeros(0),) * 6, np.zeros(0, np.int64))
+        dx = found.poses[:, None, 0] - points[None, :, 0]
+        dy = found.poses[:, None, 1] - points[None, :, 1]
+        nearest = np.argmin(dx**2 + dy**2, axis=1)
+        rows = np.arange(len(nearest))
+        dx, dy, yaw = dx[rows, nearest], dy[rows, nearest], points[nearest, 3]
+        c, s = np.cos(yaw), np.sin(yaw)
+        turned = found.poses[:, 3] - yaw
+        along, across = np.abs(np.cos(turned)), np.abs(np.sin(turned))
+        half_length, half_width = found.sizes[:, 0], found.sizes[:, 1]
+        above = np.abs(found.poses[:, 2] - points[nearest, 2]) > 4.0
+        right = np.where(above, np.inf, dy * c - dx * s)
+        return _Others(
+            at=distances[nearest] + dx * c + dy * s,
+            right=right,
+            length=half_length * along + half_width * across,
+            width=half_width * along + half_length * across,
+            speed=velocities[:, 0] * c + velocities[:, 1] * s,
+            heading=np.cos(turned),
+            kinds=found.kinds,
+        )
+
+    def _in_the_way(self, others: _Others, travelled: float) -> NDArray[np.int64]:
+        """Rows of the first obstacle ahead and of those that follow it closely, nearest first."""
+        box = self._roster.hero_box
+        touches = np.abs(others.right) < others.width + box.width + _MARGIN
+        at_edge = (others.kinds == PROP) | (np.abs(others.right) > _EDGE)
+        slow = np.abs(others.speed) < np.where(at_edge, _CRAWLING, _STANDING)
+        ahead = others.at > travelled + box.length
+        blocking = touches & slow & ahead & (others.kinds != WALKER)
+        rows = np.flatnonzero(blocking)
+        rows = rows[np.argsort(others.at[rows])]
+        apart = np.flatnonzero(np.diff(others.at[rows] - others.length[rows]) > _TOGETHER)
+        together = rows[: apart[0] + 1] if len(apart) else rows
+        return together if at_edge[together].any() else rows[:0]
+
+    def _past(self, route: Route, others: _Others, rows: NDArray[np.int64]) -> _Way | None:
+        """The way past obstacles; None if there is no lane to pass them on."""
+        box = self._roster.hero_box
+        near = float((others.at[rows] - others.length[rows]).min())
+        far = float((others.at[rows] + others.length[rows]).max())
+        far += max(float(others.speed[rows].max()), 0.0) * (far - route.travelled + _RAMP) / _PASSING_SPEED
+        aside = near - box.length - box.ahead - _KEPT
+        back = far + box.length + _KEPT
+        if back > route.length - 2.0:
+            return None
+        leftmost = float((others.right[rows] - others.width[rows]).min()) - box.width - _CLEARANCE
+        rightmost = float((others.right[rows] + others.width[rows]).max()) + box.width + _CLEARANCE
+        points, distances = route.planned_piece(0.0, SIGHT + 10.0)
+        row = min(int(np.searchsorted(distances, near)), len(points) - 1)
+        x, y, z, yaw = (float(number) for number in points[row])
+        lane = self._map.get_waypoint(carla.Location(x, y, z))
+        if lane is None or lane.is_junction:
+            return None
+        left, right = lane.get_left_lane(), lane.get_right_lane()
+        if math.cos(math.radians(lane.transform.rotation.yaw) - yaw) < 0.0:
+            return None  # the route itself leads over a lane of oncoming traffic
+        to_left = _same_direction(lane, left)
+        to_right = _same_direction(lane, right)
+        wants_right = float(others.right[rows].mean()) < -_EDGE
+        if to_right and (wants_right or not to_left):
+            metres, opposite = max(rightmost, lane.lane_width), False
+        elif to_left:
+            metres, opposite = min(leftmost, -lane.lane_width), False
+        elif left is not None and left.lane_type == carla.LaneType.Driving:
+            metres, opposite = leftmost, True
+            if -metres > lane.lane_width + left.lane_width / 2.0 - box.width + _MARGIN:
+                return None
+        else:
+            return None
+        return _Way(aside - _RAMP, aside, back, min(back + _RAMP, route.length), metres, opposite)
+
+    def _is_free(self, route: Route, way: _Way) -> bool:
+        """Whether nobody comes on the lane that a way leads over."""
+        box = self._roster.hero_box
+        speed = self._hero.get_velocity().length()
+        others = self._look_around(route, _FAR)
+        beside = np.abs(others.right - way.right) < _SAME_LANE
+        if way.is_opposite:  # wherever on that lane it drives
+            beside = (others.right < -1.0) & (others.right > -5.5)
+        metres = way.back + box.length - route.travelled
+        seconds = _STARTING * (1.0 - min(speed / _PASSING_SPEED, 1.0)) + metres / _PASSING_SPEED
+        oncoming = beside & (others.heading < -0.5) & (others.at > route.travelled)
+        meets = others.at + np.minimum(others.speed, 0.0) * seconds < way.back + _ONCOMING_KEPT
+        waits = (np.abs(others.speed) < _STANDING) & (others.at > way.end + 2.0)
+        if bool((oncoming & meets & ~waits).any()):
+            return False
+        faster = np.maximum(others.speed - speed, 0.0) * _BEHIND_SECONDS
+        gap = route.travelled - others.at
+        follows = beside & (others.heading > 0.5) & (gap > -5.0) & (gap < _BEHIND + faster)
+        return not bool(follows.any())
+
+
+def _same_direction(lane: carla.Waypoint, beside: carla.Waypoint | None) -> bool:
+    """Whether a lane beside another is a driving lane of its direction."""
+    return beside is not None and beside.lane_type == carla.LaneType.Driving and beside.lane_id * lane.lane_id > 0
