@@ -106,7 +106,6 @@ class DriveInTraffic(DriveRoute):
         super().reset()
         self._last_picture: Picture | None = None
         self._road_ahead: RoadAhead | None = None
-        self._detours: Detours | None = None
         self.ahead = NOTHING
 
     def planes(self, picture: Picture) -> list[Picture]:
@@ -124,10 +123,9 @@ class DriveInTraffic(DriveRoute):
             return  # only the observation space is asked for
         if self._road_ahead is None:
             assert core.metrics is not None
-            self._road_ahead = RoadAhead(core.hero, core.sensor_interface, core.metrics)
-            self._detours = Detours(core.hero, core.sensor_interface, core.map) if self.others["detours"] else None
-        hold = SIGHT if self._detours is None else self._detours.look()
-        self.ahead = self._road_ahead.look().stopping_at(hold)
+            detours = Detours(core.hero, core.sensor_interface, core.map) if self.others["detours"] else None
+            self._road_ahead = RoadAhead(core.hero, core.sensor_interface, core.metrics, detours)
+        self.ahead = self._road_ahead.look()
 
     def read_state(self, core: CarlaCore) -> HeroState:
         """The hero after the tick, its pose relative to the route, and the road ahead."""

@@ -2,8 +2,8 @@
 
 Cars that stand in the middle of a lane wait for something, and are waited for. What stands at a lane's edge is parked,
 and is passed with all who wait right behind it, as are cones, and cyclists who ride there: on a lane of the hero's
-direction if there is one beside, else on the lane of oncoming traffic. Until nobody comes there, the hero has to wait
-at a distance from which it can steer around.
+direction if there is one beside, else on the lane of oncoming traffic. While others come there, the hero has to wait at
+a distance from which it can steer around.
 
 All of it is read from what the client already holds.
 """
@@ -17,12 +17,12 @@ import carla
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.road_ahead import SIGHT
 from rllib_integration.roads.routes import Route
 from rllib_integration.sensors import SensorInterface
 from rllib_integration.sensors.actor_roster import PROP, WALKER, ActorRoster
 
-_FAR = 130.0  # [m] within which oncoming traffic is looked for
+_SIGHT = 40.0  # [m] within which obstacles are looked for
+_FAR = 130.0  # [m] within which oncoming traffic is
 _EDGE = 0.45  # [m] from the route to the middle of what counts as standing at the edge
 _CRAWLING, _STANDING = 3.5, 0.3  # [m/s] below which it is passed; below which others who wait behind it are, too
 _TOGETHER = 15.0  # [m] between two obstacles that are passed in one go
@@ -34,12 +34,12 @@ _STARTING = 2.0  # [s] that it loses by starting from rest
 _EARLY = 20.0  # [m] before a way leads aside, where it is chosen
 _ONCOMING_KEPT = 15.0  # [m] to who comes towards it, when it is past
 _BEHIND = 8.0  # [m] behind the hero that have to be free on a lane of its direction
-_BEHIND_SECONDS = 4.0  # [s] in which who is faster must not reach it
+_BEHIND_SECONDS = 4.0  # [s] in which faster vehicles must not reach it
 _SAME_LANE = 1.8  # [m] to the side of a lane's middle within which others drive on it
 
 
 class _Others(NamedTuple):
-    """Who is around, by row.
+    """The actors around the hero, by row.
 
     Attributes:
         at, right: Of the middle, along the route and to its right (m).
@@ -96,25 +96,25 @@ class Detours:
         """Lead the route around an obstacle if the way is free.
 
         Returns:
-            Distance from the hero's front to where it has to wait until that is so (m); `SIGHT` where there is nothing
+            Distance from the hero's front to where it has to wait until that is so (m); infinite where there is nothing
             to wait for.
         """
         route = self._interface.route
         if route is None:
-            return SIGHT
-        others = self._look_around(route, SIGHT)
+            return math.inf
+        others = self._look_around(route, _SIGHT)
         rows = self._in_the_way(others, route.travelled)
         way = self._past(route, others, rows) if len(rows) else None
         if self._way is not None and route.travelled < self._way.end:
             if way is not None and route.travelled < self._way.back < way.back:  # more of it has come into sight
                 self._lead(route, self._way._replace(back=way.back, end=way.end))
-            return SIGHT
+            return math.inf
         if way is None:
-            return SIGHT
+            return math.inf
         begin = max(way.begin, route.travelled)
         if way.aside - begin >= _SHORTEST_RAMP and way.begin < route.travelled + _EARLY and self._is_free(route, way):
             self._lead(route, way._replace(begin=begin))
-            return SIGHT
+            return math.inf
         return max(way.begin - route.travelled, 0.0)
 
     def _lead(self, route: Route, way: _Way) -> None:
@@ -122,7 +122,7 @@ class Detours:
         self._way = way
 
     def _look_around(self, route: Route, reach: float) -> _Others:
-        """Who is within reach (m), relative to where the route was planned."""
+        """The actors within reach (m), relative to where the route was planned."""
         place = self._hero.get_location()
         found = self._roster.read(place.x, place.y, reach)
         velocities = self._roster.velocities()
@@ -176,7 +176,7 @@ class Detours:
             return None
         leftmost = float((others.right[rows] - others.width[rows]).min()) - box.width - _CLEARANCE
         rightmost = float((others.right[rows] + others.width[rows]).max()) + box.width + _CLEARANCE
-        points, distances = route.planned_piece(0.0, SIGHT + 10.0)
+        points, distances = route.planned_piece(0.0, _SIGHT + 10.0)
         row = min(int(np.searchsorted(distances, near)), len(points) - 1)
         x, y, z, yaw = (float(number) for number in points[row])
         lane = self._map.get_waypoint(carla.Location(x, y, z))
@@ -201,12 +201,12 @@ class Detours:
         return _Way(aside - _RAMP, aside, back, min(back + _RAMP, route.length), metres, opposite)
 
     def _is_free(self, route: Route, way: _Way) -> bool:
-        """Whether nobody comes on the lane that a way leads over."""
+        """Whether the lane that a way leads over is free of others for as long as that takes."""
         box = self._roster.hero_box
         speed = self._hero.get_velocity().length()
         others = self._look_around(route, _FAR)
         beside = np.abs(others.right - way.right) < _SAME_LANE
-        if way.is_opposite:  # wherever on that lane it drives
+        if way.is_opposite:  # all of that lane, not only the part that is needed
             beside = (others.right < -1.0) & (others.right > -5.5)
         metres = way.back + box.length - route.travelled
         seconds = _STARTING * (1.0 - min(speed / _PASSING_SPEED, 1.0)) + metres / _PASSING_SPEED

@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from rllib_integration.detours import Detours
 from rllib_integration.metrics import EpisodeMetrics
 from rllib_integration.sensors import SensorInterface
 from rllib_integration.sensors.actor_roster import WALKER, ActorRoster
@@ -40,18 +41,14 @@ class Ahead(NamedTuple):
         gap: To the vehicle or walker on the route that forces the hero to be slowest [m].
         gap_speed: Its speed along the route [m/s].
         crossing: To where another is about to cross the route at the time when the hero would be there [m].
-        line: To where it has to stop: the line of a light that is red, or yellow while there is time to stop, or of a
-            stop sign that it has not stopped at yet [m].
+        line: To where it has to stop: the line of a light that is red, or yellow while there is time to stop, of a stop
+            sign that it has not stopped at yet, or where it waits for the way around an obstacle to be free [m].
     """
 
     gap: float
     gap_speed: float
     crossing: float
     line: float
-
-    def stopping_at(self, line: float) -> Ahead:
-        """The same with another place to stop at, if that is nearer (m)."""
-        return self._replace(line=min(self.line, line))
 
     def safe_speed(self, braking: float, headway: float = 0.0) -> float:
         """The speed [m/s] that is safe with what is ahead, infinite if nothing is.
@@ -82,12 +79,20 @@ class RoadAhead:
         hero: The vehicle.
         interface: Its sensors, with its route.
         metrics: Of the episode; they know the stop lines.
+        detours: Lead the route around obstacles; None = obstacles are waited for.
     """
 
-    def __init__(self, hero: carla.Vehicle, interface: SensorInterface, metrics: EpisodeMetrics) -> None:
+    def __init__(
+        self,
+        hero: carla.Vehicle,
+        interface: SensorInterface,
+        metrics: EpisodeMetrics,
+        detours: Detours | None = None,
+    ) -> None:
         self._hero = hero
         self._interface = interface
         self._metrics = metrics
+        self._detours = detours
         self._roster = ActorRoster(hero.get_world(), hero, interface.memory, interface.ask)
 
     def look(self) -> Ahead:
@@ -95,6 +100,7 @@ class RoadAhead:
         route = self._interface.route
         if route is None:
             return NOTHING
+        hold = self._detours.look() if self._detours is not None else SIGHT
         place, velocity = self._hero.get_location(), self._hero.get_velocity()
         speed = math.hypot(velocity.x, velocity.y)
         points, distances = route.piece(_BEHIND, SIGHT)
@@ -108,7 +114,7 @@ class RoadAhead:
             *(points, distances, route.travelled, front, speed, box.length, box.width, place.z),
             *(others.poses, others.sizes, others.kinds, velocities),
         )
-        return Ahead(gap, gap_speed, crossing, self._stop_line(points, distances, front, speed))
+        return Ahead(gap, gap_speed, crossing, min(self._stop_line(points, distances, front, speed), hold))
 
     def _stop_line(
         self, points: NDArray[np.float64], distances: NDArray[np.float64], front: float, speed: float

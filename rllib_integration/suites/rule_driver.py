@@ -39,11 +39,10 @@ class RuleDriving(BaseExperiment):
         super().__init__(config)
         self._core: CarlaCore | None = None
         self._ahead: RoadAhead | None = None
-        self._detours: Detours | None = None
 
     def reset(self) -> None:
         """Forget the last episode."""
-        self._ahead = self._detours = None
+        self._ahead = None
 
     def place_hero(self, core: CarlaCore) -> None:
         """Keep the world for later."""
@@ -69,19 +68,18 @@ class RuleDriving(BaseExperiment):
         route = core.sensor_interface.route
         if route is None:
             return np.array([0.0, 1.0, 0.0], np.float32), {}
-        if self._ahead is None or self._detours is None:
-            self._ahead = RoadAhead(core.hero, core.sensor_interface, core.metrics)
-            self._detours = Detours(core.hero, core.sensor_interface, core.map)
+        if self._ahead is None:
+            detours = Detours(core.hero, core.sensor_interface, core.map)
+            self._ahead = RoadAhead(core.hero, core.sensor_interface, core.metrics, detours)
         transform, velocity = core.hero.get_transform(), core.hero.get_velocity()
         route.update(transform.location.x, transform.location.y)
         speed = velocity.dot(transform.get_forward_vector())
-        hold = self._detours.look()
+        ahead = self._ahead.look()
         distance = max(LEAST_LOOK_AHEAD, LOOK_AHEAD * speed)
         forward, right = (float(number) for number in route.next_points(transform, 1, distance)[0])
         curvature = 2.0 * right / max(forward * forward + right * right, 1.0)
         steer = math.atan(WHEELBASE * curvature) / LARGEST_ANGLE
         in_bend = math.sqrt(LATERAL_ACCELERATION / max(route.bend(BEND_AHEAD), 1e-6))
-        ahead = self._ahead.look().stopping_at(hold)
         wanted = min(TARGET_SPEED, in_bend, ahead.safe_speed(BRAKING, HEADWAY))
         pedal = SPEED_GAIN * (wanted - speed) if wanted > 0.1 else -1.0
         control = [min(max(pedal, 0.0), 0.8), min(max(-pedal, 0.0), 1.0), steer]

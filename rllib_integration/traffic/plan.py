@@ -1,4 +1,4 @@
-"""The traffic of an episode, whoever moves it: how many, where, and how they behave."""
+"""The traffic of an episode, in the server or by a Traffic Manager: how many, where, and how they behave."""
 
 from __future__ import annotations
 

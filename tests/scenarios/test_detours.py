@@ -1,4 +1,4 @@
-"""Whoever heeds `Detours` passes what stands at the edge of its lane, and waits for what stands in the middle."""
+"""With `Detours` the rule driver passes what stands at the edge of its lane, and waits for what stands in its middle."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_an_obstacle_is_passed_on_the_lane_beside(env: CarlaEnv, kind: str) -> N
     assert ride(env, kind)["result"] == "passed"
 
 
-def test_an_obstacle_is_passed_on_the_lane_of_oncoming_traffic_when_nobody_comes(env: CarlaEnv) -> None:
+def test_an_obstacle_is_passed_on_the_lane_of_oncoming_traffic_when_that_is_free(env: CarlaEnv) -> None:
     assert ride(env, "ParkedObstacleTwoWays", **_GAPS)["result"] == "passed"
 
 

@@ -1,4 +1,4 @@
-"""Walkers that cross roads anywhere, whoever moves them."""
+"""Walkers that cross roads anywhere, moved by the server or by a Traffic Manager's client."""
 
 from __future__ import annotations
 
