@@ -1,4 +1,4 @@
-"""With `Detours` the rule driver passes what stands at the edge of its lane, and waits for what stands in its middle."""
+"""With `Detours` the rule driver passes what stands at its lane's edge, and waits for what stands in the middle."""
 
 from __future__ import annotations
 
