@@ -1,9 +1,12 @@
-"""Leads the hero's route around what stands or crawls at the edge of its lane, once the way past is free.
+"""Leads the hero's route around what is in the way, once the way past is free.
 
 Cars that stand in the middle of a lane wait for something, and are waited for. What stands at a lane's edge is parked,
 and is passed with all who wait right behind it, as are cones, and cyclists who ride there: on a lane of the hero's
 direction if there is one beside, else on the lane of oncoming traffic. While others come there, the hero has to wait at
-a distance from which it can steer around.
+a distance from which it can steer around, and takes smaller gaps the longer it waits.
+
+The route also leads to the edge of its lane where oncoming vehicles reach over the middle of the road, and to the lane
+beside where an emergency vehicle comes from behind.
 
 All of it is read from what the client already holds.
 """
@@ -17,6 +20,7 @@ import carla
 import numpy as np
 from numpy.typing import NDArray
 
+from rllib_integration.gap_acceptance import STANDING, Waiting, seconds
 from rllib_integration.roads.routes import Route
 from rllib_integration.sensors import SensorInterface
 from rllib_integration.sensors.actor_roster import PROP, WALKER, ActorRoster
@@ -24,18 +28,26 @@ from rllib_integration.sensors.actor_roster import PROP, WALKER, ActorRoster
 _SIGHT = 40.0  # [m] within which obstacles are looked for
 _FAR = 130.0  # [m] within which oncoming traffic is
 _EDGE = 0.45  # [m] from the route to the middle of what counts as standing at the edge
-_CRAWLING, _STANDING = 3.5, 0.3  # [m/s] below which it is passed; below which others who wait behind it are, too
+_ALONG = 0.9  # cosine of the angle to the lane above which it stands along it, and does not turn
+_CRAWLING = 3.5  # [m/s] below which it is passed; others who stand behind it are, too
 _TOGETHER = 15.0  # [m] between two obstacles that are passed in one go
 _MARGIN, _CLEARANCE = 0.3, 0.7  # [m] to the side: below it something is in the way; kept when passing
-_RAMP, _SHORTEST_RAMP = 12.0, 6.0  # [m] of the route over which the hero steers aside
+_RAMP, _SHORTEST_RAMP, _RAMP_BACK = 10.0, 6.0, 12.0  # [m] of the route over which the hero steers aside, and back
 _KEPT = 1.5  # [m] before and behind the obstacle at full distance to the side
-_PASSING_SPEED = 6.0  # [m/s] that the hero is expected to drive at
-_STARTING = 2.0  # [s] that it loses by starting from rest
+_PASSING_SPEED = 6.0  # [m/s] that the hero is expected to pass at
 _EARLY = 20.0  # [m] before a way leads aside, where it is chosen
-_ONCOMING_KEPT = 15.0  # [m] to who comes towards it, when it is past
+_ONCOMING_KEPT, _ONCOMING_SQUEEZE = 15.0, 7.0  # [m] to who comes towards it, when it is past; less if impatient
+_STEERS_OUT = 1.5  # [s] in which those who come towards it may still pass
+_WAITS_AT = 8.0  # [m] or less before a way aside, the hero waits for a gap
 _BEHIND = 8.0  # [m] behind the hero that have to be free on a lane of its direction
 _BEHIND_SECONDS = 4.0  # [s] in which faster vehicles must not reach it
 _SAME_LANE = 1.8  # [m] to the side of a lane's middle within which others drive on it
+_ROOM, _TO_EDGE = 0.5, 0.1  # [m] that oncoming vehicles get, and that is kept to the lane's edge
+_MAKES_ROOM = 8.0  # [m] over which
+_GIVES_WAY, _ASIDE_FOR = (
+    20.0,
+    80.0,
+)  # [m] over which the hero changes lanes for an emergency vehicle; that it stays there
 
 
 class _Others(NamedTuple):
@@ -47,6 +59,7 @@ class _Others(NamedTuple):
         speed: Along the route [m/s].
         heading: Cosine of the angle to the route's direction.
         kinds: `VEHICLE`, `TWO_WHEELER`, `WALKER` or `PROP`.
+        emergency: Whether it is an emergency vehicle.
     """
 
     at: NDArray[np.float64]
@@ -56,6 +69,7 @@ class _Others(NamedTuple):
     speed: NDArray[np.float64]
     heading: NDArray[np.float64]
     kinds: NDArray[np.int64]
+    emergency: NDArray[np.bool_]
 
 
 class _Way(NamedTuple):
@@ -66,6 +80,7 @@ class _Way(NamedTuple):
             the route (m).
         right: How far to the right it leads (m).
         is_opposite: Whether oncoming traffic drives there.
+        in_lane: Whether it only makes room within the lane.
     """
 
     begin: float
@@ -74,6 +89,7 @@ class _Way(NamedTuple):
     end: float
     right: float
     is_opposite: bool
+    in_lane: bool = False
 
 
 class Detours:
@@ -91,9 +107,13 @@ class Detours:
         self._map = carla_map
         self._roster = ActorRoster(hero.get_world(), hero, interface.memory, interface.ask)
         self._way: _Way | None = None  # that the route was led over last
+        self._waiting = Waiting()
 
-    def look(self) -> float:
-        """Lead the route around an obstacle if the way is free.
+    def look(self, now: float) -> float:
+        """Lead the route aside if there is a reason, and the way is free.
+
+        Args:
+            now: Simulated time [s].
 
         Returns:
             Distance from the hero's front to where it has to wait until that is so (m); infinite where there is nothing
@@ -105,17 +125,83 @@ class Detours:
         others = self._look_around(route, _SIGHT)
         rows = self._in_the_way(others, route.travelled)
         way = self._past(route, others, rows) if len(rows) else None
-        if self._way is not None and route.travelled < self._way.end:
-            if way is not None and route.travelled < self._way.back < way.back:  # more of it has come into sight
-                self._lead(route, self._way._replace(back=way.back, end=way.end))
+        under_way = self._way if self._way is not None and route.travelled < self._way.end else None
+        if under_way is not None and not under_way.in_lane:
+            if way is not None and route.travelled < under_way.back < way.back:  # more of it has come into sight
+                self._lead(route, under_way._replace(back=way.back, end=way.end))
             return math.inf
         if way is None:
+            self._give_room(route, others, under_way)
             return math.inf
+        speed = self._hero.get_velocity().length()
         begin = max(way.begin, route.travelled)
         if way.aside - begin >= _SHORTEST_RAMP and way.begin < route.travelled + _EARLY and self._is_free(route, way):
             self._lead(route, way._replace(begin=begin))
             return math.inf
-        return max(way.begin - route.travelled, 0.0)
+        hold = max(way.begin - route.travelled, 0.0)
+        self._waiting.update(now, route.travelled, speed, hold < _WAITS_AT)
+        return hold
+
+    def _give_room(self, route: Route, others: _Others, under_way: _Way | None) -> None:
+        """Lead the route aside for oncoming and emergency vehicles that need it."""
+        way = self._for_emergency(route, others) or self._to_edge(route, others)
+        if way is None:
+            return
+        if under_way is None:
+            self._lead(route, way)
+        elif way.in_lane and route.travelled < under_way.back:
+            right = max(way.right, under_way.right)
+            self._lead(
+                route,
+                under_way._replace(back=max(way.back, under_way.back), end=max(way.end, under_way.end), right=right),
+            )
+
+    def _for_emergency(self, route: Route, others: _Others) -> _Way | None:
+        """The way to the lane beside, if an emergency vehicle comes from behind and that lane is free."""
+        behind = others.emergency & (others.at < route.travelled) & (np.abs(others.right) < _SAME_LANE)
+        if not bool((behind & (others.heading > 0.5) & (others.speed > self._hero.get_velocity().length())).any()):
+            return None
+        begin = route.travelled
+        aside = begin + _GIVES_WAY
+        back = min(aside + _ASIDE_FOR, route.length - _GIVES_WAY)
+        lane = self._lane_at(route, begin)
+        if lane is None or self._lane_at(route, aside) is None or back < aside:
+            return None
+        for beside, side in ((lane.get_right_lane(), 1.0), (lane.get_left_lane(), -1.0)):
+            way = _Way(begin, aside, back, back + _GIVES_WAY, side * lane.lane_width, False)
+            if _same_direction(lane, beside) and self._is_free(route, way):
+                return way
+        return None
+
+    def _to_edge(self, route: Route, others: _Others) -> _Way | None:
+        """The way along the lane's right edge, if vehicles come that reach over the middle of the road."""
+        box = self._roster.hero_box
+        coming = (others.heading < -0.8) & (others.speed < -1.0) & (others.at > route.travelled + box.length)
+        coming &= (others.right < -_EDGE) & (others.kinds != WALKER)
+        needed = np.where(coming, others.right + others.width, -np.inf) + box.width + _ROOM
+        if not len(needed) or needed.max() < _TO_EDGE:
+            return None
+        lane = self._lane_at(route, route.travelled)
+        if lane is None:
+            return None
+        metres = min(float(needed.max()), lane.lane_width / 2.0 - box.width - _TO_EDGE)
+        if metres < _TO_EDGE:
+            return None
+        begin = route.travelled
+        back = max(float(others.at[needed > _TO_EDGE].max()), begin + _MAKES_ROOM)
+        return _Way(begin, begin + _MAKES_ROOM, back, back + _RAMP_BACK, metres, is_opposite=False, in_lane=True)
+
+    def _lane_at(self, route: Route, at: float) -> carla.Waypoint | None:
+        """The lane that the route follows at a distance along it (m); None in junctions and on lanes against it."""
+        points, distances = route.planned_piece(0.0, _SIGHT + 10.0)
+        if not len(points):
+            return None
+        row = min(int(np.searchsorted(distances, at)), len(points) - 1)
+        x, y, z, yaw = (float(number) for number in points[row])
+        lane = self._map.get_waypoint(carla.Location(x, y, z))
+        if lane is None or lane.is_junction:
+            return None
+        return lane if math.cos(math.radians(lane.transform.rotation.yaw) - yaw) > 0.0 else None
 
     def _lead(self, route: Route, way: _Way) -> None:
         route.lead_aside(way.begin, way.aside, way.back, way.end, way.right)
@@ -128,7 +214,7 @@ class Detours:
         velocities = self._roster.velocities()
         points, distances = route.planned_piece(_BEHIND + _RAMP, reach)
         if len(points) < 2 or not len(found.poses):
-            return _Others(*(np.zeros(0),) * 6, np.zeros(0, np.int64))
+            return _Others(*(np.zeros(0),) * 6, np.zeros(0, np.int64), np.zeros(0, np.bool_))
         dx = found.poses[:, None, 0] - points[None, :, 0]
         dy = found.poses[:, None, 1] - points[None, :, 1]
         nearest = np.argmin(dx**2 + dy**2, axis=1)
@@ -148,14 +234,15 @@ class Detours:
             speed=velocities[:, 0] * c + velocities[:, 1] * s,
             heading=np.cos(turned),
             kinds=found.kinds,
+            emergency=self._roster.emergency(),
         )
 
     def _in_the_way(self, others: _Others, travelled: float) -> NDArray[np.int64]:
         """Rows of the first obstacle ahead and of those that follow it closely, nearest first."""
         box = self._roster.hero_box
         touches = np.abs(others.right) < others.width + box.width + _MARGIN
-        at_edge = (others.kinds == PROP) | (np.abs(others.right) > _EDGE)
-        slow = np.abs(others.speed) < np.where(at_edge, _CRAWLING, _STANDING)
+        at_edge = (others.kinds == PROP) | ((np.abs(others.right) > _EDGE) & (np.abs(others.heading) > _ALONG))
+        slow = np.abs(others.speed) < np.where(at_edge, _CRAWLING, STANDING)
         ahead = others.at > travelled + box.length
         blocking = touches & slow & ahead & (others.kinds != WALKER)
         rows = np.flatnonzero(blocking)
@@ -176,15 +263,10 @@ class Detours:
             return None
         leftmost = float((others.right[rows] - others.width[rows]).min()) - box.width - _CLEARANCE
         rightmost = float((others.right[rows] + others.width[rows]).max()) + box.width + _CLEARANCE
-        points, distances = route.planned_piece(0.0, _SIGHT + 10.0)
-        row = min(int(np.searchsorted(distances, near)), len(points) - 1)
-        x, y, z, yaw = (float(number) for number in points[row])
-        lane = self._map.get_waypoint(carla.Location(x, y, z))
-        if lane is None or lane.is_junction:
+        lane = self._lane_at(route, near)
+        if lane is None:
             return None
         left, right = lane.get_left_lane(), lane.get_right_lane()
-        if math.cos(math.radians(lane.transform.rotation.yaw) - yaw) < 0.0:
-            return None  # the route itself leads over a lane of oncoming traffic
         to_left = _same_direction(lane, left)
         to_right = _same_direction(lane, right)
         wants_right = float(others.right[rows].mean()) < -_EDGE
@@ -198,7 +280,7 @@ class Detours:
                 return None
         else:
             return None
-        return _Way(aside - _RAMP, aside, back, min(back + _RAMP, route.length), metres, opposite)
+        return _Way(aside - _RAMP, aside, back, min(back + _RAMP_BACK, route.length), metres, opposite)
 
     def _is_free(self, route: Route, way: _Way) -> bool:
         """Whether the lane that a way leads over is free of others for as long as that takes."""
@@ -208,12 +290,11 @@ class Detours:
         beside = np.abs(others.right - way.right) < _SAME_LANE
         if way.is_opposite:  # all of that lane, not only the part that is needed
             beside = (others.right < -1.0) & (others.right > -5.5)
-        metres = way.back + box.length - route.travelled
-        seconds = _STARTING * (1.0 - min(speed / _PASSING_SPEED, 1.0)) + metres / _PASSING_SPEED
-        oncoming = beside & (others.heading < -0.5) & (others.at > route.travelled)
-        meets = others.at + np.minimum(others.speed, 0.0) * seconds < way.back + _ONCOMING_KEPT
-        waits = (np.abs(others.speed) < _STANDING) & (others.at > way.end + 2.0)
-        if bool((oncoming & meets & ~waits).any()):
+        at_end = others.at + np.minimum(others.speed, 0.0) * seconds(way.back + box.length - route.travelled, speed)
+        kept = _ONCOMING_KEPT - _ONCOMING_SQUEEZE * self._waiting.impatience
+        comes = beside & (others.heading < -0.5) & (others.at + others.speed * _STEERS_OUT > route.travelled)
+        waits = (np.abs(others.speed) < STANDING) & (others.at > way.end + 2.0)
+        if bool((comes & (at_end < way.back + kept) & ~waits).any()):
             return False
         faster = np.maximum(others.speed - speed, 0.0) * _BEHIND_SECONDS
         gap = route.travelled - others.at

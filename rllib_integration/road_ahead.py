@@ -1,7 +1,7 @@
 """What lies ahead of the hero on its route: whom it would run into, who is about to cross, where it has to stop.
 
-All of it is read from what the client already holds. Boxes are taken as rows of circles, and what moves is expected to
-go on as it does for some seconds.
+All of it is read from what the client already holds. Boxes are taken as rows of circles. What moves is expected to go
+straight on for some seconds, but oncoming vehicles to keep to their side of a road that the hero follows.
 """
 
 from __future__ import annotations
@@ -15,18 +15,21 @@ from numba import njit
 from numpy.typing import NDArray
 
 from rllib_integration.detours import Detours
+from rllib_integration.gap_acceptance import STANDING, Waiting, meet, seconds
 from rllib_integration.metrics import EpisodeMetrics
 from rllib_integration.sensors import SensorInterface
 from rllib_integration.sensors.actor_roster import WALKER, ActorRoster
 
 SIGHT = 40.0  # [m] of the route that is looked at
 _BEHIND = 1.0  # [m] of the route behind the hero's middle that counts as ahead
+_FAR = 60.0  # [m] further, within which others who come fast are looked for
 _VEHICLE_MARGIN, _WALKER_MARGIN = 0.3, 0.6  # [m] to the side of the hero
-_FORESIGHT, _TIME_STEP = 3.0, 0.25  # [s] that what moves is followed for, and how closely
-_STANDING = 0.3  # [m/s] below which nothing is expected of it
-_ALONG = 0.7  # share of a speed along the route from which on something drives ahead and does not cross
-_SAME_TIME = 1.0  # [s] between two at the same place that are in each other's way
-_SLOWEST = 2.0  # [m/s] that the hero is expected to drive at
+_VEHICLE_FORESIGHT, _WALKER_FORESIGHT = 5.0, 3.0  # [s] that what moves is followed for
+_TIME_STEP = 0.25  # [s] how closely
+_ALONG = 0.7  # share of a speed along the route from which on something drives along it and does not cross
+_FROM_SIDE = 0.94  # cosine of the angle to the hero's way below which one who will drive along the route joins it
+_ONCOMING, _SAME_ROAD = -0.8, 8.0  # cosine of the angle to the route, and [m] beside it, of those on its other side
+_WAITS_AT = 8.0  # [m] or less before the way of others who cross, the hero waits for a gap between them
 _SHARP_BRAKING = 3.5  # [m/s^2] a yellow light is to be stopped at if this is enough
 _STOREY = 3.0  # [m] what is further above or below is on another road
 _BRAKING = 2.0  # [m/s^2] that decides which of those ahead matters most
@@ -94,27 +97,32 @@ class RoadAhead:
         self._metrics = metrics
         self._detours = detours
         self._roster = ActorRoster(hero.get_world(), hero, interface.memory, interface.ask)
+        self._waiting = Waiting()
 
     def look(self) -> Ahead:
         """What lies ahead in the newest frame that the client has received; `NOTHING` without a route."""
         route = self._interface.route
         if route is None:
             return NOTHING
-        hold = self._detours.look() if self._detours is not None else SIGHT
+        hold = self._detours.look(self._metrics.duration) if self._detours is not None else SIGHT
         place, velocity = self._hero.get_location(), self._hero.get_velocity()
         speed = math.hypot(velocity.x, velocity.y)
-        points, distances = route.piece(_BEHIND, SIGHT)
+        points, distances = route.piece(_BEHIND, SIGHT + _FAR)
         if len(points) < 2:
             return NOTHING
         box = self._roster.hero_box
         front = route.travelled + box.length + box.ahead
-        others = self._roster.read(place.x, place.y, SIGHT)
+        others = self._roster.read(place.x, place.y, SIGHT + _FAR)
         velocities = self._roster.velocities()
+        near = min(int(np.searchsorted(distances, route.travelled + SIGHT, side="right")), len(distances))
+        line = min(self._stop_line(points[:near], distances[:near], front, speed), hold)
         gap, gap_speed, crossing = _look(
             *(points, distances, route.travelled, front, speed, box.length, box.width, place.z),
             *(others.poses, others.sizes, others.kinds, velocities),
+            *(route.follows_lane_for(SIGHT + _FAR), self._waiting.impatience),
         )
-        return Ahead(gap, gap_speed, crossing, min(self._stop_line(points, distances, front, speed), hold))
+        self._waiting.update(self._metrics.duration, route.travelled, speed, crossing < min(line, _WAITS_AT))
+        return Ahead(gap, gap_speed, crossing, line)
 
     def _stop_line(
         self, points: NDArray[np.float64], distances: NDArray[np.float64], front: float, speed: float
@@ -156,9 +164,14 @@ def _look(
     sizes: NDArray[np.float64],
     kinds: NDArray[np.int64],
     velocities: NDArray[np.float64],
+    to_junction: float,
+    impatience: float,
 ) -> tuple[float, float, float]:
-    """Gap and speed of the one ahead that matters most, and the distance of the nearest crossing."""
-    pace = max(speed, _SLOWEST)
+    """Gap and speed of the one ahead that matters most, and the distance of the nearest crossing.
+
+    The route follows its lane for `to_junction` metres.
+    """
+    here = points[min(1, points.shape[0] - 1), 3]
     gap, gap_speed, slowest, crossing = SIGHT, 0.0, math.inf, SIGHT
     for n in range(poses.shape[0]):
         if abs(poses[n, 2] - z) > _STOREY + 1.0:
@@ -168,8 +181,19 @@ def _look(
         c, s = math.cos(poses[n, 3]), math.sin(poses[n, 3])
         length, width = max(sizes[n, 0], sizes[n, 1]), sizes[n, 1]
         circles = max(1, round(length / width))
-        wide = width + half_width + (_WALKER_MARGIN if kinds[n] == WALKER else _VEHICLE_MARGIN)
-        steps = 1 if moves < _STANDING else 1 + round(_FORESIGHT / _TIME_STEP)
+        walks = kinds[n] == WALKER
+        wide = width + half_width + (_WALKER_MARGIN if walks else _VEHICLE_MARGIN)
+        foresight = _WALKER_FORESIGHT if walks else _VEHICLE_FORESIGHT
+        k, away = _nearest(points, poses[n, 0], poses[n, 1])
+        if away > length + wide + moves * foresight:
+            continue
+        oncoming = vx * math.cos(points[k, 3]) + vy * math.sin(points[k, 3]) < _ONCOMING * moves
+        keeps_side = oncoming and not walks and away < _SAME_ROAD and distances[k] < travelled + to_junction
+        from_side = vx * math.cos(here) + vy * math.sin(here) < _FROM_SIDE * moves
+        dx, dy = poses[n, 0] - points[0, 0], poses[n, 1] - points[0, 1]
+        behind = dx * math.cos(here) + dy * math.sin(here) < 0.0
+        follows = behind and abs(dy * math.cos(here) - dx * math.sin(here)) < wide
+        steps = 1 if moves < STANDING or keeps_side else 1 + round(foresight / _TIME_STEP)
         for step in range(steps):
             after = step * _TIME_STEP
             for circle in range(circles):
@@ -181,15 +205,20 @@ def _look(
                 along = vx * math.cos(points[k, 3]) + vy * math.sin(points[k, 3])
                 free = distances[k] - front - width
                 if step == 0:
-                    if free > 0.5 - 2.0 * half_length:
+                    if 0.5 - 2.0 * half_length < free < SIGHT:
                         ahead_speed = max(along, 0.0)
                         safe = math.sqrt(ahead_speed**2 + 2.0 * _BRAKING * max(free - 2.0, 0.0))
                         if safe < slowest:
                             slowest, gap, gap_speed = safe, max(free, 0.0), ahead_speed
-                elif along < _ALONG * moves and 0.0 < free < crossing:
-                    arrives = (free - 1.0) / pace
-                    leaves = (distances[k] + 2.0 * half_length - travelled) / pace
-                    if arrives < after + _SAME_TIME and leaves > after - _SAME_TIME:
+                elif 0.0 < free < crossing:
+                    merges = along >= _ALONG * moves
+                    if merges and (follows or not from_side or distances[k] < travelled + to_junction):
+                        continue
+                    if impatience > 0.0 and not walks and speed * speed > 2.0 * _SHARP_BRAKING * free:
+                        continue  # it has taken its gap
+                    arrives = seconds(free - 1.0, speed)
+                    leaves = seconds(distances[k] + 2.0 * half_length - travelled, speed)
+                    if meet(arrives, leaves, after, moves, merges, 0.0 if walks else impatience):
                         crossing = free
     return min(gap, SIGHT), gap_speed, crossing
 

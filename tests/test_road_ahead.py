@@ -11,6 +11,7 @@ import pytest
 
 from dqn_example.dqn_rewards import traffic_reward
 from dqn_example.dqn_state import HeroState, RoutePose
+from rllib_integration.gap_acceptance import Waiting
 from rllib_integration.metrics import EpisodeMetrics
 from rllib_integration.road_ahead import NOTHING, SIGHT, Ahead, RoadAhead, _lines_on, _look
 from rllib_integration.sensors.actor_roster import VEHICLE, WALKER
@@ -20,14 +21,32 @@ FRONT = 2.5  # [m]
 
 
 def look(
-    *others: tuple[float, float, float, float, float, int], speed: float = 7.0, height: float = 0.0
+    *others: tuple[float, float, float, float, float, int],
+    speed: float = 7.0,
+    height: float = 0.0,
+    to_junction: float = 0.0,
+    impatience: float = 0.0,
 ) -> tuple[float, float, float]:
     """What `_look` tells of others: x, y, yaw, vx, vy, kind."""
     table = np.array(others, float).reshape(-1, 6)
     poses = np.column_stack([table[:, :2], np.zeros(len(table)), table[:, 2]])
     sizes = np.where(table[:, 5:] == WALKER, [[0.2, 0.2]], [[2.0, 1.0]])
     kinds = table[:, 5].astype(np.int64)
-    return _look(ROUTE, ROUTE[:, 0], 0.0, FRONT, speed, FRONT, 1.0, height, poses, sizes, kinds, table[:, 3:5])
+    return _look(
+        ROUTE,
+        ROUTE[:, 0],
+        0.0,
+        FRONT,
+        speed,
+        FRONT,
+        1.0,
+        height,
+        poses,
+        sizes,
+        kinds,
+        table[:, 3:5],
+        *(to_junction, impatience),
+    )
 
 
 def test_the_gap_is_to_the_one_that_forces_the_hero_to_be_slowest() -> None:
@@ -55,6 +74,46 @@ def test_who_is_about_to_cross_counts_if_it_does_so_when_the_hero_is_there() -> 
     assert look((35.0, -2.0, np.pi / 2, 0.0, 4.0, VEHICLE), speed=3.0)[2] == SIGHT  # long gone by then
     assert look((6.0, -4.0, np.pi / 2, 0.0, 1.0, WALKER), speed=20.0)[2] == SIGHT  # the hero is
     assert look((12.0, 0.0, 0.0, 9.0, 0.0, VEHICLE))[2] == SIGHT  # drives along the route
+
+
+def test_oncoming_vehicles_keep_to_their_side_of_the_road_that_the_route_follows() -> None:
+    drifts = (30.0, -3.5, np.pi - 0.12, -9.93, 1.19, VEHICLE)  # as in a bend
+    assert look(drifts, speed=10.0)[2] < SIGHT
+    assert look(drifts, speed=10.0, to_junction=40.0) == (SIGHT, 0.0, SIGHT)
+    assert look((30.0, -2.0, np.pi, -10.0, 0.0, VEHICLE), to_junction=40.0)[0] == pytest.approx(
+        25.5, abs=1.0
+    )  # too wide
+
+
+def test_who_comes_fast_from_the_side_is_seen_from_afar_and_also_where_the_route_joins_its_way() -> None:
+    assert look((8.0, -70.0, np.pi / 2, 0.0, 20.0, VEHICLE), speed=0.0)[2] < SIGHT
+    bend = np.pi / 2 * np.clip((ROUTE[:, 0] - 4.0) / 10.0, 0.0, 1.0)
+    to_right = np.stack([np.cumsum(np.cos(bend)) - 2.0, np.cumsum(np.sin(bend)), np.zeros(42), bend], axis=1)
+    behind = np.array([[to_right[20, 0], -30.0, 0.0, np.pi / 2]])  # on the way that the route turns into
+    car = (np.array([[2.0, 1.0]]), np.array([VEHICLE]), np.array([[0.0, 12.0]]))
+    assert _look(to_right, ROUTE[:, 0], 0.0, FRONT, 3.0, FRONT, 1.0, 0.0, behind, *car, 0.0, 0.0)[2] < SIGHT
+
+
+def test_an_impatient_hero_takes_the_gap_in_which_others_still_can_brake() -> None:
+    comes = (8.0, -40.0, np.pi / 2, 0.0, 10.0, VEHICLE)
+    assert look(comes, speed=0.0)[2] < SIGHT
+    assert look(comes, speed=0.0, impatience=1.0)[2] == SIGHT
+    assert look((8.0, -20.0, np.pi / 2, 0.0, 10.0, VEHICLE), speed=0.0, impatience=1.0)[2] < SIGHT
+    walks = (8.0, -4.0, np.pi / 2, 0.0, 2.0, WALKER)
+    assert look(walks, speed=0.0, impatience=1.0) == look(walks, speed=0.0)
+
+
+def test_impatience_grows_with_waiting_and_lasts_until_the_hero_is_through() -> None:
+    waiting = Waiting()
+    for second in range(13):
+        waiting.update(float(second), 50.0, 0.0, waits=True)
+    assert 0.0 < waiting.impatience < 1.0
+    waiting.update(100.0, 50.0, 0.0, waits=True)
+    assert waiting.impatience == 1.0
+    waiting.update(101.0, 60.0, 3.0, waits=False)
+    assert waiting.impatience == 1.0
+    waiting.update(103.0, 70.0, 3.0, waits=False)
+    assert waiting.impatience == 0.0
 
 
 def test_stop_lines_are_those_across_the_route() -> None:

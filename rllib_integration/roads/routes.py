@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 _LOOK_AHEAD = 30.0  # [m] within which the hero is looked for along its route
 _AS_NEAR = 0.5  # [m] by which one lane may be farther from a place than another, and be meant
+_FOLLOW = int(RoadOption.LANE_FOLLOW)
 _SAME_PLACE = 3.0  # [m] by which a point of a route may lie behind the one before it and still be the same place
 
 
@@ -178,6 +179,12 @@ class Route:
     def _rows(self, behind: float, ahead: float) -> slice:
         first = bisect_left(self._distances, self._travelled - behind)
         return slice(first, bisect_right(self._distances, self._travelled + ahead))
+
+    def follows_lane_for(self, ahead: float) -> float:
+        """Metres until the route comes to a junction or changes lanes, at most `ahead`."""
+        first = max(bisect_right(self._distances, self._travelled) - 1, 0)
+        others = np.flatnonzero(self.options[first : bisect_right(self._distances, self._travelled + ahead)] != _FOLLOW)
+        return self._distances[first + int(others[0])] - self._travelled if len(others) else ahead
 
     def next_points(self, transform: carla.Transform, count: int, spacing: float = 2.0) -> NDArray[np.float32]:
         """Points of the route ahead, in the hero's frame.

@@ -27,7 +27,7 @@ _SPIN_UP = 0.5  # [s] after a launch in which a car's speed is held, until its e
 _ROOM = 6.0  # [m] kept to the actor ahead, from centre to centre
 _BEFORE_THE_HERO = 0.4  # [s] by which a crossing actor reaches the middle of the lane before the hero
 _SLOWEST_CROSSING, _FASTEST_CROSSING = 1.0, 3.5  # [m/s]
-_LANE = 2.0  # [m] lateral distance within which the hero blocks a car
+_LANE = 2.0  # [m] lateral distance within which the hero, or another vehicle, blocks a car
 
 
 class Car:
@@ -172,11 +172,12 @@ class Flow:
         for car in [car for car in self._cars if car.has_arrived]:
             self._cars.remove(car)
             self._stage.remove(car.vehicle)
+        others = self._stage.vehicles_on(self._path, _LANE)
         places = [car.at for car in self._cars]
-        for number, car in enumerate(self._cars):
-            free = places[number - 1] - places[number] - _ROOM if number else math.inf
+        for car, at in zip(self._cars, places):
+            free = min((other for other in others if other > at + 1.0), default=math.inf) - at - _ROOM
             if self._yields:
-                free = min(free, self._free_to_hero(car, places[number]))
+                free = min(free, self._free_to_hero(at))
             car.drive(min(self._speed, math.sqrt(2.0 * _BRAKING * free) if free > 0.0 else 0.0))
         if not places or places[-1] > self._gap:
             self._add(0.0)
@@ -195,7 +196,7 @@ class Flow:
         car.launch(self._speed)
         self._cars.append(car)
 
-    def _free_to_hero(self, car: Car, at: float) -> float:
+    def _free_to_hero(self, at: float) -> float:
         hero = self._stage.core.hero
         place = hero.get_location()
         away, along = self._path.nearest(place.x, place.y)

@@ -261,14 +261,20 @@ def along(lane: carla.Waypoint, length: float, step: float = 2.0) -> Iterator[ca
         yield lane
 
 
-def back_along(lane: carla.Waypoint, length: float, step: float = 2.0) -> list[carla.Waypoint]:
-    """The waypoints of the last `length` metres before a lane, in the order of travel; they start after a junction."""
+def back_along(lane: carla.Waypoint, length: float, through_junctions: bool = False) -> list[carla.Waypoint]:
+    """The waypoints of the last `length` metres before a lane, in the order of travel, as straight as roads allow.
+
+    They begin later where the road does, or behind a junction.
+    """
+    step = 2.0  # [m]
     found = [lane]
     for _ in range(max(1, math.ceil(length / step))):
         previous = found[0].previous(step)
-        if not previous or previous[0].is_junction:
+        if not previous or (previous[0].is_junction and not through_junctions):
             break
-        found.insert(0, previous[0])
+        yaw = found[0].transform.rotation.yaw
+        turns = [abs((before.transform.rotation.yaw - yaw + 180.0) % 360.0 - 180.0) for before in previous]
+        found.insert(0, previous[int(np.argmin(turns))])
     return found
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from rllib_integration.scenarios.errors import ScenarioError
 from rllib_integration.scenarios.road import Path, Road
+from rllib_integration.sensors.actor_roster import TWO_WHEELER, VEHICLE, ActorRoster
 from rllib_integration.servers import ServerError
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Stage:
         self.rng = rng
         self.actors: list[carla.Actor] = []
         self.disturb: Callable[[carla.VehicleControl], carla.VehicleControl] | None = None
+        interface = core.sensor_interface
+        self._roster = ActorRoster(core.world, core.hero, interface.memory, interface.ask)
 
     # The hero
 
@@ -81,6 +84,21 @@ class Stage:
         return free < metres or free < seconds * self.speed
 
     # Actors
+
+    def vehicles_on(self, path: Path, aside: float) -> list[float]:
+        """Distances along a path of the vehicles on it, without the hero, nearest first (m).
+
+        Args:
+            path: The path.
+            aside: How far aside a vehicle's middle may be (m).
+        """
+        x, y = path.points[:, 0], path.points[:, 1]
+        place, reach = ((x.min() + x.max()) / 2.0, (y.min() + y.max()) / 2.0), max(np.ptp(x), np.ptp(y)) / 2.0 + aside
+        found = self._roster.read(float(place[0]), float(place[1]), float(reach))
+        near = [
+            path.nearest(*pose[:2]) for pose, kind in zip(found.poses, found.kinds) if kind in (VEHICLE, TWO_WHEELER)
+        ]
+        return sorted(along for away, along in near if away < aside)
 
     def vehicle(
         self, pose: carla.Transform, patterns: Sequence[str] = CARS, wanted: Mapping[str, str] = CAR

@@ -129,6 +129,10 @@ class ActorRoster:
         """`float64 (n, 2)` vx, vy (m/s) of the actors that the last `read` gave, in its order."""
         return np.array([self._actors.velocity(row) for row in self._read], np.float64).reshape(-1, 2)
 
+    def emergency(self) -> NDArray[np.bool_]:
+        """`bool (n,)` whether each actor that the last `read` gave, in its order, is an emergency vehicle."""
+        return self._actors.emergency[self._read]
+
 
 class _Actors:
     """The movable actors of a world, hero and all, as one frame has them; what was read of it is kept.
@@ -149,6 +153,7 @@ class _Actors:
         self._velocities: dict[int, tuple[float, float]] = {}
         self.ids: list[int] = []
         self.sizes, self.kinds = NO_ACTORS.sizes, NO_ACTORS.kinds
+        self.emergency = np.zeros(0, np.bool_)
         self.lights: list[carla.TrafficLight] = []
         self.signs: list[carla.TrafficSign] = []
         self.version = 0
@@ -218,6 +223,8 @@ class _Actors:
         self.ids = [actor.id for actor in self._moving]
         self.sizes = np.array([(box.length, box.width) for box in self._moving_boxes], np.float64).reshape(-1, 2)
         self.kinds = np.array([entry[2] for entry in moving], np.int64)
+        special = [entry[0].attributes.get("special_type") for entry in moving]
+        self.emergency = np.array([kind == "emergency" for kind in special], np.bool_)
         self._count = len(snapshot)
         # Lights and signs, most of all actors, never leave.
         known = {*self.ids, *(actor.id for actor in (*self.lights, *self.signs))}

@@ -43,6 +43,15 @@ def test_an_obstacle_is_passed_on_the_lane_of_oncoming_traffic_when_that_is_free
     assert ride(env, "ParkedObstacleTwoWays", **_GAPS)["result"] == "passed"
 
 
+def test_an_emergency_vehicle_from_behind_is_let_past(env: CarlaEnv) -> None:
+    assert ride(env, "YieldToEmergencyVehicle")["result"] == "passed"
+
+
+def test_who_reaches_over_the_middle_of_the_road_gets_room(env: CarlaEnv) -> None:
+    outcome = ride(env, "InvadingTurn")
+    assert (outcome["result"], outcome["infractions"]) == ("passed", {})
+
+
 def test_a_car_that_stands_in_the_lanes_middle_is_waited_for(env: CarlaEnv) -> None:
     outcome = ride(env, "HardBreakRoute")
     assert (outcome["result"], outcome["infractions"]) == ("passed", {})

@@ -41,7 +41,7 @@ class _Turn(Scenario):
         """The flow's path, and its length before the junction (m)."""
         road, junction = self.stage.road, self._junction
         for lane in junction.lanes_from(self.FROM):
-            before = back_along(lane.entry, source)
+            before = back_along(lane.entry, source, through_junctions=True)
             path = path_of([*before, *lane.entry.next_until_lane_end(1.0), lane.exit, *along(lane.exit, sink)])
             if road.conflict(path, junction.begin - 2.0, junction.end + 2.0) is not None:
                 length = path_of(before).length if len(before) > 1 else 0.0

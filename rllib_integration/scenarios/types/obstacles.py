@@ -86,7 +86,7 @@ class _TwoWays(_Obstacle):
         there = road.opposite_lane(self._begin)
         if there is None:
             raise ScenarioError("There is no lane of the other direction beside the route there.")
-        lanes = [*back_along(there, _ONCOMING_FROM)]
+        lanes = [*back_along(there, _ONCOMING_FROM, through_junctions=True)]
         following = lanes[-1]
         for _ in range(30):
             ahead = following.next(2.0)
