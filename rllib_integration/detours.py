@@ -44,10 +44,7 @@ _BEHIND_SECONDS = 4.0  # [s] in which faster vehicles must not reach it
 _SAME_LANE = 1.8  # [m] to the side of a lane's middle within which others drive on it
 _ROOM, _TO_EDGE = 0.5, 0.1  # [m] that oncoming vehicles get, and that is kept to the lane's edge
 _MAKES_ROOM = 8.0  # [m] over which
-_GIVES_WAY, _ASIDE_FOR = (
-    20.0,
-    80.0,
-)  # [m] over which the hero changes lanes for an emergency vehicle; that it stays there
+_GIVES_WAY, _ASIDE_FOR = 20.0, 80.0  # [m] over which it changes lanes for an emergency vehicle; that it stays there
 
 
 class _Others(NamedTuple):
@@ -149,12 +146,9 @@ class Detours:
             return
         if under_way is None:
             self._lead(route, way)
-        elif way.in_lane and route.travelled < under_way.back:
-            right = max(way.right, under_way.right)
-            self._lead(
-                route,
-                under_way._replace(back=max(way.back, under_way.back), end=max(way.end, under_way.end), right=right),
-            )
+        elif way.in_lane and route.travelled < under_way.back:  # more of them, or wider ones, have come into sight
+            back, end, right = (max(pair) for pair in zip(way[2:5], under_way[2:5]))
+            self._lead(route, under_way._replace(back=back, end=end, right=right))
 
     def _for_emergency(self, route: Route, others: _Others) -> _Way | None:
         """The way to the lane beside, if an emergency vehicle comes from behind and that lane is free."""
