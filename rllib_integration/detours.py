@@ -20,7 +20,8 @@ import carla
 import numpy as np
 from numpy.typing import NDArray
 
-from rllib_integration.gap_acceptance import STANDING, Waiting, seconds
+from rllib_integration.impatience import Waiting
+from rllib_integration.road_ahead import STANDING, seconds
 from rllib_integration.roads.routes import Route
 from rllib_integration.sensors import SensorInterface
 from rllib_integration.sensors.actor_roster import PROP, WALKER, ActorRoster
@@ -136,7 +137,7 @@ class Detours:
             self._lead(route, way._replace(begin=begin))
             return math.inf
         hold = max(way.begin - route.travelled, 0.0)
-        self._waiting.update(now, route.travelled, speed, hold < _WAITS_AT)
+        self._waiting.update(now, route.travelled, speed < STANDING and hold < _WAITS_AT)
         return hold
 
     def _give_room(self, route: Route, others: _Others, under_way: _Way | None) -> None:

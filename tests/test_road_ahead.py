@@ -8,16 +8,36 @@ from typing import cast
 import carla
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from dqn_example.dqn_rewards import traffic_reward
 from dqn_example.dqn_state import HeroState, RoutePose
-from rllib_integration.gap_acceptance import Waiting
+from rllib_integration.impatience import Waiting
 from rllib_integration.metrics import EpisodeMetrics
-from rllib_integration.road_ahead import NOTHING, SIGHT, Ahead, RoadAhead, _lines_on, _look
+from rllib_integration.road_ahead import (
+    NOTHING,
+    SIGHT,
+    Ahead,
+    RoadAhead,
+    _crossing_ahead,
+    _gap_ahead,
+    _Hero,
+    _lines_on,
+    _Others,
+)
 from rllib_integration.sensors.actor_roster import VEHICLE, WALKER
 
 ROUTE = np.stack([np.arange(-1.0, 41.0), *np.zeros((3, 42))], axis=1)  # along x; the hero's middle is at 0
 FRONT = 2.5  # [m]
+
+
+def all_ahead(
+    route: NDArray[np.float64], hero: _Hero, others: _Others, to_junction: float, impatience: float
+) -> tuple[float, float, float]:
+    """Gap, its speed and the crossing."""
+    distances = ROUTE[:, 0].copy()
+    gap, gap_speed = _gap_ahead(route, distances, hero, others)
+    return gap, gap_speed, _crossing_ahead(route, distances, hero, others, to_junction, impatience)
 
 
 def look(
@@ -27,26 +47,13 @@ def look(
     to_junction: float = 0.0,
     impatience: float = 0.0,
 ) -> tuple[float, float, float]:
-    """What `_look` tells of others: x, y, yaw, vx, vy, kind."""
+    """Gap, its speed and the crossing that others make: x, y, yaw, vx, vy, kind."""
     table = np.array(others, float).reshape(-1, 6)
     poses = np.column_stack([table[:, :2], np.zeros(len(table)), table[:, 2]])
     sizes = np.where(table[:, 5:] == WALKER, [[0.2, 0.2]], [[2.0, 1.0]])
     kinds = table[:, 5].astype(np.int64)
-    return _look(
-        ROUTE,
-        ROUTE[:, 0],
-        0.0,
-        FRONT,
-        speed,
-        FRONT,
-        1.0,
-        height,
-        poses,
-        sizes,
-        kinds,
-        table[:, 3:5],
-        *(to_junction, impatience),
-    )
+    seen = _Others(poses, sizes, kinds, table[:, 3:5])
+    return all_ahead(ROUTE, _Hero(0.0, FRONT, speed, FRONT, 1.0, height), seen, to_junction, impatience)
 
 
 def test_the_gap_is_to_the_one_that_forces_the_hero_to_be_slowest() -> None:
@@ -90,8 +97,9 @@ def test_who_comes_fast_from_the_side_is_seen_from_afar_and_also_where_the_route
     bend = np.pi / 2 * np.clip((ROUTE[:, 0] - 4.0) / 10.0, 0.0, 1.0)
     to_right = np.stack([np.cumsum(np.cos(bend)) - 2.0, np.cumsum(np.sin(bend)), np.zeros(42), bend], axis=1)
     behind = np.array([[to_right[20, 0], -30.0, 0.0, np.pi / 2]])  # on the way that the route turns into
-    car = (np.array([[2.0, 1.0]]), np.array([VEHICLE]), np.array([[0.0, 12.0]]))
-    assert _look(to_right, ROUTE[:, 0], 0.0, FRONT, 3.0, FRONT, 1.0, 0.0, behind, *car, 0.0, 0.0)[2] < SIGHT
+    car = _Others(behind, np.array([[2.0, 1.0]]), np.array([VEHICLE]), np.array([[0.0, 12.0]]))
+    assert all_ahead(to_right, _Hero(0.0, FRONT, 3.0, FRONT, 1.0, 0.0), car, 0.0, 0.0)[2] < SIGHT
+    assert all_ahead(to_right, _Hero(0.0, FRONT, 3.0, FRONT, 1.0, 0.0), car, 40.0, 0.0)[2] == SIGHT  # no junction
 
 
 def test_an_impatient_hero_takes_the_gap_in_which_others_still_can_brake() -> None:
@@ -106,13 +114,13 @@ def test_an_impatient_hero_takes_the_gap_in_which_others_still_can_brake() -> No
 def test_impatience_grows_with_waiting_and_lasts_until_the_hero_is_through() -> None:
     waiting = Waiting()
     for second in range(13):
-        waiting.update(float(second), 50.0, 0.0, waits=True)
+        waiting.update(float(second), 50.0, waits=True)
     assert 0.0 < waiting.impatience < 1.0
-    waiting.update(100.0, 50.0, 0.0, waits=True)
+    waiting.update(100.0, 50.0, waits=True)
     assert waiting.impatience == 1.0
-    waiting.update(101.0, 60.0, 3.0, waits=False)
+    waiting.update(101.0, 60.0, waits=False)
     assert waiting.impatience == 1.0
-    waiting.update(103.0, 70.0, 3.0, waits=False)
+    waiting.update(103.0, 70.0, waits=False)
     assert waiting.impatience == 0.0
 
 
