@@ -244,7 +244,8 @@ class Detours:
         rows = rows[np.argsort(others.at[rows])]
         apart = np.flatnonzero(np.diff(others.at[rows] - others.length[rows]) > _TOGETHER)
         together = rows[: apart[0] + 1] if len(apart) else rows
-        return together if at_edge[together].any() else rows[:0]
+        # One at the edge who has others in the lane's middle before him waits with them.
+        return together if len(together) and at_edge[together[-1]] else rows[:0]
 
     def _past(self, route: Route, others: _Others, rows: NDArray[np.int64]) -> _Way | None:
         """The way past obstacles; None if there is no lane to pass them on."""
@@ -273,6 +274,8 @@ class Detours:
             metres, opposite = leftmost, True
             if -metres > lane.lane_width + left.lane_width / 2.0 - box.width + _MARGIN:
                 return None
+            if self._lane_at(route, back + _RAMP_BACK) is None:
+                return None  # a junction is near: they may wait for it
         else:
             return None
         return _Way(aside - _RAMP, aside, back, min(back + _RAMP_BACK, route.length), metres, opposite)
