@@ -7,7 +7,7 @@ straight on for some seconds, but oncoming vehicles to keep to their side of a r
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import carla
 import numpy as np
@@ -18,9 +18,6 @@ from rllib_integration.impatience import Waiting
 from rllib_integration.metrics import EpisodeMetrics
 from rllib_integration.sensors import SensorInterface
 from rllib_integration.sensors.actor_roster import WALKER, ActorRoster
-
-if TYPE_CHECKING:
-    from rllib_integration.detours import Detours
 
 SIGHT = 40.0  # [m] of the route that is looked at
 _BEHIND = 1.0  # [m] of the route behind the hero's middle that counts as ahead
@@ -100,6 +97,14 @@ class _Others(NamedTuple):
     velocities: NDArray[np.float64]
 
 
+class Leader(Protocol):
+    """Leads the route aside, as `rllib_integration.detours.Detours` does."""
+
+    def look(self, now: float) -> float:
+        """Distance to where the hero has to wait (m) at a simulated time [s]; infinite where it need not."""
+        ...
+
+
 class RoadAhead:
     """Looks along the hero's route.
 
@@ -109,7 +114,7 @@ class RoadAhead:
         hero: The vehicle.
         interface: Its sensors, with its route.
         metrics: Of the episode; they know the stop lines.
-        detours: Lead the route around obstacles; None = obstacles are waited for.
+        detours: Leads the route around obstacles; None = obstacles are waited for.
     """
 
     def __init__(
@@ -117,7 +122,7 @@ class RoadAhead:
         hero: carla.Vehicle,
         interface: SensorInterface,
         metrics: EpisodeMetrics,
-        detours: Detours | None = None,
+        detours: Leader | None = None,
     ) -> None:
         self._hero = hero
         self._interface = interface
