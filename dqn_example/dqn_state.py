@@ -23,12 +23,14 @@ class RoutePose:
         heading_error: Its direction less the route's [degrees].
         deviation: Distance from the route [m].
         bend: Sharpest curvature of the next 12 m [1/m].
+        led_aside: How far the route leads beside its lane here, around an obstacle [m].
     """
 
     lateral: float
     heading_error: float
     deviation: float
     bend: float
+    led_aside: float = 0.0
 
 
 @dataclass
@@ -77,4 +79,4 @@ def route_pose(route: Route | None, transform: carla.Transform) -> RoutePose | N
     place = transform.location
     route.update(place.x, place.y)
     lateral, error = route.locate(place.x, place.y, transform.rotation.yaw)
-    return RoutePose(lateral, error, route.deviation, route.bend(BEND_AHEAD))
+    return RoutePose(lateral, error, route.deviation, route.bend(BEND_AHEAD), route.led_aside)

@@ -19,6 +19,8 @@ from rllib_integration.sensors.bird_view_manager import read_planes
 if TYPE_CHECKING:
     from rllib_integration.carla_core import CarlaCore
 
+LED_ASIDE = 1.0  # [m] from which on a route that leads beside its lane leads over the next one
+
 
 class DriveRoute(FollowRoad):
     """Drives along its route at the target speed, slower where the route bends.
@@ -123,8 +125,8 @@ class DriveInTraffic(DriveRoute):
             return  # only the observation space is asked for
         if self._road_ahead is None:
             assert core.metrics is not None
-            detours = Detours(core.hero, core.sensor_interface, core.map) if self.others["detours"] else None
-            self._road_ahead = RoadAhead(core.hero, core.sensor_interface, core.metrics, detours)
+            find_detour = Detours(core.hero, core.sensor_interface, core.map).look if self.others["detours"] else None
+            self._road_ahead = RoadAhead(core.hero, core.sensor_interface, core.metrics, find_detour)
         self.ahead = self._road_ahead.look()
 
     def read_state(self, core: CarlaCore) -> HeroState:
@@ -137,6 +139,8 @@ class DriveInTraffic(DriveRoute):
         super()._count(state)
         if state.ahead.safe_speed(BRAKING, HEADWAY) < NEAR_STANDSTILL:
             self.idle_steps = 0  # waiting for a light or for traffic is not idling
+        if state.route is not None and state.route.led_aside > LED_ASIDE:
+            self.off_lane_steps = 0  # it is beside its lane because its route is
 
     def bad_ends(self, state: HeroState, core: CarlaCore) -> dict[str, bool]:
         """Whether each of `ENDS` holds for the hero's state.

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rllib_integration.impatience import Waiting
-from rllib_integration.road_ahead import STANDING, seconds
+from rllib_integration.road_ahead import STANDING, driving_time
 from rllib_integration.roads.routes import Route
 from rllib_integration.sensors import SensorInterface
 from rllib_integration.sensors.actor_roster import PROP, WALKER, ActorRoster
@@ -288,7 +288,9 @@ class Detours:
         beside = np.abs(others.right - way.right) < _SAME_LANE
         if way.is_opposite:  # all of that lane, not only the part that is needed
             beside = (others.right < -1.0) & (others.right > -5.5)
-        at_end = others.at + np.minimum(others.speed, 0.0) * seconds(way.back + box.length - route.travelled, speed)
+        at_end = others.at + np.minimum(others.speed, 0.0) * driving_time(
+            way.back + box.length - route.travelled, speed
+        )
         kept = _ONCOMING_KEPT - _ONCOMING_SQUEEZE * self._waiting.impatience
         comes = beside & (others.heading < -0.5) & (others.at + others.speed * _STEERS_OUT > route.travelled)
         waits = (np.abs(others.speed) < STANDING) & (others.at > way.end + 2.0)

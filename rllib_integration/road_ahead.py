@@ -7,7 +7,8 @@ straight on for some seconds, but oncoming vehicles to keep to their side of a r
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple
 
 import carla
 import numpy as np
@@ -97,14 +98,6 @@ class _Others(NamedTuple):
     velocities: NDArray[np.float64]
 
 
-class Leader(Protocol):
-    """Leads the route aside, as `rllib_integration.detours.Detours` does."""
-
-    def look(self, now: float) -> float:
-        """Distance to where the hero has to wait (m) at a simulated time [s]; infinite where it need not."""
-        ...
-
-
 class RoadAhead:
     """Looks along the hero's route.
 
@@ -114,7 +107,7 @@ class RoadAhead:
         hero: The vehicle.
         interface: Its sensors, with its route.
         metrics: Of the episode; they know the stop lines.
-        detours: Leads the route around obstacles; None = obstacles are waited for.
+        find_detour: `Detours.look`, which leads the route around obstacles; None = obstacles are waited for.
     """
 
     def __init__(
@@ -122,12 +115,12 @@ class RoadAhead:
         hero: carla.Vehicle,
         interface: SensorInterface,
         metrics: EpisodeMetrics,
-        detours: Leader | None = None,
+        find_detour: Callable[[float], float] | None = None,
     ) -> None:
         self._hero = hero
         self._interface = interface
         self._metrics = metrics
-        self._detours = detours
+        self._find_detour = find_detour
         self._roster = ActorRoster(hero.get_world(), hero, interface.memory, interface.ask)
         self._waiting = Waiting()
 
@@ -136,7 +129,7 @@ class RoadAhead:
         route = self._interface.route
         if route is None:
             return NOTHING
-        hold = self._detours.look(self._metrics.duration) if self._detours is not None else SIGHT
+        hold = SIGHT if self._find_detour is None else self._find_detour(self._metrics.duration)
         place, velocity = self._hero.get_location(), self._hero.get_velocity()
         speed = math.hypot(velocity.x, velocity.y)
         points, distances = route.piece(_BEHIND, SIGHT + _FAR)
@@ -262,8 +255,8 @@ def _crossing_ahead(
                     continue
                 if impatience > 0.0 and not walks and hero.speed**2 > 2.0 * _SHARP_BRAKING * free:
                     continue  # the hero has taken its gap
-                arrives = seconds(free - 1.0, hero.speed)
-                leaves = seconds(distances[k] + 2.0 * hero.half_length - hero.travelled, hero.speed)
+                arrives = driving_time(free - 1.0, hero.speed)
+                leaves = driving_time(distances[k] + 2.0 * hero.half_length - hero.travelled, hero.speed)
                 if _meet(arrives, leaves, after, moves, merges, 0.0 if walks else impatience):
                     crossing = free
     return crossing
@@ -271,7 +264,7 @@ def _crossing_ahead(
 
 @njit(cache=True)
 def _comes_from_side(points: NDArray[np.float64], pose: NDArray[np.float64], vx: float, vy: float, wide: float) -> bool:
-    """Whether one who moves does not do so in the hero's direction, nor right behind it."""
+    """Whether a moving actor comes from the side: it neither drives in the hero's direction nor right behind it."""
     yaw = points[min(1, points.shape[0] - 1), 3]
     c, s = math.cos(yaw), math.sin(yaw)
     dx, dy = pose[0] - points[0, 0], pose[1] - points[0, 1]
@@ -301,7 +294,7 @@ def _lines_on(
 
 
 @njit(cache=True)
-def seconds(metres: float, speed: float) -> float:
+def driving_time(metres: float, speed: float) -> float:
     """Time [s] in which the hero, which drives at a speed [m/s], covers some metres if it goes on now."""
     if metres <= 0.0:
         return 0.0

@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 _LOOK_AHEAD = 30.0  # [m] within which the hero is looked for along its route
 _AS_NEAR = 0.5  # [m] by which one lane may be farther from a place than another, and be meant
-_FOLLOW = int(RoadOption.LANE_FOLLOW)
 _SAME_PLACE = 3.0  # [m] by which a point of a route may lie behind the one before it and still be the same place
 
 
@@ -91,6 +90,12 @@ class Route:
     def progress(self) -> float:
         """Share of the route behind the hero, 0 to 1."""
         return self._travelled / self.length
+
+    @property
+    def led_aside(self) -> float:
+        """How far the route leads beside where it was planned, at the hero (m)."""
+        row = min(bisect_left(self._distances, self._travelled), len(self.points) - 1)
+        return math.dist(self.points[row, :2], self._planned[row, :2])
 
     @property
     def finished(self) -> bool:
@@ -183,8 +188,9 @@ class Route:
     def follows_lane_for(self, ahead: float) -> float:
         """Metres until the route comes to a junction or changes lanes, at most `ahead`."""
         first = max(bisect_right(self._distances, self._travelled) - 1, 0)
-        others = np.flatnonzero(self.options[first : bisect_right(self._distances, self._travelled + ahead)] != _FOLLOW)
-        return self._distances[first + int(others[0])] - self._travelled if len(others) else ahead
+        last = bisect_right(self._distances, self._travelled + ahead)
+        special = np.flatnonzero(self.options[first:last] != RoadOption.LANE_FOLLOW)
+        return max(self._distances[first + int(special[0])] - self._travelled, 0.0) if len(special) else ahead
 
     def next_points(self, transform: carla.Transform, count: int, spacing: float = 2.0) -> NDArray[np.float32]:
         """Points of the route ahead, in the hero's frame.

@@ -69,8 +69,8 @@ class RuleDriving(BaseExperiment):
         if route is None:
             return np.array([0.0, 1.0, 0.0], np.float32), {}
         if self._ahead is None:
-            detours = Detours(core.hero, core.sensor_interface, core.map)
-            self._ahead = RoadAhead(core.hero, core.sensor_interface, core.metrics, detours)
+            find_detour = Detours(core.hero, core.sensor_interface, core.map).look
+            self._ahead = RoadAhead(core.hero, core.sensor_interface, core.metrics, find_detour)
         transform, velocity = core.hero.get_transform(), core.hero.get_velocity()
         route.update(transform.location.x, transform.location.y)
         speed = velocity.dot(transform.get_forward_vector())

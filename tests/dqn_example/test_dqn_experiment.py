@@ -320,6 +320,13 @@ def test_leaving_the_route_and_a_red_light_end_the_episode(monkeypatch: pytest.M
         assert (done, info.get("end")) == (ended, "red_light" if ended else None)
 
 
+def test_a_detour_over_the_next_lane_does_not_leave_the_heros_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    oncoming = lane(heading_error=180.0)
+    assert Drive(monkeypatch, traffic()).step(state(lane=oncoming, route=on_route()))[3]["end"] == "left_lane"
+    there = RoutePose(0.0, 0.0, 0.0, 0.0, led_aside=3.0)
+    assert not Drive(monkeypatch, traffic()).step(state(lane=oncoming, route=there))[0]
+
+
 def test_in_traffic_only_a_collision_of_the_heros_own_ends_the_episode(monkeypatch: pytest.MonkeyPatch) -> None:
     hit_while_standing = Drive(monkeypatch, traffic()).step(state(route=on_route()), collided=True)
     assert not hit_while_standing[0]

@@ -184,9 +184,13 @@ def test_the_next_option_is_seen_ahead_and_passes() -> None:
     route = straight()
     assert route.next_option(ahead=20.0) == RoadOption.LANE_FOLLOW
     assert route.next_option(ahead=80.0) == RoadOption.LEFT
+    assert route.follows_lane_for(20.0) == 20.0
+    to_turn = route.follows_lane_for(80.0)
+    assert 20.0 < to_turn < 80.0
     for x in range(0, 66, 5):
         route.update(float(x), 0.0)
     assert route.next_option() == RoadOption.LEFT
+    assert route.follows_lane_for(80.0) == pytest.approx(max(to_turn - 65.0, 0.0))
     for x in range(65, 80, 5):
         route.update(float(x), 0.0)
     assert route.next_option() == RoadOption.LANE_FOLLOW

@@ -68,6 +68,10 @@ def test_a_route_led_aside_keeps_its_length_and_returns() -> None:
     np.testing.assert_allclose(route.points[32:51, 1], -3.5)
     assert route.points[26, 1] == pytest.approx(-1.75)
     assert -0.5 < route.points[26, 3] < -0.3  # the line's direction
+    route.update(20.0, 0.0)
+    assert route.led_aside == 0.0
+    route.update(40.0, -3.5)
+    assert (route.travelled, route.led_aside) == (pytest.approx(40.0), pytest.approx(3.5))
     route.lead_aside(20.0, 32.0, 60.0, 72.0, -3.5)  # once more, from where it was planned
     assert route.points[55, 1] == pytest.approx(-3.5)
-    np.testing.assert_array_equal(route.planned_piece(0.0, 100.0)[0][:, 1], 0.0)
+    np.testing.assert_array_equal(route.planned_piece(40.0, 100.0)[0][:, 1], 0.0)

@@ -51,8 +51,8 @@ def test_a_car_keeps_its_speed(road: Road, speed: float, is_launched: bool) -> N
     assert np.abs(np.array(speeds)[50:] - speed).max() < 0.2
 
 
-def straight_before_a_junction(town: carla.Map, length: float) -> carla.Waypoint:
-    """A lane of this length (m), where it enters a junction that another road goes straight into."""
+def open_lane(town: carla.Map, length: float) -> carla.Waypoint:
+    """A place that a lane of this length leads to without a junction (m)."""
     for lane in town.generate_waypoints(20.0):
         ahead = lane.next(length)
         if not lane.is_junction and ahead and not ahead[0].is_junction and ahead[0].road_id == lane.road_id:
@@ -66,7 +66,7 @@ def test_a_flow_stops_behind_who_stands_in_its_way(make_env: Callable[..., Carla
     core = env.core
     assert core.sensor_interface.route is not None
     stage = Stage(core, RouteRoad(core.map, core.sensor_interface.route), np.random.default_rng(0))
-    path = path_of(back_along(straight_before_a_junction(town, 90.0), 90.0))
+    path = path_of(back_along(open_lane(town, 90.0), 90.0))
     stands = core.spawn("vehicle.nissan.patrol", path.pose(70.0, above=0.3))
     flow = Flow(stage, path, (25.0, 25.0), 12.0)
     reached = []
