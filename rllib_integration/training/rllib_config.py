@@ -45,6 +45,11 @@ SECTIONS = (
     "resources",
     "checkpointing",
 )
+_PROBE_SECONDS = 0.1
+"""How long each round may ask for a lost env runner that Ray starts again, perhaps only when a new node joins.
+
+RLlib allows 30 s, and the env runners that are left do nothing meanwhile.
+"""
 _BESIDE_SECTIONS = ("algorithm", "callbacks", "model", "policies", "policy_mapping")
 # Arguments that RLlib still accepts and ignores or refuses much later, with what to write instead.
 _DEAD = {
@@ -122,6 +127,7 @@ def build_algorithm_config(document: Settings, env: str | type) -> AlgorithmConf
     sections, _ = read_document(document)
     classes = find_classes(sections)
     config = classes.algorithm.get_default_config()
+    config.fault_tolerance(env_runner_health_probe_timeout_s=_PROBE_SECONDS)
     if (sections.get("learners") or {}).get("num_gpus_per_learner") == "auto":
         put(sections, "learners.num_gpus_per_learner", 0)
     for section in SECTIONS:

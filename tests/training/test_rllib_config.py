@@ -176,6 +176,12 @@ def test_classes_of_ones_own_are_named_in_the_configuration() -> None:
     assert find_classes({**document, "model": {}}).module is PICTURE_MODULES["DQN"]
 
 
+def test_a_lost_env_runner_holds_up_no_round_for_long_unless_the_user_wants_it() -> None:
+    assert build_algorithm_config({}, "carla").env_runner_health_probe_timeout_s <= 0.1
+    document = {"fault_tolerance": {"env_runner_health_probe_timeout_s": 20.0}}
+    assert build_algorithm_config(document, "carla").env_runner_health_probe_timeout_s == 20.0
+
+
 def test_the_name_dqn_stands_for_the_librarys_trainer_and_its_callbacks() -> None:
     classes = find_classes({})
     assert (classes.algorithm, classes.callbacks) == (DQNTrainer, (EpisodeCallbacks,))
