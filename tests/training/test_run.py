@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pickle
 import re
 import signal
 import stat
@@ -290,3 +291,18 @@ def test_help_and_wrong_flags_answer_at_once() -> None:
     command = Command("dqn_train.py", QUICKSTART, "--stop-duration", "soon")
     assert command.finish() == 2
     assert "90s, 10m, 1h30m" in command.output
+
+
+@pytest.mark.parametrize("learners", [0, 2])
+def test_a_checkpoint_drives_with_the_average_of_the_weights_wherever_they_are_learnt(
+    tmp_path: Path, learners: int
+) -> None:
+    settings = {"model.weight_average": 0.99, "learners.num_learners": learners, "learners.num_gpus_per_learner": 0}
+    command = train(tmp_path, "--stop-iterations", "2", **settings)
+    assert command.finish() == 0, command.output
+    checkpoint = sorted((tmp_path / "run").glob("checkpoint_*"))[-1]
+    averaged = torch.load(checkpoint / "weights.pth")["advantage.2.bias"]
+    with (checkpoint / "learner_group/learner/rl_module/default_policy/module_state.pkl").open("rb") as file:
+        newest = torch.as_tensor(pickle.load(file)["af.net.mlp.2.bias"])
+    assert averaged.shape == newest.shape
+    assert 0 < (averaged - newest).abs().max() < newest.abs().max()

@@ -66,8 +66,8 @@ class DQNTrainer(DQN):
         super().setup(config)
         self._update_debt = 0.0
         self._rounds: SamplingRounds[Round] | None = None
-        module = self._local_module()
-        self._average = WeightAverage(module.model_config.get("weight_average") if module is not None else None)
+        module = self.get_module(DEFAULT_MODULE_ID)
+        self._average = WeightAverage(module.model_config.get("weight_average"))
         if isinstance(self.local_replay_buffer, RingReplayBuffer):
             self.local_replay_buffer.device = self._learner_device()
 
@@ -91,11 +91,13 @@ class DQNTrainer(DQN):
         if buffer.added < max(self.config.num_steps_sampled_before_learning_starts, 1):
             return
         updates = self._updates_due(added)
-        while updates > 0:
-            self._update(buffer, min(updates, UPDATES_AT_ONCE))
-            updates -= UPDATES_AT_ONCE
-            if updates <= 0:
-                self._send_weights()
+        if not updates:
+            return
+        for done in range(0, updates, UPDATES_AT_ONCE):
+            self._update(buffer, min(updates - done, UPDATES_AT_ONCE))
+        if self._average.is_kept:
+            self._average.add(self._newest_weights(), updates)
+        self._send_weights()
 
     def _sample_round(self) -> list[Round]:
         """Episode chunks and metrics of each env runner that is done; remote ones start on their next round at once."""
@@ -127,7 +129,6 @@ class DQNTrainer(DQN):
                 num_epochs=1,
                 timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: steps},
             )
-        self._average.add(self._local_module(), count)
         for result in results:
             for metrics in result.values():
                 metrics.pop(TD_ERROR_KEY, None)  # one number a sample, which nothing here reads
@@ -140,8 +141,15 @@ class DQNTrainer(DQN):
         (module,) = self.learner_group.foreach_learner(lambda learner: learner.module[DEFAULT_MODULE_ID])
         return module.get()
 
+    def _newest_weights(self) -> dict[str, torch.Tensor]:
+        """The learning network's weights, by name; of one learner, where there are several: they are all alike."""
+        module = self._local_module()
+        if module is not None:
+            return dict(module.named_parameters())
+        return {name: torch.as_tensor(weight) for name, weight in learnt_weights(self).items()}
+
     def evaluate(self, *arguments: object, **keywords: object) -> Record:
-        """Evaluate as RLlib does, with the averaged weights where they are kept."""
+        """Evaluate as RLlib does, with the averaged weights where they are kept and the learner is in this process."""
         module = self._local_module()
         if module is None:
             return super().evaluate(*arguments, **keywords)
@@ -190,13 +198,16 @@ class WeightAverage:
         self._updates = 0
         self._weights: dict[str, torch.Tensor] = {}
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is anything to be averaged."""
+        return self._decay is not None
+
     @torch.no_grad()
-    def add(self, module: torch.nn.Module | None, updates: int) -> None:
+    def add(self, current: dict[str, torch.Tensor], updates: int) -> None:
         """Take in the weights after some updates; begins quickly, like a plain mean."""
-        if self._decay is None or module is None:
-            return
+        assert self._decay is not None
         self._updates += updates
-        current = dict(module.named_parameters())
         if not self._weights:
             self._weights = {name: weight.detach().clone() for name, weight in current.items()}
             return
