@@ -16,6 +16,12 @@ from rllib_integration.traffic.vehicles import DrawnVehicles
 from rllib_integration.traffic.walkers import DrawnWalkers, missing_walkers
 
 _WALKER_ATTEMPTS = 5  # draws of a place on the sidewalk for each walker
+_TICKS_WITH_PHYSICS = 10
+"""Vehicles drive with physics for so long before the hybrid mode begins.
+
+In its first steps the Traffic Manager moves a vehicle to the nearest point of its way, which may lie behind it. A hero
+that comes near meanwhile gives it back its physics, with the speed of that move: it would roll backwards at 8 m/s.
+"""
 _THE_SPAWNED: Any = carla.command.FutureActor  # the actor that the preceding `SpawnActor` spawns
 
 
@@ -37,11 +43,16 @@ class TrafficActors:
         self._vehicles: list[int] = []
         self._walkers: list[int] = []
         self._controllers: list[int] = []
+        self._ticks_to_hybrid = 0  # 0: it has begun, or isn't wanted
 
     def tick(self, count: int = 1) -> Record:
         """Tick the world, then the Traffic Manager, `count` times."""
         for _ in range(count):
             frame = self._world.tick(self._timeout)
+            if self._ticks_to_hybrid and self._manager is not None:
+                self._ticks_to_hybrid -= 1
+                if self._ticks_to_hybrid == 0:
+                    self._manager.set_hybrid_physics_mode(True)
         return {"frame": frame}
 
     def clear(self) -> Record:
@@ -80,7 +91,8 @@ class TrafficActors:
                 notes.append(f"The Traffic Manager's port {self._tm_port} is open to other machines: {error}.")
             self._manager.set_synchronous_mode(True)
         self._manager.set_random_device_seed(seed)
-        self._manager.set_hybrid_physics_mode(hybrid)
+        self._manager.set_hybrid_physics_mode(False)
+        self._ticks_to_hybrid = _TICKS_WITH_PHYSICS if hybrid else 0
         return notes
 
     def _spawn_vehicles(

@@ -94,3 +94,16 @@ def test_the_traffic_manager_hears_nobody_from_elsewhere(core):
 def addresses_of_this_machine():
     known = (address for addresses in psutil.net_if_addrs().values() for address in addresses)
     return [each.address for each in known if each.family == socket.AF_INET and not each.address.startswith("127.")]
+
+
+def test_no_vehicle_rolls_backwards_when_the_hero_comes_near(core):
+    speeds = []
+    for seed in range(5):
+        begin(core, seed, n_vehicles=20)
+        cars = [core.world.get_actor(actor) for actor in core.actors]
+        for place in core.map.get_spawn_points()[::3][:15]:
+            core.hero.set_transform(place)
+            core.tick(None)
+            speeds += [car.get_velocity().dot(car.get_transform().get_forward_vector()) for car in cars]
+    assert max(speeds) > 3.0
+    assert min(speeds) > -1.0
