@@ -303,6 +303,6 @@ def test_a_checkpoint_drives_with_the_average_of_the_weights_wherever_they_are_l
     checkpoint = sorted((tmp_path / "run").glob("checkpoint_*"))[-1]
     averaged = torch.load(checkpoint / "weights.pth")["advantage.2.bias"]
     with (checkpoint / "learner_group/learner/rl_module/default_policy/module_state.pkl").open("rb") as file:
-        newest = torch.as_tensor(pickle.load(file)["af.net.mlp.2.bias"])
+        newest = torch.tensor(pickle.load(file)["af.net.mlp.2.bias"])
     assert averaged.shape == newest.shape
     assert 0 < (averaged - newest).abs().max() < newest.abs().max()

@@ -109,6 +109,7 @@ def test_a_click_on_the_hero_tells_about_it(open_world, world, hero):
     page.evaluate("viewer.setView('top')")
     place = page.wait_for(
         f"""(() => {{
+          if (viewer.world.cameras.jump) return false;  // not drawn yet from there
           const at = viewer.world.actors.shown.get({hero.id});
           const box = viewer.world.canvas.getBoundingClientRect();
           const place = viewer.world.project(viewer.world.cameras.camera.position.clone().set(at.x, at.z + 0.5, at.y));

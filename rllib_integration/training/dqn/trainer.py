@@ -146,7 +146,7 @@ class DQNTrainer(DQN):
         module = self._local_module()
         if module is not None:
             return dict(module.named_parameters())
-        return {name: torch.as_tensor(weight) for name, weight in learnt_weights(self).items()}
+        return {name: torch.tensor(weight) for name, weight in learnt_weights(self).items()}
 
     def evaluate(self, *arguments: object, **keywords: object) -> Record:
         """Evaluate as RLlib does, with the averaged weights where they are kept and the learner is in this process."""
