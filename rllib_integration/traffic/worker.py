@@ -17,10 +17,10 @@ from rllib_integration.traffic.walkers import DrawnWalkers, missing_walkers
 
 _WALKER_ATTEMPTS = 5  # draws of a place on the sidewalk for each walker
 _TICKS_WITH_PHYSICS = 10
-"""Vehicles drive with physics for so long before the hybrid mode begins.
+"""How long new vehicles drive with physics before the hybrid mode begins [ticks, each a step of the Traffic Manager].
 
-In its first steps the Traffic Manager moves a vehicle to the nearest point of its way, which may lie behind it. A hero
-that comes near meanwhile gives it back its physics, with the speed of that move: it would roll backwards at 8 m/s.
+In hybrid mode the Traffic Manager moves some of them backwards in its first steps. When the hero comes near, they get
+their physics back together with the speed of that move, and roll backwards at up to 8 m/s.
 """
 _THE_SPAWNED: Any = carla.command.FutureActor  # the actor that the preceding `SpawnActor` spawns
 
@@ -43,17 +43,21 @@ class TrafficActors:
         self._vehicles: list[int] = []
         self._walkers: list[int] = []
         self._controllers: list[int] = []
-        self._ticks_to_hybrid = 0  # 0: it has begun, or isn't wanted
+        self._ticks_to_hybrid = 0  # 0: the hybrid mode has begun, or is not wanted
 
     def tick(self, count: int = 1) -> Record:
         """Tick the world, then the Traffic Manager, `count` times."""
         for _ in range(count):
             frame = self._world.tick(self._timeout)
-            if self._ticks_to_hybrid and self._manager is not None:
-                self._ticks_to_hybrid -= 1
-                if self._ticks_to_hybrid == 0:
-                    self._manager.set_hybrid_physics_mode(True)
+            if self._ticks_to_hybrid:
+                self._wait_for_hybrid()
         return {"frame": frame}
+
+    def _wait_for_hybrid(self) -> None:
+        assert self._manager is not None
+        self._ticks_to_hybrid -= 1
+        if self._ticks_to_hybrid == 0:
+            self._manager.set_hybrid_physics_mode(True)
 
     def clear(self) -> Record:
         """Destroy all traffic; the world lists it until the next tick."""

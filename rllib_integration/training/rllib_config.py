@@ -45,12 +45,12 @@ SECTIONS = (
     "resources",
     "checkpointing",
 )
-_PROBE_SECONDS = 0.1
-"""How long each round may ask for a lost env runner that Ray starts again, perhaps only when a new node joins.
-
-RLlib allows 30 s, and the env runners that are left do nothing meanwhile.
-"""
 _BESIDE_SECTIONS = ("algorithm", "callbacks", "model", "policies", "policy_mapping")
+_PROBE_SECONDS = 0.1
+"""How long each round waits for an answer of env runners that were lost and that Ray starts again [s].
+
+With RLlib's 30 s, the env runners that are left do nothing meanwhile, round after round.
+"""
 # Arguments that RLlib still accepts and ignores or refuses much later, with what to write instead.
 _DEAD = {
     "training.hiddens": "model.head_fcnet_hiddens",
