@@ -35,7 +35,7 @@ BASE_EXPERIMENT_CONFIG: Record = {
     },
     "town": "Town05_Opt",  # a name, a list of names, or "random": drawn for each episode
     "weather": "ClearNoon",  # a preset of carla.WeatherParameters, a list of them, "random", or {parameter: value}
-    "route": None,  # {length: metres} for a random one, {goal: "x,y,z"}, {via: ["x,y,z", ...]} in order
+    "route": None,  # {length: metres, or [least, most]} for a random one; {goal: "x,y,z"} or {via: ["x,y,z", ...]}
     "dynamics_randomisation": DYNAMICS_RANDOMISATION,  # how much episodes' cars differ
     "scenarios": SCENARIOS_CONFIG,  # situations on the hero's way
     "others": {},  # the experiment's own
@@ -50,9 +50,16 @@ def _is_route(value: Settings | None) -> bool:
         return True
     if set(value) in ({"via"}, {"via", "goal"}):
         return isinstance(value["via"], (list, tuple)) and len(value["via"]) > 0
-    if list(value) != ["length"] or isinstance(value["length"], bool):
+    if list(value) != ["length"]:
         return False
-    return isinstance(value["length"], (int, float)) and 0 < value["length"] <= _LONGEST_ROUTE
+    length = value["length"]
+    if isinstance(length, (list, tuple)):
+        return len(length) == 2 and all(map(_is_length, length)) and length[0] <= length[1]
+    return _is_length(length)
+
+
+def _is_length(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= _LONGEST_ROUTE
 
 
 _EXPERIMENT_RULES = {
@@ -89,7 +96,7 @@ _EXPERIMENT_RULES = {
         dict,
         type(None),
         accepts=_is_route,
-        expected="{length: metres}, up to 1000000, {goal: 'x,y,z'}, {via: ['x,y,z', ...]} or null",
+        expected="{length: metres or [least, most]}, up to 1000000, {goal: 'x,y,z'}, {via: ['x,y,z', ...]} or null",
     ),
 }
 

@@ -550,8 +550,8 @@ class CarlaCore:
         """Give the hero a route from where it stands; it costs a tick.
 
         Args:
-            route_config: `{"length": m}` for a random route, `{"goal": "x,y,z"}`, `{"via": ["x,y,z", ...]}`, which
-                may have a goal, too, or None for no route.
+            route_config: `{"length": m}` for a random route, or `{"length": [least, most]}` for one of a random length,
+                `{"goal": "x,y,z"}`, `{"via": ["x,y,z", ...]}`, which may have a goal, too, or None for no route.
 
         Raises:
             ConfigError: The goal or a point can't be read.
@@ -576,6 +576,8 @@ class CarlaCore:
             goal = read_location(route_config["goal"], f"{where}.goal")
         via = [read_location(point, f"{where}.via") for point in route_config.get("via", ())]
         length = route_config.get("length", 0.0)
+        if isinstance(length, (list, tuple)):
+            length = rng.uniform(*length)
         return plan_route(self.map, hero.get_transform(), goal, length=length, rng=rng, via=via)
 
     # Traffic

@@ -166,9 +166,11 @@ def test_a_mistyped_key_names_the_nearest_right_one(carla, experiment, expected)
         (
             {},
             {"route": {"lenght": 3}},
-            "{length: metres}, up to 1000000, {goal: 'x,y,z'}, {via: ['x,y,z', ...]} or null",
+            "{length: metres or [least, most]}, up to 1000000, {goal: 'x,y,z'}, {via: ['x,y,z', ...]} or null",
         ),
-        ({}, {"route": {"length": float("inf")}}, "{length: metres}, up to 1000000"),
+        ({}, {"route": {"length": [300, 200]}}, "{length: metres or [least, most]}"),
+        ({}, {"route": {"length": [300]}}, "{length: metres or [least, most]}"),
+        ({}, {"route": {"length": float("inf")}}, "{length: metres or [least, most]}, up to 1000000"),
         ({}, {"hero": {"sensors": {"eye": "sensor.camera.rgb"}}}, "hero.sensors.eye is 'sensor.camera.rgb'"),
         ({}, {"hero": {"sensors": {"eye": {"size": 3}}}}, "it has to be a mapping with a type"),
         ({}, {"others": [1]}, "env_config.experiment.others is [1]"),

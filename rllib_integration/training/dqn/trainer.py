@@ -38,6 +38,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from rllib_integration.annotations import Record
 from rllib_integration.config.merging import ConfigError
 from rllib_integration.driving.torch_policy import DESCRIPTION_FILE, WEIGHTS_FILE, describe_network, extract_weights
+from rllib_integration.training.dqn.learner import DQNLearner
 from rllib_integration.training.dqn.replay import RingReplayBuffer
 from rllib_integration.training.dqn.sampling_rounds import SamplingRounds
 from rllib_integration.training.plain_policy import learnt_weights
@@ -57,8 +58,8 @@ class DQNTrainer(DQN):
 
     @classmethod
     def get_default_config(cls) -> DQNConfig:
-        """RLlib's defaults for DQN, built into this class."""
-        return DQNConfig(algo_class=cls)
+        """RLlib's defaults for DQN, built into this class, with a learner that makes more of a GPU."""
+        return DQNConfig(algo_class=cls).learners(learner_class=DQNLearner)
 
     def setup(self, config: DQNConfig) -> None:
         """Build as RLlib does, and put the ring where the learner works."""
