@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import carla
@@ -64,7 +64,7 @@ class OwnActors:
         """Do what `CarlaCore.remove` does."""
         if actor in self.extras:
             self.extras.remove(actor)
-            self._connection.call(actor.destroy)
+            self._end([actor])
 
     def clear(self) -> bool:
         """Destroy the extras; return whether there were any.
@@ -73,9 +73,15 @@ class OwnActors:
             ServerError: The server failed.
         """
         extras, self.extras = self.extras, []
-        for actor in extras:
-            self._connection.call(actor.destroy)
+        if extras:
+            self._end(extras)
         return bool(extras)
+
+    def _end(self, actors: Sequence[carla.Actor]) -> None:
+        """Destroy actors, some of which may have vanished, as walkers do some time after their death."""
+        assert self._connection.client is not None
+        commands = [carla.command.DestroyActor(actor) for actor in actors]
+        self._connection.call(self._connection.client.apply_batch_sync, commands, False)
 
     def lose(self, hero: carla.Actor | None, sensors: SensorInterface) -> list[carla.Actor]:
         """Let go of all in a world that is lost, and remember whose they were.

@@ -199,6 +199,7 @@ WALKER = np.dtype(
         ("fall", _f8),  # way that it was knocked over: 1 on its face, -1 on its back, 0 not at all
         ("fallen", _f8),  # share of a fall: 0 standing, 1 lying
         ("mortal", _u1),  # dies when it is knocked over
+        ("dead", _f8),  # seconds since it died
         ("led", _u1),  # placed every tick by a client's navigation, until it is knocked over
         # where that wants it, and seconds that are left for walking back there after it was knocked over
         ("guide_x", _f8), ("guide_y", _f8), ("astray", _f8),

@@ -33,6 +33,8 @@ RETURNED = 0.3
 """It is back there when it is no further away, metres."""
 LYING_HEIGHT = 0.2
 """Of the middle of a walker that lies, metres."""
+LIFE_SPAN_AFTER_DEATH = 10.0
+"""Of a dead walker's actor, seconds, as in CARLA."""
 
 
 @kernel
@@ -151,6 +153,8 @@ def end_tick(w: Walker, dt: float) -> None:
         w.vx, w.vy, w.vz = (w.x - w.last_x) / dt, (w.y - w.last_y) / dt, (w.z - w.last_z) / dt
         if w.vx * w.vx + w.vy * w.vy + w.vz * w.vz > 20.0**2:
             w.vx = w.vy = w.vz = 0.0
+    if w.stagger == math.inf:
+        w.dead += dt
     turned = (w.yaw - w.last_yaw + math.pi) % (2.0 * math.pi) - math.pi
     w.wz = turned / dt
     note_motion(w, dt)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from minicarla.kernels.calls import DirectCall
 from minicarla.physics.state import CONTACT, PROP, PROP_KIND, VEHICLE, VEHICLE_KIND, WALKER, WALKER_KIND
 from minicarla.physics.step import step
+from minicarla.physics.walker import LIFE_SPAN_AFTER_DEATH
 from minicarla.town import Town
 from minicarla.world.actors import FIXTURE, FIXTURE_KIND, LIGHT_KIND, VEHICLE_STATUS, Actor, Table
 from minicarla.world.friction import TRIGGER, apply_friction
@@ -137,6 +138,14 @@ class Episode:
         self.changed = True
         self._attachments_are_stale = True
         return ended
+
+    def dead_walkers(self) -> list[Actor]:
+        """Those whose time after death is over."""
+        rows = self.walkers.rows
+        if not len(rows) or rows["dead"].max() < LIFE_SPAN_AFTER_DEATH:
+            return []
+        walkers = [actor for actor in self.actors.values() if actor.is_walker]
+        return [walker for walker in walkers if rows["dead"][walker.row] >= LIFE_SPAN_AFTER_DEATH]
 
     def _put_in_place(self, actor: Actor) -> None:
         """Take over a new or changed attachment, without going through those of all others."""

@@ -302,6 +302,8 @@ class Simulation:
         episode.frame += 1
         episode.elapsed += dt
         self.last_delta = dt
+        if dead := episode.dead_walkers():
+            self.destroy(*dead)
         for observer in self.observers:
             observer.before_tick(dt)
         if self._dormancy is not None:

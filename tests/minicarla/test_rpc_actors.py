@@ -67,3 +67,5 @@ def test_a_car_knocks_a_led_walker_over_and_kills_who_is_not_invincible(carla_cl
     car.destroy()
     run(60)
     assert (walker.get_transform().rotation.pitch == 0.0) is invincible
+    run(200)
+    assert (world.get_snapshot().find(walker.id) is not None) is invincible
