@@ -47,6 +47,8 @@ class DQNLearner(DQNTorchLearner):
     Gradients are clipped together, and those that are not finite become zero without the GPU being waited for.
     """
 
+    metrics: MetricsLogger | LogRecording
+
     def build(self) -> None:
         """Build as RLlib does."""
         super().build()
@@ -96,8 +98,7 @@ class DQNLearner(DQNTorchLearner):
 
     def work_out(self, batch: Batch) -> Outcome:
         """What RLlib works out in an update before it changes the weights; without waiting for a GPU."""
-        metrics: MetricsLogger = self.metrics
-        log = LogRecording()
+        metrics, log = self.metrics, LogRecording()
         self.metrics = log
         try:
             losses = self.compute_losses(fwd_out=self.module.forward_train(batch), batch=batch)
