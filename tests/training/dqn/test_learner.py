@@ -45,6 +45,11 @@ def batch(seed, reward=1.0):
     return MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(columns)}, env_steps=BATCH)
 
 
+def tensors(seed, **options):
+    columns = batch(seed, **options).policy_batches[DEFAULT_MODULE_ID]
+    return {DEFAULT_MODULE_ID: {name: torch.as_tensor(column) for name, column in columns.items()}}
+
+
 def weights(learner):
     return {name: value.clone() for name, value in learner.module[DEFAULT_MODULE_ID].state_dict().items()}
 
@@ -72,7 +77,7 @@ def test_updates_are_rllibs(training):
 
 def test_what_is_worked_out_for_a_gpu_is_what_rllib_applies_and_logs():
     ours, theirs = built(DQNLearner, grad_clip=0.01), built(DQNTorchLearner, grad_clip=0.01)
-    outcome = ours.work_out(batch(0).policy_batches)
+    outcome = ours.work_out(tensors(0))
     outcome.log.repeat(ours.metrics)
     logged, results = ours.metrics.reduce(), theirs.update(batch(0), timesteps={})
     gradients = [weight.grad for weight in theirs.module[DEFAULT_MODULE_ID].parameters() if weight.requires_grad]
@@ -85,7 +90,7 @@ def test_what_is_worked_out_for_a_gpu_is_what_rllib_applies_and_logs():
 
 
 def test_gradients_that_are_not_finite_become_zero_in_what_is_worked_out():
-    outcome = built(DQNLearner, grad_clip=10.0).work_out(batch(1, reward=np.nan).policy_batches)
+    outcome = built(DQNLearner, grad_clip=10.0).work_out(tensors(1, reward=np.nan))
     assert all(not gradient.any() for gradient in outcome.gradients.values())
     assert all(loss.isnan() for loss in outcome.losses.values())
 
