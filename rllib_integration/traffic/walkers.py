@@ -1,4 +1,4 @@
-"""Draws the traffic's walkers, whoever walks them."""
+"""Draws the traffic's walkers: those that a client's navigation walks, and those that the server does."""
 
 from __future__ import annotations
 
